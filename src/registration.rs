@@ -1,0 +1,270 @@
+//! The registration model: what a row of usrloc means, whoever reads or shows it.
+//!
+//! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
+//! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+/// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Text(Box<[u8]>);
+
+/// The unique id of a contact in usrloc (`uloc-<start>-<pid>-<counter>`): kept on refresh and across restarts of
+/// Kamailio, new for a new contact.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct Ruid(pub Text);
+
+/// What identifies a binding: its usrloc table and its ruid there.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Key {
+    /// The usrloc table, for instance `location`.
+    pub table: Arc<str>,
+    /// The row's `ruid`.
+    pub ruid: Ruid,
+}
+
+/// When a binding ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Expiry {
+    /// Never: `expires` is 0 in usrloc.
+    Permanent,
+    /// At this Unix second; the binding is valid while it lies in the future.
+    At(i64),
+}
+
+/// One row of `location` with its attributes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Binding {
+    /// The table and ruid.
+    pub key: Key,
+    /// `username`: the user part of the AoR, unescaped, lower-cased unless Kamailio is case-sensitive.
+    pub username: Text,
+    /// `domain`; `None` with `use_domain=0`.
+    pub domain: Option<Text>,
+    /// `contact`: the bare contact URI.
+    pub contact: Text,
+    /// `received`: the URI of the packet's source.
+    pub received: Option<Text>,
+    /// `path`: the whole Path header value.
+    pub path: Option<Text>,
+    /// `expires`.
+    pub expiry: Expiry,
+    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER.
+    pub last_modified: i64,
+    /// `q`, where the phone sent one.
+    pub q: Option<f64>,
+    /// `callid`.
+    pub call_id: Option<Text>,
+    /// `cseq`.
+    pub cseq: Option<i64>,
+    /// `flags`.
+    pub flags: Option<i64>,
+    /// `cflags`.
+    pub cflags: Option<i64>,
+    /// `user_agent`; absent when empty or Kamailio's `n/a`.
+    pub user_agent: Option<Text>,
+    /// `socket`: `proto:address:port` of the socket that received the REGISTER.
+    pub socket: Option<Text>,
+    /// `methods`: bit mask.
+    pub methods: Option<i64>,
+    /// `instance`: `+sip.instance` with its angle brackets (RFC 5626).
+    pub instance: Option<Text>,
+    /// `reg_id` (RFC 5626); absent when 0.
+    pub reg_id: Option<i64>,
+    /// `server_id`.
+    pub server_id: Option<i64>,
+    /// The row's attributes (`<table>_attrs`): name to value; with equal names the last row wins.
+    pub attributes: Attributes,
+}
+
+/// Attributes of a binding by name, for instance `token` and `custom_channel_vars`.
+pub type Attributes = BTreeMap<Text, Text>;
+
+/// What became of one binding.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Change {
+    /// It is there, with this content.
+    Upsert(Arc<Binding>),
+    /// Its row is gone.
+    Remove,
+}
+
+/// The latest change of each binding; a later change of the same binding replaces the earlier one.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Changeset {
+    changes: HashMap<Key, Change>,
+}
+
+impl Text {
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text with U+FFFD in place of what is not UTF-8.
+    #[must_use]
+    pub fn lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+
+    /// Whether there is no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&[u8]> for Text {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for Text {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into_boxed_slice())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+impl From<&str> for Ruid {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Expiry {
+    /// Whether a binding with this expiry is valid at `now` (Unix seconds): permanent, or ending later.
+    #[must_use]
+    pub fn is_valid_at(self, now: i64) -> bool {
+        match self {
+            Self::Permanent => true,
+            Self::At(end) => end > now,
+        }
+    }
+}
+
+impl Binding {
+    /// The address of record as Kamailio's memory spells it and as its RPC wants it: `username@domain`, or the
+    /// username alone where there is no domain.
+    #[must_use]
+    pub fn address_of_record(&self) -> Text {
+        let mut aor = self.username.as_bytes().to_vec();
+        if let Some(domain) = &self.domain {
+            aor.push(b'@');
+            aor.extend_from_slice(domain.as_bytes());
+        }
+        aor.into()
+    }
+
+    /// A fingerprint of the row of `location`, equal across restarts: it changes with every column that a
+    /// REGISTER can change. Attributes do not count, because Kamailio rewrites them apart from the row.
+    #[must_use]
+    pub fn row_fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        let mut text = |text: Option<&Text>| match text {
+            Some(text) => {
+                hash.update(&(text.as_bytes().len() as u64 + 1).to_le_bytes());
+                hash.update(text.as_bytes());
+            }
+            None => hash.update(&0_u64.to_le_bytes()),
+        };
+        text(Some(&self.username));
+        text(Some(&self.contact));
+        for optional in [
+            &self.domain,
+            &self.received,
+            &self.path,
+            &self.call_id,
+            &self.user_agent,
+            &self.socket,
+            &self.instance,
+        ] {
+            text(optional.as_ref());
+        }
+        let expiry = match self.expiry {
+            Expiry::Permanent => None,
+            Expiry::At(end) => Some(end),
+        };
+        let q = self.q.map(|q| i64::from_le_bytes(q.to_le_bytes()));
+        for number in [
+            expiry,
+            Some(self.last_modified),
+            q,
+            self.cseq,
+            self.flags,
+            self.cflags,
+            self.methods,
+            self.reg_id,
+            self.server_id,
+        ] {
+            hash.update(&[u8::from(number.is_some())]);
+            hash.update(&number.unwrap_or_default().to_le_bytes());
+        }
+        hash.digest()
+    }
+}
+
+impl Changeset {
+    /// Notes that `binding` is there now.
+    pub fn upsert(&mut self, binding: Arc<Binding>) {
+        self.changes
+            .insert(binding.key.clone(), Change::Upsert(binding));
+    }
+
+    /// Notes that the binding with `key` is gone.
+    pub fn remove(&mut self, key: Key) {
+        self.changes.insert(key, Change::Remove);
+    }
+
+    /// Lays `later` over this changeset.
+    pub fn merge(&mut self, later: Self) {
+        if self.changes.is_empty() {
+            *self = later;
+        } else {
+            self.changes.extend(later.changes);
+        }
+    }
+
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// How many bindings changed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The changes, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Change)> {
+        self.changes.iter()
+    }
+}
+
+impl IntoIterator for Changeset {
+    type Item = (Key, Change);
+    type IntoIter = std::collections::hash_map::IntoIter<Key, Change>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.changes.into_iter()
+    }
+}
