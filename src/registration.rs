@@ -3,15 +3,20 @@
 //! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
-use std::collections::{BTreeMap, HashMap};
+pub mod item;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::sip::Transport;
+
 /// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Text(Box<[u8]>);
+/// Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Text(Arc<[u8]>);
 
 /// The unique id of a contact in usrloc (`uloc-<start>-<pid>-<counter>`): kept on refresh and across restarts of
 /// Kamailio, new for a new contact.
@@ -82,7 +87,50 @@ pub struct Binding {
 }
 
 /// Attributes of a binding by name, for instance `token` and `custom_channel_vars`.
-pub type Attributes = BTreeMap<Text, Text>;
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Attributes(Box<[(Text, Text)]>);
+
+/// A registration: a binding with all that is known about it besides, as the API shows it (the *item* of
+/// contract and seed). Which account, device and proxy it belongs to was resolved when it was made.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Registration {
+    /// The row and its attributes.
+    pub binding: Arc<Binding>,
+    /// `last_modified` of the row when its ruid was first seen, Unix seconds.
+    pub first_registration: i64,
+    /// The account that owns it.
+    pub account_id: Option<Arc<str>>,
+    /// The SIP user in its original case, as far as known.
+    pub username: Arc<str>,
+    /// The realm in its original case; absent where the row has no domain and no default is configured.
+    pub realm: Option<Arc<str>>,
+    /// The owning account's name.
+    pub account_name: Option<Arc<str>>,
+    /// The owning account's realm.
+    pub account_realm: Option<Arc<str>>,
+    /// The device (or other document) that the phone authenticated as.
+    pub authorizing_id: Option<Arc<str>>,
+    /// What `authorizing_id` names: `device` and the like.
+    pub authorizing_type: Option<Arc<str>>,
+    /// The user who owns the device.
+    pub owner_id: Option<Arc<str>>,
+    /// The presence id, `user@realm`.
+    pub presence_id: Option<Arc<str>>,
+    /// Whether Kazoo keeps silent when this registration ends.
+    pub suppress_unregister_notify: bool,
+    /// Whether Kazoo tells the former contact that it was replaced.
+    pub register_overwrite_notify: bool,
+    /// Host (IPv6 in brackets) and port of the contact URI.
+    pub contact_address: Option<(Arc<str>, u16)>,
+    /// Host (without brackets) and port that the REGISTER came from.
+    pub network_address: Option<(Arc<str>, u16)>,
+    /// Advertised host and port of the socket that received the REGISTER.
+    pub proxy_address: Option<(Arc<str>, u16)>,
+    /// What carries the phone's messages.
+    pub proxy_protocol: Option<Transport>,
+    /// The SIP URI that media servers send to for this phone.
+    pub proxy_path: Option<Arc<str>>,
+}
 
 /// What became of one binding.
 #[derive(Clone, PartialEq, Debug)]
@@ -119,6 +167,12 @@ impl Text {
     }
 }
 
+impl Default for Text {
+    fn default() -> Self {
+        Self(Arc::from([].as_slice()))
+    }
+}
+
 impl From<&[u8]> for Text {
     fn from(bytes: &[u8]) -> Self {
         Self(bytes.into())
@@ -127,7 +181,7 @@ impl From<&[u8]> for Text {
 
 impl From<Vec<u8>> for Text {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into_boxed_slice())
+        Self(bytes.into())
     }
 }
 
@@ -149,7 +203,47 @@ impl From<&str> for Ruid {
     }
 }
 
+impl Attributes {
+    /// The value of the attribute `name`.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&Text> {
+        let at = self
+            .0
+            .binary_search_by(|(own, _)| own.as_bytes().cmp(name))
+            .ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Names and values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&Text, &Text)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(Text, Text)> for Attributes {
+    /// With equal names the last one wins.
+    fn from_iter<I: IntoIterator<Item = (Text, Text)>>(pairs: I) -> Self {
+        let sorted: std::collections::BTreeMap<Text, Text> = pairs.into_iter().collect();
+        Self(sorted.into_iter().collect())
+    }
+}
+
 impl Expiry {
+    /// The Unix second at which it ends; `None` for a permanent contact.
+    #[must_use]
+    pub fn end(self) -> Option<i64> {
+        match self {
+            Self::Permanent => None,
+            Self::At(end) => Some(end),
+        }
+    }
+
     /// Whether a binding with this expiry is valid at `now` (Unix seconds): permanent, or ending later.
     #[must_use]
     pub fn is_valid_at(self, now: i64) -> bool {

@@ -1,0 +1,310 @@
+//! The item: a [`Registration`] as the API shows it, key by key.
+//!
+//! One table of fields serves JSON, CSV, filters and revisions, so that they cannot differ.
+
+use std::borrow::Cow;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Expiry, Registration};
+use crate::clock::gregorian;
+
+/// How ports and unknown addresses are spelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Wire {
+    /// As the API document shows: ports are strings, unknown `network_*` say `"undefined"`.
+    #[default]
+    Document,
+    /// As Kazoo 4.3 really answers: contact and proxy ports are integers, unknown `network_*` are absent.
+    Kazoo43,
+}
+
+/// The value of a field.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Value<'a> {
+    /// A string.
+    Text(Cow<'a, str>),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction: `q`.
+    Number(f64),
+    /// `true` or `false`.
+    Flag(bool),
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
+        /// A key of the item.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Field {
+            $($(#[$doc])* $field,)*
+        }
+
+        impl Field {
+            /// Every field, in the order of the document and of CSV columns.
+            pub const ALL: &[Self] = &[$(Self::$field),*];
+
+            /// The key in JSON, CSV and filters.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$field => $name,)*
+                }
+            }
+        }
+    };
+}
+
+fields! {
+    /// The SIP user.
+    Username = "username",
+    /// User of the From header; equal to the username here.
+    FromUser = "from_user",
+    /// User of the To header; equal to the username here.
+    ToUser = "to_user",
+    /// The SIP domain.
+    Realm = "realm",
+    /// Host of the From header; equal to the realm here.
+    FromHost = "from_host",
+    /// Host of the To header; equal to the realm here.
+    ToHost = "to_host",
+    /// Name of the owning account.
+    AccountName = "account_name",
+    /// Realm of the owning account.
+    AccountRealm = "account_realm",
+    /// Id of the device that authenticated.
+    AuthorizingId = "authorizing_id",
+    /// Type of the authorizing document.
+    AuthorizingType = "authorizing_type",
+    /// Id of the user who owns the device.
+    OwnerId = "owner_id",
+    /// Presence id.
+    PresenceId = "presence_id",
+    /// Whether the end of this registration is not notified.
+    SuppressUnregisterNotify = "suppress_unregister_notify",
+    /// Whether an overwritten contact is notified.
+    RegisterOverwriteNotify = "register_overwrite_notify",
+    /// Call-ID of the REGISTER.
+    CallId = "call_id",
+    /// User-Agent of the REGISTER.
+    UserAgent = "user_agent",
+    /// The contact URI.
+    Contact = "contact",
+    /// The contact URI as sent.
+    OriginalContact = "original_contact",
+    /// Host of the contact URI.
+    ContactIp = "contact_ip",
+    /// Port of the contact URI.
+    ContactPort = "contact_port",
+    /// Address that the REGISTER came from.
+    NetworkIp = "network_ip",
+    /// Port that the REGISTER came from.
+    NetworkPort = "network_port",
+    /// Address that the REGISTER came from, absent where unknown.
+    SourceIp = "source_ip",
+    /// Port that the REGISTER came from, absent where unknown.
+    SourcePort = "source_port",
+    /// Advertised address of the receiving socket.
+    ProxyIp = "proxy_ip",
+    /// Advertised port of the receiving socket.
+    ProxyPort = "proxy_port",
+    /// Transport of the receiving socket.
+    ProxyProtocol = "proxy_protocol",
+    /// SIP URI towards the phone's proxy.
+    ProxyPath = "proxy_path",
+    /// Gregorian second of the last REGISTER.
+    EventTimestamp = "event_timestamp",
+    /// Gregorian second of the last REGISTER.
+    LastRegistration = "last_registration",
+    /// Gregorian second of the first REGISTER seen.
+    InitialRegistration = "initial_registration",
+    /// Always false in a list.
+    FirstRegistration = "first_registration",
+    /// Whole seconds that remain, at least 1.
+    Expires = "expires",
+    /// Present and true where the contact never expires.
+    Permanent = "permanent",
+    /// Unix second of expiry.
+    ExpiresAt = "expires_at",
+    /// Seconds that were granted.
+    GrantedExpires = "granted_expires",
+    /// usrloc's id of the contact.
+    Ruid = "ruid",
+    /// Path header value.
+    Path = "path",
+    /// `+sip.instance`.
+    Instance = "instance",
+    /// `reg-id`.
+    RegId = "reg_id",
+    /// Preference of the contact, 0 to 1.
+    Q = "q",
+    /// Bit mask of supported methods.
+    Methods = "methods",
+    /// usrloc flags.
+    Flags = "flags",
+    /// Branch flags of the contact.
+    Cflags = "cflags",
+    /// CSeq of the last REGISTER.
+    Cseq = "cseq",
+    /// Kamailio's server id.
+    ServerId = "server_id",
+}
+
+impl Field {
+    /// The field with this key.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|field| field.name() == name)
+    }
+}
+
+impl Value<'_> {
+    /// The value as text: how CSV shows it and filters compare it.
+    #[must_use]
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Integer(number) => number.to_string().into(),
+            Self::Number(number) => number.to_string().into(),
+            Self::Flag(flag) => if *flag { "true" } else { "false" }.into(),
+        }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        const WHY: &str = "writing to memory does not fail";
+        match self {
+            Self::Text(text) => serde_json::to_writer(out, text.as_ref()).expect(WHY),
+            Self::Integer(number) => serde_json::to_writer(out, number).expect(WHY),
+            Self::Number(number) => serde_json::to_writer(out, number).expect(WHY),
+            Self::Flag(flag) => serde_json::to_writer(out, flag).expect(WHY),
+        }
+    }
+}
+
+impl Registration {
+    /// The value of `field` at `now` (Unix seconds); `None` where it is not known.
+    #[must_use]
+    pub fn value(&self, field: Field, wire: Wire, now: i64) -> Option<Value<'_>> {
+        use Field as F;
+        let binding = &*self.binding;
+        match field {
+            F::Username | F::FromUser | F::ToUser => text(Some(&*self.username)),
+            F::Realm | F::FromHost | F::ToHost => text(self.realm.as_deref()),
+            F::AccountName => text(self.account_name.as_deref()),
+            F::AccountRealm => text(self.account_realm.as_deref()),
+            F::AuthorizingId => text(self.authorizing_id.as_deref()),
+            F::AuthorizingType => text(self.authorizing_type.as_deref()),
+            F::OwnerId => text(self.owner_id.as_deref()),
+            F::PresenceId => text(self.presence_id.as_deref()),
+            F::SuppressUnregisterNotify => Some(Value::Flag(self.suppress_unregister_notify)),
+            F::RegisterOverwriteNotify => Some(Value::Flag(self.register_overwrite_notify)),
+            F::CallId => column(binding.call_id.as_ref()),
+            F::UserAgent => column(binding.user_agent.as_ref()),
+            F::Contact | F::OriginalContact => column(Some(&binding.contact)),
+            F::ContactIp => host(self.contact_address.as_ref()),
+            F::ContactPort => port(self.contact_address.as_ref(), wire),
+            F::NetworkIp => host(self.network_address.as_ref()).or_else(|| undefined(wire)),
+            F::NetworkPort => {
+                port(self.network_address.as_ref(), Wire::Document).or_else(|| undefined(wire))
+            }
+            F::SourceIp => host(self.network_address.as_ref()),
+            F::SourcePort => port(self.network_address.as_ref(), Wire::Document),
+            F::ProxyIp => host(self.proxy_address.as_ref()),
+            F::ProxyPort => port(self.proxy_address.as_ref(), wire),
+            F::ProxyProtocol => text(self.proxy_protocol.map(|protocol| protocol.as_str())),
+            F::ProxyPath => text(self.proxy_path.as_deref()),
+            F::EventTimestamp | F::LastRegistration => {
+                Some(Value::Integer(gregorian(binding.last_modified)))
+            }
+            F::InitialRegistration => Some(Value::Integer(gregorian(self.first_registration))),
+            F::FirstRegistration => Some(Value::Flag(false)),
+            F::Expires => binding
+                .expiry
+                .end()
+                .map(|end| Value::Integer(end.saturating_sub(now).max(1))),
+            F::Permanent => (binding.expiry == Expiry::Permanent).then_some(Value::Flag(true)),
+            F::ExpiresAt => binding.expiry.end().map(Value::Integer),
+            F::GrantedExpires => binding
+                .expiry
+                .end()
+                .map(|end| Value::Integer(end.saturating_sub(binding.last_modified))),
+            F::Ruid => column(Some(&binding.key.ruid.0)),
+            F::Path => column(binding.path.as_ref()),
+            F::Instance => column(binding.instance.as_ref()),
+            F::RegId => binding.reg_id.map(Value::Integer),
+            F::Q => binding.q.map(Value::Number),
+            F::Methods => binding.methods.map(Value::Integer),
+            F::Flags => binding.flags.map(Value::Integer),
+            F::Cflags => binding.cflags.map(Value::Integer),
+            F::Cseq => binding.cseq.map(Value::Integer),
+            F::ServerId => binding.server_id.map(Value::Integer),
+        }
+    }
+
+    /// Appends the item as one JSON object.
+    pub fn write_json(&self, wire: Wire, now: i64, out: &mut Vec<u8>) {
+        self.write_fields(Field::ALL.iter().copied(), wire, now, out);
+    }
+
+    /// A digest of the item's content, equal across restarts: all keys but `expires`, which counts down by
+    /// itself. The sum of the digests of a list's items is the list's revision.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        let mut content = Vec::with_capacity(1024);
+        let lasting = Field::ALL
+            .iter()
+            .copied()
+            .filter(|field| *field != Field::Expires);
+        self.write_fields(lasting, Wire::Document, 0, &mut content);
+        xxh3_128(&content)
+    }
+
+    fn write_fields(
+        &self,
+        fields: impl Iterator<Item = Field>,
+        wire: Wire,
+        now: i64,
+        out: &mut Vec<u8>,
+    ) {
+        let mut separator = b'{';
+        for field in fields {
+            if let Some(value) = self.value(field, wire, now) {
+                out.push(separator);
+                out.push(b'"');
+                out.extend_from_slice(field.name().as_bytes());
+                out.extend_from_slice(b"\":");
+                value.write_json(out);
+                separator = b',';
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+fn text(value: Option<&str>) -> Option<Value<'_>> {
+    value.map(|text| Value::Text(text.into()))
+}
+
+fn column(value: Option<&super::Text>) -> Option<Value<'_>> {
+    value
+        .filter(|text| !text.is_empty())
+        .map(|text| Value::Text(text.lossy()))
+}
+
+type Address = (std::sync::Arc<str>, u16);
+
+fn host(address: Option<&Address>) -> Option<Value<'_>> {
+    text(address.map(|(host, _)| &**host))
+}
+
+fn port(address: Option<&Address>, wire: Wire) -> Option<Value<'_>> {
+    let (_, port) = address?;
+    Some(match wire {
+        Wire::Document => Value::Text(port.to_string().into()),
+        Wire::Kazoo43 => Value::Integer(i64::from(*port)),
+    })
+}
+
+fn undefined(wire: Wire) -> Option<Value<'static>> {
+    (wire == Wire::Document).then_some(Value::Text("undefined".into()))
+}
