@@ -1,1 +1,236 @@
-//! The view.
+//! The view: every registration in memory, ready to be listed, counted and found.
+//!
+//! The tables' rows go in as [`Change`]s; what comes out are the *listed* registrations: valid to the second, not
+//! hidden by a flush, one of those that are alike. Listings are kept sorted and counted as rows change, so that
+//! reading costs what is read. The store keeps the same rows on disk; the view never waits for it.
+
+mod listing;
+mod order;
+mod source;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use listing::{Listing, Page};
+pub use order::Position;
+pub use source::{Source, SourceState};
+use state::State;
+
+use crate::clock::Clock;
+use crate::registration::{Key, Registration, Text};
+
+/// What became of a registration.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It is there, with this content.
+    Upsert(Arc<Registration>),
+    /// Its row is gone.
+    Remove(Key),
+}
+
+/// Whose registrations are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope<'a> {
+    /// All there are.
+    System,
+    /// Those of the account with this id.
+    Account(&'a str),
+}
+
+/// A row that a flush took out of the lists although Kamailio's table may still have it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hidden {
+    /// The row.
+    pub key: Key,
+    /// Its [`row_fingerprint`](crate::registration::Binding::row_fingerprint) when it was flushed: a row that
+    /// comes back changed comes from a new REGISTER and is shown.
+    pub fingerprint: u64,
+    /// When it was flushed, Unix seconds.
+    pub at: i64,
+}
+
+/// A row that went, remembered for [`KNOWN_FOR`] seconds so that its account and username stay known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Departed {
+    /// The account that owned it.
+    pub account_id: Option<Arc<str>>,
+    /// The row's `username`.
+    pub username: Text,
+    /// The row's `domain`.
+    pub domain: Option<Text>,
+    /// When it went, Unix seconds.
+    pub at: i64,
+}
+
+/// What followed from changes, for the store to keep.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Consequences {
+    /// Rows that were removed.
+    pub departed: Vec<Departed>,
+    /// Rows that were hidden and no longer are.
+    pub unhidden: Vec<Key>,
+}
+
+/// How long an account or username stays known after its last row went, in seconds.
+pub const KNOWN_FOR: i64 = 3600;
+
+/// How often to look for registrations that have expired without anybody asking, see [`View::expire`].
+pub const EXPIRE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Every registration, shared by those who change and those who read.
+#[derive(Debug)]
+pub struct View {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    source: Mutex<Source>,
+}
+
+impl View {
+    /// An empty view.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let now = clock.unix_seconds();
+        Self {
+            clock,
+            state: Mutex::new(State::new(now)),
+            source: Mutex::new(Source::default()),
+        }
+    }
+
+    /// Applies changes in their order; readers see all of them or none.
+    pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Consequences {
+        let mut state = self.now();
+        let mut consequences = Consequences::default();
+        for change in changes {
+            match change {
+                Change::Upsert(registration) => state.upsert(&registration, &mut consequences),
+                Change::Remove(key) => state.remove(&key, &mut consequences),
+            }
+        }
+        consequences
+    }
+
+    /// Takes over what an earlier run remembered.
+    pub fn restore(
+        &self,
+        departed: impl IntoIterator<Item = Departed>,
+        hidden: impl IntoIterator<Item = Hidden>,
+    ) {
+        let mut state = self.now();
+        for departed in departed {
+            state.remember(departed);
+        }
+        for hidden in hidden {
+            state.hide(hidden);
+        }
+    }
+
+    /// Takes expired registrations out of the lists. Reading does it as well; called now and then, it keeps the
+    /// work of one reading small.
+    pub fn expire(&self) {
+        drop(self.now());
+    }
+
+    /// Hides rows; each until it goes, or changes, or is [unhidden](Self::unhide).
+    pub fn hide(&self, rows: impl IntoIterator<Item = Hidden>) {
+        let mut state = self.now();
+        for row in rows {
+            state.hide(row);
+        }
+    }
+
+    /// Shows rows again.
+    pub fn unhide<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
+        let mut state = self.now();
+        for key in keys {
+            state.unhide(key);
+        }
+    }
+
+    /// The rows that are hidden now.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<(Hidden, Arc<Registration>)> {
+        self.now().hidden()
+    }
+
+    /// The registrations of `scope`, in order. Takes a moment's copy of references: what is read from it later
+    /// is of that moment.
+    #[must_use]
+    pub fn list(&self, scope: Scope<'_>) -> Listing {
+        self.now().list(scope, None, None)
+    }
+
+    /// At most `limit` of them, after `position`.
+    #[must_use]
+    pub fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
+        self.now().page(scope, after, limit)
+    }
+
+    /// The registrations of one SIP user, whose name is matched in any case.
+    #[must_use]
+    pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
+        self.now().list(scope, Some(username), None)
+    }
+
+    /// How many registrations `scope` has, and their revision.
+    #[must_use]
+    pub fn count(&self, scope: Scope<'_>) -> (usize, u128) {
+        self.now().count(scope)
+    }
+
+    /// Every row of the address of record `username@domain` that is valid now, hidden or not, listed or not.
+    #[must_use]
+    pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
+        self.now().rows_of(username, domain)
+    }
+
+    /// Whether a row belongs to the account, or one did within the last hour.
+    #[must_use]
+    pub fn knows_account(&self, id: &str) -> bool {
+        self.now().knows_account(id)
+    }
+
+    /// The addresses of record (`username`, `domain`) of the account's user that have a row, or had one within
+    /// the last hour.
+    #[must_use]
+    pub fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<(Text, Option<Text>)> {
+        self.now().known_aors(scope, username)
+    }
+
+    /// The registration made of the row with this key, listed or not.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<Arc<Registration>> {
+        self.now().get(key)
+    }
+
+    /// Every row there is, listed or not.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Arc<Registration>> {
+        self.now().rows()
+    }
+
+    /// The ids of the accounts that have rows, with the number of their listed registrations.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<(Arc<str>, usize)> {
+        self.now().accounts()
+    }
+
+    /// How well the view is known to equal Kamailio's tables.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how well the view is known to equal Kamailio's tables; to be called after the rows are applied.
+    pub fn set_source(&self, source: Source) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    }
+
+    /// The state as of this second.
+    fn now(&self) -> MutexGuard<'_, State> {
+        // A panic while the state was held leaves it complete enough to go on: each row stands for itself.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.advance(self.clock.unix_seconds());
+        state
+    }
+}

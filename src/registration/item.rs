@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Expiry, Registration};
 use crate::clock::gregorian;
+use crate::sip::Transport;
 
 /// How ports and unknown addresses are spelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -144,7 +145,7 @@ fields! {
     Flags = "flags",
     /// Branch flags of the contact.
     Cflags = "cflags",
-    /// CSeq of the last REGISTER.
+    /// `CSeq` of the last REGISTER.
     Cseq = "cseq",
     /// Kamailio's server id.
     ServerId = "server_id",
@@ -211,7 +212,7 @@ impl Registration {
             F::SourcePort => port(self.network_address.as_ref(), Wire::Document),
             F::ProxyIp => host(self.proxy_address.as_ref()),
             F::ProxyPort => port(self.proxy_address.as_ref(), wire),
-            F::ProxyProtocol => text(self.proxy_protocol.map(|protocol| protocol.as_str())),
+            F::ProxyProtocol => text(self.proxy_protocol.map(Transport::as_str)),
             F::ProxyPath => text(self.proxy_path.as_deref()),
             F::EventTimestamp | F::LastRegistration => {
                 Some(Value::Integer(gregorian(binding.last_modified)))

@@ -1,0 +1,464 @@
+//! The rows and the sorted lists that are kept of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::listing::{Listing, Page};
+use super::order::{Position, group, user_prefix};
+use super::{Consequences, Departed, Hidden, KNOWN_FOR, Scope};
+use crate::registration::{Key, Registration, Text};
+
+type Sorted = BTreeMap<Position, Arc<Registration>>;
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// The second up to which expiry has been worked off.
+    now: i64,
+    /// Every row of the tables.
+    rows: HashMap<Key, (Position, Arc<Registration>)>,
+    /// The same, in the order of lists.
+    ordered: Sorted,
+    /// When valid rows end.
+    ends: BTreeSet<(i64, Position)>,
+    hidden: HashMap<Key, Hidden>,
+    system: Listed,
+    accounts: HashMap<Arc<str>, Account>,
+    /// Whose rows went, and when the last one did.
+    departed: BTreeMap<Who, i64>,
+    departures: BTreeMap<i64, Vec<Who>>,
+}
+
+/// Who had a row: the username in lower case, then exactly; the domain; the account.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Who {
+    any_case: Vec<u8>,
+    username: Text,
+    domain: Option<Text>,
+    account_id: Option<Arc<str>>,
+}
+
+/// The listed registrations of one scope, with the sum of their digests.
+#[derive(Debug, Default)]
+struct Listed {
+    registrations: Sorted,
+    revision: u128,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    listed: Listed,
+    /// Rows, listed or not.
+    rows: usize,
+    /// When the last of its rows that went did so.
+    departed: Option<i64>,
+}
+
+impl State {
+    pub(super) fn new(now: i64) -> Self {
+        Self {
+            now,
+            rows: HashMap::new(),
+            ordered: Sorted::new(),
+            ends: BTreeSet::new(),
+            hidden: HashMap::new(),
+            system: Listed::default(),
+            accounts: HashMap::new(),
+            departed: BTreeMap::new(),
+            departures: BTreeMap::new(),
+        }
+    }
+
+    /// Works off expiry up to `now`. After a step back of the clock, rows that are valid again come back.
+    pub(super) fn advance(&mut self, now: i64) {
+        if now < self.now {
+            self.now = now;
+            let all: Vec<_> = self.ordered.values().cloned().collect();
+            self.ends = all
+                .iter()
+                .filter_map(|registration| {
+                    let end = registration.binding.expiry.end().filter(|end| *end > now)?;
+                    Some((end, Position::of(&registration.binding)))
+                })
+                .collect();
+            for registration in all {
+                self.settle(&registration);
+            }
+            return;
+        }
+        if now == self.now {
+            return;
+        }
+        self.now = now;
+        while let Some((_, position)) = self.ends.first().filter(|(end, _)| *end <= now).cloned() {
+            self.ends.pop_first();
+            if let Some(registration) = self.ordered.get(&position).cloned() {
+                self.settle(&registration);
+            }
+        }
+        self.forget();
+    }
+
+    pub(super) fn upsert(
+        &mut self,
+        registration: &Arc<Registration>,
+        consequences: &mut Consequences,
+    ) {
+        let key = registration.binding.key.clone();
+        let former = self.rows.get(&key).cloned();
+        if let Some((position, former)) = &former {
+            self.take_out(position, former);
+        }
+        if let Some(hidden) = self.hidden.get(&key)
+            && hidden.fingerprint != registration.binding.row_fingerprint()
+        {
+            self.hidden.remove(&key);
+            consequences.unhidden.push(key.clone());
+        }
+        self.put_in(key, registration);
+        if let Some((_, former)) = former {
+            let moved = former.account_id != registration.account_id
+                || former.binding.username != registration.binding.username
+                || former.binding.domain != registration.binding.domain;
+            if moved {
+                self.depart(&former, consequences);
+            }
+            self.settle(&former);
+        }
+        self.settle(registration);
+    }
+
+    pub(super) fn remove(&mut self, key: &Key, consequences: &mut Consequences) {
+        if self.hidden.remove(key).is_some() {
+            consequences.unhidden.push(key.clone());
+        }
+        if let Some((position, registration)) = self.rows.remove(key) {
+            self.take_out(&position, &registration);
+            self.depart(&registration, consequences);
+            self.settle(&registration);
+        }
+    }
+
+    pub(super) fn hide(&mut self, hidden: Hidden) {
+        let Some((_, registration)) = self.rows.get(&hidden.key).cloned() else {
+            return;
+        };
+        if registration.binding.row_fingerprint() == hidden.fingerprint {
+            self.hidden.insert(hidden.key.clone(), hidden);
+            self.settle(&registration);
+        }
+    }
+
+    pub(super) fn unhide(&mut self, key: &Key) {
+        if self.hidden.remove(key).is_some()
+            && let Some((_, registration)) = self.rows.get(key).cloned()
+        {
+            self.settle(&registration);
+        }
+    }
+
+    pub(super) fn remember(&mut self, departed: Departed) {
+        let Departed {
+            account_id,
+            username,
+            domain,
+            at,
+        } = departed;
+        if let Some(id) = &account_id {
+            let account = self.accounts.entry(Arc::clone(id)).or_default();
+            account.departed = account.departed.max(Some(at));
+        }
+        let any_case = username.as_bytes().to_ascii_lowercase();
+        let who = Who {
+            any_case,
+            username,
+            domain,
+            account_id,
+        };
+        self.departed.insert(who.clone(), at);
+        self.departures.entry(at).or_default().push(who);
+    }
+
+    pub(super) fn hidden(&self) -> Vec<(Hidden, Arc<Registration>)> {
+        let row =
+            |hidden: &Hidden| Some((hidden.clone(), Arc::clone(&self.rows.get(&hidden.key)?.1)));
+        self.hidden.values().filter_map(row).collect()
+    }
+
+    pub(super) fn list(
+        &self,
+        scope: Scope<'_>,
+        user: Option<&[u8]>,
+        limit: Option<usize>,
+    ) -> Listing {
+        let Some(listed) = self.listed(scope) else {
+            return Listing::default();
+        };
+        let limit = limit.unwrap_or(usize::MAX);
+        match user {
+            None => Listing {
+                registrations: listed.registrations.values().take(limit).cloned().collect(),
+                revision: listed.revision,
+            },
+            Some(user) => {
+                let registrations: Vec<_> = starting_with(&listed.registrations, user_prefix(user))
+                    .take(limit)
+                    .cloned()
+                    .collect();
+                let sum = |sum: u128, one: &Arc<Registration>| sum.wrapping_add(one.digest());
+                Listing {
+                    revision: registrations.iter().fold(0, sum),
+                    registrations,
+                }
+            }
+        }
+    }
+
+    pub(super) fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
+        let Some(listed) = self.listed(scope) else {
+            return Page {
+                registrations: Vec::new(),
+                more: false,
+                revision: 0,
+            };
+        };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows = listed.registrations.range((start, Bound::Unbounded));
+        let registrations = rows
+            .by_ref()
+            .take(limit)
+            .map(|(position, one)| (position.clone(), Arc::clone(one)))
+            .collect();
+        Page {
+            registrations,
+            more: rows.next().is_some(),
+            revision: listed.revision,
+        }
+    }
+
+    pub(super) fn count(&self, scope: Scope<'_>) -> (usize, u128) {
+        self.listed(scope).map_or((0, 0), |listed| {
+            (listed.registrations.len(), listed.revision)
+        })
+    }
+
+    pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
+        starting_with(&self.ordered, user_prefix(username.as_bytes()))
+            .filter(|one| {
+                one.binding.username == *username && one.binding.domain.as_ref() == domain
+            })
+            .filter(|one| one.binding.expiry.is_valid_at(self.now))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn knows_account(&self, id: &str) -> bool {
+        self.accounts.contains_key(id)
+    }
+
+    pub(super) fn known_aors(
+        &self,
+        scope: Scope<'_>,
+        username: &[u8],
+    ) -> Vec<(Text, Option<Text>)> {
+        let in_scope = |id: Option<&Arc<str>>| match scope {
+            Scope::System => true,
+            Scope::Account(account) => id.is_some_and(|id| &**id == account),
+        };
+        let there = starting_with(&self.ordered, user_prefix(username))
+            .filter(|one| in_scope(one.account_id.as_ref()))
+            .map(|one| (one.binding.username.clone(), one.binding.domain.clone()));
+        let any_case = username.to_ascii_lowercase();
+        let first = Who {
+            any_case: any_case.clone(),
+            username: Text::default(),
+            domain: None,
+            account_id: None,
+        };
+        let gone = self
+            .departed
+            .range(first..)
+            .take_while(|(who, _)| who.any_case == any_case)
+            .filter(|(who, _)| in_scope(who.account_id.as_ref()))
+            .map(|(who, _)| (who.username.clone(), who.domain.clone()));
+        there
+            .chain(gone)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<Arc<Registration>> {
+        self.rows
+            .get(key)
+            .map(|(_, registration)| Arc::clone(registration))
+    }
+
+    pub(super) fn rows(&self) -> Vec<Arc<Registration>> {
+        self.ordered.values().cloned().collect()
+    }
+
+    pub(super) fn accounts(&self) -> Vec<(Arc<str>, usize)> {
+        let mut accounts: Vec<_> = self
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.rows > 0)
+            .map(|(id, account)| (Arc::clone(id), account.listed.registrations.len()))
+            .collect();
+        accounts.sort();
+        accounts
+    }
+
+    fn listed(&self, scope: Scope<'_>) -> Option<&Listed> {
+        match scope {
+            Scope::System => Some(&self.system),
+            Scope::Account(id) => self.accounts.get(id).map(|account| &account.listed),
+        }
+    }
+
+    fn put_in(&mut self, key: Key, registration: &Arc<Registration>) {
+        let position = Position::of(&registration.binding);
+        self.ordered
+            .insert(position.clone(), Arc::clone(registration));
+        if let Some(end) = registration
+            .binding
+            .expiry
+            .end()
+            .filter(|end| *end > self.now)
+        {
+            self.ends.insert((end, position.clone()));
+        }
+        if let Some(id) = &registration.account_id {
+            self.accounts.entry(Arc::clone(id)).or_default().rows += 1;
+        }
+        self.rows.insert(key, (position, Arc::clone(registration)));
+    }
+
+    /// Takes a row out of everything but `rows`.
+    fn take_out(&mut self, position: &Position, registration: &Registration) {
+        self.ordered.remove(position);
+        if let Some(end) = registration.binding.expiry.end() {
+            self.ends.remove(&(end, position.clone()));
+        }
+        self.unlist(position);
+        if let Some(account) = registration
+            .account_id
+            .as_ref()
+            .and_then(|id| self.accounts.get_mut(id))
+        {
+            account.rows -= 1;
+        }
+    }
+
+    /// Lists the one of the rows alike `registration` that is to be listed, and none of the others.
+    fn settle(&mut self, registration: &Registration) {
+        let alike: Vec<_> = range_starting_with(&self.ordered, group(&registration.binding))
+            .map(|(position, one)| (position.clone(), Arc::clone(one)))
+            .collect();
+        let winner = alike
+            .iter()
+            .filter(|(_, one)| {
+                one.binding.expiry.is_valid_at(self.now)
+                    && !self.hidden.contains_key(&one.binding.key)
+            })
+            .max_by_key(|(_, one)| one.binding.last_modified)
+            .map(|(position, _)| position.clone());
+        for (position, one) in alike {
+            if Some(&position) == winner.as_ref() {
+                self.list_one(position, one);
+            } else {
+                self.unlist(&position);
+            }
+        }
+    }
+
+    fn list_one(&mut self, position: Position, registration: Arc<Registration>) {
+        if self
+            .system
+            .registrations
+            .get(&position)
+            .is_some_and(|listed| Arc::ptr_eq(listed, &registration))
+        {
+            return;
+        }
+        self.unlist(&position);
+        let digest = registration.digest();
+        if let Some(id) = &registration.account_id {
+            let account = self.accounts.entry(Arc::clone(id)).or_default();
+            account
+                .listed
+                .insert(position.clone(), Arc::clone(&registration), digest);
+        }
+        self.system.insert(position, registration, digest);
+    }
+
+    fn unlist(&mut self, position: &Position) {
+        let Some(registration) = self.system.registrations.remove(position) else {
+            return;
+        };
+        let digest = registration.digest();
+        self.system.revision = self.system.revision.wrapping_sub(digest);
+        if let Some(account) = registration
+            .account_id
+            .as_ref()
+            .and_then(|id| self.accounts.get_mut(id))
+        {
+            account.listed.registrations.remove(position);
+            account.listed.revision = account.listed.revision.wrapping_sub(digest);
+        }
+    }
+
+    fn depart(&mut self, registration: &Registration, consequences: &mut Consequences) {
+        let departed = Departed {
+            account_id: registration.account_id.clone(),
+            username: registration.binding.username.clone(),
+            domain: registration.binding.domain.clone(),
+            at: self.now,
+        };
+        consequences.departed.push(departed.clone());
+        self.remember(departed);
+    }
+
+    /// Forgets rows and accounts that went more than [`KNOWN_FOR`] ago.
+    fn forget(&mut self) {
+        let before = self.now - KNOWN_FOR;
+        while let Some(entry) = self
+            .departures
+            .first_entry()
+            .filter(|entry| *entry.key() < before)
+        {
+            for who in entry.remove() {
+                if self.departed.get(&who).is_some_and(|at| *at < before) {
+                    self.departed.remove(&who);
+                }
+                if let Some(id) = &who.account_id
+                    && let Some(account) = self.accounts.get(id)
+                    && account.rows == 0
+                    && account.departed.is_none_or(|at| at < before)
+                {
+                    self.accounts.remove(id);
+                }
+            }
+        }
+    }
+}
+
+impl Listed {
+    fn insert(&mut self, position: Position, registration: Arc<Registration>, digest: u128) {
+        self.registrations.insert(position, registration);
+        self.revision = self.revision.wrapping_add(digest);
+    }
+}
+
+fn starting_with(sorted: &Sorted, prefix: Vec<u8>) -> impl Iterator<Item = &Arc<Registration>> {
+    range_starting_with(sorted, prefix).map(|(_, one)| one)
+}
+
+fn range_starting_with(
+    sorted: &Sorted,
+    prefix: Vec<u8>,
+) -> impl Iterator<Item = (&Position, &Arc<Registration>)> {
+    sorted
+        .range(Position::from_bytes(&prefix)..)
+        .take_while(move |(position, _)| position.as_bytes().starts_with(&prefix))
+}
