@@ -1,1 +1,250 @@
-//! The mirror.
+//! The mirror: what changes in Kamailio's tables changes the view, and the store after it.
+//!
+//! One thread follows the tables, one task shows what it found, one keeps it on disk; each hands on what is new
+//! without waiting for the next.
+
+mod follow;
+mod keeper;
+mod mailbox;
+mod resolve;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::registration::{Change as Row, Key, Registration};
+use crate::sqlite_file::State;
+use crate::store::{Contents, Store, Stored};
+use crate::usrloc::Usrloc;
+use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
+use follow::Follower;
+use keeper::Keeper;
+use mailbox::{Mailbox, News};
+pub use resolve::{Naming, Resolver};
+
+/// What is mirrored, and where to.
+#[derive(Debug)]
+pub struct Options {
+    /// Kamailio's database.
+    pub database: PathBuf,
+    /// The usrloc tables in it.
+    pub tables: Vec<String>,
+    /// How addresses and realms are named.
+    pub naming: Naming,
+}
+
+/// The parts that the mirror works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where registrations are shown.
+    pub view: Arc<View>,
+    /// Where they are kept.
+    pub store: Arc<Store>,
+    /// The directory in force.
+    pub directory: watch::Receiver<Arc<Directory>>,
+    /// Told when a hidden row changed in a way that only Kamailio can explain.
+    pub doubts: Arc<Notify>,
+}
+
+/// The mirror, ready to run.
+#[derive(Debug)]
+pub struct Mirror {
+    parts: Parts,
+    naming: Arc<Naming>,
+    resolver: Resolver,
+    mailbox: Arc<Mailbox>,
+    keeper: Arc<Keeper>,
+    follower: Option<Follower>,
+    alive: Arc<AtomicBool>,
+    state: Option<State>,
+    complete: bool,
+}
+
+impl Mirror {
+    /// A mirror whose view shows what the store had kept, until the tables have been read.
+    #[must_use]
+    pub fn new(options: Options, mut parts: Parts, contents: Contents) -> Self {
+        let naming = Arc::new(options.naming);
+        let resolver = Resolver::new(Arc::clone(&naming), Arc::clone(&parts.directory.borrow_and_update()));
+        let former: Vec<_> = contents.registrations.iter().map(|one| Arc::clone(&one.binding)).collect();
+        let known = !former.is_empty();
+        let shown = contents.registrations.into_iter().map(|one| {
+            Change::Upsert(Arc::new(resolver.registration(one.binding, one.first_registration)))
+        });
+        parts.view.apply(shown);
+        parts.view.restore(contents.departed, contents.hidden);
+        let state = if known { SourceState::CatchingUp } else { SourceState::Unavailable };
+        parts.view.set_source(Source { state, as_of: None });
+        let mailbox = Arc::new(Mailbox::default());
+        let alive = Arc::new(AtomicBool::new(false));
+        let usrloc = Usrloc::new(&options.tables, former);
+        let follower = Follower::new(
+            &options.database,
+            usrloc,
+            Arc::clone(&parts.clock),
+            Arc::clone(&mailbox),
+            Arc::clone(&alive),
+        );
+        let keeper =
+            Arc::new(Keeper::new(Arc::clone(&parts.store), Arc::clone(&parts.view), Arc::clone(&parts.clock)));
+        Self {
+            parts,
+            naming,
+            resolver,
+            mailbox,
+            keeper,
+            follower: Some(follower),
+            alive,
+            state: None,
+            complete: false,
+        }
+    }
+
+    /// Mirrors until `stop`; on return everything shown is also kept.
+    ///
+    /// # Errors
+    /// When the operating system starts no thread.
+    pub async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
+        let stop_thread = self.start()?;
+        let kept = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
+        tasks.spawn(async move { keeper.run(stop_keeper).await });
+        let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                news = self.mailbox.take() => self.show(news),
+                Ok(()) = self.parts.directory.changed() => self.adopt_directory(),
+                _ = expiry.tick() => self.parts.view.expire(),
+            }
+        }
+        drop(stop_thread);
+        kept.cancel();
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Whether the thread that follows the tables has made a step since this was asked last.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(Arc::clone(&self.alive))
+    }
+
+    /// Starts the thread, which ends when the sender is dropped.
+    fn start(&mut self) -> std::io::Result<SyncSender<()>> {
+        let (stop, stopped) = sync_channel(1);
+        if let Some(follower) = self.follower.take() {
+            std::thread::Builder::new().name("tail".to_owned()).spawn(move || follower.run(&stopped))?;
+        }
+        Ok(stop)
+    }
+
+    fn show(&mut self, news: News) {
+        let mut rows: HashMap<Key, Option<Stored>> = HashMap::with_capacity(news.changes.len());
+        let mut changes = Vec::with_capacity(news.changes.len());
+        for (key, row) in news.changes {
+            match row {
+                Row::Upsert(binding) => {
+                    let known = self.parts.view.get(&key);
+                    let first = known.map_or(binding.last_modified, |known| known.first_registration);
+                    let registration = Arc::new(self.resolver.registration(binding, first));
+                    rows.insert(key, Some(stored(&registration)));
+                    changes.push(Change::Upsert(registration));
+                }
+                Row::Remove => {
+                    rows.insert(key.clone(), None);
+                    changes.push(Change::Remove(key));
+                }
+            }
+        }
+        let mut consequences = self.parts.view.apply(changes);
+        if news.complete && !self.complete {
+            consequences.unhidden.extend(self.parts.view.forget_absent());
+        }
+        self.complete = news.complete;
+        if consequences.doubtful {
+            self.parts.doubts.notify_one();
+        }
+        self.tell_state(news.state, news.as_of);
+        if !rows.is_empty() || !consequences.unhidden.is_empty() {
+            self.keeper.put(rows, consequences.departed, consequences.unhidden);
+        }
+    }
+
+    /// Publishes how well the view is known to equal the tables, and says so when that changes.
+    fn tell_state(&mut self, state: State, as_of: Option<std::time::Duration>) {
+        let former = self.parts.view.source();
+        let never = former.state == SourceState::Unavailable;
+        let source = match &state {
+            State::Live if self.complete => SourceState::Live,
+            State::Live | State::Healing | State::Opening if never => SourceState::Unavailable,
+            State::Live | State::Healing | State::Opening => SourceState::CatchingUp,
+            State::Absent(_) | State::Blocked(_) if never => SourceState::Unavailable,
+            State::Absent(_) | State::Blocked(_) => SourceState::Stale,
+        };
+        self.parts.view.set_source(Source { state: source, as_of: as_of.or(former.as_of) });
+        if self.state.as_ref() != Some(&state) {
+            let registrations = self.parts.view.count(crate::view::Scope::System).0;
+            match &state {
+                State::Live => tracing::info!(registrations, "follows Kamailio's tables"),
+                State::Healing => tracing::debug!(registrations, "compares every row"),
+                State::Opening => tracing::debug!("opens Kamailio's database"),
+                State::Absent(reason) | State::Blocked(reason) => {
+                    tracing::warn!(%reason, registrations, "cannot read Kamailio's tables; serves the last known rows");
+                }
+            }
+            self.state = Some(state);
+        }
+    }
+
+    /// Resolves every row again with a directory that has changed.
+    fn adopt_directory(&mut self) {
+        let directory = Arc::clone(&self.parts.directory.borrow_and_update());
+        self.resolver = Resolver::new(Arc::clone(&self.naming), directory);
+        let changed: Vec<_> = self
+            .parts
+            .view
+            .rows()
+            .into_iter()
+            .filter_map(|one| {
+                let again = self.resolver.registration(Arc::clone(&one.binding), one.first_registration);
+                (again != *one).then(|| Arc::new(again))
+            })
+            .collect();
+        let rows: Vec<_> = changed.iter().map(|one| (one.binding.key.clone(), Some(stored(one)))).collect();
+        let consequences = self.parts.view.apply(changed.into_iter().map(Change::Upsert));
+        self.keeper.put(rows, consequences.departed, consequences.unhidden);
+    }
+}
+
+/// Tells whether the tail goes on.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<AtomicBool>);
+
+impl Pulse {
+    /// Whether the tail has made a step since this was called last.
+    #[must_use]
+    pub fn beat(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// A registration as the store keeps it.
+fn stored(registration: &Registration) -> Stored {
+    Stored {
+        binding: Arc::clone(&registration.binding),
+        first_registration: registration.first_registration,
+        account: registration.account_id.clone(),
+    }
+}

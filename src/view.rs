@@ -40,10 +40,10 @@ pub enum Scope<'a> {
 /// A row that a flush took out of the lists although Kamailio's table may still have it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hidden {
-    /// The row.
+    /// The row. It shows again when it comes from a REGISTER after the flush (`last_modified` later than `at`).
     pub key: Key,
-    /// Its [`row_fingerprint`](crate::registration::Binding::row_fingerprint) when it was flushed: a row that
-    /// comes back changed comes from a new REGISTER and is shown.
+    /// Its [`row_fingerprint`](crate::registration::Binding::row_fingerprint): a row that changed without
+    /// becoming newer than the flush leaves a doubt, and Kamailio is asked.
     pub fingerprint: u64,
     /// When it was flushed, Unix seconds.
     pub at: i64,
@@ -69,6 +69,8 @@ pub struct Consequences {
     pub departed: Vec<Departed>,
     /// Rows that were hidden and no longer are.
     pub unhidden: Vec<Key>,
+    /// Whether a hidden row changed in a way that only Kamailio can explain.
+    pub doubtful: bool,
 }
 
 /// How long an account or username stays known after its last row went, in seconds.
@@ -131,7 +133,7 @@ impl View {
         drop(self.now());
     }
 
-    /// Hides rows; each until it goes, or changes, or is [unhidden](Self::unhide).
+    /// Hides rows; each until it goes, or comes from a later REGISTER, or is [unhidden](Self::unhide).
     pub fn hide(&self, rows: impl IntoIterator<Item = Hidden>) {
         let mut state = self.now();
         for row in rows {
@@ -145,6 +147,11 @@ impl View {
         for key in keys {
             state.unhide(key);
         }
+    }
+
+    /// Forgets hidden rows that the tables do not have; to be called once all rows are known. Returns them.
+    pub fn forget_absent(&self) -> Vec<Key> {
+        self.now().forget_absent()
     }
 
     /// The rows that are hidden now.
@@ -178,7 +185,7 @@ impl View {
         self.now().count(scope)
     }
 
-    /// Every row of the address of record `username@domain` that is valid now, hidden or not, listed or not.
+    /// Every row of the address of record `username@domain` that is valid now and not hidden, listed or not.
     #[must_use]
     pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.now().rows_of(username, domain)

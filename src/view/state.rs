@@ -109,12 +109,7 @@ impl State {
         if let Some((position, former)) = &former {
             self.take_out(position, former);
         }
-        if let Some(hidden) = self.hidden.get(&key)
-            && hidden.fingerprint != registration.binding.row_fingerprint()
-        {
-            self.hidden.remove(&key);
-            consequences.unhidden.push(key.clone());
-        }
+        self.look_through(registration, consequences);
         self.put_in(key, registration);
         if let Some((_, former)) = former {
             let moved = former.account_id != registration.account_id
@@ -139,14 +134,22 @@ impl State {
         }
     }
 
+    /// Hides a row, or remembers to hide it should it come.
     pub(super) fn hide(&mut self, hidden: Hidden) {
-        let Some((_, registration)) = self.rows.get(&hidden.key).cloned() else {
-            return;
-        };
-        if registration.binding.row_fingerprint() == hidden.fingerprint {
-            self.hidden.insert(hidden.key.clone(), hidden);
+        let key = hidden.key.clone();
+        self.hidden.insert(key.clone(), hidden);
+        if let Some((_, registration)) = self.rows.get(&key).cloned() {
             self.settle(&registration);
         }
+    }
+
+    /// Forgets what is hidden without having a row.
+    pub(super) fn forget_absent(&mut self) -> Vec<Key> {
+        let absent: Vec<Key> = self.hidden.keys().filter(|key| !self.rows.contains_key(*key)).cloned().collect();
+        for key in &absent {
+            self.hidden.remove(key);
+        }
+        absent
     }
 
     pub(super) fn unhide(&mut self, key: &Key) {
@@ -247,7 +250,7 @@ impl State {
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
-            .filter(|one| one.binding.expiry.is_valid_at(self.now))
+            .filter(|one| one.binding.expiry.is_valid_at(self.now) && !self.hidden.contains_key(&one.binding.key))
             .cloned()
             .collect()
     }
@@ -332,6 +335,20 @@ impl State {
             self.accounts.entry(Arc::clone(id)).or_default().rows += 1;
         }
         self.rows.insert(key, (position, Arc::clone(registration)));
+    }
+
+    /// Decides whether a row that is hidden stays so with its new content: it does not if it comes from a REGISTER
+    /// after the flush. One of the same second may be either; Kamailio is to be asked.
+    fn look_through(&mut self, registration: &Registration, consequences: &mut Consequences) {
+        let key = &registration.binding.key;
+        let Some(hidden) = self.hidden.get_mut(key) else { return };
+        if registration.binding.last_modified > hidden.at {
+            self.hidden.remove(key);
+            consequences.unhidden.push(key.clone());
+        } else if hidden.fingerprint != registration.binding.row_fingerprint() {
+            hidden.fingerprint = registration.binding.row_fingerprint();
+            consequences.doubtful = true;
+        }
     }
 
     /// Takes a row out of everything but `rows`.

@@ -1,0 +1,141 @@
+//! Keeps the store in step with the view: what changed is gathered and written in one transaction a batch.
+//!
+//! The view never waits for it. What cannot be written (a full disk) stays gathered, each row once, and is
+//! written when that works again.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::logging::RateLimited;
+use crate::registration::{Departed, Key};
+use crate::store::{Batch, Store, Stored};
+use crate::view::{KNOWN_FOR, View};
+
+/// The pause between two batches: many changes cost little more than one.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The pause after a batch that could not be written.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+struct Pending {
+    rows: HashMap<Key, Option<Stored>>,
+    departed: Vec<Departed>,
+    unhidden: Vec<Key>,
+}
+
+#[derive(Debug)]
+pub(super) struct Keeper {
+    store: Arc<Store>,
+    view: Arc<View>,
+    clock: Arc<dyn Clock>,
+    pending: Mutex<Pending>,
+    arrived: Notify,
+}
+
+impl Keeper {
+    pub(super) fn new(store: Arc<Store>, view: Arc<View>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, view, clock, pending: Mutex::default(), arrived: Notify::new() }
+    }
+
+    /// Adds to what is to be written; a row's later fate replaces its earlier one.
+    pub(super) fn put(
+        &self,
+        rows: impl IntoIterator<Item = (Key, Option<Stored>)>,
+        departed: Vec<Departed>,
+        unhidden: Vec<Key>,
+    ) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.rows.extend(rows);
+        pending.departed.extend(departed);
+        pending.unhidden.extend(unhidden);
+        drop(pending);
+        self.arrived.notify_one();
+    }
+
+    /// Writes batches until `stop`, then the last one.
+    pub(super) async fn run(&self, stop: CancellationToken) {
+        let mut trouble = RateLimited::default();
+        while stop.run_until_cancelled(self.arrived.notified()).await.is_some() {
+            let written = self.write(&mut trouble).await;
+            let pause = if written { PAUSE } else { RETRY };
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+        }
+        self.write(&mut trouble).await;
+    }
+
+    async fn write(&self, trouble: &mut RateLimited) -> bool {
+        let pending = mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let batch = pending.batch(self.clock.unix_seconds());
+        match self.store.apply(&batch).await {
+            Ok(()) => {
+                if let Some(failures) = trouble.recovered() {
+                    tracing::info!(failures, "the store can be written again");
+                }
+                true
+            }
+            Err(error @ crate::store::Error::BegunAnew { .. }) => {
+                tracing::warn!(%error, "all registrations are written again");
+                self.put_everything();
+                true
+            }
+            Err(error) => {
+                if let Some(repeats) = trouble.failed(self.clock.monotonic()) {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(%error, cause, repeats, "registrations are served from memory until it works");
+                }
+                self.put_back(batch);
+                false
+            }
+        }
+    }
+
+    /// Gathers everything the view has, for a store that has nothing.
+    fn put_everything(&self) {
+        let rows = self.view.rows().into_iter().map(|one| (one.binding.key.clone(), Some(super::stored(&one))));
+        self.put(rows, Vec::new(), Vec::new());
+    }
+
+    /// Lays what is gathered meanwhile over a batch that was not written.
+    fn put_back(&self, batch: Batch) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = mem::take(&mut *pending);
+        let removed = batch.removed.into_iter().map(|key| (key, None));
+        pending.rows.extend(removed);
+        pending.rows.extend(batch.upserts.into_iter().map(|one| (one.binding.key.clone(), Some(one))));
+        pending.rows.extend(later.rows);
+        pending.departed = batch.departed;
+        pending.departed.extend(later.departed);
+        pending.unhidden = batch.unhidden;
+        pending.unhidden.extend(later.unhidden);
+        drop(pending);
+        self.arrived.notify_one();
+    }
+}
+
+impl Pending {
+    fn batch(self, now: i64) -> Batch {
+        let mut batch = Batch {
+            departed: self.departed,
+            unhidden: self.unhidden,
+            forget_departed_before: now - KNOWN_FOR,
+            ..Batch::default()
+        };
+        for (key, row) in self.rows {
+            match row {
+                Some(stored) => batch.upserts.push(stored),
+                None => batch.removed.push(key),
+            }
+        }
+        batch
+    }
+}

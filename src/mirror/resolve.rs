@@ -1,0 +1,162 @@
+//! From a binding to a registration: who owns it, and what its columns say about addresses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::directory::{Account, Device, Directory};
+use crate::registration::{Binding, Registration, Text};
+use crate::sip::{Socket, Transport, UriAddress};
+
+/// The attribute in which Kazoo keeps a JSON object about the phone's device.
+const CHANNEL_VARS: &[u8] = b"custom_channel_vars";
+
+/// The attribute `AUTHORIZING@ACCOUNT`.
+const TOKEN: &[u8] = b"token";
+
+/// What `authorizing_type` is where only the id is known.
+const DEVICE: &str = "device";
+
+/// What an operator has configured about addresses and realms.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Naming {
+    /// The realm of rows without a domain; none where empty.
+    pub default_realm: String,
+    /// Local address to advertised address.
+    pub advertise: BTreeMap<String, String>,
+    /// Template over `{ip}`, `{port}`, `{proto}` of the receiving socket; none where empty.
+    pub proxy_path: String,
+}
+
+/// Makes registrations of bindings.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    naming: Arc<Naming>,
+    directory: Arc<Directory>,
+}
+
+/// The custom channel vars of a binding.
+struct Vars(Map<String, Value>);
+
+impl Resolver {
+    /// Over this configuration and directory.
+    #[must_use]
+    pub fn new(naming: Arc<Naming>, directory: Arc<Directory>) -> Self {
+        Self { naming, directory }
+    }
+
+    /// The registration that `binding` is, first seen at `first_registration` (Unix seconds).
+    #[must_use]
+    pub fn registration(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
+        let vars = Vars::of(&binding);
+        let token = binding.attributes.get(TOKEN).and_then(parse_token);
+        let domain = binding.domain.as_ref().filter(|domain| !domain.is_empty()).map(Text::lossy);
+        let default = (!self.naming.default_realm.is_empty()).then(|| self.naming.default_realm.as_str().into());
+        let domain = domain.or(default);
+        let realm = domain.as_deref().map(|domain| vars.original("Realm", domain));
+        let username = vars.original("Username", &binding.username.lossy());
+        let by_token = || token.as_ref().and_then(|(_, account)| account.clone());
+        let account_id = vars.text("Account-ID").or_else(by_token).or_else(|| {
+            let domain = domain.as_deref()?;
+            Some(self.directory.account_of_realm(domain).map_or_else(|| domain.into(), |one| Arc::clone(&one.id)))
+        });
+        let account = account_id.as_deref().and_then(|id| self.directory.account(id));
+        let device = account_id.as_deref().and_then(|id| self.directory.device(id, &username));
+        let of_account = |part: fn(&Account) -> Option<Arc<str>>| account.and_then(part);
+        let of_device = |part: fn(&Device) -> Option<Arc<str>>| device.and_then(part);
+        let authorizing_id = vars
+            .text("Authorizing-ID")
+            .or_else(|| token.as_ref().and_then(|(authorizing, _)| authorizing.clone()))
+            .or_else(|| of_device(|device| Some(Arc::clone(&device.id))));
+        let authorizing_type = vars
+            .text("Authorizing-Type")
+            .or_else(|| of_device(|device| device.kind.clone()))
+            .or_else(|| authorizing_id.is_some().then(|| DEVICE.into()));
+        let silent = vars
+            .flag("Suppress-Unregister-Notifications")
+            .or_else(|| vars.flag("Suppress-Unregister-Notify"))
+            .or_else(|| device.and_then(|device| device.suppress_unregister_notify));
+        let received = binding.received.as_ref().and_then(|received| UriAddress::parse(received.as_bytes()));
+        let socket = binding.socket.as_ref().and_then(|socket| Socket::parse(socket.as_bytes()));
+        Registration {
+            account_name: of_account(|account| account.name.clone()).or_else(|| vars.text("Account-Name")),
+            account_realm: of_account(|account| account.realm.clone())
+                .or_else(|| vars.text("Account-Realm"))
+                .or_else(|| realm.clone()),
+            account_id,
+            username,
+            realm,
+            authorizing_id,
+            authorizing_type,
+            owner_id: vars.text("Owner-ID").or_else(|| of_device(|device| device.owner_id.clone())),
+            presence_id: vars.text("Presence-ID").or_else(|| of_device(|device| device.presence_id.clone())),
+            suppress_unregister_notify: silent.unwrap_or(true),
+            register_overwrite_notify: vars.flag("Register-Overwrite-Notify").unwrap_or(false),
+            contact_address: UriAddress::parse(binding.contact.as_bytes())
+                .map(|contact| (contact.uri_host().into(), contact.port)),
+            network_address: received.as_ref().map(|received| (received.bare_host().into(), received.port)),
+            proxy_address: socket.as_ref().map(|socket| (self.advertised(&socket.address), socket.port)),
+            proxy_protocol: socket.as_ref().map(|socket| socket.transport_from(received.as_ref())),
+            proxy_path: socket.as_ref().and_then(|socket| self.proxy_path(socket)),
+            first_registration,
+            binding,
+        }
+    }
+
+    /// The address that the world knows `address` by; IPv6 in brackets either way.
+    fn advertised(&self, address: &str) -> Arc<str> {
+        let bare = address.trim_start_matches('[').trim_end_matches(']');
+        let known = |address: &str| self.naming.advertise.get(address);
+        match known(address).or_else(|| known(bare)) {
+            Some(advertised) if advertised.contains(':') && !advertised.starts_with('[') => {
+                format!("[{advertised}]").into()
+            }
+            Some(advertised) => advertised.as_str().into(),
+            None => address.into(),
+        }
+    }
+
+    fn proxy_path(&self, socket: &Socket) -> Option<Arc<str>> {
+        let template = (!self.naming.proxy_path.is_empty()).then_some(&self.naming.proxy_path)?;
+        let path = template
+            .replace("{ip}", &socket.address)
+            .replace("{port}", &socket.port.to_string())
+            .replace("{proto}", Transport::as_str(socket.transport));
+        Some(path.into())
+    }
+}
+
+impl Vars {
+    fn of(binding: &Binding) -> Self {
+        let text = binding.attributes.get(CHANNEL_VARS);
+        Self(text.and_then(|text| serde_json::from_str(&text.lossy()).ok()).unwrap_or_default())
+    }
+
+    fn text(&self, name: &str) -> Option<Arc<str>> {
+        self.0.get(name)?.as_str().filter(|text| !text.is_empty()).map(Arc::from)
+    }
+
+    /// Kazoo writes booleans as such or as text.
+    fn flag(&self, name: &str) -> Option<bool> {
+        match self.0.get(name)? {
+            Value::Bool(flag) => Some(*flag),
+            Value::String(text) => text.to_ascii_lowercase().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The var, where it is `lowered` (as usrloc stores it) in its original case; else `lowered`.
+    fn original(&self, name: &str, lowered: &str) -> Arc<str> {
+        let original = self.text(name).filter(|text| text.to_lowercase() == lowered.to_lowercase());
+        original.unwrap_or_else(|| lowered.into())
+    }
+}
+
+/// The parts of `AUTHORIZING@ACCOUNT`, each absent where empty; `None` where there is no `@`.
+fn parse_token(token: &Text) -> Option<(Option<Arc<str>>, Option<Arc<str>>)> {
+    let token = token.lossy();
+    let (authorizing, account) = token.split_once('@')?;
+    let filled = |part: &str| (!part.is_empty()).then(|| Arc::from(part));
+    Some((filled(authorizing), filled(account)))
+}
