@@ -1,0 +1,1 @@
+SELECT registration_id, name, value FROM attribute ORDER BY registration_id

@@ -1,0 +1,1 @@
+DELETE FROM attribute WHERE registration_id = ?1

@@ -1,0 +1,1 @@
+SELECT location_table, ruid, fingerprint, at FROM hidden ORDER BY at

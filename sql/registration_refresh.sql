@@ -1,0 +1,22 @@
+UPDATE registration
+SET account_id = (SELECT id FROM account WHERE name = ?3),
+    first_registration = ?4,
+    username = ?5,
+    domain = ?6,
+    contact = ?7,
+    received = ?8,
+    path = ?9,
+    expires = ?10,
+    last_modified = ?11,
+    q = ?12,
+    call_id = ?13,
+    cseq = ?14,
+    flags = ?15,
+    cflags = ?16,
+    user_agent = ?17,
+    socket = ?18,
+    methods = ?19,
+    instance = ?20,
+    reg_id = ?21,
+    server_id = ?22
+WHERE location_table = ?1 AND ruid = ?2 AND attributes_hash = ?23

@@ -1,0 +1,1 @@
+DELETE FROM registration WHERE location_table = ?1 AND ruid = ?2

@@ -1,0 +1,282 @@
+//! The store's file: lock, create, open, migrate, set aside.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+
+use super::Error;
+
+/// Marks a SQLite file as ours: "usrl".
+const APPLICATION_ID: i64 = 0x7573_726c;
+
+/// Schema versions in order; `user_version` counts how many a file has. Never change one that was released.
+const MIGRATIONS: &[&str] = &[include_str!("../../sql/migrations/0001_begin.sql")];
+
+/// How many broken stores are kept.
+const KEPT_ASIDE: usize = 3;
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rows on their way from SQLite's thread; more make a load faster.
+const ROW_BUFFER: usize = 1024;
+
+/// SQLite result codes that say that the file's content is at fault (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
+const BROKEN_CODES: [i32; 2] = [11, 26];
+
+/// What keeps a file from being used.
+enum Refusal {
+    /// It is no database, corrupt, another program's, or of a later version of ours.
+    Broken(String),
+    /// The system or SQLite refuses.
+    Failed(sqlx::Error),
+}
+
+/// Makes sure that this process alone uses the store at `path`, for as long as the file is held.
+pub(super) fn lock(path: &Path) -> Result<File, Error> {
+    if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|source| cannot_create(directory, source))?;
+    }
+    let lock_path = beside(path, ".lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|source| cannot_create(&lock_path, source))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+            path: path.to_path_buf(),
+        }),
+        Err(TryLockError::Error(source)) => Err(cannot_create(&lock_path, source)),
+    }
+}
+
+/// Opens the store at `path`, or sets aside what is there and begins a new one.
+pub(super) async fn open(path: &Path, now: i64) -> Result<SqlitePool, Error> {
+    let refusal = match try_open(path).await? {
+        Ok(pool) => return Ok(pool),
+        Err(refusal) => refusal,
+    };
+    let reason = match refusal {
+        Refusal::Broken(reason) => reason,
+        Refusal::Failed(source) => return Err(failed(path, source)),
+    };
+    set_aside(path, now, &reason)?;
+    match try_open(path).await? {
+        Ok(pool) => Ok(pool),
+        Err(Refusal::Failed(source)) => Err(failed(path, source)),
+        Err(Refusal::Broken(reason)) => Err(failed(path, sqlx::Error::Protocol(reason))),
+    }
+}
+
+async fn try_open(path: &Path) -> Result<Result<SqlitePool, Refusal>, Error> {
+    create(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROW_BUFFER)
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(options);
+    let prepared = async { prepare(&mut *pool.acquire().await?).await };
+    match prepared.await {
+        Ok(()) => Ok(Ok(pool)),
+        Err(refusal) => {
+            pool.close().await;
+            Ok(Err(refusal))
+        }
+    }
+}
+
+/// Makes an empty file with our mode, which SQLite's side files then take over. Side files of a store that is gone
+/// would be read as part of the new one.
+fn create(path: &Path) -> Result<(), Error> {
+    if !path.exists() {
+        for side in sides(path) {
+            remove_if_there(&side).map_err(|source| cannot_create(&side, source))?;
+        }
+    }
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
+        .map_err(|source| cannot_create(path, source))
+}
+
+/// Checks whose database this is, brings its schema up to date, and shows that it can be written.
+async fn prepare(connection: &mut SqliteConnection) -> Result<(), Refusal> {
+    let application_id = number(connection, "PRAGMA application_id").await?;
+    let version = number(connection, "PRAGMA user_version").await?;
+    let objects = number(connection, "SELECT count(*) FROM sqlite_schema").await?;
+    let is_new = application_id == 0 && version == 0 && objects == 0;
+    if !is_new && application_id != APPLICATION_ID {
+        return Err(Refusal::Broken("it is another program's database".into()));
+    }
+    let known = usize::try_from(version)
+        .ok()
+        .filter(|version| *version <= MIGRATIONS.len());
+    let Some(done) = known else {
+        return Err(Refusal::Broken(format!(
+            "its schema version {version} is not known to this usrlocd, which knows {}",
+            MIGRATIONS.len()
+        )));
+    };
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    for migration in &MIGRATIONS[done..] {
+        execute(connection, migration).await?;
+    }
+    execute(connection, include_str!("../../sql/accounts_prune.sql")).await?;
+    let marks = format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT",
+        MIGRATIONS.len()
+    );
+    sqlx::raw_sql(AssertSqlSafe(marks))
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, Refusal> {
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), Refusal> {
+    sqlx::raw_sql(sql).execute(connection).await?;
+    Ok(())
+}
+
+/// Renames the store and its side files to `<name>.broken-<now>`, or the next free second, and forgets all but the
+/// latest of such copies.
+pub(super) fn set_aside(path: &Path, now: i64, reason: &str) -> Result<(), Error> {
+    let aside = (now..now.saturating_add(1000))
+        .map(|second| beside(path, &format!(".broken-{second}")))
+        .find(|aside| !aside.exists())
+        .unwrap_or_else(|| beside(path, ".broken"));
+    // The file itself goes last: a crash in between leaves no side file for a new store to read.
+    let moves = sides(path).into_iter().zip(sides(&aside));
+    for (from, to) in moves.chain([(path.to_path_buf(), aside.clone())]) {
+        match fs::rename(&from, &to) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(cannot_create(&to, source));
+            }
+            _ => {}
+        }
+    }
+    tracing::warn!(
+        store = %path.display(), aside = %aside.display(), reason,
+        "The store cannot be used; it was set aside and a new one is filled from Kamailio's tables. \
+         First-registration times and the audit of flushes begin anew"
+    );
+    forget_old_copies(path);
+    Ok(())
+}
+
+/// Failing to tidy up is no reason not to start.
+fn forget_old_copies(path: &Path) {
+    for aside in copies_aside(path).into_iter().rev().skip(KEPT_ASIDE) {
+        for file in sides(&aside).into_iter().chain([aside]) {
+            if let Err(error) = remove_if_there(&file) {
+                tracing::warn!(file = %file.display(), %error, "Cannot remove an old broken store");
+            }
+        }
+    }
+}
+
+/// Stores that were set aside, the oldest first.
+pub(super) fn copies_aside(path: &Path) -> Vec<PathBuf> {
+    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let prefix = format!(
+        "{}.broken-",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    );
+    let Ok(entries) = fs::read_dir(directory.unwrap_or(Path::new("."))) else {
+        return Vec::new();
+    };
+    let mut copies: Vec<(i64, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let second = name.to_str()?.strip_prefix(&prefix)?.parse().ok()?;
+            Some((second, entry.path()))
+        })
+        .collect();
+    copies.sort();
+    copies.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Whether an error means that the store's content is at fault, so that a new store is the way on.
+pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error
+            .code()
+            .and_then(|code| code.parse::<i32>().ok())
+            .is_some_and(|code| BROKEN_CODES.contains(&(code & 0xff))),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
+    }
+}
+
+/// SQLite and permissions: what opening failed with, as the operator should read it.
+fn failed(path: &Path, source: sqlx::Error) -> Error {
+    Error::CannotWrite {
+        path: path.to_path_buf(),
+        source: source.into(),
+    }
+}
+
+fn cannot_create(path: &Path, source: io::Error) -> Error {
+    Error::CannotCreate {
+        path: path.to_path_buf(),
+        source: source.into(),
+    }
+}
+
+fn sides(path: &Path) -> [PathBuf; 2] {
+    [beside(path, "-shm"), beside(path, "-wal")]
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        if is_broken(&error) {
+            Self::Broken(error.to_string())
+        } else {
+            Self::Failed(error)
+        }
+    }
+}
