@@ -338,27 +338,38 @@ impl Store {
     }
 }
 
-/// One transaction. `synchronous=FULL` makes SQLite flush its log at the commit; it cannot change inside a
-/// transaction, and should this future be dropped in the middle, later commits are slower but right.
+/// One transaction. After a failure its connection is closed: SQLite may have rolled back by itself, as it does
+/// when the disk is full, and sqlx would believe to be in a transaction ever after.
 async fn write(
     pool: &SqlitePool,
     durability: Durability,
     change: Change<'_>,
 ) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    match durability {
+    let result = match durability {
         Durability::Process => write_once(&mut connection, change).await,
-        Durability::Power => {
-            sqlx::query("PRAGMA synchronous = FULL")
-                .execute(&mut *connection)
-                .await?;
-            let result = write_once(&mut connection, change).await;
-            sqlx::query("PRAGMA synchronous = NORMAL")
-                .execute(&mut *connection)
-                .await?;
-            result
-        }
+        Durability::Power => write_through(&mut connection, change).await,
+    };
+    if result.is_err() {
+        let _nothing_to_add = connection.close().await;
     }
+    result
+}
+
+/// `synchronous=FULL` makes SQLite flush its log at the commit. It cannot change inside a transaction; should this
+/// future be dropped in the middle, later commits are slower but right.
+async fn write_through(
+    connection: &mut SqliteConnection,
+    change: Change<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA synchronous = FULL")
+        .execute(&mut *connection)
+        .await?;
+    write_once(connection, change).await?;
+    sqlx::query("PRAGMA synchronous = NORMAL")
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn write_once(

@@ -62,10 +62,8 @@ async fn registrations(
     let mut registrations = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let id: i64 = row.try_get(0)?;
-        let mut own = Attributes::new();
-        while let Some((_, name, value)) = attributes.next_if(|(of, ..)| *of <= id) {
-            own.insert(name, value);
-        }
+        let own = std::iter::from_fn(|| attributes.next_if(|(of, ..)| *of <= id));
+        let own = own.map(|(_, name, value)| (name, value)).collect();
         registrations.push(Stored {
             account: account(&row, 3, accounts)?,
             first_registration: row.try_get(4)?,
@@ -219,7 +217,7 @@ async fn upsert(connection: &mut SqliteConnection, stored: &Stored) -> Result<()
         .bind(id)
         .execute(&mut *connection)
         .await?;
-    for (name, value) in &stored.binding.attributes {
+    for (name, value) in stored.binding.attributes.iter() {
         sqlx::query(include_str!("../../sql/attribute_add.sql"))
             .bind(id)
             .bind(name.as_bytes())
@@ -238,10 +236,6 @@ fn bound<'q>(
 ) -> Query<'q, Sqlite, SqliteArguments> {
     let binding = &*stored.binding;
     let bytes = |text: &Option<Text>| text.as_ref().map(|text| text.as_bytes().to_vec());
-    let expires = match binding.expiry {
-        Expiry::Permanent => None,
-        Expiry::At(end) => Some(end),
-    };
     by_key(sql, &binding.key)
         .bind(stored.account.clone())
         .bind(stored.first_registration)
@@ -250,7 +244,7 @@ fn bound<'q>(
         .bind(binding.contact.as_bytes())
         .bind(bytes(&binding.received))
         .bind(bytes(&binding.path))
-        .bind(expires)
+        .bind(binding.expiry.end())
         .bind(binding.last_modified)
         .bind(binding.q)
         .bind(bytes(&binding.call_id))

@@ -215,7 +215,7 @@ async fn a_refresh_replaces_columns_account_and_attributes() {
     );
 
     Arc::make_mut(&mut times_only.binding).attributes =
-        Attributes::from([("x".into(), "y".into())]);
+        Attributes::from_iter([("x".into(), "y".into())]);
     store
         .apply(&upserts(vec![times_only.clone()]))
         .await
@@ -493,7 +493,8 @@ fn any_binding() -> impl Strategy<Value = Binding> {
     let number = || proptest::option::of(any::<i64>());
     let texts = (text(), text(), text(), text(), text(), text(), text());
     let numbers = (number(), number(), number(), number(), number(), number());
-    let attributes = proptest::collection::btree_map(any_text(), any_text(), 0..4);
+    let attributes =
+        proptest::collection::vec((any_text(), any_text()), 0..4).prop_map(Attributes::from_iter);
     let q = proptest::option::of(proptest::num::f64::NORMAL | proptest::num::f64::ZERO);
     (
         any_text(),
