@@ -1,1 +1,255 @@
-//! The JSON-RPC client.
+//! The JSON-RPC client: asks Kamailio about its memory, and removes bindings from it.
+//!
+//! Kamailio's `jsonrpcs` leaves much to its client (`facts/kamailio.md` A5): it may not answer at all, close a
+//! kept connection, cut a reply short, or answer `"result":{}` to what it did not do. So each call has one time-out
+//! over all, a reply counts only with the request's id, and every fault is told apart. All methods that are called
+//! bear to be repeated.
+
+mod contact;
+mod datagram;
+mod endpoint;
+mod http;
+mod message;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use self::message::Reply;
+use crate::registration::Text;
+
+pub use self::contact::{Contact, Expires, Lookup};
+pub use self::endpoint::{Endpoint, Invalid};
+pub use self::message::text;
+
+/// The longest reply that is read.
+const REPLY_MAX: usize = 8 * 1024 * 1024;
+
+/// Ids beyond 2^53 come back changed.
+const ID_BITS: u32 = 52;
+
+/// How to reach Kamailio.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The time for one call, from waiting for a free connection to the last byte of its reply.
+    pub timeout: Duration,
+    /// How many calls may be under way at once; at least one.
+    pub connections: usize,
+}
+
+/// A client of one Kamailio.
+#[derive(Debug)]
+pub struct Kamailio {
+    transport: Transport,
+    timeout: Duration,
+    free: Semaphore,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Http(http::Pool),
+    Unixgram(std::path::PathBuf),
+}
+
+/// A parameter of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Param {
+    /// A text, sent byte for byte; it may hold anything but NUL.
+    Text(Text),
+    /// A number.
+    Integer(i64),
+}
+
+/// What became of a contact that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// Kamailio removed it.
+    Done,
+    /// It has no such AoR.
+    NoAor,
+    /// The AoR has no such contact.
+    NoContact,
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Nobody listens, or the connection ended before a byte of a reply.
+    #[error("cannot reach Kamailio")]
+    Unreachable {
+        /// The system's word.
+        source: io::Error,
+    },
+    /// No whole reply in time. Kamailio may have done what was asked.
+    #[error("Kamailio did not answer in time")]
+    Timeout,
+    /// The reply is longer than is read.
+    #[error("Kamailio's answer is too large")]
+    TooLarge,
+    /// Kamailio could not read the request, which was not sent.
+    #[error("the request cannot be sent to Kamailio: {0}")]
+    Unsendable(&'static str),
+    /// The reply is cut, or none to this request. Kamailio may have done what was asked.
+    #[error("Kamailio's answer cannot be understood: {0}")]
+    Malformed(String),
+    /// Kamailio says no.
+    #[error("Kamailio refuses with {code}: {message}")]
+    Rpc {
+        /// The code, mostly an HTTP status.
+        code: i64,
+        /// Its words.
+        message: String,
+    },
+}
+
+impl Kamailio {
+    /// A client; nothing is sent yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            transport: match options.endpoint {
+                Endpoint::Http(uri) => Transport::Http(http::Pool::new(uri)),
+                Endpoint::Unixgram(path) => Transport::Unixgram(path),
+            },
+            timeout: options.timeout,
+            free: Semaphore::new(options.connections.max(1)),
+        }
+    }
+
+    /// Calls `method` and returns its result, whose strings [`text`] turns into bytes. The method must bear to be
+    /// repeated.
+    ///
+    /// # Errors
+    /// Each [`Fault`].
+    pub async fn call(&self, method: &str, params: &[Param]) -> Result<Value, Fault> {
+        let id = random_id()?;
+        let request = message::encode(method, params, id)?;
+        let exchange = async {
+            let _one_of_few = self.free.acquire().await;
+            match &self.transport {
+                Transport::Http(pool) => message::decode(&pool.exchange(request).await?),
+                Transport::Unixgram(path) => datagram::exchange(path, &request, id).await,
+            }
+        };
+        let reply = tokio::time::timeout(self.timeout, exchange)
+            .await
+            .map_err(|_| Fault::Timeout)??;
+        match reply {
+            Reply {
+                id: Some(its),
+                outcome,
+            } if its == id => outcome,
+            _ => Err(Fault::Malformed("the reply is for another request".into())),
+        }
+    }
+
+    /// `ul.rm`: removes all contacts of an AoR. Kamailio says the same whether or not it had any.
+    ///
+    /// # Errors
+    /// Each [`Fault`].
+    pub async fn remove(&self, table: &str, aor: &Text) -> Result<(), Fault> {
+        let params = [table.into(), aor.into()];
+        self.call("ul.rm", &params).await.map(|_| ())
+    }
+
+    /// `ul.rm_contact`: removes one contact of an AoR, compared byte for byte.
+    ///
+    /// # Errors
+    /// Each [`Fault`], but for an AoR or contact that is not there.
+    pub async fn remove_contact(
+        &self,
+        table: &str,
+        aor: &Text,
+        contact: &Text,
+    ) -> Result<Removed, Fault> {
+        let params = [table.into(), aor.into(), contact.into()];
+        match self.call("ul.rm_contact", &params).await {
+            Ok(_) => Ok(Removed::Done),
+            Err(Fault::Rpc { message, .. }) if message == "AOR not found" => Ok(Removed::NoAor),
+            Err(Fault::Rpc { message, .. }) if message == "Contact not found" => {
+                Ok(Removed::NoContact)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// `ul.lookup`: the contacts of an AoR in Kamailio's memory.
+    ///
+    /// # Errors
+    /// Each [`Fault`], but for an AoR that is not there or has no contact.
+    pub async fn lookup(&self, table: &str, aor: &Text) -> Result<Lookup, Fault> {
+        let params = [table.into(), aor.into()];
+        match self.call("ul.lookup", &params).await {
+            Ok(result) => contact::contacts(&result).map(Lookup::Found),
+            Err(Fault::Rpc { message, .. }) if message == "AOR not found in location table" => {
+                Ok(Lookup::NotFound)
+            }
+            Err(Fault::Rpc { message, .. }) if message == "AOR has no contacts" => {
+                Ok(Lookup::NoContacts)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// `core.uptime`: for how long Kamailio has been up.
+    ///
+    /// # Errors
+    /// Each [`Fault`].
+    pub async fn uptime(&self) -> Result<Duration, Fault> {
+        let result = self.call("core.uptime", &[]).await?;
+        let seconds = result["uptime"].as_u64();
+        seconds
+            .map(Duration::from_secs)
+            .ok_or_else(|| Fault::Malformed("core.uptime answers without an uptime".into()))
+    }
+
+    /// `core.version`: for instance `kamailio 5.6.3 (x86_64/linux)`.
+    ///
+    /// # Errors
+    /// Each [`Fault`].
+    pub async fn version(&self) -> Result<String, Fault> {
+        let result = self.call("core.version", &[]).await?;
+        let version = result.as_str().map(|version| version.trim().to_owned());
+        version.ok_or_else(|| Fault::Malformed("core.version answers without a version".into()))
+    }
+}
+
+impl Fault {
+    /// Whether nothing listens there, or nothing that talks.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether there was no reply in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout)
+    }
+}
+
+impl From<&str> for Param {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&Text> for Param {
+    fn from(text: &Text) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+/// An id that nobody else can guess.
+fn random_id() -> Result<u64, Fault> {
+    let random = getrandom::u64().map_err(|error| Fault::Unreachable {
+        source: io::Error::other(error.to_string()),
+    })?;
+    Ok(random >> (u64::BITS - ID_BITS))
+}

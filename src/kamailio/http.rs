@@ -1,0 +1,235 @@
+//! JSON-RPC over HTTP: a small pool of kept-alive connections.
+//!
+//! No task runs for an idle connection: the call that uses it drives it. Kamailio may close one at any time, even
+//! after each reply; the next call notices and takes a fresh one.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::{Fault, REPLY_MAX};
+
+/// Kamailio reads a request into `tcp_rd_buf_size` bytes, 4096 by default, and closes without a word beyond.
+const REQUEST_MAX: usize = 3_500;
+
+/// What a request has before its body, without host and path.
+const HEAD: usize =
+    "POST  HTTP/1.1\r\nhost: \r\ncontent-type: application/json\r\ncontent-length: 0000\r\n\r\n"
+        .len();
+
+const DEFAULT_PORT: u16 = 80;
+
+/// Connections to one endpoint.
+#[derive(Debug)]
+pub(super) struct Pool {
+    uri: Uri,
+    host: String,
+    port: u16,
+    idle: Mutex<Vec<Link>>,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    connection: Connection<TokioIo<Watched>, Full<Bytes>>,
+    heard: Arc<AtomicBool>,
+}
+
+/// A stream that notes whether anything arrived.
+#[derive(Debug)]
+struct Watched {
+    stream: TcpStream,
+    heard: Arc<AtomicBool>,
+}
+
+/// How an exchange over one connection failed.
+enum Failure {
+    /// It ended before a byte of a reply: over a kept connection, worth another try over a fresh one.
+    Unheard(io::Error),
+    /// Anything else.
+    Fault(Fault),
+}
+
+impl Pool {
+    pub(super) fn new(uri: Uri) -> Self {
+        let host = uri.host().unwrap_or_default();
+        Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(DEFAULT_PORT),
+            uri,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Sends a request and returns the reply's body.
+    ///
+    /// A request is sent a second time only where a kept connection ended without a byte of a reply. Kamailio may
+    /// have run it even so, which is why all methods that are called must bear to be repeated.
+    pub(super) async fn exchange(&self, body: Vec<u8>) -> Result<Bytes, Fault> {
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        let authority = self.uri.authority().map_or("", |name| name.as_str());
+        if HEAD + path.len() + authority.len() + body.len() > REQUEST_MAX {
+            return Err(Fault::Unsendable(
+                "the request is longer than Kamailio reads",
+            ));
+        }
+        let body = Bytes::from(body);
+        let request = || {
+            Request::post(path)
+                .header(header::HOST, authority)
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Full::new(body.clone()))
+                .map_err(|_| Fault::Unsendable("the endpoint makes no valid request"))
+        };
+        while let Some(mut link) = self.take() {
+            if !link.is_ready().await {
+                continue;
+            }
+            match link.exchange(request()?).await {
+                Ok(reply) => return Ok(self.keep(link, reply)),
+                Err(Failure::Fault(fault)) => return Err(fault),
+                Err(Failure::Unheard(_)) => break,
+            }
+        }
+        let mut link = self.connect().await?;
+        match link.exchange(request()?).await {
+            Ok(reply) => Ok(self.keep(link, reply)),
+            Err(Failure::Fault(fault)) => Err(fault),
+            Err(Failure::Unheard(source)) => Err(Fault::Unreachable { source }),
+        }
+    }
+
+    async fn connect(&self) -> Result<Link, Fault> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|source| Fault::Unreachable { source })?;
+        let heard = Arc::new(AtomicBool::new(false));
+        let watched = Watched {
+            stream,
+            heard: Arc::clone(&heard),
+        };
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(watched))
+                .await
+                .map_err(|error| Fault::Unreachable {
+                    source: io::Error::other(error),
+                })?;
+        Ok(Link {
+            sender,
+            connection,
+            heard,
+        })
+    }
+
+    fn take(&self) -> Option<Link> {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+
+    fn keep(&self, link: Link, reply: Bytes) -> Bytes {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(link);
+        reply
+    }
+}
+
+impl Link {
+    /// Whether the connection can take another request, as far as can be seen.
+    async fn is_ready(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = &mut self.connection => false,
+            ready = self.sender.ready() => ready.is_ok(),
+        }
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
+        self.heard.store(false, Ordering::Relaxed);
+        let mut talk = pin!(talk(&mut self.sender, request));
+        let result = tokio::select! {
+            biased;
+            result = &mut talk => result,
+            // What it had read before it ended is still on its way.
+            _ = &mut self.connection => talk.await,
+        };
+        result.map_err(|fault| match fault {
+            Fault::Malformed(reason) if !self.heard.load(Ordering::Relaxed) => {
+                Failure::Unheard(io::Error::new(io::ErrorKind::UnexpectedEof, reason))
+            }
+            fault => Failure::Fault(fault),
+        })
+    }
+}
+
+async fn talk(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Bytes, Fault> {
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| cut(&error))?;
+    let body = response.into_body();
+    if body.size_hint().lower() > REPLY_MAX as u64 {
+        return Err(Fault::TooLarge);
+    }
+    match Limited::new(body, REPLY_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Fault::TooLarge),
+        Err(error) => Err(cut(&*error)),
+    }
+}
+
+fn cut(error: &(dyn std::error::Error + 'static)) -> Fault {
+    Fault::Malformed(format!("the connection ended within the reply: {error}"))
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
