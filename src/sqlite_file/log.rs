@@ -1,0 +1,291 @@
+//! The write-ahead log and its index as files: which commits there are, and whether a state still holds.
+//!
+//! A state is a generation of the log and the last frame of a commit in it. It stays readable while others append
+//! to the log, until a checkpoint copies later frames into the database file or the log begins anew.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::{self, File, Stamp};
+use super::reason::{Reason, Result};
+use super::shm::{self, Index, Reading};
+use super::source::{Committed, Refreshed};
+use super::wal::{Followed, Generation, Log, Salts, generations_between};
+
+/// How long log and index may disagree until the log alone is believed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The log and its index.
+#[derive(Debug)]
+pub(super) struct LogFiles {
+    log_path: PathBuf,
+    index_path: PathBuf,
+    page_size: usize,
+    log_file: Option<File>,
+    index_file: Option<File>,
+    log: Log,
+    /// The generation that `log` is of, also while the log has no header of it yet.
+    salts: Option<Salts>,
+    /// Since when log and index have disagreed.
+    disagreement: Option<Duration>,
+}
+
+/// A committed state of a database with a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    salts: Option<Salts>,
+    frame: u32,
+    /// Pages of the database; 0 when the file's length tells.
+    pub(super) pages: u32,
+    /// The length of the database file, where that tells.
+    pub(super) length: u64,
+    verified_by: Witness,
+}
+
+/// What tells that a snapshot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Witness {
+    /// The index.
+    Index,
+    /// The log alone.
+    Log,
+    /// There is no log: the stamp of the database file.
+    Stamp(Stamp),
+}
+
+impl LogFiles {
+    /// The log at `log_path` and its index at `index_path`; nothing is opened yet.
+    pub(super) fn new(log_path: PathBuf, index_path: PathBuf, page_size: usize) -> Self {
+        Self {
+            log_path,
+            index_path,
+            page_size,
+            log_file: None,
+            index_file: None,
+            log: Log::new(page_size),
+            salts: None,
+            disagreement: None,
+        }
+    }
+
+    /// Where the committed image of page `number` stands, if it is in the log.
+    pub(super) fn page(&self, number: u32) -> Option<(&File, u64)> {
+        Some((self.log_file.as_ref()?, self.log.offset(number)?))
+    }
+
+    /// Reads what has been committed; see [`super::source::Source::refresh`].
+    pub(super) fn refresh(
+        &mut self,
+        database: &File,
+        now: Duration,
+        budget: u32,
+        changed: &mut HashSet<u32>,
+    ) -> Result<Refreshed> {
+        let lost = self.reopen()?;
+        let stamp = database.stamp()?;
+        let mut hunt = Hunt {
+            budget,
+            changed,
+            found: Refreshed::at(Committed::Log(self.snapshot(stamp, Witness::Index))),
+        };
+        hunt.found.gap = lost;
+        let witness = self.look(now, stamp, &mut hunt)?;
+        let mut found = hunt.found;
+        found.state = Committed::Log(self.snapshot(stamp, witness));
+        Ok(found)
+    }
+
+    /// Whether what was read from `snapshot` was of it.
+    pub(super) fn holds(&self, database: &File, snapshot: &Snapshot) -> Result<bool> {
+        match snapshot.verified_by {
+            Witness::Index => {
+                let Some(file) = &self.index_file else {
+                    return Ok(false);
+                };
+                // In this order: a new generation first changes the salts and then forgets the checkpoint.
+                let backfilled = shm::backfilled(file)?;
+                let Reading::Published(index) = shm::read(file)? else {
+                    return Ok(false);
+                };
+                Ok(Some(index.salts) == snapshot.salts
+                    && index.frames >= snapshot.frame
+                    && backfilled <= snapshot.frame
+                    && !file.is_unlinked()?)
+            }
+            Witness::Log => {
+                let Some(file) = &self.log_file else {
+                    return Ok(false);
+                };
+                let generation = Generation::read(file, self.page_size)?;
+                Ok(generation.map(|it| it.salts) == snapshot.salts
+                    && !self.log.has_later_commit(file)?
+                    && !file.is_unlinked()?)
+            }
+            Witness::Stamp(stamp) => {
+                Ok(!file::has_content(&self.log_path)? && database.stamp()? == stamp)
+            }
+        }
+    }
+
+    /// Opens the files anew where their names lead elsewhere; whether changes may have been lost with the old.
+    fn reopen(&mut self) -> Result<bool> {
+        let mut lost = false;
+        if self
+            .log_file
+            .as_ref()
+            .is_some_and(|it| !it.is_at(&self.log_path))
+        {
+            lost = true;
+            self.log_file = None;
+            self.restart(None);
+        }
+        if self
+            .index_file
+            .as_ref()
+            .is_some_and(|it| !it.is_at(&self.index_path))
+        {
+            self.index_file = None;
+        }
+        if self.log_file.is_none() {
+            self.log_file = File::open(&self.log_path)?;
+        }
+        if self.index_file.is_none() {
+            // Without permission to read it the log alone must do.
+            self.index_file = File::open(&self.index_path).unwrap_or_default();
+        }
+        Ok(lost)
+    }
+
+    /// Follows the log as far as the index says, or to its end where the index is of no use.
+    fn look(&mut self, now: Duration, stamp: Stamp, hunt: &mut Hunt<'_>) -> Result<Witness> {
+        let reading = match &self.index_file {
+            Some(file) => shm::read(file)?,
+            None => Reading::Unusable,
+        };
+        let agreed = match reading {
+            Reading::Published(index) => self.follow_index(index, hunt)?,
+            Reading::Torn => false,
+            Reading::Unusable => return self.follow_alone(stamp, hunt),
+        };
+        if agreed {
+            self.disagreement = None;
+            return Ok(Witness::Index);
+        }
+        let since = *self.disagreement.get_or_insert(now);
+        if now.saturating_sub(since) < PATIENCE {
+            return Err(Reason::WalMismatch);
+        }
+        self.follow_alone(stamp, hunt)
+    }
+
+    /// Follows the log to the frame that the index has published; whether that could be reached.
+    fn follow_index(&mut self, index: Index, hunt: &mut Hunt<'_>) -> Result<bool> {
+        if self.salts != Some(index.salts) && !self.change_generation(index.salts, hunt)? {
+            return Ok(true);
+        }
+        if index.frames == 0 {
+            return Ok(self.log.committed() == 0);
+        }
+        let Some(file) = &self.log_file else {
+            return Ok(false);
+        };
+        if self.log.generation().is_none() {
+            // A new generation is published before its header is written.
+            match Generation::read(file, self.page_size)? {
+                Some(generation) if generation.salts == index.salts => {
+                    self.log.begin(Some(generation));
+                }
+                _ => return Ok(false),
+            }
+        }
+        let followed = hunt.follow(&mut self.log, file, index.frames)?;
+        hunt.found.behind |= followed == Followed::Budget;
+        Ok(followed == Followed::Budget || self.log.committed() == index.frames)
+    }
+
+    /// Follows the log to its end.
+    fn follow_alone(&mut self, stamp: Stamp, hunt: &mut Hunt<'_>) -> Result<Witness> {
+        let generation = match &self.log_file {
+            Some(file) => Generation::read(file, self.page_size)?,
+            None => None,
+        };
+        let Some(generation) = generation else {
+            hunt.found.gap |= self.log.committed() > 0;
+            self.restart(None);
+            return Ok(Witness::Stamp(stamp));
+        };
+        if self.salts != Some(generation.salts)
+            && !self.change_generation(generation.salts, hunt)?
+        {
+            return Ok(Witness::Log);
+        }
+        if self.log.generation().is_none() {
+            self.log.begin(Some(generation));
+        }
+        if let Some(file) = &self.log_file {
+            let followed = hunt.follow(&mut self.log, file, u32::MAX)?;
+            hunt.found.behind |= followed == Followed::Budget;
+        }
+        Ok(Witness::Log)
+    }
+
+    /// Leaves the old generation for the one with `salts`; `false` when there is more to read of the old first.
+    ///
+    /// The end of the old generation is still in the file as far as the new one has not overwritten it. What has
+    /// been overwritten before it was read is a gap.
+    fn change_generation(&mut self, salts: Salts, hunt: &mut Hunt<'_>) -> Result<bool> {
+        if let Some((old, file)) = self.salts.zip(self.log_file.as_ref()) {
+            let mut unread = false;
+            if self.log.generation().is_none() {
+                let generation = Generation::read(file, self.page_size)?;
+                self.log.begin(generation.filter(|it| it.salts == old));
+                unread = self.log.generation().is_none();
+            }
+            if hunt.follow(&mut self.log, file, u32::MAX)? == Followed::Budget {
+                hunt.found.behind = true;
+                return Ok(false);
+            }
+            let after = self.log.salts_after(file)?;
+            let overwritten = after.is_some_and(|after| {
+                generations_between(old, after).is_some() || unread && after == old
+            });
+            let next = generations_between(old, salts) == Some(1);
+            hunt.found.gap |= overwritten || !next;
+            hunt.found.restarted = true;
+        }
+        self.restart(Some(salts));
+        Ok(true)
+    }
+
+    fn restart(&mut self, salts: Option<Salts>) {
+        self.salts = salts;
+        self.log.begin(None);
+    }
+
+    fn snapshot(&self, stamp: Stamp, verified_by: Witness) -> Snapshot {
+        Snapshot {
+            salts: self.salts,
+            frame: self.log.committed(),
+            pages: self.log.pages,
+            length: if self.log.pages == 0 { stamp.length } else { 0 },
+            verified_by,
+        }
+    }
+}
+
+/// Reading the log within a budget.
+struct Hunt<'a> {
+    budget: u32,
+    changed: &'a mut HashSet<u32>,
+    found: Refreshed,
+}
+
+impl Hunt<'_> {
+    fn follow(&mut self, log: &mut Log, file: &File, limit: u32) -> Result<Followed> {
+        let before = log.committed();
+        let followed = log.follow(file, limit, self.budget, self.changed)?;
+        self.found.frames += log.committed() - before;
+        Ok(followed)
+    }
+}

@@ -1,0 +1,61 @@
+//! Windows on a database that commits through a rollback journal.
+//!
+//! A window holds when no writer was changing the file at its beginning or its end and no commit came between:
+//! the locks are asked first and the change counter is read after, both times. The file's stamp catches a
+//! transaction that spilled into the file and was taken back within the window.
+
+use std::path::Path;
+
+use super::file::{self, File, Stamp};
+use super::header::{self, Header};
+use super::locks;
+use super::reason::{Reason, Result};
+
+/// What is equal at the beginning and the end of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    header: Header,
+    stamp: Stamp,
+}
+
+/// The state of `database`, if no writer changes it now.
+///
+/// # Errors
+/// [`Reason::Locked`] or [`Reason::HotJournal`] when one does, or died doing so; and when it cannot be read.
+pub(super) fn probe(database: &File, journal: &Path) -> Result<Version> {
+    if locks::exclusive(database)? {
+        return Err(Reason::Locked);
+    }
+    // PERSIST and TRUNCATE leave a journal that begins with a zero, or is empty.
+    let written = file::glance(journal)?.is_some_and(|first| first != 0);
+    if written && !locks::reserved(database)? {
+        return Err(Reason::HotJournal);
+    }
+    version(database)
+}
+
+/// The state of `database`, whatever its writers do.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn version(database: &File) -> Result<Version> {
+    let stamp = database.stamp()?;
+    let mut bytes = [0; header::LENGTH];
+    let length = database.read(&mut bytes, 0)?;
+    Ok(Version {
+        header: Header::parse(&bytes[..length])?,
+        stamp,
+    })
+}
+
+impl Version {
+    /// The header.
+    pub(super) fn header(&self) -> Header {
+        self.header
+    }
+
+    /// The length of the file.
+    pub(super) fn length(&self) -> u64 {
+        self.stamp.length
+    }
+}

@@ -1,0 +1,227 @@
+//! The files of a database, and windows on one committed state of it.
+//!
+//! [`Source::refresh`] looks what has been committed, [`Source::begin`] and [`Source::end`] enclose the reading
+//! of pages. What was read counts only when `end` says so.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::File;
+use super::header::Header;
+use super::log::{LogFiles, Snapshot};
+use super::payload::Pages;
+use super::reason::{Reason, Result};
+use super::rollback::{self, Version};
+
+/// The byte that locks stand for; its page is never used.
+const LOCK_BYTE: u64 = 0x4000_0000;
+
+/// The open files of a database.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// What was asked for; it may be a link.
+    asked: PathBuf,
+    database: File,
+    journal: PathBuf,
+    header: Header,
+    /// The log and its index, in WAL mode.
+    log: Option<LogFiles>,
+    /// Pages of the database in the present window.
+    count: u32,
+    /// What has been read.
+    pub(super) reads: Reads,
+}
+
+/// How much has been read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reads {
+    /// Pages.
+    pub(super) pages: u64,
+    /// Bytes of pages.
+    pub(super) bytes: u64,
+}
+
+/// What a look at the files found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refreshed {
+    /// The committed state that windows show now.
+    pub(super) state: Committed,
+    /// Changes may have gone by unread.
+    pub(super) gap: bool,
+    /// More of the log is to be read before it is up to date.
+    pub(super) behind: bool,
+    /// The log began anew.
+    pub(super) restarted: bool,
+    /// Frames read.
+    pub(super) frames: u32,
+}
+
+/// A committed state; equal only to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// As the database file is, in rollback mode or without a log.
+    File(Version),
+    /// As the log has it.
+    Log(Snapshot),
+}
+
+impl Source {
+    /// Opens the database at `path`.
+    ///
+    /// # Errors
+    /// When there is none, or none that can be read.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        // SQLite puts the other files beside the file that a link leads to.
+        let real = std::fs::canonicalize(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Reason::Missing,
+            _ => Reason::Io {
+                operation: "find the database",
+                source: rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO),
+            },
+        })?;
+        let database = File::open(&real)?.ok_or(Reason::Missing)?;
+        let header = rollback::version(&database)?.header();
+        let beside = |suffix| beside(&real, suffix);
+        let log = header
+            .wal
+            .then(|| LogFiles::new(beside("-wal"), beside("-shm"), header.page_size));
+        Ok(Self {
+            asked: path.to_owned(),
+            journal: beside("-journal"),
+            database,
+            header,
+            log,
+            count: 0,
+            reads: Reads::default(),
+        })
+    }
+
+    /// The device and inode of the database file.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        self.database.identity()
+    }
+
+    /// The header of the database file when it was opened.
+    pub(super) fn header(&self) -> Header {
+        self.header
+    }
+
+    /// Whether this is still the database that was asked for, of the same kind.
+    ///
+    /// # Errors
+    /// When it is there but no database any more.
+    pub(super) fn is_in_place(&self) -> Result<bool> {
+        if !self.database.is_at(&self.asked) {
+            return Ok(false);
+        }
+        let header = rollback::version(&self.database)?.header();
+        Ok(header.page_size == self.header.page_size
+            && header.usable == self.header.usable
+            && header.wal == self.header.wal)
+    }
+
+    /// Looks what has been committed, reading at most `budget` frames of the log; pages changed by them go to
+    /// `changed`.
+    ///
+    /// # Errors
+    /// When no committed state can be had now.
+    pub(super) fn refresh(
+        &mut self,
+        now: Duration,
+        budget: u32,
+        changed: &mut HashSet<u32>,
+    ) -> Result<Refreshed> {
+        match &mut self.log {
+            Some(log) => log.refresh(&self.database, now, budget, changed),
+            None => Ok(Refreshed::at(Committed::File(rollback::probe(
+                &self.database,
+                &self.journal,
+            )?))),
+        }
+    }
+
+    /// Begins a window on `state`, which must be what the last [`Self::refresh`] found.
+    pub(super) fn begin(&mut self, state: &Committed) {
+        self.count = match state {
+            Committed::Log(snapshot) if snapshot.pages > 0 => snapshot.pages,
+            Committed::Log(snapshot) => self.pages_in(snapshot.length),
+            Committed::File(version) => self.pages_in(version.length()),
+        };
+    }
+
+    /// Whether all pages read since [`Self::begin`] were of `state`.
+    ///
+    /// # Errors
+    /// When this cannot be told.
+    pub(super) fn end(&mut self, state: &Committed) -> Result<bool> {
+        match (state, &self.log) {
+            (Committed::Log(snapshot), Some(log)) => log.holds(&self.database, snapshot),
+            (Committed::File(version), None) => {
+                match rollback::probe(&self.database, &self.journal) {
+                    Ok(now) => Ok(now == *version),
+                    Err(Reason::Locked | Reason::HotJournal) => Ok(false),
+                    Err(other) => Err(other),
+                }
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn pages_in(&self, length: u64) -> u32 {
+        u32::try_from(length / self.header.page_size as u64).unwrap_or(u32::MAX)
+    }
+}
+
+impl Pages for Source {
+    fn usable(&self) -> usize {
+        self.header.usable
+    }
+
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn read(&mut self, number: u32, page: &mut Vec<u8>) -> Result<()> {
+        let size = self.header.page_size;
+        let lock_page = LOCK_BYTE / size as u64 + 1;
+        if number == 0 || number > self.count || u64::from(number) == lock_page {
+            return Err(Reason::Malformed("a reference to a page that is none"));
+        }
+        page.resize(size, 0);
+        let logged = self.log.as_ref().and_then(|log| log.page(number));
+        let length = match logged {
+            Some((file, offset)) => file.read(page, offset)?,
+            None => self
+                .database
+                .read(page, u64::from(number - 1) * size as u64)?,
+        };
+        self.reads.pages += 1;
+        self.reads.bytes += length as u64;
+        if length < size {
+            return Err(Reason::Malformed("a page is cut short"));
+        }
+        Ok(())
+    }
+}
+
+impl Refreshed {
+    /// Up to date at `state`, with nothing missed.
+    pub(super) fn at(state: Committed) -> Self {
+        Self {
+            state,
+            gap: false,
+            behind: false,
+            restarted: false,
+            frames: 0,
+        }
+    }
+}
+
+/// The path with `suffix` after its last character.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned().into_vec();
+    name.extend_from_slice(suffix.as_bytes());
+    PathBuf::from(std::ffi::OsString::from_vec(name))
+}

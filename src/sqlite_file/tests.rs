@@ -1,0 +1,6 @@
+//! Tests against real SQLite, which runs in a process of its own: locks of one process do not meet.
+
+mod concurrent;
+mod differential;
+mod garbage;
+mod support;

@@ -1,0 +1,72 @@
+//! A writer that does not pause: what is told converges to what was committed, and the writer notices nothing.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::support::{Bench, Writer};
+
+/// A table of `rows` rows of about 400 bytes with an index on `expires`.
+fn fill(writer: &mut Writer, journal: &str, rows: usize) {
+    let lines = writer.run(&format!(
+        "PRAGMA journal_mode={journal}; PRAGMA synchronous=OFF; \
+         CREATE TABLE location(id INTEGER PRIMARY KEY, ruid TEXT, expires REAL, contact TEXT); \
+         CREATE INDEX expires_idx ON location(expires); \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{rows}) \
+         INSERT INTO location SELECT i, 'r'||i, 2460000.5+i, printf('%.*c', 350, 'c') FROM n;"
+    ));
+    assert_eq!(lines, [journal]);
+}
+
+/// Statements, each a transaction: mostly updates, some inserts and deletes.
+fn load(rows: usize, count: usize, seed: usize) -> String {
+    let mut sql = String::new();
+    for at in 0..count {
+        let id = (at * 7919 + seed * 104_729) % rows + 1;
+        let _ = match at % 20 {
+            0 => writeln!(sql, "DELETE FROM location WHERE id={id};"),
+            1 => writeln!(
+                sql,
+                "INSERT INTO location(ruid, expires, contact) VALUES('n{at}', {at}, printf('%.*c', {}, 'n'));",
+                at % 700
+            ),
+            _ => writeln!(
+                sql,
+                "UPDATE location SET expires=expires+1, contact='u{at}' WHERE id={id};"
+            ),
+        };
+    }
+    sql
+}
+
+fn converges(journal: &'static str) {
+    const ROWS: usize = 3000;
+    let mut bench = Bench::new(&["location"]);
+    bench.mirror.reals.push("expires".to_owned());
+    let mut writer = bench.writer();
+    fill(&mut writer, journal, ROWS);
+    let busy = std::thread::spawn(move || {
+        for seed in 0..10 {
+            let errors = writer.run(&load(ROWS, 400, seed));
+            assert!(errors.is_empty(), "{errors:?}");
+        }
+        writer
+    });
+    while !busy.is_finished() {
+        bench.step();
+        bench.now += Duration::from_millis(1);
+    }
+    let mut writer = busy.join().unwrap();
+    bench.check(&mut writer);
+}
+
+#[test]
+fn under_load_with_a_log() {
+    converges("wal");
+}
+
+#[test]
+fn under_load_with_a_rollback_journal() {
+    for journal in ["delete", "truncate", "persist", "memory"] {
+        converges(journal);
+    }
+}

@@ -1,0 +1,234 @@
+//! A writer, a sink that keeps what it is told, and the oracle that compares them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::sqlite_file::{Row, Sink, State, Step, Table, TableSpec, Tail, TailOptions, Value};
+
+/// The `sqlite3` shell with a database open.
+pub(super) struct Writer {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Writer {
+    pub(super) fn open(path: &Path) -> Self {
+        let mut child = Command::new("sqlite3")
+            .arg("-batch")
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the sqlite3 shell is installed");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    /// Runs statements; the lines they print.
+    pub(super) fn run(&mut self, sql: &str) -> Vec<String> {
+        let input = self.input.as_mut().unwrap();
+        writeln!(input, "{sql}\n.print ~done").unwrap();
+        input.flush().unwrap();
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "{sql}");
+            if line.trim_end() == "~done" {
+                return lines;
+            }
+            lines.push(line.trim_end().to_owned());
+        }
+    }
+
+    /// Ends in good order: the last one to do so removes the log.
+    pub(super) fn close(mut self) {
+        self.input = None;
+        self.child.wait().unwrap();
+    }
+
+    /// Ends like a crash.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A row as text, the same for the sink and the oracle.
+pub(super) type Rows = BTreeMap<i64, String>;
+
+/// Keeps what it is told.
+#[derive(Default)]
+pub(super) struct Mirror {
+    pub(super) tables: BTreeMap<usize, Rows>,
+    pub(super) schemas: BTreeMap<usize, Table>,
+    pub(super) upserts: usize,
+    pub(super) deletes: usize,
+    /// Columns shown as numbers with a fraction even where integers are stored.
+    pub(super) reals: Vec<String>,
+}
+
+impl Sink for Mirror {
+    fn schema(&mut self, table: usize, schema: &Table) {
+        self.schemas.insert(table, schema.clone());
+    }
+
+    fn upsert(&mut self, table: usize, row: Row<'_>) {
+        self.upserts += 1;
+        let schema = &self.schemas[&table];
+        let mut text = String::new();
+        for (index, column) in schema.columns.iter().enumerate() {
+            let real = self.reals.contains(column);
+            show(&mut text, row.get(index), real);
+        }
+        self.tables
+            .entry(table)
+            .or_default()
+            .insert(row.rowid(), text);
+    }
+
+    fn delete(&mut self, table: usize, rowid: i64) {
+        self.deletes += 1;
+        let row = self.tables.entry(table).or_default().remove(&rowid);
+        assert!(row.is_some(), "row {rowid} is deleted that was not there");
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "as SQLite shows integers of REAL columns"
+)]
+fn show(text: &mut String, value: Value<'_>, real: bool) {
+    let hex = |bytes: &[u8]| hex::encode_upper(bytes);
+    let _ = match value {
+        Value::Null => write!(text, "null:|"),
+        Value::Integer(it) if real => {
+            write!(text, "real:{}|", hex(&(it as f64).to_be_bytes()))
+        }
+        Value::Integer(it) => write!(text, "integer:{}|", hex(it.to_string().as_bytes())),
+        Value::Real(it) => write!(text, "real:{}|", hex(&it.to_be_bytes())),
+        Value::Text(it) => write!(text, "text:{}|", hex(it)),
+        Value::Blob(it) => write!(text, "blob:{}|", hex(it)),
+    };
+}
+
+/// What SQLite reads.
+pub(super) fn oracle(writer: &mut Writer, table: &str, columns: &[String]) -> Rows {
+    let mut sql = String::from("SELECT rowid || ' '");
+    for column in columns {
+        let _ = write!(
+            sql,
+            " || typeof(\"{column}\") || ':' || ifnull(hex(CASE typeof(\"{column}\") \
+             WHEN 'real' THEN ieee754_to_blob(\"{column}\") ELSE \"{column}\" END), '') || '|'"
+        );
+    }
+    let _ = write!(sql, " FROM \"{table}\";");
+    writer
+        .run(&sql)
+        .iter()
+        .map(|line| {
+            let (rowid, text) = line.split_once(' ').unwrap();
+            (rowid.parse().unwrap(), text.to_owned())
+        })
+        .collect()
+}
+
+/// A database in a directory of its own, its tail and what that told.
+pub(super) struct Bench {
+    pub(super) path: PathBuf,
+    pub(super) tail: Tail,
+    pub(super) mirror: Mirror,
+    pub(super) now: Duration,
+    _directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(super) fn new(tables: &[&str]) -> Self {
+        Self::with(tables.iter().map(|name| spec(name, None)).collect())
+    }
+
+    pub(super) fn with(tables: Vec<TableSpec>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let options = TailOptions {
+            path: path.clone(),
+            tables,
+        };
+        Self {
+            path,
+            tail: Tail::new(options),
+            mirror: Mirror::default(),
+            now: Duration::ZERO,
+            _directory: directory,
+        }
+    }
+
+    pub(super) fn writer(&self) -> Writer {
+        Writer::open(&self.path)
+    }
+
+    pub(super) fn step(&mut self) -> Step {
+        let step = self.tail.step(self.now, &mut self.mirror);
+        self.now += step.wake;
+        step
+    }
+
+    /// Steps until all is told.
+    pub(super) fn settle(&mut self) {
+        let mut last = None;
+        for _ in 0..5000 {
+            let step = self.step();
+            if step.current {
+                assert!(step.complete);
+                assert_eq!(step.state, State::Live);
+                return;
+            }
+            last = Some(step);
+        }
+        panic!("does not settle: {last:?} {:?}", self.tail.counters());
+    }
+
+    /// Settles and compares each table with what SQLite reads.
+    pub(super) fn check(&mut self, writer: &mut Writer) {
+        self.settle();
+        self.compare(writer);
+    }
+
+    /// Compares each table with what SQLite reads.
+    pub(super) fn compare(&mut self, writer: &mut Writer) {
+        for (index, schema) in &self.mirror.schemas {
+            let truth = oracle(writer, &schema.name, &schema.columns);
+            let told = self.mirror.tables.entry(*index).or_default();
+            for (rowid, row) in &truth {
+                assert_eq!(told.get(rowid), Some(row), "row {rowid} of {}", schema.name);
+            }
+            assert_eq!(told.len(), truth.len(), "rows of {}", schema.name);
+        }
+        let rows: usize = self.mirror.tables.values().map(BTreeMap::len).sum();
+        assert_eq!(self.tail.counters().rows, rows as u64);
+    }
+}
+
+pub(super) fn spec(name: &str, hint: Option<&str>) -> TableSpec {
+    TableSpec {
+        name: name.to_owned(),
+        hint_index_column: hint.map(str::to_owned),
+        optional: false,
+    }
+}
