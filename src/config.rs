@@ -21,6 +21,8 @@ pub use changes::{Applies, Change};
 pub use defaults::DEFAULT_FILE;
 pub use layers::{Override, environment};
 
+pub use crate::registration::item::Wire;
+
 /// The effective configuration.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Config {
@@ -81,15 +83,6 @@ pub struct Http {
     pub max_lag: Duration,
     /// Origins that browsers may call from: `*` or `https://HOST[:PORT]`; none switches CORS off.
     pub cors_origins: Vec<String>,
-}
-
-/// The dialects of the item.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wire {
-    /// As the API's document shows it: `contact_port` and `proxy_port` are strings.
-    Document,
-    /// As Kazoo 4.3 really writes it.
-    Kazoo43,
 }
 
 /// Whose tokens are good.

@@ -16,6 +16,7 @@ use futures_util::stream;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::config::AlsoCall;
 use crate::kamailio::Kamailio;
 use crate::registration::{Hidden, Registration, Text};
 use crate::store::{FlushRecord, Store};
@@ -93,15 +94,6 @@ pub enum Error {
     Store(#[from] crate::store::Error),
 }
 
-/// A further call to make for each address of record or realm, as configured in `[flush] also`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Also {
-    /// The RPC method.
-    pub method: String,
-    /// Its parameters, with `{aor}`, `{username}` and `{realm}` to be filled in.
-    pub params: Vec<String>,
-}
-
 /// How to flush.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -110,7 +102,7 @@ pub struct Options {
     /// How many addresses of record are worked on at once.
     pub concurrency: usize,
     /// Further calls.
-    pub also: Vec<Also>,
+    pub also: Vec<AlsoCall>,
 }
 
 /// The parts that flushing works with.
@@ -139,7 +131,10 @@ impl Flusher {
     /// With these parts and options.
     #[must_use]
     pub fn new(parts: Parts, options: Options) -> Self {
-        Self { parts, options: Arc::new(options) }
+        Self {
+            parts,
+            options: Arc::new(options),
+        }
     }
 
     /// Flushes what is asked for. What is in the outcome as flushed is not listed any more, also after a restart.
@@ -153,18 +148,23 @@ impl Flusher {
         let well_up = aor::WellUp::new(&self.parts.kamailio);
         let mut results = stream::iter(targets)
             .map(|target| async {
-                let result = target.flush(&self.parts.kamailio, &well_up, &self.options.also).await;
+                let result = target
+                    .flush(&self.parts.kamailio, &well_up, &self.options.also)
+                    .await;
                 (target, result)
             })
             .buffer_unordered(self.options.concurrency.max(1));
         while let Some((target, result)) = results.next().await {
             outcome.flushed += result.gone.len() as u64;
             outcome.failed.extend(result.failure);
-            gone.extend(self.alike(&target, result.gone));
+            gone.extend(self.alike(&target, &result.gone));
         }
         drop(results);
         self.audit(&request.actor, at, &outcome).await;
-        let hidden: Vec<Hidden> = gone.iter().map(|one| hidden(one, self.parts.clock.unix_seconds())).collect();
+        let hidden: Vec<Hidden> = gone
+            .iter()
+            .map(|one| hidden(one, self.parts.clock.unix_seconds()))
+            .collect();
         self.parts.view.hide(hidden.iter().cloned());
         if !hidden.is_empty() {
             self.parts.store.hide(&hidden).await?;
@@ -184,25 +184,42 @@ impl Flusher {
             target.picked.push(Arc::clone(registration));
         }
         for ((table, _), target) in &mut targets {
-            let picked: BTreeSet<_> = target.picked.iter().map(|one| &one.binding.contact).collect();
-            let rows = self.parts.view.rows_of(&target.username, target.domain.as_ref());
+            let picked: BTreeSet<_> = target
+                .picked
+                .iter()
+                .map(|one| &one.binding.contact)
+                .collect();
+            let rows = self
+                .parts
+                .view
+                .rows_of(&target.username, target.domain.as_ref());
             let of_table = rows.iter().filter(|row| row.binding.key.table == *table);
-            target.whole = of_table.clone().all(|row| picked.contains(&row.binding.contact));
+            target.whole = of_table
+                .clone()
+                .all(|row| picked.contains(&row.binding.contact));
         }
         for (username, domain) in &request.further {
             for table in &self.options.tables {
-                let target = Target::without_row(table.as_str().into(), username.clone(), domain.clone());
-                targets.entry((Arc::clone(&target.table), target.aor.clone())).or_insert(target);
+                let target =
+                    Target::without_row(table.as_str().into(), username.clone(), domain.clone());
+                targets
+                    .entry((Arc::clone(&target.table), target.aor.clone()))
+                    .or_insert(target);
             }
         }
         targets.into_values().collect()
     }
 
     /// The rows that go with those that are gone: the same contact of the same address of record may have several.
-    fn alike(&self, target: &Target, gone: Vec<Arc<Registration>>) -> Vec<Arc<Registration>> {
+    fn alike(&self, target: &Target, gone: &[Arc<Registration>]) -> Vec<Arc<Registration>> {
         let contacts: BTreeSet<_> = gone.iter().map(|one| &one.binding.contact).collect();
-        let mut rows = self.parts.view.rows_of(&target.username, target.domain.as_ref());
-        rows.retain(|row| row.binding.key.table == target.table && contacts.contains(&row.binding.contact));
+        let mut rows = self
+            .parts
+            .view
+            .rows_of(&target.username, target.domain.as_ref());
+        rows.retain(|row| {
+            row.binding.key.table == target.table && contacts.contains(&row.binding.contact)
+        });
         rows
     }
 
@@ -238,5 +255,9 @@ impl Flusher {
 }
 
 fn hidden(registration: &Registration, at: i64) -> Hidden {
-    Hidden { key: registration.binding.key.clone(), fingerprint: registration.binding.row_fingerprint(), at }
+    Hidden {
+        key: registration.binding.key.clone(),
+        fingerprint: registration.binding.row_fingerprint(),
+        at,
+    }
 }

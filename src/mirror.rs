@@ -75,15 +75,28 @@ impl Mirror {
     #[must_use]
     pub fn new(options: Options, mut parts: Parts, contents: Contents) -> Self {
         let naming = Arc::new(options.naming);
-        let resolver = Resolver::new(Arc::clone(&naming), Arc::clone(&parts.directory.borrow_and_update()));
-        let former: Vec<_> = contents.registrations.iter().map(|one| Arc::clone(&one.binding)).collect();
+        let resolver = Resolver::new(
+            Arc::clone(&naming),
+            Arc::clone(&parts.directory.borrow_and_update()),
+        );
+        let former: Vec<_> = contents
+            .registrations
+            .iter()
+            .map(|one| Arc::clone(&one.binding))
+            .collect();
         let known = !former.is_empty();
         let shown = contents.registrations.into_iter().map(|one| {
-            Change::Upsert(Arc::new(resolver.registration(one.binding, one.first_registration)))
+            Change::Upsert(Arc::new(
+                resolver.registration(one.binding, one.first_registration),
+            ))
         });
         parts.view.apply(shown);
         parts.view.restore(contents.departed, contents.hidden);
-        let state = if known { SourceState::CatchingUp } else { SourceState::Unavailable };
+        let state = if known {
+            SourceState::CatchingUp
+        } else {
+            SourceState::Unavailable
+        };
         parts.view.set_source(Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
         let alive = Arc::new(AtomicBool::new(false));
@@ -95,8 +108,11 @@ impl Mirror {
             Arc::clone(&mailbox),
             Arc::clone(&alive),
         );
-        let keeper =
-            Arc::new(Keeper::new(Arc::clone(&parts.store), Arc::clone(&parts.view), Arc::clone(&parts.clock)));
+        let keeper = Arc::new(Keeper::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.view),
+            Arc::clone(&parts.clock),
+        ));
         Self {
             parts,
             naming,
@@ -145,7 +161,9 @@ impl Mirror {
     fn start(&mut self) -> std::io::Result<SyncSender<()>> {
         let (stop, stopped) = sync_channel(1);
         if let Some(follower) = self.follower.take() {
-            std::thread::Builder::new().name("tail".to_owned()).spawn(move || follower.run(&stopped))?;
+            std::thread::Builder::new()
+                .name("tail".to_owned())
+                .spawn(move || follower.run(&stopped))?;
         }
         Ok(stop)
     }
@@ -157,7 +175,8 @@ impl Mirror {
             match row {
                 Row::Upsert(binding) => {
                     let known = self.parts.view.get(&key);
-                    let first = known.map_or(binding.last_modified, |known| known.first_registration);
+                    let first =
+                        known.map_or(binding.last_modified, |known| known.first_registration);
                     let registration = Arc::new(self.resolver.registration(binding, first));
                     rows.insert(key, Some(stored(&registration)));
                     changes.push(Change::Upsert(registration));
@@ -170,7 +189,9 @@ impl Mirror {
         }
         let mut consequences = self.parts.view.apply(changes);
         if news.complete && !self.complete {
-            consequences.unhidden.extend(self.parts.view.forget_absent());
+            consequences
+                .unhidden
+                .extend(self.parts.view.forget_absent());
         }
         self.complete = news.complete;
         if consequences.doubtful {
@@ -178,7 +199,8 @@ impl Mirror {
         }
         self.tell_state(news.state, news.as_of);
         if !rows.is_empty() || !consequences.unhidden.is_empty() {
-            self.keeper.put(rows, consequences.departed, consequences.unhidden);
+            self.keeper
+                .put(rows, consequences.departed, consequences.unhidden);
         }
     }
 
@@ -188,12 +210,14 @@ impl Mirror {
         let never = former.state == SourceState::Unavailable;
         let source = match &state {
             State::Live if self.complete => SourceState::Live,
-            State::Live | State::Healing | State::Opening if never => SourceState::Unavailable,
+            _ if never => SourceState::Unavailable,
             State::Live | State::Healing | State::Opening => SourceState::CatchingUp,
-            State::Absent(_) | State::Blocked(_) if never => SourceState::Unavailable,
             State::Absent(_) | State::Blocked(_) => SourceState::Stale,
         };
-        self.parts.view.set_source(Source { state: source, as_of: as_of.or(former.as_of) });
+        self.parts.view.set_source(Source {
+            state: source,
+            as_of: as_of.or(former.as_of),
+        });
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {
@@ -218,13 +242,22 @@ impl Mirror {
             .rows()
             .into_iter()
             .filter_map(|one| {
-                let again = self.resolver.registration(Arc::clone(&one.binding), one.first_registration);
+                let again = self
+                    .resolver
+                    .registration(Arc::clone(&one.binding), one.first_registration);
                 (again != *one).then(|| Arc::new(again))
             })
             .collect();
-        let rows: Vec<_> = changed.iter().map(|one| (one.binding.key.clone(), Some(stored(one)))).collect();
-        let consequences = self.parts.view.apply(changed.into_iter().map(Change::Upsert));
-        self.keeper.put(rows, consequences.departed, consequences.unhidden);
+        let rows: Vec<_> = changed
+            .iter()
+            .map(|one| (one.binding.key.clone(), Some(stored(one))))
+            .collect();
+        let consequences = self
+            .parts
+            .view
+            .apply(changed.into_iter().map(Change::Upsert));
+        self.keeper
+            .put(rows, consequences.departed, consequences.unhidden);
     }
 }
 

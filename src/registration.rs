@@ -132,6 +132,31 @@ pub struct Registration {
     pub proxy_path: Option<Arc<str>>,
 }
 
+/// A row that a flush took out of the lists although Kamailio's table may still have it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hidden {
+    /// The row. It shows again when it comes from a REGISTER after the flush (`last_modified` later than `at`).
+    pub key: Key,
+    /// Its [`row_fingerprint`](Binding::row_fingerprint): a row that changed without
+    /// becoming newer than the flush leaves a doubt, and Kamailio is asked.
+    pub fingerprint: u64,
+    /// When it was flushed, Unix seconds.
+    pub at: i64,
+}
+
+/// A row that went, remembered for an hour so that its account and username stay known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Departed {
+    /// The account that owned it.
+    pub account: Option<Arc<str>>,
+    /// The row's `username`.
+    pub username: Text,
+    /// The row's `domain`.
+    pub domain: Option<Text>,
+    /// When it went, Unix seconds.
+    pub at: i64,
+}
+
 /// What became of one binding.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Change {
@@ -223,6 +248,15 @@ impl Attributes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Attributes {
+    type Item = &'a (Text, Text);
+    type IntoIter = std::slice::Iter<'a, (Text, Text)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
     }
 }
 

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection, SqliteConnection};
 
-use crate::registration::{Binding, Key, Text};
+use crate::registration::{Binding, Key};
+pub use crate::registration::{Departed, Hidden};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -30,30 +31,6 @@ pub struct Stored {
     pub first_registration: i64,
     /// The id of the account that owns it.
     pub account: Option<Arc<str>>,
-}
-
-/// A user whose row went a short while ago; user and account stay known for the time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Departed {
-    /// The account that owned the row.
-    pub account: Option<Arc<str>>,
-    /// The row's username.
-    pub username: Text,
-    /// The row's domain.
-    pub domain: Option<Text>,
-    /// When it went, Unix seconds.
-    pub at: i64,
-}
-
-/// A registration that was flushed while its row may still be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hidden {
-    /// The row.
-    pub key: Key,
-    /// [`Binding::row_fingerprint`] at the flush; another one means that the phone has registered again.
-    pub fingerprint: u64,
-    /// When it was flushed, Unix seconds.
-    pub at: i64,
 }
 
 /// One line of the audit.

@@ -27,8 +27,16 @@ pub struct Usrloc {
 /// What a tailed table is, by its place among the [specs](Usrloc::specs).
 #[derive(Debug)]
 enum Role {
-    Attributes { location: Arc<str>, columns: AttributeColumns, rows: HashMap<i64, SlotId> },
-    Location { name: Arc<str>, columns: LocationColumns, rows: HashMap<i64, SlotId> },
+    Attributes {
+        location: Arc<str>,
+        columns: Box<AttributeColumns>,
+        rows: HashMap<i64, SlotId>,
+    },
+    Location {
+        name: Arc<str>,
+        columns: Box<LocationColumns>,
+        rows: HashMap<i64, SlotId>,
+    },
 }
 
 impl Usrloc {
@@ -42,15 +50,25 @@ impl Usrloc {
             [
                 Role::Attributes {
                     location: Arc::clone(&name),
-                    columns: AttributeColumns::default(),
+                    columns: Box::default(),
                     rows: HashMap::new(),
                 },
-                Role::Location { name, columns: LocationColumns::default(), rows: HashMap::new() },
+                Role::Location {
+                    name,
+                    columns: Box::default(),
+                    rows: HashMap::new(),
+                },
             ]
         });
         let known: Vec<Arc<str>> = tables.iter().map(|table| table.as_str().into()).collect();
-        let former = former.into_iter().filter(|binding| known.contains(&binding.key.table));
-        Self { tables: roles.collect(), slots: Slots::new(former), bad_rows: 0 }
+        let former = former
+            .into_iter()
+            .filter(|binding| known.contains(&binding.key.table));
+        Self {
+            tables: roles.collect(),
+            slots: Slots::new(former),
+            bad_rows: 0,
+        }
     }
 
     /// The tables to tail, in the order in which the sink is told of them.
@@ -99,25 +117,40 @@ impl Usrloc {
 impl Sink for Usrloc {
     fn schema(&mut self, table: usize, schema: &Table) {
         match &mut self.tables[table] {
-            Role::Attributes { columns, .. } => *columns = AttributeColumns::of(schema),
-            Role::Location { columns, .. } => *columns = LocationColumns::of(schema),
+            Role::Attributes { columns, .. } => **columns = AttributeColumns::of(schema),
+            Role::Location { columns, .. } => **columns = LocationColumns::of(schema),
         }
     }
 
     fn upsert(&mut self, table: usize, row: Row<'_>) {
         let rowid = row.rowid();
         match &mut self.tables[table] {
-            Role::Attributes { location, columns, rows } => {
+            Role::Attributes {
+                location,
+                columns,
+                rows,
+            } => {
                 let attribute = decode::attribute(columns, &row);
-                let slot = self.slots.with_key(Key { table: Arc::clone(location), ruid: attribute.ruid });
+                let slot = self.slots.with_key(Key {
+                    table: Arc::clone(location),
+                    ruid: attribute.ruid,
+                });
                 if let Some(former) = rows.insert(rowid, slot).filter(|former| *former != slot) {
                     self.slots.remove_attribute(former, rowid);
                 }
-                self.slots.set_attribute(slot, rowid, attribute.name, attribute.value);
+                self.slots
+                    .set_attribute(slot, rowid, attribute.name, attribute.value);
             }
-            Role::Location { name, columns, rows } => {
+            Role::Location {
+                name,
+                columns,
+                rows,
+            } => {
                 let binding = decode::binding(name, columns, &row);
-                let slot = binding.as_ref().ok().map(|binding| self.slots.with_key(binding.key.clone()));
+                let slot = binding
+                    .as_ref()
+                    .ok()
+                    .map(|binding| self.slots.with_key(binding.key.clone()));
                 let former = match slot {
                     Some(slot) => rows.insert(rowid, slot),
                     None => rows.remove(&rowid),

@@ -17,7 +17,7 @@ pub use source::{Source, SourceState};
 use state::State;
 
 use crate::clock::Clock;
-use crate::registration::{Key, Registration, Text};
+use crate::registration::{Departed, Hidden, Key, Registration, Text};
 
 /// What became of a registration.
 #[derive(Clone, Debug)]
@@ -35,31 +35,6 @@ pub enum Scope<'a> {
     System,
     /// Those of the account with this id.
     Account(&'a str),
-}
-
-/// A row that a flush took out of the lists although Kamailio's table may still have it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hidden {
-    /// The row. It shows again when it comes from a REGISTER after the flush (`last_modified` later than `at`).
-    pub key: Key,
-    /// Its [`row_fingerprint`](crate::registration::Binding::row_fingerprint): a row that changed without
-    /// becoming newer than the flush leaves a doubt, and Kamailio is asked.
-    pub fingerprint: u64,
-    /// When it was flushed, Unix seconds.
-    pub at: i64,
-}
-
-/// A row that went, remembered for [`KNOWN_FOR`] seconds so that its account and username stay known.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Departed {
-    /// The account that owned it.
-    pub account_id: Option<Arc<str>>,
-    /// The row's `username`.
-    pub username: Text,
-    /// The row's `domain`.
-    pub domain: Option<Text>,
-    /// When it went, Unix seconds.
-    pub at: i64,
 }
 
 /// What followed from changes, for the store to keep.

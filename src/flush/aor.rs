@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::{Also, Failure, FailureKind, LOADED_AFTER};
+use super::{Failure, FailureKind, LOADED_AFTER};
+use crate::config::{self, AlsoCall};
 use crate::kamailio::{Contact, Fault, Kamailio, Lookup, Param, Removed};
 use crate::registration::{Registration, Text};
 
@@ -38,7 +39,10 @@ pub(super) struct WellUp<'a> {
 
 impl<'a> WellUp<'a> {
     pub(super) fn new(kamailio: &'a Kamailio) -> Self {
-        Self { kamailio, answer: OnceCell::new() }
+        Self {
+            kamailio,
+            answer: OnceCell::new(),
+        }
     }
 
     async fn get(&self) -> Result<bool, Fault> {
@@ -51,7 +55,14 @@ impl Target {
     pub(super) fn new(table: Arc<str>, aor: Text, registration: &Registration) -> Self {
         let binding = &registration.binding;
         let (username, domain) = (binding.username.clone(), binding.domain.clone());
-        Self { table, aor, username, domain, picked: Vec::new(), whole: true }
+        Self {
+            table,
+            aor,
+            username,
+            domain,
+            picked: Vec::new(),
+            whole: true,
+        }
     }
 
     pub(super) fn without_row(table: Arc<str>, username: Text, domain: Option<Text>) -> Self {
@@ -60,11 +71,23 @@ impl Target {
             aor.push(b'@');
             aor.extend_from_slice(domain.as_bytes());
         }
-        Self { table, aor: aor.into(), username, domain, picked: Vec::new(), whole: true }
+        Self {
+            table,
+            aor: aor.into(),
+            username,
+            domain,
+            picked: Vec::new(),
+            whole: true,
+        }
     }
 
     /// Removes what was picked from Kamailio and finds out whether it is gone.
-    pub(super) async fn flush(&self, kamailio: &Kamailio, well_up: &WellUp<'_>, also: &[Also]) -> Flushed {
+    pub(super) async fn flush(
+        &self,
+        kamailio: &Kamailio,
+        well_up: &WellUp<'_>,
+        also: &[AlsoCall],
+    ) -> Flushed {
         match self.attempt(kamailio, well_up).await {
             Ok(mut flushed) => {
                 if let Err(fault) = self.call_also(kamailio, also).await {
@@ -72,7 +95,10 @@ impl Target {
                 }
                 flushed
             }
-            Err(fault) => Flushed { gone: Vec::new(), failure: Some(self.failure(&fault)) },
+            Err(fault) => Flushed {
+                gone: Vec::new(),
+                failure: Some(self.failure(&fault)),
+            },
         }
     }
 
@@ -84,7 +110,11 @@ impl Target {
         } else {
             for one in &self.picked {
                 let contact = &one.binding.contact;
-                if kamailio.remove_contact(&self.table, &self.aor, contact).await? != Removed::Done {
+                if kamailio
+                    .remove_contact(&self.table, &self.aor, contact)
+                    .await?
+                    != Removed::Done
+                {
                     unfound.push(contact);
                 }
             }
@@ -100,15 +130,21 @@ impl Target {
                 // It was there, and if it is there again then by a REGISTER that came in between.
                 (Some(before), Some(after)) if !is_newer(after, before) => {
                     if unfound.contains(&&one.binding.contact) {
-                        Some("Kamailio cannot remove a single contact (matching_mode 1 or 3?); flush the whole user")
+                        Some(
+                            "Kamailio cannot remove a single contact (matching_mode 1 or 3?); flush the whole user",
+                        )
                     } else {
                         Some("Kamailio still has the contact after removing it")
                     }
                 }
                 (Some(_), _) => None,
-                (None, Some(_)) => Some("the contact appeared while it was being flushed; flush it again"),
+                (None, Some(_)) => {
+                    Some("the contact appeared while it was being flushed; flush it again")
+                }
                 (None, None) if well_up.get().await? => None,
-                (None, None) => Some("Kamailio does not know the contact but has just started and may still be loading"),
+                (None, None) => Some(
+                    "Kamailio does not know the contact but has just started and may still be loading",
+                ),
             };
             match problem {
                 None => flushed.gone.push(Arc::clone(one)),
@@ -119,24 +155,48 @@ impl Target {
     }
 
     /// The outcome for an address of record without a row: nothing to count, but what Kamailio had must be gone.
-    fn nothing_picked(&self, before: &BTreeMap<Text, Contact>, after: &BTreeMap<Text, Contact>) -> Flushed {
-        let left = after.iter().any(|(ruid, after)| before.get(ruid).is_some_and(|before| !is_newer(after, before)));
-        let failure = left.then(|| self.unconfirmed("Kamailio still has the contact after removing it"));
-        Flushed { gone: Vec::new(), failure }
+    fn nothing_picked(
+        &self,
+        before: &BTreeMap<Text, Contact>,
+        after: &BTreeMap<Text, Contact>,
+    ) -> Flushed {
+        let left = after.iter().any(|(ruid, after)| {
+            before
+                .get(ruid)
+                .is_some_and(|before| !is_newer(after, before))
+        });
+        let failure =
+            left.then(|| self.unconfirmed("Kamailio still has the contact after removing it"));
+        Flushed {
+            gone: Vec::new(),
+            failure,
+        }
     }
 
     /// Makes the further calls. That Kamailio has nothing to remove there is no failure.
-    async fn call_also(&self, kamailio: &Kamailio, also: &[Also]) -> Result<(), Fault> {
+    async fn call_also(&self, kamailio: &Kamailio, also: &[AlsoCall]) -> Result<(), Fault> {
         for call in also {
-            let params: Vec<_> = call.params.iter().map(|param| Param::Text(self.fill(param))).collect();
+            let params: Vec<_> = call.params.iter().map(|param| self.param(param)).collect();
             match kamailio.call(&call.method, &params).await {
                 Err(Fault::Rpc { code, message }) => {
-                    tracing::debug!(method = call.method, code, message, "a further call of a flush was refused");
+                    tracing::debug!(
+                        method = call.method,
+                        code,
+                        message,
+                        "a further call of a flush was refused"
+                    );
                 }
                 other => drop(other?),
             }
         }
         Ok(())
+    }
+
+    fn param(&self, param: &config::Param) -> Param {
+        match param {
+            config::Param::Text(template) => Param::Text(self.fill(template)),
+            config::Param::Integer(number) => Param::Integer(*number),
+        }
     }
 
     /// The template with the bytes of this address of record filled in.
@@ -168,11 +228,19 @@ impl Target {
         } else {
             FailureKind::Unconfirmed
         };
-        Failure { aor: self.aor.clone(), reason: fault.to_string(), kind }
+        Failure {
+            aor: self.aor.clone(),
+            reason: fault.to_string(),
+            kind,
+        }
     }
 
     fn unconfirmed(&self, reason: &str) -> Failure {
-        Failure { aor: self.aor.clone(), reason: reason.to_owned(), kind: FailureKind::Unconfirmed }
+        Failure {
+            aor: self.aor.clone(),
+            reason: reason.to_owned(),
+            kind: FailureKind::Unconfirmed,
+        }
     }
 }
 
@@ -181,8 +249,8 @@ pub(super) fn contacts(lookup: Lookup) -> BTreeMap<Text, Contact> {
     match lookup {
         Lookup::Found(contacts) => contacts
             .into_iter()
-            .filter(Contact::is_in_force)
-            .map(|contact| (contact.ruid.clone(), contact))
+            .filter(Contact::is_live)
+            .map(|contact| (contact.ruid.0.clone(), contact))
             .collect(),
         Lookup::NoContacts | Lookup::NotFound => BTreeMap::new(),
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::aor::contacts;
 use super::Flusher;
-use crate::logging::RateLimited;
+use super::aor::contacts;
+use crate::rate_limited::RateLimited;
 use crate::registration::{Key, Text};
 
 /// The pause between two rounds.
@@ -31,7 +31,11 @@ impl Flusher {
             if stop.run_until_cancelled(pause).await.is_none() {
                 return;
             }
-            if stop.run_until_cancelled(self.recheck_once(&mut trouble)).await.is_none() {
+            if stop
+                .run_until_cancelled(self.recheck_once(&mut trouble))
+                .await
+                .is_none()
+            {
                 return;
             }
         }
@@ -41,20 +45,26 @@ impl Flusher {
     async fn recheck_once(&self, trouble: &mut RateLimited) {
         let mut hidden: BTreeMap<(Arc<str>, Text), Vec<Key>> = BTreeMap::new();
         for (one, registration) in self.parts.view.hidden() {
-            let place = (Arc::clone(&one.key.table), registration.binding.address_of_record());
+            let place = (
+                Arc::clone(&one.key.table),
+                registration.binding.address_of_record(),
+            );
             hidden.entry(place).or_default().push(one.key);
         }
         for ((table, aor), keys) in hidden {
             match self.parts.kamailio.lookup(&table, &aor).await {
                 Ok(lookup) => {
-                    trouble.recovered();
+                    trouble.succeeded(self.parts.clock.monotonic());
                     let there = contacts(lookup);
-                    let revived: Vec<Key> = keys.into_iter().filter(|key| there.contains_key(&key.ruid.0)).collect();
+                    let revived: Vec<Key> = keys
+                        .into_iter()
+                        .filter(|key| there.contains_key(&key.ruid.0))
+                        .collect();
                     self.show_again(&revived).await;
                 }
                 Err(fault) => {
-                    if let Some(repeats) = trouble.failed(self.parts.clock.monotonic()) {
-                        tracing::warn!(%fault, repeats, "cannot ask Kamailio about flushed registrations");
+                    if let Some(say) = trouble.failed(self.parts.clock.monotonic()) {
+                        tracing::warn!(%fault, ?say, "cannot ask Kamailio about flushed registrations");
                     }
                     return;
                 }
@@ -67,7 +77,10 @@ impl Flusher {
             return;
         }
         self.parts.view.unhide(keys);
-        tracing::debug!(registrations = keys.len(), "Kamailio has flushed registrations again; they are listed");
+        tracing::debug!(
+            registrations = keys.len(),
+            "Kamailio has flushed registrations again; they are listed"
+        );
         if let Err(error) = self.parts.store.unhide(keys).await {
             tracing::error!(%error, "flushed registrations that came back are hidden again after a restart");
         }

@@ -31,8 +31,17 @@ impl Follower {
         mailbox: Arc<Mailbox>,
         alive: Arc<AtomicBool>,
     ) -> Self {
-        let tail = Tail::new(TailOptions::new(path.to_path_buf(), usrloc.specs()));
-        Self { tail, usrloc, clock, mailbox, alive }
+        let tail = Tail::new(TailOptions {
+            path: path.to_path_buf(),
+            tables: usrloc.specs(),
+        });
+        Self {
+            tail,
+            usrloc,
+            clock,
+            mailbox,
+            alive,
+        }
     }
 
     /// Follows the tables until the other end of `stop` is dropped; a message there wakes it early.

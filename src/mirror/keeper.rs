@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::logging::RateLimited;
-use crate::registration::{Departed, Key};
-use crate::store::{Batch, Store, Stored};
+use crate::rate_limited::RateLimited;
+use crate::registration::{Departed, Hidden, Key};
+use crate::store::{Batch, Error, Store, Stored};
 use crate::view::{KNOWN_FOR, View};
 
 /// The pause between two batches: many changes cost little more than one.
@@ -42,7 +42,13 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(store: Arc<Store>, view: Arc<View>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, view, clock, pending: Mutex::default(), arrived: Notify::new() }
+        Self {
+            store,
+            view,
+            clock,
+            pending: Mutex::default(),
+            arrived: Notify::new(),
+        }
     }
 
     /// Adds to what is to be written; a row's later fate replaces its earlier one.
@@ -63,10 +69,18 @@ impl Keeper {
     /// Writes batches until `stop`, then the last one.
     pub(super) async fn run(&self, stop: CancellationToken) {
         let mut trouble = RateLimited::default();
-        while stop.run_until_cancelled(self.arrived.notified()).await.is_some() {
+        while stop
+            .run_until_cancelled(self.arrived.notified())
+            .await
+            .is_some()
+        {
             let written = self.write(&mut trouble).await;
             let pause = if written { PAUSE } else { RETRY };
-            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            if stop
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
                 break;
             }
         }
@@ -78,20 +92,25 @@ impl Keeper {
         let batch = pending.batch(self.clock.unix_seconds());
         match self.store.apply(&batch).await {
             Ok(()) => {
-                if let Some(failures) = trouble.recovered() {
-                    tracing::info!(failures, "the store can be written again");
+                if let Some(recovered) = trouble.succeeded(self.clock.monotonic()) {
+                    let lasted = recovered.lasted.as_secs();
+                    tracing::info!(
+                        failures = recovered.failures,
+                        lasted,
+                        "the store can be written again"
+                    );
                 }
                 true
             }
-            Err(error @ crate::store::Error::BegunAnew { .. }) => {
-                tracing::warn!(%error, "all registrations are written again");
-                self.put_everything();
+            Err(error @ Error::BegunAnew { .. }) => {
+                tracing::warn!(%error, "writes all registrations again");
+                self.put_everything().await;
                 true
             }
             Err(error) => {
-                if let Some(repeats) = trouble.failed(self.clock.monotonic()) {
+                if let Some(say) = trouble.failed(self.clock.monotonic()) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%error, cause, repeats, "registrations are served from memory until it works");
+                    tracing::error!(%error, cause, ?say, "serves registrations from memory alone");
                 }
                 self.put_back(batch);
                 false
@@ -100,9 +119,22 @@ impl Keeper {
     }
 
     /// Gathers everything the view has, for a store that has nothing.
-    fn put_everything(&self) {
-        let rows = self.view.rows().into_iter().map(|one| (one.binding.key.clone(), Some(super::stored(&one))));
+    async fn put_everything(&self) {
+        let rows = self
+            .view
+            .rows()
+            .into_iter()
+            .map(|one| (one.binding.key.clone(), Some(super::stored(&one))));
         self.put(rows, Vec::new(), Vec::new());
+        let hidden: Vec<Hidden> = self
+            .view
+            .hidden()
+            .into_iter()
+            .map(|(hidden, _)| hidden)
+            .collect();
+        if let Err(error) = self.store.hide(&hidden).await {
+            tracing::error!(%error, "flushed registrations may show after a restart");
+        }
     }
 
     /// Lays what is gathered meanwhile over a batch that was not written.
@@ -111,7 +143,12 @@ impl Keeper {
         let later = mem::take(&mut *pending);
         let removed = batch.removed.into_iter().map(|key| (key, None));
         pending.rows.extend(removed);
-        pending.rows.extend(batch.upserts.into_iter().map(|one| (one.binding.key.clone(), Some(one))));
+        pending.rows.extend(
+            batch
+                .upserts
+                .into_iter()
+                .map(|one| (one.binding.key.clone(), Some(one))),
+        );
         pending.rows.extend(later.rows);
         pending.departed = batch.departed;
         pending.departed.extend(later.departed);

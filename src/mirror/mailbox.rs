@@ -49,7 +49,11 @@ impl Mailbox {
     /// All news since the last time; waits for some.
     pub(super) async fn take(&self) -> News {
         loop {
-            let news = self.news.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let news = self
+                .news
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             if let Some(news) = news {
                 return news;
             }

@@ -51,23 +51,42 @@ impl Resolver {
     pub fn registration(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
         let vars = Vars::of(&binding);
         let token = binding.attributes.get(TOKEN).and_then(parse_token);
-        let domain = binding.domain.as_ref().filter(|domain| !domain.is_empty()).map(Text::lossy);
-        let default = (!self.naming.default_realm.is_empty()).then(|| self.naming.default_realm.as_str().into());
+        let domain = binding
+            .domain
+            .as_ref()
+            .filter(|domain| !domain.is_empty())
+            .map(Text::lossy);
+        let default = (!self.naming.default_realm.is_empty())
+            .then(|| self.naming.default_realm.as_str().into());
         let domain = domain.or(default);
-        let realm = domain.as_deref().map(|domain| vars.original("Realm", domain));
+        let realm = domain
+            .as_deref()
+            .map(|domain| vars.original("Realm", domain));
         let username = vars.original("Username", &binding.username.lossy());
         let by_token = || token.as_ref().and_then(|(_, account)| account.clone());
         let account_id = vars.text("Account-ID").or_else(by_token).or_else(|| {
             let domain = domain.as_deref()?;
-            Some(self.directory.account_of_realm(domain).map_or_else(|| domain.into(), |one| Arc::clone(&one.id)))
+            Some(
+                self.directory
+                    .account_of_realm(domain)
+                    .map_or_else(|| domain.into(), |one| Arc::clone(&one.id)),
+            )
         });
-        let account = account_id.as_deref().and_then(|id| self.directory.account(id));
-        let device = account_id.as_deref().and_then(|id| self.directory.device(id, &username));
+        let account = account_id
+            .as_deref()
+            .and_then(|id| self.directory.account(id));
+        let device = account_id
+            .as_deref()
+            .and_then(|id| self.directory.device(id, &username));
         let of_account = |part: fn(&Account) -> Option<Arc<str>>| account.and_then(part);
         let of_device = |part: fn(&Device) -> Option<Arc<str>>| device.and_then(part);
         let authorizing_id = vars
             .text("Authorizing-ID")
-            .or_else(|| token.as_ref().and_then(|(authorizing, _)| authorizing.clone()))
+            .or_else(|| {
+                token
+                    .as_ref()
+                    .and_then(|(authorizing, _)| authorizing.clone())
+            })
             .or_else(|| of_device(|device| Some(Arc::clone(&device.id))));
         let authorizing_type = vars
             .text("Authorizing-Type")
@@ -77,10 +96,17 @@ impl Resolver {
             .flag("Suppress-Unregister-Notifications")
             .or_else(|| vars.flag("Suppress-Unregister-Notify"))
             .or_else(|| device.and_then(|device| device.suppress_unregister_notify));
-        let received = binding.received.as_ref().and_then(|received| UriAddress::parse(received.as_bytes()));
-        let socket = binding.socket.as_ref().and_then(|socket| Socket::parse(socket.as_bytes()));
+        let received = binding
+            .received
+            .as_ref()
+            .and_then(|received| UriAddress::parse(received.as_bytes()));
+        let socket = binding
+            .socket
+            .as_ref()
+            .and_then(|socket| Socket::parse(socket.as_bytes()));
         Registration {
-            account_name: of_account(|account| account.name.clone()).or_else(|| vars.text("Account-Name")),
+            account_name: of_account(|account| account.name.clone())
+                .or_else(|| vars.text("Account-Name")),
             account_realm: of_account(|account| account.realm.clone())
                 .or_else(|| vars.text("Account-Realm"))
                 .or_else(|| realm.clone()),
@@ -89,15 +115,25 @@ impl Resolver {
             realm,
             authorizing_id,
             authorizing_type,
-            owner_id: vars.text("Owner-ID").or_else(|| of_device(|device| device.owner_id.clone())),
-            presence_id: vars.text("Presence-ID").or_else(|| of_device(|device| device.presence_id.clone())),
+            owner_id: vars
+                .text("Owner-ID")
+                .or_else(|| of_device(|device| device.owner_id.clone())),
+            presence_id: vars
+                .text("Presence-ID")
+                .or_else(|| of_device(|device| device.presence_id.clone())),
             suppress_unregister_notify: silent.unwrap_or(true),
             register_overwrite_notify: vars.flag("Register-Overwrite-Notify").unwrap_or(false),
             contact_address: UriAddress::parse(binding.contact.as_bytes())
                 .map(|contact| (contact.uri_host().into(), contact.port)),
-            network_address: received.as_ref().map(|received| (received.bare_host().into(), received.port)),
-            proxy_address: socket.as_ref().map(|socket| (self.advertised(&socket.address), socket.port)),
-            proxy_protocol: socket.as_ref().map(|socket| socket.transport_from(received.as_ref())),
+            network_address: received
+                .as_ref()
+                .map(|received| (received.bare_host().into(), received.port)),
+            proxy_address: socket
+                .as_ref()
+                .map(|socket| (self.advertised(&socket.address), socket.port)),
+            proxy_protocol: socket
+                .as_ref()
+                .map(|socket| socket.transport_from(received.as_ref())),
             proxy_path: socket.as_ref().and_then(|socket| self.proxy_path(socket)),
             first_registration,
             binding,
@@ -130,11 +166,18 @@ impl Resolver {
 impl Vars {
     fn of(binding: &Binding) -> Self {
         let text = binding.attributes.get(CHANNEL_VARS);
-        Self(text.and_then(|text| serde_json::from_str(&text.lossy()).ok()).unwrap_or_default())
+        Self(
+            text.and_then(|text| serde_json::from_str(&text.lossy()).ok())
+                .unwrap_or_default(),
+        )
     }
 
     fn text(&self, name: &str) -> Option<Arc<str>> {
-        self.0.get(name)?.as_str().filter(|text| !text.is_empty()).map(Arc::from)
+        self.0
+            .get(name)?
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(Arc::from)
     }
 
     /// Kazoo writes booleans as such or as text.
@@ -148,13 +191,18 @@ impl Vars {
 
     /// The var, where it is `lowered` (as usrloc stores it) in its original case; else `lowered`.
     fn original(&self, name: &str, lowered: &str) -> Arc<str> {
-        let original = self.text(name).filter(|text| text.to_lowercase() == lowered.to_lowercase());
+        let original = self
+            .text(name)
+            .filter(|text| text.to_lowercase() == lowered.to_lowercase());
         original.unwrap_or_else(|| lowered.into())
     }
 }
 
+/// An id of Kazoo's, where there is one.
+type Id = Option<Arc<str>>;
+
 /// The parts of `AUTHORIZING@ACCOUNT`, each absent where empty; `None` where there is no `@`.
-fn parse_token(token: &Text) -> Option<(Option<Arc<str>>, Option<Arc<str>>)> {
+fn parse_token(token: &Text) -> Option<(Id, Id)> {
     let token = token.lossy();
     let (authorizing, account) = token.split_once('@')?;
     let filled = |part: &str| (!part.is_empty()).then(|| Arc::from(part));

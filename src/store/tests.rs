@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
+use crate::registration::Text;
 use crate::registration::{Attributes, Expiry, Ruid};
 
 const NOW: i64 = 1_795_000_000;

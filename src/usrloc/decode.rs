@@ -36,7 +36,11 @@ pub(super) struct Attribute {
 }
 
 /// The binding in a row of `location`, without attributes.
-pub(super) fn binding(table: &Arc<str>, columns: &LocationColumns, row: &Row<'_>) -> Result<Binding, Error> {
+pub(super) fn binding(
+    table: &Arc<str>,
+    columns: &LocationColumns,
+    row: &Row<'_>,
+) -> Result<Binding, Error> {
     let ruid = text(columns.ruid.of(row)).ok_or(Error::NoRuid)?;
     let expiry = match time(columns.expires.of(row)).ok_or(Error::NoExpiry)? {
         0 => Expiry::Permanent,
@@ -44,7 +48,10 @@ pub(super) fn binding(table: &Arc<str>, columns: &LocationColumns, row: &Row<'_>
     };
     let filled = |value| text(value).filter(|text| !text.is_empty());
     Ok(Binding {
-        key: Key { table: Arc::clone(table), ruid: Ruid(ruid) },
+        key: Key {
+            table: Arc::clone(table),
+            ruid: Ruid(ruid),
+        },
         username: text(columns.username.of(row)).unwrap_or_default(),
         domain: text(columns.domain.of(row)),
         contact: text(columns.contact.of(row)).unwrap_or_default(),
@@ -57,7 +64,8 @@ pub(super) fn binding(table: &Arc<str>, columns: &LocationColumns, row: &Row<'_>
         cseq: integer(columns.cseq.of(row)),
         flags: integer(columns.flags.of(row)),
         cflags: integer(columns.cflags.of(row)),
-        user_agent: filled(columns.user_agent.of(row)).filter(|agent| agent.as_bytes() != NO_USER_AGENT),
+        user_agent: filled(columns.user_agent.of(row))
+            .filter(|agent| agent.as_bytes() != NO_USER_AGENT),
         socket: filled(columns.socket.of(row)),
         methods: integer(columns.methods.of(row)),
         instance: filled(columns.instance.of(row)),
@@ -89,19 +97,29 @@ fn integer(value: Value<'_>) -> Option<i64> {
     match value {
         Value::Null => None,
         Value::Integer(number) => Some(number),
-        #[expect(clippy::cast_possible_truncation, reason = "saturates; no real row has such a number")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates; no real row has such a number"
+        )]
         Value::Real(number) => Some(number as i64),
-        Value::Text(bytes) | Value::Blob(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse().ok(),
+        Value::Text(bytes) | Value::Blob(bytes) => {
+            std::str::from_utf8(bytes).ok()?.trim().parse().ok()
+        }
     }
 }
 
 fn real(value: Value<'_>) -> Option<f64> {
     let number = match value {
         Value::Null => return None,
-        #[expect(clippy::cast_precision_loss, reason = "q is 0 or 1 where it is stored as an integer")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "q is 0 or 1 where it is stored as an integer"
+        )]
         Value::Integer(number) => number as f64,
         Value::Real(number) => number,
-        Value::Text(bytes) | Value::Blob(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse().ok()?,
+        Value::Text(bytes) | Value::Blob(bytes) => {
+            std::str::from_utf8(bytes).ok()?.trim().parse().ok()?
+        }
     };
     number.is_finite().then_some(number)
 }
@@ -112,12 +130,19 @@ fn time(value: Value<'_>) -> Option<i64> {
         Value::Null => None,
         Value::Integer(unix) => Some(unix),
         Value::Real(day) if day.abs() < LARGEST_JULIAN_DAY => Some(unix_of_julian_day(day)),
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, which is what an absurd date deserves")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates, which is what an absurd date deserves"
+        )]
         Value::Real(unix) => unix.is_finite().then_some(unix as i64),
         Value::Text(bytes) | Value::Blob(bytes) => {
             let text = std::str::from_utf8(bytes).ok()?.trim();
-            let zoned = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
-            text.parse().ok().or_else(|| Some(zoned()?.timestamp().as_second()))
+            let utc = || {
+                TimeZone::UTC
+                    .to_timestamp(text.parse::<DateTime>().ok()?)
+                    .ok()
+            };
+            text.parse().ok().or_else(|| Some(utc()?.as_second()))
         }
     }
 }
@@ -129,13 +154,24 @@ mod tests {
 
     #[test]
     fn times_in_every_storage_class() {
-        assert_eq!(time(Value::Real(2_460_263.432_864_583_6)), Some(1_700_000_600));
+        assert_eq!(
+            time(Value::Real(2_460_263.432_864_583_6)),
+            Some(1_700_000_600)
+        );
         assert_eq!(time(Value::Real(2_440_587.499_994_212)), Some(0));
         assert_eq!(time(Value::Integer(1_700_000_600)), Some(1_700_000_600));
         assert_eq!(time(Value::Real(1_700_000_600.0)), Some(1_700_000_600));
-        assert_eq!(time(Value::Text(b"2023-11-14 22:23:20")), Some(1_700_000_600));
+        assert_eq!(
+            time(Value::Text(b"2023-11-14 22:23:20")),
+            Some(1_700_000_600)
+        );
         assert_eq!(time(Value::Text(b"1700000600")), Some(1_700_000_600));
-        for none in [Value::Null, Value::Text(b"soon"), Value::Text(b"\xff"), Value::Real(f64::INFINITY)] {
+        for none in [
+            Value::Null,
+            Value::Text(b"soon"),
+            Value::Text(b"\xff"),
+            Value::Real(f64::INFINITY),
+        ] {
             assert_eq!(time(none), None, "{none:?}");
         }
     }

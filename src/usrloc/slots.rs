@@ -24,7 +24,7 @@ pub(super) struct SlotId(u32);
 /// All bindings.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    slots: Vec<Slot>,
+    all: Vec<Slot>,
     free: Vec<SlotId>,
     by_key: HashMap<Key, SlotId>,
     /// Attribute names, each kept once.
@@ -68,8 +68,8 @@ impl Slots {
             return *id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            SlotId(u32::try_from(self.slots.len() - 1).expect("a table has fewer than 2^32 rows"))
+            self.all.push(Slot::default());
+            SlotId(u32::try_from(self.all.len() - 1).expect("a table has fewer than 2^32 rows"))
         });
         self.slot(id).key = Some(key.clone());
         self.by_key.insert(key, id);
@@ -98,7 +98,10 @@ impl Slots {
             name
         });
         let slot = self.touch(id);
-        match slot.attributes.binary_search_by_key(&rowid, |(rowid, ..)| *rowid) {
+        match slot
+            .attributes
+            .binary_search_by_key(&rowid, |(rowid, ..)| *rowid)
+        {
             Ok(at) => slot.attributes[at] = (rowid, name, value),
             Err(at) => {
                 slot.attributes.insert(at, (rowid, name, value));
@@ -109,7 +112,10 @@ impl Slots {
 
     pub(super) fn remove_attribute(&mut self, id: SlotId, rowid: i64) {
         let slot = self.touch(id);
-        if let Ok(at) = slot.attributes.binary_search_by_key(&rowid, |(rowid, ..)| *rowid) {
+        if let Ok(at) = slot
+            .attributes
+            .binary_search_by_key(&rowid, |(rowid, ..)| *rowid)
+        {
             slot.attributes.remove(at);
             self.attributes -= 1;
         }
@@ -118,7 +124,7 @@ impl Slots {
     pub(super) fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
         if complete && !mem::replace(&mut self.completed, true) {
             // From now on a binding without a row is gone.
-            let all = (0..self.slots.len()).filter_map(|at| u32::try_from(at).ok().map(SlotId));
+            let all = (0..self.all.len()).filter_map(|at| u32::try_from(at).ok().map(SlotId));
             for id in all.collect::<Vec<_>>() {
                 self.touch(id);
             }
@@ -140,15 +146,19 @@ impl Slots {
 
     pub(super) fn orphans(&self) -> usize {
         let orphaned = |slot: &&Slot| slot.row.is_none();
-        self.slots.iter().filter(orphaned).map(|slot| slot.attributes.len()).sum()
+        self.all
+            .iter()
+            .filter(orphaned)
+            .map(|slot| slot.attributes.len())
+            .sum()
     }
 
     fn slot(&mut self, id: SlotId) -> &mut Slot {
-        &mut self.slots[id.0 as usize]
+        &mut self.all[id.0 as usize]
     }
 
     fn touch(&mut self, id: SlotId) -> &mut Slot {
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = &mut self.all[id.0 as usize];
         if !mem::replace(&mut slot.touched, true) {
             self.touched.push(id);
         }
@@ -157,7 +167,7 @@ impl Slots {
 
     fn settle(&mut self, id: SlotId, now: Duration, changes: &mut Changeset) {
         let (completed, attributes_in_use) = (self.completed, self.attributes > 0);
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = &mut self.all[id.0 as usize];
         slot.touched = false;
         let waited = slot.waits.take();
         if let Some(at) = waited {
@@ -175,20 +185,20 @@ impl Slots {
             }
             return;
         }
-        let patience = if slot.told.is_some() { LOST_ATTRIBUTE } else { FIRST_ATTRIBUTE };
+        let patience = if slot.told.is_some() {
+            LOST_ATTRIBUTE
+        } else {
+            FIRST_ATTRIBUTE
+        };
         // While the tables are being read for the first time, what is missing may just not have been read yet:
         // patience starts when that is over.
         let until = waited.filter(|_| completed).unwrap_or(now + patience);
         let patient = now < until;
-        let waits = match slot.attempt(patient, attributes_in_use) {
-            Attempt::Tell(binding, waits) => {
-                let binding = Arc::new(binding);
-                slot.told = Some(Arc::clone(&binding));
-                changes.upsert(binding);
-                waits
-            }
-            Attempt::Nothing(waits) => waits,
-        };
+        let (telling, waits) = slot.attempt(patient, attributes_in_use);
+        if let Some(binding) = telling.map(Arc::new) {
+            slot.told = Some(Arc::clone(&binding));
+            changes.upsert(binding);
+        }
         if waits {
             slot.waits = Some(until);
             self.deadlines.insert((until, id));
@@ -196,42 +206,45 @@ impl Slots {
     }
 }
 
-/// What a slot has to say, and whether it waits for something.
-enum Attempt {
-    Tell(Binding, bool),
-    Nothing(bool),
-}
-
 impl Slot {
-    fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> Attempt {
-        let pairs = || self.attributes.iter().map(|(_, name, value)| (name.clone(), value.clone()));
-        let attributes = match &self.told {
-            None if self.attributes.is_empty() && attributes_in_use && patient => return Attempt::Nothing(true),
-            None => pairs().collect::<Attributes>(),
-            Some(told) => {
-                let current: Attributes = pairs().collect();
-                let lost = |(name, _): &(&Text, &Text)| current.get(name.as_bytes()).is_none();
-                if patient && told.attributes.iter().any(|pair| lost(&pair)) {
-                    let kept = told.attributes.iter().filter(lost).map(|(name, value)| (name.clone(), value.clone()));
-                    let merged = kept.chain(pairs()).collect();
-                    return self.tell(merged, true);
-                }
-                current
-            }
+    /// What there is to tell, and whether the slot waits for something.
+    fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
+        let current = || {
+            self.attributes
+                .iter()
+                .map(|(_, name, value)| (name.clone(), value.clone()))
         };
-        self.tell(attributes, false)
+        let Some(told) = &self.told else {
+            if patient && attributes_in_use && self.attributes.is_empty() {
+                return (None, true);
+            }
+            let attributes = current().collect();
+            return (self.renewed(attributes), false);
+        };
+        let present = |name: &Text| {
+            self.attributes
+                .iter()
+                .any(|(_, present, _)| present == name)
+        };
+        let lost = told.attributes.iter().filter(|(name, _)| !present(name));
+        let kept: Vec<_> = lost
+            .filter(|_| patient)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let waits = !kept.is_empty();
+        let attributes = kept.into_iter().chain(current()).collect();
+        (self.renewed(attributes), waits)
     }
 
-    fn tell(&mut self, attributes: Attributes, waits: bool) -> Attempt {
+    /// The binding with these attributes, if that is not what has been told.
+    fn renewed(&mut self, attributes: Attributes) -> Option<Binding> {
         let base = match (self.incoming.take(), &self.told) {
             (Some(incoming), _) => *incoming,
+            (None, Some(told)) if told.attributes == attributes => return None,
             (None, Some(told)) => (**told).clone(),
-            (None, None) => return Attempt::Nothing(waits),
+            (None, None) => return None,
         };
         let binding = Binding { attributes, ..base };
-        match &self.told {
-            Some(told) if **told == binding => Attempt::Nothing(waits),
-            _ => Attempt::Tell(binding, waits),
-        }
+        (self.told.as_deref() != Some(&binding)).then_some(binding)
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::listing::{Listing, Page};
 use super::order::{Position, group, user_prefix};
-use super::{Consequences, Departed, Hidden, KNOWN_FOR, Scope};
-use crate::registration::{Key, Registration, Text};
+use super::{Consequences, KNOWN_FOR, Scope};
+use crate::registration::{Departed, Hidden, Key, Registration, Text};
 
 type Sorted = BTreeMap<Position, Arc<Registration>>;
 
@@ -145,7 +145,12 @@ impl State {
 
     /// Forgets what is hidden without having a row.
     pub(super) fn forget_absent(&mut self) -> Vec<Key> {
-        let absent: Vec<Key> = self.hidden.keys().filter(|key| !self.rows.contains_key(*key)).cloned().collect();
+        let absent: Vec<Key> = self
+            .hidden
+            .keys()
+            .filter(|key| !self.rows.contains_key(*key))
+            .cloned()
+            .collect();
         for key in &absent {
             self.hidden.remove(key);
         }
@@ -162,7 +167,7 @@ impl State {
 
     pub(super) fn remember(&mut self, departed: Departed) {
         let Departed {
-            account_id,
+            account: account_id,
             username,
             domain,
             at,
@@ -250,7 +255,10 @@ impl State {
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
-            .filter(|one| one.binding.expiry.is_valid_at(self.now) && !self.hidden.contains_key(&one.binding.key))
+            .filter(|one| {
+                one.binding.expiry.is_valid_at(self.now)
+                    && !self.hidden.contains_key(&one.binding.key)
+            })
             .cloned()
             .collect()
     }
@@ -341,7 +349,9 @@ impl State {
     /// after the flush. One of the same second may be either; Kamailio is to be asked.
     fn look_through(&mut self, registration: &Registration, consequences: &mut Consequences) {
         let key = &registration.binding.key;
-        let Some(hidden) = self.hidden.get_mut(key) else { return };
+        let Some(hidden) = self.hidden.get_mut(key) else {
+            return;
+        };
         if registration.binding.last_modified > hidden.at {
             self.hidden.remove(key);
             consequences.unhidden.push(key.clone());
@@ -427,7 +437,7 @@ impl State {
 
     fn depart(&mut self, registration: &Registration, consequences: &mut Consequences) {
         let departed = Departed {
-            account_id: registration.account_id.clone(),
+            account: registration.account_id.clone(),
             username: registration.binding.username.clone(),
             domain: registration.binding.domain.clone(),
             at: self.now,
