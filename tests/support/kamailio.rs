@@ -1,0 +1,425 @@
+//! A private Kamailio registrar: its own directory, ports and tables.
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::phone::ping;
+use super::process::Process;
+use super::table::{Row, Table};
+use super::{eventually, holds, http, ports, registrar_cfg, tools};
+
+/// The time within which a Kamailio has started on a busy machine.
+const START: Duration = Duration::from_secs(30);
+
+/// The time within which a Kamailio ends on SIGTERM, its last write-back included.
+const STOP: Duration = Duration::from_secs(30);
+
+/// How the tables are journaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Journal {
+    Wal,
+    Rollback,
+}
+
+/// When the source address of a REGISTER is stored as `received`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    Never,
+    /// As Kazoo does.
+    Always,
+    /// Only where the contact is not the source, as the stock configuration does.
+    BehindNat,
+}
+
+/// How a registrar is to be configured.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of Kamailio's own"
+)]
+pub(crate) struct Builder {
+    pub(super) db_mode: u8,
+    pub(super) journal: Journal,
+    pub(super) timer_interval: u32,
+    pub(super) use_domain: bool,
+    pub(super) matching_mode: u8,
+    pub(super) children: u32,
+    pub(super) shared_memory: u32,
+    pub(super) private_memory: u32,
+    pub(super) case_sensitive: bool,
+    pub(super) handle_lost_tcp: bool,
+    pub(super) expires: (u32, u32, u32),
+    pub(super) received: Received,
+    pub(super) path: bool,
+    pub(super) outbound: bool,
+    pub(super) ipv6: bool,
+    pub(super) datagram: bool,
+    pub(super) save_flags: String,
+    pub(super) port: Option<u16>,
+}
+
+impl Builder {
+    /// 1 write-through, 2 write-back, 3 database only; one worker in 1 and 3, whose workers collide otherwise.
+    pub(crate) fn db_mode(mut self, mode: u8) -> Self {
+        self.db_mode = mode;
+        if mode != 2 {
+            self.children = 1;
+        }
+        self
+    }
+
+    pub(crate) fn journal(mut self, journal: Journal) -> Self {
+        self.journal = journal;
+        self
+    }
+
+    /// Seconds between two write-backs or clean-ups.
+    pub(crate) fn timer_interval(mut self, seconds: u32) -> Self {
+        self.timer_interval = seconds;
+        self
+    }
+
+    pub(crate) fn use_domain(mut self, yes: bool) -> Self {
+        self.use_domain = yes;
+        self
+    }
+
+    pub(crate) fn matching_mode(mut self, mode: u8) -> Self {
+        self.matching_mode = mode;
+        self
+    }
+
+    /// Workers for each of UDP and TCP.
+    pub(crate) fn children(mut self, workers: u32) -> Self {
+        self.children = workers;
+        self
+    }
+
+    /// Megabytes of shared and of private memory: `-m` and `-M`.
+    pub(crate) fn memory(mut self, shared: u32, private: u32) -> Self {
+        (self.shared_memory, self.private_memory) = (shared, private);
+        self
+    }
+
+    pub(crate) fn case_sensitive(mut self, yes: bool) -> Self {
+        self.case_sensitive = yes;
+        self
+    }
+
+    pub(crate) fn handle_lost_tcp(mut self, yes: bool) -> Self {
+        self.handle_lost_tcp = yes;
+        self
+    }
+
+    /// Least, default and greatest seconds of a registration; 0 sets no bound.
+    pub(crate) fn expires(mut self, least: u32, default: u32, greatest: u32) -> Self {
+        self.expires = (least, default, greatest);
+        self
+    }
+
+    pub(crate) fn received(mut self, received: Received) -> Self {
+        self.received = received;
+        self
+    }
+
+    /// Whether the Path header is stored.
+    pub(crate) fn path(mut self, yes: bool) -> Self {
+        self.path = yes;
+        self
+    }
+
+    /// Whether outbound, GRUU and reg-id are supported.
+    pub(crate) fn outbound(mut self, yes: bool) -> Self {
+        self.outbound = yes;
+        self
+    }
+
+    /// Listens on `::1` too.
+    pub(crate) fn ipv6(mut self, yes: bool) -> Self {
+        self.ipv6 = yes;
+        self
+    }
+
+    /// Serves JSON-RPC on a datagram socket too, see [`Kamailio::datagram_socket`].
+    pub(crate) fn datagram(mut self, yes: bool) -> Self {
+        self.datagram = yes;
+        self
+    }
+
+    /// The flags of `save()`: "0x04" keeps one contact a user, as Kazoo does.
+    pub(crate) fn save_flags(mut self, flags: &str) -> Self {
+        flags.clone_into(&mut self.save_flags);
+        self
+    }
+
+    /// A port to use instead of a free one.
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Creates the tables and starts the registrar; returns when it is ready.
+    pub(crate) fn start(self) -> Kamailio {
+        let folder = TempDir::with_prefix("usrlocd-kamailio-").expect("a temporary directory");
+        let port = self.port.unwrap_or_else(ports::free);
+        let mut kamailio = Kamailio {
+            database: folder.path().join("db/kamailio.sqlite"),
+            process: None,
+            lab: self,
+            folder,
+            port,
+        };
+        kamailio.create_database();
+        let cfg = registrar_cfg::render(
+            &kamailio.lab,
+            port,
+            &kamailio.database,
+            kamailio.datagram_socket().as_deref(),
+        );
+        fs::write(kamailio.file("kamailio.cfg"), cfg).expect("an own directory is writable");
+        kamailio.start();
+        kamailio
+    }
+}
+
+/// A registrar; it ends with this value, and so do its files.
+#[derive(Debug)]
+pub(crate) struct Kamailio {
+    process: Option<Process>,
+    lab: Builder,
+    port: u16,
+    database: PathBuf,
+    folder: TempDir,
+}
+
+impl Kamailio {
+    /// A registrar as Kazoo runs it, except that it writes back every second and keeps all contacts of a user.
+    pub(crate) fn builder() -> Builder {
+        Builder {
+            db_mode: 2,
+            journal: Journal::Wal,
+            timer_interval: 1,
+            use_domain: true,
+            matching_mode: 0,
+            children: 2,
+            shared_memory: 64,
+            private_memory: 8,
+            case_sensitive: false,
+            handle_lost_tcp: false,
+            expires: (0, 3600, 0),
+            received: Received::Always,
+            path: true,
+            outbound: false,
+            ipv6: false,
+            datagram: false,
+            save_flags: "0x00".to_owned(),
+            port: None,
+        }
+    }
+
+    /// Starts the registrar again, on the same files and ports; returns when its memory is loaded.
+    ///
+    /// # Panics
+    ///
+    /// With the end of its log, when it does not get ready.
+    pub(crate) fn start(&mut self) {
+        assert!(self.process.is_none(), "this Kamailio runs already");
+        let expected = self.valid_for_a_while();
+        let mut command = Command::new(tools::program("kamailio"));
+        command
+            .args(["-DD", "-E", "-m", &self.lab.shared_memory.to_string()])
+            .args(["-M", &self.lab.private_memory.to_string(), "-Y"])
+            .arg(self.folder.path())
+            .arg("-f")
+            .arg(self.file("kamailio.cfg"));
+        let mut process = Process::spawn(&mut command, &self.file("kamailio.log"));
+        eventually("Kamailio starts", START, || {
+            if let Some(status) = process.ended() {
+                panic!("Kamailio ended with {status}:\n{}", process.log_tail());
+            }
+            self.is_ready(expected)
+                .map_err(|complaint| format!("{complaint}; its log ends:\n{}", process.log_tail()))
+        });
+        self.process = Some(process);
+    }
+
+    /// Ends the registrar as an operator does; write-back puts what it holds into the tables first.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.terminate(STOP);
+            process.kill();
+        }
+    }
+
+    /// Ends the registrar as a power cut does.
+    pub(crate) fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Where phones and HTTP clients of IPv4 find it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Where phones of IPv6 find it, if it was built so.
+    pub(crate) fn address_v6(&self) -> SocketAddr {
+        assert!(self.lab.ipv6, "this Kamailio does not listen on IPv6");
+        (Ipv6Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The URL of its JSON-RPC.
+    pub(crate) fn rpc_url(&self) -> String {
+        format!("http://{}/RPC", self.address())
+    }
+
+    /// The socket of its JSON-RPC in datagrams, if it was built so.
+    pub(crate) fn datagram_socket(&self) -> Option<PathBuf> {
+        self.lab.datagram.then(|| self.file("rpc.sock"))
+    }
+
+    /// The file of its tables.
+    pub(crate) fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// The names of all files in the directory of its tables, sorted.
+    pub(crate) fn database_files(&self) -> Vec<String> {
+        let folder = self.database.parent().expect("the file is in a directory");
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .expect("an own directory is readable")
+            .map(|entry| entry.expect("an own directory is readable").file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What it logged since its first start.
+    pub(crate) fn log(&self) -> String {
+        fs::read(self.file("kamailio.log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// How often a statement of its failed because somebody else held a lock.
+    pub(crate) fn lock_errors(&self) -> usize {
+        self.log().matches("database is locked").count()
+    }
+
+    /// The valid content of its tables, as `sqlite3` reads it from a copy; the tables themselves are not touched.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        Table::copy_of(&self.database).rows()
+    }
+
+    /// Runs a statement on the tables, as an operator would; only while no Kamailio runs.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        assert!(
+            self.process.is_none(),
+            "SQL beside a running Kamailio disturbs it"
+        );
+        Table::at(&self.database).query(statement)
+    }
+
+    /// Calls a JSON-RPC method; the whole answer, with its `result` or its `error`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub(crate) fn rpc(&self, method: &str, params: &Value) -> Value {
+        let body = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1});
+        self.rpc_bytes(body.to_string().as_bytes())
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The contacts that its memory (or, in mode 3, its table) has of an address of record.
+    ///
+    /// # Panics
+    ///
+    /// When it says something else than them, or that there are none.
+    pub(crate) fn lookup(&self, aor: impl AsRef<[u8]>) -> Vec<Value> {
+        let aor = aor.as_ref();
+        let mut body = br#"{"jsonrpc":"2.0","method":"ul.lookup","params":["location",""#.to_vec();
+        for &byte in aor {
+            if matches!(byte, b'"' | b'\\') {
+                body.push(b'\\');
+            }
+            body.push(byte);
+        }
+        body.extend_from_slice(br#""],"id":1}"#);
+        let answer = self
+            .rpc_bytes(&body)
+            .unwrap_or_else(|error| panic!("ul.lookup: {error}"));
+        match answer["error"]["message"].as_str() {
+            Some("AOR not found in location table" | "AOR has no contacts") => return Vec::new(),
+            Some(other) => panic!("ul.lookup {}: {other}", aor.escape_ascii()),
+            None => {}
+        }
+        answer["result"]["Contacts"]
+            .as_array()
+            .unwrap_or_else(|| panic!("ul.lookup {}: {answer}", aor.escape_ascii()))
+            .iter()
+            .map(|entry| entry["Contact"].clone())
+            .collect()
+    }
+
+    /// How many contacts its memory holds; always 0 in mode 3.
+    pub(crate) fn contacts_in_memory(&self) -> u64 {
+        let answer = self.rpc("stats.fetchn", &json!(["usrloc:"]));
+        answer["result"]["usrloc.location_contacts"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no number of contacts in {answer}"))
+    }
+
+    fn rpc_bytes(&self, body: &[u8]) -> std::io::Result<Value> {
+        let headers = [("Content-Type", "application/json")];
+        http::request(self.address(), "POST", "/RPC", &headers, body).map(|answer| answer.json())
+    }
+
+    fn is_ready(&self, expected: u64) -> Result<(), String> {
+        let uptime = br#"{"jsonrpc":"2.0","method":"core.uptime","id":1}"#;
+        let answer = self.rpc_bytes(uptime).map_err(|error| error.to_string())?;
+        holds(answer["result"].is_object(), || answer.to_string())?;
+        holds(ping(self.address()), || "no answer to OPTIONS".to_owned())?;
+        if self.lab.db_mode == 3 {
+            return Ok(());
+        }
+        let loaded = self.contacts_in_memory();
+        holds(loaded >= expected, || {
+            format!("{loaded} of {expected} contacts are loaded")
+        })
+    }
+
+    /// The number of rows that the memory will have after a start: those that do not expire meanwhile.
+    fn valid_for_a_while(&self) -> u64 {
+        let count = Table::copy_of(&self.database).query(
+            "select count(*) from location where username <> '' and coalesce(domain, '-') <> '' \
+             and (expires < 2440588 or expires > julianday('now') + 60 / 86400.0)",
+        );
+        count.trim().parse().expect("a count is a number")
+    }
+
+    fn create_database(&self) {
+        let folder = self.database.parent().expect("the file is in a directory");
+        fs::create_dir(folder).expect("an own directory is writable");
+        let table = Table::at(&self.database);
+        for script in ["standard-create.sql", "usrloc-create.sql"] {
+            let script = fs::read_to_string(tools::schema(script)).expect("a schema is text");
+            table.query(&script);
+        }
+        if self.lab.journal == Journal::Wal {
+            table.query("pragma journal_mode = wal");
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}

@@ -1,0 +1,173 @@
+//! The kamailio.cfg of a private registrar.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::kamailio::{Builder, Received};
+
+/// The configuration of a registrar that keeps its tables in `database`.
+pub(super) fn render(lab: &Builder, port: u16, database: &Path, datagram: Option<&Path>) -> String {
+    [
+        core(lab, port),
+        modules(datagram),
+        usrloc(lab, database),
+        registrar(lab),
+        routes(lab),
+    ]
+    .concat()
+}
+
+fn core(lab: &Builder, port: u16) -> String {
+    let mut cfg = format!(
+        "#!KAMAILIO
+debug=2
+log_stderror=yes
+fork=yes
+children={children}
+tcp_children={children}
+auto_aliases=no
+dns=no
+rev_dns=no
+use_dns_cache=off
+disable_tls=yes
+tcp_accept_no_cl=yes
+tcp_connection_lifetime=3605
+tcp_max_connections=4096
+disable_core_dump=yes
+listen=udp:127.0.0.1:{port}
+listen=tcp:127.0.0.1:{port}
+",
+        children = lab.children,
+    );
+    if lab.ipv6 {
+        let _ = write!(cfg, "listen=udp:[::1]:{port}\nlisten=tcp:[::1]:{port}\n");
+    }
+    cfg
+}
+
+fn modules(datagram: Option<&Path>) -> String {
+    let mut cfg = String::new();
+    for module in [
+        "db_sqlite",
+        "sl",
+        "pv",
+        "xlog",
+        "textops",
+        "siputils",
+        "kex",
+        "nathelper",
+        "usrloc",
+        "registrar",
+        "xhttp",
+        "jsonrpcs",
+    ] {
+        let _ = writeln!(cfg, "loadmodule \"{module}.so\"");
+    }
+    // The transport is a set of bits: 1 HTTP, 2 FIFO, 4 datagrams. 0 would be all of them, at paths of the system.
+    match datagram {
+        None => cfg.push_str("modparam(\"jsonrpcs\", \"transport\", 1)\n"),
+        Some(socket) => {
+            let _ = write!(
+                cfg,
+                "modparam(\"jsonrpcs\", \"transport\", 5)\nmodparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n",
+                socket.display()
+            );
+        }
+    }
+    cfg
+}
+
+fn usrloc(lab: &Builder, database: &Path) -> String {
+    // No db_set_journal_mode: each process would run that pragma when it starts, and now and then they lock each other
+    // out and Kamailio does not start. The mode that the file has already stays.
+    format!(
+        "modparam(\"usrloc\", \"db_url\", \"sqlite:///{database}\")
+modparam(\"usrloc\", \"db_mode\", {mode})
+modparam(\"usrloc\", \"use_domain\", {use_domain})
+modparam(\"usrloc\", \"timer_interval\", {timer})
+modparam(\"usrloc\", \"matching_mode\", {matching})
+modparam(\"usrloc\", \"xavp_contact\", \"ulattrs\")
+modparam(\"usrloc\", \"nat_bflag\", 1)
+modparam(\"usrloc\", \"handle_lost_tcp\", {lost})
+modparam(\"nathelper\", \"received_avp\", \"$avp(received)\")
+",
+        mode = lab.db_mode,
+        use_domain = u8::from(lab.use_domain),
+        timer = lab.timer_interval,
+        matching = lab.matching_mode,
+        lost = u8::from(lab.handle_lost_tcp),
+        database = database.display(),
+    )
+}
+
+fn registrar(lab: &Builder) -> String {
+    let (min, default, max) = lab.expires;
+    let outbound = u8::from(lab.outbound);
+    format!(
+        "modparam(\"registrar\", \"method_filtering\", 1)
+modparam(\"registrar\", \"case_sensitive\", {case})
+modparam(\"registrar\", \"min_expires\", {min})
+modparam(\"registrar\", \"default_expires\", {default})
+modparam(\"registrar\", \"max_expires\", {max})
+modparam(\"registrar\", \"contact_max_size\", 2048)
+modparam(\"registrar\", \"use_path\", {path})
+modparam(\"registrar\", \"path_mode\", 0)
+modparam(\"registrar\", \"gruu_enabled\", {outbound})
+modparam(\"registrar\", \"outbound_mode\", {outbound})
+modparam(\"registrar\", \"regid_mode\", {outbound})
+modparam(\"registrar\", \"received_avp\", \"$avp(received)\")
+",
+        case = u8::from(lab.case_sensitive),
+        path = u8::from(lab.path),
+    )
+}
+
+fn routes(lab: &Builder) -> String {
+    let received = match lab.received {
+        Received::Never => "",
+        Received::Always => "\t$avp(received) = $su;\n",
+        Received::BehindNat => {
+            "\tif (nat_uac_test(\"3\")) {\n\t\tfix_nated_register();\n\t\tsetbflag(1);\n\t}\n"
+        }
+    };
+    format!(
+        "
+request_route {{
+	force_rport();
+	if (is_method(\"OPTIONS\")) {{
+		sl_send_reply(\"200\", \"OK\");
+		exit;
+	}}
+	if (!is_method(\"REGISTER\")) {{
+		sl_send_reply(\"405\", \"Method Not Allowed\");
+		exit;
+	}}
+	if ($hdr(X-Token) != $null && $hdr(X-Token) != \"\") {{
+		$xavp(ulattrs=>token) = $hdr(X-Token);
+		if ($hdr(X-CCV) != $null && $hdr(X-CCV) != \"\") {{
+			$xavp(ulattrs[0]=>custom_channel_vars) = $hdr(X-CCV);
+		}}
+	}} else if ($hdr(X-CCV) != $null && $hdr(X-CCV) != \"\") {{
+		$xavp(ulattrs=>custom_channel_vars) = $hdr(X-CCV);
+	}}
+{received}	if (!save(\"location\", \"{save}\")) {{
+		sl_reply_error();
+	}}
+	exit;
+}}
+
+event_route[xhttp:request] {{
+	if ($si != \"127.0.0.1\" && $si != \"::1\") {{
+		xhttp_reply(\"403\", \"Forbidden\", \"text/plain\", \"loopback only\\n\");
+		exit;
+	}}
+	if ($hu =~ \"^/RPC\") {{
+		jsonrpc_dispatch();
+		exit;
+	}}
+	xhttp_reply(\"404\", \"Not Found\", \"text/plain\", \"nothing here\\n\");
+}}
+",
+        save = lab.save_flags,
+    )
+}
