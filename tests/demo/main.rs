@@ -145,7 +145,7 @@ fn guide(kamailio: &Kamailio, daemon: &Daemon, ipv6: bool) -> String {
     }
     lines.push("Kamailio writes its tables every 5 s. Try:\n".to_owned());
     lines.extend([
-        curl("all registrations of Acme", &format!("{of_acme} | jq")),
+        curl("all registrations of Acme", &of_acme),
         curl("how many they are", &format!("{of_acme}/count")),
         curl("one user, who has two contacts", &format!("{of_acme}/bob")),
         curl("everybody", &format!("{base}/v2/registrations/count")),
