@@ -1,8 +1,34 @@
-//! The composition root.
+//! The composition root: opens, binds, starts, watches over, drains.
+//!
+//! Everything that can fail for good fails before the first task starts; after that the daemon stays up and says
+//! what it lacks. Tasks end in the order of the data's way: first no more requests, then no more changes.
 
+mod bind;
+mod files;
+mod supervise;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
 use thiserror::Error;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Problems};
+use crate::flush::{self, Flusher};
+use crate::http::{self, App};
+use crate::kamailio::{self, Kamailio};
+use crate::mirror::{self, Mirror, Naming};
+use crate::store::{self, Store};
+use crate::view::View;
+use files::Files;
+use supervise::Tasks;
+
+/// How long a request that is under way may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// Why the program ends before its work is done; each has an exit status of its own (`sysexits.h`).
 #[derive(Debug, Error)]
@@ -62,12 +88,141 @@ impl Failure {
 ///
 /// # Errors
 /// When something that cannot be waited for prevents the start, or a defect ends the run.
-pub fn run(
-    config: Config,
-    reload: impl Fn() -> Result<Config, Problems> + Send + 'static,
-) -> Result<(), Failure> {
-    drop((config, reload));
-    Err(Failure::Software(anyhow::anyhow!(
-        "this build has no daemon"
-    )))
+pub fn run(config: Config, reload: impl Fn() -> Result<Config, Problems> + Send + 'static) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("worker")
+        .enable_all()
+        .build()
+        .context("start the runtime")
+        .map_err(Failure::System)?;
+    let result = runtime.block_on(serve(config, Box::new(reload)));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
+
+async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let listeners = bind::listeners(&config.http)?;
+    let store = Store::open(&config.store.path, clock.unix_seconds()).await.map_err(store_failure)?;
+    let store = Arc::new(store);
+    let contents = store.load().await.map_err(store_failure)?;
+    let mut files = Files::load(&config, &clock)?;
+    let view = Arc::new(View::new(Arc::clone(&clock)));
+    let doubts = Arc::new(Notify::new());
+    let mirror = Mirror::new(
+        mirror::Options {
+            database: config.kamailio.database.clone(),
+            tables: config.kamailio.tables.clone(),
+            naming: naming(&config),
+        },
+        mirror::Parts {
+            clock: Arc::clone(&clock),
+            view: Arc::clone(&view),
+            store: Arc::clone(&store),
+            directory: files.directory(),
+            doubts: Arc::clone(&doubts),
+        },
+        contents,
+    );
+    let flusher = flusher(&config, &clock, &view, &store, doubts)?;
+    let app = App::new(http::Parts {
+        view: Arc::clone(&view),
+        directory: files.directory(),
+        tokens: files.tokens(),
+        keys: files.keys(),
+        limits: files.limits(),
+        flush: Arc::new(flusher.clone()),
+        metrics: Arc::new(String::new),
+        clock: Arc::clone(&clock),
+        settings: settings(&config),
+    });
+    let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
+    let mut tasks = Tasks::new(draining.clone(), stopping.clone());
+    tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
+    tasks.start("mirror", mirror.run(stopping.clone()));
+    let recheck_stop = stopping.clone();
+    tasks.start("recheck", async move {
+        flusher.recheck(recheck_stop).await;
+        Ok(())
+    });
+    let watched = files.watch(&config);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.kamailio.database.display(), "started");
+    let result = tasks.supervise(config, reload, files).await;
+    drop(watched);
+    if let Ok(store) = Arc::try_unwrap(store) {
+        store.close().await;
+    }
+    tracing::info!("stopped");
+    result
+}
+
+fn flusher(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    view: &Arc<View>,
+    store: &Arc<Store>,
+    doubts: Arc<Notify>,
+) -> Result<Flusher, Failure> {
+    let endpoint = config.kamailio.jsonrpc.parse().context("[kamailio] jsonrpc").map_err(Failure::Usage)?;
+    let options = kamailio::Options {
+        endpoint,
+        timeout: config.kamailio.rpc_timeout,
+        // One more than flushes use, for the questions about hidden rows.
+        connections: config.flush.concurrency + 1,
+    };
+    let parts = flush::Parts {
+        clock: Arc::clone(clock),
+        view: Arc::clone(view),
+        store: Arc::clone(store),
+        kamailio: Arc::new(Kamailio::new(options)),
+        doubts,
+    };
+    Ok(Flusher::new(
+        parts,
+        flush::Options {
+            tables: config.kamailio.tables.clone(),
+            concurrency: config.flush.concurrency,
+            also: config.flush.also.clone(),
+        },
+    ))
+}
+
+fn naming(config: &Config) -> Naming {
+    let kamailio = &config.kamailio;
+    Naming {
+        default_realm: kamailio.default_realm.clone().unwrap_or_default(),
+        advertise: kamailio.advertise.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        proxy_path: kamailio.proxy_path.clone().unwrap_or_default(),
+    }
+}
+
+fn settings(config: &Config) -> http::Settings {
+    http::Settings {
+        wire: config.http.wire,
+        max_lag: config.http.max_lag,
+        cors_origins: config.http.cors_origins.clone(),
+        node: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        body_bytes: config.limits.body_bytes,
+        header_timeout: config.limits.header_timeout,
+        connections: config.limits.connections,
+    }
+}
+
+fn store_failure(error: store::Error) -> Failure {
+    match error {
+        store::Error::CannotCreate { .. } => Failure::CannotCreate(error.into()),
+        store::Error::InUse { .. } => Failure::System(error.into()),
+        store::Error::CannotWrite { .. } | store::Error::CannotRead { .. } | store::Error::BegunAnew { .. } => {
+            Failure::Io(error.into())
+        }
+    }
+}
+
+impl http::Flush for Flusher {
+    fn flush(&self, request: flush::Request) -> http::Flushing<'_> {
+        Box::pin(async move { Ok(Flusher::flush(self, request).await?) })
+    }
 }

@@ -305,12 +305,12 @@ socket = {socket:?}
 tokens_file = {tokens:?}
 
 {sections}",
-            database = self.lab.database,
+            database = self.lab.database.display().to_string(),
             rpc = self.lab.rpc,
-            store = self.store(),
+            store = self.store().display().to_string(),
             address = self.address(),
-            socket = self.socket(),
-            tokens = self.tokens_file(),
+            socket = self.socket().display().to_string(),
+            tokens = self.tokens_file().display().to_string(),
             sections = self.lab.sections,
         )
     }

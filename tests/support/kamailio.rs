@@ -39,6 +39,10 @@ pub(crate) enum Received {
 
 /// How a registrar is to be configured.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of Kamailio's own"
+)]
 pub(crate) struct Builder {
     pub(super) db_mode: u8,
     pub(super) journal: Journal,

@@ -14,7 +14,7 @@ use rustix::process::{
 use super::eventually;
 
 /// How many bytes of a log a panic shows.
-const TAIL: usize = 4_000;
+const TAIL: usize = 8_000;
 
 #[derive(Debug)]
 pub(crate) struct Process {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::kamailio::{Builder, Journal, Received};
+use super::kamailio::{Builder, Received};
 
 /// The configuration of a registrar that keeps its tables in `database`.
 pub(super) fn render(lab: &Builder, port: u16, database: &Path, datagram: Option<&Path>) -> String {
@@ -78,16 +78,9 @@ fn modules(datagram: Option<&Path>) -> String {
 }
 
 fn usrloc(lab: &Builder, database: &Path) -> String {
-    let database = database.display();
-    let mut cfg = String::new();
-    if lab.journal == Journal::Wal {
-        let _ = writeln!(
-            cfg,
-            "modparam(\"db_sqlite\", \"db_set_journal_mode\", \"{database}=WAL\")"
-        );
-    }
-    let _ = write!(
-        cfg,
+    // No db_set_journal_mode: each process would run that pragma when it starts, and now and then they lock each other
+    // out and Kamailio does not start. The mode that the file has already stays.
+    format!(
         "modparam(\"usrloc\", \"db_url\", \"sqlite:///{database}\")
 modparam(\"usrloc\", \"db_mode\", {mode})
 modparam(\"usrloc\", \"use_domain\", {use_domain})
@@ -103,8 +96,8 @@ modparam(\"nathelper\", \"received_avp\", \"$avp(received)\")
         timer = lab.timer_interval,
         matching = lab.matching_mode,
         lost = u8::from(lab.handle_lost_tcp),
-    );
-    cfg
+        database = database.display(),
+    )
 }
 
 fn registrar(lab: &Builder) -> String {

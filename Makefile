@@ -1,0 +1,25 @@
+# The commands of usrlocd's developers; `make` alone lists them.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help deps run test check
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+deps: ## install what demo and tests need (Debian packages), if it is not there
+	@tests/deps
+
+run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, until Ctrl-C (PORT=, SIP_PORT= pin the ports)
+	@$(CARGO) build --locked --bin usrlocd --example demo
+	@exec $(CARGO) run --locked --quiet --example demo
+
+test: deps ## all tests, those with a real Kamailio included
+	$(CARGO) test --locked
+
+check: deps ## formatting, lints, documentation, then all tests
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) test --locked

@@ -1,0 +1,88 @@
+//! Binds the sockets before anything else starts, so that a taken port is an error at once.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+use super::Failure;
+use crate::config;
+use crate::http::Listeners;
+
+/// Connections that wait to be accepted, at most.
+const BACKLOG: u32 = 1024;
+
+/// Who may connect to the Unix socket: its user and its group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// All sockets of the configuration, listening.
+pub(super) fn listeners(http: &config::Http) -> Result<Listeners, Failure> {
+    let tcp = http.listen.iter().map(|address| tcp(*address)).collect::<Result<Vec<_>, _>>()?;
+    let unix = http.socket.as_deref().map(unix).transpose()?;
+    Ok(Listeners { tcp, unix })
+}
+
+fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let bound = listener.local_addr()?;
+        Ok::<_, std::io::Error>((listener, bound))
+    };
+    match bind() {
+        Ok((listener, address)) => {
+            tracing::info!(%address, "listening");
+            Ok(listener)
+        }
+        Err(error) => {
+            let mend = match error.kind() {
+                ErrorKind::AddrInUse => "another program has it; stop that one, or set another [http] listen",
+                ErrorKind::AddrNotAvailable => "no interface has this address; set another [http] listen",
+                ErrorKind::PermissionDenied => "ports below 1024 need a privilege; set another [http] listen",
+                _ => "set another [http] listen",
+            };
+            let error = anyhow::Error::new(error).context(format!("cannot listen on {address} ({mend})"));
+            Err(Failure::System(error))
+        }
+    }
+}
+
+fn unix(path: &Path) -> Result<UnixListener, Failure> {
+    let shown = path.display();
+    if let Some(directory) = path.parent() {
+        let mend = || format!("cannot make the directory of {shown}; make it for usrlocd's user, or set [http] socket");
+        fs::create_dir_all(directory).with_context(mend).map_err(Failure::System)?;
+    }
+    clear(path)?;
+    let bind = || {
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
+        Ok::<_, std::io::Error>(listener)
+    };
+    let mend = || format!("cannot listen on {shown}; let usrlocd's user write its directory, or set [http] socket");
+    let listener = bind().with_context(mend).map_err(Failure::System)?;
+    tracing::info!(socket = %shown, "listening");
+    Ok(listener)
+}
+
+/// Takes away a socket that a killed daemon left; anything else there is in use, or not ours.
+fn clear(path: &Path) -> Result<(), Failure> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let shown = path.display();
+    if !found.file_type().is_socket() {
+        return Err(Failure::System(anyhow!("{shown} is there and no socket; remove it, or set another [http] socket")));
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(Failure::System(anyhow!(
+            "another program listens on {shown}; stop that one, or set another [http] socket"
+        )));
+    }
+    fs::remove_file(path).with_context(|| format!("cannot remove the left socket {shown}")).map_err(Failure::System)
+}

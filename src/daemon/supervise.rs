@@ -1,0 +1,140 @@
+//! Watches over the tasks and listens to signals.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::files::Files;
+use super::{Failure, Reload};
+use crate::config::{Applies, Config};
+
+/// Writers of a file are given this time to finish before it is read again.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// What a task ended with.
+type Ended = (&'static str, io::Result<()>);
+
+/// The tasks of the daemon: those that answer requests, which drain first, and the others.
+pub(super) struct Tasks {
+    draining: CancellationToken,
+    stopping: CancellationToken,
+    answering: JoinSet<Ended>,
+    others: JoinSet<Ended>,
+}
+
+/// What the daemon is told from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Tasks {
+    pub(super) fn new(draining: CancellationToken, stopping: CancellationToken) -> Self {
+        Self { draining, stopping, answering: JoinSet::new(), others: JoinSet::new() }
+    }
+
+    /// Starts a task that ends when requests are drained; it returns whether all were.
+    pub(super) fn start_draining(&mut self, name: &'static str, task: impl Future<Output = bool> + Send + 'static) {
+        self.answering.spawn(async move {
+            if !task.await {
+                tracing::warn!(task = name, "requests were cut off");
+            }
+            (name, Ok(()))
+        });
+    }
+
+    pub(super) fn start(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = io::Result<()>> + Send + 'static,
+    ) {
+        self.others.spawn(async move { (name, task.await) });
+    }
+
+    /// Runs until a signal says to end, or a task ends although none should.
+    pub(super) async fn supervise(
+        mut self,
+        mut config: Config,
+        reload: Reload,
+        mut files: Files,
+    ) -> Result<(), Failure> {
+        let mut signals = Signals::new().map_err(|error| Failure::System(error.into()))?;
+        let result = loop {
+            tokio::select! {
+                () = signals.end() => break Ok(()),
+                _ = signals.hangup.recv() => {
+                    config = read_again(config, &reload, &mut files);
+                }
+                () = files.changed.notified() => {
+                    tokio::time::sleep(SETTLE).await;
+                    files.reload(&config, &config);
+                }
+                Some(ended) = self.answering.join_next() => break Err(defect(ended)),
+                Some(ended) = self.others.join_next() => break Err(defect(ended)),
+            }
+        };
+        tracing::info!("stopping");
+        tokio::select! {
+            () = self.drain() => result,
+            () = signals.end() => Err(Failure::Failed(anyhow!("a second signal ended it before all was drained"))),
+        }
+    }
+
+    async fn drain(&mut self) {
+        self.draining.cancel();
+        while self.answering.join_next().await.is_some() {}
+        self.stopping.cancel();
+        while self.others.join_next().await.is_some() {}
+    }
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Reads the configuration and the files again; what is in force after that.
+fn read_again(config: Config, reload: &Reload, files: &mut Files) -> Config {
+    match reload() {
+        Ok(new) => {
+            for change in config.changes(&new) {
+                if change.applies == Applies::AfterRestart {
+                    tracing::warn!(key = change.key, "changed in the configuration; takes effect after a restart");
+                }
+            }
+            files.reload(&config, &new);
+            new
+        }
+        Err(problems) => {
+            tracing::error!("the configuration stays as it was:\n{problems}");
+            config
+        }
+    }
+}
+
+fn defect(ended: Result<Ended, tokio::task::JoinError>) -> Failure {
+    Failure::Software(match ended {
+        Ok((name, Ok(()))) => anyhow!("the task {name} ended by itself"),
+        Ok((name, Err(error))) => anyhow::Error::new(error).context(format!("the task {name} ended")),
+        Err(error) => anyhow::Error::new(error).context("a task ended"),
+    })
+}
