@@ -1,1 +1,3 @@
-INSERT INTO account (name) VALUES (?1) ON CONFLICT DO NOTHING
+INSERT INTO account (name)
+VALUES /*row*/ (?) /*end*/
+ON CONFLICT DO NOTHING

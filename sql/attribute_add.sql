@@ -1,1 +1,3 @@
-INSERT INTO attribute (registration_id, name, value) VALUES (?1, ?2, ?3)
+INSERT INTO attribute (registration_id, name, value)
+VALUES
+    /*row*/ ((SELECT id FROM registration WHERE location_table = ? AND ruid = ?), ?, ?) /*end*/

@@ -1,4 +1,5 @@
 INSERT INTO departed (account_id, username, domain, at)
-VALUES ((SELECT id FROM account WHERE name = ?1), ?2, ?3, ?4)
+VALUES
+    /*row*/ ((SELECT id FROM account WHERE name = ?), ?, ?, ?) /*end*/
 ON CONFLICT (username, coalesce(account_id, 0), domain IS NULL, coalesce(domain, x'')) DO UPDATE
 SET at = max(at, excluded.at)

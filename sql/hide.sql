@@ -1,4 +1,4 @@
 INSERT INTO hidden (location_table, ruid, fingerprint, at)
-VALUES (?1, ?2, ?3, ?4)
+VALUES /*row*/ (?, ?, ?, ?) /*end*/
 ON CONFLICT (location_table, ruid) DO UPDATE
 SET fingerprint = excluded.fingerprint, at = excluded.at

@@ -1,1 +1,5 @@
-DELETE FROM registration WHERE location_table = ?1 AND ruid = ?2
+WITH wanted (location_table, ruid) AS (
+    VALUES /*row*/ (?, ?) /*end*/
+)
+DELETE FROM registration
+WHERE id IN (SELECT id FROM wanted CROSS JOIN registration USING (location_table, ruid))

@@ -23,31 +23,8 @@ INSERT INTO registration (
     server_id,
     attributes_hash
 )
-VALUES (
-    ?1,
-    ?2,
-    (SELECT id FROM account WHERE name = ?3),
-    ?4,
-    ?5,
-    ?6,
-    ?7,
-    ?8,
-    ?9,
-    ?10,
-    ?11,
-    ?12,
-    ?13,
-    ?14,
-    ?15,
-    ?16,
-    ?17,
-    ?18,
-    ?19,
-    ?20,
-    ?21,
-    ?22,
-    ?23
-)
+VALUES
+    /*row*/ (?, ?, (SELECT id FROM account WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*end*/
 ON CONFLICT (location_table, ruid) DO UPDATE
 SET account_id = excluded.account_id,
     first_registration = excluded.first_registration,
@@ -70,4 +47,3 @@ SET account_id = excluded.account_id,
     reg_id = excluded.reg_id,
     server_id = excluded.server_id,
     attributes_hash = excluded.attributes_hash
-RETURNING id

@@ -1,1 +1,2 @@
-DELETE FROM hidden WHERE location_table = ?1 AND ruid = ?2
+DELETE FROM hidden
+WHERE (location_table, ruid) IN (VALUES /*row*/ (?, ?) /*end*/)

@@ -5,9 +5,10 @@
 //! never touch Kamailio's database.
 
 mod file;
-mod rows;
+mod read;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -183,7 +184,7 @@ impl Store {
         let pool = self.pool();
         let read = async {
             let mut transaction = pool.begin().await?;
-            rows::load(&mut transaction).await
+            read::load(&mut transaction).await
         };
         match read.await {
             Ok(contents) => Ok(contents),
@@ -205,7 +206,7 @@ impl Store {
             return Err(self.is_begun_anew());
         }
         let pool = self.pool();
-        let Err(error) = write(&pool, Durability::Process, Change::Batch(batch)).await else {
+        let Err(error) = commit(&pool, Durability::Process, Change::Batch(batch)).await else {
             return Ok(());
         };
         if !file::is_broken(&error) {
@@ -248,7 +249,7 @@ impl Store {
     /// [`Error::CannotRead`].
     pub async fn flushes(&self, limit: u32) -> Result<Vec<FlushRecord>, Error> {
         let pool = self.pool();
-        let read = async { rows::flushes(&mut *pool.acquire().await?, limit).await };
+        let read = async { read::flushes(&mut *pool.acquire().await?, limit).await };
         read.await.map_err(|error| self.cannot_read(error))
     }
 
@@ -261,7 +262,7 @@ impl Store {
     /// batch.
     async fn write_surely(&self, durability: Durability, change: Change<'_>) -> Result<(), Error> {
         let pool = self.pool();
-        let Err(error) = write(&pool, durability, change).await else {
+        let Err(error) = commit(&pool, durability, change).await else {
             return Ok(());
         };
         if !file::is_broken(&error) {
@@ -269,7 +270,7 @@ impl Store {
         }
         self.begin_anew(&pool, &error).await?;
         self.begun_anew.store(true, Ordering::Release);
-        write(&self.pool(), durability, change)
+        commit(&self.pool(), durability, change)
             .await
             .map_err(|error| self.cannot_write(error))
     }
@@ -317,7 +318,7 @@ impl Store {
 
 /// One transaction. After a failure its connection is closed: SQLite may have rolled back by itself, as it does
 /// when the disk is full, and sqlx would believe to be in a transaction ever after.
-async fn write(
+async fn commit(
     pool: &SqlitePool,
     durability: Durability,
     change: Change<'_>,
@@ -355,10 +356,10 @@ async fn write_once(
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     match change {
-        Change::Batch(batch) => rows::apply(&mut transaction, batch).await?,
-        Change::Hide(rows) => rows::hide(&mut transaction, rows).await?,
-        Change::Unhide(keys) => rows::unhide(&mut transaction, keys).await?,
-        Change::Flush(record) => rows::record_flush(&mut transaction, record).await?,
+        Change::Batch(batch) => write::apply(&mut transaction, batch).await?,
+        Change::Hide(rows) => write::hide(&mut transaction, rows).await?,
+        Change::Unhide(keys) => write::unhide(&mut transaction, keys).await?,
+        Change::Flush(record) => write::record_flush(&mut transaction, record).await?,
     }
     transaction.commit().await
 }

@@ -197,6 +197,51 @@ async fn a_batch_may_come_twice() {
 }
 
 #[tokio::test]
+async fn of_one_key_twice_in_a_batch_the_last_counts() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let mut later = registration(1);
+    Arc::make_mut(&mut later.binding).attributes =
+        Attributes::from_iter([("x".into(), "y".into())]);
+    let batch = upserts(vec![registration(1), registration(2), later.clone()]);
+    store.apply(&batch).await.unwrap();
+    let registrations = store.load().await.unwrap().registrations;
+    assert_eq!(registrations, [registration(2), later]);
+}
+
+#[tokio::test]
+async fn batches_of_every_size_are_whole() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    for size in [1, 7, 9, 63, 64, 65, 137] {
+        let all: Vec<Stored> = (0..size).map(registration).collect();
+        let keys: Vec<Key> = all
+            .iter()
+            .map(|stored| stored.binding.key.clone())
+            .collect();
+        let rows: Vec<Hidden> = keys
+            .iter()
+            .map(|key| Hidden {
+                key: key.clone(),
+                ..hidden("")
+            })
+            .collect();
+        store.apply(&upserts(all.clone())).await.unwrap();
+        store.hide(&rows).await.unwrap();
+        let contents = store.load().await.unwrap();
+        assert_eq!(contents.registrations, all);
+        assert_eq!(contents.hidden.len(), rows.len());
+        let gone = Batch {
+            removed: keys.clone(),
+            unhidden: keys,
+            ..Batch::default()
+        };
+        store.apply(&gone).await.unwrap();
+        assert_eq!(store.load().await.unwrap(), Contents::default());
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_replaces_columns_account_and_attributes() {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
