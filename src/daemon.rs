@@ -88,7 +88,10 @@ impl Failure {
 ///
 /// # Errors
 /// When something that cannot be waited for prevents the start, or a defect ends the run.
-pub fn run(config: Config, reload: impl Fn() -> Result<Config, Problems> + Send + 'static) -> Result<(), Failure> {
+pub fn run(
+    config: Config,
+    reload: impl Fn() -> Result<Config, Problems> + Send + 'static,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("worker")
         .enable_all()
@@ -105,7 +108,9 @@ type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let listeners = bind::listeners(&config.http)?;
-    let store = Store::open(&config.store.path, clock.unix_seconds()).await.map_err(store_failure)?;
+    let store = Store::open(&config.store.path, clock.unix_seconds())
+        .await
+        .map_err(store_failure)?;
     let store = Arc::new(store);
     let contents = store.load().await.map_err(store_failure)?;
     let mut files = Files::load(&config, &clock)?;
@@ -165,7 +170,12 @@ fn flusher(
     store: &Arc<Store>,
     doubts: Arc<Notify>,
 ) -> Result<Flusher, Failure> {
-    let endpoint = config.kamailio.jsonrpc.parse().context("[kamailio] jsonrpc").map_err(Failure::Usage)?;
+    let endpoint = config
+        .kamailio
+        .jsonrpc
+        .parse()
+        .context("[kamailio] jsonrpc")
+        .map_err(Failure::Usage)?;
     let options = kamailio::Options {
         endpoint,
         timeout: config.kamailio.rpc_timeout,
@@ -193,7 +203,11 @@ fn naming(config: &Config) -> Naming {
     let kamailio = &config.kamailio;
     Naming {
         default_realm: kamailio.default_realm.clone().unwrap_or_default(),
-        advertise: kamailio.advertise.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        advertise: kamailio
+            .advertise
+            .clone()
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
         proxy_path: kamailio.proxy_path.clone().unwrap_or_default(),
     }
 }
@@ -203,7 +217,10 @@ fn settings(config: &Config) -> http::Settings {
         wire: config.http.wire,
         max_lag: config.http.max_lag,
         cors_origins: config.http.cors_origins.clone(),
-        node: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        node: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         body_bytes: config.limits.body_bytes,
         header_timeout: config.limits.header_timeout,
@@ -215,9 +232,9 @@ fn store_failure(error: store::Error) -> Failure {
     match error {
         store::Error::CannotCreate { .. } => Failure::CannotCreate(error.into()),
         store::Error::InUse { .. } => Failure::System(error.into()),
-        store::Error::CannotWrite { .. } | store::Error::CannotRead { .. } | store::Error::BegunAnew { .. } => {
-            Failure::Io(error.into())
-        }
+        store::Error::CannotWrite { .. }
+        | store::Error::CannotRead { .. }
+        | store::Error::BegunAnew { .. } => Failure::Io(error.into()),
     }
 }
 

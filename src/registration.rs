@@ -4,6 +4,8 @@
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
 pub mod item;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -6,6 +6,8 @@
 mod columns;
 mod decode;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

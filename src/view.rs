@@ -8,6 +8,8 @@ mod listing;
 mod order;
 mod source;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -22,14 +22,22 @@ const SOCKET_MODE: u32 = 0o660;
 
 /// All sockets of the configuration, listening.
 pub(super) fn listeners(http: &config::Http) -> Result<Listeners, Failure> {
-    let tcp = http.listen.iter().map(|address| tcp(*address)).collect::<Result<Vec<_>, _>>()?;
+    let tcp = http
+        .listen
+        .iter()
+        .map(|address| tcp(*address))
+        .collect::<Result<Vec<_>, _>>()?;
     let unix = http.socket.as_deref().map(unix).transpose()?;
     Ok(Listeners { tcp, unix })
 }
 
 fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
     let bind = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?;
@@ -43,12 +51,19 @@ fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
         }
         Err(error) => {
             let mend = match error.kind() {
-                ErrorKind::AddrInUse => "another program has it; stop that one, or set another [http] listen",
-                ErrorKind::AddrNotAvailable => "no interface has this address; set another [http] listen",
-                ErrorKind::PermissionDenied => "ports below 1024 need a privilege; set another [http] listen",
+                ErrorKind::AddrInUse => {
+                    "another program has it; stop that one, or set another [http] listen"
+                }
+                ErrorKind::AddrNotAvailable => {
+                    "no interface has this address; set another [http] listen"
+                }
+                ErrorKind::PermissionDenied => {
+                    "ports below 1024 need a privilege; set another [http] listen"
+                }
                 _ => "set another [http] listen",
             };
-            let error = anyhow::Error::new(error).context(format!("cannot listen on {address} ({mend})"));
+            let error =
+                anyhow::Error::new(error).context(format!("cannot listen on {address} ({mend})"));
             Err(Failure::System(error))
         }
     }
@@ -57,8 +72,14 @@ fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
 fn unix(path: &Path) -> Result<UnixListener, Failure> {
     let shown = path.display();
     if let Some(directory) = path.parent() {
-        let mend = || format!("cannot make the directory of {shown}; make it for usrlocd's user, or set [http] socket");
-        fs::create_dir_all(directory).with_context(mend).map_err(Failure::System)?;
+        let mend = || {
+            format!(
+                "cannot make the directory of {shown}; make it for usrlocd's user, or set [http] socket"
+            )
+        };
+        fs::create_dir_all(directory)
+            .with_context(mend)
+            .map_err(Failure::System)?;
     }
     clear(path)?;
     let bind = || {
@@ -66,7 +87,11 @@ fn unix(path: &Path) -> Result<UnixListener, Failure> {
         fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
         Ok::<_, std::io::Error>(listener)
     };
-    let mend = || format!("cannot listen on {shown}; let usrlocd's user write its directory, or set [http] socket");
+    let mend = || {
+        format!(
+            "cannot listen on {shown}; let usrlocd's user write its directory, or set [http] socket"
+        )
+    };
     let listener = bind().with_context(mend).map_err(Failure::System)?;
     tracing::info!(socket = %shown, "listening");
     Ok(listener)
@@ -74,15 +99,21 @@ fn unix(path: &Path) -> Result<UnixListener, Failure> {
 
 /// Takes away a socket that a killed daemon left; anything else there is in use, or not ours.
 fn clear(path: &Path) -> Result<(), Failure> {
-    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
     let shown = path.display();
     if !found.file_type().is_socket() {
-        return Err(Failure::System(anyhow!("{shown} is there and no socket; remove it, or set another [http] socket")));
+        return Err(Failure::System(anyhow!(
+            "{shown} is there and no socket; remove it, or set another [http] socket"
+        )));
     }
     if UnixStream::connect(path).is_ok() {
         return Err(Failure::System(anyhow!(
             "another program listens on {shown}; stop that one, or set another [http] socket"
         )));
     }
-    fs::remove_file(path).with_context(|| format!("cannot remove the left socket {shown}")).map_err(Failure::System)
+    fs::remove_file(path)
+        .with_context(|| format!("cannot remove the left socket {shown}"))
+        .map_err(Failure::System)
 }

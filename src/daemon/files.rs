@@ -82,7 +82,8 @@ impl Files {
             self.keys.send_replace(Arc::new(keys));
         }
         if former.limits != config.limits {
-            self.limits.send_replace(Arc::new(Limits::new(&config.limits, &self.clock)));
+            self.limits
+                .send_replace(Arc::new(Limits::new(&config.limits, &self.clock)));
             changed.push("limits");
         }
         if former.log.level != config.log.level {
@@ -112,7 +113,10 @@ impl Files {
             .inspect_err(|error| tracing::warn!(%error, "cannot watch files; SIGHUP still reloads"))
             .ok()?;
         let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
-        for directory in directories.into_iter().filter(|directory| directory.is_dir()) {
+        for directory in directories
+            .into_iter()
+            .filter(|directory| directory.is_dir())
+        {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
                 tracing::warn!(%error, "cannot watch {}; SIGHUP still reloads", directory.display());
             }
@@ -123,11 +127,19 @@ impl Files {
 
 /// The files that are watched.
 fn watched(config: &Config) -> BTreeSet<PathBuf> {
-    config.auth.tokens_file.iter().chain(&config.directory.file).cloned().collect()
+    config
+        .auth
+        .tokens_file
+        .iter()
+        .chain(&config.directory.file)
+        .cloned()
+        .collect()
 }
 
 fn load_tokens(config: &Config) -> Result<TokenSet, Failure> {
-    let Some(file) = &config.auth.tokens_file else { return Ok(TokenSet::default()) };
+    let Some(file) = &config.auth.tokens_file else {
+        return Ok(TokenSet::default());
+    };
     let loaded = tokens::load(file)?;
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
@@ -136,12 +148,18 @@ fn load_tokens(config: &Config) -> Result<TokenSet, Failure> {
 }
 
 fn load_directory(config: &Config) -> Result<Directory, Failure> {
-    let Some(file) = &config.directory.file else { return Ok(Directory::default()) };
+    let Some(file) = &config.directory.file else {
+        return Ok(Directory::default());
+    };
     let shown = file.display();
     let text = fs::read_to_string(file).map_err(|error| {
         let denied = error.kind() == ErrorKind::PermissionDenied;
         let error = anyhow::Error::new(error).context(format!("cannot read the directory {shown}"));
-        if denied { Failure::Permission(error) } else { Failure::Io(error) }
+        if denied {
+            Failure::Permission(error)
+        } else {
+            Failure::Io(error)
+        }
     })?;
     Directory::parse(&text).map_err(|error| Failure::Failed(anyhow::anyhow!("{shown}:{error}")))
 }
@@ -155,12 +173,15 @@ fn load_keys(jwt: &config::Jwt) -> Result<Keys, Failure> {
     };
     let pems = jwt.keys.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let keys = pems.iter().map(|(kid, pem)| (*kid, pem.as_slice()));
-    Keys::new(&jwt.issuer, keys).context("[auth.jwt] keys").map_err(Failure::Failed)
+    Keys::new(&jwt.issuer, keys)
+        .context("[auth.jwt] keys")
+        .map_err(Failure::Failed)
 }
 
 /// What was read, or a line that says why the old one stays.
 fn good<T>(what: &str, read: Result<T, Failure>) -> Option<T> {
-    read.inspect_err(|error| tracing::error!("{what} stay as they were: {error}")).ok()
+    read.inspect_err(|error| tracing::error!("{what} stay as they were: {error}"))
+        .ok()
 }
 
 fn replace<T: PartialEq>(sender: &watch::Sender<Arc<T>>, new: T) -> bool {

@@ -36,11 +36,20 @@ struct Signals {
 
 impl Tasks {
     pub(super) fn new(draining: CancellationToken, stopping: CancellationToken) -> Self {
-        Self { draining, stopping, answering: JoinSet::new(), others: JoinSet::new() }
+        Self {
+            draining,
+            stopping,
+            answering: JoinSet::new(),
+            others: JoinSet::new(),
+        }
     }
 
     /// Starts a task that ends when requests are drained; it returns whether all were.
-    pub(super) fn start_draining(&mut self, name: &'static str, task: impl Future<Output = bool> + Send + 'static) {
+    pub(super) fn start_draining(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = bool> + Send + 'static,
+    ) {
         self.answering.spawn(async move {
             if !task.await {
                 tracing::warn!(task = name, "requests were cut off");
@@ -118,7 +127,10 @@ fn read_again(config: Config, reload: &Reload, files: &mut Files) -> Config {
         Ok(new) => {
             for change in config.changes(&new) {
                 if change.applies == Applies::AfterRestart {
-                    tracing::warn!(key = change.key, "changed in the configuration; takes effect after a restart");
+                    tracing::warn!(
+                        key = change.key,
+                        "changed in the configuration; takes effect after a restart"
+                    );
                 }
             }
             files.reload(&config, &new);
@@ -134,7 +146,9 @@ fn read_again(config: Config, reload: &Reload, files: &mut Files) -> Config {
 fn defect(ended: Result<Ended, tokio::task::JoinError>) -> Failure {
     Failure::Software(match ended {
         Ok((name, Ok(()))) => anyhow!("the task {name} ended by itself"),
-        Ok((name, Err(error))) => anyhow::Error::new(error).context(format!("the task {name} ended")),
+        Ok((name, Err(error))) => {
+            anyhow::Error::new(error).context(format!("the task {name} ended"))
+        }
         Err(error) => anyhow::Error::new(error).context("a task ended"),
     })
 }

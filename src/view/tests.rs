@@ -1,0 +1,343 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::registration::testing::{binding, registration};
+use crate::registration::{Binding, Expiry};
+
+const NOW: i64 = 1_700_000_000;
+
+fn view() -> (Arc<ManualClock>, View) {
+    let clock = Arc::new(ManualClock::at(1_700_000_000));
+    (Arc::clone(&clock), View::new(clock))
+}
+
+fn put(view: &View, binding: Binding) -> Consequences {
+    view.apply([Change::Upsert(Arc::new(registration(
+        binding,
+        Some("acme"),
+    )))])
+}
+
+fn contacts(view: &View) -> Vec<String> {
+    let listed = view.list(Scope::Account("acme")).registrations;
+    listed
+        .iter()
+        .map(|one| one.binding.contact.lossy().into_owned())
+        .collect()
+}
+
+fn hidden(binding: &Binding, at: i64) -> Hidden {
+    Hidden {
+        key: binding.key.clone(),
+        fingerprint: binding.row_fingerprint(),
+        at,
+    }
+}
+
+#[test]
+fn lists_by_username_in_any_case_then_contact() {
+    let (_, view) = view();
+    for (ruid, user, contact) in [
+        ("1", "bob", "b"),
+        ("2", "Alice", "z"),
+        ("3", "bob", "a"),
+        ("4", "bobby", "0"),
+    ] {
+        put(&view, binding(ruid, user, contact, NOW + 60));
+    }
+    assert_eq!(contacts(&view), ["z", "a", "b", "0"]);
+    assert_eq!(
+        view.list_user(Scope::Account("acme"), b"BOB")
+            .registrations
+            .len(),
+        2
+    );
+    assert_eq!(view.count(Scope::System).0, 4);
+    assert_eq!(view.count(Scope::Account("other")).0, 0);
+}
+
+#[test]
+fn a_registration_is_listed_until_the_second_of_its_end() {
+    let (clock, view) = view();
+    put(&view, binding("1", "bob", "a", NOW + 60));
+    put(
+        &view,
+        Binding {
+            expiry: Expiry::Permanent,
+            ..binding("2", "bob", "b", 0)
+        },
+    );
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(contacts(&view), ["a", "b"]);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(contacts(&view), ["b"]);
+    clock.step_to(1_700_000_000);
+    assert_eq!(
+        contacts(&view),
+        ["a", "b"],
+        "a clock that steps back brings valid rows back"
+    );
+    clock.step_to(1_700_000_060);
+    assert_eq!(contacts(&view), ["b"]);
+}
+
+#[test]
+fn rows_alike_count_once_and_the_one_modified_last_shows() {
+    let (clock, view) = view();
+    let older = Binding {
+        last_modified: NOW - 10,
+        ..binding("1", "bob", "a", NOW + 60)
+    };
+    let newer = Binding {
+        last_modified: NOW - 5,
+        ..binding("2", "bob", "a", NOW + 30)
+    };
+    put(&view, newer.clone());
+    put(&view, older);
+    let shown = |view: &View| {
+        view.list(Scope::System).registrations[0]
+            .binding
+            .key
+            .ruid
+            .clone()
+    };
+    assert_eq!((view.count(Scope::System).0, shown(&view)), (1, "2".into()));
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(shown(&view), "1".into(), "of those that are valid now");
+    put(
+        &view,
+        Binding {
+            expiry: Expiry::At(NOW + 90),
+            ..newer
+        },
+    );
+    assert_eq!(shown(&view), "2".into());
+    view.apply([Change::Remove(binding("2", "", "", 0).key)]);
+    assert_eq!(shown(&view), "1".into());
+}
+
+#[test]
+fn the_revision_depends_on_the_content_alone() {
+    let (clock, one) = view();
+    put(&one, binding("1", "bob", "a", NOW + 60));
+    put(&one, binding("2", "eve", "b", NOW + 90));
+    let before = one.count(Scope::System).1;
+    let (_, other) = view();
+    put(&other, binding("2", "eve", "b", NOW + 90));
+    put(&other, binding("1", "bob", "a", NOW + 70));
+    assert_ne!(other.count(Scope::System).1, before);
+    put(&other, binding("1", "bob", "a", NOW + 60));
+    assert_eq!(other.count(Scope::System).1, before);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(
+        one.count(Scope::System).1,
+        before,
+        "the countdown is no change"
+    );
+    clock.advance(Duration::from_secs(30));
+    assert_ne!(one.count(Scope::System).1, before, "an expiry is one");
+    assert_eq!(
+        one.list(Scope::Account("acme")).revision,
+        one.count(Scope::Account("acme")).1
+    );
+}
+
+#[test]
+fn a_hidden_row_shows_again_when_it_comes_from_a_later_register() {
+    let (_, view) = view();
+    let row = binding("1", "bob", "a", NOW + 60);
+    put(&view, row.clone());
+    view.hide([hidden(&row, NOW)]);
+    assert!(contacts(&view).is_empty());
+    assert_eq!(
+        put(&view, row.clone()),
+        Consequences::default(),
+        "the same row changes nothing"
+    );
+    let doubtful = put(
+        &view,
+        Binding {
+            cseq: Some(77),
+            last_modified: NOW,
+            ..row.clone()
+        },
+    );
+    assert!(
+        doubtful.doubtful && contacts(&view).is_empty(),
+        "the same second may be before or after"
+    );
+    let newer = put(
+        &view,
+        Binding {
+            last_modified: NOW + 1,
+            ..row.clone()
+        },
+    );
+    assert_eq!(newer.unhidden, [row.key]);
+    assert_eq!(contacts(&view), ["a"]);
+}
+
+#[test]
+fn what_is_hidden_stays_so_before_its_row_is_known() {
+    let (_, view) = view();
+    let row = binding("1", "bob", "a", NOW + 60);
+    view.restore(
+        [],
+        [hidden(&row, NOW), hidden(&binding("2", "eve", "b", 0), NOW)],
+    );
+    put(&view, row.clone());
+    assert!(contacts(&view).is_empty());
+    assert_eq!(view.forget_absent(), [binding("2", "eve", "b", 0).key]);
+    view.unhide([&row.key]);
+    assert_eq!(contacts(&view), ["a"]);
+}
+
+#[test]
+fn accounts_and_users_stay_known_for_an_hour() {
+    let (clock, view) = view();
+    let row = binding("1", "bob", "a", NOW + 60);
+    put(&view, row.clone());
+    let departed = view.apply([Change::Remove(row.key)]).departed;
+    assert_eq!(departed.len(), 1);
+    clock.advance(Duration::from_secs(3600));
+    assert!(view.knows_account("acme"));
+    assert_eq!(
+        view.known_aors(Scope::Account("acme"), b"BOB"),
+        [("bob".into(), Some("acme.example.com".into()))]
+    );
+    assert!(view.known_aors(Scope::Account("other"), b"bob").is_empty());
+    clock.advance(Duration::from_secs(1));
+    assert!(!view.knows_account("acme"));
+    assert!(view.known_aors(Scope::Account("acme"), b"bob").is_empty());
+}
+
+#[test]
+fn a_row_that_changes_its_owner_leaves_the_former_account() {
+    let (_, view) = view();
+    put(&view, binding("1", "bob", "a", NOW + 60));
+    view.apply([Change::Upsert(Arc::new(registration(
+        binding("1", "bob", "a", NOW + 60),
+        Some("other"),
+    )))]);
+    assert_eq!(view.count(Scope::Account("acme")).0, 0);
+    assert_eq!(view.count(Scope::Account("other")).0, 1);
+    assert!(view.knows_account("acme"));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Upsert {
+        ruid: u8,
+        user: u8,
+        contact: u8,
+        ends: i64,
+        modified: i64,
+        account: u8,
+    },
+    Remove(u8),
+    Hide(u8),
+    Unhide(u8),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let upsert = (0..6_u8, 0..3_u8, 0..2_u8, -5..20_i64, -9..1_i64, 0..3_u8).prop_map(
+        |(ruid, user, contact, ends, modified, account)| Step::Upsert {
+            ruid,
+            user,
+            contact,
+            ends,
+            modified,
+            account,
+        },
+    );
+    let step = prop_oneof![
+        4 => upsert,
+        1 => (0..6_u8).prop_map(Step::Remove),
+        1 => (0..6_u8).prop_map(Step::Hide),
+        1 => (0..6_u8).prop_map(Step::Unhide),
+        1 => (1..8_u64).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    /// The lists that are kept equal those that are computed from all rows, after whatever happens.
+    #[test]
+    fn lists_equal_what_the_rows_say(steps in steps()) {
+        let (clock, view) = view();
+        for step in steps {
+            let key = |ruid: u8| binding(&ruid.to_string(), "", "", 0).key;
+            match step {
+                Step::Upsert { ruid, user, contact, ends, modified, account } => {
+                    let row = Binding {
+                        last_modified: NOW + modified,
+                        ..binding(&ruid.to_string(), ["bob", "Bob", "eve"][usize::from(user)], &contact.to_string(), NOW + ends)
+                    };
+                    let owner = ["acme", "other"].get(usize::from(account)).copied();
+                    view.apply([Change::Upsert(Arc::new(registration(row, owner)))]);
+                }
+                Step::Remove(ruid) => drop(view.apply([Change::Remove(key(ruid))])),
+                Step::Hide(ruid) => {
+                    if let Some(row) = view.get(&key(ruid)) {
+                        view.hide([hidden(&row.binding, clock.unix_seconds())]);
+                    }
+                }
+                Step::Unhide(ruid) => view.unhide([&key(ruid)]),
+                Step::Wait(seconds) => clock.advance(Duration::from_secs(seconds)),
+            }
+            let now = clock.unix_seconds();
+            let hidden: Vec<Key> = view.hidden().into_iter().map(|(hidden, _)| hidden.key).collect();
+            let mut alike = std::collections::BTreeMap::new();
+            for row in view.rows() {
+                let binding = &row.binding;
+                if binding.expiry.is_valid_at(now) && !hidden.contains(&binding.key) {
+                    let group = (binding.username.clone(), binding.domain.clone(), binding.contact.clone());
+                    let best = alike.entry(group).or_insert(binding.last_modified);
+                    *best = binding.last_modified.max(*best);
+                }
+            }
+            let listed = view.list(Scope::System);
+            prop_assert_eq!(listed.registrations.len(), alike.len());
+            let sum = listed.registrations.iter().fold(0_u128, |sum, one| sum.wrapping_add(one.digest()));
+            prop_assert_eq!(listed.revision, sum);
+            for one in &listed.registrations {
+                let binding = &one.binding;
+                let group = (binding.username.clone(), binding.domain.clone(), binding.contact.clone());
+                prop_assert_eq!(alike.get(&group), Some(&binding.last_modified));
+            }
+            for account in ["acme", "other"] {
+                let own = view.list(Scope::Account(account)).registrations;
+                let expected: Vec<_> = listed
+                    .registrations
+                    .iter()
+                    .filter(|one| one.account_id.as_deref() == Some(account))
+                    .cloned()
+                    .collect();
+                prop_assert_eq!(own, expected);
+            }
+        }
+    }
+
+    /// Pages put together are the list.
+    #[test]
+    fn pages_make_the_list(users in prop::collection::vec("[a-cA-C\u{0}]{0,3}", 0..12), limit in 1..5_usize) {
+        let (_, view) = view();
+        for (ruid, user) in users.iter().enumerate() {
+            put(&view, binding(&ruid.to_string(), user, "c", NOW + 60));
+        }
+        let (mut after, mut all) = (None, Vec::new());
+        loop {
+            let page = view.page(Scope::Account("acme"), after.as_ref(), limit);
+            after = page.registrations.last().map(|(position, _)| Position::from_bytes(position.as_bytes()));
+            all.extend(page.registrations.into_iter().map(|(_, one)| one));
+            if !page.more {
+                break;
+            }
+        }
+        prop_assert_eq!(all, view.list(Scope::Account("acme")).registrations);
+    }
+}
