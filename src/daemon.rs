@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -113,7 +113,7 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         .map_err(store_failure)?;
     let store = Arc::new(store);
     let contents = store.load().await.map_err(store_failure)?;
-    let mut files = Files::load(&config, &clock)?;
+    let files = Files::load(&config, &clock)?;
     let view = Arc::new(View::new(Arc::clone(&clock)));
     let doubts = Arc::new(Notify::new());
     let mirror = Mirror::new(

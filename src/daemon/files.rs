@@ -165,13 +165,13 @@ fn load_directory(config: &Config) -> Result<Directory, Failure> {
 }
 
 fn load_keys(jwt: &config::Jwt) -> Result<Keys, Failure> {
-    let read = |key: &config::JwtKey| {
+    let mut pems = Vec::with_capacity(jwt.keys.len());
+    for key in &jwt.keys {
         let text = fs::read(&key.pem_file)
             .with_context(|| format!("cannot read the key {}", key.pem_file.display()))
             .map_err(Failure::Io)?;
-        Ok::<_, Failure>((key.kid.as_str(), text))
-    };
-    let pems = jwt.keys.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        pems.push((key.kid.as_str(), text));
+    }
     let keys = pems.iter().map(|(kid, pem)| (*kid, pem.as_slice()));
     Keys::new(&jwt.issuer, keys)
         .context("[auth.jwt] keys")

@@ -76,7 +76,8 @@ impl Tasks {
         let mut signals = Signals::new().map_err(|error| Failure::System(error.into()))?;
         let result = loop {
             tokio::select! {
-                () = signals.end() => break Ok(()),
+                _ = signals.terminate.recv() => break Ok(()),
+                _ = signals.interrupt.recv() => break Ok(()),
                 _ = signals.hangup.recv() => {
                     config = read_again(config, &reload, &mut files);
                 }
