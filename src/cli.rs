@@ -63,18 +63,13 @@ struct Cli {
     verb: Verb,
 }
 
-/// What can be done.
+/// What can be done; each verb's own file describes it.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the daemon
     Serve(serve::Serve),
-    /// Check the configuration, the tokens file and the keys, and report every mistake
     CheckConfig(check_config::CheckConfig),
-    /// Make, list and revoke tokens of the API
     Token(token::TokenVerb),
-    /// Print the completions for a shell
     Completions(completions::Completions),
-    /// Print the manual
     Man(man::Man),
 }
 
