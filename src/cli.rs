@@ -63,36 +63,57 @@ struct Cli {
     verb: Verb,
 }
 
-/// What can be done.
+/// What can be done; each verb's own file describes it.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the daemon
     Serve(serve::Serve),
-    /// Check the configuration, the tokens file and the keys, and report every mistake
     CheckConfig(check_config::CheckConfig),
-    /// Make, list and revoke tokens of the API
     Token(token::TokenVerb),
-    /// Print the completions for a shell
     Completions(completions::Completions),
-    /// Print the manual
     Man(man::Man),
+}
+
+/// Why the command line ends with something else than its result.
+#[derive(Debug)]
+enum Ending {
+    /// It cannot be read, or asks for help.
+    Parser(clap::Error),
+    /// It failed.
+    Failure(Failure),
 }
 
 /// Runs the command line `args`, whose first is the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // A reader that has gone away is no reason to fail, and there is nobody else to tell.
-            error.print().ok();
-            return ExitCode::from(usage_status(error.kind()));
-        }
-    };
-    match run(cli) {
+    match perform(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            output::complain(&failure);
-            ExitCode::from(failure.exit_status())
+        Err(ending) => {
+            ending.report();
+            ExitCode::from(ending.exit_status())
+        }
+    }
+}
+
+fn perform(args: impl IntoIterator<Item = OsString>) -> Result<(), Ending> {
+    let cli = Cli::try_parse_from(args).map_err(Ending::Parser)?;
+    run(cli).map_err(Ending::Failure)
+}
+
+impl Ending {
+    fn report(&self) {
+        match self {
+            // A reader that has gone away is no reason to fail, and there is nobody else to tell.
+            Self::Parser(error) => drop(error.print()),
+            Self::Failure(failure) => output::complain(failure),
+        }
+    }
+
+    fn exit_status(&self) -> u8 {
+        match self {
+            Self::Parser(error) => match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+                _ => USAGE,
+            },
+            Self::Failure(failure) => failure.exit_status(),
         }
     }
 }
@@ -104,14 +125,6 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Token(token) => token.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Man(man) => man.run(),
-    }
-}
-
-/// The exit status for what the command line's parser says.
-fn usage_status(kind: ErrorKind) -> u8 {
-    match kind {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-        _ => USAGE,
     }
 }
 

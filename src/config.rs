@@ -6,6 +6,7 @@
 mod changes;
 mod check;
 mod defaults;
+mod duration;
 mod layers;
 mod sections;
 mod show;
@@ -137,7 +138,7 @@ pub struct AlsoCall {
     pub params: Vec<Param>,
 }
 
-/// A parameter of an [`AlsoCall`]; Kamailio reads a string where it wants an integer as 0, so the type is kept.
+/// A parameter of an [`AlsoCall`]; Kamailio tells strings and integers apart, so the type is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Param {
     /// Text, in which `{aor}`, `{username}` and `{realm}` are filled in.
@@ -254,3 +255,6 @@ impl Loaded {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

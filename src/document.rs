@@ -86,7 +86,7 @@ pub fn parse(text: &str, source: &str) -> (Item, Vec<Problem>) {
         lines.note_broken(span.start);
         problems.push(Problem {
             place: lines.place(span),
-            message: format!("not valid TOML: {}", error.message()),
+            message: format!("not valid TOML: {}", syntax(error.message())),
         });
     }
     let item = Item {
@@ -96,6 +96,17 @@ pub fn parse(text: &str, source: &str) -> (Item, Vec<Problem>) {
         verbatim: None,
     };
     (item, problems)
+}
+
+/// The parser's `message` with the mend, for the two mistakes that are made most.
+fn syntax(message: &str) -> &str {
+    if message.starts_with("string values must be quoted") {
+        "text stands in double quotes"
+    } else if message == "duplicate key" {
+        "the key is there twice; remove one"
+    } else {
+        message
+    }
 }
 
 impl Place {

@@ -31,6 +31,12 @@ pub(super) struct Serve {
 }
 
 impl Serve {
+    /// The flags of the configuration.
+    #[cfg(test)]
+    pub(super) fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
     pub(super) fn run(self) -> Result<(), Failure> {
         let loaded = self.configuration.load()?;
         let log = logging::init(&loaded.config.log)

@@ -78,9 +78,7 @@ pub(super) fn lay(
         let item = item(layer);
         findings.read(&item, |root| sections::apply(&mut config, root));
     }
-    if findings.problems.is_empty() {
-        check::check(&config, &mut findings);
-    }
+    check::check(&config, &mut findings);
     match Problems::of(findings.problems) {
         Some(problems) => Err(problems),
         None => Ok((config, findings.places)),

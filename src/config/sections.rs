@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::values;
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
+use super::{duration, values};
 use crate::document::{Item, Reader};
 
 /// Lays what `root` says over `config`.
@@ -28,7 +28,7 @@ fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {
         into.tables = tables;
     }
     table.set("jsonrpc", &mut into.jsonrpc, values::jsonrpc);
-    table.set("rpc_timeout", &mut into.rpc_timeout, values::duration);
+    table.set("rpc_timeout", &mut into.rpc_timeout, duration::duration);
     table.set("default_realm", &mut into.default_realm, values::realm);
     let advertise = table.pairs("advertise", |name, item| {
         let from = values::host(&name.text).map_err(|message| (name.place.clone(), message))?;
@@ -50,7 +50,7 @@ fn http(into: &mut Http, table: &mut Reader<'_>) {
     }
     table.set("socket", &mut into.socket, values::socket);
     table.set("wire", &mut into.wire, values::wire);
-    table.set("max_lag", &mut into.max_lag, values::duration);
+    table.set("max_lag", &mut into.max_lag, duration::duration);
     if let Some(origins) = table.list("cors_origins", unique(values::origin)) {
         into.cors_origins = origins;
     }
@@ -104,7 +104,11 @@ fn limits(into: &mut Limits, table: &mut Reader<'_>) {
     table.set("body_bytes", &mut into.body_bytes, |item| {
         values::count(item, 1 << 30)
     });
-    table.set("header_timeout", &mut into.header_timeout, values::duration);
+    table.set(
+        "header_timeout",
+        &mut into.header_timeout,
+        duration::duration,
+    );
 }
 
 fn bucket(into: &mut Bucket, table: &mut Reader<'_>) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::values::show_duration;
+use super::duration::show_duration;
 use super::{AlsoCall, Bucket, Config, JwtKey, Loaded, LogFormat, Param, Wire};
 
 impl Config {
@@ -149,8 +149,15 @@ fn number(number: usize) -> Value {
 fn bucket(bucket: Bucket) -> Value {
     let mut table = Table::new();
     table.insert("burst".to_owned(), Value::Integer(bucket.burst.into()));
-    table.insert("per_second".to_owned(), Value::Float(bucket.per_second));
+    table.insert("per_second".to_owned(), rate(bucket.per_second));
     Value::Table(table)
+}
+
+/// The rate as people write it: whole where it is whole.
+fn rate(per_second: f64) -> Value {
+    format!("{per_second}")
+        .parse()
+        .map_or(Value::Float(per_second), Value::Integer)
 }
 
 fn key(key: &JwtKey) -> Value {

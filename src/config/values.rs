@@ -3,19 +3,16 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::{LogFormat, Param, Wire};
 use crate::document::{Item, Value, nearest};
 
-/// The longest duration: beyond it someone has mistaken the unit.
-const LONGEST: Duration = Duration::from_hours(24);
-
-/// Units of durations, the longest first, in milliseconds.
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-
 /// Bytes of a Unix socket's path (`sun_path` less its NUL, unix(7)).
 const SOCKET_PATH: usize = 107;
+
+/// The two forms of Kamailio's JSON-RPC address.
+const JSONRPC_EXAMPLES: &str =
+    "\"http://127.0.0.1:5060/RPC\" or \"unixgram:/run/kamailio/kamailio_rpc.sock\"";
 
 /// The levels of the log.
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
@@ -46,12 +43,17 @@ pub(super) fn optional_path(item: &Item) -> Result<Option<PathBuf>, String> {
 /// The path of a Unix socket, or the empty string for none.
 pub(super) fn socket(item: &Item) -> Result<Option<PathBuf>, String> {
     let path = optional_path(item)?;
-    if item.text()?.len() > SOCKET_PATH {
+    socket_path(item.text()?)?;
+    Ok(path)
+}
+
+fn socket_path(path: &str) -> Result<(), String> {
+    if path.len() > SOCKET_PATH {
         return Err(format!(
             "the path of a Unix socket has at most {SOCKET_PATH} bytes; use a shorter one"
         ));
     }
-    Ok(path)
+    Ok(())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
@@ -82,97 +84,43 @@ pub(super) fn table(item: &Item) -> Result<String, String> {
     }
 }
 
-/// Kamailio's JSON-RPC address; the client parses it once more into its parts.
+/// Kamailio's JSON-RPC address; what passes here passes `kamailio::Endpoint` too.
 pub(super) fn jsonrpc(item: &Item) -> Result<String, String> {
     let text = item.text()?;
-    if let Some(path) = text.strip_prefix("unixgram:") {
-        return absolute(path).map(|_| text.to_owned());
-    }
-    let mend = "write for instance \"http://127.0.0.1:5060/RPC\" or \"unixgram:/run/kamailio/kamailio_rpc.sock\"";
-    if text.starts_with("https:") {
-        return Err(format!(
-            "Kamailio is spoken to in plain HTTP, on loopback; {mend}"
-        ));
-    }
+    let wrong = match text.split_once(':') {
+        Some(("unixgram", path)) => {
+            return socket_path(path)
+                .and_then(|()| absolute(path))
+                .map(|_| text.to_owned());
+        }
+        Some(("https", _)) => "Kamailio is spoken to in plain HTTP, on loopback".to_owned(),
+        Some(("http", _)) => match mistake_in_http(text) {
+            None => return Ok(text.to_owned()),
+            Some(mistake) => mistake,
+        },
+        _ => format!("\"{text}\" is no address of a JSON-RPC server"),
+    };
+    Err(format!("{wrong}; write for instance {JSONRPC_EXAMPLES}"))
+}
+
+fn mistake_in_http(text: &str) -> Option<String> {
     let uri: http::Uri = match text.parse() {
         Ok(uri) => uri,
-        Err(error) => return Err(format!("\"{text}\" is no URL ({error}); {mend}")),
+        Err(error) => return Some(format!("\"{text}\" is no URL ({error})")),
     };
-    let authority = uri.authority().map(http::uri::Authority::as_str);
-    match (uri.scheme_str(), authority) {
-        (Some("http"), Some(authority)) if authority.contains('@') => Err(
-            "a user name in the URL is not supported; protect Kamailio's RPC by its address"
-                .to_owned(),
-        ),
-        (Some("http"), Some(authority))
-            if authority.ends_with(':') || uri.port_u16() == Some(0) =>
-        {
-            Err(format!("\"{text}\" has no good port; {mend}"))
-        }
-        (Some("http"), Some(_)) if uri.host().is_some_and(|host| !host.is_empty()) => {
-            Ok(text.to_owned())
-        }
-        _ => Err(format!(
-            "\"{text}\" is no address of a JSON-RPC server; {mend}"
-        )),
+    let Some(authority) = uri.authority() else {
+        return Some(format!("\"{text}\" names no host"));
+    };
+    let port = authority.port_u16().filter(|port| *port != 0);
+    if authority.as_str().contains('@') {
+        Some("a user name in the URL is not supported".to_owned())
+    } else if authority.host().is_empty() {
+        Some(format!("\"{text}\" names no host"))
+    } else if authority.as_str() != authority.host() && port.is_none() {
+        Some(format!("\"{text}\" has no good port"))
+    } else {
+        None
     }
-}
-
-/// A duration above zero: numbers with units, for instance `500ms`, `2s` or `1m30s`.
-pub(super) fn duration(item: &Item) -> Result<Duration, String> {
-    if let (Value::Integer(number), Err(_)) = (&item.value, item.text()) {
-        return Err(format!(
-            "the unit is missing; write for instance \"{number}s\""
-        ));
-    }
-    let text = item.text()?;
-    match parse_duration(text) {
-        None => Err(format!(
-            "\"{text}\" is no duration; write for instance \"2s\", \"500ms\" or \"1m\""
-        )),
-        Some(Duration::ZERO) => Err("the duration must be more than zero".to_owned()),
-        Some(duration) if duration > LONGEST => Err(format!(
-            "\"{text}\" is longer than a day; use at most \"24h\""
-        )),
-        Some(duration) => Ok(duration),
-    }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut total: u64 = 0;
-    let mut smaller_than = u64::MAX;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let length = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[..length])?;
-        if *unit >= smaller_than {
-            return None;
-        }
-        smaller_than = *unit;
-        total = total.checked_add(number.checked_mul(*unit)?)?;
-        rest = &rest[length..];
-    }
-    (!text.is_empty()).then(|| Duration::from_millis(total))
-}
-
-/// A duration as [`duration`] reads it.
-pub(super) fn show_duration(duration: Duration) -> String {
-    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let parts = UNITS.map(|(name, unit)| {
-        let number = rest / unit;
-        rest %= unit;
-        if number == 0 {
-            String::new()
-        } else {
-            format!("{number}{name}")
-        }
-    });
-    parts.concat()
 }
 
 /// A realm, or the empty string for none.
@@ -252,12 +200,10 @@ fn address(item: &Item) -> Result<SocketAddr, String> {
     let text = item.text()?;
     text.parse().map_err(|_| {
         let port = text.trim_start_matches("localhost").trim_start_matches(':');
-        let mend = if port.parse::<u16>().is_ok() {
-            format!("127.0.0.1:{port}")
-        } else if let Ok(ip) = text.parse::<IpAddr>() {
-            SocketAddr::new(ip, 8000).to_string()
-        } else {
-            "127.0.0.1:8000".to_owned()
+        let mend = match (text.parse::<IpAddr>(), port.parse::<u16>()) {
+            (Ok(ip), _) => SocketAddr::new(ip, 8000).to_string(),
+            (Err(_), Ok(port)) => format!("127.0.0.1:{port}"),
+            (Err(_), Err(_)) => "127.0.0.1:8000".to_owned(),
         };
         format!("\"{text}\" is no address with a port; write for instance \"{mend}\"")
     })

@@ -223,23 +223,25 @@ impl<'a> Reader<'a> {
             if self.known.contains(&name.text.as_str()) {
                 continue;
             }
-            let what = match item.value {
-                Value::Table(_) if self.path.is_empty() => {
-                    format!("unknown section [{}]", name.text)
-                }
-                _ => format!("unknown key `{}`", name.text),
+            let section = self.path.is_empty() && matches!(item.value, Value::Table(_));
+            let what = if section {
+                format!("unknown section [{}]", name.text)
+            } else {
+                format!("unknown key `{}`", name.text)
             };
-            let hint = self.hint(&name.text);
+            let hint = self.hint(&name.text, section);
             self.findings
                 .report(name.place.clone(), format!("{what}; {hint}"));
         }
     }
 
     /// What to say to one who wrote the unknown key `wrong`.
-    fn hint(&self, wrong: &str) -> String {
+    fn hint(&self, wrong: &str, section: bool) -> String {
         let wrong = wrong.to_lowercase();
-        if let Some(close) = nearest(&wrong, self.known.iter().copied()) {
-            return format!("did you mean `{close}`?");
+        match nearest(&wrong, self.known.iter().copied()) {
+            Some(close) if section => return format!("did you mean [{close}]?"),
+            Some(close) => return format!("did you mean `{close}`?"),
+            None => {}
         }
         for dotted in &self.findings.vocabulary {
             if let Some((section, key)) = dotted.rsplit_once('.')

@@ -82,6 +82,9 @@ fn texts(item: &Item) -> Result<Vec<String>, String> {
 /// A token's name: what fits into a log line.
 pub(super) fn name(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
+    if text.starts_with(super::PREFIX) {
+        return Err("this looks like a token, and a name is public; choose another".to_owned());
+    }
     if text.is_empty() || text.len() > 64 || !text.chars().all(good) {
         return Err(format!(
             "\"{}\" is no name; use up to 64 letters, digits and . _ - @",

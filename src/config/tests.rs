@@ -1,0 +1,304 @@
+mod mistakes;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../deploy/usrlocd.toml");
+
+fn problems(text: &str) -> String {
+    Config::parse(text, "f").unwrap_err().to_string()
+}
+
+fn lay(text: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, Problems> {
+    let file = layers::FileText {
+        name: "f".to_owned(),
+        text: text.to_owned(),
+    };
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let flags: Vec<_> = flags
+        .iter()
+        .map(|(key, value)| Override {
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+            source: format!("--{}", key.rsplit('.').next().unwrap()),
+        })
+        .collect();
+    layers::lay(Some(&file), env, &flags).map(|(config, _)| config)
+}
+
+/// The example with every key in force: a key's line starts with `#` and no space.
+fn uncommented() -> String {
+    let key = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+            .map(str::to_owned)
+    };
+    let lines = EXAMPLE
+        .lines()
+        .map(|line| key(line).unwrap_or(line.to_owned()) + "\n");
+    lines.collect()
+}
+
+#[test]
+fn the_example_holds_the_defaults_commented_and_not() {
+    assert_eq!(Config::parse(EXAMPLE, "f").unwrap(), Config::default());
+    assert_eq!(
+        Config::parse(&uncommented(), "f").unwrap(),
+        Config::default()
+    );
+}
+
+#[test]
+fn the_example_names_every_key_in_order() {
+    let file = layers::FileText {
+        name: "f".to_owned(),
+        text: uncommented(),
+    };
+    let (_, places) = layers::lay(Some(&file), [], &[]).unwrap();
+    let vocabulary = defaults::vocabulary();
+    let mut at = 0;
+    for key in vocabulary {
+        assert!(places.contains_key(key), "{key} is not in the example");
+        let name = key.rsplit('.').next().unwrap();
+        let section = key.rsplit_once('.').unwrap().0;
+        let from = EXAMPLE.find(&format!("[{section}]\n")).unwrap();
+        let here = from + EXAMPLE[from..].find(&format!("\n#{name} = ")).unwrap();
+        assert!(here > at, "{key} is out of order");
+        at = here;
+    }
+}
+
+#[test]
+fn the_defaults_are_the_contracts() {
+    insta::assert_snapshot!(Config::default().to_string(), @r#"
+    [kamailio]
+    database = "/var/lib/kamailio/kamailio.sqlite"
+    table = "location"
+    jsonrpc = "http://127.0.0.1:5060/RPC"
+    rpc_timeout = "2s"
+    default_realm = ""
+    advertise = {}
+    proxy_path = ""
+
+    [store]
+    path = "/var/lib/usrlocd/usrlocd.db"
+
+    [http]
+    listen = ["127.0.0.1:8000"]
+    socket = "/run/usrlocd/usrlocd.sock"
+    wire = "document"
+    max_lag = "10s"
+    cors_origins = []
+
+    [auth]
+    tokens_file = "/etc/usrlocd/tokens.toml"
+
+    [auth.jwt]
+    keys = []
+    issuer = "kazoo"
+
+    [directory]
+    file = ""
+
+    [flush]
+    also = []
+    concurrency = 4
+
+    [limits]
+    requests = { burst = 2000, per_second = 1000 }
+    deletes = { burst = 50, per_second = 5 }
+    failures = { burst = 10, per_second = 0.2 }
+    connections = 1024
+    body_bytes = 65536
+    header_timeout = "10s"
+
+    [log]
+    level = "info"
+    format = "auto"
+    "#);
+}
+
+#[test]
+fn every_pinned_key_is_accepted() {
+    let text = r#"
+        [kamailio]
+        database = "/k.db"
+        table = ["location", "other"]
+        jsonrpc = "unixgram:/run/k.sock"
+        rpc_timeout = "500ms"
+        default_realm = "sip.example.com"
+        advertise = { "10.0.0.5" = "203.0.113.5", "[fd00::1]" = "edge.example.com" }
+        proxy_path = "sip:{ip}:{port};transport={proto}"
+        [store]
+        path = "/s.db"
+        [http]
+        listen = ["127.0.0.1:0", "[::1]:8000"]
+        socket = ""
+        wire = "kazoo-4.3"
+        max_lag = "1m30s"
+        cors_origins = ["https://panel.example.com"]
+        [auth]
+        tokens_file = ""
+        [auth.jwt]
+        keys = [{ kid = "k1", pem_file = "/k1.pem" }, { kid = "k2", pem_file = "/k2.pem" }]
+        issuer = "other"
+        [directory]
+        file = "/d.json"
+        [flush]
+        also = [{ method = "htable.delete", params = ["auth_cache", "{aor}"] }, { method = "core.echo", params = [5] }]
+        concurrency = 1
+        [limits]
+        requests = { burst = 1, per_second = 1 }
+        deletes = { per_second = 0 }
+        failures = { burst = 3, per_second = 0.5 }
+        connections = 1
+        body_bytes = 1
+        header_timeout = "1s"
+        [log]
+        level = "warn,usrlocd::http=debug"
+        format = "json"
+    "#;
+    let config = Config::parse(text, "f").unwrap();
+    assert_eq!(config.kamailio.tables, ["location", "other"]);
+    assert_eq!(config.kamailio.advertise["10.0.0.5"], "203.0.113.5");
+    assert_eq!(config.http.socket, None);
+    assert_eq!(config.http.wire, Wire::Kazoo43);
+    assert_eq!(config.auth.tokens_file, None);
+    assert_eq!(config.flush.also[1].params, [Param::Integer(5)]);
+    let deletes = Bucket {
+        burst: 50,
+        per_second: 0.0,
+    };
+    assert_eq!(config.limits.deletes, deletes);
+    assert_eq!(Config::parse(&config.to_string(), "shown").unwrap(), config);
+    assert_eq!(
+        Config::default().changes(&config).len(),
+        defaults::vocabulary().len()
+    );
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let text = "[http]\nwire = \"kazoo-4.3\"\n[log]\nlevel = \"warn\"\n[store]\npath = \"/f\"";
+    let env = [
+        ("USRLOCD_LOG__LEVEL", "error"),
+        ("USRLOCD_STORE__PATH", "/e"),
+    ];
+    let config = lay(text, &env, &[("store.path", "/flag")]).unwrap();
+    assert_eq!(config.http.wire, Wire::Kazoo43);
+    assert_eq!(config.log.level, "error");
+    assert_eq!(config.store.path, Path::new("/flag"));
+}
+
+#[test]
+fn the_environment_takes_toml_and_bare_strings() {
+    let env = [
+        ("USRLOCD_KAMAILIO__DATABASE", "/var/lib/x y.db"),
+        ("USRLOCD_KAMAILIO__TABLE", "location, other"),
+        ("USRLOCD_KAMAILIO__DEFAULT_REALM", "2026"),
+        (
+            "USRLOCD_KAMAILIO__ADVERTISE",
+            r#"{ "10.0.0.5" = "203.0.113.5" }"#,
+        ),
+        ("USRLOCD_HTTP__LISTEN", "127.0.0.1:1,127.0.0.1:2"),
+        ("USRLOCD_HTTP__SOCKET", ""),
+        ("USRLOCD_HTTP__WIRE", "\"kazoo-4.3\""),
+        ("USRLOCD_HTTP__CORS_ORIGINS", "[\"*\"]"),
+        ("USRLOCD_AUTH__JWT__ISSUER", "other"),
+        ("USRLOCD_LIMITS__REQUESTS", "{ burst = 1, per_second = 2 }"),
+        ("USRLOCD_LIMITS__DELETES__BURST", "7"),
+        ("USRLOCD_FLUSH__CONCURRENCY", "2"),
+        ("USRLOCD_CONFIG", "/not/a/key"),
+        ("USRLOCD", "nor this"),
+        ("HOME", "/root"),
+    ];
+    let config = lay("", &env, &[]).unwrap();
+    assert_eq!(config.kamailio.database, Path::new("/var/lib/x y.db"));
+    assert_eq!(config.kamailio.tables, ["location", "other"]);
+    assert_eq!(config.kamailio.default_realm.as_deref(), Some("2026"));
+    assert_eq!(config.kamailio.advertise.len(), 1);
+    assert_eq!(config.http.listen.len(), 2);
+    assert_eq!(config.http.socket, None);
+    assert_eq!(config.http.wire, Wire::Kazoo43);
+    assert_eq!(config.http.cors_origins, ["*"]);
+    assert_eq!(config.auth.jwt.issuer, "other");
+    assert_eq!(config.limits.requests.burst, 1);
+    assert_eq!(config.limits.deletes.burst, 7);
+    assert_eq!(config.flush.concurrency, 2);
+}
+
+#[test]
+fn an_absent_file_matters_only_when_it_was_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.toml");
+    assert!(layers::read(&path, false).unwrap().is_none());
+    let message = Config::load(Some(&path), [], &[]).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("{}: cannot be read: ", path.display())));
+    std::fs::write(&path, b"[http]\nwire = \"\xff\"").unwrap();
+    let message = Config::load(Some(&path), [], &[]).unwrap_err().to_string();
+    assert!(
+        message.ends_with("line 2 is not UTF-8; save the file as UTF-8"),
+        "{message}"
+    );
+}
+
+#[test]
+fn origins_are_shown_beside_the_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(
+        &path,
+        "[limits]\ndeletes.burst = 7\n[log]\nlevel = \"warn\"\n",
+    )
+    .unwrap();
+    let env = [("USRLOCD_HTTP__WIRE".to_owned(), "kazoo-4.3".to_owned())];
+    let shown = Loaded::load(Some(&path), env, &[]).unwrap().to_string();
+    let path = path.display();
+    for line in [
+        "wire = \"kazoo-4.3\"  # USRLOCD_HTTP__WIRE\n".to_owned(),
+        format!("deletes = {{ burst = 7, per_second = 5 }}  # {path}:2:1\n"),
+        format!("level = \"warn\"  # {path}:4:9\n"),
+        "concurrency = 4\n".to_owned(),
+    ] {
+        assert!(shown.contains(&line), "{line} is not in {shown}");
+    }
+}
+
+#[test]
+fn changes_say_whether_a_restart_is_needed() {
+    let old = Config::default();
+    let mut new = old.clone();
+    assert_eq!(old.changes(&new), []);
+    new.directory.file = Some("/d.json".into());
+    new.limits.requests.burst = 1;
+    new.log.level = "debug".to_owned();
+    new.log.format = LogFormat::Json;
+    new.http.listen.clear();
+    let changes: Vec<_> = old.changes(&new).iter().map(ToString::to_string).collect();
+    let expected = [
+        "http.listen (needs a restart)",
+        "directory.file",
+        "limits.requests",
+        "log.level",
+        "log.format (needs a restart)",
+    ];
+    assert_eq!(changes, expected);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_survived(text in ".{0,200}") {
+        Config::parse(&text, "f").ok();
+    }
+
+    #[test]
+    fn any_toml_like_text_is_survived(words in proptest::collection::vec(
+        proptest::sample::select(vec![
+            "[http]", "[[http]]", "[limits]", "\n", "\n", "listen", "wire", "=", "=", "[", "]", "{", "}", "\"x\"",
+            "5", "1.5", "1979-05-27", "requests", ".", "burst", ",", "'", "\"\"\"", "# ä", "auth", "jwt", "keys", "kid",
+        ]), 0..40)
+    ) {
+        Config::parse(&words.join(" "), "f").ok();
+    }
+}
