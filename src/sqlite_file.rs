@@ -18,8 +18,6 @@
 //! pure; `file`, `locks`, `shm`, `wal`, `log`, `rollback` and `source` read files and provide windows; `walker` finds leaves;
 //! `known` is the memory; `tail` and `visit` decide. Time comes in as a parameter.
 
-#![expect(dead_code, reason = "hints will read indexes")]
-
 mod bytes;
 mod counters;
 mod file;

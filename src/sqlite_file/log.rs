@@ -29,6 +29,8 @@ pub(super) struct LogFiles {
     salts: Option<Salts>,
     /// Since when log and index have disagreed.
     disagreement: Option<Duration>,
+    /// The stamp of the database file when there was no log at the last look.
+    without_log: Option<Stamp>,
 }
 
 /// A committed state of a database with a log.
@@ -66,7 +68,13 @@ impl LogFiles {
             log: Log::new(page_size),
             salts: None,
             disagreement: None,
+            without_log: None,
         }
+    }
+
+    /// Where the log is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.log_path.clone()
     }
 
     /// Where the committed image of page `number` stands, if it is in the log.
@@ -89,8 +97,14 @@ impl LogFiles {
             changed,
             found: Refreshed::at(Committed::Log(self.snapshot(stamp, Witness::Index))),
         };
-        hunt.found.gap = lost;
+        // Without a log, and until it is there, the stamp alone shows what others have done.
+        hunt.found.gap = lost || self.without_log.is_some_and(|before| before != stamp);
+        hunt.found.doubtful = hunt.found.gap;
+        self.without_log = None;
         let witness = self.look(now, stamp, &mut hunt)?;
+        if let Witness::Stamp(stamp) = witness {
+            self.without_log = Some(stamp);
+        }
         let mut found = hunt.found;
         found.state = Committed::Log(self.snapshot(stamp, witness));
         Ok(found)
@@ -246,10 +260,13 @@ impl LogFiles {
                 hunt.found.behind = true;
                 return Ok(false);
             }
-            let after = self.log.salts_after(file)?;
-            let overwritten = after.is_some_and(|after| {
-                generations_between(old, after).is_some() || unread && after == old
-            });
+            let newer = |salts: Salts| generations_between(old, salts).is_some();
+            let overwritten = match self.log.salts_after(file)? {
+                Some(after) => newer(after) || unread && after == old,
+                // The log ends here, or has been cut; what was read last shows if it still is as it was. A
+                // generation has frames when another follows it.
+                None => self.log.last_salts(file)?.is_none_or(newer),
+            };
             let next = generations_between(old, salts) == Some(1);
             hunt.found.gap |= overwritten || !next;
             hunt.found.restarted = true;

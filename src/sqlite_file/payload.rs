@@ -67,7 +67,7 @@ impl<'a> Payload<'a> {
         (self.overflow == 0 && self.local.len() as u64 == self.length).then_some(self.local)
     }
 
-    /// Appends all bytes to `into`; `page` is room for overflow pages.
+    /// Appends all bytes to `into` and the numbers of the overflow pages to `numbers`; `page` is room for them.
     ///
     /// # Errors
     /// When an overflow page is missing, or there are more than the database has pages.
@@ -76,6 +76,7 @@ impl<'a> Payload<'a> {
         pages: &mut dyn Pages,
         page: &mut Vec<u8>,
         into: &mut Vec<u8>,
+        numbers: &mut Vec<u32>,
     ) -> Result<()> {
         into.extend_from_slice(self.local);
         let room = pages.usable() - 4;
@@ -87,6 +88,7 @@ impl<'a> Payload<'a> {
         let mut next = self.overflow;
         while left > 0 {
             pages.read(next, page)?;
+            numbers.push(next);
             next = be32(page, 0).or_malformed("an overflow page is cut short")?;
             let part = left.min(room);
             into.extend_from_slice(

@@ -54,6 +54,14 @@ impl Version {
         self.header
     }
 
+    /// Whether commits can have led here from `earlier`. A file that was overwritten seldom has a later counter;
+    /// nor has one into which a transaction was written and taken back.
+    pub(super) fn follows(&self, earlier: &Self) -> bool {
+        let counter = |it: &Self| it.header.change_counter;
+        let commits = counter(self).wrapping_sub(counter(earlier));
+        self == earlier || (1..1 << 31).contains(&commits)
+    }
+
     /// The length of the file.
     pub(super) fn length(&self) -> u64 {
         self.stamp.length

@@ -44,7 +44,7 @@ impl Schema {
             for index in 0..node.cells {
                 payload.clear();
                 let (_, cell) = node.row(index)?;
-                cell.append(pages, &mut room, &mut payload)?;
+                cell.append(pages, &mut room, &mut payload, &mut Vec::new())?;
                 schema.objects.extend(Object::decode(&payload)?);
             }
             match leaf.span.high.checked_add(1) {

@@ -23,11 +23,14 @@ const LOCK_BYTE: u64 = 0x4000_0000;
 pub(super) struct Source {
     /// What was asked for; it may be a link.
     asked: PathBuf,
+    real: PathBuf,
     database: File,
     journal: PathBuf,
     header: Header,
     /// The log and its index, in WAL mode.
     log: Option<LogFiles>,
+    /// What was found last, without a log.
+    last: Option<Version>,
     /// Pages of the database in the present window.
     count: u32,
     /// What has been read.
@@ -50,6 +53,8 @@ pub(super) struct Refreshed {
     pub(super) state: Committed,
     /// Changes may have gone by unread.
     pub(super) gap: bool,
+    /// The files may not be the continuation of what they were.
+    pub(super) doubtful: bool,
     /// More of the log is to be read before it is up to date.
     pub(super) behind: bool,
     /// The log began anew.
@@ -90,9 +95,11 @@ impl Source {
         Ok(Self {
             asked: path.to_owned(),
             journal: beside("-journal"),
+            real,
             database,
             header,
             log,
+            last: None,
             count: 0,
             reads: Reads::default(),
         })
@@ -106,6 +113,12 @@ impl Source {
     /// The header of the database file when it was opened.
     pub(super) fn header(&self) -> Header {
         self.header
+    }
+
+    /// The database and, in WAL mode, its log.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let log = self.log.as_ref().map(LogFiles::path);
+        std::iter::once(self.real.clone()).chain(log).collect()
     }
 
     /// Whether this is still the database that was asked for, of the same kind.
@@ -135,10 +148,18 @@ impl Source {
     ) -> Result<Refreshed> {
         match &mut self.log {
             Some(log) => log.refresh(&self.database, now, budget, changed),
-            None => Ok(Refreshed::at(Committed::File(rollback::probe(
-                &self.database,
-                &self.journal,
-            )?))),
+            None => {
+                let version = rollback::probe(&self.database, &self.journal)?;
+                let doubtful = self
+                    .last
+                    .replace(version)
+                    .is_some_and(|last| !version.follows(&last));
+                Ok(Refreshed {
+                    doubtful,
+                    gap: doubtful,
+                    ..Refreshed::at(Committed::File(version))
+                })
+            }
         }
     }
 
@@ -212,6 +233,7 @@ impl Refreshed {
         Self {
             state,
             gap: false,
+            doubtful: false,
             behind: false,
             restarted: false,
             frames: 0,

@@ -1,7 +1,12 @@
 //! The tail: what it is asked for, what it tells, and its single step.
 
 mod engine;
+mod hints;
+mod nodes;
+mod pending;
+mod rules;
 mod schemas;
+mod settle;
 mod sweep;
 
 use std::path::PathBuf;
@@ -11,6 +16,8 @@ use super::counters::Counters;
 use super::reason::Reason;
 use super::table::{Row, Table};
 use engine::Engine;
+#[cfg(test)]
+pub(super) use rules::Rules;
 
 /// How long a step may fail before the state says so.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -115,7 +122,7 @@ impl Tail {
         match result {
             Ok(progress) => {
                 self.failing = None;
-                self.state = if progress.complete {
+                self.state = if progress.complete && !progress.healing {
                     State::Live
                 } else {
                     State::Healing
@@ -144,7 +151,17 @@ impl Tail {
     /// The counts so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        self.engine.counters()
+        &self.engine.counters
+    }
+
+    /// The files whose changes are worth waking for, as far as they are known: the database and, with a
+    /// write-ahead log, that log. A file that is not there yet appears in the directory.
+    #[must_use]
+    pub fn watch_paths(&self) -> Vec<PathBuf> {
+        match &self.engine.source {
+            Some(source) => source.paths(),
+            None => vec![self.engine.options.path.clone()],
+        }
     }
 
     /// Decides what a failed step means, and when to try again.
@@ -163,7 +180,7 @@ impl Tail {
                 self.state = State::Absent(reason);
                 return ABSENT;
             }
-            Reason::Io { .. } if !self.engine.is_open() => {
+            Reason::Io { .. } if self.engine.source.is_none() => {
                 self.state = State::Absent(reason);
                 return ABSENT;
             }
@@ -182,5 +199,18 @@ impl Tail {
             self.state = State::Opening;
         }
         RETRY
+    }
+}
+
+#[cfg(test)]
+impl Tail {
+    /// Whether an audit has found everything as told, in the state committed last.
+    pub(super) fn is_audited(&self) -> bool {
+        self.engine.is_audited()
+    }
+
+    /// Takes hints by `rules` from now on.
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.engine.rules = rules;
     }
 }

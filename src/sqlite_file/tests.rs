@@ -2,5 +2,7 @@
 
 mod concurrent;
 mod differential;
+mod faults;
 mod garbage;
+mod rules;
 mod support;

@@ -15,10 +15,15 @@ use super::walker::{Span, Walker};
 pub(super) struct Batch {
     /// The leaves.
     pub(super) leaves: Vec<Leaf>,
+    /// The pages on the way to them, and the keys they own.
+    pub(super) above: Vec<(u32, Span)>,
     rows: Vec<i64>,
     payloads: Vec<u8>,
     changed: Vec<(i64, Hash, Range<usize>)>,
+    /// The overflow pages of rows.
+    pub(super) overflows: Vec<(u32, i64)>,
     overflow: Vec<u8>,
+    numbers: Vec<u32>,
 }
 
 /// A leaf that was read.
@@ -47,6 +52,8 @@ impl Batch {
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         self.leaves.clear();
+        self.above.clear();
+        self.overflows.clear();
         self.rows.clear();
         self.payloads.clear();
         self.changed.clear();
@@ -75,6 +82,8 @@ impl Batch {
         if node.kind != Kind::TableLeaf {
             return Err(Reason::Malformed("an index in place of a table"));
         }
+        let above = walker.newly_above().iter();
+        self.above.extend(above.map(|it| (it.number, it.span)));
         let (rows, changed) = (self.rows.len(), self.changed.len());
         let most = self.payloads.len() + pages.usable() * pages.count() as usize;
         let mut least = level.span.low;
@@ -92,7 +101,10 @@ impl Batch {
                 }
                 hash
             } else {
-                payload.append(pages, &mut self.overflow, &mut self.payloads)?;
+                let room = &mut self.overflow;
+                payload.append(pages, room, &mut self.payloads, &mut self.numbers)?;
+                let numbers = self.numbers.drain(..);
+                self.overflows.extend(numbers.map(|number| (number, rowid)));
                 if self.payloads.len() > most {
                     return Err(Reason::Malformed("a leaf is greater than the database"));
                 }

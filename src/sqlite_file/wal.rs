@@ -186,13 +186,28 @@ impl Log {
         Some(self.frame_offset(*frame) + FRAME_HEADER as u64)
     }
 
-    /// The salts in the frame after the last valid one.
+    /// The salts in the frame after the last commit.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub(super) fn salts_after(&self, file: &File) -> Result<Option<Salts>> {
+        self.salts_of(file, self.committed.frame.saturating_add(1))
+    }
+
+    /// The salts in the frame of the last commit, as it is now.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn last_salts(&self, file: &File) -> Result<Option<Salts>> {
+        match self.committed.frame {
+            0 => Ok(None),
+            frame => self.salts_of(file, frame),
+        }
+    }
+
+    fn salts_of(&self, file: &File, frame: u32) -> Result<Option<Salts>> {
         let mut bytes = [0; FRAME_HEADER];
-        let length = file.read(&mut bytes, self.frame_offset(self.read.frame + 1))?;
+        let length = file.read(&mut bytes, self.frame_offset(frame))?;
         Ok(array(&bytes, 8).filter(|_| length == FRAME_HEADER))
     }
 

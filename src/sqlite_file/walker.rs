@@ -32,6 +32,8 @@ pub(super) struct Level {
 #[derive(Debug, Default)]
 pub(super) struct Walker {
     levels: Vec<Level>,
+    /// How many of the levels the last search found in place.
+    kept: usize,
     spare: Vec<Vec<u8>>,
 }
 
@@ -65,6 +67,7 @@ impl Walker {
         while self.levels.last().is_some_and(|it| !it.span.contains(key)) {
             self.spare.extend(self.levels.pop().map(|it| it.page));
         }
+        self.kept = self.levels.len();
         let (mut number, mut span) = (root, Span::ALL);
         if let Some(lowest) = self.levels.last() {
             match child(lowest, pages.usable(), key)? {
@@ -91,9 +94,12 @@ impl Walker {
         self.levels.last()
     }
 
-    /// The pages above it, from the root on.
-    pub(super) fn above(&self) -> &[Level] {
-        self.levels.split_last().map_or(&[], |(_, above)| above)
+    /// The pages above it that the last search has read.
+    pub(super) fn newly_above(&self) -> &[Level] {
+        self.levels
+            .split_last()
+            .and_then(|(_, above)| above.get(self.kept..))
+            .unwrap_or_default()
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a step does: open, see what was committed, read the schema, visit leaves, tell the differences.
+//! What a step does: open, see what was committed, take hints, visit leaves, tell the differences.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::sqlite_file::counters::Counters;
@@ -11,32 +11,55 @@ use crate::sqlite_file::table::{self, Row, Table};
 use crate::sqlite_file::visit::{Batch, Difference, Leaf};
 use crate::sqlite_file::walker::Walker;
 
+use super::hints::Hints;
+use super::nodes::Nodes;
+use super::pending::Pending;
+use super::rules::Rules;
 use super::sweep::Sweep;
-use super::{Sink, TableSpec, TailOptions};
+use super::{Sink, TableSpec, TailOptions, schemas};
 
 /// Frames of the log read in a step.
 const FRAMES: u32 = 4096;
+/// Leaves visited in a step.
+const LEAVES: usize = 1024;
 /// Lost windows after which a step gives up.
 const LOSSES: u32 = 50;
-/// Until the next step, after one that told something.
+/// Between steps while commits come.
 const BUSY: Duration = Duration::from_millis(10);
-/// Until the next step, when nothing happens.
+/// How long after a commit another is expected soon.
+const LINGER: Duration = Duration::from_secs(1);
+/// Between steps while nothing happens.
 const IDLE: Duration = Duration::from_millis(250);
+/// Rows that are gone at once make a visit doubtful if they are this many, and most of the table.
+const MANY: u64 = 1000;
+
+/// Rows that wait to be looked at again, at most; the audit has the others.
+const RECHECKS: usize = 1 << 18;
 
 /// The tail without its states.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) options: TailOptions,
+    pub(super) rules: Rules,
     pub(super) source: Option<Source>,
     pub(super) tables: Vec<Followed>,
     pub(super) counters: Counters,
     pub(super) sweep: Sweep,
+    pub(super) nodes: Nodes,
     /// What the epoch depends on.
     pub(super) epoch: Option<Epoch>,
-    /// The committed state that the last step saw.
+    /// The committed state that windows show.
     pub(super) seen: Option<Committed>,
+    /// The state of which all hints have been followed.
+    pub(super) settled: Option<Committed>,
+    /// When the last commit was seen.
+    pub(super) committed_at: Duration,
     /// Pages that commits have changed and nobody has looked at.
     pub(super) changed_pages: HashSet<u32>,
+    /// Interior pages among them.
+    pub(super) suspects: Vec<u32>,
+    /// Rows to be looked at again: when, table and rowid.
+    pub(super) rechecks: VecDeque<(Duration, usize, i64)>,
     pub(super) batch: Batch,
     pub(super) walker: Walker,
 }
@@ -50,6 +73,10 @@ pub(super) struct Followed {
     /// Told to the sink.
     pub(super) announced: Option<Table>,
     pub(super) known: Known,
+    /// Keys that hints point at.
+    pub(super) pending: Pending,
+    /// Where hints come from in rollback mode.
+    pub(super) hints: Hints,
 }
 
 /// What does not change while changes can be followed.
@@ -65,8 +92,20 @@ pub(super) struct Epoch {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
     pub(super) complete: bool,
+    pub(super) healing: bool,
     pub(super) current: bool,
     pub(super) wake: Duration,
+}
+
+/// Why leaves are visited, and so what a difference means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A hint led there.
+    Hint,
+    /// Every row is to be compared.
+    Heal,
+    /// To prove that no hint was missed.
+    Audit,
 }
 
 impl Engine {
@@ -74,20 +113,22 @@ impl Engine {
         let tables = options.tables.iter().cloned().map(Followed::new).collect();
         Self {
             options,
+            rules: Rules::default(),
             source: None,
             tables,
             counters: Counters::default(),
             sweep: Sweep::default(),
+            nodes: Nodes::default(),
             epoch: None,
             seen: None,
+            settled: None,
+            committed_at: Duration::ZERO,
             changed_pages: HashSet::new(),
+            suspects: Vec::new(),
+            rechecks: VecDeque::new(),
             batch: Batch::default(),
             walker: Walker::default(),
         }
-    }
-
-    pub(super) fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     /// How often the sink was told something.
@@ -95,36 +136,60 @@ impl Engine {
         self.counters.upserts + self.counters.deletes
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.source.is_some()
-    }
-
     pub(super) fn is_complete(&self) -> bool {
         self.epoch.is_some() && self.sweep.is_complete()
     }
 
     pub(super) fn step(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<Progress> {
-        let told = self.told();
-        let before = self.seen;
         self.open()?;
         let behind = self.refresh(now)?;
+        if behind {
+            return Ok(self.progress(now, false, Duration::ZERO));
+        }
         self.read_schema(now, sink)?;
-        let at_start = self.seen;
-        self.sweep_some(now, sink)?;
-        let complete = self.is_complete();
-        let current = complete && !behind && self.sweep.is_done() && self.seen == at_start;
-        let wake = if behind || !self.sweep.is_done() {
+        let mut budget = LEAVES;
+        self.recheck(now);
+        self.walk_indexes(now)?;
+        self.settle(now, &mut budget, sink)?;
+        self.sweep(now, &mut budget, sink)?;
+        self.counters.rows = self.tables.iter().map(|it| it.known.len() as u64).sum();
+        let wake = self.wake(now);
+        Ok(self.progress(now, self.settled == self.seen, wake))
+    }
+
+    fn progress(&self, now: Duration, settled: bool, wake: Duration) -> Progress {
+        let healing = self.sweep.is_healing();
+        Progress {
+            complete: self.is_complete(),
+            healing,
+            current: self.is_complete() && settled && !healing,
+            wake: wake.min(self.rest(now)),
+        }
+    }
+
+    /// How long the hints and the sweep may wait.
+    fn rest(&self, now: Duration) -> Duration {
+        let hints = self
+            .tables
+            .iter()
+            .filter_map(|it| it.hints.rest(now, self.seen));
+        let recheck = self.rechecks.front().map(|it| it.0.saturating_sub(now));
+        hints.chain(recheck).min().unwrap_or(IDLE)
+    }
+
+    fn wake(&self, now: Duration) -> Duration {
+        if self.has_pending() || self.sweep.is_urgent(now) {
             Duration::ZERO
-        } else if self.told() != told || self.seen != before {
+        } else if now.saturating_sub(self.committed_at) < LINGER {
             BUSY
         } else {
             IDLE
-        };
-        Ok(Progress {
-            complete,
-            current,
-            wake,
-        })
+        }
+    }
+
+    /// Whether commits come now.
+    pub(super) fn is_busy(&self, now: Duration) -> bool {
+        now.saturating_sub(self.committed_at) < LINGER
     }
 
     /// Makes sure that the files asked for are the ones that are open.
@@ -150,7 +215,9 @@ impl Engine {
         self.source = None;
         self.epoch = None;
         self.seen = None;
+        self.settled = None;
         self.changed_pages.clear();
+        self.suspects.clear();
     }
 
     /// Looks what was committed; whether there is more in the log than one step reads.
@@ -159,9 +226,18 @@ impl Engine {
         let found = source.refresh(now, FRAMES, &mut self.changed_pages)?;
         self.counters.frames_followed += u64::from(found.frames);
         self.counters.wal_restarts += u64::from(found.restarted);
-        self.counters.gaps += u64::from(found.gap);
-        if found.gap || found.behind || self.seen.is_some_and(|seen| seen != found.state) {
-            self.sweep.again();
+        if found.gap {
+            self.counters.gaps += 1;
+            self.nodes.clear();
+            self.changed_pages.insert(schemas::FIRST);
+            self.sweep.heal();
+        }
+        if found.doubtful {
+            self.counters.epochs += 1;
+            self.sweep.begin_epoch(true);
+        }
+        if self.seen != Some(found.state) {
+            self.committed_at = now;
         }
         self.seen = Some(found.state);
         Ok(found.behind)
@@ -175,10 +251,13 @@ impl Engine {
     ) -> Result<T> {
         for _ in 0..LOSSES {
             if let Some(value) = self.try_window(&mut read)? {
+                self.sweep.widen();
                 return Ok(value);
             }
             self.sweep.narrow();
-            self.refresh(now)?;
+            if self.refresh(now)? {
+                break;
+            }
         }
         Err(Reason::Busy)
     }
@@ -208,13 +287,40 @@ impl Engine {
         }
     }
 
-    /// Tells how `leaf` of the batch differs from what is known. Rows that are gone are told only if `deletes`;
-    /// how many there were.
-    pub(super) fn tell(
+    /// Tells how the leaves of the batch differ from what is known of table `index`.
+    pub(super) fn tell_batch(
         &mut self,
+        now: Duration,
+        index: usize,
+        cause: Cause,
+        sink: &mut dyn Sink,
+    ) {
+        self.note_places(index);
+        let leaves = std::mem::take(&mut self.batch.leaves);
+        for leaf in &leaves {
+            let told = self.told();
+            let Some(followed) = self.tables.get_mut(index) else {
+                continue;
+            };
+            if cause != Cause::Audit {
+                followed.pending.remove(leaf.span);
+            }
+            let gone = self.tell(now, index, leaf, cause, sink);
+            self.sweep.missed_rows(gone);
+            if cause == Cause::Audit {
+                self.counters.audit_misses += self.told() - told;
+            }
+        }
+        self.batch.leaves = leaves;
+    }
+
+    /// Tells how one leaf differs; how many rows are gone and were not told so, because that is doubtful.
+    fn tell(
+        &mut self,
+        now: Duration,
         index: usize,
         leaf: &Leaf,
-        deletes: bool,
+        cause: Cause,
         sink: &mut dyn Sink,
     ) -> u64 {
         let Some(followed) = self.tables.get_mut(index) else {
@@ -223,19 +329,30 @@ impl Engine {
         let Some(table) = &followed.table else {
             return 0;
         };
-        let mut gone = 0;
-        for difference in self.batch.differences(leaf, &followed.known) {
+        let differences = self.batch.differences(leaf, &followed.known);
+        let gone = differences
+            .iter()
+            .filter(|it| matches!(it, Difference::Gone(_)))
+            .count() as u64;
+        if gone > MANY && gone * 2 > followed.known.len() as u64 {
+            self.sweep.doubt();
+        }
+        let believed = self.sweep.believes();
+        let recheck = cause == Cause::Hint && followed.hints.miss_some() && self.rules.recheck;
+        for difference in differences {
             match difference {
-                Difference::Gone(rowid) => {
-                    gone += 1;
-                    if deletes {
-                        followed.known.remove(rowid);
-                        self.counters.deletes += 1;
-                        sink.delete(index, rowid);
-                    }
+                Difference::Gone(rowid) if believed => {
+                    followed.known.remove(rowid);
+                    self.counters.deletes += 1;
+                    sink.delete(index, rowid);
                 }
+                Difference::Gone(_) => {}
                 Difference::Present(rowid, hash, payload) => {
                     followed.known.insert(rowid, hash);
+                    if recheck && self.rechecks.len() < RECHECKS {
+                        self.rechecks
+                            .push_back((now + super::hints::RECHECK, index, rowid));
+                    }
                     match table::values(payload) {
                         Ok(values) => {
                             self.counters.upserts += 1;
@@ -246,12 +363,7 @@ impl Engine {
                 }
             }
         }
-        gone
-    }
-
-    /// Counts the rows that are known.
-    pub(super) fn count_rows(&mut self) {
-        self.counters.rows = self.tables.iter().map(|it| it.known.len() as u64).sum();
+        if believed { 0 } else { gone }
     }
 }
 
@@ -262,6 +374,8 @@ impl Followed {
             table: None,
             announced: None,
             known: Known::default(),
+            pending: Pending::default(),
+            hints: Hints::default(),
         }
     }
 }

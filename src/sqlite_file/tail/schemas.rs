@@ -6,13 +6,15 @@ use crate::sqlite_file::header::Header;
 use crate::sqlite_file::payload::Pages;
 use crate::sqlite_file::reason::{Reason, Result};
 use crate::sqlite_file::schema::Schema;
-use crate::sqlite_file::source::Source;
+use crate::sqlite_file::source::{Committed, Source};
+use crate::sqlite_file::table::Table;
 
 use super::Sink;
 use super::engine::{Engine, Epoch, Followed};
+use super::hints::Hints;
 
 /// The page that has the database header.
-const FIRST: u32 = 1;
+pub(super) const FIRST: u32 = 1;
 
 impl Engine {
     /// Reads the schema if it may have changed, and begins a new epoch if it has.
@@ -20,8 +22,14 @@ impl Engine {
     /// # Errors
     /// When it cannot be read, or a table is missing that must be there.
     pub(super) fn read_schema(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
-        let follows_log = self.epoch.is_some_and(|it| it.wal);
-        if follows_log && !self.changed_pages.contains(&FIRST) {
+        let unchanged = match (self.seen, self.epoch) {
+            (Some(Committed::File(version)), Some(epoch)) => {
+                version.header().schema_cookie == epoch.schema_cookie
+            }
+            (_, Some(_)) => !self.changed_pages.contains(&FIRST),
+            (_, None) => false,
+        };
+        if unchanged {
             return Ok(());
         }
         let known = self.epoch;
@@ -36,9 +44,12 @@ impl Engine {
         let (epoch, Some(schema)) = read else {
             return Ok(());
         };
-        let mut moved = self.epoch.is_none_or(|old| old.file != epoch.file);
+        self.nodes.clear();
+        self.suspects.clear();
+        // Until all tables are found it is no epoch.
+        let mut moved = self.epoch.take().is_none_or(|old| old.file != epoch.file);
         for index in 0..self.tables.len() {
-            moved |= self.take_table(index, &schema)?;
+            moved |= self.take_table(index, &schema, epoch.wal)?;
             self.announce(index, sink);
         }
         self.epoch = Some(epoch);
@@ -48,7 +59,7 @@ impl Engine {
     }
 
     /// Takes table `index` from the schema; whether it is another than it was.
-    fn take_table(&mut self, index: usize, schema: &Schema) -> Result<bool> {
+    fn take_table(&mut self, index: usize, schema: &Schema, wal: bool) -> Result<bool> {
         let Some(followed) = self.tables.get_mut(index) else {
             return Ok(false);
         };
@@ -64,9 +75,16 @@ impl Engine {
                 };
             }
         };
-        let root = |it: &Option<_>| it.as_ref().map(|it: &crate::sqlite_file::Table| it.root);
+        let root = |it: &Option<_>| it.as_ref().map(|it: &Table| it.root);
         let moved = root(&table) != root(&followed.table);
         followed.table = table;
+        followed.pending.clear();
+        followed.hints = if wal {
+            Hints::Log
+        } else {
+            let column = followed.spec.hint_index_column.as_ref();
+            Hints::without_log(column.and_then(|it| schema.index(&followed.spec.name, it)))
+        };
         if followed.table.is_none() && !followed.spec.optional {
             return Err(Reason::NoTable(followed.spec.name.clone()));
         }

@@ -1,78 +1,105 @@
 //! Sweeping: comparing every row of every table with what is known, a few leaves at a time.
+//!
+//! A sweep heals when changes may have gone by unread: at the beginning, after a gap, when the database is
+//! another. Else it audits, slowly: it proves that every hint was taken. While nothing is committed an audit that
+//! has gone round has nothing more to find, and rests.
 
 use std::time::Duration;
 
 use crate::sqlite_file::reason::Result;
+use crate::sqlite_file::source::Committed;
 use crate::sqlite_file::walker::Span;
 
 use super::Sink;
-use super::engine::Engine;
+use super::engine::{Cause, Engine};
 
-/// Leaves read in a step.
-const LEAVES_A_STEP: usize = 1024;
 /// Leaves read in a window, at most.
-const LEAVES_A_WINDOW: usize = 128;
-/// Payload gathered in a window before it ends.
-const BYTES_A_WINDOW: usize = 1 << 20;
+const WIDTH: usize = 128;
+/// Leaves that an audit visits in a step: while commits come, each 10 ms, and while none come, each 250 ms.
+const AUDIT: (usize, usize) = (20, 100);
 /// Until a cycle confirms that rows are gone which an earlier one has missed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+/// Where a cycle begins.
+const START: (usize, i64) = (0, i64::MIN);
 
 /// Where the sweep is.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    /// The next table and key; `None` when there is nothing to do.
-    cursor: Option<(usize, i64)>,
-    /// Commits came during this cycle: another must follow.
-    again: bool,
+    /// The next table and key.
+    cursor: (usize, i64),
+    heals: bool,
     /// Every row of this epoch has been compared.
     complete: bool,
-    /// Rows that are gone are not told before a second cycle has missed them too.
     doubt: Doubt,
     /// Leaves in a window, fewer while writers make windows fail.
     width: usize,
+    /// The state that the present audit cycle began with.
+    began_at: Option<Committed>,
+    /// The state of which an audit has visited every leaf.
+    audited: Option<Committed>,
 }
 
-/// Whether the absence of rows is believed.
+/// Whether it is believed that rows are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
     /// Yes.
     None,
     /// Not in this cycle, which has missed so many rows.
     Held(u64),
-    /// From then on, in a new cycle.
+    /// Not yet; a new cycle begins then.
     Until(Duration),
+    /// Yes: this cycle confirms it.
+    Confirming,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
         Self {
-            cursor: None,
-            again: false,
+            cursor: START,
+            heals: true,
             complete: false,
             doubt: Doubt::None,
-            width: LEAVES_A_WINDOW,
+            width: WIDTH,
+            began_at: None,
+            audited: None,
         }
     }
 }
 
 impl Sweep {
-    /// Begins to compare every row; where the database is `moved` to another place, rows that are gone are
-    /// confirmed first.
+    /// Begins to compare every row; where the database `moved`, rows that are gone are confirmed first.
     pub(super) fn begin_epoch(&mut self, moved: bool) {
-        self.cursor = Some((0, Span::ALL.low));
-        self.again = false;
         self.complete = false;
+        self.heal();
         if moved {
             self.doubt = Doubt::Held(0);
         }
     }
 
-    /// Has every row compared that a commit since may have changed.
-    pub(super) fn again(&mut self) {
-        if self.cursor.is_none() {
-            self.cursor = Some((0, Span::ALL.low));
-        } else {
-            self.again = true;
+    /// Has every row compared, because changes may have gone by unread.
+    pub(super) fn heal(&mut self) {
+        self.cursor = START;
+        self.heals = true;
+        self.audited = None;
+    }
+
+    /// Has the absence of rows confirmed by another cycle before it is told.
+    pub(super) fn doubt(&mut self) {
+        if self.doubt == Doubt::None {
+            self.heal();
+            self.doubt = Doubt::Held(0);
+        }
+    }
+
+    /// Whether the absence of a row is told.
+    pub(super) fn believes(&self) -> bool {
+        matches!(self.doubt, Doubt::None | Doubt::Confirming)
+    }
+
+    /// Counts rows whose absence was not told.
+    pub(super) fn missed_rows(&mut self, rows: u64) {
+        if let Doubt::Held(missed) = &mut self.doubt {
+            *missed += rows;
         }
     }
 
@@ -81,9 +108,24 @@ impl Sweep {
         self.complete
     }
 
-    /// Whether nothing is left to compare.
-    pub(super) fn is_done(&self) -> bool {
-        self.cursor.is_none()
+    /// Whether changes that may have gone by are still looked for.
+    pub(super) fn is_healing(&self) -> bool {
+        self.heals
+    }
+
+    /// Whether a cycle is about to begin that compares every row.
+    pub(super) fn is_about_to_heal(&self) -> bool {
+        self.heals && self.cursor == START
+    }
+
+    /// Whether there is something to do at once.
+    pub(super) fn is_urgent(&self, now: Duration) -> bool {
+        self.heals && !self.waits(now)
+    }
+
+    /// Leaves to be read in a window.
+    pub(super) fn width(&self) -> usize {
+        self.width
     }
 
     /// Makes windows shorter, because one was lost.
@@ -92,107 +134,126 @@ impl Sweep {
     }
 
     /// Makes windows longer, because one held.
-    fn widen(&mut self) {
-        self.width = (self.width + 1 + self.width / 4).min(LEAVES_A_WINDOW);
+    pub(super) fn widen(&mut self) {
+        self.width = (self.width + 1 + self.width / 8).min(WIDTH);
+    }
+
+    fn waits(&self, now: Duration) -> bool {
+        matches!(self.doubt, Doubt::Until(then) if now < then)
+    }
+
+    /// Goes on after waiting.
+    fn confirm(&mut self) {
+        if matches!(self.doubt, Doubt::Until(_)) {
+            self.doubt = Doubt::Confirming;
+        }
     }
 
     /// Ends a cycle at `now`.
     fn end_cycle(&mut self, now: Duration) {
+        self.cursor = START;
+        if !self.heals {
+            self.audited = self.began_at.take();
+            return;
+        }
         match self.doubt {
-            Doubt::Held(missed) if missed > 0 => {
-                self.doubt = Doubt::Until(now + CONFIRM_AFTER);
-                self.again = true;
-            }
-            Doubt::Held(_) | Doubt::Until(_) | Doubt::None => {
+            Doubt::Held(missed) if missed > 0 => self.doubt = Doubt::Until(now + CONFIRM_AFTER),
+            Doubt::Held(_) | Doubt::Until(_) | Doubt::Confirming | Doubt::None => {
                 self.doubt = Doubt::None;
                 self.complete = true;
+                self.heals = false;
             }
         }
-        self.cursor = std::mem::take(&mut self.again).then_some((0, Span::ALL.low));
     }
 }
 
 impl Engine {
-    /// Compares the next leaves.
+    /// Visits the next leaves of the sweep.
     ///
     /// # Errors
     /// When writers leave no window, or a page cannot be read.
-    pub(super) fn sweep_some(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
-        let mut left = LEAVES_A_STEP;
-        while left > 0 {
-            let Some((index, key)) = self.sweep.cursor else {
-                break;
-            };
-            if let Doubt::Until(then) = self.sweep.doubt
-                && now < then
-            {
-                break;
-            }
-            let Some(followed) = self.tables.get(index) else {
-                self.counters.sweeps += 1;
-                self.sweep.end_cycle(now);
-                continue;
-            };
-            let root = followed.table.as_ref().map(|it| it.root);
-            let next = match root {
-                Some(root) => {
-                    let next = self.in_window(now, |engine, source| {
-                        engine.gather(source, index, root, key)
-                    })?;
-                    left = left.saturating_sub(self.batch.leaves.len());
-                    self.sweep.widen();
-                    self.tell_batch(index, sink);
-                    next
-                }
-                None => None,
-            };
-            self.sweep.cursor = Some(match next {
-                Some(key) => (index, key),
-                None => (index + 1, Span::ALL.low),
-            });
+    pub(super) fn sweep(
+        &mut self,
+        now: Duration,
+        budget: &mut usize,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        if self.sweep.heals {
+            return self.heal(now, budget, sink);
         }
-        self.count_rows();
+        let settled = self.settled.is_some() && self.settled == self.seen;
+        if !settled || self.is_audited() || !self.rules.audit {
+            return Ok(());
+        }
+        self.audit(now, sink)
+    }
+
+    /// Whether an audit has visited every leaf in the state committed last.
+    pub(super) fn is_audited(&self) -> bool {
+        self.seen.is_some() && self.sweep.audited == self.seen
+    }
+
+    fn heal(&mut self, now: Duration, budget: &mut usize, sink: &mut dyn Sink) -> Result<()> {
+        if !self.tables.iter().all(|it| it.hints.are_ready()) {
+            return Ok(());
+        }
+        while *budget > 0 && self.sweep.heals && !self.sweep.waits(now) {
+            self.sweep.confirm();
+            let (index, key) = self.sweep.cursor;
+            if self.end_of_tables(now, index) {
+                continue;
+            }
+            let next = self.in_window(now, |engine, source| {
+                engine.gather(source, index, key, WIDTH, |_, span| {
+                    span.high.checked_add(1)
+                })
+            })?;
+            // A window lost meanwhile may have shown a gap, and the cycle begins anew.
+            if self.sweep.cursor == (index, key) {
+                self.sweep.cursor = following(index, next);
+            }
+            *budget = budget.saturating_sub(self.batch.leaves.len().max(1));
+            self.tell_batch(now, index, Cause::Heal, sink);
+        }
         Ok(())
     }
 
-    /// Tells what the gathered leaves of table `index` show.
-    fn tell_batch(&mut self, index: usize, sink: &mut dyn Sink) {
-        let leaves = std::mem::take(&mut self.batch.leaves);
-        let deletes = !matches!(self.sweep.doubt, Doubt::Held(_));
-        for leaf in &leaves {
-            let gone = self.tell(index, leaf, deletes, sink);
-            if let Doubt::Held(missed) = &mut self.sweep.doubt {
-                *missed += gone;
+    fn audit(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
+        let mut left = if self.is_busy(now) { AUDIT.0 } else { AUDIT.1 };
+        while left > 0 && !self.is_audited() && !self.sweep.heals {
+            let (index, key) = self.sweep.cursor;
+            if self.sweep.cursor == START {
+                self.sweep.began_at = self.seen;
             }
-        }
-        self.batch.leaves = leaves;
-    }
-
-    /// Reads leaves from `key` on; the key after them, `None` at the end of the table.
-    fn gather(
-        &mut self,
-        source: &mut crate::sqlite_file::source::Source,
-        index: usize,
-        root: u32,
-        key: i64,
-    ) -> Result<Option<i64>> {
-        self.batch.clear();
-        let mut key = key;
-        for _ in 0..self.sweep.width {
-            let Some(followed) = self.tables.get(index) else {
-                return Ok(None);
-            };
-            let span = self
-                .batch
-                .read(source, &mut self.walker, root, key, &followed.known)?;
-            match span.high.checked_add(1) {
-                Some(next) => key = next,
-                None => return Ok(None),
-            }
-            if self.batch.size() > BYTES_A_WINDOW {
+            if self.end_of_tables(now, index) {
                 break;
             }
+            let next = self.try_window(|engine, source| {
+                engine.gather(source, index, key, left, |_, span| span.high.checked_add(1))
+            })?;
+            let Some(next) = next else {
+                self.sweep.narrow();
+                break;
+            };
+            self.sweep.cursor = following(index, next);
+            left = left.saturating_sub(self.batch.leaves.len().max(1));
+            self.tell_batch(now, index, Cause::Audit, sink);
         }
-        Ok(Some(key))
+        Ok(())
     }
+
+    /// Ends the cycle if there is no table `index`.
+    fn end_of_tables(&mut self, now: Duration, index: usize) -> bool {
+        let ended = index >= self.tables.len();
+        if ended {
+            self.counters.sweeps += 1;
+            self.sweep.end_cycle(now);
+        }
+        ended
+    }
+}
+
+/// The cursor after visiting table `index` up to the key `next`.
+fn following(index: usize, next: Option<i64>) -> (usize, i64) {
+    next.map_or((index + 1, Span::ALL.low), |key| (index, key))
 }

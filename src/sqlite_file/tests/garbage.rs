@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::support::{Bench, Mirror, spec};
+use super::support::{Bench, Mirror, beside, spec};
 use crate::sqlite_file::page::Node;
 use crate::sqlite_file::payload::Pages;
 use crate::sqlite_file::reason::{Reason, Result};
@@ -100,11 +100,8 @@ fn sample(journal: &str) -> [Vec<u8>; 3] {
          INSERT INTO t SELECT i, printf('%.*c', i * 7 % 900, 'x') FROM n; \
          UPDATE t SET a=a+1 WHERE a%7=0;"
     ));
-    ["", "-wal", "-shm"].map(|suffix| {
-        let mut path = bench.path.clone().into_os_string();
-        path.push(suffix);
-        std::fs::read(path).unwrap_or_default()
-    })
+    ["", "-wal", "-shm"]
+        .map(|suffix| std::fs::read(beside(&bench.path, suffix)).unwrap_or_default())
 }
 
 /// Damage to one of the files: where, with what, and where it is cut.

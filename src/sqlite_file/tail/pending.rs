@@ -1,0 +1,102 @@
+//! Keys that may have changed.
+
+use std::collections::BTreeMap;
+
+use crate::sqlite_file::walker::Span;
+
+/// A set of keys, as ranges that neither touch nor overlap. It shrinks only by what has been looked at.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// The last key of each range by its first.
+    ranges: BTreeMap<i64, i64>,
+}
+
+impl Pending {
+    /// Adds all keys of `span`.
+    pub(super) fn add(&mut self, span: Span) {
+        let Span { mut low, mut high } = span;
+        if let Some((&first, &last)) = self.ranges.range(..=low).next_back()
+            && last >= low.saturating_sub(1)
+        {
+            low = first;
+            high = high.max(last);
+        }
+        let touching = high.saturating_add(1);
+        while let Some((&first, &last)) = self.ranges.range(low..=touching).next() {
+            self.ranges.remove(&first);
+            high = high.max(last);
+        }
+        self.ranges.insert(low, high);
+    }
+
+    /// Removes all keys of `span`.
+    pub(super) fn remove(&mut self, span: Span) {
+        while let Some((&first, &last)) = self.ranges.range(..=span.high).next_back() {
+            if last < span.low {
+                break;
+            }
+            self.ranges.remove(&first);
+            if last > span.high {
+                self.ranges.insert(span.high + 1, last);
+            }
+            if first < span.low {
+                self.ranges.insert(first, span.low - 1);
+                break;
+            }
+        }
+    }
+
+    /// The least key that is not less than `key`.
+    pub(super) fn from(&self, key: i64) -> Option<i64> {
+        if let Some((_, &last)) = self.ranges.range(..=key).next_back()
+            && last >= key
+        {
+            return Some(key);
+        }
+        self.ranges.range(key..).next().map(|(&first, _)| first)
+    }
+
+    /// Forgets all keys.
+    pub(super) fn clear(&mut self) {
+        self.ranges.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn is_a_set_of_keys(steps in proptest::collection::vec((any::<bool>(), 0..40_i64, 0..9_i64), 0..30)) {
+            let (mut pending, mut model) = (Pending::default(), BTreeSet::new());
+            for (add, low, length) in steps {
+                let span = Span { low, high: low + length };
+                if add {
+                    pending.add(span);
+                    model.extend(low..=low + length);
+                } else {
+                    pending.remove(span);
+                    model.retain(|key| !span.contains(*key));
+                }
+                for key in 0..60 {
+                    prop_assert_eq!(pending.from(key), model.range(key..).next().copied());
+                }
+            }
+        }
+
+        #[test]
+        fn reaches_to_the_ends(low in any::<i64>()) {
+            let mut pending = Pending::default();
+            pending.add(Span { low, high: i64::MAX });
+            pending.add(Span { low: i64::MIN, high: low });
+            prop_assert_eq!(pending.from(i64::MAX), Some(i64::MAX));
+            pending.remove(Span::ALL);
+            prop_assert_eq!(pending.from(i64::MIN), None);
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! What happens to files: restarts of the log, crashes, replacements, changes of schema and journal mode.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::support::{Bench, Writer, beside, spec};
+use crate::sqlite_file::tail::Rules;
+use crate::sqlite_file::{Reason, State};
+
+const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE INDEX i ON t(a);";
+
+/// Rows `from..=to` of some length.
+fn rows(from: i64, to: i64) -> String {
+    format!(
+        "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i+1 FROM n WHERE i<{to}) \
+         REPLACE INTO t SELECT i, i*10, printf('%.*c', 100 + i % 300, 'x') FROM n;"
+    )
+}
+
+fn started(journal: &str, count: i64) -> (Bench, Writer) {
+    let mut bench = Bench::with(vec![spec("t", Some("a"))]);
+    let mut writer = bench.writer();
+    writer.run(&format!(
+        "PRAGMA journal_mode={journal}; {TABLE} {}",
+        rows(1, count)
+    ));
+    bench.check(&mut writer);
+    (bench, writer)
+}
+
+/// Steps for a while without expecting anything.
+fn idle(bench: &mut Bench, time: Duration) {
+    let end = bench.now + time;
+    while bench.now < end {
+        bench.step();
+        bench.now += Duration::from_millis(10);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_any_kind_loses_nothing() {
+    for kind in ["PASSIVE", "FULL", "RESTART", "TRUNCATE"] {
+        let (mut bench, mut writer) = started("wal", 200);
+        for round in 0..12 {
+            // Some rounds are read before the checkpoint, some after, some in between.
+            writer.run(&format!(
+                "UPDATE t SET b='v{round}' WHERE id % 12 = {round};"
+            ));
+            if round % 3 == 0 {
+                bench.settle();
+            }
+            writer.run(&format!("PRAGMA wal_checkpoint({kind});"));
+            if round % 4 == 0 {
+                bench.settle();
+            }
+            writer.run(&format!(
+                "DELETE FROM t WHERE id = {}; {}",
+                150 + round,
+                rows(300, 300 + round)
+            ));
+            if round % 2 == 0 {
+                bench.check(&mut writer);
+            }
+        }
+        bench.check(&mut writer);
+    }
+}
+
+#[test]
+fn a_restart_of_the_log_that_was_read_in_time_is_no_gap() {
+    let (mut bench, mut writer) = started("wal", 200);
+    let gaps = bench.tail.counters().gaps;
+    for round in 0..30 {
+        writer.run(&format!("{} PRAGMA wal_checkpoint(RESTART);", rows(1, 30)));
+        writer.run(&format!("UPDATE t SET b={round} WHERE id=7;"));
+        bench.check(&mut writer);
+    }
+    assert_eq!(bench.tail.counters().gaps, gaps);
+    assert_eq!(bench.tail.counters().wal_restarts, 30);
+}
+
+#[test]
+fn a_log_that_laps_the_tail_is_a_gap_and_heals() {
+    let (mut bench, mut writer) = started("wal", 500);
+    let gaps = bench.tail.counters().gaps;
+    for round in 0..5 {
+        writer.run(&format!("UPDATE t SET b='before {round}';"));
+        writer.run("PRAGMA wal_checkpoint(RESTART);");
+        writer.run(&format!(
+            "UPDATE t SET b='after {round}' WHERE id < 400; DELETE FROM t WHERE id={round};"
+        ));
+        writer.run("PRAGMA wal_checkpoint(RESTART);");
+        writer.run("UPDATE t SET a=0 WHERE id=3;");
+        bench.check(&mut writer);
+    }
+    assert_eq!(bench.tail.counters().gaps, gaps + 5);
+}
+
+#[test]
+fn automatic_checkpoints_of_any_size_and_spilled_transactions() {
+    for pages in [0, 1, 3] {
+        let (mut bench, mut writer) = started("wal", 300);
+        writer.run(&format!(
+            "PRAGMA wal_autocheckpoint={pages}; PRAGMA cache_size=5; PRAGMA cache_spill=5;"
+        ));
+        for round in 0..6 {
+            writer.run(&format!(
+                "BEGIN; UPDATE t SET b='spilled{round}'; {}",
+                rows(1000, 2000)
+            ));
+            let told = bench.mirror.upserts;
+            idle(&mut bench, Duration::from_millis(50));
+            assert_eq!(
+                bench.mirror.upserts, told,
+                "nothing is told before it is committed"
+            );
+            writer.run(if round % 2 == 0 {
+                "ROLLBACK;"
+            } else {
+                "COMMIT;"
+            });
+            writer.run(&format!("UPDATE t SET b='single' WHERE id={};", round + 1));
+            bench.check(&mut writer);
+        }
+    }
+}
+
+#[test]
+fn clean_ends_and_crashes_of_the_writer() {
+    for journal in ["wal", "delete", "truncate", "persist"] {
+        let (mut bench, mut writer) = started(journal, 300);
+        for round in 0..6 {
+            writer.run(&format!(
+                "UPDATE t SET a=a+1, b='round{round}' WHERE id % 5 = {};",
+                round % 5
+            ));
+            if round % 2 == 0 {
+                writer.close();
+            } else {
+                writer.kill();
+            }
+            if round % 3 == 0 {
+                bench.settle();
+            }
+            writer = bench.writer();
+            writer.run(&format!(
+                "UPDATE t SET a=a+1, b='again' WHERE id={round}; DELETE FROM t WHERE id={};",
+                9 + round
+            ));
+            bench.check(&mut writer);
+        }
+    }
+}
+
+#[test]
+fn a_log_without_its_index_is_read_alone() {
+    let (bench, mut writer) = started("wal", 300);
+    writer.run("UPDATE t SET b='in the log' WHERE id<50;");
+    // As a copy of a crashed machine's files: the index is not trusted by anyone, or not there.
+    for index in [None, Some(Vec::new()), Some(vec![0; 32768])] {
+        let mut copy = Bench::new(&["t"]);
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&bench.path, suffix), beside(&copy.path, suffix)).unwrap();
+        }
+        if let Some(index) = index {
+            fs::write(beside(&copy.path, "-shm"), index).unwrap();
+        }
+        copy.settle();
+        copy.compare(&mut writer);
+    }
+}
+
+#[test]
+fn a_hot_journal_is_waited_for() {
+    let (mut bench, mut writer) = started("delete", 2000);
+    let before = bench.mirror.tables.clone();
+    // The transaction has written into the file when its process dies.
+    writer.run("PRAGMA cache_size=5; PRAGMA cache_spill=5; BEGIN; UPDATE t SET b=zeroblob(300);");
+    writer.kill();
+    assert!(fs::metadata(beside(&bench.path, "-journal")).unwrap().len() > 0);
+    idle(&mut bench, Duration::from_secs(3));
+    assert_eq!(bench.step().state, State::Blocked(Reason::HotJournal));
+    assert_eq!(bench.mirror.tables, before);
+    let mut writer = bench.writer();
+    writer.run("SELECT count(*) FROM t; UPDATE t SET b='x' WHERE id=1;");
+    bench.check(&mut writer);
+}
+
+#[test]
+fn an_exclusive_writer_is_waited_for() {
+    let (mut bench, mut writer) = started("delete", 100);
+    writer.run("PRAGMA locking_mode=EXCLUSIVE; UPDATE t SET b='mine';");
+    idle(&mut bench, Duration::from_secs(2));
+    assert_eq!(bench.step().state, State::Blocked(Reason::Locked));
+    writer.run("PRAGMA locking_mode=NORMAL; SELECT count(*) FROM t;");
+    bench.check(&mut writer);
+}
+
+#[test]
+fn a_missing_or_emptied_file_deletes_nothing() {
+    let (mut bench, writer) = started("delete", 100);
+    writer.close();
+    let (before, copy) = (bench.mirror.tables.clone(), fs::read(&bench.path).unwrap());
+    fs::remove_file(&bench.path).unwrap();
+    assert_eq!(bench.step().state, State::Absent(Reason::Missing));
+    fs::write(&bench.path, b"").unwrap();
+    assert_eq!(bench.step().state, State::Absent(Reason::Empty));
+    fs::write(&bench.path, vec![0; 8192]).unwrap();
+    assert_eq!(bench.step().state, State::Absent(Reason::NotADatabase));
+    fs::write(&bench.path, &copy[..4096]).unwrap();
+    idle(&mut bench, Duration::from_secs(2));
+    assert!(matches!(bench.step().state, State::Blocked(_)));
+    assert_eq!((bench.mirror.deletes, &bench.mirror.tables), (0, &before));
+    fs::write(&bench.path, &copy).unwrap();
+    let upserts = bench.mirror.upserts;
+    bench.check(&mut Writer::open(&bench.path));
+    assert_eq!(
+        bench.mirror.upserts, upserts,
+        "an identical file is no news"
+    );
+}
+
+/// Makes the file at `path` another database by `put`, and checks that rows that are gone are confirmed first.
+fn replaced(put: impl Fn(&Path, &Path)) {
+    for journal in ["wal", "delete"] {
+        let (mut bench, writer) = started(journal, 300);
+        writer.close();
+        let other = bench.path.with_extension("other");
+        let mut writer = Writer::open(&other);
+        writer.run(&format!(
+            "PRAGMA journal_mode={journal}; {TABLE} {}",
+            rows(200, 250)
+        ));
+        writer.close();
+        put(&other, &bench.path);
+        let start = bench.now;
+        while bench.step().wake.is_zero() {}
+        assert_eq!(bench.mirror.deletes, 0);
+        assert!(!bench.step().complete);
+        let mut writer = bench.writer();
+        bench.check(&mut writer);
+        assert!(bench.now - start >= Duration::from_secs(1));
+        assert_eq!(bench.mirror.deletes, 249);
+    }
+}
+
+#[test]
+fn a_file_moved_over_it() {
+    replaced(|from, to| fs::rename(from, to).unwrap());
+}
+
+#[test]
+fn a_file_copied_over_it() {
+    replaced(|from, to| {
+        fs::copy(from, to).unwrap();
+    });
+}
+
+#[test]
+fn a_link_that_leads_elsewhere() {
+    replaced(|from, to| {
+        fs::remove_file(to).unwrap();
+        std::os::unix::fs::symlink(from, to).unwrap();
+    });
+}
+
+#[test]
+fn changes_of_the_schema() {
+    for journal in ["wal", "delete"] {
+        let (mut bench, mut writer) = started(journal, 300);
+        writer
+            .run("ALTER TABLE t ADD COLUMN c TEXT DEFAULT 'new'; UPDATE t SET c='set' WHERE id=5;");
+        bench.check(&mut writer);
+        writer.run("CREATE TABLE unrelated(x); INSERT INTO unrelated VALUES(1);");
+        bench.check(&mut writer);
+        writer.run("ALTER TABLE t RENAME COLUMN b TO renamed;");
+        bench.check(&mut writer);
+        assert_eq!(
+            bench.mirror.schemas[&0].columns,
+            ["id", "a", "renamed", "c"]
+        );
+        writer.run("DROP TABLE t;");
+        idle(&mut bench, Duration::from_secs(3));
+        assert_eq!(
+            bench.step().state,
+            State::Absent(Reason::NoTable("t".to_owned()))
+        );
+        assert_eq!(
+            (bench.mirror.deletes, bench.mirror.tables[&0].len()),
+            (0, 300)
+        );
+        writer.run(&format!("CREATE TABLE filler(x); {TABLE} {}", rows(1, 10)));
+        bench.now += Duration::from_secs(1);
+        bench.check(&mut writer);
+        writer.run("PRAGMA page_size=1024; VACUUM;");
+        bench.check(&mut writer);
+    }
+}
+
+#[test]
+fn the_journal_mode_is_switched_while_running() {
+    let (mut bench, mut writer) = started("delete", 300);
+    for (round, mode) in ["wal", "truncate", "wal", "persist", "wal", "delete"]
+        .iter()
+        .enumerate()
+    {
+        writer.run(&format!(
+            "PRAGMA journal_mode={mode}; UPDATE t SET a=a+1, b='{mode}' WHERE id>{round};"
+        ));
+        bench.check(&mut writer);
+        writer.run(&format!("DELETE FROM t WHERE id={};", 50 + round));
+        bench.check(&mut writer);
+    }
+}
+
+#[test]
+fn rowids_that_are_used_again() {
+    for journal in ["wal", "delete"] {
+        let (mut bench, mut writer) = started(journal, 300);
+        for round in 0..5 {
+            writer.run(&format!(
+                "DELETE FROM t WHERE id=(SELECT max(id) FROM t); INSERT INTO t(a, b) VALUES({round}, 'reused');"
+            ));
+            bench.check(&mut writer);
+        }
+        writer.run(&format!("DELETE FROM t; {}", rows(1, 20)));
+        bench.check(&mut writer);
+        writer.run(&format!("BEGIN; {} COMMIT;", rows(1, 20_000)));
+        bench.check(&mut writer);
+        writer.run("DELETE FROM t;");
+        bench.check(&mut writer);
+        assert!(bench.mirror.tables[&0].is_empty());
+    }
+}
+
+#[test]
+fn a_table_that_is_emptied_at_once_is_looked_at_twice() {
+    let (mut bench, mut writer) = started("wal", 3000);
+    writer.run("DELETE FROM t;");
+    let start = bench.now;
+    while bench.step().wake.is_zero() {}
+    assert_eq!(bench.mirror.deletes, 0);
+    bench.check(&mut writer);
+    assert!(bench.now - start >= Duration::from_secs(1));
+    assert_eq!(bench.mirror.deletes, 3000);
+}
+
+#[test]
+fn changes_that_the_hint_index_does_not_show() {
+    let (mut bench, mut writer) = started("delete", 3000);
+    bench.tail.set_rules(Rules {
+        audit: false,
+        ..Rules::default()
+    });
+    writer.run("UPDATE t SET a=a+1, b='first' WHERE id=1000;");
+    bench.settle();
+    let start = bench.now;
+    writer.run("UPDATE t SET b='second, in the same second' WHERE id=1000;");
+    while !bench.mirror.tables[&0][&1000].contains(&hex::encode_upper("second")) {
+        bench.step();
+        assert!(bench.now - start < Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn other_tables_do_not_matter() {
+    let (mut bench, mut writer) = started("wal", 500);
+    writer.run("CREATE TABLE twin(id INTEGER PRIMARY KEY, a, b);");
+    bench.check(&mut writer);
+    let told = bench.mirror.upserts;
+    for round in 0..20 {
+        writer.run(&format!(
+            "INSERT INTO twin SELECT id + {round}000, a, b FROM t; DELETE FROM twin WHERE id % 3 = 0;"
+        ));
+        bench.settle();
+    }
+    writer.run("DROP TABLE twin;");
+    bench.check(&mut writer);
+    assert_eq!(bench.mirror.upserts, told);
+}
+
+#[test]
+fn several_tables_one_of_them_optional() {
+    let mut specs = vec![spec("t", Some("a")), spec("attrs", None)];
+    specs[1].optional = true;
+    let mut bench = Bench::with(specs);
+    let mut writer = bench.writer();
+    writer.run(&format!(
+        "PRAGMA journal_mode=wal; {TABLE} {}",
+        rows(1, 100)
+    ));
+    bench.check(&mut writer);
+    writer.run("CREATE TABLE attrs(id INTEGER PRIMARY KEY, name, value); INSERT INTO attrs VALUES(1, 'n', 'v');");
+    bench.check(&mut writer);
+    assert_eq!(bench.mirror.tables[&1].len(), 1);
+    writer.run("BEGIN; UPDATE attrs SET value='w'; UPDATE t SET a=0 WHERE id=1; COMMIT;");
+    bench.check(&mut writer);
+    writer.run("DROP TABLE attrs;");
+    bench.settle();
+    assert_eq!(
+        bench.mirror.tables[&1].len(),
+        1,
+        "what cannot be read is not told to be gone"
+    );
+}
