@@ -1,1 +1,119 @@
 //! The command line: one file a verb.
+//!
+//! Results go to standard output, everything else to standard error; each kind of failure has its exit status.
+
+mod check_config;
+mod completions;
+mod configuration;
+mod man;
+mod output;
+mod serve;
+mod token;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::daemon::Failure;
+
+/// `EX_USAGE` of `sysexits.h`; clap itself would exit with 2, which here means "partly done".
+const USAGE: u8 = 64;
+
+/// The version, and the revision that it was built from where the build says so.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("USRLOCD_REVISION") {
+        Some(revision) if !revision.is_empty() => format!("{version} ({revision})"),
+        _ => version.to_owned(),
+    }
+});
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0 done, 1 failed, 2 partly done; 64 usage, 69 unavailable, 70 a defect of ours,
+  71 the system refused (a port that is taken), 73/74 a file cannot be created or
+  written, 77 permission, 78 configuration
+
+Files:
+  /etc/usrlocd/usrlocd.toml   configuration; absent, defaults for Debian's Kamailio
+  /etc/usrlocd/tokens.toml    tokens of the API; `usrlocd token` changes it
+  /run/usrlocd/usrlocd.sock   the API without tokens, for root and the socket's group
+
+Environment:
+  USRLOCD_SECTION__KEY        overrides a key, for instance USRLOCD_LOG__LEVEL=debug";
+
+/// See and manage SIP registrations beside Kamailio
+///
+/// usrlocd mirrors the usrloc tables of a running Kamailio without touching them, and serves Kazoo's Registrations
+/// API from the mirror. A flush goes to Kamailio by JSON-RPC.
+#[derive(Debug, Parser)]
+#[command(
+    name = "usrlocd",
+    version = VERSION.as_str(),
+    after_long_help = EXIT_STATUS,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the daemon
+    Serve(serve::Serve),
+    /// Check the configuration, the tokens file and the keys, and report every mistake
+    CheckConfig(check_config::CheckConfig),
+    /// Make, list and revoke tokens of the API
+    Token(token::TokenVerb),
+    /// Print the completions for a shell
+    Completions(completions::Completions),
+    /// Print the manual
+    Man(man::Man),
+}
+
+/// Runs the command line `args`, whose first is the program's name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that has gone away is no reason to fail, and there is nobody else to tell.
+            error.print().ok();
+            return ExitCode::from(usage_status(error.kind()));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.verb {
+        Verb::Serve(serve) => serve.run(),
+        Verb::CheckConfig(check) => check.run(),
+        Verb::Token(token) => token.run(),
+        Verb::Completions(completions) => completions.run(),
+        Verb::Man(man) => man.run(),
+    }
+}
+
+/// The exit status for what the command line's parser says.
+fn usage_status(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ => USAGE,
+    }
+}
+
+#[cfg(test)]
+mod tests;

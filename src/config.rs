@@ -1,1 +1,263 @@
-//! Configuration.
+//! Configuration: the sections with their defaults, from file, environment and flags.
+//!
+//! [`Config::load`] lays the flags over the environment (`USRLOCD_SECTION__KEY`), that over the file, and that over
+//! the defaults, and reports every mistake of all of them at once. It opens no other file than the configuration.
+
+mod changes;
+mod check;
+mod defaults;
+mod layers;
+mod sections;
+mod show;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use crate::document::{Problem, Problems};
+pub use changes::{Applies, Change};
+pub use defaults::DEFAULT_FILE;
+pub use layers::{Override, environment};
+
+/// The effective configuration.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Config {
+    /// `[kamailio]`
+    pub kamailio: Kamailio,
+    /// `[store]`
+    pub store: Store,
+    /// `[http]`
+    pub http: Http,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[directory]`
+    pub directory: Directory,
+    /// `[flush]`
+    pub flush: Flush,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// Where Kamailio keeps its registrations, and how it is spoken to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Kamailio {
+    /// The file that Kamailio's `db_sqlite` writes; absolute.
+    pub database: PathBuf,
+    /// The usrloc tables in it, at least one, each once; attributes are in `<table>_attrs`.
+    pub tables: Vec<String>,
+    /// `http://HOST[:PORT]/PATH` or `unixgram:/PATH`.
+    pub jsonrpc: String,
+    /// How long one call may take; more than zero.
+    pub rpc_timeout: Duration,
+    /// The realm of rows without a domain.
+    pub default_realm: Option<String>,
+    /// What to show instead of an address of one of Kamailio's sockets.
+    pub advertise: BTreeMap<String, String>,
+    /// `proxy_path` of each item, with `{ip}`, `{port}` and `{proto}` of the socket.
+    pub proxy_path: Option<String>,
+}
+
+/// Our own database.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Store {
+    /// Its file; absolute, and never Kamailio's.
+    pub path: PathBuf,
+}
+
+/// The API's server.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Http {
+    /// TCP addresses, each once; none for the Unix socket alone.
+    pub listen: Vec<SocketAddr>,
+    /// The Unix socket; absolute. Either this or an address in `listen` is there.
+    pub socket: Option<PathBuf>,
+    /// How items are written.
+    pub wire: Wire,
+    /// The lag above which `/readyz` says no; more than zero.
+    pub max_lag: Duration,
+    /// Origins that browsers may call from: `*` or `https://HOST[:PORT]`; none switches CORS off.
+    pub cors_origins: Vec<String>,
+}
+
+/// The dialects of the item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wire {
+    /// As the API's document shows it: `contact_port` and `proxy_port` are strings.
+    Document,
+    /// As Kazoo 4.3 really writes it.
+    Kazoo43,
+}
+
+/// Whose tokens are good.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Auth {
+    /// Our own tokens (see [`tokens`](crate::tokens)); absolute. `None` for none.
+    pub tokens_file: Option<PathBuf>,
+    /// `[auth.jwt]`
+    pub jwt: Jwt,
+}
+
+/// Kazoo's tokens.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Jwt {
+    /// Public keys; none refuses every JWT.
+    pub keys: Vec<JwtKey>,
+    /// The only `iss` that is accepted.
+    pub issuer: String,
+}
+
+/// A public key that signs Kazoo's tokens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JwtKey {
+    /// The `kid` of tokens that it verifies; unique.
+    pub kid: String,
+    /// The PEM file with the public key; absolute.
+    pub pem_file: PathBuf,
+}
+
+/// Accounts and devices.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Directory {
+    /// The JSON file; absolute.
+    pub file: Option<PathBuf>,
+}
+
+/// How registrations are removed from Kamailio.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Flush {
+    /// Further calls for each address of record.
+    pub also: Vec<AlsoCall>,
+    /// Calls to Kamailio at a time; at least 1.
+    pub concurrency: usize,
+}
+
+/// A JSON-RPC call beside each `ul.rm`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlsoCall {
+    /// The method, for instance `htable.delete`.
+    pub method: String,
+    /// Its parameters in order.
+    pub params: Vec<Param>,
+}
+
+/// A parameter of an [`AlsoCall`]; Kamailio reads a string where it wants an integer as 0, so the type is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Param {
+    /// Text, in which `{aor}`, `{username}` and `{realm}` are filled in.
+    Text(String),
+    /// An integer.
+    Integer(i64),
+}
+
+/// What one caller may take.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Limits {
+    /// Requests, per token and client address.
+    pub requests: Bucket,
+    /// DELETE requests, per token and client address.
+    pub deletes: Bucket,
+    /// Refused tokens, per client address.
+    pub failures: Bucket,
+    /// Connections at a time; at least 1.
+    pub connections: usize,
+    /// Bytes of a request's body; at least 1.
+    pub body_bytes: usize,
+    /// How long a request's header may take; more than zero.
+    pub header_timeout: Duration,
+}
+
+/// A token bucket; one with `per_second` 0 is switched off.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Bucket {
+    /// How many at once; at least 1 unless it is switched off.
+    pub burst: u32,
+    /// How many come back each second; finite and not negative.
+    pub per_second: f64,
+}
+
+/// What is logged, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or several with targets: `info,usrlocd::http=debug`.
+    pub level: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Journald under systemd, else text.
+    Auto,
+    /// Text on standard error.
+    Text,
+    /// One JSON object a line on standard error.
+    Json,
+    /// Fields to systemd's journal.
+    Journald,
+}
+
+/// A configuration, and where each of its keys was set.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The effective configuration.
+    pub config: Config,
+    /// The file that was asked for, or the default one.
+    pub file: PathBuf,
+    /// Whether that file is there.
+    pub found: bool,
+    places: BTreeMap<String, crate::document::Place>,
+}
+
+impl Config {
+    /// The configuration from `file` (without one from [`DEFAULT_FILE`], which may be absent), the environment and
+    /// the flags; a later one of these wins.
+    ///
+    /// # Errors
+    /// Every mistake in any of them.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[Override],
+    ) -> Result<Self, Problems> {
+        Loaded::load(file, env, flags).map(|loaded| loaded.config)
+    }
+
+    /// The configuration that `text` alone makes; `source` is its name in messages.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(text: &str, source: &str) -> Result<Self, Problems> {
+        let file = layers::FileText {
+            name: source.to_owned(),
+            text: text.to_owned(),
+        };
+        layers::lay(Some(&file), [], &[]).map(|(config, _)| config)
+    }
+}
+
+impl Loaded {
+    /// As [`Config::load`], with the origin of each value.
+    ///
+    /// # Errors
+    /// Every mistake in file, environment and flags.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[Override],
+    ) -> Result<Self, Problems> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = layers::read(path, file.is_some())?;
+        let (config, places) = layers::lay(text.as_ref(), env, flags)?;
+        Ok(Self {
+            config,
+            file: path.to_owned(),
+            found: text.is_some(),
+            places,
+        })
+    }
+}

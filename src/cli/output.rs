@@ -1,0 +1,32 @@
+//! Writes results and complaints.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+use anyhow::Context;
+
+use crate::daemon::Failure;
+
+/// Writes `text` to standard output; a reader that has gone away has seen enough.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error)
+            .context("write to standard output")
+            .map_err(Failure::Io),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a hint to standard error; nobody to read it is no failure.
+pub(super) fn hint(text: impl Display) {
+    writeln!(io::stderr(), "{text}").ok();
+}
+
+/// Writes why nothing came of it. Mistakes in files stand alone, so that editors find their places.
+pub(super) fn complain(failure: &Failure) {
+    match failure {
+        Failure::Config(problems) => hint(problems),
+        failure => hint(format_args!("usrlocd: {failure}")),
+    }
+}

@@ -1,0 +1,54 @@
+//! `usrlocd serve`: the daemon.
+
+use anyhow::Context;
+use clap::Args;
+
+use super::configuration::Configuration;
+use crate::daemon::{self, Failure};
+use crate::logging;
+
+const EXAMPLES: &str = "\
+Examples:
+  usrlocd serve
+      beside Debian's Kamailio, API on 127.0.0.1:8000
+  usrlocd serve --database /etc/kazoo/kamailio/db/kazoo.db --log-level debug
+      another database, and every detail in the log
+  usrlocd serve --listen 127.0.0.1:8000 --listen '[::1]:8000'
+      on two addresses
+
+Signals:
+  SIGHUP reads tokens, directory, limits and log level anew; a bad file is reported
+  and the old one stays in force. SIGTERM drains and ends.";
+
+/// Run the daemon
+///
+/// Mirrors Kamailio's registrations and serves the API until SIGTERM. Kamailio and its database may come and go.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let loaded = self.configuration.load()?;
+        let log = logging::init(&loaded.config.log)
+            .context("start logging")
+            .map_err(Failure::System)?;
+        if loaded.found {
+            tracing::info!(file = %loaded.file.display(), "configuration read");
+        } else {
+            tracing::info!(file = %loaded.file.display(), "no configuration file; defaults hold");
+        }
+        let configuration = self.configuration;
+        daemon::run(loaded.config, move || {
+            let config = configuration.reload()?;
+            if let Err(error) = log.set_level(&config.log.level) {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the log level stays as it is");
+            }
+            Ok(config)
+        })
+    }
+}

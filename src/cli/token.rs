@@ -1,0 +1,206 @@
+//! `usrlocd token`: makes, lists and revokes tokens of the API.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+
+use super::configuration::{Configuration, absolute};
+use super::output::{hint, print};
+use crate::clock::{Clock, SystemClock};
+use crate::daemon::Failure;
+use crate::tokens::{self, Stanza, TokenFileError};
+
+const EXAMPLES: &str = "\
+Examples:
+  usrlocd token new --name ops
+      a token for everything; it is printed once, and only its hash is kept
+  usrlocd token new --name dashboard --accounts acme.example.com --rights read --expires 90d
+  usrlocd token list
+  usrlocd token revoke dashboard
+
+A running daemon sees the change at once.";
+
+/// Make, list and revoke tokens of the API
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES, arg_required_else_help = true)]
+pub(super) struct TokenVerb {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// The tokens file [default: the configuration's]
+    #[arg(long, global = true, value_name = "FILE")]
+    file: Option<String>,
+
+    /// The configuration file that names the tokens file
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "USRLOCD_CONFIG",
+        hide_env_values = true
+    )]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a token, add it to the file, and print it, once
+    New(New),
+    /// List the tokens, without their secrets
+    List,
+    /// Remove a token from the file
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct New {
+    /// What logs and the audit show
+    #[arg(long)]
+    name: String,
+
+    /// Account ids, each with its descendants; * for all
+    #[arg(
+        long,
+        value_name = "ACCOUNTS",
+        value_delimiter = ',',
+        default_value = "*"
+    )]
+    accounts: Vec<String>,
+
+    /// What it may do
+    #[arg(
+        long,
+        value_name = "RIGHTS",
+        value_delimiter = ',',
+        default_value = "read,flush"
+    )]
+    rights: Vec<String>,
+
+    /// When it ends: 2027-01-01, 2027-01-01T12:00:00Z, or from now on 12h or 90d [default: never]
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+}
+
+impl TokenVerb {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let file = self.file()?;
+        let now = SystemClock::new().unix_seconds();
+        match self.verb {
+            Verb::New(new) => new.run(&file, now),
+            Verb::List => list(&file, now),
+            Verb::Revoke { name } => {
+                tokens::revoke(&file, &name).map_err(failure)?;
+                hint(format_args!("{}: `{name}` is revoked", file.display()));
+                Ok(())
+            }
+        }
+    }
+
+    /// The tokens file: the one that was named, else the configuration's.
+    fn file(&self) -> Result<PathBuf, Failure> {
+        if let Some(file) = &self.file {
+            return Ok(PathBuf::from(absolute(file)));
+        }
+        let loaded = Configuration::of(self.config.clone()).load()?;
+        loaded.config.auth.tokens_file.ok_or_else(|| {
+            Failure::Usage(anyhow!(
+                "[auth] tokens_file is empty; name the file with --file"
+            ))
+        })
+    }
+}
+
+impl New {
+    fn run(self, file: &Path, now: i64) -> Result<(), Failure> {
+        let expires = self.expires.as_deref().map(|text| expiry(text, now));
+        let stanza = Stanza::new(self.name, self.accounts, self.rights, expires.transpose()?)
+            .map_err(|message| Failure::Usage(anyhow!(message)))?;
+        let token = tokens::new_token()
+            .context("make a token")
+            .map_err(Failure::System)?;
+        let absent = !file.exists();
+        tokens::add(file, &stanza, &token).map_err(failure)?;
+        print(&format!("{token}\n"))?;
+        hint(format_args!(
+            "{}: `{}` is added: accounts {}, rights {}. It is shown this once; keep it safe.",
+            file.display(),
+            stanza.name(),
+            stanza.accounts().join(","),
+            stanza.rights().join(","),
+        ));
+        if absent {
+            hint(format_args!(
+                "The file is new and only its owner can read it; if the daemon is another user: chown usrlocd {}",
+                file.display()
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn list(file: &Path, now: i64) -> Result<(), Failure> {
+    let loaded = tokens::load(file)?;
+    for warning in loaded.warnings {
+        hint(format_args!("warning: {warning}"));
+    }
+    let mut rows = vec![["NAME", "ACCOUNTS", "RIGHTS", "EXPIRES"].map(str::to_owned)];
+    for token in loaded.tokens.iter() {
+        let expires = match token.expires {
+            None => "never".to_owned(),
+            Some(end) if end <= now => format!("{} (expired)", tokens::show_expiry(end)),
+            Some(end) => tokens::show_expiry(end),
+        };
+        rows.push([
+            token.name.clone(),
+            token.accounts.to_string(),
+            token.rights.to_string(),
+            expires,
+        ]);
+    }
+    print(&columns(&rows))
+}
+
+/// The rows in aligned columns.
+fn columns(rows: &[[String; 4]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths = [0, 1, 2].map(|column| width(column).unwrap_or_default());
+    let line = |row: &[String; 4]| {
+        let [name, accounts, rights, expires] = row;
+        let [a, b, c] = widths;
+        format!("{name:a$}  {accounts:b$}  {rights:c$}  {expires}\n")
+    };
+    rows.iter().map(line).collect()
+}
+
+/// The Unix second that `--expires` means.
+fn expiry(text: &str, now: i64) -> Result<i64, Failure> {
+    let end = tokens::expiry(text, now).map_err(|message| Failure::Usage(anyhow!(message)))?;
+    if end <= now {
+        return Err(Failure::Usage(anyhow!(
+            "--expires {text} is in the past; choose a later time"
+        )));
+    }
+    Ok(end)
+}
+
+/// The exit status that fits what went wrong with the tokens file.
+fn failure(error: TokenFileError) -> Failure {
+    match error {
+        TokenFileError::Problems(problems) => Failure::Config(problems),
+        error @ (TokenFileError::Taken { .. }
+        | TokenFileError::Missing { .. }
+        | TokenFileError::Unusual { .. }
+        | TokenFileError::Busy { .. }) => Failure::Failed(error.into()),
+        TokenFileError::Io { ref source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Failure::Permission(error.into())
+        }
+        error @ TokenFileError::Io { .. } => Failure::CannotCreate(error.into()),
+    }
+}

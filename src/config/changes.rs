@@ -1,0 +1,62 @@
+//! What differs between two configurations, and what a running daemon can take over.
+
+use std::fmt;
+
+use super::Config;
+
+/// Keys (or whole sections, with a dot at the end) that a running daemon takes over.
+const LIVE: [&str; 3] = ["directory.", "limits.", "log.level"];
+
+/// A key whose value differs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// Its dotted name.
+    pub key: &'static str,
+    /// When the new value takes effect.
+    pub applies: Applies,
+}
+
+/// When a changed key takes effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Applies {
+    /// On reload.
+    Now,
+    /// When the daemon starts anew.
+    AfterRestart,
+}
+
+impl Config {
+    /// The keys that differ in `new`.
+    #[must_use]
+    pub fn changes(&self, new: &Self) -> Vec<Change> {
+        let pairs = self.entries().into_iter().zip(new.entries());
+        pairs
+            .filter(|((_, old), (_, new))| old != new)
+            .map(|((key, _), _)| Change {
+                key,
+                applies: applies(key),
+            })
+            .collect()
+    }
+}
+
+fn applies(key: &str) -> Applies {
+    let live = |live: &str| match live.strip_suffix('.') {
+        Some(_) => key.starts_with(live),
+        None => key == live,
+    };
+    if LIVE.iter().any(|pattern| live(pattern)) {
+        Applies::Now
+    } else {
+        Applies::AfterRestart
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.applies {
+            Applies::Now => f.write_str(self.key),
+            Applies::AfterRestart => write!(f, "{} (needs a restart)", self.key),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Reads the sections: which key fills which field, and how it is parsed.
+
+use std::collections::BTreeSet;
+
+use super::values;
+use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
+use crate::document::{Item, Reader};
+
+/// Lays what `root` says over `config`.
+pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
+    root.table("kamailio", |table| kamailio(&mut config.kamailio, table));
+    root.table("store", |table| {
+        table.set("path", &mut config.store.path, values::path);
+    });
+    root.table("http", |table| http(&mut config.http, table));
+    root.table("auth", |table| auth(&mut config.auth, table));
+    root.table("directory", |table| {
+        table.set("file", &mut config.directory.file, values::optional_path);
+    });
+    root.table("flush", |table| flush(&mut config.flush, table));
+    root.table("limits", |table| limits(&mut config.limits, table));
+    root.table("log", |table| log(&mut config.log, table));
+}
+
+fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {
+    table.set("database", &mut into.database, values::path);
+    if let Some(tables) = table.list("table", unique(values::table)) {
+        into.tables = tables;
+    }
+    table.set("jsonrpc", &mut into.jsonrpc, values::jsonrpc);
+    table.set("rpc_timeout", &mut into.rpc_timeout, values::duration);
+    table.set("default_realm", &mut into.default_realm, values::realm);
+    let advertise = table.pairs("advertise", |name, item| {
+        let from = values::host(&name.text).map_err(|message| (name.place.clone(), message))?;
+        let to = item
+            .text()
+            .and_then(values::host)
+            .map_err(|message| (item.place.clone(), message))?;
+        Ok((from, to))
+    });
+    if let Some(pairs) = advertise {
+        into.advertise = pairs.into_iter().collect();
+    }
+    table.set("proxy_path", &mut into.proxy_path, values::proxy_path);
+}
+
+fn http(into: &mut Http, table: &mut Reader<'_>) {
+    if let Some(listen) = table.list("listen", values::addresses()) {
+        into.listen = listen;
+    }
+    table.set("socket", &mut into.socket, values::socket);
+    table.set("wire", &mut into.wire, values::wire);
+    table.set("max_lag", &mut into.max_lag, values::duration);
+    if let Some(origins) = table.list("cors_origins", unique(values::origin)) {
+        into.cors_origins = origins;
+    }
+}
+
+fn auth(into: &mut Auth, table: &mut Reader<'_>) {
+    table.set("tokens_file", &mut into.tokens_file, values::optional_path);
+    table.table("jwt", |table| jwt(&mut into.jwt, table));
+}
+
+fn jwt(into: &mut Jwt, table: &mut Reader<'_>) {
+    let mut kid = unique(values::word);
+    let keys = table.tables("keys", |key| {
+        let kid = key.required("kid", &mut kid);
+        let pem_file = key.required("pem_file", values::path);
+        Some(JwtKey {
+            kid: kid?,
+            pem_file: pem_file?,
+        })
+    });
+    if let Some(keys) = keys {
+        into.keys = keys;
+    }
+    table.set("issuer", &mut into.issuer, values::word);
+}
+
+fn flush(into: &mut Flush, table: &mut Reader<'_>) {
+    let also = table.tables("also", |call| {
+        let method = call.required("method", values::method);
+        let params = call.list("params", values::param);
+        Some(AlsoCall {
+            method: method?,
+            params: params.unwrap_or_default(),
+        })
+    });
+    if let Some(also) = also {
+        into.also = also;
+    }
+    table.set("concurrency", &mut into.concurrency, |item| {
+        values::count(item, 256)
+    });
+}
+
+fn limits(into: &mut Limits, table: &mut Reader<'_>) {
+    table.table("requests", |table| bucket(&mut into.requests, table));
+    table.table("deletes", |table| bucket(&mut into.deletes, table));
+    table.table("failures", |table| bucket(&mut into.failures, table));
+    table.set("connections", &mut into.connections, |item| {
+        values::count(item, 1_000_000)
+    });
+    table.set("body_bytes", &mut into.body_bytes, |item| {
+        values::count(item, 1 << 30)
+    });
+    table.set("header_timeout", &mut into.header_timeout, values::duration);
+}
+
+fn bucket(into: &mut Bucket, table: &mut Reader<'_>) {
+    table.set("burst", &mut into.burst, values::burst);
+    table.set("per_second", &mut into.per_second, values::per_second);
+    if into.burst == 0 && into.per_second > 0.0 {
+        table.report(
+            "a burst of 0 lets nothing through; use at least 1, or per_second = 0 for no limit",
+        );
+        into.burst = 1;
+    }
+}
+
+fn log(into: &mut Log, table: &mut Reader<'_>) {
+    table.set("level", &mut into.level, values::level);
+    table.set("format", &mut into.format, values::log_format);
+}
+
+/// A parser that refuses what it has seen before.
+fn unique(
+    parse: impl Fn(&Item) -> Result<String, String>,
+) -> impl FnMut(&Item) -> Result<String, String> {
+    let mut seen = BTreeSet::new();
+    move |item| {
+        let value = parse(item)?;
+        if seen.insert(value.clone()) {
+            Ok(value)
+        } else {
+            Err(format!("\"{value}\" is there twice; remove one"))
+        }
+    }
+}

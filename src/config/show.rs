@@ -1,0 +1,188 @@
+//! Shows a configuration as the TOML that would make it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::values::show_duration;
+use super::{AlsoCall, Bucket, Config, JwtKey, Loaded, LogFormat, Param, Wire};
+
+impl Config {
+    /// Every key by its dotted name, with its value, in the order of the example file.
+    pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
+        let (kamailio, http, limits) = (&self.kamailio, &self.http, &self.limits);
+        let advertise = kamailio.advertise.iter();
+        let advertise = advertise.map(|(from, to)| (from.clone(), text(to)));
+        let listen = http.listen.iter().map(|address| text(&address.to_string()));
+        vec![
+            ("kamailio.database", path(&kamailio.database)),
+            ("kamailio.table", tables(&kamailio.tables)),
+            ("kamailio.jsonrpc", text(&kamailio.jsonrpc)),
+            (
+                "kamailio.rpc_timeout",
+                text(&show_duration(kamailio.rpc_timeout)),
+            ),
+            (
+                "kamailio.default_realm",
+                optional(kamailio.default_realm.as_ref()),
+            ),
+            ("kamailio.advertise", Value::Table(advertise.collect())),
+            (
+                "kamailio.proxy_path",
+                optional(kamailio.proxy_path.as_ref()),
+            ),
+            ("store.path", path(&self.store.path)),
+            ("http.listen", Value::Array(listen.collect())),
+            ("http.socket", optional_path(http.socket.as_ref())),
+            ("http.wire", text(wire(http.wire))),
+            ("http.max_lag", text(&show_duration(http.max_lag))),
+            ("http.cors_origins", texts(&http.cors_origins)),
+            (
+                "auth.tokens_file",
+                optional_path(self.auth.tokens_file.as_ref()),
+            ),
+            (
+                "auth.jwt.keys",
+                Value::Array(self.auth.jwt.keys.iter().map(key).collect()),
+            ),
+            ("auth.jwt.issuer", text(&self.auth.jwt.issuer)),
+            (
+                "directory.file",
+                optional_path(self.directory.file.as_ref()),
+            ),
+            (
+                "flush.also",
+                Value::Array(self.flush.also.iter().map(also).collect()),
+            ),
+            ("flush.concurrency", number(self.flush.concurrency)),
+            ("limits.requests", bucket(limits.requests)),
+            ("limits.deletes", bucket(limits.deletes)),
+            ("limits.failures", bucket(limits.failures)),
+            ("limits.connections", number(limits.connections)),
+            ("limits.body_bytes", number(limits.body_bytes)),
+            (
+                "limits.header_timeout",
+                text(&show_duration(limits.header_timeout)),
+            ),
+            ("log.level", text(&self.log.level)),
+            ("log.format", text(format(self.log.format))),
+        ]
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_document(f, self, |_| None)
+    }
+}
+
+/// As [`Config`], with the place of each value that is not a default.
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_document(f, &self.config, |key| {
+            let below = format!("{key}.");
+            let found = self.places.get(key).or_else(|| {
+                let mut places = self.places.iter();
+                places
+                    .find(|(name, _)| name.starts_with(&below))
+                    .map(|(_, place)| place)
+            });
+            found.map(ToString::to_string)
+        })
+    }
+}
+
+fn write_document(
+    f: &mut fmt::Formatter<'_>,
+    config: &Config,
+    origin: impl Fn(&str) -> Option<String>,
+) -> fmt::Result {
+    let mut open = "";
+    for (dotted, value) in config.entries() {
+        let (section, key) = dotted.rsplit_once('.').unwrap_or(("", dotted));
+        if section != open {
+            let blank = if open.is_empty() { "" } else { "\n" };
+            writeln!(f, "{blank}[{section}]")?;
+            open = section;
+        }
+        write!(f, "{key} = {value}")?;
+        match origin(dotted) {
+            Some(origin) => writeln!(f, "  # {origin}")?,
+            None => writeln!(f)?,
+        }
+    }
+    Ok(())
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn texts(list: &[String]) -> Value {
+    Value::Array(list.iter().map(|one| text(one)).collect())
+}
+
+fn tables(tables: &[String]) -> Value {
+    match tables {
+        [table] => text(table),
+        tables => texts(tables),
+    }
+}
+
+fn optional(value: Option<&String>) -> Value {
+    text(value.map(String::as_str).unwrap_or_default())
+}
+
+fn path(path: &Path) -> Value {
+    text(&path.to_string_lossy())
+}
+
+fn optional_path(value: Option<&PathBuf>) -> Value {
+    value.map_or_else(|| text(""), |value| path(value))
+}
+
+fn number(number: usize) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn bucket(bucket: Bucket) -> Value {
+    let mut table = Table::new();
+    table.insert("burst".to_owned(), Value::Integer(bucket.burst.into()));
+    table.insert("per_second".to_owned(), Value::Float(bucket.per_second));
+    Value::Table(table)
+}
+
+fn key(key: &JwtKey) -> Value {
+    let mut table = Table::new();
+    table.insert("kid".to_owned(), text(&key.kid));
+    table.insert("pem_file".to_owned(), path(&key.pem_file));
+    Value::Table(table)
+}
+
+fn also(call: &AlsoCall) -> Value {
+    let params = call.params.iter().map(|param| match param {
+        Param::Text(param) => text(param),
+        Param::Integer(number) => Value::Integer(*number),
+    });
+    let mut table = Table::new();
+    table.insert("method".to_owned(), text(&call.method));
+    table.insert("params".to_owned(), Value::Array(params.collect()));
+    Value::Table(table)
+}
+
+fn wire(wire: Wire) -> &'static str {
+    match wire {
+        Wire::Document => "document",
+        Wire::Kazoo43 => "kazoo-4.3",
+    }
+}
+
+fn format(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Auto => "auto",
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+        LogFormat::Journald => "journald",
+    }
+}

@@ -1,0 +1,416 @@
+//! Parsers of single values; each error is a sentence for the operator with the mend in it.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{LogFormat, Param, Wire};
+use crate::document::{Item, Value, nearest};
+
+/// The longest duration: beyond it someone has mistaken the unit.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// Units of durations, the longest first, in milliseconds.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Bytes of a Unix socket's path (`sun_path` less its NUL, unix(7)).
+const SOCKET_PATH: usize = 107;
+
+/// The levels of the log.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// What may be filled into `[kamailio] proxy_path`.
+const PROXY_PATH_NAMES: [&str; 3] = ["ip", "port", "proto"];
+
+/// What may be filled into the parameters of `[flush] also`.
+const ALSO_NAMES: [&str; 3] = ["aor", "username", "realm"];
+
+/// An absolute path.
+pub(super) fn path(item: &Item) -> Result<PathBuf, String> {
+    match optional_path(item)? {
+        Some(path) => Ok(path),
+        None => Err("the path is empty; remove the line for the default".to_owned()),
+    }
+}
+
+/// An absolute path, or the empty string for none.
+pub(super) fn optional_path(item: &Item) -> Result<Option<PathBuf>, String> {
+    let text = item.text()?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    absolute(text).map(Some)
+}
+
+/// The path of a Unix socket, or the empty string for none.
+pub(super) fn socket(item: &Item) -> Result<Option<PathBuf>, String> {
+    let path = optional_path(item)?;
+    if item.text()?.len() > SOCKET_PATH {
+        return Err(format!(
+            "the path of a Unix socket has at most {SOCKET_PATH} bytes; use a shorter one"
+        ));
+    }
+    Ok(path)
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    if text.contains('\0') {
+        Err("the path contains a NUL byte; remove it".to_owned())
+    } else if !path.is_absolute() {
+        Err(format!(
+            "\"{text}\" is relative; write the whole path, starting with /"
+        ))
+    } else if text.ends_with('/') {
+        Err(format!("\"{text}\" is a directory; name a file in it"))
+    } else {
+        Ok(path.to_owned())
+    }
+}
+
+/// The name of a usrloc table.
+pub(super) fn table(item: &Item) -> Result<String, String> {
+    let text = item.text()?;
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !text.is_empty() && text.chars().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "\"{text}\" is no table name; letters, digits and _ make one, for instance \"location\""
+        ))
+    }
+}
+
+/// Kamailio's JSON-RPC address; the client parses it once more into its parts.
+pub(super) fn jsonrpc(item: &Item) -> Result<String, String> {
+    let text = item.text()?;
+    if let Some(path) = text.strip_prefix("unixgram:") {
+        return absolute(path).map(|_| text.to_owned());
+    }
+    let mend = "write for instance \"http://127.0.0.1:5060/RPC\" or \"unixgram:/run/kamailio/kamailio_rpc.sock\"";
+    if text.starts_with("https:") {
+        return Err(format!(
+            "Kamailio is spoken to in plain HTTP, on loopback; {mend}"
+        ));
+    }
+    let uri: http::Uri = match text.parse() {
+        Ok(uri) => uri,
+        Err(error) => return Err(format!("\"{text}\" is no URL ({error}); {mend}")),
+    };
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    match (uri.scheme_str(), authority) {
+        (Some("http"), Some(authority)) if authority.contains('@') => Err(
+            "a user name in the URL is not supported; protect Kamailio's RPC by its address"
+                .to_owned(),
+        ),
+        (Some("http"), Some(authority))
+            if authority.ends_with(':') || uri.port_u16() == Some(0) =>
+        {
+            Err(format!("\"{text}\" has no good port; {mend}"))
+        }
+        (Some("http"), Some(_)) if uri.host().is_some_and(|host| !host.is_empty()) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "\"{text}\" is no address of a JSON-RPC server; {mend}"
+        )),
+    }
+}
+
+/// A duration above zero: numbers with units, for instance `500ms`, `2s` or `1m30s`.
+pub(super) fn duration(item: &Item) -> Result<Duration, String> {
+    if let (Value::Integer(number), Err(_)) = (&item.value, item.text()) {
+        return Err(format!(
+            "the unit is missing; write for instance \"{number}s\""
+        ));
+    }
+    let text = item.text()?;
+    match parse_duration(text) {
+        None => Err(format!(
+            "\"{text}\" is no duration; write for instance \"2s\", \"500ms\" or \"1m\""
+        )),
+        Some(Duration::ZERO) => Err("the duration must be more than zero".to_owned()),
+        Some(duration) if duration > LONGEST => Err(format!(
+            "\"{text}\" is longer than a day; use at most \"24h\""
+        )),
+        Some(duration) => Ok(duration),
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total: u64 = 0;
+    let mut smaller_than = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let length = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[..length])?;
+        if *unit >= smaller_than {
+            return None;
+        }
+        smaller_than = *unit;
+        total = total.checked_add(number.checked_mul(*unit)?)?;
+        rest = &rest[length..];
+    }
+    (!text.is_empty()).then(|| Duration::from_millis(total))
+}
+
+/// A duration as [`duration`] reads it.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let parts = UNITS.map(|(name, unit)| {
+        let number = rest / unit;
+        rest %= unit;
+        if number == 0 {
+            String::new()
+        } else {
+            format!("{number}{name}")
+        }
+    });
+    parts.concat()
+}
+
+/// A realm, or the empty string for none.
+pub(super) fn realm(item: &Item) -> Result<Option<String>, String> {
+    let text = item.text()?;
+    let bad = |c: char| c.is_whitespace() || c.is_control() || "@<>\"/;,?".contains(c);
+    match text.chars().find(|c| bad(*c)) {
+        Some(' ') => Err(format!("the realm \"{text}\" contains a space; remove it")),
+        Some(c) => Err(format!(
+            "the realm \"{text}\" contains {c:?}; a realm is a host name"
+        )),
+        None if text.is_empty() => Ok(None),
+        None => Ok(Some(text.to_owned())),
+    }
+}
+
+/// One side of `[kamailio] advertise`: an IP address or a host name.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
+    if bare.parse::<IpAddr>().is_ok() || (!text.is_empty() && text.chars().all(name)) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "\"{text}\" is no address; write an IP address without a port, for instance \"203.0.113.5\""
+        ))
+    }
+}
+
+/// The template of `proxy_path`, or the empty string for none.
+pub(super) fn proxy_path(item: &Item) -> Result<Option<String>, String> {
+    let text = item.text()?;
+    placeholders(text, &PROXY_PATH_NAMES)?;
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// Checks that each `{name}` in `text` is one of `names`.
+fn placeholders(text: &str, names: &[&str]) -> Result<(), String> {
+    let known = || format!("{{{}}}", names.join("}, {"));
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let close = rest[at..].find('}').map(|length| at + length);
+        let name = match close {
+            Some(close) if close > at => &rest[at + 1..close],
+            _ => {
+                return Err(format!(
+                    "a brace has no partner; placeholders are {}",
+                    known()
+                ));
+            }
+        };
+        if !names.contains(&name) {
+            return Err(format!(
+                "nothing fills {{{name}}}; placeholders are {}",
+                known()
+            ));
+        }
+        rest = &rest[close.unwrap_or(at) + 1..];
+    }
+    Ok(())
+}
+
+/// A parser of addresses to listen on, each once.
+pub(super) fn addresses() -> impl FnMut(&Item) -> Result<SocketAddr, String> {
+    let mut seen = HashSet::new();
+    move |item| {
+        let address = address(item)?;
+        if address.port() == 0 || seen.insert(address) {
+            Ok(address)
+        } else {
+            Err(format!("\"{address}\" is there twice; remove one"))
+        }
+    }
+}
+
+fn address(item: &Item) -> Result<SocketAddr, String> {
+    let text = item.text()?;
+    text.parse().map_err(|_| {
+        let port = text.trim_start_matches("localhost").trim_start_matches(':');
+        let mend = if port.parse::<u16>().is_ok() {
+            format!("127.0.0.1:{port}")
+        } else if let Ok(ip) = text.parse::<IpAddr>() {
+            SocketAddr::new(ip, 8000).to_string()
+        } else {
+            "127.0.0.1:8000".to_owned()
+        };
+        format!("\"{text}\" is no address with a port; write for instance \"{mend}\"")
+    })
+}
+
+/// The dialect of the items.
+pub(super) fn wire(item: &Item) -> Result<Wire, String> {
+    let choices = [("document", Wire::Document), ("kazoo-4.3", Wire::Kazoo43)];
+    choice(item.text()?, &choices)
+}
+
+/// How log lines are written.
+pub(super) fn log_format(item: &Item) -> Result<LogFormat, String> {
+    let choices = [
+        ("auto", LogFormat::Auto),
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+        ("journald", LogFormat::Journald),
+    ];
+    choice(item.text()?, &choices)
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = choices
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
+        format!("\"{text}\" is not one of {}", names.join(", "))
+    })
+}
+
+/// An origin for CORS.
+pub(super) fn origin(item: &Item) -> Result<String, String> {
+    let text = item.text()?;
+    let mend = "write \"*\" or for instance \"https://panel.example.com\"";
+    let bare = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    match bare {
+        _ if text == "*" => Ok(text.to_owned()),
+        Some(host) if host.ends_with('/') => Err(format!(
+            "\"{text}\" ends with a slash, which no browser sends; remove it"
+        )),
+        Some(host)
+            if host.parse::<http::uri::Authority>().is_ok() && !host.contains(['@', '*']) =>
+        {
+            Ok(text.to_ascii_lowercase())
+        }
+        _ => Err(format!("\"{text}\" is no origin; {mend}")),
+    }
+}
+
+/// A text that is not empty and has no space.
+pub(super) fn word(item: &Item) -> Result<String, String> {
+    let text = item.text()?;
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        Err(format!(
+            "\"{text}\" is empty or has a space in it; write one word"
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// A method of Kamailio's RPC.
+pub(super) fn method(item: &Item) -> Result<String, String> {
+    let text = word(item)?;
+    if text == "ul.flush" {
+        Err(
+            "ul.flush writes Kamailio's memory to its database and removes nothing; leave it out"
+                .to_owned(),
+        )
+    } else if text.contains('.') {
+        Ok(text)
+    } else {
+        Err(format!(
+            "\"{text}\" is no method; write for instance \"htable.delete\""
+        ))
+    }
+}
+
+/// A parameter of a method of Kamailio's RPC.
+pub(super) fn param(item: &Item) -> Result<Param, String> {
+    match &item.value {
+        Value::String(text) => {
+            placeholders(text, &ALSO_NAMES)?;
+            Ok(Param::Text(text.clone()))
+        }
+        Value::Integer(number) => Ok(Param::Integer(*number)),
+        _ => Err(item.expected("a string or an integer")),
+    }
+}
+
+/// A whole number from 1 to `most`.
+pub(super) fn count(item: &Item, most: usize) -> Result<usize, String> {
+    match item.value {
+        Value::Integer(number) => usize::try_from(number)
+            .ok()
+            .filter(|number| (1..=most).contains(number))
+            .ok_or_else(|| format!("{number} is out of range; use 1 to {most}")),
+        _ => Err(item.expected("a whole number")),
+    }
+}
+
+/// The burst of a bucket.
+pub(super) fn burst(item: &Item) -> Result<u32, String> {
+    match item.value {
+        Value::Integer(number) => u32::try_from(number)
+            .map_err(|_| format!("{number} is out of range; use 0 to {}", u32::MAX)),
+        _ => Err(item.expected("a whole number")),
+    }
+}
+
+/// The rate of a bucket.
+pub(super) fn per_second(item: &Item) -> Result<f64, String> {
+    let number = match item.value {
+        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+        Value::Integer(number) => number as f64,
+        Value::Float(number) => number,
+        _ => return Err(item.expected("a number")),
+    };
+    if (0.0..=1e9).contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!(
+            "{number} is out of range; use 0 (no limit) to 1000000000"
+        ))
+    }
+}
+
+/// Levels of the log: one, or several with targets.
+pub(super) fn level(item: &Item) -> Result<String, String> {
+    let text = item.text()?;
+    for part in text.split(',') {
+        let (target, level) = match part.split_once('=') {
+            Some((target, level)) => (Some(target), level),
+            None => (None, part),
+        };
+        if target.is_some_and(|target| target.is_empty() || target.contains(char::is_whitespace)) {
+            return Err(format!(
+                "\"{part}\" has no good target; write for instance \"usrlocd::http=debug\""
+            ));
+        }
+        if !LEVELS.contains(&level) {
+            let meant = nearest(&level.to_lowercase(), LEVELS.into_iter());
+            let mend = match meant {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("use one of {}", LEVELS.join(", ")),
+            };
+            return Err(format!("\"{level}\" is no log level; {mend}"));
+        }
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,153 @@
+//! Logging: where lines go, how they look, and a level that can change while the program runs.
+//!
+//! Lines go to standard error, or with their fields to systemd's journal. A panic is an error line like any other.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::env;
+use std::io::{self, IsTerminal};
+use std::panic;
+
+use thiserror::Error;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::{Log, LogFormat};
+
+/// The program's name in the journal.
+const IDENTIFIER: &str = "usrlocd";
+
+/// Changes the level of the running program.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    filter: reload::Handle<Targets, Registry>,
+}
+
+/// Why logging cannot be set up or changed.
+#[derive(Debug, Error)]
+pub enum LoggingError {
+    /// The level is none.
+    #[error("read the log level")]
+    Level(#[source] ParseError),
+    /// The journal was asked for and is not there.
+    #[error("open systemd's journal")]
+    Journal(#[source] io::Error),
+    /// Logging was set up before.
+    #[error("set up logging")]
+    Twice(#[source] TryInitError),
+    /// The running filter is gone.
+    #[error("change the log level")]
+    Gone(#[source] reload::Error),
+}
+
+/// Sets up the log of this process, and has panics logged.
+///
+/// # Errors
+/// When the journal is asked for and not there, or logging was set up before.
+pub fn init(log: &Log) -> Result<Handle, LoggingError> {
+    let (filter, handle) = reload::Layer::new(targets(&log.level)?);
+    let (layer, warning) = output(log.format)?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(layer)
+        .try_init()
+        .map_err(LoggingError::Twice)?;
+    panic::set_hook(Box::new(log_panic));
+    if let Some(error) = warning {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the journal is not there; logging text instead");
+    }
+    Ok(Handle { filter: handle })
+}
+
+impl Handle {
+    /// Logs at `level` from now on; written as `[log] level`.
+    ///
+    /// # Errors
+    /// When it is no level.
+    pub fn set_level(&self, level: &str) -> Result<(), LoggingError> {
+        let targets = targets(level)?;
+        self.filter.reload(targets).map_err(LoggingError::Gone)
+    }
+}
+
+type Output = Box<dyn Layer<Layered> + Send + Sync>;
+type Layered = tracing_subscriber::layer::Layered<reload::Layer<Targets, Registry>, Registry>;
+
+/// The layer that writes, and why it is not the journal where that was tried.
+fn output(format: LogFormat) -> Result<(Output, Option<io::Error>), LoggingError> {
+    let journal = || {
+        tracing_journald::layer()
+            .map(|layer| layer.with_syslog_identifier(IDENTIFIER.to_owned()).boxed())
+    };
+    match format {
+        LogFormat::Journald => Ok((journal().map_err(LoggingError::Journal)?, None)),
+        LogFormat::Auto if under_journald() => Ok(match journal() {
+            Ok(layer) => (layer, None),
+            Err(error) => (text(), Some(error)),
+        }),
+        LogFormat::Auto | LogFormat::Text => Ok((text(), None)),
+        LogFormat::Json => {
+            let layer = fmt::layer().json().flatten_event(true);
+            Ok((layer.with_writer(io::stderr).boxed(), None))
+        }
+    }
+}
+
+fn text() -> Output {
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = io::stderr().is_terminal() && !no_color;
+    let layer = fmt::layer().with_writer(io::stderr).with_ansi(colours);
+    layer.boxed()
+}
+
+fn targets(level: &str) -> Result<Targets, LoggingError> {
+    level.parse().map_err(LoggingError::Level)
+}
+
+/// Whether standard error is the journal's stream (systemd.exec(5), `JOURNAL_STREAM`).
+fn under_journald() -> bool {
+    let stream = env::var("JOURNAL_STREAM").ok();
+    let stderr = rustix::fs::fstat(io::stderr()).ok();
+    match (stream, stderr) {
+        (Some(stream), Some(stat)) => stream == format!("{}:{}", stat.st_dev, stat.st_ino),
+        _ => false,
+    }
+}
+
+fn log_panic(info: &panic::PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("no message");
+    let location = info.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(location, backtrace, "a defect in usrlocd: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_read_as_the_configuration_allows_them() {
+        for level in ["info", "off", "warn,usrlocd::http=debug"] {
+            assert!(targets(level).is_ok(), "{level}");
+        }
+        assert!(targets("usrlocd=loud").is_err());
+    }
+
+    #[test]
+    fn the_level_changes_while_the_filter_is_in_use() {
+        let (filter, handle) = reload::Layer::new(targets("info").unwrap());
+        let handle = Handle { filter: handle };
+        let subscriber = tracing_subscriber::registry().with(filter);
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(!tracing::enabled!(tracing::Level::DEBUG));
+            handle.set_level("debug").unwrap();
+            assert!(tracing::enabled!(tracing::Level::DEBUG));
+            assert!(handle.set_level("x=y").is_err());
+        });
+    }
+}
