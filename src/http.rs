@@ -1,1 +1,180 @@
-//! The HTTP API.
+//! The API: Kazoo's Registrations API over HTTP, on TCP and on a Unix socket.
+//!
+//! A request is read ([`call`]), its path named ([`route`]), its caller known ([`access`]), and then it is a list,
+//! a count or a flush ([`registrations`]). All checks stand in one place and in one order ([`api`]). Nothing here
+//! knows a file, a database or Kamailio: lists come from the view, flushes go to whoever [`Flush`]es.
+
+mod access;
+mod api;
+mod body;
+mod call;
+mod cors;
+mod envelope;
+mod error;
+mod filter;
+mod flush;
+mod health;
+mod jwt;
+mod limits;
+mod paging;
+mod params;
+mod patience;
+mod peer;
+mod registrations;
+mod rendered;
+mod request_id;
+mod route;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+
+pub use jwt::{BadKey, Keys};
+pub use limits::Limits;
+pub use serve::{Listeners, serve};
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::flush::{Outcome, Request};
+use crate::registration::item::Wire;
+use crate::tokens::TokenSet;
+use crate::view::View;
+use rendered::Rendered;
+use request_id::RequestIds;
+
+/// Somebody who flushes registrations.
+pub trait Flush: Send + Sync + 'static {
+    /// Flushes what is asked for. `Err` where not even the failures are known.
+    fn flush(&self, request: Request) -> Flushing<'_>;
+}
+
+/// A flush under way.
+pub type Flushing<'a> = Pin<Box<dyn Future<Output = Result<Outcome, FlushError>> + Send + 'a>>;
+
+/// Why a flush has no outcome; logged, and never shown to a caller.
+pub type FlushError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The text of `/metrics` at this moment.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the API is made of. The parts behind a [`watch`] may be replaced while it runs.
+pub struct Parts {
+    /// The registrations.
+    pub view: Arc<View>,
+    /// Accounts and devices.
+    pub directory: watch::Receiver<Arc<Directory>>,
+    /// Our own tokens.
+    pub tokens: watch::Receiver<Arc<TokenSet>>,
+    /// The keys of Kazoo's tokens.
+    pub keys: watch::Receiver<Arc<Keys>>,
+    /// Token buckets.
+    pub limits: watch::Receiver<Arc<Limits>>,
+    /// Who flushes.
+    pub flush: Arc<dyn Flush>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The text of `/metrics`.
+    pub metrics: Metrics,
+    /// The rest.
+    pub settings: Settings,
+}
+
+/// What does not change while the API runs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Settings {
+    /// How items are written.
+    pub wire: Wire,
+    /// The lag above which `/readyz` says no.
+    pub max_lag: Duration,
+    /// Origins that browsers may call from; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// The name of this machine in answers.
+    pub node: String,
+    /// Our version in answers.
+    pub version: String,
+    /// Bytes of a request's body, at most.
+    pub body_bytes: usize,
+    /// How long a request's header may take, and then its body.
+    pub header_timeout: Duration,
+    /// Connections at a time, at most.
+    pub connections: usize,
+}
+
+/// The API, ready to answer.
+pub struct App {
+    view: Arc<View>,
+    directory: watch::Receiver<Arc<Directory>>,
+    tokens: watch::Receiver<Arc<TokenSet>>,
+    keys: watch::Receiver<Arc<Keys>>,
+    limits: watch::Receiver<Arc<Limits>>,
+    flush: Arc<dyn Flush>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    settings: Settings,
+    rendered: Rendered,
+    request_ids: RequestIds,
+    /// Flushes, which go on when their callers have gone.
+    flushes: TaskTracker,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            view: parts.view,
+            directory: parts.directory,
+            tokens: parts.tokens,
+            keys: parts.keys,
+            limits: parts.limits,
+            flush: parts.flush,
+            metrics: parts.metrics,
+            rendered: Rendered::default(),
+            request_ids: RequestIds::new(parts.clock.as_ref()),
+            clock: parts.clock,
+            settings: parts.settings,
+            flushes: TaskTracker::new(),
+        })
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every path that is answered.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .fallback(api::handle)
+        .layer(compression())
+        .with_state(app)
+}
+
+/// gzip for whoever accepts it, from the size on from which Kazoo uses it.
+fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new()
+        .gzip(true)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(300))
+}

@@ -174,7 +174,7 @@ impl Value<'_> {
     fn write_json(&self, out: &mut Vec<u8>) {
         const WHY: &str = "writing to memory does not fail";
         match self {
-            Self::Text(text) => serde_json::to_writer(out, text.as_ref()).expect(WHY),
+            Self::Text(text) => write_json_string(text, out),
             Self::Integer(number) => serde_json::to_writer(out, number).expect(WHY),
             Self::Number(number) => serde_json::to_writer(out, number).expect(WHY),
             Self::Flag(flag) => serde_json::to_writer(out, flag).expect(WHY),
@@ -280,6 +280,12 @@ impl Registration {
         }
         out.push(b'}');
     }
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(out, text);
 }
 
 fn text(value: Option<&str>) -> Option<Value<'_>> {

@@ -24,6 +24,12 @@ impl Position {
         Self(bytes.into())
     }
 
+    /// The place just before all rows of the user, whatever the case of the username.
+    #[must_use]
+    pub fn before_user(username: &[u8]) -> Self {
+        Self::from_bytes(&user_prefix(username))
+    }
+
     /// The bytes, to be given out.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

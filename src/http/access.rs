@@ -1,0 +1,112 @@
+//! Who calls, and what they may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::App;
+use super::call::Call;
+use super::error::{Error, Problem};
+use super::jwt::Claims;
+use super::peer::Peer;
+use crate::directory::Directory;
+use crate::tokens::{Accounts, Token};
+
+/// A caller whom we know.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    /// Root, or a member of the socket's group, over the Unix socket.
+    Process {
+        /// The user.
+        uid: u32,
+    },
+    /// One with a token of ours.
+    Token(Arc<Token>),
+    /// One with a token of Kazoo's.
+    Kazoo(Arc<Claims>),
+}
+
+/// What a caller wants to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Right {
+    /// List and count.
+    Read,
+    /// Flush.
+    Flush,
+}
+
+/// Finds out who calls. `Err(true)` where a token was presented and refused, `Err(false)` where there is none.
+pub(super) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller, bool> {
+    if let Peer::Process { uid, trusted: true } = peer {
+        return Ok(Caller::Process { uid });
+    }
+    let presented = call.token().ok_or(false)?;
+    let now = app.clock.unix_seconds();
+    if let Ok(token) = app.tokens.borrow().verify(presented, now) {
+        return Ok(Caller::Token(Arc::clone(token)));
+    }
+    let directory = app.directory.borrow();
+    match app.keys.borrow().verify(presented, now, &directory) {
+        Ok(claims) => Ok(Caller::Kazoo(claims)),
+        Err(refused) => {
+            tracing::debug!(client = %peer, %refused, "a token was refused");
+            Err(true)
+        }
+    }
+}
+
+impl Caller {
+    /// Whether the caller may do this at all.
+    pub(super) fn has(&self, right: Right) -> bool {
+        match (self, right) {
+            (Self::Process { .. } | Self::Kazoo(_), Right::Read | Right::Flush) => true,
+            (Self::Token(token), Right::Read) => token.rights.read,
+            (Self::Token(token), Right::Flush) => token.rights.flush,
+        }
+    }
+
+    /// Whether the caller may see every account.
+    pub(super) fn sees_all(&self) -> bool {
+        match self {
+            Self::Process { .. } => true,
+            Self::Token(token) => token.accounts == Accounts::All,
+            Self::Kazoo(_) => false,
+        }
+    }
+
+    /// Whether the caller may see the account: one of the caller's own, or one below it.
+    pub(super) fn sees(&self, account_id: &str, directory: &Directory) -> bool {
+        let within = |own: &str| directory.is_within(account_id, own);
+        match self {
+            Self::Process { .. } => true,
+            Self::Token(token) => match &token.accounts {
+                Accounts::All => true,
+                Accounts::List(ids) => ids.iter().any(|own| within(own)),
+            },
+            Self::Kazoo(claims) => within(&claims.account_id),
+        }
+    }
+
+    /// The account of a caller who has exactly one.
+    pub(super) fn only_account(&self) -> Result<&str, Error> {
+        let only = match self {
+            Self::Process { .. } => None,
+            Self::Token(token) => match &token.accounts {
+                Accounts::List(ids) if ids.len() == 1 => ids.first().map(String::as_str),
+                Accounts::List(_) | Accounts::All => None,
+            },
+            Self::Kazoo(claims) => Some(&*claims.account_id),
+        };
+        only.ok_or_else(|| Error::parameter("account_id", Problem::AmbiguousAccount))
+    }
+}
+
+/// The caller's name for log and audit; never the token.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process { uid } => write!(f, "unix:{uid}"),
+            Self::Token(token) => f.write_str(&token.name),
+            Self::Kazoo(claims) => write!(f, "jwt:{}", claims.account_id),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A request, read: what the caller asks for, whichever of the spellings is used.
+//!
+//! Reading checks form only: a body that is too large, too slow or no JSON. Who may do what comes later.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use serde_json::Value;
+
+use super::error::{Error, Problem};
+use super::filter::Filters;
+use super::params::Params;
+
+/// A request, read.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// The method that is meant: DELETE also where a POST says `verb=delete`.
+    pub(super) method: Method,
+    /// The query.
+    pub(super) params: Params,
+    /// The head of the request.
+    pub(super) headers: HeaderMap,
+    body: Option<Value>,
+}
+
+/// How lists are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Format {
+    /// JSON in the envelope.
+    Json,
+    /// Comma-separated values, bare.
+    Csv,
+}
+
+impl Call {
+    /// Reads a request; its body may have `limit` bytes and take `patience`.
+    pub(super) async fn read(
+        parts: Parts,
+        body: Body,
+        limit: usize,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        let params = Params::parse(parts.uri.query().unwrap_or_default());
+        let body = if body.is_end_stream() {
+            None
+        } else {
+            tokio::time::timeout(patience, read_json(body, limit))
+                .await
+                .map_err(|_| Error::BodyTooSlow)??
+        };
+        let mut call = Self {
+            method: parts.method,
+            params,
+            headers: parts.headers,
+            body,
+        };
+        if call.method == Method::POST && call.says_delete() {
+            call.method = Method::DELETE;
+        }
+        Ok(call)
+    }
+
+    /// The token, from wherever the caller put it.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.header("x-auth-token")
+            .or_else(|| self.in_body("auth_token"))
+            .or_else(|| self.params.get("auth_token"))
+            .or_else(|| bearer(self.header("authorization")?))
+    }
+
+    /// Whether the answer is to be indented.
+    pub(super) fn wants_pretty(&self) -> bool {
+        let wanted = |text: &str| text.eq_ignore_ascii_case("true");
+        self.header("x-pretty-print").is_some_and(wanted)
+            || self.params.get("pretty_print").is_some_and(wanted)
+    }
+
+    /// How a list is to be written: as the query says, else as the `Accept` header prefers, else JSON.
+    pub(super) fn format(&self) -> Format {
+        if let Some(accept) = self.params.get("accept") {
+            return match accept {
+                "csv" | "text/csv" => Format::Csv,
+                _ => Format::Json,
+            };
+        }
+        match self.header("accept") {
+            Some(accept) if prefers_csv(accept) => Format::Csv,
+            _ => Format::Json,
+        }
+    }
+
+    /// Refuses parameters of the query in the body, where nobody would look for them.
+    pub(super) fn refuse_parameters_in_body(&self) -> Result<(), Error> {
+        let Some(body) = &self.body else {
+            return Ok(());
+        };
+        let inner = body.get("data").and_then(Value::as_object);
+        let keys = body
+            .as_object()
+            .into_iter()
+            .chain(inner)
+            .flat_map(|object| object.keys());
+        for key in keys {
+            let selects = matches!(key.as_str(), "dry_run" | "page_size" | "start_key");
+            if selects || Filters::is_filter(key) {
+                return Err(Error::parameter(key, Problem::InBody));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the caller holds an answer with this `ETag`.
+    pub(super) fn holds(&self, etag: &str) -> bool {
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        self.headers
+            .get_all(header::IF_NONE_MATCH)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+    }
+
+    fn says_delete(&self) -> bool {
+        let verbs = [self.params.get("verb"), self.in_body("verb")];
+        verbs
+            .into_iter()
+            .flatten()
+            .any(|verb| verb.eq_ignore_ascii_case("delete"))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A text of the JSON body, at its top or under `data`.
+    fn in_body(&self, name: &str) -> Option<&str> {
+        let body = self.body.as_ref()?;
+        body.get("data")
+            .and_then(|data| data.get(name))
+            .or_else(|| body.get(name))?
+            .as_str()
+    }
+}
+
+async fn read_json(body: Body, limit: usize) -> Result<Option<Value>, Error> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    let bytes = Limited::new(body, limit)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Error::BodyTooLarge { limit }
+            } else {
+                Error::BodyIncomplete
+            }
+        })?
+        .to_bytes();
+    if bytes.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let value: Value = serde_json::from_slice(&bytes).map_err(|error| Error::BodyNotJson {
+        line: error.line(),
+        column: error.column(),
+    })?;
+    if value.is_object() {
+        Ok(Some(value))
+    } else {
+        Err(Error::BodyNotJson { line: 1, column: 1 })
+    }
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+/// Whether CSV ranks above JSON in an `Accept` header (RFC 9110, 12.5.1).
+fn prefers_csv(accept: &str) -> bool {
+    let mut csv = 0.0;
+    let mut json = 0.0;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts
+            .find_map(|part| part.strip_prefix("q=")?.parse().ok())
+            .unwrap_or(1.0);
+        match kind.as_str() {
+            "text/csv" | "text/comma-separated-values" => csv = f32::max(csv, quality),
+            "application/json" => json = f32::max(json, quality),
+            _ => {}
+        }
+    }
+    csv > json
+}

@@ -1,0 +1,261 @@
+//! Why a request is refused or fails, and how Kazoo spells it.
+//!
+//! The mapping to status, message and data is exhaustive. Nothing here holds a driver's text, a path of the
+//! system or a token, so that none can reach a caller.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::flush::Failure;
+
+/// How many failures of a flush are named.
+const NAMED_FAILURES: usize = 100;
+
+/// Why there is no good answer.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub(super) enum Error {
+    /// The body is larger than allowed.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body is not JSON.
+    #[error("the body is no JSON at line {line}, column {column}")]
+    BodyNotJson {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// The body could not be read to its end.
+    #[error("the body is incomplete")]
+    BodyIncomplete,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTooSlow,
+    /// A parameter cannot be what it is.
+    #[error("parameter {name}: {problem}")]
+    Parameter {
+        /// Its name, as the caller wrote it.
+        name: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// The caller asks too often.
+    #[error("too many requests")]
+    TooManyRequests {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// There is no good token.
+    #[error("invalid credentials")]
+    InvalidCredentials,
+    /// The caller may not.
+    #[error("forbidden")]
+    Forbidden,
+    /// The account is not known.
+    #[error("no such account")]
+    UnknownAccount {
+        /// Its id.
+        id: String,
+    },
+    /// The SIP user is not known.
+    #[error("no such user")]
+    UnknownUser {
+        /// The name as sent.
+        username: String,
+    },
+    /// The resource has no such method.
+    #[error("method not allowed")]
+    MethodNotAllowed {
+        /// Those that it has.
+        allow: &'static str,
+    },
+    /// The path names nothing.
+    #[error("not found")]
+    NotFound,
+    /// Kamailio's tables have never been read.
+    #[error("Kamailio's tables have not been read yet")]
+    DatastoreUnreachable,
+    /// A flush did not remove everything.
+    #[error("the flush is incomplete")]
+    Flush(Incomplete),
+    /// There are too many connections.
+    #[error("too many connections")]
+    Overloaded,
+    /// A defect of ours.
+    #[error("unspecified fault")]
+    Fault,
+}
+
+/// What is wrong with a parameter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub(super) enum Problem {
+    /// No such parameter.
+    #[error("unknown parameter")]
+    UnknownParameter,
+    /// No such key of the item.
+    #[error("unknown key")]
+    UnknownKey,
+    /// Not a whole number.
+    #[error("not a whole number")]
+    NotANumber,
+    /// Zero.
+    #[error("must be at least 1")]
+    Zero,
+    /// Not `true` or `false`.
+    #[error("must be true or false")]
+    NotAFlag,
+    /// Not a `next_start_key` of this list.
+    #[error("not a next_start_key of this list")]
+    BadCursor,
+    /// Given twice, with different values.
+    #[error("given twice with different values")]
+    Contradiction,
+    /// The token has not exactly one account.
+    #[error("the token does not have exactly one account; name it in the path")]
+    AmbiguousAccount,
+    /// Belongs in the query, and stands in the body.
+    #[error("belongs in the query, not in the body")]
+    InBody,
+}
+
+/// What a flush did not remove, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Incomplete {
+    pub(super) cause: Cause,
+    pub(super) flushed: u64,
+    pub(super) failed: Vec<Failure>,
+}
+
+/// Why a flush is incomplete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cause {
+    /// Kamailio cannot be reached.
+    Unreachable,
+    /// Kamailio does not answer in time.
+    Timeout,
+    /// Kamailio answers.
+    Unconfirmed,
+}
+
+impl Error {
+    /// A parameter that cannot be what it is.
+    pub(super) fn parameter(name: &str, problem: Problem) -> Self {
+        Self::Parameter {
+            name: name.to_owned(),
+            problem,
+        }
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::BodyTooLarge { .. }
+            | Self::BodyNotJson { .. }
+            | Self::BodyIncomplete
+            | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::UnknownAccount { .. } | Self::UnknownUser { .. } | Self::NotFound => {
+                StatusCode::NOT_FOUND
+            }
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::DatastoreUnreachable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Flush(incomplete) => match incomplete.cause {
+                Cause::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+                Cause::Timeout => StatusCode::GATEWAY_TIMEOUT,
+                Cause::Unconfirmed => StatusCode::BAD_GATEWAY,
+            },
+            Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// `message` of the envelope.
+    pub(super) fn message(&self) -> &'static str {
+        match self {
+            Self::BodyTooLarge { .. }
+            | Self::BodyNotJson { .. }
+            | Self::BodyIncomplete
+            | Self::Parameter { .. } => "validation error",
+            Self::BodyTooSlow => "request_timeout",
+            Self::TooManyRequests { .. } => "too_many_requests",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::Forbidden => "forbidden",
+            Self::UnknownAccount { .. } => "bad_identifier",
+            // Kazoo spells it so, with a space, for users alone.
+            Self::UnknownUser { .. } => "bad identifier",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed { .. } => "invalid_method",
+            Self::DatastoreUnreachable => "datastore_unreachable",
+            Self::Overloaded => "service_unavailable",
+            Self::Flush(incomplete) => match incomplete.cause {
+                Cause::Unreachable => "kamailio_unreachable",
+                Cause::Timeout => "kamailio_timeout",
+                Cause::Unconfirmed => "flush_incomplete",
+            },
+            Self::Fault => "unspecified_fault",
+        }
+    }
+
+    /// `data` of the envelope.
+    pub(super) fn data(&self) -> Value {
+        match self {
+            Self::BodyTooLarge { limit } => json!({"file": {"maxSize": {
+                "message": format!("Payload or Files must not be more than {limit} bytes"),
+                "target": limit,
+            }}}),
+            Self::BodyNotJson { .. } | Self::BodyIncomplete => json!({"json": {"invalid": {
+                "message": self.to_string(),
+                "target": "body",
+            }}}),
+            Self::Parameter { name, problem } => json!({name: {problem.rule(): {
+                "message": problem.to_string(),
+            }}}),
+            Self::UnknownAccount { id } => json!({"cause": id, "message": "bad identifier"}),
+            Self::UnknownUser { username } => json!([username]),
+            Self::Flush(incomplete) => incomplete.data(),
+            Self::DatastoreUnreachable => json!({"message": "datastore timeout"}),
+            Self::BodyTooSlow
+            | Self::TooManyRequests { .. }
+            | Self::InvalidCredentials
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::MethodNotAllowed { .. }
+            | Self::Overloaded
+            | Self::Fault => json!({"message": self.to_string()}),
+        }
+    }
+}
+
+impl Problem {
+    /// The name of the rule that is broken, in the manner of Kazoo's validation errors.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::UnknownParameter | Self::UnknownKey | Self::InBody => "forbidden",
+            Self::NotANumber | Self::NotAFlag => "type",
+            Self::Zero => "minimum",
+            Self::BadCursor => "invalid",
+            Self::Contradiction => "unique",
+            Self::AmbiguousAccount => "required",
+        }
+    }
+}
+
+impl Incomplete {
+    fn data(&self) -> Value {
+        let failed: Vec<_> = self
+            .failed
+            .iter()
+            .take(NAMED_FAILURES)
+            .map(|failure| json!({"aor": failure.aor.lossy(), "reason": failure.reason}))
+            .collect();
+        json!({"flushed": self.flushed, "failed": failed, "failed_total": self.failed.len()})
+    }
+}

@@ -1,0 +1,230 @@
+//! DELETE: picks the registrations to flush, has them flushed, and tells what became of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::{HeaderName, HeaderValue};
+
+use super::App;
+use super::access::Caller;
+use super::api::json;
+use super::call::Call;
+use super::error::{Cause, Error, Incomplete, Problem};
+use super::filter::Filters;
+use super::params::Params;
+use super::peer::Peer;
+use super::registrations::{Subject, enveloped, revision, select};
+use super::request_id::RequestId;
+use crate::directory::Directory;
+use crate::flush::{Actor, FailureKind, Outcome, Request};
+use crate::registration::{Registration, Text};
+use crate::view::Scope;
+
+const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
+const X_WOULD_FLUSH: HeaderName = HeaderName::from_static("x-would-flush");
+const DRY_RUN: &str = "dry_run";
+
+/// Who asks for a flush.
+#[derive(Debug)]
+pub(super) struct Who<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) peer: Peer,
+    /// The query as it was sent.
+    pub(super) query: &'a str,
+}
+
+/// Whether the flush is certain to do nothing, so that it costs nothing.
+pub(super) fn is_dry(params: &Params) -> bool {
+    matches!(dry_run(params), Ok(true))
+}
+
+/// Flushes what the caller asks for, and nothing where anything in the query is doubtful.
+pub(super) async fn flush(
+    app: &Arc<App>,
+    call: &Call,
+    subject: Subject<'_>,
+    who: &Who<'_>,
+    id: &RequestId,
+    directory: &Directory,
+) -> Result<Response, Error> {
+    refuse_unknown(&call.params)?;
+    call.refuse_parameters_in_body()?;
+    let filters = Filters::parse(&call.params)?;
+    let dry_run = dry_run(&call.params)?;
+    let now = app.clock.unix_seconds();
+    let picked = select(app, subject, &filters, now).registrations;
+    if dry_run {
+        return Ok(ok(
+            app,
+            call,
+            subject,
+            id,
+            X_WOULD_FLUSH,
+            picked.len() as u64,
+        ));
+    }
+    let further = match subject.username {
+        Some(username) if filters.is_empty() => {
+            further(app, subject.scope, username, &picked, directory)
+        }
+        Some(_) | None => Vec::new(),
+    };
+    let request = Request {
+        registrations: picked,
+        further,
+        actor: actor(subject, who, id),
+    };
+    let outcome = carry_out(app, request, id).await?;
+    match incomplete(outcome) {
+        Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),
+        Err(incomplete) => Err(Error::Flush(incomplete)),
+    }
+}
+
+/// Flushes in a task of its own: it is confirmed and audited to its end, even if the caller does not wait.
+async fn carry_out(app: &Arc<App>, request: Request, id: &RequestId) -> Result<Outcome, Error> {
+    let flusher = Arc::clone(&app.flush);
+    let task = app
+        .flushes
+        .spawn(async move { flusher.flush(request).await });
+    match task.await {
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(error)) => {
+            tracing::error!(request_id = id.as_str(), %error, source = error.source(), "a flush failed");
+            Err(Error::Fault)
+        }
+        Err(error) => {
+            tracing::error!(request_id = id.as_str(), %error, "a flush ended before its time");
+            Err(Error::Fault)
+        }
+    }
+}
+
+/// How many were flushed, if nothing failed.
+fn incomplete(outcome: Outcome) -> Result<u64, Incomplete> {
+    let Outcome { flushed, failed } = outcome;
+    if failed.is_empty() {
+        return Ok(flushed);
+    }
+    let all = |kind| flushed == 0 && failed.iter().all(|failure| failure.kind == kind);
+    let cause = if all(FailureKind::Unreachable) {
+        Cause::Unreachable
+    } else if all(FailureKind::Timeout) {
+        Cause::Timeout
+    } else {
+        Cause::Unconfirmed
+    };
+    Err(Incomplete {
+        cause,
+        flushed,
+        failed,
+    })
+}
+
+/// The user's addresses of record that Kamailio may have although no row of theirs is picked.
+fn further(
+    app: &App,
+    scope: Scope<'_>,
+    username: &[u8],
+    picked: &[Arc<Registration>],
+    directory: &Directory,
+) -> Vec<(Text, Option<Text>)> {
+    let mut aors: BTreeSet<_> = app.view.known_aors(scope, username).into_iter().collect();
+    aors.extend(device_aor(scope, username, directory));
+    for one in picked {
+        aors.remove(&(one.binding.username.clone(), one.binding.domain.clone()));
+    }
+    aors.into_iter().collect()
+}
+
+/// The address of record of a device that the directory names, in lower case, as Kamailio keeps them.
+fn device_aor(
+    scope: Scope<'_>,
+    username: &[u8],
+    directory: &Directory,
+) -> Option<(Text, Option<Text>)> {
+    let Scope::Account(account) = scope else {
+        return None;
+    };
+    let device = directory.device(account, std::str::from_utf8(username).ok()?)?;
+    let realm = directory.account(account)?.realm.as_deref()?;
+    let username = device.username.to_ascii_lowercase();
+    let realm = realm.to_ascii_lowercase();
+    Some((username.as_str().into(), Some(realm.as_str().into())))
+}
+
+fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Actor {
+        token: who.caller.to_string(),
+        client: who.peer.to_string(),
+        request_id: id.as_str().to_owned(),
+        account_id: match subject.scope {
+            Scope::System => None,
+            Scope::Account(id) => Some(id.to_owned()),
+        },
+        username: subject.username.map(lossy),
+        filters: filters_of(who.query),
+    }
+}
+
+/// The filters of a query, as they were sent, without the token that may stand among them.
+fn filters_of(query: &str) -> String {
+    let is_filter = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let name = Params::parse(name);
+        name.iter().any(|(name, _)| Filters::is_filter(name))
+    };
+    let filters: Vec<_> = query.split('&').filter(is_filter).collect();
+    filters.join("&")
+}
+
+/// `data: "ok"`.
+fn ok(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    id: &RequestId,
+    header: HeaderName,
+    number: u64,
+) -> Response {
+    let sum = match subject.username {
+        Some(username) => app.view.list_user(subject.scope, username).revision,
+        None => app.view.count(subject.scope).1,
+    };
+    let mut response = json(enveloped(app, call, id, "\"ok\"", &revision(sum)));
+    response
+        .headers_mut()
+        .insert(header, HeaderValue::from(number));
+    response
+}
+
+/// Refuses every parameter that a flush does not have: it may be a filter, misspelt.
+fn refuse_unknown(params: &Params) -> Result<(), Error> {
+    let is_known = |name: &str, value: &str| match name {
+        "auth_token" | "pretty_print" | "accept" | DRY_RUN => true,
+        "verb" => value.eq_ignore_ascii_case("delete"),
+        other => Filters::is_filter(other),
+    };
+    match params.iter().find(|(name, value)| !is_known(name, value)) {
+        Some((name, _)) => Err(Error::parameter(name, Problem::UnknownParameter)),
+        None => Ok(()),
+    }
+}
+
+fn dry_run(params: &Params) -> Result<bool, Error> {
+    let refuse = |problem| Error::parameter(DRY_RUN, problem);
+    let mut answer = None;
+    for (_, value) in params.iter().filter(|(name, _)| *name == DRY_RUN) {
+        let flag = match value {
+            "true" => true,
+            "false" => false,
+            _ => return Err(refuse(Problem::NotAFlag)),
+        };
+        if answer.replace(flag).is_some_and(|former| former != flag) {
+            return Err(refuse(Problem::Contradiction));
+        }
+    }
+    Ok(answer.unwrap_or(false))
+}

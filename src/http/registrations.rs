@@ -1,0 +1,332 @@
+//! Lists and counts of registrations.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::App;
+use super::api::json;
+use super::body::{self, Rows, Style};
+use super::call::{Call, Format};
+use super::envelope::{Envelope, Success};
+use super::error::Error;
+use super::filter::Filters;
+use super::paging::{self, Paging};
+use super::request_id::RequestId;
+use crate::directory::Directory;
+use crate::registration::Registration;
+use crate::view::{Listing, Position, Scope};
+
+/// Lists of up to so many registrations are written in one piece and shared among those who ask for them within
+/// the second; longer ones are written piece by piece as their callers take them.
+const SHARED_ROWS: usize = 1024;
+
+/// How many registrations are looked through at a time when a page is filtered.
+const BATCH: usize = 512;
+
+const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+const ATTACHMENT: HeaderValue =
+    HeaderValue::from_static("attachment; filename=\"registrations.csv\"");
+const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key");
+
+/// Whose registrations are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) scope: Scope<'a>,
+    /// Only those of this SIP user, in any case.
+    pub(super) username: Option<&'a [u8]>,
+}
+
+/// A list that is to be shown.
+#[derive(Debug)]
+struct Found {
+    rows: Rows,
+    size: usize,
+    revision: String,
+    next_start_key: Option<String>,
+}
+
+/// Whether the account's user is known: a device of the directory, or one with a row within the last hour.
+pub(super) fn is_known(app: &App, account: &str, username: &[u8], directory: &Directory) -> bool {
+    let is_device = std::str::from_utf8(username)
+        .is_ok_and(|username| directory.device(account, username).is_some());
+    is_device
+        || !app
+            .view
+            .known_aors(Scope::Account(account), username)
+            .is_empty()
+}
+
+/// The list, as the caller wants it.
+pub(super) fn list(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    let filters = Filters::parse(&call.params)?;
+    let paging = Paging::parse(&call.params, &subject.name())?;
+    let style = Style {
+        format: call.format(),
+        pretty: call.wants_pretty(),
+        wire: app.settings.wire,
+        now: app.clock.unix_seconds(),
+    };
+    let found = match paging {
+        Some(paging) => page(app, subject, &filters, &paging, style),
+        None if filters.is_empty() && subject.username.is_none() => {
+            if let Some(unchanged) = unchanged(call, &revision(app.view.count(subject.scope).1)) {
+                return Ok(unchanged);
+            }
+            whole(app, subject.scope, style)
+        }
+        None => Found::of(select(app, subject, &filters, style.now)),
+    };
+    if let Some(unchanged) = unchanged(call, &found.revision) {
+        return Ok(unchanged);
+    }
+    let success = Success {
+        auth_token: call.token(),
+        page_size: Some(found.size),
+        revision: &found.revision,
+        start_key: call.params.get("start_key"),
+        next_start_key: found.next_start_key.as_deref(),
+    };
+    let mut response = match style.format {
+        Format::Json => {
+            let envelope = app.envelope(id);
+            let (mut head, mut tail) = (Vec::new(), Vec::new());
+            Envelope::open(&success, &mut head);
+            envelope.close(&success, &mut tail);
+            json(body::json(head, found.rows, tail, style))
+        }
+        Format::Csv => csv(found.rows, found.next_start_key.as_deref(), style),
+    };
+    validators(&mut response, &found.revision);
+    Ok(response)
+}
+
+/// The number of registrations.
+pub(super) fn count(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    let filters = Filters::parse(&call.params)?;
+    let (count, sum) = if filters.is_empty() {
+        app.view.count(subject.scope)
+    } else {
+        let found = select(app, subject, &filters, app.clock.unix_seconds());
+        (found.registrations.len(), found.revision)
+    };
+    let revision = revision(sum);
+    if let Some(unchanged) = unchanged(call, &revision) {
+        return Ok(unchanged);
+    }
+    let data = format!("{{\"count\":{count}}}");
+    let mut response = json(enveloped(app, call, id, &data, &revision));
+    validators(&mut response, &revision);
+    Ok(response)
+}
+
+/// A small answer in its envelope.
+pub(super) fn enveloped(
+    app: &App,
+    call: &Call,
+    id: &RequestId,
+    data: &str,
+    revision: &str,
+) -> Vec<u8> {
+    let success = Success {
+        auth_token: call.token(),
+        revision,
+        ..Success::default()
+    };
+    let mut out = Vec::with_capacity(512);
+    Envelope::open(&success, &mut out);
+    out.extend_from_slice(data.as_bytes());
+    app.envelope(id).close(&success, &mut out);
+    if call.wants_pretty() {
+        body::indented(&out)
+    } else {
+        out
+    }
+}
+
+/// The registrations of `subject` that the filters select.
+pub(super) fn select(app: &App, subject: Subject<'_>, filters: &Filters, now: i64) -> Listing {
+    let mut listing = match subject.username {
+        Some(username) => app.view.list_user(subject.scope, username),
+        None => app.view.list(subject.scope),
+    };
+    if !filters.is_empty() {
+        let wire = app.settings.wire;
+        listing
+            .registrations
+            .retain(|one| filters.match_one(one, wire, now));
+        listing.revision = sum(listing.registrations.iter());
+    }
+    listing
+}
+
+/// The revision that callers see: it changes with the sum of the rows' digests, and with that only.
+pub(super) fn revision(sum: u128) -> String {
+    hex::encode(xxh3_128(&sum.to_le_bytes()).to_be_bytes())
+}
+
+/// The whole list of a scope, shared with others who ask for it now.
+fn whole(app: &App, scope: Scope<'_>, style: Style) -> Found {
+    let (size, sum) = app.view.count(scope);
+    let shared = style.format == Format::Json && !style.pretty && size <= SHARED_ROWS;
+    if shared && let Some(text) = app.rendered.get(scope, sum, style.now) {
+        return Found {
+            rows: Rows::Written(text),
+            size,
+            revision: revision(sum),
+            next_start_key: None,
+        };
+    }
+    let listing = app.view.list(scope);
+    if !shared || listing.registrations.len() > SHARED_ROWS {
+        return Found::of(listing);
+    }
+    let text = body::write_array(&listing.registrations, style);
+    app.rendered.put(scope, listing.revision, style.now, &text);
+    Found {
+        size: listing.registrations.len(),
+        rows: Rows::Written(text),
+        revision: revision(listing.revision),
+        next_start_key: None,
+    }
+}
+
+/// One page of a list.
+fn page(
+    app: &App,
+    subject: Subject<'_>,
+    filters: &Filters,
+    paging: &Paging,
+    style: Style,
+) -> Found {
+    let mut found: Vec<(Position, Arc<Registration>)> = Vec::new();
+    let start = subject.username.map(Position::before_user);
+    let mut after = start.max(paging.after.clone());
+    let mut more = false;
+    let filtered = !filters.is_empty() || subject.username.is_some();
+    'looking: loop {
+        let wanted = paging.size - found.len();
+        let batch = if filtered { BATCH } else { wanted };
+        let page = app.view.page(subject.scope, after.as_ref(), batch);
+        after = page.registrations.last().map(|(place, _)| place.clone());
+        for (place, one) in page.registrations {
+            if subject.username.is_some_and(|user| !is_of(&one, user)) {
+                break 'looking;
+            }
+            if !filters.match_one(&one, style.wire, style.now) {
+                continue;
+            }
+            if found.len() == paging.size {
+                more = true;
+                break 'looking;
+            }
+            found.push((place, one));
+        }
+        if !page.more {
+            break;
+        }
+        if !filtered && found.len() == paging.size {
+            more = true;
+            break;
+        }
+    }
+    let next_start_key = found
+        .last()
+        .filter(|_| more)
+        .map(|(place, _)| paging::next_start_key(place, &subject.name()));
+    let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
+    // That there is a next page is part of the answer, so that nobody is told "not modified" on the last page.
+    let sum = sum(registrations.iter()).wrapping_add(u128::from(more));
+    Found {
+        size: registrations.len(),
+        rows: Rows::Each(registrations),
+        revision: revision(sum),
+        next_start_key,
+    }
+}
+
+fn is_of(one: &Registration, username: &[u8]) -> bool {
+    one.binding
+        .username
+        .as_bytes()
+        .eq_ignore_ascii_case(username)
+}
+
+fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u128 {
+    registrations.fold(0, |sum, one| sum.wrapping_add(one.digest()))
+}
+
+fn csv(rows: Rows, next_start_key: Option<&str>, style: Style) -> Response {
+    let mut response = Response::new(body::csv(rows, style));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, CSV);
+    headers.insert(header::CONTENT_DISPOSITION, ATTACHMENT);
+    if let Some(key) = next_start_key.and_then(|key| HeaderValue::from_str(key).ok()) {
+        headers.insert(X_NEXT_START_KEY, key);
+    }
+    response
+}
+
+fn etag(revision: &str) -> String {
+    format!("W/\"{revision}\"")
+}
+
+/// The answer to a caller who holds this revision already.
+fn unchanged(call: &Call, revision: &str) -> Option<Response> {
+    if !call.headers.contains_key(header::IF_NONE_MATCH) || !call.holds(&etag(revision)) {
+        return None;
+    }
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    validators(&mut response, revision);
+    Some(response)
+}
+
+fn validators(response: &mut Response, revision: &str) {
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&etag(revision)) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+}
+
+impl Found {
+    fn of(listing: Listing) -> Self {
+        Self {
+            size: listing.registrations.len(),
+            revision: revision(listing.revision),
+            rows: Rows::Each(listing.registrations),
+            next_start_key: None,
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// A name that no other list has, for the keys of its pages.
+    fn name(&self) -> Vec<u8> {
+        let mut name = Vec::new();
+        if let Scope::Account(id) = self.scope {
+            name.push(b'a');
+            name.extend_from_slice(id.as_bytes());
+        }
+        name.push(0);
+        name.extend(self.username.unwrap_or_default().to_ascii_lowercase());
+        name
+    }
+}

@@ -1,0 +1,170 @@
+//! `DELETE /v2/accounts/{A}/registrations` and `…/{USERNAME}`
+
+use http::StatusCode;
+
+use super::site::{ACME, Site, failure, phone};
+use crate::flush::FailureKind::{self, Timeout, Unconfirmed, Unreachable};
+
+const LIST: &str = "/v2/accounts/acme/registrations";
+
+fn picked(site: &Site) -> Vec<String> {
+    let asked = site.fake.asked.lock().unwrap();
+    let request = asked.last().unwrap();
+    let aor = |one: &std::sync::Arc<crate::registration::Registration>| {
+        one.binding.address_of_record().lossy().into_owned()
+    };
+    request.registrations.iter().map(aor).collect()
+}
+
+#[tokio::test]
+async fn flushes_an_account() {
+    let site = Site::furnished();
+    let answer = site.delete(LIST).with_token(ACME).answer().await;
+    insta::assert_snapshot!(answer.show());
+    assert_eq!(
+        picked(&site),
+        [
+            "alice@acme.example.com",
+            "bob@acme.example.com",
+            "bob@acme.example.com"
+        ]
+    );
+    let asked = site.fake.asked.lock().unwrap();
+    assert!(asked[0].further.is_empty());
+    insta::assert_debug_snapshot!(asked[0].actor);
+}
+
+#[tokio::test]
+async fn flushes_a_user_and_asks_for_what_has_no_row_yet() {
+    let site = Site::furnished();
+    let answer = site.delete(&format!("{LIST}/BOB")).answer().await;
+    assert_eq!(answer.header("x-flushed"), Some("2"));
+    assert_eq!(
+        picked(&site),
+        ["bob@acme.example.com", "bob@acme.example.com"]
+    );
+    assert!(site.fake.asked.lock().unwrap()[0].further.is_empty());
+
+    let answer = site.delete(&format!("{LIST}/Offline")).answer().await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("x-flushed"), Some("0"));
+    let asked = site.fake.asked.lock().unwrap();
+    assert_eq!(
+        asked[1].further,
+        [("offline".into(), Some("acme.example.com".into()))]
+    );
+    assert_eq!(asked[1].actor.username.as_deref(), Some("Offline"));
+}
+
+#[tokio::test]
+async fn a_user_with_addresses_in_two_domains_is_flushed_from_both() {
+    let site = Site::furnished();
+    let mut elsewhere = phone("acme", "bob", 7);
+    let mut binding = (*elsewhere.binding).clone();
+    binding.domain = Some("pbx.acme.example.com".into());
+    elsewhere.binding = binding.into();
+    site.add([elsewhere]);
+    site.view.apply([crate::view::Change::Remove(
+        phone("acme", "bob", 7).binding.key.clone(),
+    )]);
+    site.delete(&format!("{LIST}/bob")).answer().await;
+    assert_eq!(
+        site.fake.asked.lock().unwrap()[0].further,
+        [("bob".into(), Some("pbx.acme.example.com".into()))]
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_not_found() {
+    let site = Site::furnished();
+    let answer = site.delete(&format!("{LIST}/ghost")).answer().await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.data(), serde_json::json!(["ghost"]));
+    assert!(site.fake.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_empty_account_is_flushed_of_nothing() {
+    let site = Site::furnished();
+    let answer = site
+        .delete("/v2/accounts/empty/registrations")
+        .answer()
+        .await;
+    assert_eq!(answer.data(), "ok");
+    assert_eq!(answer.header("x-flushed"), Some("0"));
+}
+
+#[tokio::test]
+async fn failures_are_told() {
+    let site = Site::furnished();
+    for (kinds, name) in [
+        (vec![Unreachable, Unreachable], "unreachable"),
+        (vec![Timeout, Timeout], "timeout"),
+        (vec![Unconfirmed, Timeout], "incomplete"),
+    ] {
+        let failures = kinds
+            .into_iter()
+            .map(|kind| failure("bob@acme.example.com", kind));
+        *site.fake.failures.lock().unwrap() = failures.collect();
+        insta::assert_snapshot!(name, site.delete(LIST).answer().await.show());
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_failures_are_named() {
+    let site = Site::furnished();
+    let failures = (0..250).map(|n| failure(&format!("u{n}"), FailureKind::Unconfirmed));
+    *site.fake.failures.lock().unwrap() = failures.collect();
+    let data = site.delete(LIST).answer().await.data();
+    assert_eq!(data["failed"].as_array().unwrap().len(), 100);
+    assert_eq!(data["failed_total"], 250);
+}
+
+#[tokio::test]
+async fn nothing_doubtful_flushes() {
+    let site = Site::furnished();
+    for query in [
+        "x=1",
+        "page_size=1",
+        "start_key=x",
+        "filter_x=1",
+        "filter=1",
+        "Filter_username=bob",
+        "dry_run",
+        "dry_run=1",
+        "dry_run=True",
+        "dry_run=true&dry_run=false",
+        "verb=get",
+        "modified_from=x",
+        "has_key=nothing",
+        "user_agent=x",
+    ] {
+        for path in [LIST, "/v2/accounts/acme/registrations/bob"] {
+            let answer = site.delete(&format!("{path}?{query}")).answer().await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+            assert_eq!(answer.json()["message"], "validation error");
+        }
+    }
+    for body in [
+        r#"{"dry_run": true}"#,
+        r#"{"data": {"filter_username": "bob"}}"#,
+        "[1]",
+        "{",
+    ] {
+        let answer = site.delete(LIST).body(body).answer().await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    assert!(site.fake.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_flush_that_panics_is_a_fault_with_an_id() {
+    let site = Site::furnished();
+    site.fake
+        .panics
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    let answer = site.delete(LIST).answer().await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer.json()["message"], "unspecified_fault");
+    assert_eq!(answer.header("x-request-id"), Some("request-1"));
+}

@@ -1,0 +1,74 @@
+//! `GET /livez`, `/readyz`, `/metrics`
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use super::site::{NOW, Site};
+use crate::view::{Source, SourceState};
+
+#[tokio::test]
+async fn lives_without_a_token() {
+    let site = Site::new();
+    let answer = site.get("/livez").without("x-auth-token").answer().await;
+    assert_eq!(
+        (answer.status, answer.text()),
+        (StatusCode::OK, r#"{"status":"ok"}"#)
+    );
+}
+
+#[tokio::test]
+async fn is_ready_while_the_view_follows() {
+    let site = Site::new();
+    let answer = site.get("/readyz").without("x-auth-token").answer().await;
+    insta::assert_snapshot!(answer.show());
+    let as_of = Some(Duration::from_secs(NOW));
+    for (state, as_of, status) in [
+        (SourceState::CatchingUp, as_of, StatusCode::OK),
+        (
+            SourceState::CatchingUp,
+            None,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ),
+        (SourceState::Stale, as_of, StatusCode::SERVICE_UNAVAILABLE),
+        (
+            SourceState::Unavailable,
+            None,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ),
+        (
+            SourceState::Live,
+            Some(Duration::from_secs(NOW - 11)),
+            StatusCode::SERVICE_UNAVAILABLE,
+        ),
+    ] {
+        site.view.set_source(Source { state, as_of });
+        let answer = site.get("/readyz").answer().await;
+        assert_eq!(answer.status, status, "{state:?}");
+        assert_eq!(answer.json()["source"]["state"], state.as_str());
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_text() {
+    let site = Site::new();
+    let answer = site.get("/metrics").without("x-auth-token").answer().await;
+    assert_eq!(answer.text(), "up 1\n");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+}
+
+#[tokio::test]
+async fn can_only_be_got() {
+    let site = Site::new();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let answer = site.ask(Method::POST, path).answer().await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.json()["message"], "invalid_method");
+        let answer = site.ask(Method::HEAD, path).answer().await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(answer.body.is_empty());
+    }
+}

@@ -1,0 +1,369 @@
+//! An API to ask: a clock that stands still, a view filled by hand, and nobody who really flushes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config;
+use crate::directory::Directory;
+use crate::flush::{self, Failure, FailureKind, Outcome};
+use crate::http::peer::Peer;
+use crate::http::{App, Flush, Flushing, Keys, Limits, Parts, Settings, router};
+use crate::registration::item::Wire;
+use crate::registration::{Binding, Expiry, Key, Registration, Ruid};
+use crate::sip::Transport;
+use crate::tokens;
+use crate::view::{Change, Source, SourceState, View};
+
+/// 2023-11-14T22:18:20Z.
+pub(super) const NOW: u64 = 1_700_000_300;
+
+/// Sees and does everything.
+pub(super) const OPS: &str = "ops-token";
+/// Sees the account `acme` and may do all there.
+pub(super) const ACME: &str = "acme-token";
+
+const TOKENS: &[(&str, &str, &str, &str)] = &[
+    (OPS, "ops", r#"["*"]"#, r#"["read", "flush"]"#),
+    (ACME, "acme", r#"["acme"]"#, r#"["read", "flush"]"#),
+    ("read-token", "reader", r#"["acme"]"#, r#"["read"]"#),
+    ("flush-token", "flusher", r#"["acme"]"#, r#"["flush"]"#),
+    ("two-token", "two", r#"["acme", "other"]"#, r#"["read"]"#),
+    ("top-token", "top", r#"["top"]"#, r#"["read"]"#),
+];
+
+const DIRECTORY: &str = r#"{
+    "accounts": [{"id": "top"}, {"id": "acme", "name": "Acme", "realm": "acme.example.com", "parent": "top"},
+                 {"id": "empty", "realm": "empty.example.com"}],
+    "devices": [{"id": "d9", "account_id": "acme", "username": "Offline"}]}"#;
+
+/// What the fake that flushes does, and what it was asked.
+#[derive(Default)]
+pub(super) struct Fake {
+    pub(super) asked: Mutex<Vec<flush::Request>>,
+    /// The failures of the next flush.
+    pub(super) failures: Mutex<Vec<Failure>>,
+    pub(super) panics: std::sync::atomic::AtomicBool,
+}
+
+impl Flush for Fake {
+    fn flush(&self, request: flush::Request) -> Flushing<'_> {
+        assert!(
+            !self.panics.load(std::sync::atomic::Ordering::Relaxed),
+            "asked to panic"
+        );
+        let failed = self.failures.lock().unwrap().clone();
+        let flushed = if failed.is_empty() {
+            request.registrations.len() as u64
+        } else {
+            0
+        };
+        self.asked.lock().unwrap().push(request);
+        Box::pin(async move { Ok(Outcome { flushed, failed }) })
+    }
+}
+
+/// A failure of this kind.
+pub(super) fn failure(aor: &str, kind: FailureKind) -> Failure {
+    Failure {
+        aor: aor.into(),
+        reason: "because".to_owned(),
+        kind,
+    }
+}
+
+/// An API, and what it stands on.
+pub(super) struct Site {
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) view: Arc<View>,
+    pub(super) fake: Arc<Fake>,
+    pub(super) app: Arc<App>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// A request to be made.
+pub(super) struct Ask<'a> {
+    site: &'a Site,
+    method: Method,
+    uri: String,
+    headers: Vec<(&'static str, String)>,
+    body: Body,
+    peer: Peer,
+}
+
+/// The settings of an ordinary API.
+pub(super) fn settings() -> Settings {
+    Settings {
+        wire: Wire::Document,
+        max_lag: Duration::from_secs(10),
+        cors_origins: Vec::new(),
+        node: "node-1".to_owned(),
+        version: "1.2.3".to_owned(),
+        body_bytes: 1024,
+        header_timeout: Duration::from_secs(10),
+        connections: 16,
+    }
+}
+
+impl Site {
+    /// An ordinary API with a live and empty view.
+    pub(super) fn new() -> Self {
+        Self::with(settings(), &config::Limits::default())
+    }
+
+    pub(super) fn with(settings: Settings, limits: &config::Limits) -> Self {
+        Self::with_keys(settings, limits, Keys::default())
+    }
+
+    pub(super) fn with_keys(settings: Settings, limits: &config::Limits, keys: Keys) -> Self {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        let view = Arc::new(View::new(Arc::clone(&shared)));
+        view.set_source(Source {
+            state: SourceState::Live,
+            as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
+        });
+        let fake = Arc::new(Fake::default());
+        let app = App::new(Parts {
+            view: Arc::clone(&view),
+            directory: watch::Sender::new(Arc::new(Directory::parse(DIRECTORY).unwrap()))
+                .subscribe(),
+            tokens: watch::Sender::new(Arc::new(tokens::parse(&tokens_file(), "tokens").unwrap()))
+                .subscribe(),
+            keys: watch::Sender::new(Arc::new(keys)).subscribe(),
+            limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
+            flush: Arc::clone(&fake) as _,
+            clock: shared,
+            metrics: Arc::new(|| "up 1\n".to_owned()),
+            settings,
+        });
+        Self {
+            clock,
+            view,
+            fake,
+            app,
+        }
+    }
+
+    /// The site with three phones of `acme` and one of `other`.
+    pub(super) fn furnished() -> Self {
+        let site = Self::new();
+        site.furnish();
+        site
+    }
+
+    pub(super) fn furnish(&self) {
+        self.add([
+            phone("acme", "bob", 1),
+            phone("acme", "alice", 2),
+            phone("acme", "bob", 3),
+            phone("other", "carol", 4),
+        ]);
+    }
+
+    pub(super) fn add(&self, phones: impl IntoIterator<Item = Registration>) {
+        let changes = phones.into_iter().map(|one| Change::Upsert(Arc::new(one)));
+        self.view.apply(changes);
+    }
+
+    pub(super) fn get(&self, uri: &str) -> Ask<'_> {
+        self.ask(Method::GET, uri)
+    }
+
+    pub(super) fn delete(&self, uri: &str) -> Ask<'_> {
+        self.ask(Method::DELETE, uri)
+    }
+
+    /// A request with the token that may do all.
+    pub(super) fn ask(&self, method: Method, uri: &str) -> Ask<'_> {
+        Ask {
+            site: self,
+            method,
+            uri: uri.to_owned(),
+            headers: vec![
+                ("x-auth-token", OPS.to_owned()),
+                ("x-request-id", "request-1".to_owned()),
+            ],
+            body: Body::empty(),
+            peer: Peer::Host(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
+    }
+}
+
+impl Ask<'_> {
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(own, _)| *own != name);
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(own, _)| *own != name);
+        self
+    }
+
+    /// With another token.
+    pub(super) fn with_token(self, token: &str) -> Self {
+        self.header("x-auth-token", token)
+    }
+
+    pub(super) fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(super) fn coming_from(mut self, peer: Peer) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    pub(super) async fn response(self) -> axum::response::Response {
+        let mut request = Request::builder().method(self.method).uri(self.uri);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(self.body).unwrap();
+        request.extensions_mut().insert(self.peer);
+        router(Arc::clone(&self.site.app))
+            .oneshot(request)
+            .await
+            .unwrap()
+    }
+
+    pub(super) async fn answer(self) -> Answer {
+        let (parts, body) = self.response().await.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(super) fn data(&self) -> Value {
+        self.json()["data"].clone()
+    }
+
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The usernames of a list.
+    pub(super) fn usernames(&self) -> Vec<String> {
+        let data = self.data();
+        let items = data.as_array().unwrap();
+        let username = |item: &Value| item["username"].as_str().unwrap().to_owned();
+        items.iter().map(username).collect()
+    }
+
+    /// Status, headers and body, for people.
+    pub(super) fn show(&self) -> String {
+        use std::fmt::Write;
+        let mut shown = format!("{}\n", self.status);
+        let mut headers: Vec<_> = self.headers.iter().collect();
+        headers.sort_by_key(|(name, _)| name.as_str());
+        for (name, value) in headers {
+            writeln!(shown, "{name}: {}", value.to_str().unwrap()).unwrap();
+        }
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(json) => {
+                let pretty = serde_json::to_string_pretty(&json).unwrap();
+                write!(shown, "\n{pretty}").unwrap();
+            }
+            Err(_) => write!(shown, "\n{}", String::from_utf8_lossy(&self.body)).unwrap(),
+        }
+        shown
+    }
+}
+
+/// A phone of an account, its `number` telling it from others.
+pub(super) fn phone(account: &str, username: &str, number: u16) -> Registration {
+    let realm = format!("{account}.example.com");
+    let now = i64::try_from(NOW).unwrap();
+    let address = format!("192.0.2.{}", number % 250);
+    let binding = Binding {
+        key: Key {
+            table: "location".into(),
+            ruid: Ruid::from(format!("uloc-{number}").as_str()),
+        },
+        username: username.to_ascii_lowercase().as_str().into(),
+        domain: Some(realm.as_str().into()),
+        contact: format!("sip:{username}@{address}:{}", 5060 + number)
+            .as_str()
+            .into(),
+        received: Some(format!("sip:{address}:{}", 5060 + number).as_str().into()),
+        path: None,
+        expiry: Expiry::At(now + 300),
+        last_modified: now - 300,
+        q: None,
+        call_id: Some(format!("call-{number}@phone").as_str().into()),
+        cseq: Some(7),
+        flags: Some(0),
+        cflags: Some(64),
+        user_agent: Some("Yealink SIP-T38G 38.0.0.115".into()),
+        socket: Some("udp:10.0.0.5:5060".into()),
+        methods: Some(8159),
+        instance: None,
+        reg_id: None,
+        server_id: Some(0),
+        attributes: [].into_iter().collect(),
+    };
+    Registration {
+        binding: Arc::new(binding),
+        first_registration: now - 900,
+        account_id: Some(account.into()),
+        username: username.into(),
+        realm: Some(realm.as_str().into()),
+        account_name: Some(account.to_uppercase().as_str().into()),
+        account_realm: Some(realm.as_str().into()),
+        authorizing_id: Some(format!("device-{username}").as_str().into()),
+        authorizing_type: Some("device".into()),
+        owner_id: Some(format!("owner-{username}").as_str().into()),
+        presence_id: None,
+        suppress_unregister_notify: true,
+        register_overwrite_notify: false,
+        contact_address: Some((address.as_str().into(), 5060 + number)),
+        network_address: Some((address.as_str().into(), 5060 + number)),
+        proxy_address: Some(("203.0.113.5".into(), 5060)),
+        proxy_protocol: Some(Transport::Udp),
+        proxy_path: None,
+    }
+}
+
+fn tokens_file() -> String {
+    let stanza = |(token, name, accounts, rights): &(&str, &str, &str, &str)| {
+        let sha256 = tokens::sha256_hex(token);
+        format!(
+            "[[token]]\nname = \"{name}\"\nsha256 = \"{sha256}\"\naccounts = {accounts}\nrights = {rights}\n"
+        )
+    };
+    let expired = format!(
+        "[[token]]\nname = \"old\"\nsha256 = \"{}\"\naccounts = [\"*\"]\nrights = [\"read\"]\nexpires = 2023-11-14T22:18:20Z\n",
+        tokens::sha256_hex("old-token")
+    );
+    TOKENS.iter().map(stanza).collect::<String>() + &expired
+}

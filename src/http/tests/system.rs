@@ -1,0 +1,34 @@
+//! `GET /v2/registrations` and `/v2/registrations/count`
+
+use http::StatusCode;
+
+use super::site::{ACME, Site, phone};
+
+#[tokio::test]
+async fn lists_everybody() {
+    let site = Site::furnished();
+    let mut stray = phone("nobody", "zoe", 9);
+    stray.account_id = None;
+    site.add([stray]);
+    let answer = site.get("/v2/registrations").answer().await;
+    assert_eq!(answer.usernames(), ["alice", "bob", "bob", "carol", "zoe"]);
+    let answer = site.get("/v1/registrations/count/").answer().await;
+    assert_eq!(answer.data()["count"], 5);
+}
+
+#[tokio::test]
+async fn only_for_who_sees_all() {
+    let site = Site::furnished();
+    for path in ["/v2/registrations", "/v2/registrations/count"] {
+        let answer = site.get(path).with_token(ACME).answer().await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test]
+async fn cannot_be_deleted() {
+    let site = Site::furnished();
+    let answer = site.delete("/v2/registrations").answer().await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(site.fake.asked.lock().unwrap().is_empty());
+}
