@@ -11,10 +11,9 @@ mod resolve;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +64,6 @@ pub struct Mirror {
     mailbox: Arc<Mailbox>,
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
-    alive: Arc<AtomicBool>,
     state: Option<State>,
     complete: bool,
 }
@@ -99,14 +97,12 @@ impl Mirror {
         };
         parts.view.set_source(Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
-        let alive = Arc::new(AtomicBool::new(false));
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(
             &options.database,
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
-            Arc::clone(&alive),
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
@@ -120,7 +116,6 @@ impl Mirror {
             mailbox,
             keeper,
             follower: Some(follower),
-            alive,
             state: None,
             complete: false,
         }
@@ -129,43 +124,44 @@ impl Mirror {
     /// Mirrors until `stop`; on return everything shown is also kept.
     ///
     /// # Errors
-    /// When the operating system starts no thread.
+    /// When the operating system starts no thread, or the thread ends although nobody told it to: a defect.
     pub async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
-        let stop_thread = self.start()?;
+        let (stop_thread, mut ended) = self.start()?;
         let kept = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
         tasks.spawn(async move { keeper.run(stop_keeper).await });
         let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
-        loop {
+        let result = loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => break Ok(()),
+                _ = &mut ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
                 news = self.mailbox.take() => self.show(news),
                 Ok(()) = self.parts.directory.changed() => self.adopt_directory(),
                 _ = expiry.tick() => self.parts.view.expire(),
             }
-        }
+        };
         drop(stop_thread);
         kept.cancel();
         while tasks.join_next().await.is_some() {}
-        Ok(())
+        result
     }
 
-    /// Whether the thread that follows the tables has made a step since this was asked last.
-    #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        Pulse(Arc::clone(&self.alive))
-    }
-
-    /// Starts the thread, which ends when the sender is dropped.
-    fn start(&mut self) -> std::io::Result<SyncSender<()>> {
+    /// Starts the thread. It ends when the sender is dropped; the receiver tells when it has.
+    fn start(&mut self) -> std::io::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
         let (stop, stopped) = sync_channel(1);
+        let (ending, ended) = oneshot::channel::<()>();
         if let Some(follower) = self.follower.take() {
+            let follow = move || {
+                // Dropped at the end, also at that of a panic.
+                let _ending = ending;
+                follower.run(&stopped);
+            };
             std::thread::Builder::new()
                 .name("tail".to_owned())
-                .spawn(move || follower.run(&stopped))?;
+                .spawn(follow)?;
         }
-        Ok(stop)
+        Ok((stop, ended))
     }
 
     fn show(&mut self, news: News) {
@@ -258,18 +254,6 @@ impl Mirror {
             .apply(changed.into_iter().map(Change::Upsert));
         self.keeper
             .put(rows, consequences.departed, consequences.unhidden);
-    }
-}
-
-/// Tells whether the tail goes on.
-#[derive(Clone, Debug)]
-pub struct Pulse(Arc<AtomicBool>);
-
-impl Pulse {
-    /// Whether the tail has made a step since this was called last.
-    #[must_use]
-    pub fn beat(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
     }
 }
 
