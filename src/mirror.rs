@@ -8,7 +8,6 @@ mod keeper;
 mod mailbox;
 mod resolve;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -28,6 +27,9 @@ use follow::Follower;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+
+/// How many rows are shown at a time: readers wait for a portion at most.
+const PORTION: usize = 256;
 
 /// What is mirrored, and where to.
 #[derive(Debug)]
@@ -136,8 +138,8 @@ impl Mirror {
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 _ = &mut ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
-                news = self.mailbox.take() => self.show(news),
-                Ok(()) = self.parts.directory.changed() => self.adopt_directory(),
+                news = self.mailbox.take() => self.show(news).await,
+                Ok(()) = self.parts.directory.changed() => self.adopt_directory().await,
                 _ = expiry.tick() => self.parts.view.expire(),
             }
         };
@@ -164,40 +166,54 @@ impl Mirror {
         Ok((stop, ended))
     }
 
-    fn show(&mut self, news: News) {
-        let mut rows: HashMap<Key, Option<Stored>> = HashMap::with_capacity(news.changes.len());
-        let mut changes = Vec::with_capacity(news.changes.len());
-        for (key, row) in news.changes {
-            match row {
-                Row::Upsert(binding) => {
-                    let known = self.parts.view.get(&key);
-                    let first =
-                        known.map_or(binding.last_modified, |known| known.first_registration);
-                    let registration = Arc::new(self.resolver.registration(binding, first));
-                    rows.insert(key, Some(stored(&registration)));
-                    changes.push(Change::Upsert(registration));
-                }
-                Row::Remove => {
-                    rows.insert(key.clone(), None);
-                    changes.push(Change::Remove(key));
-                }
+    async fn show(&mut self, news: News) {
+        let mut changes = news.changes.into_iter();
+        loop {
+            let portion: Vec<_> = changes.by_ref().take(PORTION).collect();
+            if portion.is_empty() {
+                break;
             }
+            let resolved: Vec<_> = portion
+                .into_iter()
+                .map(|(key, row)| self.resolve(key, row))
+                .collect();
+            self.adopt(resolved);
+            tokio::task::yield_now().await;
         }
-        let mut consequences = self.parts.view.apply(changes);
         if news.complete && !self.complete {
-            consequences
-                .unhidden
-                .extend(self.parts.view.forget_absent());
+            self.keeper
+                .put([], Vec::new(), self.parts.view.forget_absent());
         }
         self.complete = news.complete;
+        self.tell_state(news.state, news.as_of);
+    }
+
+    fn resolve(&self, key: Key, row: Row) -> Change {
+        match row {
+            Row::Upsert(binding) => {
+                let known = self.parts.view.get(&key);
+                let first = known.map_or(binding.last_modified, |known| known.first_registration);
+                Change::Upsert(Arc::new(self.resolver.registration(binding, first)))
+            }
+            Row::Remove => Change::Remove(key),
+        }
+    }
+
+    /// Shows changes, and has them kept.
+    fn adopt(&self, changes: Vec<Change>) {
+        let kept = |change: &Change| match change {
+            Change::Upsert(registration) => {
+                (registration.binding.key.clone(), Some(stored(registration)))
+            }
+            Change::Remove(key) => (key.clone(), None),
+        };
+        let rows: Vec<_> = changes.iter().map(kept).collect();
+        let consequences = self.parts.view.apply(changes);
         if consequences.doubtful {
             self.parts.doubts.notify_one();
         }
-        self.tell_state(news.state, news.as_of);
-        if !rows.is_empty() || !consequences.unhidden.is_empty() {
-            self.keeper
-                .put(rows, consequences.departed, consequences.unhidden);
-        }
+        self.keeper
+            .put(rows, consequences.departed, consequences.unhidden);
     }
 
     /// Publishes how well the view is known to equal the tables, and says so when that changes.
@@ -229,31 +245,19 @@ impl Mirror {
     }
 
     /// Resolves every row again with a directory that has changed.
-    fn adopt_directory(&mut self) {
+    async fn adopt_directory(&mut self) {
         let directory = Arc::clone(&self.parts.directory.borrow_and_update());
         self.resolver = Resolver::new(Arc::clone(&self.naming), directory);
-        let changed: Vec<_> = self
-            .parts
-            .view
-            .rows()
-            .into_iter()
-            .filter_map(|one| {
+        for portion in self.parts.view.rows().chunks(PORTION) {
+            let again = |one: &Arc<Registration>| {
                 let again = self
                     .resolver
                     .registration(Arc::clone(&one.binding), one.first_registration);
-                (again != *one).then(|| Arc::new(again))
-            })
-            .collect();
-        let rows: Vec<_> = changed
-            .iter()
-            .map(|one| (one.binding.key.clone(), Some(stored(one))))
-            .collect();
-        let consequences = self
-            .parts
-            .view
-            .apply(changed.into_iter().map(Change::Upsert));
-        self.keeper
-            .put(rows, consequences.departed, consequences.unhidden);
+                (again != **one).then(|| Change::Upsert(Arc::new(again)))
+            };
+            self.adopt(portion.iter().filter_map(again).collect());
+            tokio::task::yield_now().await;
+        }
     }
 }
 
