@@ -3,6 +3,7 @@
 //! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
+pub mod intern;
 pub mod item;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -197,6 +198,12 @@ impl Text {
 impl Default for Text {
     fn default() -> Self {
         Self(Arc::from([].as_slice()))
+    }
+}
+
+impl From<Arc<[u8]>> for Text {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self(bytes)
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::registration::intern::Interner;
 use crate::registration::{Binding, Changeset, Key};
 use crate::sqlite_file::{Row, Sink, Table, TableSpec};
 use columns::{AttributeColumns, LocationColumns};
@@ -24,6 +25,8 @@ pub struct Usrloc {
     tables: Vec<Role>,
     slots: Slots,
     bad_rows: u64,
+    /// Domains, sockets and phone models.
+    shared: Interner<[u8]>,
 }
 
 /// What a tailed table is, by its place among the [specs](Usrloc::specs).
@@ -70,6 +73,7 @@ impl Usrloc {
             tables: roles.collect(),
             slots: Slots::new(former),
             bad_rows: 0,
+            shared: Interner::default(),
         }
     }
 
@@ -148,7 +152,7 @@ impl Sink for Usrloc {
                 columns,
                 rows,
             } => {
-                let binding = decode::binding(name, columns, &row);
+                let binding = decode::binding(name, columns, &row, &mut self.shared);
                 let slot = binding
                     .as_ref()
                     .ok()

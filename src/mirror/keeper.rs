@@ -20,6 +20,9 @@ use crate::view::{KNOWN_FOR, View};
 /// The pause between two batches: many changes cost little more than one.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// The rows of one batch, at most: a first load is written in several.
+const BATCH: usize = 4096;
+
 /// The pause after a batch that could not be written.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -88,12 +91,28 @@ impl Keeper {
                 break;
             }
         }
-        self.write(&mut trouble).await;
+        while self.write(&mut trouble).await && self.waits() {}
+    }
+
+    /// Whether something waits to be written.
+    fn waits(&self) -> bool {
+        !self
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .rows
+            .is_empty()
     }
 
     async fn write(&self, trouble: &mut RateLimited) -> bool {
-        let pending = mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        let batch = pending.batch(self.clock.unix_seconds());
+        let (batch, more) = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let batch = pending.take_batch(self.clock.unix_seconds());
+            (batch, !pending.rows.is_empty())
+        };
+        if more {
+            self.arrived.notify_one();
+        }
         match self.store.apply(&batch).await {
             Ok(()) => {
                 if let Some(recovered) = trouble.succeeded(self.clock.monotonic()) {
@@ -164,14 +183,23 @@ impl Keeper {
 }
 
 impl Pending {
-    fn batch(self, now: i64) -> Batch {
+    /// Takes what makes one batch.
+    fn take_batch(&mut self, now: i64) -> Batch {
         let mut batch = Batch {
-            departed: self.departed,
-            unhidden: self.unhidden,
+            departed: mem::take(&mut self.departed),
+            unhidden: mem::take(&mut self.unhidden),
             forget_departed_before: now - KNOWN_FOR,
             ..Batch::default()
         };
-        for (key, row) in self.rows {
+        let rows = if self.rows.len() <= BATCH {
+            mem::take(&mut self.rows)
+        } else {
+            let keys: Vec<Key> = self.rows.keys().take(BATCH).cloned().collect();
+            keys.iter()
+                .filter_map(|key| self.rows.remove_entry(key))
+                .collect()
+        };
+        for (key, row) in rows {
             match row {
                 Some(stored) => batch.upserts.push(stored),
                 None => batch.removed.push(key),

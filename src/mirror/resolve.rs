@@ -1,11 +1,12 @@
 //! From a binding to a registration: who owns it, and what its columns say about addresses.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
 use crate::directory::{Account, Device, Directory};
+use crate::registration::intern::Interner;
 use crate::registration::{Binding, Registration, Text};
 use crate::sip::{Socket, Transport, UriAddress};
 
@@ -34,6 +35,8 @@ pub struct Naming {
 pub struct Resolver {
     naming: Arc<Naming>,
     directory: Arc<Directory>,
+    /// Accounts, realms and addresses, which many registrations have in common.
+    shared: Arc<Mutex<Interner<str>>>,
 }
 
 /// The custom channel vars of a binding.
@@ -43,12 +46,40 @@ impl Resolver {
     /// Over this configuration and directory.
     #[must_use]
     pub fn new(naming: Arc<Naming>, directory: Arc<Directory>) -> Self {
-        Self { naming, directory }
+        Self {
+            naming,
+            directory,
+            shared: Arc::default(),
+        }
     }
 
     /// The registration that `binding` is, first seen at `first_registration` (Unix seconds).
     #[must_use]
     pub fn registration(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
+        let mut one = self.resolve(binding, first_registration);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = [
+            &mut one.account_id,
+            &mut one.realm,
+            &mut one.account_name,
+            &mut one.account_realm,
+            &mut one.authorizing_type,
+            &mut one.proxy_path,
+        ];
+        let addresses = [
+            &mut one.contact_address,
+            &mut one.network_address,
+            &mut one.proxy_address,
+        ];
+        let hosts = addresses.into_iter().flatten().map(|(host, _)| host);
+        for text in texts.into_iter().flatten().chain(hosts) {
+            *text = shared.get(text);
+        }
+        one
+    }
+
+    /// The registration, with texts of its own.
+    fn resolve(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
         let vars = Vars::of(&binding);
         let token = binding.attributes.get(TOKEN).and_then(parse_token);
         let domain = binding

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::columns::{AttributeColumns, LocationColumns};
 use crate::clock::unix_of_julian_day;
+use crate::registration::intern::Interner;
 use crate::registration::{Attributes, Binding, Expiry, Key, Ruid, Text};
 use crate::sqlite_file::{Row, Value};
 
@@ -40,6 +41,7 @@ pub(super) fn binding(
     table: &Arc<str>,
     columns: &LocationColumns,
     row: &Row<'_>,
+    shared: &mut Interner<[u8]>,
 ) -> Result<Binding, Error> {
     let ruid = text(columns.ruid.of(row)).ok_or(Error::NoRuid)?;
     let expiry = match time(columns.expires.of(row)).ok_or(Error::NoExpiry)? {
@@ -47,13 +49,14 @@ pub(super) fn binding(
         end => Expiry::At(end),
     };
     let filled = |value| text(value).filter(|text| !text.is_empty());
+    let mut common = |text: Text| Text::from(shared.get(text.as_bytes()));
     Ok(Binding {
         key: Key {
             table: Arc::clone(table),
             ruid: Ruid(ruid),
         },
         username: text(columns.username.of(row)).unwrap_or_default(),
-        domain: text(columns.domain.of(row)),
+        domain: text(columns.domain.of(row)).map(&mut common),
         contact: text(columns.contact.of(row)).unwrap_or_default(),
         received: filled(columns.received.of(row)),
         path: filled(columns.path.of(row)),
@@ -65,8 +68,9 @@ pub(super) fn binding(
         flags: integer(columns.flags.of(row)),
         cflags: integer(columns.cflags.of(row)),
         user_agent: filled(columns.user_agent.of(row))
-            .filter(|agent| agent.as_bytes() != NO_USER_AGENT),
-        socket: filled(columns.socket.of(row)),
+            .filter(|agent| agent.as_bytes() != NO_USER_AGENT)
+            .map(&mut common),
+        socket: filled(columns.socket.of(row)).map(&mut common),
         methods: integer(columns.methods.of(row)),
         instance: filled(columns.instance.of(row)),
         reg_id: integer(columns.reg_id.of(row)).filter(|id| *id != 0),
