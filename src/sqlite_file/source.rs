@@ -48,6 +48,10 @@ pub(super) struct Reads {
 
 /// What a look at the files found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "findings that do not exclude each other"
+)]
 pub(super) struct Refreshed {
     /// The committed state that windows show now.
     pub(super) state: Committed,
@@ -146,21 +150,17 @@ impl Source {
         budget: u32,
         changed: &mut HashSet<u32>,
     ) -> Result<Refreshed> {
-        match &mut self.log {
-            Some(log) => log.refresh(&self.database, now, budget, changed),
-            None => {
-                let version = rollback::probe(&self.database, &self.journal)?;
-                let doubtful = self
-                    .last
-                    .replace(version)
-                    .is_some_and(|last| !version.follows(&last));
-                Ok(Refreshed {
-                    doubtful,
-                    gap: doubtful,
-                    ..Refreshed::at(Committed::File(version))
-                })
-            }
+        if let Some(log) = &mut self.log {
+            return log.refresh(&self.database, now, budget, changed);
         }
+        let version = rollback::probe(&self.database, &self.journal)?;
+        let last = self.last.replace(version);
+        let doubtful = last.is_some_and(|last| !version.follows(&last));
+        Ok(Refreshed {
+            doubtful,
+            gap: doubtful,
+            ..Refreshed::at(Committed::File(version))
+        })
     }
 
     /// Begins a window on `state`, which must be what the last [`Self::refresh`] found.

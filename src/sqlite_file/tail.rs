@@ -21,8 +21,14 @@ pub(super) use rules::Rules;
 
 /// How long a step may fail before the state says so.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a writer may be in the way for the length of an ordinary commit.
+const COMMIT: Duration = Duration::from_millis(50);
+/// Until the next step, when a writer commits.
+const SOON: Duration = Duration::from_millis(1);
 /// Until the next step, when a writer is in the way.
 const RETRY: Duration = Duration::from_millis(10);
+/// How long a writer may be in the way until it is asked for less often.
+const LONG: Duration = Duration::from_secs(10);
 /// Until the next step, when a writer has been in the way for long.
 const SLOW_RETRY: Duration = Duration::from_millis(100);
 /// Until the next step, when there is nothing to read.
@@ -117,6 +123,7 @@ impl Tail {
     /// waits. `now` is monotonic.
     pub fn step(&mut self, now: Duration, sink: &mut dyn Sink) -> Step {
         let told = self.engine.told();
+        let windows = self.engine.counters.windows;
         let result = self.engine.step(now, sink);
         let changed = self.engine.told() != told;
         match result {
@@ -136,6 +143,11 @@ impl Tail {
                 }
             }
             Err(reason) => {
+                // A commit that ended the work of a step is no failure of it.
+                let worked = self.engine.counters.windows > windows;
+                if worked && matches!(reason, Reason::Locked | Reason::HotJournal | Reason::Busy) {
+                    self.failing = None;
+                }
                 let wake = self.fail(now, reason);
                 Step {
                     state: self.state.clone(),
@@ -167,7 +179,7 @@ impl Tail {
     /// Decides what a failed step means, and when to try again.
     fn fail(&mut self, now: Duration, reason: Reason) -> Duration {
         let since = *self.failing.get_or_insert(now);
-        let long = now.saturating_sub(since) >= PATIENCE;
+        let failing = now.saturating_sub(since);
         match reason {
             Reason::Missing
             | Reason::Empty
@@ -191,14 +203,14 @@ impl Tail {
             | Reason::Malformed(_)
             | Reason::Io { .. } => {}
         }
-        if long {
+        if failing >= PATIENCE {
             self.state = State::Blocked(reason);
-            return SLOW_RETRY;
+            return if failing < LONG { RETRY } else { SLOW_RETRY };
         }
         if matches!(self.state, State::Absent(_)) {
             self.state = State::Opening;
         }
-        RETRY
+        if failing < COMMIT { SOON } else { RETRY }
     }
 }
 

@@ -3,6 +3,7 @@
 mod concurrent;
 mod differential;
 mod faults;
+mod figures;
 mod garbage;
 mod rules;
 mod support;

@@ -82,9 +82,9 @@ impl Batch {
         if node.kind != Kind::TableLeaf {
             return Err(Reason::Malformed("an index in place of a table"));
         }
-        let above = walker.newly_above().iter();
-        self.above.extend(above.map(|it| (it.number, it.span)));
-        let (rows, changed) = (self.rows.len(), self.changed.len());
+        let passed = walker.newly_above().iter();
+        self.above.extend(passed.map(|it| (it.number, it.span)));
+        let (first, first_changed) = (self.rows.len(), self.changed.len());
         let most = self.payloads.len() + pages.usable() * pages.count() as usize;
         let mut least = level.span.low;
         for index in 0..node.cells {
@@ -101,8 +101,8 @@ impl Batch {
                 }
                 hash
             } else {
-                let room = &mut self.overflow;
-                payload.append(pages, room, &mut self.payloads, &mut self.numbers)?;
+                let spare = &mut self.overflow;
+                payload.append(pages, spare, &mut self.payloads, &mut self.numbers)?;
                 let numbers = self.numbers.drain(..);
                 self.overflows.extend(numbers.map(|number| (number, rowid)));
                 if self.payloads.len() > most {
@@ -120,8 +120,8 @@ impl Batch {
         self.leaves.push(Leaf {
             number: level.number,
             span: level.span,
-            rows: rows..self.rows.len(),
-            changed: changed..self.changed.len(),
+            rows: first..self.rows.len(),
+            changed: first_changed..self.changed.len(),
         });
         Ok(level.span)
     }

@@ -154,7 +154,7 @@ impl Engine {
         self.sweep(now, &mut budget, sink)?;
         self.counters.rows = self.tables.iter().map(|it| it.known.len() as u64).sum();
         let wake = self.wake(now);
-        Ok(self.progress(now, self.settled == self.seen, wake))
+        Ok(self.progress(now, self.is_settled(), wake))
     }
 
     fn progress(&self, now: Duration, settled: bool, wake: Duration) -> Progress {
@@ -296,6 +296,7 @@ impl Engine {
         sink: &mut dyn Sink,
     ) {
         self.note_places(index);
+        let settled = self.is_settled();
         let leaves = std::mem::take(&mut self.batch.leaves);
         for leaf in &leaves {
             let told = self.told();
@@ -307,7 +308,7 @@ impl Engine {
             }
             let gone = self.tell(now, index, leaf, cause, sink);
             self.sweep.missed_rows(gone);
-            if cause == Cause::Audit {
+            if cause == Cause::Audit && settled {
                 self.counters.audit_misses += self.told() - told;
             }
         }

@@ -35,7 +35,7 @@ pub(super) enum Hints {
     #[default]
     Log,
     /// An index.
-    Index(Index),
+    Index(Box<Index>),
     /// Nowhere: each commit may have changed every row.
     Everything(Pace),
 }
@@ -80,13 +80,13 @@ impl Hints {
     pub(super) fn without_log(index: Option<u32>) -> Self {
         match index {
             None => Self::Everything(Pace::default()),
-            Some(root) => Self::Index(Index {
+            Some(root) => Self::Index(Box::new(Index {
                 root,
                 pages: HashMap::new(),
                 walk: None,
                 known: false,
                 pace: Pace::default(),
-            }),
+            })),
         }
     }
 

@@ -12,6 +12,8 @@ use super::nodes::Place;
 
 /// Interior pages examined in a window.
 const SUSPECTS: usize = 64;
+/// Leaves visited in a window that the next commit will end.
+const LEAVES_BETWEEN_COMMITS: usize = 16;
 /// Payload gathered in a window before it ends.
 const BYTES_A_WINDOW: usize = 1 << 20;
 
@@ -112,7 +114,12 @@ impl Engine {
         budget: &mut usize,
         sink: &mut dyn Sink,
     ) -> Result<()> {
-        let limit = *budget;
+        let follows_log = self.epoch.is_some_and(|it| it.wal);
+        let limit = if follows_log {
+            *budget
+        } else {
+            LEAVES_BETWEEN_COMMITS
+        };
         self.in_window(now, |engine, source| {
             let next = |engine: &Self, span: Span| {
                 let next = span.high.checked_add(1)?;

@@ -152,8 +152,8 @@ impl Sweep {
     /// Ends a cycle at `now`.
     fn end_cycle(&mut self, now: Duration) {
         self.cursor = START;
+        self.audited = self.began_at.take();
         if !self.heals {
-            self.audited = self.began_at.take();
             return;
         }
         match self.doubt {
@@ -181,11 +181,15 @@ impl Engine {
         if self.sweep.heals {
             return self.heal(now, budget, sink);
         }
-        let settled = self.settled.is_some() && self.settled == self.seen;
-        if !settled || self.is_audited() || !self.rules.audit {
+        if self.has_pending() || self.is_audited() || !self.rules.audit {
             return Ok(());
         }
         self.audit(now, sink)
+    }
+
+    /// Whether all hints have been followed, so that an audit that finds something has found a miss.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.is_some() && self.settled == self.seen
     }
 
     /// Whether an audit has visited every leaf in the state committed last.
@@ -199,7 +203,7 @@ impl Engine {
         }
         while *budget > 0 && self.sweep.heals && !self.sweep.waits(now) {
             self.sweep.confirm();
-            let (index, key) = self.sweep.cursor;
+            let (index, key) = self.begin_or_continue();
             if self.end_of_tables(now, index) {
                 continue;
             }
@@ -221,10 +225,7 @@ impl Engine {
     fn audit(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
         let mut left = if self.is_busy(now) { AUDIT.0 } else { AUDIT.1 };
         while left > 0 && !self.is_audited() && !self.sweep.heals {
-            let (index, key) = self.sweep.cursor;
-            if self.sweep.cursor == START {
-                self.sweep.began_at = self.seen;
-            }
+            let (index, key) = self.begin_or_continue();
             if self.end_of_tables(now, index) {
                 break;
             }
@@ -240,6 +241,14 @@ impl Engine {
             self.tell_batch(now, index, Cause::Audit, sink);
         }
         Ok(())
+    }
+
+    /// The cursor; at the start of a cycle the present state is noted.
+    fn begin_or_continue(&mut self) -> (usize, i64) {
+        if self.sweep.cursor == START {
+            self.sweep.began_at = self.seen;
+        }
+        self.sweep.cursor
     }
 
     /// Ends the cycle if there is no table `index`.

@@ -57,7 +57,6 @@ fn converges(journal: &'static str, hint: Option<&str>) {
     }
     let mut writer = busy.join().unwrap();
     bench.check(&mut writer);
-    eprintln!("{journal} {hint:?} {:?}", bench.tail.counters());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::support::Bench;
+use super::support::{Bench, cases};
 
 #[derive(Debug, Clone)]
 struct Layout {
@@ -165,7 +165,7 @@ fn statement(change: &Change, columns: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn tail_tells_what_sqlite_reads(

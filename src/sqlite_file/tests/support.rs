@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use proptest::prelude::ProptestConfig;
+
 use crate::sqlite_file::{Row, Sink, State, Step, Table, TableSpec, Tail, TailOptions, Value};
 
 /// The `sqlite3` shell with a database open.
@@ -257,4 +259,12 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
+}
+
+/// Inputs for a property test: as many as usual, or as the environment says (`PROPTEST_CASES`, for fuzzing).
+pub(super) fn cases(usual: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|it| it.parse().ok());
+    ProptestConfig::with_cases(wanted.unwrap_or(usual))
 }
