@@ -1,6 +1,8 @@
 //! One test binary; each module is a subject.
 
 mod lab;
+mod mirror;
+mod oracle;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]
