@@ -1,5 +1,6 @@
 //! One test binary; each module is a subject.
 
+mod flush;
 mod lab;
 mod mirror;
 mod oracle;
