@@ -4,6 +4,7 @@ mod flush;
 mod lab;
 mod mirror;
 mod oracle;
+mod restart;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]
