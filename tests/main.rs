@@ -1,5 +1,6 @@
 //! One test binary; each module is a subject.
 
+mod api;
 mod flush;
 mod harmless;
 mod lab;
