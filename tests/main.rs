@@ -4,6 +4,7 @@ mod api;
 mod flush;
 mod harmless;
 mod lab;
+mod lifecycle;
 mod mirror;
 mod oracle;
 mod restart;
