@@ -52,9 +52,10 @@ pub(super) async fn handle(
     };
     response.headers_mut().insert(X_REQUEST_ID, id.header());
     cors.apply(response.headers_mut());
-    match is_head {
-        true => without_body(response),
-        false => response,
+    if is_head {
+        without_body(response)
+    } else {
+        response
     }
 }
 

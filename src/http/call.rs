@@ -45,11 +45,12 @@ impl Call {
         patience: Duration,
     ) -> Result<Self, Error> {
         let params = Params::parse(parts.uri.query().unwrap_or_default());
-        let body = match body.is_end_stream() {
-            true => None,
-            false => tokio::time::timeout(patience, read_json(body, limit))
+        let body = if body.is_end_stream() {
+            None
+        } else {
+            tokio::time::timeout(patience, read_json(body, limit))
                 .await
-                .map_err(|_| Error::BodyTooSlow)??,
+                .map_err(|_| Error::BodyTooSlow)??
         };
         let mut call = Self {
             method: parts.method,
@@ -152,9 +153,12 @@ async fn read_json(body: Body, limit: usize) -> Result<Option<Value>, Error> {
     let bytes = Limited::new(body, limit)
         .collect()
         .await
-        .map_err(|error| match error.is::<LengthLimitError>() {
-            true => Error::BodyTooLarge { limit },
-            false => Error::BodyIncomplete,
+        .map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Error::BodyTooLarge { limit }
+            } else {
+                Error::BodyIncomplete
+            }
         })?
         .to_bytes();
     if bytes.trim_ascii().is_empty() {
@@ -164,9 +168,10 @@ async fn read_json(body: Body, limit: usize) -> Result<Option<Value>, Error> {
         line: error.line(),
         column: error.column(),
     })?;
-    match value.is_object() {
-        true => Ok(Some(value)),
-        false => Err(Error::BodyNotJson { line: 1, column: 1 }),
+    if value.is_object() {
+        Ok(Some(value))
+    } else {
+        Err(Error::BodyNotJson { line: 1, column: 1 })
     }
 }
 

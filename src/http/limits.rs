@@ -113,13 +113,15 @@ impl Buckets {
     }
 
     fn take(&self, key: Key) -> Result<(), Empty> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % LOOK_EVERY == 0 {
+        if self
+            .checks
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(LOOK_EVERY)
+        {
             self.tidy();
         }
-        let key = match self.crowded.load(Ordering::Relaxed) {
-            true => Key::Rest,
-            false => key,
-        };
+        let is_crowded = self.crowded.load(Ordering::Relaxed);
+        let key = if is_crowded { Key::Rest } else { key };
         self.limiter.check_key(&key).map_err(|not_until| Empty {
             retry_after: not_until.wait_time_from(self.clock.now()),
         })

@@ -116,12 +116,11 @@ pub(super) fn count(
     id: &RequestId,
 ) -> Result<Response, Error> {
     let filters = Filters::parse(&call.params)?;
-    let (count, sum) = match filters.is_empty() {
-        true => app.view.count(subject.scope),
-        false => {
-            let found = select(app, subject, &filters, app.clock.unix_seconds());
-            (found.registrations.len(), found.revision)
-        }
+    let (count, sum) = if filters.is_empty() {
+        app.view.count(subject.scope)
+    } else {
+        let found = select(app, subject, &filters, app.clock.unix_seconds());
+        (found.registrations.len(), found.revision)
     };
     let revision = revision(sum);
     if let Some(unchanged) = unchanged(call, &revision) {
@@ -150,9 +149,10 @@ pub(super) fn enveloped(
     Envelope::open(&success, &mut out);
     out.extend_from_slice(data.as_bytes());
     app.envelope(id).close(&success, &mut out);
-    match call.wants_pretty() {
-        true => body::indented(&out),
-        false => out,
+    if call.wants_pretty() {
+        body::indented(&out)
+    } else {
+        out
     }
 }
 

@@ -201,14 +201,13 @@ impl Server {
             ended = connection.as_mut() => Some(ended),
             () = self.shutdown.cancelled() => None,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection => ended,
-                    () = self.cut_off.cancelled() => Ok(()),
-                }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = self.cut_off.cancelled() => Ok(()),
             }
         };
         if let Err(error) = ended {

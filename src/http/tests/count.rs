@@ -9,7 +9,7 @@ const COUNT: &str = "/v2/accounts/acme/registrations/count";
 #[tokio::test]
 async fn counts() {
     let site = Site::furnished();
-    let answer = site.get(COUNT).as_token(ACME).answer().await;
+    let answer = site.get(COUNT).with_token(ACME).answer().await;
     insta::assert_snapshot!(answer.show());
 }
 

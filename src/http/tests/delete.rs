@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::site::{ACME, Site, failure, phone};
-use crate::flush::FailureKind;
+use crate::flush::FailureKind::{self, Timeout, Unconfirmed, Unreachable};
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -19,7 +19,7 @@ fn picked(site: &Site) -> Vec<String> {
 #[tokio::test]
 async fn flushes_an_account() {
     let site = Site::furnished();
-    let answer = site.delete(LIST).as_token(ACME).answer().await;
+    let answer = site.delete(LIST).with_token(ACME).answer().await;
     insta::assert_snapshot!(answer.show());
     assert_eq!(
         picked(&site),
@@ -97,7 +97,6 @@ async fn an_empty_account_is_flushed_of_nothing() {
 #[tokio::test]
 async fn failures_are_told() {
     let site = Site::furnished();
-    use FailureKind::{Timeout, Unconfirmed, Unreachable};
     for (kinds, name) in [
         (vec![Unreachable, Unreachable], "unreachable"),
         (vec![Timeout, Timeout], "timeout"),

@@ -14,7 +14,7 @@ const LIST: &str = "/v2/accounts/acme/registrations";
 #[tokio::test]
 async fn lists_in_order_with_every_key() {
     let site = Site::furnished();
-    let answer = site.get(LIST).as_token(ACME).answer().await;
+    let answer = site.get(LIST).with_token(ACME).answer().await;
     assert_eq!(answer.usernames(), ["alice", "bob", "bob"]);
     insta::assert_snapshot!(answer.show());
 }
@@ -29,14 +29,14 @@ async fn a_known_account_without_registrations_has_an_empty_list() {
 #[tokio::test]
 async fn every_spelling_of_the_path_is_the_same_list() {
     let site = Site::furnished();
-    let expected = site.get(LIST).as_token(ACME).answer().await.data();
+    let expected = site.get(LIST).with_token(ACME).answer().await.data();
     for path in [
         "/v1/accounts/acme/registrations",
         "/v2/accounts/acme/registrations/",
         "/v2/account/registrations",
         "/v2/accounts/%61cme/registrations/",
     ] {
-        let answer = site.get(path).as_token(ACME).answer().await;
+        let answer = site.get(path).with_token(ACME).answer().await;
         assert_eq!(answer.data(), expected, "{path}");
     }
 }

@@ -14,10 +14,11 @@ async fn every_refusal_is_spelled_as_kazoo_does() {
     let put = site.ask(Method::PUT, LIST);
     for (name, ask) in [
         ("no_token", site.get(LIST).without("x-auth-token")),
-        ("bad_token", site.get(LIST).as_token("wrong")),
+        ("bad_token", site.get(LIST).with_token("wrong")),
         (
             "forbidden",
-            site.get("/v2/accounts/other/registrations").as_token(ACME),
+            site.get("/v2/accounts/other/registrations")
+                .with_token(ACME),
         ),
         (
             "unknown_account",
@@ -33,7 +34,8 @@ async fn every_refusal_is_spelled_as_kazoo_does() {
         ),
         (
             "ambiguous_account",
-            site.get("/v2/account/registrations").as_token("two-token"),
+            site.get("/v2/account/registrations")
+                .with_token("two-token"),
         ),
     ] {
         insta::assert_snapshot!(name, ask.answer().await.show());
@@ -49,15 +51,15 @@ async fn the_first_that_fails_is_the_answer() {
     let status = async |ask: super::site::Ask<'_>| ask.answer().await.status.as_u16();
     // Body before token; token before account and method; access before account; account before method.
     assert_eq!(
-        status(site.get(LIST).as_token("wrong").body("{")).await,
+        status(site.get(LIST).with_token("wrong").body("{")).await,
         400
     );
-    assert_eq!(status(site.get(unknown).as_token("wrong")).await, 401);
+    assert_eq!(status(site.get(unknown).with_token("wrong")).await, 401);
     assert_eq!(
-        status(site.ask(Method::PUT, LIST).as_token("wrong")).await,
+        status(site.ask(Method::PUT, LIST).with_token("wrong")).await,
         401
     );
-    assert_eq!(status(site.get(unknown).as_token(ACME)).await, 403);
+    assert_eq!(status(site.get(unknown).with_token(ACME)).await, 403);
     assert_eq!(status(site.ask(Method::PUT, unknown)).await, 404);
     // Method before user; user before query.
     let ghost = format!("{LIST}/ghost?page_size=0&x=1");
@@ -81,9 +83,9 @@ async fn rights_decide() {
         ("old-token", 401, 401),
         ("top-token", 200, 403),
     ] {
-        let answer = site.get(LIST).as_token(token).answer().await;
+        let answer = site.get(LIST).with_token(token).answer().await;
         assert_eq!(answer.status.as_u16(), get, "{token}");
-        let answer = site.delete(LIST).as_token(token).answer().await;
+        let answer = site.delete(LIST).with_token(token).answer().await;
         assert_eq!(answer.status.as_u16(), delete, "{token}");
     }
 }
@@ -116,7 +118,7 @@ async fn over_the_unix_socket_the_user_decides() {
     let site = Site::furnished();
     let ask = |trusted| {
         let ask = site.get(LIST).without("x-auth-token");
-        ask.from(Peer::Process { uid: 7, trusted })
+        ask.coming_from(Peer::Process { uid: 7, trusted })
     };
     let answer = ask(true).answer().await;
     assert_eq!(answer.status, StatusCode::OK);

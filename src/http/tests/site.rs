@@ -61,9 +61,10 @@ impl Flush for Fake {
             "asked to panic"
         );
         let failed = self.failures.lock().unwrap().clone();
-        let flushed = match failed.is_empty() {
-            true => request.registrations.len() as u64,
-            false => 0,
+        let flushed = if failed.is_empty() {
+            request.registrations.len() as u64
+        } else {
+            0
         };
         self.asked.lock().unwrap().push(request);
         Box::pin(async move { Ok(Outcome { flushed, failed }) })
@@ -217,7 +218,7 @@ impl Ask<'_> {
     }
 
     /// With another token.
-    pub(super) fn as_token(self, token: &str) -> Self {
+    pub(super) fn with_token(self, token: &str) -> Self {
         self.header("x-auth-token", token)
     }
 
@@ -226,7 +227,7 @@ impl Ask<'_> {
         self
     }
 
-    pub(super) fn from(mut self, peer: Peer) -> Self {
+    pub(super) fn coming_from(mut self, peer: Peer) -> Self {
         self.peer = peer;
         self
     }
@@ -290,7 +291,8 @@ impl Answer {
         }
         match serde_json::from_slice::<Value>(&self.body) {
             Ok(json) => {
-                write!(shown, "\n{}", serde_json::to_string_pretty(&json).unwrap()).unwrap()
+                let pretty = serde_json::to_string_pretty(&json).unwrap();
+                write!(shown, "\n{pretty}").unwrap();
             }
             Err(_) => write!(shown, "\n{}", String::from_utf8_lossy(&self.body)).unwrap(),
         }

@@ -20,7 +20,7 @@ async fn lists_everybody() {
 async fn only_for_who_sees_all() {
     let site = Site::furnished();
     for path in ["/v2/registrations", "/v2/registrations/count"] {
-        let answer = site.get(path).as_token(ACME).answer().await;
+        let answer = site.get(path).with_token(ACME).answer().await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN);
     }
 }
