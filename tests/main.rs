@@ -1,7 +1,14 @@
 //! One test binary; each module is a subject.
 
+mod api;
 mod floors;
+mod flush;
+mod harmless;
 mod lab;
+mod lifecycle;
+mod mirror;
+mod oracle;
+mod restart;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

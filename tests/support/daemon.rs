@@ -3,10 +3,12 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -157,6 +159,10 @@ impl Daemon {
     /// Ends usrlocd as systemd does; its exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("this usrlocd runs");
+        if !self.lab.wrapper.is_empty() {
+            // The wrapper is not whom systemd would ask: strace, for one, waits for its child.
+            process.signal(Signal::TERM);
+        }
         let status = process.terminate(STOP);
         process.kill();
         status
@@ -241,6 +247,19 @@ impl Daemon {
         self.file("tokens.toml")
     }
 
+    /// Puts other tokens in place of all that there are, as `(name, token)`; each may do all.
+    pub(crate) fn replace_tokens(&self, tokens: &[(&str, &str)]) {
+        let stanzas = tokens
+            .iter()
+            .map(|(name, token)| stanza(name, token, &["*"], &["read", "flush"]));
+        self.write("tokens.toml", &stanzas.collect::<String>());
+    }
+
+    /// Sends a signal to the daemon.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process().signal(signal);
+    }
+
     /// A file in its directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -316,7 +335,9 @@ tokens_file = {tokens:?}
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.file(name), text).expect("an own directory is writable");
+        let file = self.file(name);
+        fs::write(&file, text).expect("an own directory is writable");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     }
 }
 

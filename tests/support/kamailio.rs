@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -262,6 +263,14 @@ impl Kamailio {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// Sends a signal to all of its processes.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process
+            .as_ref()
+            .expect("this Kamailio runs")
+            .signal(signal);
     }
 
     /// Where phones and HTTP clients of IPv4 find it.

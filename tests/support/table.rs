@@ -27,7 +27,7 @@ const TEXTS: [&str; 11] = [
     "instance",
     "methods",
 ];
-const NUMBERS: [&str; 7] = [
+const NUMBERS: [&str; 8] = [
     "expires",
     "last_modified",
     "q",
@@ -35,6 +35,7 @@ const NUMBERS: [&str; 7] = [
     "flags",
     "cflags",
     "reg_id",
+    "server_id",
 ];
 
 /// A database that nobody else has open, read and written through the `sqlite3` program.
