@@ -96,10 +96,11 @@ async fn slow_heads_and_bodies_end() {
 async fn what_is_too_large_or_no_http_is_refused() {
     let site = site(settings());
     let served = served(&site).await;
-    let long = "x".repeat(100_000);
+    let long = "x".repeat(70_000);
     for (request, status) in [
         ("nonsense\r\n\r\n".to_owned(), "400"),
-        (format!("{LIST}x: {long}\r\n\r\n"), "431"),
+        // Not ended, so that nothing is left unread when the connection closes.
+        (format!("{LIST}x: {long}"), "431"),
         (format!("{LIST}content-length: 99999\r\n\r\n"), "400"),
     ] {
         let answer = exchange(served.address, &request).await;
