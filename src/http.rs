@@ -16,6 +16,7 @@ mod flush;
 mod health;
 mod jwt;
 mod limits;
+mod openapi;
 mod paging;
 mod params;
 mod patience;
@@ -44,6 +45,7 @@ use tower_http::compression::predicate::SizeAbove;
 
 pub use jwt::{BadKey, Keys};
 pub use limits::Limits;
+pub use openapi::document as openapi_document;
 pub use serve::{Listeners, serve};
 
 use crate::clock::Clock;
@@ -165,6 +167,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(health::openapi))
         .method_not_allowed_fallback(api::method_not_allowed)
         .fallback(api::handle)
         .layer(compression())

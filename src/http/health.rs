@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::App;
 use super::api::json;
 use super::envelope::source;
+use super::openapi;
 use crate::view::SourceState;
 
 /// Prometheus' text format.
@@ -40,6 +41,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// What the API is.
+pub(super) async fn openapi(State(app): State<Arc<App>>) -> Response {
+    openapi::respond(app.settings.wire)
 }
 
 /// Counters and gauges.

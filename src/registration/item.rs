@@ -25,6 +25,8 @@ pub enum Wire {
 pub enum Value<'a> {
     /// A string.
     Text(Cow<'a, str>),
+    /// A port, written as a string.
+    Port(u16),
     /// A whole number.
     Integer(i64),
     /// A number with a fraction: `q`.
@@ -34,11 +36,11 @@ pub enum Value<'a> {
 }
 
 macro_rules! fields {
-    ($($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $field:ident = $name:literal,)*) => {
         /// A key of the item.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum Field {
-            $($(#[$doc])* $field,)*
+            $($(#[doc = $doc])* $field,)*
         }
 
         impl Field {
@@ -50,6 +52,21 @@ macro_rules! fields {
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$field => $name,)*
+                }
+            }
+
+            /// What it means, for the API's description.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$field => concat!($($doc),*).trim_ascii_start(),)*
+                }
+            }
+
+            /// The key as it stands in JSON, with its colon.
+            fn json_key(self) -> &'static [u8] {
+                match self {
+                    $(Self::$field => concat!('"', $name, "\":").as_bytes(),)*
                 }
             }
         }
@@ -151,7 +168,76 @@ fields! {
     ServerId = "server_id",
 }
 
+/// What kind of value a field has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number with a fraction.
+    Number,
+    /// `true` or `false`.
+    Flag,
+}
+
 impl Field {
+    /// The kind of its value.
+    #[must_use]
+    pub fn kind(self, wire: Wire) -> Kind {
+        use Field as F;
+        match self {
+            F::ContactPort | F::ProxyPort => match wire {
+                Wire::Document => Kind::Text,
+                Wire::Kazoo43 => Kind::Integer,
+            },
+            F::SuppressUnregisterNotify
+            | F::RegisterOverwriteNotify
+            | F::FirstRegistration
+            | F::Permanent => Kind::Flag,
+            F::EventTimestamp
+            | F::LastRegistration
+            | F::InitialRegistration
+            | F::Expires
+            | F::ExpiresAt
+            | F::GrantedExpires
+            | F::RegId
+            | F::Methods
+            | F::Flags
+            | F::Cflags
+            | F::Cseq
+            | F::ServerId => Kind::Integer,
+            F::Q => Kind::Number,
+            F::Username
+            | F::FromUser
+            | F::ToUser
+            | F::Realm
+            | F::FromHost
+            | F::ToHost
+            | F::AccountName
+            | F::AccountRealm
+            | F::AuthorizingId
+            | F::AuthorizingType
+            | F::OwnerId
+            | F::PresenceId
+            | F::CallId
+            | F::UserAgent
+            | F::Contact
+            | F::OriginalContact
+            | F::ContactIp
+            | F::NetworkIp
+            | F::NetworkPort
+            | F::SourceIp
+            | F::SourcePort
+            | F::ProxyIp
+            | F::ProxyProtocol
+            | F::ProxyPath
+            | F::Ruid
+            | F::Path
+            | F::Instance => Kind::Text,
+        }
+    }
+
     /// The field with this key.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -165,6 +251,7 @@ impl Value<'_> {
     pub fn to_text(&self) -> Cow<'_, str> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
+            Self::Port(number) => number.to_string().into(),
             Self::Integer(number) => number.to_string().into(),
             Self::Number(number) => number.to_string().into(),
             Self::Flag(flag) => if *flag { "true" } else { "false" }.into(),
@@ -172,12 +259,32 @@ impl Value<'_> {
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
-        const WHY: &str = "writing to memory does not fail";
         match self {
             Self::Text(text) => write_json_string(text, out),
-            Self::Integer(number) => serde_json::to_writer(out, number).expect(WHY),
-            Self::Number(number) => serde_json::to_writer(out, number).expect(WHY),
-            Self::Flag(flag) => serde_json::to_writer(out, flag).expect(WHY),
+            Self::Port(number) => {
+                out.push(b'"');
+                write_integer(*number, out);
+                out.push(b'"');
+            }
+            Self::Integer(number) => write_integer(*number, out),
+            Self::Number(number) => {
+                serde_json::to_writer(out, number).expect("writing to memory does not fail");
+            }
+            Self::Flag(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
+        }
+    }
+
+    /// Appends what tells this value from every other of the same field.
+    fn write_digest(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => {
+                out.extend_from_slice(&text.len().to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+            Self::Port(number) => out.extend_from_slice(&number.to_le_bytes()),
+            Self::Integer(number) => out.extend_from_slice(&number.to_le_bytes()),
+            Self::Number(number) => out.extend_from_slice(&number.to_le_bytes()),
+            Self::Flag(flag) => out.push(u8::from(*flag)),
         }
     }
 }
@@ -244,7 +351,17 @@ impl Registration {
 
     /// Appends the item as one JSON object.
     pub fn write_json(&self, wire: Wire, now: i64, out: &mut Vec<u8>) {
-        self.write_fields(Field::ALL.iter().copied(), wire, now, out);
+        out.reserve(2048);
+        let mut separator = b'{';
+        for field in Field::ALL {
+            if let Some(value) = self.value(*field, wire, now) {
+                out.push(separator);
+                out.extend_from_slice(field.json_key());
+                value.write_json(out);
+                separator = b',';
+            }
+        }
+        out.push(b'}');
     }
 
     /// A digest of the item's content, equal across restarts: all keys but `expires`, which counts down by
@@ -252,40 +369,36 @@ impl Registration {
     #[must_use]
     pub fn digest(&self) -> u128 {
         let mut content = Vec::with_capacity(1024);
-        let lasting = Field::ALL
-            .iter()
-            .copied()
-            .filter(|field| *field != Field::Expires);
-        self.write_fields(lasting, Wire::Document, 0, &mut content);
-        xxh3_128(&content)
-    }
-
-    fn write_fields(
-        &self,
-        fields: impl Iterator<Item = Field>,
-        wire: Wire,
-        now: i64,
-        out: &mut Vec<u8>,
-    ) {
-        let mut separator = b'{';
-        for field in fields {
-            if let Some(value) = self.value(field, wire, now) {
-                out.push(separator);
-                out.push(b'"');
-                out.extend_from_slice(field.name().as_bytes());
-                out.extend_from_slice(b"\":");
-                value.write_json(out);
-                separator = b',';
+        for (number, field) in (0_u8..).zip(Field::ALL) {
+            if *field == Field::Expires {
+                continue;
+            }
+            if let Some(value) = self.value(*field, Wire::Document, 0) {
+                content.push(number);
+                value.write_digest(&mut content);
             }
         }
-        out.push(b'}');
+        xxh3_128(&content)
     }
+}
+
+fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends `text` as a JSON string.
 pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
-    // Writing to memory does not fail.
-    let _ = serde_json::to_writer(out, text);
+    // Looks at every byte, without an early end, because that is one vector operation for sixteen of them.
+    let plain = |byte: &u8| u8::from(*byte >= 0x20 && *byte != b'"' && *byte != b'\\');
+    let all_plain = text.bytes().fold(1, |all, byte| all & plain(&byte));
+    if all_plain == 0 {
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(out, text);
+        return;
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 fn text(value: Option<&str>) -> Option<Value<'_>> {
@@ -307,7 +420,7 @@ fn host(address: Option<&Address>) -> Option<Value<'_>> {
 fn port(address: Option<&Address>, wire: Wire) -> Option<Value<'_>> {
     let (_, port) = address?;
     Some(match wire {
-        Wire::Document => Value::Text(port.to_string().into()),
+        Wire::Document => Value::Port(*port),
         Wire::Kazoo43 => Value::Integer(i64::from(*port)),
     })
 }

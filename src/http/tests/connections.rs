@@ -1,0 +1,188 @@
+//! Real sockets: slow clients, too many of them, the Unix socket, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::site::{Site, phone, settings};
+use crate::config::Limits;
+use crate::http::{Listeners, Settings, serve};
+
+const LIST: &str =
+    "GET /v2/accounts/acme/registrations HTTP/1.1\r\nhost: x\r\nx-auth-token: ops-token\r\n";
+const GRACE: Duration = Duration::from_millis(300);
+
+struct Served {
+    address: std::net::SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<bool>,
+}
+
+async fn served(site: &Site) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let listeners = Listeners {
+        tcp: vec![listener],
+        unix: None,
+    };
+    let task = TaskTracker::new().spawn(serve(
+        listeners,
+        Arc::clone(&site.app),
+        shutdown.clone(),
+        GRACE,
+    ));
+    Served {
+        address,
+        shutdown,
+        task,
+    }
+}
+
+fn site(settings: Settings) -> Site {
+    let site = Site::with(settings, &Limits::default());
+    site.furnish();
+    site
+}
+
+/// Sends `request` and reads what comes until the other side closes.
+async fn exchange(address: std::net::SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    to_end(&mut stream).await
+}
+
+async fn to_end(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), reading)
+        .await
+        .unwrap()
+        .unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn answers_over_tcp() {
+    let site = site(settings());
+    let served = served(&site).await;
+    let answer = exchange(served.address, &format!("{LIST}connection: close\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\"page_size\":3"));
+}
+
+#[tokio::test]
+async fn slow_heads_and_bodies_end() {
+    let mut settings = settings();
+    settings.header_timeout = Duration::from_millis(200);
+    let site = site(settings);
+    let served = served(&site).await;
+    exchange(served.address, "GET / HTTP/1.1\r\n").await;
+    let answer = exchange(
+        served.address,
+        &format!("{LIST}content-length: 10\r\n\r\n{{"),
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("request_timeout"));
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_no_http_is_refused() {
+    let site = site(settings());
+    let served = served(&site).await;
+    let long = "x".repeat(70_000);
+    for (request, status) in [
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        // Not ended, so that nothing is left unread when the connection closes.
+        (format!("{LIST}x: {long}"), "431"),
+        (format!("{LIST}content-length: 99999\r\n\r\n"), "400"),
+    ] {
+        let answer = exchange(served.address, &request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let mut settings = settings();
+    settings.connections = 1;
+    let site = site(settings);
+    let served = served(&site).await;
+    let mut first = TcpStream::connect(served.address).await.unwrap();
+    first
+        .write_all(format!("{LIST}\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut byte = [0];
+    first.read_exact(&mut byte).await.unwrap();
+    let answer = exchange(served.address, &format!("{LIST}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("service_unavailable") && answer.contains("retry-after: 1"));
+    drop(first);
+    // The room is free again as soon as the server has seen the end of the first.
+    loop {
+        let answer = exchange(served.address, &format!("{LIST}connection: close\r\n\r\n")).await;
+        if answer.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_waits_for_answers_but_not_for_ever() {
+    let site = site(settings());
+    let served = served(&site).await;
+    let mut idle = TcpStream::connect(served.address).await.unwrap();
+    idle.write_all(format!("{LIST}\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut byte = [0];
+    idle.read_exact(&mut byte).await.unwrap();
+    served.shutdown.cancel();
+    to_end(&mut idle).await;
+    assert!(served.task.await.unwrap());
+
+    let served = self::served(&site).await;
+    site.add((0..20_000).map(|number| phone("acme", &format!("u{number}"), number)));
+    let mut slow = TcpStream::connect(served.address).await.unwrap();
+    slow.write_all(format!("{LIST}\r\n").as_bytes())
+        .await
+        .unwrap();
+    slow.read_exact(&mut byte).await.unwrap();
+    served.shutdown.cancel();
+    assert!(
+        !served.task.await.unwrap(),
+        "somebody who does not read is cut off"
+    );
+}
+
+#[tokio::test]
+async fn on_the_unix_socket_its_owner_needs_no_token() {
+    let site = site(settings());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listeners = Listeners {
+        tcp: Vec::new(),
+        unix: Some(UnixListener::bind(&path).unwrap()),
+    };
+    let shutdown = CancellationToken::new();
+    let _served =
+        TaskTracker::new().spawn(serve(listeners, Arc::clone(&site.app), shutdown, GRACE));
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    let request =
+        "DELETE /v2/accounts/acme/registrations HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    assert!(to_end(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    let asked = site.fake.asked.lock().unwrap();
+    assert!(asked[0].actor.token.starts_with("unix:"));
+}

@@ -1,0 +1,101 @@
+//! Rates.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::site::{ACME, Site, settings};
+use crate::config::{Bucket, Limits};
+use crate::http::peer::Peer;
+
+const LIST: &str = "/v2/accounts/acme/registrations";
+
+fn site(requests: u32, deletes: u32, failures: u32) -> Site {
+    let bucket = |burst| Bucket {
+        burst,
+        per_second: 0.5,
+    };
+    let limits = Limits {
+        requests: bucket(requests),
+        deletes: bucket(deletes),
+        failures: bucket(failures),
+        ..Limits::default()
+    };
+    let site = Site::with(settings(), &limits);
+    site.furnish();
+    site
+}
+
+fn host(last: u8) -> Peer {
+    Peer::Host([192, 0, 2, last].into())
+}
+
+#[tokio::test]
+async fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+    let site = site(2, 9, 9);
+    for _ in 0..2 {
+        assert_eq!(site.get(LIST).answer().await.status, StatusCode::OK);
+    }
+    let answer = site.get(LIST).answer().await;
+    insta::assert_snapshot!(answer.show());
+    assert_eq!(site.get("/livez").answer().await.status, StatusCode::OK);
+    assert_eq!(site.get("/readyz").answer().await.status, StatusCode::OK);
+    site.clock.advance(Duration::from_secs(2));
+    assert_eq!(site.get(LIST).answer().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_token_has_a_bucket_wherever_it_comes_from() {
+    let site = site(2, 9, 9);
+    for last in 1..=2 {
+        let answer = site
+            .get(LIST)
+            .with_token(ACME)
+            .coming_from(host(last))
+            .answer()
+            .await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    let answer = site
+        .get(LIST)
+        .with_token(ACME)
+        .coming_from(host(3))
+        .answer()
+        .await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    let answer = site.get(LIST).coming_from(host(3)).answer().await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn refused_tokens_never_hurt_a_good_one() {
+    let site = site(1000, 9, 2);
+    let bad = async || site.get(LIST).with_token("wrong").answer().await;
+    assert_eq!(bad().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(bad().await.status, StatusCode::UNAUTHORIZED);
+    let answer = bad().await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer.header("retry-after"), Some("2"));
+    assert_eq!(site.get(LIST).answer().await.status, StatusCode::OK);
+    let answer = site
+        .get(LIST)
+        .with_token("wrong")
+        .coming_from(host(9))
+        .answer()
+        .await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn flushes_have_a_bucket_and_dry_runs_are_free() {
+    let site = site(1000, 1, 9);
+    for _ in 0..5 {
+        let answer = site.delete(&format!("{LIST}?dry_run=true")).answer().await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(site.delete(LIST).answer().await.status, StatusCode::OK);
+    let answer = site.delete(LIST).answer().await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(site.get(LIST).answer().await.status, StatusCode::OK);
+    assert_eq!(site.fake.asked.lock().unwrap().len(), 1);
+}

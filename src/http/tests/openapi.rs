@@ -1,0 +1,85 @@
+//! `GET /openapi.json`
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde_json::Value;
+
+use super::site::Site;
+use crate::http::openapi_document;
+use crate::http::route::Route;
+use crate::registration::item::{Field, Kind, Wire};
+
+#[tokio::test]
+async fn describes_itself_without_a_token() {
+    let site = Site::new();
+    let answer = site
+        .get("/openapi.json")
+        .without("x-auth-token")
+        .answer()
+        .await;
+    assert_eq!(answer.json(), openapi_document(Wire::Document));
+    assert_eq!(answer.json()["openapi"], "3.1.0");
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn check(document: &Value, value: &Value) {
+        match value {
+            Value::Object(object) => {
+                if let Some(Value::String(reference)) = object.get("$ref") {
+                    let pointer = reference.strip_prefix('#').unwrap();
+                    assert!(document.pointer(pointer).is_some(), "{reference}");
+                }
+                object.values().for_each(|inner| check(document, inner));
+            }
+            Value::Array(array) => array.iter().for_each(|inner| check(document, inner)),
+            _ => {}
+        }
+    }
+    let document = openapi_document(Wire::Document);
+    check(&document, &document);
+}
+
+#[test]
+fn methods_are_those_of_the_routes() {
+    let document = openapi_document(Wire::Document);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let Some(route) = Route::parse(&path.replace(['{', '}'], "")) else {
+            continue;
+        };
+        let described: BTreeSet<_> = ["get", "head", "delete", "options"]
+            .into_iter()
+            .filter(|method| item.get(method).is_some())
+            .map(str::to_uppercase)
+            .collect();
+        let allowed: BTreeSet<_> = route.allow().split(", ").map(str::to_owned).collect();
+        assert_eq!(described, allowed, "{path}");
+        assert_eq!(item.get("post").is_some(), route.allows(&Method::DELETE));
+    }
+}
+
+#[tokio::test]
+async fn items_are_as_described() {
+    let site = Site::furnished();
+    let document = openapi_document(Wire::Document);
+    let item = site
+        .get("/v2/accounts/acme/registrations")
+        .answer()
+        .await
+        .data()[0]
+        .clone();
+    for (name, value) in item.as_object().unwrap() {
+        let kind =
+            document["components"]["schemas"]["Registration"]["properties"][name]["type"].as_str();
+        let own = match value {
+            Value::String(_) => "string",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_i64() => "integer",
+            _ => "number",
+        };
+        assert_eq!(kind, Some(own), "{name}");
+    }
+    assert_eq!(Field::ContactPort.kind(Wire::Kazoo43), Kind::Integer);
+    assert_eq!(Field::Username.description(), "The SIP user.");
+}
