@@ -199,6 +199,7 @@ impl Slots {
             slot.told = Some(Arc::clone(&binding));
             changes.upsert(binding);
         }
+        slot.share();
         if waits {
             slot.waits = Some(until);
             self.deadlines.insert((until, id));
@@ -234,6 +235,16 @@ impl Slot {
         let waits = !kept.is_empty();
         let attributes = kept.into_iter().chain(current()).collect();
         (self.renewed(attributes), waits)
+    }
+
+    /// Keeps equal values once: what an earlier run stored and what the rows say are different copies.
+    fn share(&mut self) {
+        let Some(told) = &self.told else { return };
+        for (_, name, value) in &mut self.attributes {
+            if let Some(own) = told.attributes.get(name.as_bytes()).filter(|own| *own == value) {
+                *value = own.clone();
+            }
+        }
     }
 
     /// The binding with these attributes, if that is not what has been told.

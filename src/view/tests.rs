@@ -202,7 +202,7 @@ fn accounts_and_users_stay_known_for_an_hour() {
     put(&view, row.clone());
     let departed = view.apply([Change::Remove(row.key)]).departed;
     assert_eq!(departed.len(), 1);
-    clock.advance(Duration::from_secs(3600));
+    clock.advance(Duration::from_hours(1));
     assert!(view.knows_account("acme"));
     assert_eq!(
         view.known_aors(Scope::Account("acme"), b"BOB"),
