@@ -71,3 +71,53 @@ fn under_load_with_a_rollback_journal() {
         converges(journal, None);
     }
 }
+
+#[test]
+fn several_writers_at_once() {
+    const ROWS: usize = 2000;
+    let mut bench = Bench::with(vec![spec("location", None)]);
+    bench.mirror.reals.push("expires".to_owned());
+    let mut writer = bench.writer();
+    fill(&mut writer, "wal", ROWS);
+    let writers: Vec<_> = (0..4)
+        .map(|number| {
+            let mut writer = bench.writer();
+            writer.run(".timeout 10000");
+            std::thread::spawn(move || {
+                writer.run(&load(ROWS, 600, number));
+                writer.close();
+            })
+        })
+        .collect();
+    while writers.iter().any(|it| !it.is_finished()) {
+        bench.step();
+        bench.now += Duration::from_millis(1);
+    }
+    for busy in writers {
+        busy.join().unwrap();
+    }
+    bench.check(&mut writer);
+}
+
+#[test]
+#[ignore = "writes more than a gigabyte"]
+fn a_file_with_a_lock_byte_page() {
+    for (page_size, journal) in [(65536, "wal"), (4096, "delete")] {
+        let mut bench = Bench::with(vec![spec("t", Some("a"))]);
+        let mut writer = bench.writer();
+        writer.run(&format!(
+            "PRAGMA page_size={page_size}; PRAGMA journal_mode=off; PRAGMA synchronous=off; \
+             CREATE TABLE filler(b); INSERT INTO filler VALUES(zeroblob(900000000)); \
+             INSERT INTO filler VALUES(zeroblob(150000000)); PRAGMA journal_mode={journal}; \
+             CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE INDEX i ON t(a); \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<60000) \
+             INSERT INTO t SELECT i, i, printf('%.*c', 900, 'x') FROM n; PRAGMA wal_checkpoint;"
+        ));
+        assert!(std::fs::metadata(&bench.path).unwrap().len() > 1 << 30);
+        bench.check(&mut writer);
+        writer.run(
+            "UPDATE t SET a=a+1, b='y' WHERE id % 1000 = 0; DELETE FROM t WHERE id % 777 = 0;",
+        );
+        bench.check(&mut writer);
+    }
+}
