@@ -108,6 +108,7 @@ type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let listeners = bind::listeners(&config.http)?;
+    let _socket = bind::SocketFile::of(&config.http);
     let store = Store::open(&config.store.path, clock.unix_seconds())
         .await
         .map_err(store_failure)?;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
@@ -19,6 +19,39 @@ const BACKLOG: u32 = 1024;
 
 /// Who may connect to the Unix socket: its user and its group.
 const SOCKET_MODE: u32 = 0o660;
+
+/// The file of our Unix socket, which goes when this does: after an orderly end nothing is left behind.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: a later daemon's socket in its place is not ours.
+    id: (u64, u64),
+}
+
+impl SocketFile {
+    /// The one that has just been made for this configuration.
+    pub(super) fn of(http: &config::Http) -> Option<Self> {
+        let path = http.socket.clone()?;
+        let id = identity(&path)?;
+        Some(Self { path, id })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path) == Some(self.id)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            let socket = self.path.display();
+            tracing::debug!(%error, %socket, "the socket stays; the next start removes it");
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
 
 /// All sockets of the configuration, listening.
 pub(super) fn listeners(http: &config::Http) -> Result<Listeners, Failure> {
