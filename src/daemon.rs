@@ -153,9 +153,14 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         Ok(())
     });
     let watched = files.watch(&config);
+    let socket = config.http.socket.clone();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.kamailio.database.display(), "started");
     let result = tasks.supervise(config, reload, files).await;
     drop(watched);
+    if let Some(socket) = socket {
+        // What is left of it does no harm: the next start clears it away.
+        let _ = std::fs::remove_file(socket);
+    }
     if let Ok(store) = Arc::try_unwrap(store) {
         store.close().await;
     }

@@ -1,4 +1,52 @@
 //! usrlocd: see and manage SIP registrations beside Kamailio.
+//!
+//! A sidecar. Kamailio's usrloc module keeps registrations in memory and writes them to SQLite tables (`location`,
+//! `location_attrs`). usrlocd reads that file as bytes, without a lock, keeps the registrations in a view of its
+//! own, and serves Kazoo's Registrations API over HTTP: list, count, flush an account, flush one user.
+//!
+//! # The data's way
+//!
+//! ```text
+//! Kamailio's file, -wal, -shm
+//!   └─ sqlite_file   bytes → pages → verified windows → facts: this row is there, that one is gone
+//!       └─ usrloc        rows of location and location_attrs → Binding, Changeset
+//!           └─ mirror        Binding + directory → Registration; one thread reads, one task shows
+//!               ├─ view          all registrations in memory: listed, sorted, counted
+//!               │   └─ http          the API reads the view and nothing else
+//!               └─ store         our own SQLite: the same rows on disk, for the next start
+//! ```
+//!
+//! A REGISTER, step by step: Kamailio commits the row, then each attribute. The tail finds the new frames of the
+//! write-ahead log (or, with a rollback journal, changed leaves of an index), reads the leaf pages in a window
+//! that is verified to show one committed state, and tells `usrloc` which rows differ from what it told before.
+//! `usrloc` decodes the row, waits a moment for the first attribute, and reports the binding. `mirror` finds its
+//! account and device and hands the registration to the view; the next answer has it. The store follows in batches.
+//!
+//! # The command's way
+//!
+//! ```text
+//! DELETE → http → flush → kamailio (ul.lookup, ul.rm, ul.lookup) → view and store (hidden) → answer
+//! ```
+//!
+//! A flush, step by step: `http` picks the registrations that the caller's list shows. For each address of record
+//! `flush` asks Kamailio whether it has the contacts, has it remove them, and asks again. What was there and is
+//! gone is confirmed, hidden at once (the table may keep the row until usrloc's timer runs) and remembered on disk;
+//! only then is the answer `"ok"`. While rows are hidden Kamailio is asked about them again and again, so that a
+//! phone that is back is listed.
+//!
+//! # The floors
+//!
+//! Imports go down only, and no floor imports itself (a test keeps this):
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`rate_limited`] |
+//! | 1 | [`registration`] |
+//! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
+//! | 3 | [`mirror`], [`flush`], [`logging`] |
+//! | 4 | [`http`] |
+//! | 5 | [`daemon`] |
+//! | 6 | [`cli`] |
 
 pub mod cli;
 pub mod clock;

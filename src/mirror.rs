@@ -8,13 +8,11 @@ mod keeper;
 mod mailbox;
 mod resolve;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +27,9 @@ use follow::Follower;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+
+/// How many rows are shown at a time: readers wait for a portion at most.
+const PORTION: usize = 256;
 
 /// What is mirrored, and where to.
 #[derive(Debug)]
@@ -65,7 +66,6 @@ pub struct Mirror {
     mailbox: Arc<Mailbox>,
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
-    alive: Arc<AtomicBool>,
     state: Option<State>,
     complete: bool,
 }
@@ -99,14 +99,12 @@ impl Mirror {
         };
         parts.view.set_source(Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
-        let alive = Arc::new(AtomicBool::new(false));
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(
             &options.database,
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
-            Arc::clone(&alive),
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
@@ -120,7 +118,6 @@ impl Mirror {
             mailbox,
             keeper,
             follower: Some(follower),
-            alive,
             state: None,
             complete: false,
         }
@@ -129,79 +126,94 @@ impl Mirror {
     /// Mirrors until `stop`; on return everything shown is also kept.
     ///
     /// # Errors
-    /// When the operating system starts no thread.
+    /// When the operating system starts no thread, or the thread ends although nobody told it to: a defect.
     pub async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
-        let stop_thread = self.start()?;
+        let (stop_thread, mut ended) = self.start()?;
         let kept = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
         tasks.spawn(async move { keeper.run(stop_keeper).await });
         let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
-        loop {
+        let result = loop {
             tokio::select! {
-                () = stop.cancelled() => break,
-                news = self.mailbox.take() => self.show(news),
-                Ok(()) = self.parts.directory.changed() => self.adopt_directory(),
+                () = stop.cancelled() => break Ok(()),
+                _ = &mut ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
+                news = self.mailbox.take() => self.show(news).await,
+                Ok(()) = self.parts.directory.changed() => self.adopt_directory().await,
                 _ = expiry.tick() => self.parts.view.expire(),
             }
-        }
+        };
         drop(stop_thread);
         kept.cancel();
         while tasks.join_next().await.is_some() {}
-        Ok(())
+        result
     }
 
-    /// Whether the thread that follows the tables has made a step since this was asked last.
-    #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        Pulse(Arc::clone(&self.alive))
-    }
-
-    /// Starts the thread, which ends when the sender is dropped.
-    fn start(&mut self) -> std::io::Result<SyncSender<()>> {
+    /// Starts the thread. It ends when the sender is dropped; the receiver tells when it has.
+    fn start(&mut self) -> std::io::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
         let (stop, stopped) = sync_channel(1);
+        let (ending, ended) = oneshot::channel::<()>();
         if let Some(follower) = self.follower.take() {
+            let follow = move || {
+                // Dropped at the end, also at that of a panic.
+                let _ending = ending;
+                follower.run(&stopped);
+            };
             std::thread::Builder::new()
                 .name("tail".to_owned())
-                .spawn(move || follower.run(&stopped))?;
+                .spawn(follow)?;
         }
-        Ok(stop)
+        Ok((stop, ended))
     }
 
-    fn show(&mut self, news: News) {
-        let mut rows: HashMap<Key, Option<Stored>> = HashMap::with_capacity(news.changes.len());
-        let mut changes = Vec::with_capacity(news.changes.len());
-        for (key, row) in news.changes {
-            match row {
-                Row::Upsert(binding) => {
-                    let known = self.parts.view.get(&key);
-                    let first =
-                        known.map_or(binding.last_modified, |known| known.first_registration);
-                    let registration = Arc::new(self.resolver.registration(binding, first));
-                    rows.insert(key, Some(stored(&registration)));
-                    changes.push(Change::Upsert(registration));
-                }
-                Row::Remove => {
-                    rows.insert(key.clone(), None);
-                    changes.push(Change::Remove(key));
-                }
+    async fn show(&mut self, news: News) {
+        let mut changes = news.changes.into_iter();
+        loop {
+            let portion: Vec<_> = changes.by_ref().take(PORTION).collect();
+            if portion.is_empty() {
+                break;
             }
+            let resolved: Vec<_> = portion
+                .into_iter()
+                .map(|(key, row)| self.resolve(key, row))
+                .collect();
+            self.adopt(resolved);
+            tokio::task::yield_now().await;
         }
-        let mut consequences = self.parts.view.apply(changes);
         if news.complete && !self.complete {
-            consequences
-                .unhidden
-                .extend(self.parts.view.forget_absent());
+            self.keeper
+                .put([], Vec::new(), self.parts.view.forget_absent());
         }
         self.complete = news.complete;
+        self.tell_state(news.state, news.as_of);
+    }
+
+    fn resolve(&self, key: Key, row: Row) -> Change {
+        match row {
+            Row::Upsert(binding) => {
+                let known = self.parts.view.get(&key);
+                let first = known.map_or(binding.last_modified, |known| known.first_registration);
+                Change::Upsert(Arc::new(self.resolver.registration(binding, first)))
+            }
+            Row::Remove => Change::Remove(key),
+        }
+    }
+
+    /// Shows changes, and has them kept.
+    fn adopt(&self, changes: Vec<Change>) {
+        let kept = |change: &Change| match change {
+            Change::Upsert(registration) => {
+                (registration.binding.key.clone(), Some(stored(registration)))
+            }
+            Change::Remove(key) => (key.clone(), None),
+        };
+        let rows: Vec<_> = changes.iter().map(kept).collect();
+        let consequences = self.parts.view.apply(changes);
         if consequences.doubtful {
             self.parts.doubts.notify_one();
         }
-        self.tell_state(news.state, news.as_of);
-        if !rows.is_empty() || !consequences.unhidden.is_empty() {
-            self.keeper
-                .put(rows, consequences.departed, consequences.unhidden);
-        }
+        self.keeper
+            .put(rows, consequences.departed, consequences.unhidden);
     }
 
     /// Publishes how well the view is known to equal the tables, and says so when that changes.
@@ -233,43 +245,19 @@ impl Mirror {
     }
 
     /// Resolves every row again with a directory that has changed.
-    fn adopt_directory(&mut self) {
+    async fn adopt_directory(&mut self) {
         let directory = Arc::clone(&self.parts.directory.borrow_and_update());
         self.resolver = Resolver::new(Arc::clone(&self.naming), directory);
-        let changed: Vec<_> = self
-            .parts
-            .view
-            .rows()
-            .into_iter()
-            .filter_map(|one| {
+        for portion in self.parts.view.rows().chunks(PORTION) {
+            let again = |one: &Arc<Registration>| {
                 let again = self
                     .resolver
                     .registration(Arc::clone(&one.binding), one.first_registration);
-                (again != *one).then(|| Arc::new(again))
-            })
-            .collect();
-        let rows: Vec<_> = changed
-            .iter()
-            .map(|one| (one.binding.key.clone(), Some(stored(one))))
-            .collect();
-        let consequences = self
-            .parts
-            .view
-            .apply(changed.into_iter().map(Change::Upsert));
-        self.keeper
-            .put(rows, consequences.departed, consequences.unhidden);
-    }
-}
-
-/// Tells whether the tail goes on.
-#[derive(Clone, Debug)]
-pub struct Pulse(Arc<AtomicBool>);
-
-impl Pulse {
-    /// Whether the tail has made a step since this was called last.
-    #[must_use]
-    pub fn beat(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
+                (again != **one).then(|| Change::Upsert(Arc::new(again)))
+            };
+            self.adopt(portion.iter().filter_map(again).collect());
+            tokio::task::yield_now().await;
+        }
     }
 }
 

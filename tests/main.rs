@@ -1,5 +1,6 @@
 //! One test binary; each module is a subject.
 
+mod floors;
 mod lab;
 
 #[path = "support/lib.rs"]

@@ -34,14 +34,10 @@ impl Files {
     /// Reads them all; at the start a bad file is an error.
     pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
         let tokens = load_tokens(config)?;
-        if tokens.is_empty() && !config.http.listen.is_empty() {
-            tracing::warn!(
-                "there is no token, so every request over TCP is refused; `usrlocd token new --name NAME` makes one"
-            );
-        }
+        warn(&tokens.warnings);
         Ok(Self {
             clock: Arc::clone(clock),
-            tokens: watch::Sender::new(Arc::new(tokens)),
+            tokens: watch::Sender::new(Arc::new(tokens.tokens)),
             directory: watch::Sender::new(Arc::new(load_directory(config)?)),
             keys: watch::Sender::new(Arc::new(load_keys(&config.auth.jwt)?)),
             limits: watch::Sender::new(Arc::new(Limits::new(&config.limits, clock))),
@@ -68,9 +64,10 @@ impl Files {
     /// Reads them again; one line says what changed, and each bad file has a line of its own.
     pub(super) fn reload(&mut self, former: &Config, config: &Config) {
         let mut changed: Vec<&str> = Vec::new();
-        if let Some(tokens) = good("the tokens", load_tokens(config))
-            && replace(&self.tokens, tokens)
+        if let Some(loaded) = good("the tokens", load_tokens(config))
+            && replace(&self.tokens, loaded.tokens)
         {
+            warn(&loaded.warnings);
             changed.push("tokens");
         }
         if let Some(directory) = good("the directory", load_directory(config))
@@ -136,15 +133,17 @@ fn watched(config: &Config) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-fn load_tokens(config: &Config) -> Result<TokenSet, Failure> {
+fn load_tokens(config: &Config) -> Result<tokens::Loaded, Failure> {
     let Some(file) = &config.auth.tokens_file else {
-        return Ok(TokenSet::default());
+        return Ok(tokens::Loaded::default());
     };
-    let loaded = tokens::load(file)?;
-    for warning in loaded.warnings {
+    Ok(tokens::load(file)?)
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(loaded.tokens)
 }
 
 fn load_directory(config: &Config) -> Result<Directory, Failure> {

@@ -3,7 +3,6 @@
 //! A thread of its own, not a task: it reads files, and must not wait behind anything else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -19,8 +18,6 @@ pub(super) struct Follower {
     pub(super) usrloc: Usrloc,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
-    /// Set after each step; whoever watches clears it and finds out whether the thread is alive.
-    pub(super) alive: Arc<AtomicBool>,
 }
 
 impl Follower {
@@ -29,7 +26,6 @@ impl Follower {
         usrloc: Usrloc,
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
-        alive: Arc<AtomicBool>,
     ) -> Self {
         let tail = Tail::new(TailOptions {
             path: path.to_path_buf(),
@@ -40,7 +36,6 @@ impl Follower {
             usrloc,
             clock,
             mailbox,
-            alive,
         }
     }
 
@@ -50,7 +45,6 @@ impl Follower {
         loop {
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
-            self.alive.store(true, Ordering::Release);
             match stop.recv_timeout(wake) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -58,6 +58,10 @@ impl Keeper {
         departed: Vec<Departed>,
         unhidden: Vec<Key>,
     ) {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() && departed.is_empty() && unhidden.is_empty() {
+            return;
+        }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.rows.extend(rows);
         pending.departed.extend(departed);
