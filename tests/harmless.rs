@@ -196,7 +196,7 @@ fn load_fails_nothing(journal: Journal) {
     let total = RATE * SECONDS;
     for number in 0..total {
         let due = Duration::from_secs(1) * number / RATE;
-        eventually("it is time", Duration::from_secs(60), || {
+        eventually("it is time", Duration::from_mins(1), || {
             let now = clock.monotonic();
             holds(now + Duration::from_millis(25) >= due, || {
                 format!("{now:?}")

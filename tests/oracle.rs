@@ -264,12 +264,11 @@ fn uri_address(uri: &str) -> (String, String) {
             .split(';')
             .any(|param| param == "transport=tls");
     let end = authority.find(']').map_or(0, |bracket| bracket + 1);
-    match authority[end..].split_once(':') {
-        Some((host, port)) => (format!("{}{host}", &authority[..end]), port.to_owned()),
-        None => {
-            let port = if secure { "5061" } else { "5060" };
-            (authority.to_owned(), port.to_owned())
-        }
+    if let Some((host, port)) = authority[end..].split_once(':') {
+        (format!("{}{host}", &authority[..end]), port.to_owned())
+    } else {
+        let port = if secure { "5061" } else { "5060" };
+        (authority.to_owned(), port.to_owned())
     }
 }
 
