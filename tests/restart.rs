@@ -82,8 +82,12 @@ fn killed_in_the_middle_of_writes(journal: Journal) {
         holds(list(&daemon, ALL).len() < 120, || "not yet".to_owned())
     });
     kamailio.kill9();
-    agrees_with_tables(&kamailio, &daemon);
+    // A commit may stand in the log, but not yet in its index, when the power goes. It counts once somebody opens the
+    // database and recovers the log, as Kamailio does when it starts; so the comparison waits for that.
+    let known = list(&daemon, ALL).len();
+    assert!((80..120).contains(&known), "{known}");
     kamailio.start();
+    agree(&kamailio, &daemon);
     phones[0].register();
     eventually("the new registration shows", PATIENCE, || {
         let items = list(&daemon, ALL);
