@@ -241,7 +241,11 @@ impl Slot {
     fn share(&mut self) {
         let Some(told) = &self.told else { return };
         for (_, name, value) in &mut self.attributes {
-            if let Some(own) = told.attributes.get(name.as_bytes()).filter(|own| *own == value) {
+            if let Some(own) = told
+                .attributes
+                .get(name.as_bytes())
+                .filter(|own| *own == value)
+            {
                 *value = own.clone();
             }
         }

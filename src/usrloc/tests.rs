@@ -40,7 +40,10 @@ fn attributes(changes: Changeset) -> Vec<Option<Vec<(String, String)>>> {
     changes.into_iter().map(of).collect()
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it stands beside None, for a binding that is gone")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands beside None, for a binding that is gone"
+)]
 fn pairs(pairs: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
     Some(
         pairs
