@@ -46,7 +46,7 @@ enum Role {
 
 impl Usrloc {
     /// For the usrloc tables with these names, knowing `former` bindings from an earlier run: they are taken to
-    /// exist until [everything](Self::complete) has been read.
+    /// exist until [everything](Self::changes) has been read.
     #[must_use]
     pub fn new(tables: &[String], former: impl IntoIterator<Item = Arc<Binding>>) -> Self {
         let roles = tables.iter().flat_map(|table| {

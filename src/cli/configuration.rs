@@ -20,8 +20,11 @@ pub(super) struct Configuration {
     )]
     config: Option<PathBuf>,
 
-    /// Kamailio's SQLite file ([kamailio] database)
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        help = "Kamailio's SQLite file ([kamailio] database)",
+        long,
+        value_name = "FILE"
+    )]
     database: Option<String>,
 
     #[arg(
@@ -31,16 +34,21 @@ pub(super) struct Configuration {
     )]
     jsonrpc: Option<String>,
 
-    /// Our own database ([store] path)
-    #[arg(long, value_name = "FILE")]
+    #[arg(help = "Our own database ([store] path)", long, value_name = "FILE")]
     store: Option<String>,
 
-    /// Listen on this TCP address; may be given several times ([http] listen)
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(
+        help = "Listen on this TCP address; may be given several times ([http] listen)",
+        long,
+        value_name = "ADDRESS:PORT"
+    )]
     listen: Vec<String>,
 
-    /// Listen on this Unix socket; "" for none ([http] socket)
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        help = "Listen on this Unix socket; \"\" for none ([http] socket)",
+        long,
+        value_name = "FILE"
+    )]
     socket: Option<String>,
 
     #[arg(
@@ -50,12 +58,18 @@ pub(super) struct Configuration {
     )]
     tokens_file: Option<String>,
 
-    /// error, warn, info, debug, trace or off ([log] level)
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(
+        help = "error, warn, info, debug, trace or off ([log] level)",
+        long,
+        value_name = "LEVEL"
+    )]
     log_level: Option<String>,
 
-    /// auto, text, json or journald ([log] format)
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(
+        help = "auto, text, json or journald ([log] format)",
+        long,
+        value_name = "FORMAT"
+    )]
     log_format: Option<String>,
 }
 
