@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check
+.PHONY: help deps run test check fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -23,3 +23,6 @@ check: deps ## formatting, lints, documentation, then all tests
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked
+
+fuzz: ## damaged files, logs and records without end: a million inputs each (CASES= for more)
+	PROPTEST_CASES=$(or $(CASES),1000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage -- --include-ignored
