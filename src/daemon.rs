@@ -5,6 +5,7 @@
 
 mod bind;
 mod files;
+mod metrics;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -140,7 +141,10 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         keys: files.keys(),
         limits: files.limits(),
         flush: Arc::new(flusher.clone()),
-        metrics: Arc::new(String::new),
+        metrics: {
+            let (view, clock) = (Arc::clone(&view), Arc::clone(&clock));
+            Arc::new(move || metrics::text(&view, &clock))
+        },
         clock: Arc::clone(&clock),
         settings: settings(&config),
     });
