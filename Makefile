@@ -24,5 +24,6 @@ check: deps ## formatting, lints, documentation, then all tests
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked
 
-fuzz: ## damaged files, logs and records without end: a million inputs each (CASES= for more)
-	PROPTEST_CASES=$(or $(CASES),1000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage -- --include-ignored
+fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for other numbers)
+	PROPTEST_CASES=$(or $(CASES),50000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
+	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged

@@ -75,7 +75,7 @@ fn database() -> impl Strategy<Value = Memory> {
 }
 
 proptest! {
-    #![proptest_config(cases(60_000))]
+    #![proptest_config(cases(500_000))]
 
     #[test]
     fn any_pages_are_walked_to_an_end(mut pages in database(), key in any::<i64>()) {
