@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check
+.PHONY: help deps run test check bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -23,3 +23,7 @@ check: deps ## formatting, lints, documentation, then all tests
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked
+
+bench: deps ## how fresh the answers are, and what that costs, in a table (QUICK=1: two minutes; ONLY=wal, rollback, burst, million)
+	$(CARGO) build --locked --release --bin usrlocd
+	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))
