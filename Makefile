@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check fuzz
+.PHONY: help deps run test check fuzz bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -27,3 +27,7 @@ check: deps ## formatting, lints, documentation, then all tests
 fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for other numbers)
 	PROPTEST_CASES=$(or $(CASES),50000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
+
+bench: deps ## how fresh the answers are, and what that costs, in a table (QUICK=1: two minutes; ONLY=wal, rollback, burst, million)
+	$(CARGO) build --locked --release --bin usrlocd
+	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))

@@ -7,10 +7,10 @@ mod follow;
 mod keeper;
 mod mailbox;
 mod resolve;
+mod wake;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
@@ -27,6 +27,7 @@ use follow::Follower;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
 const PORTION: usize = 256;
@@ -149,15 +150,16 @@ impl Mirror {
         result
     }
 
-    /// Starts the thread. It ends when the sender is dropped; the receiver tells when it has.
-    fn start(&mut self) -> std::io::Result<(SyncSender<()>, oneshot::Receiver<()>)> {
-        let (stop, stopped) = sync_channel(1);
+    /// Starts the thread. It ends when the first value is dropped; the receiver tells when it has.
+    fn start(&mut self) -> std::io::Result<(StopOnDrop, oneshot::Receiver<()>)> {
+        let bell = Arc::new(Bell::default());
+        let stop = StopOnDrop(Arc::clone(&bell));
         let (ending, ended) = oneshot::channel::<()>();
         if let Some(follower) = self.follower.take() {
             let follow = move || {
                 // Dropped at the end, also at that of a panic.
                 let _ending = ending;
-                follower.run(&stopped);
+                follower.run(&bell);
             };
             std::thread::Builder::new()
                 .name("tail".to_owned())

@@ -3,10 +3,10 @@
 //! A thread of its own, not a task: it reads files, and must not wait behind anything else.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::mailbox::{Mailbox, News};
+use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
 use crate::sqlite_file::{State, Tail, TailOptions};
 use crate::usrloc::Usrloc;
@@ -39,20 +39,40 @@ impl Follower {
         }
     }
 
-    /// Follows the tables until the other end of `stop` is dropped; a message there wakes it early.
-    pub(super) fn run(mut self, stop: &Receiver<()>) {
+    /// Follows the tables until `bell` says stop.
+    pub(super) fn run(mut self, bell: &Arc<Bell>) {
         let mut last: Option<(State, bool)> = None;
+        let mut rhythm = Rhythm::default();
+        let mut watch: Option<Watch> = None;
         loop {
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
-            match stop.recv_timeout(wake) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            let now = self.clock.monotonic();
+            let sleep = match rhythm.after_step(now, wake) {
+                Next::Watch => {
+                    bell.silence();
+                    watch = Watch::new(&self.tail.watch_paths(), bell);
+                    continue;
+                }
+                Next::Doze(sleep) => sleep,
+                Next::Tick(sleep) => {
+                    drop(watch.take());
+                    sleep
+                }
+            };
+            let deadline = self.usrloc.deadline().map(|at| at.saturating_sub(now));
+            match bell.wait(sleep.min(deadline.unwrap_or(Duration::MAX))) {
+                Ring::None => {}
+                Ring::Touched => {
+                    drop(watch.take());
+                    rhythm.alarmed(self.clock.monotonic());
+                }
+                Ring::Stop => return,
             }
         }
     }
 
-    /// One step; returns how long to sleep, and what there is to compare the next one with.
+    /// One step; returns how long the tail may sleep, and what there is to compare the next one with.
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let as_of = self.clock.unix();
         let now = self.clock.monotonic();
@@ -67,7 +87,6 @@ impl Follower {
                 as_of: step.current.then_some(as_of),
             });
         }
-        let deadline = self.usrloc.deadline().map(|at| at.saturating_sub(now));
-        (step.wake.min(deadline.unwrap_or(Duration::MAX)), fresh)
+        (step.wake, fresh)
     }
 }

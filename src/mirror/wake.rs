@@ -1,0 +1,273 @@
+//! When the thread that follows the tables steps next.
+//!
+//! While commits come it ticks: watching files that are written all the time costs more than looking. While nothing
+//! happens the files are watched and it sleeps, with a slow tick as safety net, because a store to the index of the
+//! log (`-shm`) raises no event. Watching opens no file.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+/// A tail that wants to sleep this long expects nothing.
+const LULL: Duration = Duration::from_millis(200);
+
+/// Between steps after an event: it comes with the bytes, and these are committed a little later.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long after an event a commit is waited for.
+const ALERT: Duration = Duration::from_secs(1);
+
+/// Decides between ticking and watching. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Rhythm {
+    watching: bool,
+    alert_until: Duration,
+}
+
+/// What to do after a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    /// Begin to watch, then step at once: what changed in between has raised no event.
+    Watch,
+    /// Sleep at most this long, watching.
+    Doze(Duration),
+    /// Sleep this long without watching.
+    Tick(Duration),
+}
+
+impl Rhythm {
+    /// Decides after a step that ended `now` and would let us sleep for `wake`.
+    pub(super) fn after_step(&mut self, now: Duration, wake: Duration) -> Next {
+        let alert = now < self.alert_until;
+        if wake < LULL || alert {
+            self.watching = false;
+            return Next::Tick(if alert { wake.min(TICK) } else { wake });
+        }
+        if self.watching {
+            return Next::Doze(wake);
+        }
+        self.watching = true;
+        Next::Watch
+    }
+
+    /// Something happened to a file that is watched.
+    pub(super) fn alarmed(&mut self, now: Duration) {
+        self.watching = false;
+        self.alert_until = now + ALERT;
+    }
+}
+
+/// Wakes the thread.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    ring: Mutex<Ring>,
+    rung: Condvar,
+}
+
+/// Why the thread is awake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Ring {
+    /// Its time is over.
+    #[default]
+    None,
+    /// A file that is watched was touched.
+    Touched,
+    /// It is to end.
+    Stop,
+}
+
+impl Bell {
+    /// Sleeps until the bell rings, for `time` at most.
+    pub(super) fn wait(&self, time: Duration) -> Ring {
+        let quiet = |ring: &mut Ring| *ring == Ring::None;
+        let (mut ring, _) = self
+            .rung
+            .wait_timeout_while(self.lock(), time, quiet)
+            .unwrap_or_else(PoisonError::into_inner);
+        let heard = *ring;
+        if heard == Ring::Touched {
+            *ring = Ring::None;
+        }
+        heard
+    }
+
+    /// Forgets that a file was touched.
+    pub(super) fn silence(&self) {
+        let mut ring = self.lock();
+        if *ring == Ring::Touched {
+            *ring = Ring::None;
+        }
+    }
+
+    fn touch(&self) {
+        let mut ring = self.lock();
+        if *ring == Ring::None {
+            *ring = Ring::Touched;
+            self.rung.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        *self.lock() = Ring::Stop;
+        self.rung.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the thread when it is dropped.
+#[derive(Debug)]
+pub(super) struct StopOnDrop(pub(super) Arc<Bell>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Rings the bell when a file is touched, as long as it lives.
+#[derive(Debug)]
+pub(super) struct Watch {
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Watches these files, and for those that are not there their directories. `None` where nothing can be watched;
+    /// the slow tick goes on.
+    pub(super) fn new(files: &[PathBuf], bell: &Arc<Bell>) -> Option<Self> {
+        let names: HashSet<OsString> = files
+            .iter()
+            .filter_map(|file| file.file_name().map(ToOwned::to_owned))
+            .collect();
+        let bell = Arc::clone(bell);
+        let told = move |event: notify::Result<notify::Event>| {
+            // Our own reading opens files, which is an access.
+            let matters = |event: &notify::Event| {
+                let is_ours =
+                    |path: &PathBuf| path.file_name().is_some_and(|it| names.contains(it));
+                !event.kind.is_access() && event.paths.iter().any(is_ours)
+            };
+            if event.as_ref().map_or(true, matters) {
+                bell.touch();
+            }
+        };
+        let mut watcher = notify::recommended_watcher(told)
+            .inspect_err(
+                |error| tracing::debug!(%error, "cannot watch the tables; looks now and then"),
+            )
+            .ok()?;
+        let mut watched = false;
+        for file in files {
+            watched |= watch(&mut watcher, file);
+        }
+        watched.then_some(Self { _watcher: watcher })
+    }
+}
+
+/// Watches the file, or else where it will appear.
+fn watch(watcher: &mut RecommendedWatcher, file: &Path) -> bool {
+    let directory = file
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    watcher.watch(file, RecursiveMode::NonRecursive).is_ok()
+        || watcher
+            .watch(directory, RecursiveMode::NonRecursive)
+            .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_millis(250);
+    const LONG: Duration = Duration::from_secs(10);
+
+    fn at(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn ticks_while_commits_come_and_watches_after_that() {
+        let mut rhythm = Rhythm::default();
+        assert_eq!(rhythm.after_step(at(0), TICK), Next::Tick(TICK));
+        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Watch);
+        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Doze(IDLE));
+        assert_eq!(rhythm.after_step(at(260), IDLE), Next::Doze(IDLE));
+    }
+
+    #[test]
+    fn a_commit_found_between_looking_and_watching_ends_the_watch() {
+        let mut rhythm = Rhythm::default();
+        assert_eq!(rhythm.after_step(at(0), IDLE), Next::Watch);
+        assert_eq!(rhythm.after_step(at(0), TICK), Next::Tick(TICK));
+        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Watch);
+    }
+
+    #[test]
+    fn an_event_is_followed_by_ticks_until_its_commit_must_have_come() {
+        let mut rhythm = Rhythm::default();
+        rhythm.after_step(at(0), IDLE);
+        rhythm.after_step(at(0), IDLE);
+        rhythm.alarmed(at(100));
+        assert_eq!(rhythm.after_step(at(100), IDLE), Next::Tick(TICK));
+        assert_eq!(
+            rhythm.after_step(at(500), Duration::ZERO),
+            Next::Tick(Duration::ZERO)
+        );
+        assert_eq!(rhythm.after_step(at(1099), IDLE), Next::Tick(TICK));
+        assert_eq!(rhythm.after_step(at(1100), IDLE), Next::Watch);
+    }
+
+    #[test]
+    fn a_bell_tells_once_that_a_file_was_touched_and_always_that_it_is_over() {
+        let bell = Arc::new(Bell::default());
+        bell.touch();
+        assert_eq!(bell.wait(LONG), Ring::Touched);
+        assert_eq!(bell.wait(Duration::ZERO), Ring::None);
+        bell.touch();
+        bell.silence();
+        assert_eq!(bell.wait(Duration::ZERO), Ring::None);
+        drop(StopOnDrop(Arc::clone(&bell)));
+        bell.touch();
+        bell.silence();
+        assert_eq!(bell.wait(LONG), Ring::Stop);
+        assert_eq!(bell.wait(LONG), Ring::Stop);
+    }
+
+    #[test]
+    fn rings_for_writes_to_a_file_and_for_one_that_appears_but_not_for_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, log) = (folder.path().join("k.db"), folder.path().join("k.db-wal"));
+        fs::write(&database, "x").unwrap();
+        let bell = Arc::new(Bell::default());
+        let files = [database.clone(), log.clone()];
+        let watch = Watch::new(&files, &bell).unwrap();
+        fs::read(&database).unwrap();
+        fs::write(folder.path().join("other"), "x").unwrap();
+        fs::write(&log, "x").unwrap();
+        assert_eq!(bell.wait(LONG), Ring::Touched);
+        drop(watch);
+        bell.silence();
+        let _watch = Watch::new(&files, &bell).unwrap();
+        fs::read(&database).unwrap();
+        assert_eq!(bell.wait(at(50)), Ring::None);
+        fs::write(&database, "y").unwrap();
+        assert_eq!(bell.wait(LONG), Ring::Touched);
+    }
+
+    #[test]
+    fn does_without_a_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let bell = Arc::new(Bell::default());
+        assert!(Watch::new(&[folder.path().join("absent/k.db")], &bell).is_none());
+    }
+}
