@@ -54,7 +54,7 @@ impl Follower {
                     watch = Watch::new(&self.tail.watch_paths(), bell);
                     continue;
                 }
-                Next::Doze(sleep) => sleep,
+                Next::Doze(sleep) => watch.as_ref().map_or(wake, |_| sleep),
                 Next::Tick(sleep) => {
                     drop(watch.take());
                     sleep

@@ -15,6 +15,9 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 /// A tail that wants to sleep this long expects nothing.
 const LULL: Duration = Duration::from_millis(200);
 
+/// Between steps while the files are watched: each costs a part of an audit, and finds what raised no event.
+const DOZE: Duration = Duration::from_secs(1);
+
 /// Between steps after an event: it comes with the bytes, and these are committed a little later.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -40,7 +43,7 @@ pub(super) enum Next {
 }
 
 impl Rhythm {
-    /// Decides after a step that ended `now` and would let us sleep for `wake`.
+    /// Decides after a step that ended `now`, and after which the tail would sleep for `wake` were nothing watched.
     pub(super) fn after_step(&mut self, now: Duration, wake: Duration) -> Next {
         let alert = now < self.alert_until;
         if wake < LULL || alert {
@@ -48,7 +51,7 @@ impl Rhythm {
             return Next::Tick(if alert { wake.min(TICK) } else { wake });
         }
         if self.watching {
-            return Next::Doze(wake);
+            return Next::Doze(wake.max(DOZE));
         }
         self.watching = true;
         Next::Watch
@@ -200,8 +203,8 @@ mod tests {
         let mut rhythm = Rhythm::default();
         assert_eq!(rhythm.after_step(at(0), TICK), Next::Tick(TICK));
         assert_eq!(rhythm.after_step(at(10), IDLE), Next::Watch);
-        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Doze(IDLE));
-        assert_eq!(rhythm.after_step(at(260), IDLE), Next::Doze(IDLE));
+        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Doze(DOZE));
+        assert_eq!(rhythm.after_step(at(1010), IDLE), Next::Doze(DOZE));
     }
 
     #[test]
