@@ -165,11 +165,11 @@ impl Watch {
                 |error| tracing::debug!(%error, "cannot watch the tables; looks now and then"),
             )
             .ok()?;
-        let mut watched = false;
+        let mut any = false;
         for file in files {
-            watched |= watch(&mut watcher, file);
+            any |= watch(&mut watcher, file);
         }
-        watched.then_some(Self { _watcher: watcher })
+        any.then_some(Self { _watcher: watcher })
     }
 }
 
