@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check fuzz bench
+.PHONY: help deps run test check fuzz bench large
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -31,3 +31,6 @@ fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for othe
 bench: deps ## how fresh the answers are, and what that costs, in a table (QUICK=1: two minutes; ONLY=wal, rollback, burst, million)
 	$(CARGO) build --locked --release --bin usrlocd
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))
+
+large: ## the tests left out for their size or length: a file over 1 GiB, and the figures of the reader alone
+	$(CARGO) test --locked --release --lib sqlite_file -- --ignored --nocapture

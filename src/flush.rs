@@ -144,7 +144,7 @@ impl Flusher {
     pub async fn flush(&self, request: Request) -> Result<Outcome, Error> {
         let targets = self.targets(&request);
         let at = self.parts.clock.unix_seconds();
-        let (mut outcome, mut gone) = (Outcome::default(), Vec::new());
+        let (mut outcome, mut gone) = (Outcome::default(), Vec::<Hidden>::new());
         let well_up = aor::WellUp::new(&self.parts.kamailio);
         let mut results = stream::iter(targets)
             .map(|target| async {
@@ -155,19 +155,18 @@ impl Flusher {
             })
             .buffer_unordered(self.options.concurrency.max(1));
         while let Some((target, result)) = results.next().await {
-            outcome.flushed += result.gone.len() as u64;
+            outcome.flushed += result.gone.len() as u64 + result.back;
             outcome.failed.extend(result.failure);
-            gone.extend(self.alike(&target, &result.gone));
+            // Whatever REGISTER comes later than now is none that was flushed.
+            let now = self.parts.clock.unix_seconds();
+            let rows = self.alike(&target, &result.gone);
+            gone.extend(rows.iter().map(|one| hidden(one, now)));
         }
         drop(results);
         self.audit(&request.actor, at, &outcome).await;
-        let hidden: Vec<Hidden> = gone
-            .iter()
-            .map(|one| hidden(one, self.parts.clock.unix_seconds()))
-            .collect();
-        self.parts.view.hide(hidden.iter().cloned());
-        if !hidden.is_empty() {
-            self.parts.store.hide(&hidden).await?;
+        self.parts.view.hide(gone.iter().cloned());
+        if !gone.is_empty() {
+            self.parts.store.hide(&gone).await?;
         }
         Ok(outcome)
     }

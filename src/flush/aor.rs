@@ -26,7 +26,10 @@ pub(super) struct Target {
 /// What became of a target.
 #[derive(Debug, Default)]
 pub(super) struct Flushed {
+    /// What Kamailio does not have any more, and is to be hidden.
     pub(super) gone: Vec<Arc<Registration>>,
+    /// How many were removed as well, but came back by a REGISTER in between; they stay listed.
+    pub(super) back: u64,
     pub(super) failure: Option<Failure>,
 }
 
@@ -97,6 +100,7 @@ impl Target {
             }
             Err(fault) => Flushed {
                 gone: Vec::new(),
+                back: 0,
                 failure: Some(self.failure(&fault)),
             },
         }
@@ -128,7 +132,9 @@ impl Target {
             let ruid = &one.binding.key.ruid.0;
             let problem = match (before.get(ruid), after.get(ruid)) {
                 // It was there, and if it is there again then by a REGISTER that came in between.
-                (Some(before), Some(after)) if !is_newer(after, before) => {
+                (Some(before), Some(after))
+                    if unfound.contains(&&one.binding.contact) || !is_newer(after, before) =>
+                {
                     if unfound.contains(&&one.binding.contact) {
                         Some(
                             "Kamailio cannot remove a single contact (matching_mode 1 or 3?); flush the whole user",
@@ -147,6 +153,7 @@ impl Target {
                 ),
             };
             match problem {
+                None if after.contains_key(ruid) => flushed.back += 1,
                 None => flushed.gone.push(Arc::clone(one)),
                 Some(reason) => flushed.failure = Some(self.unconfirmed(reason)),
             }
@@ -169,6 +176,7 @@ impl Target {
             left.then(|| self.unconfirmed("Kamailio still has the contact after removing it"));
         Flushed {
             gone: Vec::new(),
+            back: 0,
             failure,
         }
     }

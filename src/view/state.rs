@@ -137,6 +137,11 @@ impl State {
     /// Hides a row, or remembers to hide it should it come.
     pub(super) fn hide(&mut self, hidden: Hidden) {
         let key = hidden.key.clone();
+        let row = self.rows.get(&key);
+        if row.is_some_and(|(_, row)| row.binding.last_modified > hidden.at) {
+            // The phone has registered again since.
+            return;
+        }
         self.hidden.insert(key.clone(), hidden);
         if let Some((_, registration)) = self.rows.get(&key).cloned() {
             self.settle(&registration);

@@ -181,6 +181,21 @@ fn a_hidden_row_shows_again_when_it_comes_from_a_later_register() {
 }
 
 #[test]
+fn a_phone_that_registered_after_the_flush_is_not_hidden() {
+    let (_, view) = view();
+    let row = binding("1", "bob", "a", NOW + 60);
+    put(
+        &view,
+        Binding {
+            last_modified: NOW + 2,
+            ..row.clone()
+        },
+    );
+    view.hide([hidden(&row, NOW + 1)]);
+    assert_eq!(contacts(&view), ["a"]);
+}
+
+#[test]
 fn what_is_hidden_stays_so_before_its_row_is_known() {
     let (_, view) = view();
     let row = binding("1", "bob", "a", NOW + 60);

@@ -100,7 +100,7 @@ fn several_writers_at_once() {
 }
 
 #[test]
-#[ignore = "writes more than a gigabyte"]
+#[ignore = "writes more than a gigabyte: make large"]
 fn a_file_with_a_lock_byte_page() {
     for (page_size, journal) in [(65536, "wal"), (4096, "delete")] {
         let mut bench = Bench::with(vec![spec("t", Some("a"))]);

@@ -110,7 +110,7 @@ fn run(tail: &mut Tail, sink: &mut Noted, start: u128, time: Duration) -> Durati
 }
 
 #[test]
-#[ignore = "takes long, and is to be looked at"]
+#[ignore = "takes long, and is to be looked at: make large"]
 fn figures() {
     let directory = match std::env::var("FIGURES_DIR") {
         Ok(path) => tempfile::tempdir_in(path).unwrap(),
