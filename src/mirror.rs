@@ -70,6 +70,7 @@ pub struct Mirror {
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
     heartbeat: Arc<Heartbeat>,
+    settled: watch::Sender<bool>,
     state: Option<State>,
     complete: bool,
 }
@@ -125,6 +126,7 @@ impl Mirror {
             keeper,
             follower: Some(follower),
             heartbeat,
+            settled: watch::Sender::new(false),
             state: None,
             complete: false,
         }
@@ -134,6 +136,12 @@ impl Mirror {
     #[must_use]
     pub fn heartbeat(&self) -> Arc<Heartbeat> {
         Arc::clone(&self.heartbeat)
+    }
+
+    /// Turns true once every row was read, or the tables are known to be unreadable; it then stays so.
+    #[must_use]
+    pub fn settled(&self) -> watch::Receiver<bool> {
+        self.settled.subscribe()
     }
 
     /// Mirrors until `stop`; on return everything shown is also kept.
@@ -244,6 +252,10 @@ impl Mirror {
             state: source,
             as_of: as_of.or(former.as_of),
         });
+        let unreadable = matches!(state, State::Absent(_) | State::Blocked(_));
+        if unreadable || source == SourceState::Live {
+            self.settled.send_replace(true);
+        }
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {

@@ -9,6 +9,7 @@ mod lifecycle;
 mod mirror;
 mod oracle;
 mod restart;
+mod service;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]
