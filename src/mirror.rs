@@ -4,6 +4,7 @@
 //! without waiting for the next.
 
 mod follow;
+mod heartbeat;
 mod keeper;
 mod mailbox;
 mod resolve;
@@ -24,6 +25,7 @@ use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
 use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
 use follow::Follower;
+pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
@@ -67,6 +69,7 @@ pub struct Mirror {
     mailbox: Arc<Mailbox>,
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
+    heartbeat: Arc<Heartbeat>,
     state: Option<State>,
     complete: bool,
 }
@@ -101,11 +104,13 @@ impl Mirror {
         parts.view.set_source(Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
         let usrloc = Usrloc::new(&options.tables, former);
+        let heartbeat = Arc::new(Heartbeat::default());
         let follower = Follower::new(
             &options.database,
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
+            Arc::clone(&heartbeat),
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
@@ -119,9 +124,16 @@ impl Mirror {
             mailbox,
             keeper,
             follower: Some(follower),
+            heartbeat,
             state: None,
             complete: false,
         }
+    }
+
+    /// Tells whether the thread that follows the tables is at work.
+    #[must_use]
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// Mirrors until `stop`; on return everything shown is also kept.
