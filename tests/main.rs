@@ -10,6 +10,7 @@ mod mirror;
 mod oracle;
 mod package;
 mod restart;
+mod service;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

@@ -20,7 +20,7 @@ fn printed(command: &mut Command) -> String {
         .output()
         .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("it prints UTF-8")
 }
 
 /// Text as troff has it.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::heartbeat::Heartbeat;
 use super::mailbox::{Mailbox, News};
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
@@ -18,6 +19,7 @@ pub(super) struct Follower {
     pub(super) usrloc: Usrloc,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
+    pub(super) heartbeat: Arc<Heartbeat>,
 }
 
 impl Follower {
@@ -26,6 +28,7 @@ impl Follower {
         usrloc: Usrloc,
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
+        heartbeat: Arc<Heartbeat>,
     ) -> Self {
         let tail = Tail::new(TailOptions {
             path: path.to_path_buf(),
@@ -36,6 +39,7 @@ impl Follower {
             usrloc,
             clock,
             mailbox,
+            heartbeat,
         }
     }
 
@@ -48,6 +52,7 @@ impl Follower {
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
             let now = self.clock.monotonic();
+            self.heartbeat.beat(now);
             let sleep = match rhythm.after_step(now, wake) {
                 Next::Watch => {
                     bell.silence();
