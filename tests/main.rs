@@ -8,6 +8,7 @@ mod lab;
 mod lifecycle;
 mod mirror;
 mod oracle;
+mod package;
 mod restart;
 mod service;
 
