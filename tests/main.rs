@@ -6,7 +6,9 @@ mod flush;
 mod harmless;
 mod lab;
 mod lifecycle;
+mod metrics;
 mod mirror;
+mod operations;
 mod oracle;
 mod restart;
 

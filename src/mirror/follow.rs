@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::mailbox::{Mailbox, News};
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::sqlite_file::{State, Tail, TailOptions};
 use crate::usrloc::Usrloc;
 
@@ -18,6 +19,7 @@ pub(super) struct Follower {
     pub(super) usrloc: Usrloc,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
+    metrics: Arc<Metrics>,
 }
 
 impl Follower {
@@ -26,6 +28,7 @@ impl Follower {
         usrloc: Usrloc,
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let tail = Tail::new(TailOptions {
             path: path.to_path_buf(),
@@ -36,6 +39,7 @@ impl Follower {
             usrloc,
             clock,
             mailbox,
+            metrics,
         }
     }
 
@@ -75,9 +79,11 @@ impl Follower {
     /// One step; returns how long the tail may sleep, and what there is to compare the next one with.
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let as_of = self.clock.unix();
-        let now = self.clock.monotonic();
+        let (now, began) = (self.clock.monotonic(), self.metrics.now());
         let step = self.tail.step(now, &mut self.usrloc);
         let changes = self.usrloc.changes(now, step.complete);
+        let took = self.metrics.since(began);
+        self.metrics.source.stepped(self.tail.counters(), took);
         let fresh = (step.state, step.complete);
         if !changes.is_empty() || step.current || last != Some(&fresh) {
             self.mailbox.put(News {
