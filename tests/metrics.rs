@@ -14,9 +14,34 @@ use crate::support::{eventually, holds};
 
 /// Words of PromQL that look like the name of a metric or of a label.
 const PROMQL: [&str; 28] = [
-    "sum", "rate", "increase", "by", "without", "max", "min", "avg", "count", "time", "offset", "and", "or", "unless",
-    "histogram_quantile", "on", "ignoring", "max_over_time", "min_over_time", "avg_over_time", "changes", "absent",
-    "clamp_min", "topk", "delta", "deriv", "group_left", "up",
+    "sum",
+    "rate",
+    "increase",
+    "by",
+    "without",
+    "max",
+    "min",
+    "avg",
+    "count",
+    "time",
+    "offset",
+    "and",
+    "or",
+    "unless",
+    "histogram_quantile",
+    "on",
+    "ignoring",
+    "max_over_time",
+    "min_over_time",
+    "avg_over_time",
+    "changes",
+    "absent",
+    "clamp_min",
+    "topk",
+    "delta",
+    "deriv",
+    "group_left",
+    "up",
 ];
 
 /// Labels that Prometheus itself adds.
@@ -86,7 +111,12 @@ fn lived() -> (Kamailio, Daemon, String) {
     let (a, b) = (alice.contact_uri().to_vec(), bob.contact_uri().to_vec());
     lists(&daemon, "/v2/registrations", &[&a, &b]);
     assert_eq!(daemon.get("/v2/accounts/nobody/registrations").status, 404);
-    let refused = daemon.request("GET", "/v2/registrations", &[("X-Auth-Token", "wrong")], b"");
+    let refused = daemon.request(
+        "GET",
+        "/v2/registrations",
+        &[("X-Auth-Token", "wrong")],
+        b"",
+    );
     assert_eq!(refused.status, 401);
     assert_eq!(daemon.delete(&format!("{}/alice", of(&acme()))).status, 200);
     let text = eventually("the store has the rows", PATIENCE, || {
@@ -99,9 +129,10 @@ fn lived() -> (Kamailio, Daemon, String) {
 
 /// The value of the sample with this name and these labels.
 fn value(text: &str, sample: &str) -> Option<f64> {
-    let line = text
-        .lines()
-        .find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')))?;
+    let line = text.lines().find(|line| {
+        line.strip_prefix(sample)
+            .is_some_and(|rest| rest.starts_with(' '))
+    })?;
     line.rsplit(' ').next()?.parse().ok()
 }
 
@@ -110,13 +141,31 @@ fn counts_what_happens() {
     let (kamailio, daemon, text) = lived();
     let list = "route=\"/v2/accounts/{account}/registrations\"";
     for (sample, expected) in [
-        ("usrlocd_registrations{state=\"active\",transport=\"udp\"}".to_owned(), 0.0),
-        ("usrlocd_registrations{state=\"active\",transport=\"tcp\"}".to_owned(), 1.0),
-        ("usrlocd_flushes_total{scope=\"user\",result=\"ok\"}".to_owned(), 1.0),
+        (
+            "usrlocd_registrations{state=\"active\",transport=\"udp\"}".to_owned(),
+            0.0,
+        ),
+        (
+            "usrlocd_registrations{state=\"active\",transport=\"tcp\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "usrlocd_flushes_total{scope=\"user\",result=\"ok\"}".to_owned(),
+            1.0,
+        ),
         ("usrlocd_flushed_bindings_total".to_owned(), 1.0),
-        ("usrlocd_kamailio_rpc_calls_total{method=\"ul.rm\",outcome=\"ok\"}".to_owned(), 1.0),
-        ("usrlocd_auth_refused_total{reason=\"unknown\"}".to_owned(), 1.0),
-        (format!("usrlocd_http_requests_total{{{list},code=\"404\"}}"), 1.0),
+        (
+            "usrlocd_kamailio_rpc_calls_total{method=\"ul.rm\",outcome=\"ok\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "usrlocd_auth_refused_total{reason=\"unknown\"}".to_owned(),
+            1.0,
+        ),
+        (
+            format!("usrlocd_http_requests_total{{{list},code=\"404\"}}"),
+            1.0,
+        ),
         ("usrlocd_source_state{state=\"live\"}".to_owned(), 1.0),
         ("usrlocd_tail_audit_misses_total".to_owned(), 0.0),
         ("usrlocd_http_connections".to_owned(), 1.0),
@@ -147,7 +196,11 @@ fn queries() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let dashboard: Value =
         serde_json::from_str(&read("deploy/grafana/usrlocd.json")).expect("the dashboard is JSON");
-    let mut panels: Vec<&Value> = dashboard["panels"].as_array().into_iter().flatten().collect();
+    let mut panels: Vec<&Value> = dashboard["panels"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
     panels.retain(|panel| panel["type"] != "row");
     for panel in &panels {
         let title = panel["title"].as_str().expect("a panel has a title");
@@ -157,12 +210,23 @@ fn queries() -> Vec<(String, String)> {
             found.push((title.to_owned(), expression.to_owned()));
         }
     }
-    assert!(found.len() > 15, "only {} queries: has the test gone blind?", found.len());
+    assert!(
+        found.len() > 15,
+        "only {} queries: has the test gone blind?",
+        found.len()
+    );
     let variable = dashboard["templating"]["list"][1]["query"]["query"].as_str();
-    found.push(("instance".to_owned(), variable.expect("there is one").to_owned()));
+    found.push((
+        "instance".to_owned(),
+        variable.expect("there is one").to_owned(),
+    ));
     let rules = rules();
     assert!(rules.len() >= 9, "{rules:?}");
-    found.extend(rules.into_iter().map(|rule| (rule["alert"].clone(), rule["expr"].clone())));
+    found.extend(
+        rules
+            .into_iter()
+            .map(|rule| (rule["alert"].clone(), rule["expr"].clone())),
+    );
     found
 }
 
@@ -220,7 +284,10 @@ fn dashboard_and_rules_use_what_exists() {
             let known = known.unwrap_or_else(|| panic!("{title}: no {metric} in {expression}"));
             labels.extend(known.iter().map(String::as_str));
         }
-        assert!(!metrics.is_empty() || expression.contains("up{"), "{title}: {expression}");
+        assert!(
+            !metrics.is_empty() || expression.contains("up{"),
+            "{title}: {expression}"
+        );
         for other in others {
             let known = PROMQL.contains(&other.as_str())
                 || labels.contains(other.as_str())
@@ -234,7 +301,9 @@ fn dashboard_and_rules_use_what_exists() {
 fn every_metric_is_explained_and_no_other() {
     let (_kamailio, _daemon, text) = lived();
     let page = read("deploy/OPERATIONS.md");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `usrlocd_"));
+    let rows = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `usrlocd_"));
     let explained: BTreeSet<String> = rows
         .filter_map(|rest| rest.split('`').next())
         .map(|name| format!("usrlocd_{name}"))
@@ -250,7 +319,10 @@ fn every_alert_is_explained() {
         for key in ["expr", "severity", "summary", "description", "runbook_url"] {
             assert!(rule.contains_key(key), "{name} has no {key}: {rule:?}");
         }
-        assert!(page.contains(&format!("\n### {name}\n")), "{name} is not explained");
+        assert!(
+            page.contains(&format!("\n### {name}\n")),
+            "{name} is not explained"
+        );
         let anchor = format!("#{}", name.to_lowercase());
         assert!(rule["runbook_url"].ends_with(&anchor), "{rule:?}");
     }
