@@ -21,8 +21,14 @@ pub(super) fn prometheus(open_metrics: &str) -> String {
             }
             let _ = writeln!(out, "# TYPE {name}{suffix} {kind}");
         } else if !line.starts_with('#') {
-            out.push_str(line);
-            out.push('\n');
+            // A family without labels is written with empty braces, which this format need not have.
+            let bare = line
+                .split_once("{} ")
+                .filter(|(name, _)| !name.contains('{'));
+            let _ = match bare {
+                Some((name, value)) => writeln!(out, "{name} {value}"),
+                None => writeln!(out, "{line}"),
+            };
         }
     }
     out
