@@ -108,10 +108,10 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("the sources can be listed") {
         let path = entry.expect("the sources can be listed").path();
         let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
-        match path.is_dir() {
-            _ if is_test => {}
-            true => sources(&path, found),
-            false => found.push(path),
+        if path.is_dir() && !is_test {
+            sources(&path, found);
+        } else if !is_test {
+            found.push(path);
         }
     }
 }
@@ -128,8 +128,8 @@ fn messages() -> BTreeSet<String> {
                 let call = &text[at..];
                 let call = &call[..call.find(");").unwrap_or(call.len())];
                 let call = call.split("\"))").next().unwrap_or(call);
-                let mut texts = call.split('"').skip(1).step_by(2);
-                let message = texts.next_back();
+                let texts = call.split('"').skip(1).step_by(2);
+                let message = texts.last();
                 let message =
                     message.unwrap_or_else(|| panic!("{}: no message: {call}", file.display()));
                 let joined = message.replace("\\\n", "").replace("\\n", "");
