@@ -40,7 +40,7 @@ type Labels = Vec<(&'static str, &'static str)>;
 pub enum Format {
     /// Prometheus' text format 0.0.4.
     Prometheus,
-    /// OpenMetrics 1.0.
+    /// `OpenMetrics` 1.0.
     OpenMetrics,
 }
 

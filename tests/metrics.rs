@@ -12,7 +12,7 @@ use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
 use crate::support::{eventually, holds};
 
-/// Words of PromQL that look like the name of a metric or of a label.
+/// Words of queries that look like the name of a metric or of a label.
 const PROMQL: [&str; 28] = [
     "sum",
     "rate",

@@ -18,7 +18,7 @@ use crate::view::SourceState;
 const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// OpenMetrics, for a scraper that asks for it.
+/// `OpenMetrics`, for a scraper that asks for it.
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -75,7 +75,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     response
 }
 
-/// OpenMetrics for whoever names it, as Prometheus does.
+/// `OpenMetrics` for whoever names it, as Prometheus does.
 fn format(headers: &HeaderMap) -> Format {
     let mut accepted = headers.get_all(header::ACCEPT).iter();
     let asks = |value: &HeaderValue| {

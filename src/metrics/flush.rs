@@ -26,18 +26,25 @@ pub enum Scope {
 /// What is counted of flushes.
 #[derive(Debug)]
 pub struct Flushes {
-    flushes: Family<Labels, Counter>,
+    counts: Family<Labels, Counter>,
     bindings: Counter,
     duration: Histogram,
 }
 
 impl Flushes {
     pub(super) fn new(book: &mut Book<'_>) -> Self {
+        let flushes = book.counters(
+            "flushes",
+            "Flushes, by scope and result: ok, incomplete (Kamailio did not confirm all) or failed",
+        );
+        // There from the start: of a series that begins with 1 Prometheus sees no increase.
+        for scope in ["account", "user", "filtered"] {
+            for result in ["ok", "incomplete", "failed"] {
+                drop(flushes.get_or_create(&vec![("scope", scope), ("result", result)]));
+            }
+        }
         Self {
-            flushes: book.counters(
-                "flushes",
-                "Flushes, by scope and result: ok, incomplete (Kamailio did not confirm all) or failed",
-            ),
+            counts: flushes,
             bindings: book.counter("flushed_bindings", "Bindings that are confirmed to be gone"),
             duration: book.histogram("flush_duration_seconds", "How long flushes took", FLUSH),
         }
@@ -56,7 +63,7 @@ impl Flushes {
             Some(_) => "incomplete",
             None => "failed",
         };
-        self.flushes
+        self.counts
             .get_or_create(&vec![("scope", scope), ("result", result)])
             .inc();
         self.bindings.inc_by(flushed);

@@ -17,6 +17,18 @@ const STEP: &[f64] = &[
     0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0,
 ];
 
+/// The kinds of trouble with the tables.
+const KINDS: [&str; 8] = [
+    "missing",
+    "empty",
+    "no_table",
+    "hot_journal",
+    "locked",
+    "busy",
+    "io",
+    "malformed",
+];
+
 /// What is true at the moment of a scrape.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -83,6 +95,14 @@ impl Source {
             "Registrations by state (active: listed; hidden: flushed, the row is still there; unlisted: expired or a \
              double) and, where listed, by transport",
         );
+        let errors = book.counters(
+            "source_errors",
+            "Times that the tables became unreadable, by kind",
+        );
+        // There from the start: of a series that begins with 1 Prometheus sees no increase.
+        for kind in KINDS {
+            drop(errors.get_or_create(&vec![("kind", kind)]));
+        }
         Self {
             registrations,
             accounts: book.enter(
@@ -105,10 +125,7 @@ impl Source {
                 "When they were last known to equal the tables, Unix seconds",
                 Seconds::default(),
             ),
-            errors: book.counters(
-                "source_errors",
-                "Times that the tables became unreadable, by kind",
-            ),
+            errors,
             tail: Tail::new(book),
             step: book.histogram(
                 "tail_step_duration_seconds",

@@ -1,4 +1,4 @@
-//! OpenMetrics turned into Prometheus' older text format, which every scraper reads.
+//! `OpenMetrics` turned into Prometheus' older text format, which every scraper reads.
 
 use std::fmt::Write;
 
