@@ -41,6 +41,8 @@ pub struct Config {
     pub flush: Flush,
     /// `[limits]`
     pub limits: Limits,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[log]`
     pub log: Log,
 }
@@ -171,6 +173,13 @@ pub struct Bucket {
     pub burst: u32,
     /// How many come back each second; finite and not negative.
     pub per_second: f64,
+}
+
+/// What `/metrics` tells beyond its counters.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Metrics {
+    /// Accounts whose registrations are told by their id, the largest first; 0 for none.
+    pub accounts: usize,
 }
 
 /// What is logged, and how.

@@ -6,7 +6,6 @@
 mod bind;
 mod files;
 mod inherited;
-mod metrics;
 mod notify;
 mod supervise;
 
@@ -24,6 +23,7 @@ use crate::config::{Config, Problems};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
+use crate::metrics::Metrics;
 use crate::mirror::{self, Mirror, Naming};
 use crate::store::{self, Store};
 use crate::view::View;
@@ -112,6 +112,8 @@ type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 
 async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
+    let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
     let (listeners, _socket) = bind::listeners(&config.http, inherited)?;
     let store = Store::open(&config.store.path, clock.unix_seconds())
         .await
@@ -133,10 +135,11 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
             store: Arc::clone(&store),
             directory: files.directory(),
             doubts: Arc::clone(&doubts),
+            metrics: Arc::clone(&metrics),
         },
         contents,
     );
-    let flusher = flusher(&config, &clock, &view, &store, doubts)?;
+    let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
     let app = App::new(http::Parts {
         view: Arc::clone(&view),
         directory: files.directory(),
@@ -144,10 +147,7 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
         keys: files.keys(),
         limits: files.limits(),
         flush: Arc::new(flusher.clone()),
-        metrics: {
-            let (view, clock) = (Arc::clone(&view), Arc::clone(&clock));
-            Arc::new(move || metrics::text(&view, &clock))
-        },
+        metrics,
         clock: Arc::clone(&clock),
         settings: settings(&config),
     });
@@ -185,6 +185,7 @@ fn flusher(
     view: &Arc<View>,
     store: &Arc<Store>,
     doubts: Arc<Notify>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Flusher, Failure> {
     let endpoint = config
         .kamailio
@@ -202,8 +203,9 @@ fn flusher(
         clock: Arc::clone(clock),
         view: Arc::clone(view),
         store: Arc::clone(store),
-        kamailio: Arc::new(Kamailio::new(options)),
+        kamailio: Arc::new(Kamailio::new(options).counted(Arc::clone(metrics))),
         doubts,
+        metrics: Arc::clone(metrics),
     };
     Ok(Flusher::new(
         parts,
@@ -241,6 +243,7 @@ fn settings(config: &Config) -> http::Settings {
         body_bytes: config.limits.body_bytes,
         header_timeout: config.limits.header_timeout,
         connections: config.limits.connections,
+        metrics_accounts: config.metrics.accounts,
     }
 }
 

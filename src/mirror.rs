@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::metrics::Metrics;
 use crate::registration::{Change as Row, Key, Registration};
-use crate::sqlite_file::State;
+use crate::sqlite_file::{Reason, State};
 use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
 use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
@@ -58,6 +59,8 @@ pub struct Parts {
     pub directory: watch::Receiver<Arc<Directory>>,
     /// Told when a hidden row changed in a way that only Kamailio can explain.
     pub doubts: Arc<Notify>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The mirror, ready to run.
@@ -112,11 +115,13 @@ impl Mirror {
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
             Arc::clone(&heartbeat),
+            Arc::clone(&parts.metrics),
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
             Arc::clone(&parts.view),
             Arc::clone(&parts.clock),
+            Arc::clone(&parts.metrics),
         ));
         Self {
             parts,
@@ -263,6 +268,7 @@ impl Mirror {
                 State::Healing => tracing::debug!(registrations, "compares every row"),
                 State::Opening => tracing::debug!("opens Kamailio's database"),
                 State::Absent(reason) | State::Blocked(reason) => {
+                    self.parts.metrics.source.failed(kind(reason));
                     tracing::warn!(%reason, registrations, "cannot read Kamailio's tables; serves the last known rows");
                 }
             }
@@ -284,6 +290,21 @@ impl Mirror {
             self.adopt(portion.iter().filter_map(again).collect());
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The kind of a reason, in a word for metrics.
+fn kind(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Missing => "missing",
+        Reason::Empty => "empty",
+        Reason::NoTable(_) | Reason::Unsupported { .. } => "no_table",
+        Reason::HotJournal => "hot_journal",
+        Reason::Locked => "locked",
+        Reason::Busy => "busy",
+        Reason::Io { .. } => "io",
+        // No database that usrlocd can read, or a damaged one.
+        _ => "malformed",
     }
 }
 

@@ -113,6 +113,9 @@ fn the_defaults_are_the_contracts() {
     body_bytes = 65536
     header_timeout = "10s"
 
+    [metrics]
+    accounts = 0
+
     [log]
     level = "info"
     format = "auto"
@@ -155,6 +158,8 @@ fn every_pinned_key_is_accepted() {
         connections = 1
         body_bytes = 1
         header_timeout = "1s"
+        [metrics]
+        accounts = 20
         [log]
         level = "warn,usrlocd::http=debug"
         format = "json"

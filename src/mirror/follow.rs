@@ -9,6 +9,7 @@ use super::heartbeat::Heartbeat;
 use super::mailbox::{Mailbox, News};
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::sqlite_file::{State, Tail, TailOptions};
 use crate::usrloc::Usrloc;
 
@@ -20,6 +21,7 @@ pub(super) struct Follower {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) heartbeat: Arc<Heartbeat>,
+    metrics: Arc<Metrics>,
 }
 
 impl Follower {
@@ -29,6 +31,7 @@ impl Follower {
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
         heartbeat: Arc<Heartbeat>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let tail = Tail::new(TailOptions {
             path: path.to_path_buf(),
@@ -40,6 +43,7 @@ impl Follower {
             clock,
             mailbox,
             heartbeat,
+            metrics,
         }
     }
 
@@ -80,9 +84,11 @@ impl Follower {
     /// One step; returns how long the tail may sleep, and what there is to compare the next one with.
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let as_of = self.clock.unix();
-        let now = self.clock.monotonic();
+        let (now, began) = (self.clock.monotonic(), self.metrics.now());
         let step = self.tail.step(now, &mut self.usrloc);
         let changes = self.usrloc.changes(now, step.complete);
+        let took = self.metrics.since(began);
+        self.metrics.source.stepped(self.tail.counters(), took);
         let fresh = (step.state, step.complete);
         if !changes.is_empty() || step.current || last != Some(&fresh) {
             self.mailbox.put(News {
