@@ -121,6 +121,7 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     let mirror = Mirror::new(
         mirror::Options {
             database: config.kamailio.database.clone(),
+            discover: (!config.kamailio.database_given).then(|| "/".into()),
             tables: config.kamailio.tables.clone(),
             naming: naming(&config),
         },
@@ -159,7 +160,11 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     });
     let watched = files.watch(&config);
     let socket = config.http.socket.clone();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.kamailio.database.display(), "started");
+    let database = config
+        .kamailio
+        .database_given
+        .then(|| config.kamailio.database.display().to_string());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), database, "started");
     let result = tasks.supervise(config, reload, files).await;
     drop(watched);
     if let Some(socket) = socket {

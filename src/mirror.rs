@@ -7,6 +7,7 @@ mod follow;
 mod keeper;
 mod mailbox;
 mod resolve;
+mod seek;
 mod wake;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use follow::Follower;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+use seek::Seeker;
 use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
@@ -37,6 +39,8 @@ const PORTION: usize = 256;
 pub struct Options {
     /// Kamailio's database.
     pub database: PathBuf,
+    /// Look for the database below this directory, until there is one; `None` when it is known.
+    pub discover: Option<PathBuf>,
     /// The usrloc tables in it.
     pub tables: Vec<String>,
     /// How addresses and realms are named.
@@ -103,6 +107,7 @@ impl Mirror {
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(
             &options.database,
+            options.discover.map(Seeker::new),
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),

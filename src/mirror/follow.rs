@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mailbox::{Mailbox, News};
+use super::seek::Seeker;
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
 use crate::sqlite_file::{State, Tail, TailOptions};
@@ -15,6 +16,7 @@ use crate::usrloc::Usrloc;
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) tail: Tail,
+    pub(super) seeker: Option<Seeker>,
     pub(super) usrloc: Usrloc,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
@@ -23,6 +25,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(
         path: &std::path::Path,
+        seeker: Option<Seeker>,
         usrloc: Usrloc,
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
@@ -33,6 +36,7 @@ impl Follower {
         });
         Self {
             tail,
+            seeker,
             usrloc,
             clock,
             mailbox,
@@ -76,6 +80,13 @@ impl Follower {
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let as_of = self.clock.unix();
         let now = self.clock.monotonic();
+        if let Some(path) = self.seeker.as_mut().and_then(|seeker| seeker.look(now)) {
+            self.seeker = None;
+            self.tail = Tail::new(TailOptions {
+                path,
+                tables: self.usrloc.specs(),
+            });
+        }
         let step = self.tail.step(now, &mut self.usrloc);
         let changes = self.usrloc.changes(now, step.complete);
         let fresh = (step.state, step.complete);
