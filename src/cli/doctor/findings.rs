@@ -150,7 +150,7 @@ impl Findings {
             let Some(first) = of_group.next() else {
                 continue;
             };
-            out.push_str(&format!("\n{}\n", group.title()));
+            writeln!(out, "\n{}", group.title()).expect("a String takes all");
             for finding in std::iter::once(first).chain(of_group) {
                 finding.write(&mut out, colour);
             }

@@ -56,10 +56,10 @@ pub(super) fn check(
                 workers(&kamailio, tables, findings).await;
                 memory(&kamailio, tables, findings).await;
                 contacts(&kamailio, tables, findings).await;
+                exposure(&endpoint, findings).await;
             }
             Err(fault) => unanswered(&endpoint, &fault, findings),
         }
-        exposure(&endpoint, findings).await;
     });
     Ok(())
 }
@@ -182,9 +182,8 @@ async fn exposure(endpoint: &Endpoint, findings: &mut Findings) {
         let Ok(elsewhere) = format!("http://{address}:{port}{path}").parse::<Endpoint>() else {
             continue;
         };
-        match client(elsewhere, KNOCK).version().await {
-            Ok(_) => open.push(address.to_string()),
-            Err(_) => {}
+        if client(elsewhere, KNOCK).version().await.is_ok() {
+            open.push(address.to_string());
         }
     }
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);

@@ -89,7 +89,7 @@ fn store(path: &Path, identity: &Identity, findings: &mut Findings) {
         GROUP,
         "store",
         format!(
-            "{identity} may write the store {shown}; {} MB are free.",
+            "The user {identity} may write the store {shown}; {} MB are free.",
             free >> 20
         ),
     );

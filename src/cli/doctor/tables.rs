@@ -126,7 +126,7 @@ fn permissions(database: &Path, identity: &Identity, findings: &mut Findings) ->
     findings.ok(
         group,
         "database_readable",
-        format!("{shown} is there, and {identity} may read it."),
+        format!("{shown} is there, and the user {identity} may read it."),
     );
     true
 }
@@ -157,14 +157,14 @@ fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
         findings.ok(
             group,
             "directory",
-            format!("{identity} cannot write in {shown}, as it should be."),
+            format!("The user {identity} cannot write in {shown}, as it should be."),
         );
     }
-    foreign(database, folder, findings);
+    foreign(database, findings);
 }
 
 /// Files beside the database that belong to somebody else: Kamailio cannot write to them.
-fn foreign(database: &Path, folder: &Path, findings: &mut Findings) {
+fn foreign(database: &Path, findings: &mut Findings) {
     let Ok(owner) = fs::metadata(database).map(|status| status.uid()) else {
         return;
     };
@@ -183,7 +183,6 @@ fn foreign(database: &Path, folder: &Path, findings: &mut Findings) {
             findings.fail(Group::Database, "side_files", message, mend);
         }
     }
-    let _ = folder;
 }
 
 fn inspect(database: &Path, clock: &SystemClock) -> Result<Inspection, Reason> {
