@@ -5,6 +5,7 @@
 mod check_config;
 mod completions;
 mod configuration;
+mod doctor;
 mod man;
 mod output;
 mod serve;
@@ -68,6 +69,7 @@ struct Cli {
 enum Verb {
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
+    Doctor(doctor::Doctor),
     Token(token::TokenVerb),
     Completions(completions::Completions),
     Man(man::Man),
@@ -122,6 +124,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),
+        Verb::Doctor(doctor) => doctor.run(),
         Verb::Token(token) => token.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Man(man) => man.run(),

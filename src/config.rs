@@ -6,6 +6,7 @@
 mod changes;
 mod check;
 mod defaults;
+pub mod discovery;
 mod duration;
 mod layers;
 mod sections;
@@ -52,6 +53,8 @@ pub struct Config {
 pub struct Kamailio {
     /// The file that Kamailio's `db_sqlite` writes; absolute.
     pub database: PathBuf,
+    /// Whether somebody said so; else it is [looked for](discovery).
+    pub database_given: bool,
     /// The usrloc tables in it, at least one, each once; attributes are in `<table>_attrs`.
     pub tables: Vec<String>,
     /// `http://HOST[:PORT]/PATH` or `unixgram:/PATH`.

@@ -126,6 +126,7 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
     let mirror = Mirror::new(
         mirror::Options {
             database: config.kamailio.database.clone(),
+            discover: (!config.kamailio.database_given).then(|| "/".into()),
             tables: config.kamailio.tables.clone(),
             naming: naming(&config),
         },
@@ -169,7 +170,11 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
         Ok(())
     });
     let watched = files.watch(&config);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.kamailio.database.display(), "started");
+    let database = config
+        .kamailio
+        .database_given
+        .then(|| config.kamailio.database.display().to_string());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), database, "started");
     let result = tasks.supervise(config, reload, files, &manager).await;
     drop(watched);
     if let Ok(store) = Arc::try_unwrap(store) {

@@ -8,6 +8,7 @@ mod heartbeat;
 mod keeper;
 mod mailbox;
 mod resolve;
+mod seek;
 mod wake;
 
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+use seek::Seeker;
 use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
@@ -40,6 +42,8 @@ const PORTION: usize = 256;
 pub struct Options {
     /// Kamailio's database.
     pub database: PathBuf,
+    /// Look for the database below this directory, until there is one; `None` when it is known.
+    pub discover: Option<PathBuf>,
     /// The usrloc tables in it.
     pub tables: Vec<String>,
     /// How addresses and realms are named.
@@ -111,6 +115,7 @@ impl Mirror {
         let heartbeat = Arc::new(Heartbeat::default());
         let follower = Follower::new(
             &options.database,
+            options.discover.map(Seeker::new),
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
 use super::mailbox::{Mailbox, News};
+use super::seek::Seeker;
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -17,6 +18,7 @@ use crate::usrloc::Usrloc;
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) tail: Tail,
+    pub(super) seeker: Option<Seeker>,
     pub(super) usrloc: Usrloc,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
@@ -27,6 +29,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(
         path: &std::path::Path,
+        seeker: Option<Seeker>,
         usrloc: Usrloc,
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
@@ -39,6 +42,7 @@ impl Follower {
         });
         Self {
             tail,
+            seeker,
             usrloc,
             clock,
             mailbox,
@@ -84,7 +88,15 @@ impl Follower {
     /// One step; returns how long the tail may sleep, and what there is to compare the next one with.
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let as_of = self.clock.unix();
-        let (now, began) = (self.clock.monotonic(), self.metrics.now());
+        let now = self.clock.monotonic();
+        if let Some(path) = self.seeker.as_mut().and_then(|seeker| seeker.look(now)) {
+            self.seeker = None;
+            self.tail = Tail::new(TailOptions {
+                path,
+                tables: self.usrloc.specs(),
+            });
+        }
+        let began = self.metrics.now();
         let step = self.tail.step(now, &mut self.usrloc);
         let changes = self.usrloc.changes(now, step.complete);
         let took = self.metrics.since(began);
