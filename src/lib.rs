@@ -45,10 +45,11 @@
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`], [`logging`] |
 //! | 4 | [`http`] |
-//! | 5 | [`daemon`] |
+//! | 5 | [`daemon`], [`client`] |
 //! | 6 | [`cli`] |
 
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;

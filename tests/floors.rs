@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["mirror", "flush", "logging"],
     &["http"],
-    &["daemon"],
+    &["daemon", "client"],
     &["cli"],
     &["main", "lib"],
 ];

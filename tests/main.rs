@@ -1,6 +1,7 @@
 //! One test binary; each module is a subject.
 
 mod api;
+mod cli;
 mod doctor;
 mod floors;
 mod flush;
