@@ -5,6 +5,8 @@
 
 mod bind;
 mod files;
+mod inherited;
+mod notify;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use crate::mirror::{self, Mirror, Naming};
 use crate::store::{self, Store};
 use crate::view::View;
 use files::Files;
+use inherited::Inherited;
 use supervise::Tasks;
 
 /// How long a request that is under way may take to end after SIGTERM.
@@ -93,25 +96,25 @@ pub fn run(
     config: Config,
     reload: impl Fn() -> Result<Config, Problems> + Send + 'static,
 ) -> Result<(), Failure> {
+    let inherited = Inherited::of_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("worker")
         .enable_all()
         .build()
         .context("start the runtime")
         .map_err(Failure::System)?;
-    let result = runtime.block_on(serve(config, Box::new(reload)));
+    let result = runtime.block_on(serve(config, Box::new(reload), inherited));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
 type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 
-async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
+async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
     let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
-    let listeners = bind::listeners(&config.http)?;
-    let _socket = bind::SocketFile::of(&config.http);
+    let (listeners, _socket) = bind::listeners(&config.http, inherited)?;
     let store = Store::open(&config.store.path, clock.unix_seconds())
         .await
         .map_err(store_failure)?;
@@ -151,6 +154,14 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = Tasks::new(draining.clone(), stopping.clone());
     tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
+    let manager = notify::Manager::default();
+    let reported = notify::Parts {
+        clock: Arc::clone(&clock),
+        view: Arc::clone(&view),
+        heartbeat: mirror.heartbeat(),
+        settled: mirror.settled(),
+    };
+    tasks.start("notify", manager.clone().report(reported, stopping.clone()));
     tasks.start("mirror", mirror.run(stopping.clone()));
     let recheck_stop = stopping.clone();
     tasks.start("recheck", async move {
@@ -158,14 +169,9 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         Ok(())
     });
     let watched = files.watch(&config);
-    let socket = config.http.socket.clone();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.kamailio.database.display(), "started");
-    let result = tasks.supervise(config, reload, files).await;
+    let result = tasks.supervise(config, reload, files, &manager).await;
     drop(watched);
-    if let Some(socket) = socket {
-        // What is left of it does no harm: the next start clears it away.
-        let _ = std::fs::remove_file(socket);
-    }
     if let Ok(store) = Arc::try_unwrap(store) {
         store.close().await;
     }

@@ -4,6 +4,7 @@
 //! without waiting for the next.
 
 mod follow;
+mod heartbeat;
 mod keeper;
 mod mailbox;
 mod resolve;
@@ -25,6 +26,7 @@ use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
 use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
 use follow::Follower;
+pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
@@ -70,6 +72,8 @@ pub struct Mirror {
     mailbox: Arc<Mailbox>,
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
+    heartbeat: Arc<Heartbeat>,
+    settled: watch::Sender<bool>,
     state: Option<State>,
     complete: bool,
 }
@@ -104,12 +108,14 @@ impl Mirror {
         parts.view.set_source(Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
         let usrloc = Usrloc::new(&options.tables, former);
+        let heartbeat = Arc::new(Heartbeat::default());
         let follower = Follower::new(
             &options.database,
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
             Arc::clone(&parts.metrics),
+            Arc::clone(&heartbeat),
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
@@ -124,9 +130,23 @@ impl Mirror {
             mailbox,
             keeper,
             follower: Some(follower),
+            heartbeat,
+            settled: watch::Sender::new(false),
             state: None,
             complete: false,
         }
+    }
+
+    /// Tells whether the thread that follows the tables is at work.
+    #[must_use]
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
+    }
+
+    /// Turns true once every row was read, or the tables are known to be unreadable; it then stays so.
+    #[must_use]
+    pub fn settled(&self) -> watch::Receiver<bool> {
+        self.settled.subscribe()
     }
 
     /// Mirrors until `stop`; on return everything shown is also kept.
@@ -237,6 +257,10 @@ impl Mirror {
             state: source,
             as_of: as_of.or(former.as_of),
         });
+        let unreadable = matches!(state, State::Absent(_) | State::Blocked(_));
+        if unreadable || source == SourceState::Live {
+            self.settled.send_replace(true);
+        }
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {

@@ -11,6 +11,7 @@ mod mirror;
 mod operations;
 mod oracle;
 mod restart;
+mod service;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

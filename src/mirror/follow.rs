@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::heartbeat::Heartbeat;
 use super::mailbox::{Mailbox, News};
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
@@ -20,6 +21,7 @@ pub(super) struct Follower {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
+    pub(super) heartbeat: Arc<Heartbeat>,
 }
 
 impl Follower {
@@ -29,6 +31,7 @@ impl Follower {
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
         metrics: Arc<Metrics>,
+        heartbeat: Arc<Heartbeat>,
     ) -> Self {
         let tail = Tail::new(TailOptions {
             path: path.to_path_buf(),
@@ -40,6 +43,7 @@ impl Follower {
             clock,
             mailbox,
             metrics,
+            heartbeat,
         }
     }
 
@@ -52,6 +56,7 @@ impl Follower {
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
             let now = self.clock.monotonic();
+            self.heartbeat.beat(now);
             let sleep = match rhythm.after_step(now, wake) {
                 Next::Watch => {
                     bell.silence();
