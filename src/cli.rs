@@ -6,6 +6,7 @@ mod check_config;
 mod completions;
 mod configuration;
 mod count;
+mod doctor;
 mod flush;
 mod list;
 mod man;
@@ -79,6 +80,7 @@ enum Verb {
     Flush(flush::Flush),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
+    Doctor(doctor::Doctor),
     Token(token::TokenVerb),
     Completions(completions::Completions),
     Man(man::Man),
@@ -139,6 +141,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Flush(flush) => flush.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),
+        Verb::Doctor(doctor) => doctor.run(),
         Verb::Token(token) => token.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Man(man) => man.run(),

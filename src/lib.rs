@@ -41,7 +41,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`rate_limited`] |
-//! | 1 | [`registration`] |
+//! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`], [`logging`] |
 //! | 4 | [`http`] |
@@ -59,6 +59,7 @@ pub mod flush;
 pub mod http;
 pub mod kamailio;
 pub mod logging;
+pub mod metrics;
 pub mod mirror;
 pub mod rate_limited;
 pub mod registration;

@@ -4,9 +4,11 @@
 //! without waiting for the next.
 
 mod follow;
+mod heartbeat;
 mod keeper;
 mod mailbox;
 mod resolve;
+mod seek;
 mod wake;
 
 use std::path::PathBuf;
@@ -18,15 +20,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::metrics::Metrics;
 use crate::registration::{Change as Row, Key, Registration};
-use crate::sqlite_file::State;
+use crate::sqlite_file::{Reason, State};
 use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
 use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
 use follow::Follower;
+pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+use seek::Seeker;
 use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
@@ -37,6 +42,8 @@ const PORTION: usize = 256;
 pub struct Options {
     /// Kamailio's database.
     pub database: PathBuf,
+    /// Look for the database below this directory, until there is one; `None` when it is known.
+    pub discover: Option<PathBuf>,
     /// The usrloc tables in it.
     pub tables: Vec<String>,
     /// How addresses and realms are named.
@@ -56,6 +63,8 @@ pub struct Parts {
     pub directory: watch::Receiver<Arc<Directory>>,
     /// Told when a hidden row changed in a way that only Kamailio can explain.
     pub doubts: Arc<Notify>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The mirror, ready to run.
@@ -67,6 +76,8 @@ pub struct Mirror {
     mailbox: Arc<Mailbox>,
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
+    heartbeat: Arc<Heartbeat>,
+    settled: watch::Sender<bool>,
     state: Option<State>,
     complete: bool,
 }
@@ -101,16 +112,21 @@ impl Mirror {
         parts.view.set_source(Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
         let usrloc = Usrloc::new(&options.tables, former);
+        let heartbeat = Arc::new(Heartbeat::default());
         let follower = Follower::new(
             &options.database,
+            options.discover.map(Seeker::new),
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
+            Arc::clone(&heartbeat),
+            Arc::clone(&parts.metrics),
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
             Arc::clone(&parts.view),
             Arc::clone(&parts.clock),
+            Arc::clone(&parts.metrics),
         ));
         Self {
             parts,
@@ -119,9 +135,23 @@ impl Mirror {
             mailbox,
             keeper,
             follower: Some(follower),
+            heartbeat,
+            settled: watch::Sender::new(false),
             state: None,
             complete: false,
         }
+    }
+
+    /// Tells whether the thread that follows the tables is at work.
+    #[must_use]
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
+    }
+
+    /// Turns true once every row was read, or the tables are known to be unreadable; it then stays so.
+    #[must_use]
+    pub fn settled(&self) -> watch::Receiver<bool> {
+        self.settled.subscribe()
     }
 
     /// Mirrors until `stop`; on return everything shown is also kept.
@@ -232,6 +262,10 @@ impl Mirror {
             state: source,
             as_of: as_of.or(former.as_of),
         });
+        let unreadable = matches!(state, State::Absent(_) | State::Blocked(_));
+        if unreadable || source == SourceState::Live {
+            self.settled.send_replace(true);
+        }
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {
@@ -239,6 +273,7 @@ impl Mirror {
                 State::Healing => tracing::debug!(registrations, "compares every row"),
                 State::Opening => tracing::debug!("opens Kamailio's database"),
                 State::Absent(reason) | State::Blocked(reason) => {
+                    self.parts.metrics.source.failed(kind(reason));
                     tracing::warn!(%reason, registrations, "cannot read Kamailio's tables; serves the last known rows");
                 }
             }
@@ -260,6 +295,21 @@ impl Mirror {
             self.adopt(portion.iter().filter_map(again).collect());
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The kind of a reason, in a word for metrics.
+fn kind(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Missing => "missing",
+        Reason::Empty => "empty",
+        Reason::NoTable(_) | Reason::Unsupported { .. } => "no_table",
+        Reason::HotJournal => "hot_journal",
+        Reason::Locked => "locked",
+        Reason::Busy => "busy",
+        Reason::Io { .. } => "io",
+        // No database that usrlocd can read, or a damaged one.
+        _ => "malformed",
     }
 }
 

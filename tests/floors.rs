@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Modules by floor, from the ground up.
 const FLOORS: &[&[&str]] = &[
     &["clock", "sip", "sqlite_file", "document", "rate_limited"],
-    &["registration"],
+    &["registration", "metrics"],
     &[
         "usrloc",
         "directory",
@@ -28,6 +28,7 @@ const FLOORS: &[&[&str]] = &[
 const DRIVERS: &[(&str, &[&str])] = &[
     ("sqlx", &["store", "sqlite_file/tests"]),
     ("axum", &["http"]),
+    ("prometheus_client", &["metrics"]),
     ("notify", &["daemon", "mirror"]),
     ("clap", &["cli"]),
 ];
