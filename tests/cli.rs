@@ -31,7 +31,7 @@ fn lab() -> Lab {
         phone.register();
     }
     let daemon = Daemon::builder(&kamailio)
-        .token("one", "one-token-0123456789", &["ac"], &["read"])
+        .token("one", "one-token-0123456789", &[ACME], &["read"])
         .start();
     let contacts = [phones[0].contact_uri(), phones[1].contact_uri()];
     lists(&daemon, &of(&acme()), &contacts);
@@ -83,7 +83,7 @@ fn lists_in_each_format() {
         .map(|item| item["username"].as_str().map(str::to_owned))
         .collect();
     assert_eq!(users, [Some("alice".to_owned()), Some("bob".to_owned())]);
-    let json = lab.prints(&["list", "ac", "-o", "json"]);
+    let json = lab.prints(&["list", ACME, "-o", "json"]);
     let mut items: Value = serde_json::from_str(&json).expect("it is JSON");
     let mut api = lab.daemon.get(&of(&acme())).json()["data"].take();
     for item in [&mut items, &mut api] {
@@ -115,7 +115,7 @@ fn shows_counts_and_lists_accounts() {
     for args in [
         &["show", "alice", "-o", "json"][..],
         &["show", "alice@acme.example.com", "-o", "json"],
-        &["show", "ALICE", "--account", "ac", "-o", "json"],
+        &["show", "ALICE", "--account", ACME, "-o", "json"],
     ] {
         let items: Value = serde_json::from_str(&lab.prints(args)).expect("it is JSON");
         assert_eq!(items[0]["username"], "alice");
@@ -123,16 +123,16 @@ fn shows_counts_and_lists_accounts() {
     }
     ends(&lab.verb(&["show", "carol"]), 1, "is not registered");
     ends(
-        &lab.verb(&["show", "carol", "-a", "ac"]),
+        &lab.verb(&["show", "carol", "-a", ACME]),
         1,
         "no user `carol`",
     );
     assert_eq!(lab.prints(&["count"]), "2\n");
-    assert_eq!(lab.prints(&["count", "ac", "-f", "username!=bob"]), "1\n");
+    assert_eq!(lab.prints(&["count", ACME, "-f", "username!=bob"]), "1\n");
     assert_eq!(lab.prints(&["count", "-o", "json"]), "{\"count\":2}\n");
     let accounts = lab.prints(&["accounts", "-o", "json"]);
     let accounts: Value = serde_json::from_str(&accounts).expect("it is JSON");
-    assert_eq!(accounts[0]["id"], "ac");
+    assert_eq!(accounts[0]["id"], ACME);
     assert_eq!(accounts[0]["count"], 2);
     assert!(lab.prints(&["openapi"]).contains("\"openapi\": \"3.1.0\""));
 }
@@ -140,13 +140,19 @@ fn shows_counts_and_lists_accounts() {
 #[test]
 fn flush_asks_or_wants_yes() {
     let lab = lab();
-    ends(&lab.verb(&["flush", "ac"]), 64, "add --yes");
-    let would = lab.prints(&["flush", "ac", "--dry-run"]);
-    assert_eq!(would, "would flush 2 registrations of account ac\n");
+    ends(&lab.verb(&["flush", ACME]), 64, "add --yes");
+    let would = lab.prints(&["flush", ACME, "--dry-run"]);
+    assert_eq!(
+        would,
+        "would flush 2 registrations of account acme.example.com\n"
+    );
     assert_eq!(lab.prints(&["count"]), "2\n", "nothing happened");
-    let one = lab.prints(&["flush", "ac", "--user", "alice", "--yes"]);
-    assert_eq!(one, "flushed 1 registration of user alice of account ac\n");
-    let rest = lab.prints(&["flush", "ac", "--yes", "-o", "json"]);
+    let one = lab.prints(&["flush", ACME, "--user", "alice", "--yes"]);
+    assert_eq!(
+        one,
+        "flushed 1 registration of user alice of account acme.example.com\n"
+    );
+    let rest = lab.prints(&["flush", ACME, "--yes", "-o", "json"]);
     assert_eq!(rest, "{\"failed\":[],\"flushed\":1}\n");
     assert_eq!(lab.prints(&["count"]), "0\n");
     ends(
@@ -185,14 +191,14 @@ fn a_terminal_gets_a_table_and_a_question() {
         plain.lines().all(|line| line.chars().count() <= 60),
         "{plain}"
     );
-    let (status, text) = on_terminal("flush ac", "", "n\n");
+    let (status, text) = on_terminal("flush acme.example.com", "", "n\n");
     assert_eq!(status, Some(1), "{text}");
     assert!(
-        text.contains("flush 2 registrations of account ac? [y/N]"),
+        text.contains("flush 2 registrations of account acme.example.com? [y/N]"),
         "{text}"
     );
     assert_eq!(lab.prints(&["count"]), "2\n");
-    let (status, text) = on_terminal("flush ac", "", "y\n");
+    let (status, text) = on_terminal("flush acme.example.com", "", "y\n");
     assert_eq!(status, Some(0), "{text}");
     assert_eq!(lab.prints(&["count"]), "0\n");
 }
@@ -229,7 +235,7 @@ fn refusals_have_words_and_a_status() {
     ends(&by_url(&["count"], Some(&bad)), 77, "not valid");
     ends(&by_url(&["accounts"], Some(&own)), 77, "may not");
     ends(
-        &by_url(&["flush", "ac", "--yes"], Some(&own)),
+        &by_url(&["flush", ACME, "--yes"], Some(&own)),
         77,
         "may not",
     );
