@@ -114,25 +114,21 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         .await
         .map_err(store_failure)?;
     let store = Arc::new(store);
-    let contents = store.load().await.map_err(store_failure)?;
     let files = Files::load(&config, &clock)?;
     let view = Arc::new(View::new(Arc::clone(&clock)));
     let doubts = Arc::new(Notify::new());
-    let mirror = Mirror::new(
-        mirror::Options {
-            database: config.kamailio.database.clone(),
-            tables: config.kamailio.tables.clone(),
-            naming: naming(&config),
-        },
-        mirror::Parts {
-            clock: Arc::clone(&clock),
-            view: Arc::clone(&view),
-            store: Arc::clone(&store),
-            directory: files.directory(),
-            doubts: Arc::clone(&doubts),
-        },
-        contents,
-    );
+    let options = mirror::Options {
+        database: config.kamailio.database.clone(),
+        tables: config.kamailio.tables.clone(),
+        naming: naming(&config),
+    };
+    let parts = mirror::Parts {
+        clock: Arc::clone(&clock),
+        view: Arc::clone(&view),
+        store: Arc::clone(&store),
+        directory: files.directory(),
+        doubts: Arc::clone(&doubts),
+    };
     let flusher = flusher(&config, &clock, &view, &store, doubts)?;
     let app = App::new(http::Parts {
         view: Arc::clone(&view),
@@ -151,7 +147,7 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = Tasks::new(draining.clone(), stopping.clone());
     tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
-    tasks.start("mirror", mirror.run(stopping.clone()));
+    tasks.start("mirror", mirror(options, parts, stopping.clone()));
     let recheck_stop = stopping.clone();
     tasks.start("recheck", async move {
         flusher.recheck(recheck_stop).await;
@@ -171,6 +167,23 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     }
     tracing::info!("stopped");
     result
+}
+
+/// Shows what the store has kept, then mirrors until `stop`. Requests are answered meanwhile: they wait a little.
+async fn mirror(
+    options: mirror::Options,
+    parts: mirror::Parts,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let load = async {
+        let contents = parts.store.load().await.map_err(std::io::Error::other)?;
+        Ok(tokio::task::spawn_blocking(|| Mirror::new(options, parts, contents)).await?)
+    };
+    match stop.run_until_cancelled(load).await {
+        Some(Ok(mirror)) => mirror.run(stop.clone()).await,
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    }
 }
 
 fn flusher(

@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::parallel;
 use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::State;
 use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
-use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
+use crate::view::{Change, EXPIRE_INTERVAL, Kept, Source, SourceState, View};
 use follow::Follower;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
@@ -72,7 +73,8 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// A mirror whose view shows what the store had kept, until the tables have been read.
+    /// A mirror whose view shows what the store had kept, until the tables have been read. Keeps its thread busy
+    /// for a while where that is much.
     #[must_use]
     pub fn new(options: Options, mut parts: Parts, contents: Contents) -> Self {
         let naming = Arc::new(options.naming);
@@ -85,20 +87,20 @@ impl Mirror {
             .iter()
             .map(|one| Arc::clone(&one.binding))
             .collect();
-        let known = !former.is_empty();
-        let shown = contents.registrations.into_iter().map(|one| {
-            Change::Upsert(Arc::new(
-                resolver.registration(one.binding, one.first_registration),
-            ))
-        });
-        parts.view.apply(shown);
-        parts.view.restore(contents.departed, contents.hidden);
-        let state = if known {
-            SourceState::CatchingUp
-        } else {
+        let state = if former.is_empty() {
             SourceState::Unavailable
+        } else {
+            SourceState::CatchingUp
         };
-        parts.view.set_source(Source { state, as_of: None });
+        let rows = parallel::map(contents.registrations, |one| {
+            Arc::new(resolver.registration(one.binding, one.first_registration))
+        });
+        let kept = Kept {
+            rows,
+            departed: contents.departed,
+            hidden: contents.hidden,
+        };
+        parts.view.restore(kept, Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(

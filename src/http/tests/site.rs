@@ -21,7 +21,7 @@ use crate::registration::item::Wire;
 use crate::registration::{Binding, Expiry, Key, Registration, Ruid};
 use crate::sip::Transport;
 use crate::tokens;
-use crate::view::{Change, Source, SourceState, View};
+use crate::view::{Change, Kept, Source, SourceState, View};
 
 /// 2023-11-14T22:18:20Z.
 pub(super) const NOW: u64 = 1_700_000_300;
@@ -134,10 +134,11 @@ impl Site {
         let clock = Arc::new(ManualClock::at(NOW));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let view = Arc::new(View::new(Arc::clone(&shared)));
-        view.set_source(Source {
+        let source = Source {
             state: SourceState::Live,
             as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
-        });
+        };
+        view.restore(Kept::default(), source);
         let fake = Arc::new(Fake::default());
         let app = App::new(Parts {
             view: Arc::clone(&view),
