@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check fuzz bench large
+.PHONY: help deps run test check supply fuzz bench large deb package-test reproducible
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 deps: ## install what demo and tests need (Debian packages), if it is not there
 	@tests/deps
@@ -18,11 +18,14 @@ run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, un
 test: deps ## all tests, those with a real Kamailio included
 	$(CARGO) test --locked
 
-check: deps ## formatting, lints, documentation, then all tests
+check: deps supply ## formatting, lints, documentation, licences, then all tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked
+
+supply: ## what usrlocd is built from: licences, banned crates, sources, known defects
+	@tests/package/supply
 
 fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for other numbers)
 	PROPTEST_CASES=$(or $(CASES),50000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
@@ -34,3 +37,12 @@ bench: deps ## how fresh the answers are, and what that costs, in a table (QUICK
 
 large: ## the tests left out for their size or length: a file over 1 GiB, and the figures of the reader alone
 	$(CARGO) test --locked --release --lib sqlite_file -- --ignored --nocapture
+
+deb: ## the Debian package, in target/package, checked by lintian
+	@tests/package/lint
+
+package-test: ## the package installed, upgraded and purged in a Debian of its own (as root)
+	@tests/package/chroot
+
+reproducible: ## the release built twice in two directories: the same bytes, for Debian 12 and newer
+	@tests/package/reproducible

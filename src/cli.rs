@@ -5,9 +5,16 @@
 mod check_config;
 mod completions;
 mod configuration;
+mod count;
+mod doctor;
+mod flush;
+mod list;
 mod man;
+mod openapi;
 mod output;
+mod remote;
 mod serve;
+mod show_rows;
 mod token;
 
 use std::ffi::OsString;
@@ -66,11 +73,18 @@ struct Cli {
 /// What can be done; each verb's own file describes it.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    List(list::List),
+    Show(list::Show),
+    Count(count::Count),
+    Accounts(count::Accounts),
+    Flush(flush::Flush),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
+    Doctor(doctor::Doctor),
     Token(token::TokenVerb),
     Completions(completions::Completions),
     Man(man::Man),
+    Openapi(openapi::Openapi),
 }
 
 /// Why the command line ends with something else than its result.
@@ -120,11 +134,18 @@ impl Ending {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
+        Verb::List(list) => list.run(),
+        Verb::Show(show) => show.run(),
+        Verb::Count(count) => count.run(),
+        Verb::Accounts(accounts) => accounts.run(),
+        Verb::Flush(flush) => flush.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),
+        Verb::Doctor(doctor) => doctor.run(),
         Verb::Token(token) => token.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Man(man) => man.run(),
+        Verb::Openapi(openapi) => openapi.run(),
     }
 }
 

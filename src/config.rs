@@ -6,6 +6,7 @@
 mod changes;
 mod check;
 mod defaults;
+pub mod discovery;
 mod duration;
 mod layers;
 mod sections;
@@ -41,6 +42,8 @@ pub struct Config {
     pub flush: Flush,
     /// `[limits]`
     pub limits: Limits,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[log]`
     pub log: Log,
 }
@@ -50,6 +53,8 @@ pub struct Config {
 pub struct Kamailio {
     /// The file that Kamailio's `db_sqlite` writes; absolute.
     pub database: PathBuf,
+    /// Whether somebody said so; else it is [looked for](discovery).
+    pub database_given: bool,
     /// The usrloc tables in it, at least one, each once; attributes are in `<table>_attrs`.
     pub tables: Vec<String>,
     /// `http://HOST[:PORT]/PATH` or `unixgram:/PATH`.
@@ -171,6 +176,13 @@ pub struct Bucket {
     pub burst: u32,
     /// How many come back each second; finite and not negative.
     pub per_second: f64,
+}
+
+/// What `/metrics` tells beyond its counters.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Metrics {
+    /// Accounts whose registrations are told by their id, the largest first; 0 for none.
+    pub accounts: usize,
 }
 
 /// What is logged, and how.

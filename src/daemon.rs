@@ -5,7 +5,8 @@
 
 mod bind;
 mod files;
-mod metrics;
+mod inherited;
+mod notify;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -22,10 +23,12 @@ use crate::config::{Config, Problems};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
+use crate::metrics::Metrics;
 use crate::mirror::{self, Mirror, Naming};
 use crate::store::{self, Store};
 use crate::view::View;
 use files::Files;
+use inherited::Inherited;
 use supervise::Tasks;
 
 /// How long a request that is under way may take to end after SIGTERM.
@@ -93,23 +96,25 @@ pub fn run(
     config: Config,
     reload: impl Fn() -> Result<Config, Problems> + Send + 'static,
 ) -> Result<(), Failure> {
+    let inherited = Inherited::of_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("worker")
         .enable_all()
         .build()
         .context("start the runtime")
         .map_err(Failure::System)?;
-    let result = runtime.block_on(serve(config, Box::new(reload)));
+    let result = runtime.block_on(serve(config, Box::new(reload), inherited));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
 type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 
-async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
+async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let listeners = bind::listeners(&config.http)?;
-    let _socket = bind::SocketFile::of(&config.http);
+    let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
+    let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
+    let (listeners, _socket) = bind::listeners(&config.http, inherited)?;
     let store = Store::open(&config.store.path, clock.unix_seconds())
         .await
         .map_err(store_failure)?;
@@ -119,6 +124,7 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
     let doubts = Arc::new(Notify::new());
     let options = mirror::Options {
         database: config.kamailio.database.clone(),
+        discover: (!config.kamailio.database_given).then(|| "/".into()),
         tables: config.kamailio.tables.clone(),
         naming: naming(&config),
     };
@@ -128,8 +134,11 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         store: Arc::clone(&store),
         directory: files.directory(),
         doubts: Arc::clone(&doubts),
+        metrics: Arc::clone(&metrics),
+        heartbeat: Arc::default(),
+        settled: watch::Sender::new(false),
     };
-    let flusher = flusher(&config, &clock, &view, &store, doubts)?;
+    let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
     let app = App::new(http::Parts {
         view: Arc::clone(&view),
         directory: files.directory(),
@@ -137,16 +146,21 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         keys: files.keys(),
         limits: files.limits(),
         flush: Arc::new(flusher.clone()),
-        metrics: {
-            let (view, clock) = (Arc::clone(&view), Arc::clone(&clock));
-            Arc::new(move || metrics::text(&view, &clock))
-        },
+        metrics,
         clock: Arc::clone(&clock),
         settings: settings(&config),
     });
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = Tasks::new(draining.clone(), stopping.clone());
     tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
+    let manager = notify::Manager::default();
+    let reported = notify::Parts {
+        clock: Arc::clone(&clock),
+        view: Arc::clone(&view),
+        heartbeat: Arc::clone(&parts.heartbeat),
+        settled: parts.settled.subscribe(),
+    };
+    tasks.start("notify", manager.clone().report(reported, stopping.clone()));
     tasks.start("mirror", mirror(options, parts, stopping.clone()));
     let recheck_stop = stopping.clone();
     tasks.start("recheck", async move {
@@ -154,14 +168,13 @@ async fn serve(config: Config, reload: Reload) -> Result<(), Failure> {
         Ok(())
     });
     let watched = files.watch(&config);
-    let socket = config.http.socket.clone();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), database = %config.kamailio.database.display(), "started");
-    let result = tasks.supervise(config, reload, files).await;
+    let database = config
+        .kamailio
+        .database_given
+        .then(|| config.kamailio.database.display().to_string());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), database, "started");
+    let result = tasks.supervise(config, reload, files, &manager).await;
     drop(watched);
-    if let Some(socket) = socket {
-        // What is left of it does no harm: the next start clears it away.
-        let _ = std::fs::remove_file(socket);
-    }
     if let Ok(store) = Arc::try_unwrap(store) {
         store.close().await;
     }
@@ -192,6 +205,7 @@ fn flusher(
     view: &Arc<View>,
     store: &Arc<Store>,
     doubts: Arc<Notify>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Flusher, Failure> {
     let endpoint = config
         .kamailio
@@ -209,8 +223,9 @@ fn flusher(
         clock: Arc::clone(clock),
         view: Arc::clone(view),
         store: Arc::clone(store),
-        kamailio: Arc::new(Kamailio::new(options)),
+        kamailio: Arc::new(Kamailio::new(options).counted(Arc::clone(metrics))),
         doubts,
+        metrics: Arc::clone(metrics),
     };
     Ok(Flusher::new(
         parts,
@@ -248,6 +263,7 @@ fn settings(config: &Config) -> http::Settings {
         body_bytes: config.limits.body_bytes,
         header_timeout: config.limits.header_timeout,
         connections: config.limits.connections,
+        metrics_accounts: config.metrics.accounts,
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::config::AlsoCall;
 use crate::kamailio::Kamailio;
+use crate::metrics::{Metrics, Scope};
 use crate::registration::{Hidden, Registration, Text};
 use crate::store::{FlushRecord, Store};
 use crate::view::View;
@@ -118,6 +119,8 @@ pub struct Parts {
     pub kamailio: Arc<Kamailio>,
     /// Told when a hidden row is in doubt.
     pub doubts: Arc<Notify>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Flushes registrations.
@@ -142,6 +145,19 @@ impl Flusher {
     /// # Errors
     /// When that last promise cannot be kept.
     pub async fn flush(&self, request: Request) -> Result<Outcome, Error> {
+        let metrics = Arc::clone(&self.parts.metrics);
+        let (began, scope) = (metrics.now(), scope(&request.actor));
+        let result = self.carry_out(request).await;
+        let (flushed, failed) = match &result {
+            Ok(outcome) => (outcome.flushed, Some(outcome.failed.len())),
+            Err(_) => (0, None),
+        };
+        let took = metrics.since(began);
+        metrics.flushes.ended(scope, flushed, failed, took);
+        result
+    }
+
+    async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
         let targets = self.targets(&request);
         let at = self.parts.clock.unix_seconds();
         let (mut outcome, mut gone) = (Outcome::default(), Vec::<Hidden>::new());
@@ -250,6 +266,16 @@ impl Flusher {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "a flush is missing in the audit table");
         }
+    }
+}
+
+fn scope(actor: &Actor) -> Scope {
+    if !actor.filters.is_empty() {
+        Scope::Filtered
+    } else if actor.username.is_some() {
+        Scope::User
+    } else {
+        Scope::Account
     }
 }
 

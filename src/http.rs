@@ -16,6 +16,7 @@ mod flush;
 mod health;
 mod jwt;
 mod limits;
+mod measured;
 mod openapi;
 mod paging;
 mod params;
@@ -51,6 +52,7 @@ pub use serve::{Listeners, serve};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::flush::{Outcome, Request};
+use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::tokens::TokenSet;
 use crate::view::View;
@@ -69,9 +71,6 @@ pub type Flushing<'a> = Pin<Box<dyn Future<Output = Result<Outcome, FlushError>>
 /// Why a flush has no outcome; logged, and never shown to a caller.
 pub type FlushError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The text of `/metrics` at this moment.
-pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
-
 /// What the API is made of. The parts behind a [`watch`] may be replaced while it runs.
 pub struct Parts {
     /// The registrations.
@@ -88,8 +87,8 @@ pub struct Parts {
     pub flush: Arc<dyn Flush>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The text of `/metrics`.
-    pub metrics: Metrics,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The rest.
     pub settings: Settings,
 }
@@ -113,6 +112,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Connections at a time, at most.
     pub connections: usize,
+    /// Accounts that `/metrics` names, at most.
+    pub metrics_accounts: usize,
 }
 
 /// The API, ready to answer.
@@ -124,7 +125,7 @@ pub struct App {
     limits: watch::Receiver<Arc<Limits>>,
     flush: Arc<dyn Flush>,
     clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     settings: Settings,
     rendered: Rendered,
     request_ids: RequestIds,
@@ -166,7 +167,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(measured::metrics))
         .route("/openapi.json", get(health::openapi))
         .method_not_allowed_fallback(api::method_not_allowed)
         .fallback(api::handle)

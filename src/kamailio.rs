@@ -14,12 +14,14 @@ mod message;
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use self::message::Reply;
+use crate::metrics::Metrics;
 use crate::registration::Text;
 
 pub use self::contact::{Contact, Expires, Lookup};
@@ -49,6 +51,7 @@ pub struct Kamailio {
     transport: Transport,
     timeout: Duration,
     free: Semaphore,
+    metrics: Option<Arc<Metrics>>,
 }
 
 #[derive(Debug)]
@@ -119,7 +122,15 @@ impl Kamailio {
             },
             timeout: options.timeout,
             free: Semaphore::new(options.connections.max(1)),
+            metrics: None,
         }
+    }
+
+    /// The same client, whose calls are counted.
+    #[must_use]
+    pub fn counted(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
     }
 
     /// Calls `method` and returns its result, whose strings [`text`] turns into bytes. The method must bear to be
@@ -128,6 +139,18 @@ impl Kamailio {
     /// # Errors
     /// Each [`Fault`].
     pub async fn call(&self, method: &str, params: &[Param]) -> Result<Value, Fault> {
+        let Some(metrics) = &self.metrics else {
+            return self.exchange(method, params).await;
+        };
+        let began = metrics.now();
+        let result = self.exchange(method, params).await;
+        let outcome = result.as_ref().map_or_else(Fault::word, |_| "ok");
+        let took = metrics.since(began);
+        metrics.kamailio.called(method, outcome, took);
+        result
+    }
+
+    async fn exchange(&self, method: &str, params: &[Param]) -> Result<Value, Fault> {
         let id = random_id()?;
         let request = message::encode(method, params, id)?;
         let exchange = async {
@@ -221,6 +244,17 @@ impl Kamailio {
 }
 
 impl Fault {
+    /// Its kind, in a word for metrics. "Not found" is an answer like others, and counts as `refused`.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Timeout => "timeout",
+            Self::TooLarge | Self::Malformed(_) => "malformed",
+            Self::Unsendable(_) => "unsendable",
+            Self::Rpc { .. } => "refused",
+        }
+    }
+
     /// Whether nothing listens there, or nothing that talks.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {

@@ -41,14 +41,15 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`rate_limited`] |
-//! | 1 | [`registration`] |
+//! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`], [`logging`] |
 //! | 4 | [`http`] |
-//! | 5 | [`daemon`] |
+//! | 5 | [`daemon`], [`client`] |
 //! | 6 | [`cli`] |
 
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;
@@ -58,6 +59,7 @@ pub mod flush;
 pub mod http;
 pub mod kamailio;
 pub mod logging;
+pub mod metrics;
 pub mod mirror;
 pub mod parallel;
 pub mod rate_limited;

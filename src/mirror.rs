@@ -4,9 +4,11 @@
 //! without waiting for the next.
 
 mod follow;
+mod heartbeat;
 mod keeper;
 mod mailbox;
 mod resolve;
+mod seek;
 mod wake;
 
 use std::path::PathBuf;
@@ -18,16 +20,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::metrics::Metrics;
 use crate::parallel;
 use crate::registration::{Change as Row, Key, Registration};
-use crate::sqlite_file::State;
+use crate::sqlite_file::{Reason, State};
 use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
 use crate::view::{Change, EXPIRE_INTERVAL, Kept, Source, SourceState, View};
 use follow::Follower;
+pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+use seek::Seeker;
 use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
@@ -38,6 +43,8 @@ const PORTION: usize = 256;
 pub struct Options {
     /// Kamailio's database.
     pub database: PathBuf,
+    /// Look for the database below this directory, until there is one; `None` when it is known.
+    pub discover: Option<PathBuf>,
     /// The usrloc tables in it.
     pub tables: Vec<String>,
     /// How addresses and realms are named.
@@ -57,6 +64,12 @@ pub struct Parts {
     pub directory: watch::Receiver<Arc<Directory>>,
     /// Told when a hidden row changed in a way that only Kamailio can explain.
     pub doubts: Arc<Notify>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Tells whether the thread that follows the tables is at work.
+    pub heartbeat: Arc<Heartbeat>,
+    /// Turns true once every row was read, or the tables are known to be unreadable.
+    pub settled: watch::Sender<bool>,
 }
 
 /// The mirror, ready to run.
@@ -105,14 +118,18 @@ impl Mirror {
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(
             &options.database,
+            options.discover.map(Seeker::new),
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
+            Arc::clone(&parts.heartbeat),
+            Arc::clone(&parts.metrics),
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
             Arc::clone(&parts.view),
             Arc::clone(&parts.clock),
+            Arc::clone(&parts.metrics),
         ));
         Self {
             parts,
@@ -234,6 +251,10 @@ impl Mirror {
             state: source,
             as_of: as_of.or(former.as_of),
         });
+        let unreadable = matches!(state, State::Absent(_) | State::Blocked(_));
+        if unreadable || source == SourceState::Live {
+            self.parts.settled.send_replace(true);
+        }
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {
@@ -241,6 +262,7 @@ impl Mirror {
                 State::Healing => tracing::debug!(registrations, "compares every row"),
                 State::Opening => tracing::debug!("opens Kamailio's database"),
                 State::Absent(reason) | State::Blocked(reason) => {
+                    self.parts.metrics.source.failed(kind(reason));
                     tracing::warn!(%reason, registrations, "cannot read Kamailio's tables; serves the last known rows");
                 }
             }
@@ -262,6 +284,21 @@ impl Mirror {
             self.adopt(portion.iter().filter_map(again).collect());
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The kind of a reason, in a word for metrics.
+fn kind(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Missing => "missing",
+        Reason::Empty => "empty",
+        Reason::NoTable(_) | Reason::Unsupported { .. } => "no_table",
+        Reason::HotJournal => "hot_journal",
+        Reason::Locked => "locked",
+        Reason::Busy => "busy",
+        Reason::Io { .. } => "io",
+        // No database that usrlocd can read, or a damaged one.
+        _ => "malformed",
     }
 }
 

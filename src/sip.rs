@@ -53,18 +53,21 @@ pub struct Socket {
 }
 
 impl Transport {
+    /// Each, in the order of the variants.
+    pub const ALL: [Self; 6] = [
+        Self::Udp,
+        Self::Tcp,
+        Self::Tls,
+        Self::Sctp,
+        Self::Ws,
+        Self::Wss,
+    ];
+
     /// The transport with this name, in any case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [
-            Self::Udp,
-            Self::Tcp,
-            Self::Tls,
-            Self::Sctp,
-            Self::Ws,
-            Self::Wss,
-        ];
-        all.into_iter()
+        Self::ALL
+            .into_iter()
             .find(|transport| transport.as_str().eq_ignore_ascii_case(name))
     }
 

@@ -22,6 +22,7 @@ mod bytes;
 mod counters;
 mod file;
 mod header;
+mod inspection;
 mod known;
 mod locks;
 mod log;
@@ -44,6 +45,7 @@ mod walker;
 mod tests;
 
 pub use counters::Counters;
+pub use inspection::Inspection;
 pub use reason::Reason;
 pub use record::Value;
 pub use table::{Row, Table};

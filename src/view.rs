@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::registration::{Departed, Hidden, Key, Registration, Text};
+use crate::sip::Transport;
 
 /// What became of a registration.
 #[derive(Clone, Debug)]
@@ -31,6 +32,17 @@ pub enum Change {
     Upsert(Arc<Registration>),
     /// Its row is gone.
     Remove(Key),
+}
+
+/// Rows, by what becomes of them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    /// Listed ones, by the place of their transport in [`Transport::ALL`]; the last have none that is known.
+    pub listed: [usize; Transport::ALL.len() + 1],
+    /// Those that a flush hides.
+    pub hidden: usize,
+    /// All of them.
+    pub rows: usize,
 }
 
 /// Whose registrations are asked for.
@@ -202,6 +214,12 @@ impl View {
     #[must_use]
     pub fn rows(&self) -> Vec<Arc<Registration>> {
         self.now().rows()
+    }
+
+    /// How many rows there are, by what becomes of them; kept as rows change, so that asking costs nothing.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.now().tally()
     }
 
     /// The ids of the accounts that have rows, with the number of their listed registrations.

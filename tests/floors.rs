@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
         "parallel",
         "rate_limited",
     ],
-    &["registration"],
+    &["registration", "metrics"],
     &[
         "usrloc",
         "directory",
@@ -26,7 +26,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["mirror", "flush", "logging"],
     &["http"],
-    &["daemon"],
+    &["daemon", "client"],
     &["cli"],
     &["main", "lib"],
 ];
@@ -35,6 +35,7 @@ const FLOORS: &[&[&str]] = &[
 const DRIVERS: &[(&str, &[&str])] = &[
     ("sqlx", &["store", "sqlite_file/tests"]),
     ("axum", &["http"]),
+    ("prometheus_client", &["metrics"]),
     ("notify", &["daemon", "mirror"]),
     ("clap", &["cli"]),
 ];

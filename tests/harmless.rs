@@ -30,7 +30,7 @@ const HARMLESS: [&str; 9] = [
 ];
 
 /// One line of `strace -f -y`: the call and its arguments with the result.
-fn call(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn call(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
     let (name, rest) = line.split_once('(')?;
     let is_name = !name.is_empty()
@@ -41,7 +41,7 @@ fn call(line: &str) -> Option<(&str, &str)> {
 }
 
 /// Why a call on Kamailio's files is not what a passive reader does.
-fn complaint(name: &str, arguments: &str) -> Option<&'static str> {
+pub(crate) fn complaint(name: &str, arguments: &str) -> Option<&'static str> {
     match name {
         "open" | "openat" => {
             let reads = arguments.contains("O_RDONLY")

@@ -1,14 +1,20 @@
 //! One test binary; each module is a subject.
 
 mod api;
+mod cli;
+mod doctor;
 mod floors;
 mod flush;
 mod harmless;
 mod lab;
 mod lifecycle;
+mod metrics;
 mod mirror;
+mod operations;
 mod oracle;
+mod package;
 mod restart;
+mod service;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

@@ -71,7 +71,7 @@ fn check_tokens(loaded: &Loaded) -> Vec<crate::config::Problem> {
     }
 }
 
-fn check_keys(keys: &[JwtKey]) -> Vec<crate::config::Problem> {
+pub(super) fn check_keys(keys: &[JwtKey]) -> Vec<crate::config::Problem> {
     let problem = |key: &JwtKey| {
         let message = match fs::read_to_string(&key.pem_file) {
             Ok(text) if text.contains("PRIVATE KEY-----") => {

@@ -21,7 +21,7 @@ Examples:
   usrlocd man --directory /usr/local/share/man/man8")]
 pub(super) struct Man {
     /// Write a page for the program and each verb into this directory instead
-    #[arg(short, long, value_name = "DIRECTORY")]
+    #[arg(short, long, visible_alias = "dir", value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }
 

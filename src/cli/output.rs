@@ -18,6 +18,18 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes a piece of a longer text; whether its reader wants more.
+pub(super) fn print_more(text: &[u8]) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error)
+            .context("write to standard output")
+            .map_err(Failure::Io),
+    }
+}
+
 /// Writes a hint to standard error; nobody to read it is no failure.
 pub(super) fn hint(text: impl Display) {
     writeln!(io::stderr(), "{text}").ok();

@@ -77,6 +77,7 @@ impl Default for Kamailio {
     fn default() -> Self {
         Self {
             database: DATABASE.into(),
+            database_given: false,
             tables: vec![TABLE.to_owned()],
             jsonrpc: JSONRPC.to_owned(),
             rpc_timeout: RPC_TIMEOUT,

@@ -78,6 +78,7 @@ pub(super) fn lay(
         let item = item(layer);
         findings.read(&item, |root| sections::apply(&mut config, root));
     }
+    config.kamailio.database_given = findings.places.contains_key("kamailio.database");
     check::check(&config, &mut findings);
     match Problems::of(findings.problems) {
         Some(problems) => Err(problems),

@@ -19,6 +19,13 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
     });
     root.table("flush", |table| flush(&mut config.flush, table));
     root.table("limits", |table| limits(&mut config.limits, table));
+    root.table("metrics", |table| {
+        table.set(
+            "accounts",
+            &mut config.metrics.accounts,
+            values::metrics_accounts,
+        );
+    });
     root.table("log", |table| log(&mut config.log, table));
 }
 

@@ -65,6 +65,7 @@ impl Config {
                 "limits.header_timeout",
                 text(&show_duration(limits.header_timeout)),
             ),
+            ("metrics.accounts", number(self.metrics.accounts)),
             ("log.level", text(&self.log.level)),
             ("log.format", text(format(self.log.format))),
         ]

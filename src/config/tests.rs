@@ -43,10 +43,9 @@ fn uncommented() -> String {
 #[test]
 fn the_example_holds_the_defaults_commented_and_not() {
     assert_eq!(Config::parse(EXAMPLE, "f").unwrap(), Config::default());
-    assert_eq!(
-        Config::parse(&uncommented(), "f").unwrap(),
-        Config::default()
-    );
+    let mut expected = Config::default();
+    expected.kamailio.database_given = true;
+    assert_eq!(Config::parse(&uncommented(), "f").unwrap(), expected);
 }
 
 #[test]
@@ -113,6 +112,9 @@ fn the_defaults_are_the_contracts() {
     body_bytes = 65536
     header_timeout = "10s"
 
+    [metrics]
+    accounts = 0
+
     [log]
     level = "info"
     format = "auto"
@@ -155,6 +157,8 @@ fn every_pinned_key_is_accepted() {
         connections = 1
         body_bytes = 1
         header_timeout = "1s"
+        [metrics]
+        accounts = 20
         [log]
         level = "warn,usrlocd::http=debug"
         format = "json"

@@ -310,6 +310,14 @@ pub(super) fn count(item: &Item, most: usize) -> Result<usize, String> {
     }
 }
 
+/// How many accounts `/metrics` may name; each is a series in the monitoring's database.
+pub(super) fn metrics_accounts(item: &Item) -> Result<usize, String> {
+    match item.value {
+        Value::Integer(0) => Ok(0),
+        _ => count(item, 1000).map_err(|_| "use a whole number from 0 to 1000".to_owned()),
+    }
+}
+
 /// The burst of a bucket.
 pub(super) fn burst(item: &Item) -> Result<u32, String> {
     match item.value {

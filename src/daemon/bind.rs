@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::Failure;
+use super::inherited::Inherited;
 use crate::config;
 use crate::http::Listeners;
 
@@ -53,15 +54,36 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-/// All sockets of the configuration, listening.
-pub(super) fn listeners(http: &config::Http) -> Result<Listeners, Failure> {
-    let tcp = http
-        .listen
-        .iter()
-        .map(|address| tcp(*address))
-        .collect::<Result<Vec<_>, _>>()?;
-    let unix = http.socket.as_deref().map(unix).transpose()?;
-    Ok(Listeners { tcp, unix })
+/// All sockets of the configuration, listening, and the file of ours: one that systemd made is not ours to remove.
+pub(super) fn listeners(
+    http: &config::Http,
+    mut inherited: Inherited,
+) -> Result<(Listeners, Option<SocketFile>), Failure> {
+    let mut tcps = Vec::with_capacity(http.listen.len());
+    for address in &http.listen {
+        tcps.push(match inherited.tcp(*address) {
+            Some(listener) => {
+                tracing::debug!(%address, "systemd listens");
+                TcpListener::from_std(listener).map_err(adopt)?
+            }
+            None => tcp(*address)?,
+        });
+    }
+    let path = http.socket.as_deref();
+    let given = path.and_then(|path| inherited.unix(path));
+    inherited.finish()?;
+    let (unix, file) = match given {
+        Some(listener) => {
+            let listener = UnixListener::from_std(listener).map_err(adopt)?;
+            (Some(listener), None)
+        }
+        None => (path.map(unix).transpose()?, SocketFile::of(http)),
+    };
+    Ok((Listeners { tcp: tcps, unix }, file))
+}
+
+fn adopt(error: std::io::Error) -> Failure {
+    Failure::System(anyhow::Error::new(error).context("cannot use a socket of systemd"))
 }
 
 fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -79,7 +101,7 @@ fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
     };
     match bind() {
         Ok((listener, address)) => {
-            tracing::info!(%address, "listening");
+            tracing::debug!(%address, "listening");
             Ok(listener)
         }
         Err(error) => {
@@ -126,7 +148,7 @@ fn unix(path: &Path) -> Result<UnixListener, Failure> {
         )
     };
     let listener = bind().with_context(mend).map_err(Failure::System)?;
-    tracing::info!(socket = %shown, "listening");
+    tracing::debug!(socket = %shown, "listening");
     Ok(listener)
 }
 

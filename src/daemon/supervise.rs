@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Files;
+use super::notify::Manager;
 use super::{Failure, Reload};
 use crate::config::{Applies, Config};
 use crate::store;
@@ -73,6 +74,7 @@ impl Tasks {
         mut config: Config,
         reload: Reload,
         mut files: Files,
+        manager: &Manager,
     ) -> Result<(), Failure> {
         let mut signals = Signals::new().map_err(|error| Failure::System(error.into()))?;
         let result = loop {
@@ -80,7 +82,9 @@ impl Tasks {
                 _ = signals.terminate.recv() => break Ok(()),
                 _ = signals.interrupt.recv() => break Ok(()),
                 _ = signals.hangup.recv() => {
+                    manager.reloading();
                     config = read_again(config, &reload, &mut files);
+                    manager.reloaded();
                 }
                 () = files.changed.notified() => {
                     tokio::time::sleep(SETTLE).await;
@@ -90,7 +94,8 @@ impl Tasks {
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
             }
         };
-        tracing::info!("stopping");
+        manager.stopping();
+        tracing::debug!("stopping");
         tokio::select! {
             () = self.drain() => result,
             () = signals.end() => Err(Failure::Failed(anyhow!("a second signal ended it before all was drained"))),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::App;
 use super::call::Call;
 use super::error::{Error, Problem};
-use super::jwt::Claims;
+use super::jwt::{Claims, Refused};
 use super::peer::Peer;
 use crate::directory::Directory;
-use crate::tokens::{Accounts, Token};
+use crate::metrics::Refusal;
+use crate::tokens::{self, Accounts, Token};
 
 /// A caller whom we know.
 #[derive(Clone, Debug)]
@@ -39,15 +40,25 @@ pub(super) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller,
     if let Peer::Process { uid, trusted: true } = peer {
         return Ok(Caller::Process { uid });
     }
-    let presented = call.token().ok_or(false)?;
+    let Some(presented) = call.token() else {
+        app.metrics.http.refused(Refusal::Missing);
+        return Err(false);
+    };
     let now = app.clock.unix_seconds();
-    if let Ok(token) = app.tokens.borrow().verify(presented, now) {
-        return Ok(Caller::Token(Arc::clone(token)));
-    }
+    let expired = match app.tokens.borrow().verify(presented, now) {
+        Ok(token) => return Ok(Caller::Token(Arc::clone(token))),
+        Err(refused) => matches!(refused, tokens::Refused::Expired { .. }),
+    };
     let directory = app.directory.borrow();
     match app.keys.borrow().verify(presented, now, &directory) {
         Ok(claims) => Ok(Caller::Kazoo(claims)),
         Err(refused) => {
+            app.metrics.http.refused(match refused {
+                _ if expired => Refusal::Expired,
+                Refused::Unknown => Refusal::Unknown,
+                Refused::Expired => Refusal::Expired,
+                Refused::NotGood | Refused::NotBelow => Refusal::Invalid,
+            });
             tracing::debug!(client = %peer, %refused, "a token was refused");
             Err(true)
         }

@@ -25,6 +25,7 @@ use super::request_id::{RequestId, X_REQUEST_ID};
 use super::route::{Route, What, Whose};
 use super::{App, cors, flush};
 use crate::directory::Directory;
+use crate::metrics::Bucket;
 use crate::view::{Scope, SourceState};
 
 /// How long a request waits while what an earlier run kept is still being read.
@@ -137,10 +138,15 @@ async fn answer(
 /// Takes a request out of the buckets of `key`.
 fn take_tokens(app: &App, key: Key, call: &Call) -> Result<(), Error> {
     let limits = app.limits.borrow();
-    let too_many = |Empty { retry_after }| Error::TooManyRequests { retry_after };
-    limits.request(key).map_err(too_many)?;
+    let too_many = |bucket, Empty { retry_after }| {
+        app.metrics.http.limited(bucket);
+        Error::TooManyRequests { retry_after }
+    };
+    let requests = |empty| too_many(Bucket::Requests, empty);
+    limits.request(key).map_err(requests)?;
     if call.method == Method::DELETE && !flush::is_dry(&call.params) {
-        limits.delete(key).map_err(too_many)?;
+        let deletes = |empty| too_many(Bucket::Deletes, empty);
+        limits.delete(key).map_err(deletes)?;
     }
     Ok(())
 }
@@ -148,6 +154,7 @@ fn take_tokens(app: &App, key: Key, call: &Call) -> Result<(), Error> {
 /// What a caller without a good token is told.
 fn turn_away(app: &App, origin: Key, refused: bool) -> Error {
     if refused && let Err(Empty { retry_after }) = app.limits.borrow().failure(origin) {
+        app.metrics.http.limited(Bucket::Failures);
         return Error::TooManyRequests { retry_after };
     }
     Error::InvalidCredentials

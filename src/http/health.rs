@@ -1,19 +1,16 @@
-//! Health: whether the program lives, whether its answers are to be trusted, and its metrics. No registration data.
+//! Health: whether the program lives, whether its answers are to be trusted, and what its API is. No registration data.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 
 use super::App;
 use super::api::json;
 use super::envelope::source;
 use super::openapi;
 use crate::view::SourceState;
-
-/// Prometheus' text format.
-const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// The process answers.
 pub(super) async fn livez() -> Response {
@@ -46,11 +43,4 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 /// What the API is.
 pub(super) async fn openapi(State(app): State<Arc<App>>) -> Response {
     openapi::respond(app.settings.wire)
-}
-
-/// Counters and gauges.
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut response = Response::new((app.metrics)().into());
-    response.headers_mut().insert(header::CONTENT_TYPE, METRICS);
-    response
 }

@@ -108,7 +108,7 @@ fn paths() -> Value {
             "options": parts::options("optionsAllRegistrations"),
         },
         "/v2/registrations/count": {
-            "get": count("countAllRegistrations", "How many registrations there are"),
+            "get": count_all(),
             "head": parts::head("headAllCount"),
             "options": parts::options("optionsAllCount"),
         },
@@ -142,6 +142,14 @@ fn count(id: &str, summary: &str) -> Value {
     parameters.extend(parts::named(&["ifNoneMatch"]));
     parameters.extend(parameters::filters());
     parts::operation(id, summary, &parameters, "Count", &parts::reading(true))
+}
+
+fn count_all() -> Value {
+    let mut operation = count("countAllRegistrations", "How many registrations there are");
+    if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
+        parameters.push(parts::reference("parameters", "accounts"));
+    }
+    operation
 }
 
 fn flush(id: &str, summary: &str) -> Value {

@@ -123,13 +123,43 @@ pub(super) fn count(
         (found.registrations.len(), found.revision)
     };
     let revision = revision(sum);
-    if let Some(unchanged) = unchanged(call, &revision) {
+    let with_accounts = subject.scope == Scope::System && asks_for_accounts(call);
+    // Names come from the directory, whose changes the revision does not show.
+    if !with_accounts && let Some(unchanged) = unchanged(call, &revision) {
         return Ok(unchanged);
     }
-    let data = format!("{{\"count\":{count}}}");
+    let data = if with_accounts {
+        serde_json::json!({"accounts": accounts(app), "count": count}).to_string()
+    } else {
+        format!("{{\"count\":{count}}}")
+    };
     let mut response = json(enveloped(app, call, id, &data, &revision));
     validators(&mut response, &revision);
     Ok(response)
+}
+
+fn asks_for_accounts(call: &Call) -> bool {
+    call.params.get("accounts") == Some("true")
+}
+
+/// Every account that has rows, with what the directory says about it.
+fn accounts(app: &App) -> Vec<serde_json::Value> {
+    let directory = Arc::clone(&app.directory.borrow());
+    let account = |(id, count): (Arc<str>, usize)| {
+        let known = directory.account(&id);
+        let mut account = serde_json::Map::new();
+        let mut add = |key: &str, value: serde_json::Value| account.insert(key.to_owned(), value);
+        add("count", count.into());
+        if let Some(name) = known.and_then(|known| known.name.as_deref()) {
+            add("name", name.into());
+        }
+        if let Some(realm) = known.and_then(|known| known.realm.as_deref()) {
+            add("realm", realm.into());
+        }
+        add("id", (&*id).into());
+        serde_json::Value::Object(account)
+    };
+    app.view.accounts().into_iter().map(account).collect()
 }
 
 /// A small answer in its envelope.

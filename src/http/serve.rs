@@ -23,6 +23,7 @@ use tower::Service;
 use super::App;
 use super::api::refuse;
 use super::error::Error;
+use super::measured::Watch;
 use super::peer::Peer;
 use super::request_id::X_REQUEST_ID;
 
@@ -151,6 +152,7 @@ impl Server {
             self.tasks.spawn(self.clone().attend(stream, peer, room));
             return;
         }
+        self.app.metrics.http.turned_away();
         let room = tokio::select! {
             () = self.shutdown.cancelled() => return,
             room = Arc::clone(&self.hall).acquire_owned() => room,
@@ -164,10 +166,13 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let router = self.router.clone();
+        let (router, app) = (self.router.clone(), Arc::clone(&self.app));
+        let _open = app.metrics.http.opened();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            router.clone().call(request)
+            let watch = Watch::start(&app, &request);
+            let answer = router.clone().call(request);
+            watch.over(answer)
         });
         self.run(stream, service).await;
     }

@@ -5,9 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::heartbeat::Heartbeat;
 use super::mailbox::{Mailbox, News};
+use super::seek::Seeker;
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::sqlite_file::{State, Tail, TailOptions};
 use crate::usrloc::Usrloc;
 
@@ -15,17 +18,23 @@ use crate::usrloc::Usrloc;
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) tail: Tail,
+    pub(super) seeker: Option<Seeker>,
     pub(super) usrloc: Usrloc,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
+    pub(super) heartbeat: Arc<Heartbeat>,
+    metrics: Arc<Metrics>,
 }
 
 impl Follower {
     pub(super) fn new(
         path: &std::path::Path,
+        seeker: Option<Seeker>,
         usrloc: Usrloc,
         clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
+        heartbeat: Arc<Heartbeat>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let tail = Tail::new(TailOptions {
             path: path.to_path_buf(),
@@ -33,9 +42,12 @@ impl Follower {
         });
         Self {
             tail,
+            seeker,
             usrloc,
             clock,
             mailbox,
+            heartbeat,
+            metrics,
         }
     }
 
@@ -48,6 +60,7 @@ impl Follower {
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
             let now = self.clock.monotonic();
+            self.heartbeat.beat(now);
             let sleep = match rhythm.after_step(now, wake) {
                 Next::Watch => {
                     bell.silence();
@@ -76,8 +89,18 @@ impl Follower {
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let as_of = self.clock.unix();
         let now = self.clock.monotonic();
+        if let Some(path) = self.seeker.as_mut().and_then(|seeker| seeker.look(now)) {
+            self.seeker = None;
+            self.tail = Tail::new(TailOptions {
+                path,
+                tables: self.usrloc.specs(),
+            });
+        }
+        let began = self.metrics.now();
         let step = self.tail.step(now, &mut self.usrloc);
         let changes = self.usrloc.changes(now, step.complete);
+        let took = self.metrics.since(began);
+        self.metrics.source.stepped(self.tail.counters(), took);
         let fresh = (step.state, step.complete);
         if !changes.is_empty() || step.current || last != Some(&fresh) {
             self.mailbox.put(News {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Departed, Hidden, Key};
 use crate::store::{Batch, Error, Store, Stored};
@@ -41,16 +42,23 @@ pub(super) struct Keeper {
     clock: Arc<dyn Clock>,
     pending: Mutex<Pending>,
     arrived: Notify,
+    metrics: Arc<Metrics>,
 }
 
 impl Keeper {
-    pub(super) fn new(store: Arc<Store>, view: Arc<View>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        store: Arc<Store>,
+        view: Arc<View>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             store,
             view,
             clock,
             pending: Mutex::default(),
             arrived: Notify::new(),
+            metrics,
         }
     }
 
@@ -108,13 +116,17 @@ impl Keeper {
         let (batch, more) = {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             let batch = pending.take_batch(self.clock.unix_seconds());
+            self.metrics.store.waiting(pending.rows.len());
             (batch, !pending.rows.is_empty())
         };
         if more {
             self.arrived.notify_one();
         }
+        let began = self.metrics.now();
         match self.store.apply(&batch).await {
             Ok(()) => {
+                let rows = batch.upserts.len() + batch.removed.len();
+                self.metrics.store.wrote(rows, self.metrics.since(began));
                 if let Some(recovered) = trouble.succeeded(self.clock.monotonic()) {
                     let lasted = recovered.lasted.as_secs();
                     tracing::info!(
@@ -131,6 +143,7 @@ impl Keeper {
                 true
             }
             Err(error) => {
+                self.metrics.store.failed();
                 if let Some(say) = trouble.failed(self.clock.monotonic()) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(%error, cause, ?say, "serves registrations from memory alone");
@@ -177,6 +190,7 @@ impl Keeper {
         pending.departed.extend(later.departed);
         pending.unhidden = batch.unhidden;
         pending.unhidden.extend(later.unhidden);
+        self.metrics.store.waiting(pending.rows.len());
         drop(pending);
         self.arrived.notify_one();
     }

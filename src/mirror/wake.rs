@@ -21,6 +21,12 @@ const DOZE: Duration = Duration::from_secs(1);
 /// Between steps after an event: it comes with the bytes, and these are committed a little later.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Between steps just after an event, while the writer most likely waits for its disk.
+const HASTE: Duration = Duration::from_millis(2);
+
+/// How long after an event haste is worth it.
+const HASTY: Duration = Duration::from_millis(50);
+
 /// How long after an event a commit is waited for.
 const ALERT: Duration = Duration::from_secs(1);
 
@@ -29,6 +35,7 @@ const ALERT: Duration = Duration::from_secs(1);
 pub(super) struct Rhythm {
     watching: bool,
     alert_until: Duration,
+    hasty_until: Duration,
 }
 
 /// What to do after a step.
@@ -48,7 +55,8 @@ impl Rhythm {
         let alert = now < self.alert_until;
         if wake < LULL || alert {
             self.watching = false;
-            return Next::Tick(if alert { wake.min(TICK) } else { wake });
+            let longest = if now < self.hasty_until { HASTE } else { TICK };
+            return Next::Tick(if alert { wake.min(longest) } else { wake });
         }
         if self.watching {
             return Next::Doze(wake.max(DOZE));
@@ -61,6 +69,7 @@ impl Rhythm {
     pub(super) fn alarmed(&mut self, now: Duration) {
         self.watching = false;
         self.alert_until = now + ALERT;
+        self.hasty_until = now + HASTY;
     }
 }
 
@@ -221,7 +230,9 @@ mod tests {
         rhythm.after_step(at(0), IDLE);
         rhythm.after_step(at(0), IDLE);
         rhythm.alarmed(at(100));
-        assert_eq!(rhythm.after_step(at(100), IDLE), Next::Tick(TICK));
+        assert_eq!(rhythm.after_step(at(100), IDLE), Next::Tick(HASTE));
+        assert_eq!(rhythm.after_step(at(149), TICK), Next::Tick(HASTE));
+        assert_eq!(rhythm.after_step(at(150), IDLE), Next::Tick(TICK));
         assert_eq!(
             rhythm.after_step(at(500), Duration::ZERO),
             Next::Tick(Duration::ZERO)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::order::Position;
-use super::state::{Listed, Sorted, State};
+use super::state::{Listed, Sorted, State, by_transport};
 use crate::parallel;
 use crate::registration::{Departed, Hidden, Key, Registration};
 
@@ -30,12 +30,11 @@ impl State {
     /// The state that these rows, and then hiding, lead to.
     pub(super) fn restored(now: i64, kept: Kept) -> Self {
         let mut state = Self::new(now);
-        let placed = parallel::map(last_of_each_key(kept.rows), |registration| Placed {
+        let mut placed = parallel::map(last_of_each_key(kept.rows), |registration| Placed {
             position: Position::of(&registration.binding),
             digest: registration.digest(),
             registration,
         });
-        let mut placed = placed;
         placed.sort_unstable_by(|a, b| a.position.cmp(&b.position));
         state.take_in(&placed);
         for departed in kept.departed {
@@ -77,6 +76,7 @@ impl State {
             .collect();
         let mut owned: HashMap<&Arc<str>, Vec<&Placed>> = HashMap::new();
         for one in &winners {
+            self.by_transport[by_transport(&one.registration)] += 1;
             if let Some(id) = &one.registration.account_id {
                 owned.entry(id).or_default().push(one);
             }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::listing::{Listing, Page};
 use super::order::{Position, group, user_prefix};
-use super::{Consequences, KNOWN_FOR, Scope};
+use super::{Consequences, KNOWN_FOR, Scope, Tally};
 use crate::registration::{Departed, Hidden, Key, Registration, Text};
+use crate::sip::Transport;
 
 pub(super) type Sorted = BTreeMap<Position, Arc<Registration>>;
 
@@ -23,6 +24,8 @@ pub(super) struct State {
     pub(super) ends: BTreeSet<(i64, Position)>,
     hidden: HashMap<Key, Hidden>,
     pub(super) system: Listed,
+    /// See [`Tally::listed`].
+    pub(super) by_transport: [usize; Transport::ALL.len() + 1],
     pub(super) accounts: HashMap<Arc<str>, Account>,
     /// Whose rows went, and when the last one did.
     departed: BTreeMap<Who, i64>,
@@ -63,6 +66,7 @@ impl State {
             ends: BTreeSet::new(),
             hidden: HashMap::new(),
             system: Listed::default(),
+            by_transport: Default::default(),
             accounts: HashMap::new(),
             departed: BTreeMap::new(),
             departures: BTreeMap::new(),
@@ -322,6 +326,15 @@ impl State {
         self.ordered.values().cloned().collect()
     }
 
+    pub(super) fn tally(&self) -> Tally {
+        let is_there = |key: &&Key| self.rows.contains_key(*key);
+        Tally {
+            listed: self.by_transport,
+            hidden: self.hidden.keys().filter(is_there).count(),
+            rows: self.rows.len(),
+        }
+    }
+
     pub(super) fn accounts(&self) -> Vec<(Arc<str>, usize)> {
         let mut accounts: Vec<_> = self
             .accounts
@@ -419,6 +432,7 @@ impl State {
             return;
         }
         self.unlist(&position);
+        self.by_transport[by_transport(&registration)] += 1;
         let digest = registration.digest();
         if let Some(id) = &registration.account_id {
             let account = self.accounts.entry(Arc::clone(id)).or_default();
@@ -433,6 +447,7 @@ impl State {
         let Some(registration) = self.system.registrations.remove(position) else {
             return;
         };
+        self.by_transport[by_transport(&registration)] -= 1;
         let digest = registration.digest();
         self.system.revision = self.system.revision.wrapping_sub(digest);
         if let Some(account) = registration
@@ -485,6 +500,11 @@ impl Listed {
         self.registrations.insert(position, registration);
         self.revision = self.revision.wrapping_add(digest);
     }
+}
+
+pub(super) fn by_transport(registration: &Registration) -> usize {
+    let known = registration.proxy_protocol;
+    known.map_or(Transport::ALL.len(), |transport| transport as usize)
 }
 
 fn starting_with(sorted: &Sorted, prefix: Vec<u8>) -> impl Iterator<Item = &Arc<Registration>> {

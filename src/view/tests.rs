@@ -311,6 +311,7 @@ proptest! {
             prop_assert_eq!(again.hidden().len(), view.hidden().len());
             prop_assert_eq!(again.rows(), view.rows());
             prop_assert_eq!(again.accounts(), view.accounts());
+            prop_assert_eq!(format!("{:?}", again.tally()), format!("{:?}", view.tally()));
             for scope in [Scope::System, Scope::Account("acme"), Scope::Account("other")] {
                 prop_assert_eq!(again.count(scope), view.count(scope));
                 prop_assert_eq!(again.list(scope).registrations, view.list(scope).registrations);

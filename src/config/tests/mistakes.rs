@@ -98,6 +98,7 @@ fn single_values_are_refused_with_the_mend() {
         ),
         ("auth.jwt", "issuer = \"\""),
         ("limits", "requests = 5"),
+        ("metrics", "accounts = 1001"),
         ("log", "level = \"=debug\""),
         ("nonsense", "x = 1"),
     ];
@@ -129,8 +130,9 @@ fn single_values_are_refused_with_the_mend() {
     f:2:15: /var/lib/kamailio/kamailio.sqlite belongs to Kamailio's database, which is never written; choose another path
     f:2:10: "" is empty or has a space in it; write one word
     f:2:12: expected a table, found an integer
+    f:2:12: use a whole number from 0 to 1000
     f:2:9: "=debug" has no good target; write for instance "usrlocd::http=debug"
-    f:1:2: unknown section [nonsense]; known here: kamailio, store, http, auth, directory, flush, limits, log
+    f:1:2: unknown section [nonsense]; known here: kamailio, store, http, auth, directory, flush, limits, metrics, log
     "#);
 }
 

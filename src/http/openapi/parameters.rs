@@ -47,6 +47,12 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "The id of the request, in answer and log",
     ),
     (
+        "accounts",
+        "query",
+        "accounts",
+        "With `true`, the number of each account as well",
+    ),
+    (
         "accept",
         "query",
         "accept",
@@ -127,7 +133,7 @@ pub(super) fn filters() -> Vec<Value> {
 fn schema(component: &str) -> Value {
     match component {
         "account" | "username" => json!({"type": "string", "minLength": 1}),
-        "prettyPrint" | "xPrettyPrint" | "dryRun" => {
+        "prettyPrint" | "xPrettyPrint" | "dryRun" | "accounts" => {
             json!({"type": "string", "enum": ["true", "false"]})
         }
         "accept" => json!({"type": "string", "enum": ["csv", "json"]}),

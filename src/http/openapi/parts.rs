@@ -252,7 +252,13 @@ pub(super) fn schemas(item: &Value) -> Value {
         }})
     };
     let items = json!({"type": "array", "items": reference("schemas", "Registration")});
-    let number = json!({"type": "object", "required": ["count"], "properties": {"count": {"type": "integer", "minimum": 0}}});
+    let count = json!({"type": "integer", "minimum": 0});
+    let account = json!({"type": "object", "required": ["id", "count"], "properties": {
+        "id": {"type": "string"}, "name": {"type": "string"}, "realm": {"type": "string"}, "count": count,
+    }});
+    let number = json!({"type": "object", "required": ["count"], "properties": {
+        "count": count, "accounts": {"type": "array", "items": account},
+    }});
     json!({
         "Registration": item,
         "Source": {

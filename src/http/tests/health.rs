@@ -53,10 +53,18 @@ async fn is_ready_while_the_view_follows() {
 async fn metrics_are_text() {
     let site = Site::new();
     let answer = site.get("/metrics").without("x-auth-token").answer().await;
-    assert_eq!(answer.text(), "up 1\n");
+    let line = "usrlocd_source_state{state=\"live\"} 1";
+    assert!(answer.text().lines().any(|own| own == line));
     assert_eq!(
         answer.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let open = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let answer = site.get("/metrics").header("accept", open).answer().await;
+    assert!(answer.text().ends_with("# EOF\n"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
 }
 

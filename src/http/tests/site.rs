@@ -17,6 +17,7 @@ use crate::directory::Directory;
 use crate::flush::{self, Failure, FailureKind, Outcome};
 use crate::http::peer::Peer;
 use crate::http::{App, Flush, Flushing, Keys, Limits, Parts, Settings, router};
+use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registration::{Binding, Expiry, Key, Registration, Ruid};
 use crate::sip::Transport;
@@ -117,6 +118,7 @@ pub(super) fn settings() -> Settings {
         body_bytes: 1024,
         header_timeout: Duration::from_secs(10),
         connections: 16,
+        metrics_accounts: 0,
     }
 }
 
@@ -140,6 +142,7 @@ impl Site {
         };
         view.restore(Kept::default(), source);
         let fake = Arc::new(Fake::default());
+        let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
         let app = App::new(Parts {
             view: Arc::clone(&view),
             directory: watch::Sender::new(Arc::new(Directory::parse(DIRECTORY).unwrap()))
@@ -150,7 +153,7 @@ impl Site {
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
             clock: shared,
-            metrics: Arc::new(|| "up 1\n".to_owned()),
+            metrics,
             settings,
         });
         Self {

@@ -15,8 +15,10 @@ use super::engine::{Cause, Engine};
 
 /// Leaves read in a window, at most.
 const WIDTH: usize = 128;
-/// Leaves that an audit visits in a step: while commits come, each 10 ms, and while none come, each 250 ms.
+/// Leaves that an audit visits at a time: while commits come, and while none come.
 const AUDIT: (usize, usize) = (20, 100);
+/// From one time to the next, at least, while none come: a step in haste after an event is for the commit alone.
+const AUDIT_PAUSE: Duration = Duration::from_millis(200);
 /// Until a cycle confirms that rows are gone which an earlier one has missed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// Where a cycle begins.
@@ -37,6 +39,8 @@ pub(super) struct Sweep {
     began_at: Option<Committed>,
     /// The state of which an audit has visited every leaf.
     audited: Option<Committed>,
+    /// When the audit goes on, while no commits come.
+    next_audit: Duration,
 }
 
 /// Whether it is believed that rows are gone.
@@ -62,6 +66,7 @@ impl Default for Sweep {
             width: WIDTH,
             began_at: None,
             audited: None,
+            next_audit: Duration::ZERO,
         }
     }
 }
@@ -223,7 +228,14 @@ impl Engine {
     }
 
     fn audit(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
-        let mut left = if self.is_busy(now) { AUDIT.0 } else { AUDIT.1 };
+        let mut left = AUDIT.0;
+        if !self.is_busy(now) {
+            if now < self.sweep.next_audit {
+                return Ok(());
+            }
+            self.sweep.next_audit = now + AUDIT_PAUSE;
+            left = AUDIT.1;
+        }
         while left > 0 && !self.is_audited() && !self.sweep.heals {
             let (index, key) = self.begin_or_continue();
             if self.end_of_tables(now, index) {

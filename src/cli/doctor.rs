@@ -1,0 +1,158 @@
+//! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
+
+mod findings;
+mod identity;
+mod kamailio;
+mod ours;
+mod rows;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+
+use self::findings::{Findings, Group};
+use self::identity::Identity;
+use super::configuration::Configuration;
+use super::output::print;
+use crate::config::Loaded;
+use crate::config::discovery::Discovery;
+use crate::daemon::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo usrlocd doctor
+      judges for the user usrlocd, as which the daemon runs
+  usrlocd doctor --database /etc/kazoo/kamailio/db/kazoo.db
+  usrlocd doctor -o json | jq '.findings[] | select(.mark == \"fail\")'
+
+It changes nothing: it takes no lock on Kamailio's database, writes nothing, and
+asks Kamailio only questions.
+
+Exit status:
+  0 all well, 1 an error, 2 warnings only";
+
+/// Check all that usrlocd needs, and say how to mend what is wrong
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Doctor {
+    /// How to print the findings
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+
+    /// Judge permissions for this user [default: as root usrlocd if there is one, else whoever asks]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// One object, stable for scripts
+    Json,
+}
+
+impl Doctor {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let identity = Identity::choose(self.user.as_deref())?;
+        let mut findings = Findings::default();
+        match self.configuration.load() {
+            Ok(loaded) => examine(&loaded, &identity, &mut findings)?,
+            Err(problems) => {
+                let message = format!(
+                    "The configuration has mistakes, and nothing else was checked. {problems}"
+                );
+                let mend = ["usrlocd check-config".to_owned()];
+                findings.fail(Group::Configuration, "configuration", message, mend);
+            }
+        }
+        match self.output {
+            Format::Table => print(&findings.text(&identity.to_string()))?,
+            Format::Json => print(&findings.json(&identity.to_string()))?,
+        }
+        let (errors, warnings) = findings.counts();
+        match (errors, warnings) {
+            (0, 0) => Ok(()),
+            (0, warnings) => Err(Failure::Partly(anyhow!("{}", many(warnings, "warning")))),
+            (errors, 0) => Err(Failure::Failed(anyhow!("{}", many(errors, "error")))),
+            (errors, warnings) => Err(Failure::Failed(anyhow!(
+                "{}, {}",
+                many(errors, "error"),
+                many(warnings, "warning")
+            ))),
+        }
+    }
+}
+
+fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Result<(), Failure> {
+    let config = &loaded.config;
+    let file = loaded.file.display();
+    findings.ok(
+        Group::Configuration,
+        "configuration",
+        if loaded.found {
+            format!("{file} is valid.")
+        } else {
+            format!("{file} is not there; the defaults hold.")
+        },
+    );
+    let database = database(loaded, findings);
+    let tables = database
+        .as_deref()
+        .and_then(|database| tables::check(database, &config.kamailio.tables, identity, findings));
+    kamailio::check(&config.kamailio, tables.as_ref(), findings)?;
+    ours::check(config, identity, findings);
+    Ok(())
+}
+
+/// The database: what the configuration says, or what is found.
+fn database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
+    let group = Group::Database;
+    if loaded.config.kamailio.database_given {
+        return Some(loaded.config.kamailio.database.clone());
+    }
+    let discovery = Discovery::look(Path::new("/"));
+    let Some(found) = discovery.found else {
+        let looked: Vec<String> = discovery.looked.iter().map(ToString::to_string).collect();
+        let message = format!(
+            "No database of Kamailio's was found: {}. Name it in {}:",
+            looked.join("; "),
+            loaded.file.display()
+        );
+        let mend = ["[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"".to_owned()];
+        findings.fail(group, "database_found", message, mend);
+        return None;
+    };
+    let shown = found.database.display();
+    if discovery.others.is_empty() {
+        let message = format!("Found {shown}: {}.", found.why);
+        findings.ok(group, "database_found", message);
+    } else {
+        let others: Vec<String> = discovery
+            .others
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let message = format!(
+            "Chose {shown} ({}), but there is also {}. Say which in {}:",
+            found.why,
+            others.join(", "),
+            loaded.file.display()
+        );
+        let mend = [format!("[kamailio]\ndatabase = \"{shown}\"")];
+        findings.warn(group, "database_found", message, mend);
+    }
+    Some(found.database)
+}
+
+/// `1 error`, `2 errors`.
+fn many(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}

@@ -1,0 +1,276 @@
+//! What is ours: the store, the files of the configuration, the daemon.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+
+use super::super::check_config::check_keys;
+use super::findings::{Findings, Group};
+use super::identity::{Identity, Want, group_name};
+use super::many;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::tokens;
+
+const GROUP: Group = Group::Usrlocd;
+
+/// Below this the store may soon be unable to write.
+const LITTLE_SPACE: u64 = 100 << 20;
+
+/// How long the daemon may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) fn check(config: &Config, identity: &Identity, findings: &mut Findings) {
+    store(&config.store.path, identity, findings);
+    if let Some(file) = &config.auth.tokens_file {
+        check_tokens(file, !config.http.listen.is_empty(), identity, findings);
+    }
+    for problem in check_keys(&config.auth.jwt.keys) {
+        findings.fail(
+            GROUP,
+            "jwt_keys",
+            problem.to_string(),
+            ["usrlocd check-config".to_owned()],
+        );
+    }
+    if let Some(file) = &config.directory.file {
+        directory(file, identity, findings);
+    }
+    if let Some(socket) = &config.http.socket {
+        daemon(socket, findings);
+    }
+}
+
+/// Whether the store can be written, judged without trying.
+fn store(path: &Path, identity: &Identity, findings: &mut Findings) {
+    let Some(folder) = path.parent() else { return };
+    let shown = path.display();
+    let existing = folder
+        .ancestors()
+        .find(|it| it.is_dir())
+        .unwrap_or(Path::new("/"));
+    let writable =
+        identity.may(existing, Want::Write) && (!path.exists() || identity.may(path, Want::Write));
+    if !writable {
+        let message = format!(
+            "The user {identity} may not write the store {shown}. Under systemd StateDirectory=usrlocd sees to it; else:"
+        );
+        let mend = [format!(
+            "install -d -o {identity} -m 750 {0} && chown -R {identity} {0}",
+            folder.display()
+        )];
+        findings.fail(GROUP, "store", message, mend);
+        return;
+    }
+    let free = statvfs(existing).map_or(u64::MAX, |it| it.f_bavail.saturating_mul(it.f_frsize));
+    if free < LITTLE_SPACE {
+        let message = format!(
+            "Only {} MB are free where the store {shown} is. Without room changes are kept in memory and lost at a restart. What takes the space?",
+            free >> 20
+        );
+        findings.warn(
+            GROUP,
+            "store",
+            message,
+            [format!(
+                "du -xh --max-depth=1 {} | sort -h",
+                existing.display()
+            )],
+        );
+        return;
+    }
+    findings.ok(
+        GROUP,
+        "store",
+        format!(
+            "The user {identity} may write the store {shown}; {} MB are free.",
+            free >> 20
+        ),
+    );
+}
+
+fn check_tokens(file: &Path, listens: bool, identity: &Identity, findings: &mut Findings) {
+    let shown = file.display();
+    let make = || {
+        [format!(
+            "usrlocd token new --name ops --rights read,flush --file {shown}"
+        )]
+    };
+    let loaded = match tokens::load(file) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            findings.fail(
+                GROUP,
+                "tokens",
+                problems.to_string(),
+                ["usrlocd check-config".to_owned()],
+            );
+            return;
+        }
+    };
+    let Ok(status) = fs::metadata(file) else {
+        if listens {
+            findings.warn(GROUP, "tokens", format!("{shown} is not there: every request over TCP is refused, only the Unix socket serves. Make a token:"), make());
+        }
+        return;
+    };
+    if status.mode() & 0o004 != 0 {
+        let message = format!("Everyone on this machine can read {shown}.");
+        findings.warn(
+            GROUP,
+            "tokens_mode",
+            message,
+            [format!("chmod o-rwx {shown}")],
+        );
+    }
+    if !identity.may(file, Want::Read) {
+        let message =
+            format!("The user {identity} may not read {shown}; the daemon does not start.");
+        findings.fail(
+            GROUP,
+            "tokens_mode",
+            message,
+            [format!("chgrp {identity} {shown} && chmod 640 {shown}")],
+        );
+    }
+    let now = SystemClock::new().unix_seconds();
+    let all = loaded.tokens.len();
+    let expired: Vec<&str> = loaded
+        .tokens
+        .iter()
+        .filter(|token| token.expires.is_some_and(|at| at <= now))
+        .map(|token| &*token.name)
+        .collect();
+    if all == 0 && listens {
+        findings.warn(
+            GROUP,
+            "tokens",
+            format!("{shown} lists no token: every request over TCP is refused. Make one:"),
+            make(),
+        );
+    } else if expired.is_empty() {
+        findings.ok(
+            GROUP,
+            "tokens",
+            format!("{} in {shown}.", many(all, "token")),
+        );
+    } else {
+        let message = format!(
+            "{} of {} expired: {}. Make new ones and revoke these:",
+            expired.len(),
+            many(all, "token"),
+            expired.join(", ")
+        );
+        let mend = expired
+            .iter()
+            .map(|name| format!("usrlocd token revoke {name} --file {shown}"));
+        findings.warn(GROUP, "tokens", message, mend);
+    }
+}
+
+fn directory(file: &Path, identity: &Identity, findings: &mut Findings) {
+    let shown = file.display();
+    let text = match fs::read_to_string(file) {
+        Ok(_) if !identity.may(file, Want::Read) => Err(format!("{identity} may not read it")),
+        Ok(text) => Ok(text),
+        Err(error) => Err(error.to_string()),
+    };
+    let parsed = text.and_then(|text| Directory::parse(&text).map_err(|error| error.to_string()));
+    match parsed {
+        Ok(directory) => {
+            let (accounts, devices) = directory.size();
+            let message = format!(
+                "{shown} has {} and {}.",
+                many(accounts, "account"),
+                many(devices, "device")
+            );
+            findings.ok(GROUP, "directory_file", message);
+        }
+        Err(error) => {
+            let message = format!(
+                "The directory {shown} cannot be used: {error}. The daemon keeps the former one, or does not start."
+            );
+            let mend = [format!(
+                "python3 -m json.tool {shown} >/dev/null; ls -l {shown}"
+            )];
+            findings.fail(GROUP, "directory_file", message, mend);
+        }
+    }
+}
+
+/// Asks the daemon how it is.
+fn daemon(socket: &Path, findings: &mut Findings) {
+    let shown = socket.display();
+    let (status, body) = match ask(socket) {
+        Ok(answer) => answer,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let group = fs::metadata(socket)
+                .map_or_else(|_| "usrlocd".to_owned(), |it| group_name(it.gid()));
+            let message = format!(
+                "You may not use the socket {shown}. Ask as root, or join its group and log in anew:"
+            );
+            findings.warn(
+                GROUP,
+                "daemon",
+                message,
+                [format!("usermod -aG {group} \"$USER\"")],
+            );
+            return;
+        }
+        Err(error) => {
+            let message = format!("The daemon does not answer at {shown}: {error}. Start it:");
+            findings.fail(
+                GROUP,
+                "daemon",
+                message,
+                ["systemctl enable --now usrlocd; journalctl -u usrlocd -n 20".to_owned()],
+            );
+            return;
+        }
+    };
+    let state = body["source"]["state"]
+        .as_str()
+        .unwrap_or("unknown")
+        .replace('_', " ");
+    let lag = body["source"]["lag_ms"]
+        .as_u64()
+        .map_or_else(String::new, |lag| format!(", {lag} ms behind"));
+    if status == 200 {
+        findings.ok(
+            GROUP,
+            "daemon",
+            format!("The daemon answers at {shown}: {state}{lag}."),
+        );
+    } else {
+        let message = format!(
+            "The daemon runs, and its answers are not current: {state}{lag}. Its log says why:"
+        );
+        findings.fail(
+            GROUP,
+            "daemon",
+            message,
+            ["journalctl -u usrlocd -n 20".to_owned()],
+        );
+    }
+}
+
+/// Status and body of `/readyz`.
+fn ask(socket: &Path) -> io::Result<(u16, serde_json::Value)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(1 << 20).read_to_string(&mut answer)?;
+    let malformed = || io::Error::other("what answers there is not usrlocd");
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(malformed)?;
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
+    let body = serde_json::from_str(body).map_err(|_| malformed())?;
+    Ok((status.ok_or_else(malformed)?, body))
+}

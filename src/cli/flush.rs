@@ -1,0 +1,176 @@
+//! `usrlocd flush`: has Kamailio forget registrations.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::anyhow;
+use clap::Args;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::output::{hint, print};
+use super::remote::{self, Filters, Remote};
+use super::show_rows::{Format, cell};
+use crate::client::Client;
+use crate::daemon::Failure;
+
+/// Flush registrations: Kamailio forgets them until the phones register again
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  usrlocd flush acme.example.com --dry-run
+      how many would go
+  usrlocd flush acme.example.com --user alice
+      one SIP user; asks first
+  usrlocd flush acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5' --yes
+      without asking, for scripts
+
+Exit status:
+  0 done, 1 no such account or user, or not confirmed, 2 partly done, 64 usage
+  (--yes is missing), 69 no daemon or no Kamailio, 77 permission
+
+Environment:
+  USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
+pub(super) struct Flush {
+    /// The account's id
+    account: String,
+    /// Only this SIP user
+    #[arg(short, long)]
+    user: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Say how many would go, and do nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// json prints {"flushed": N, "failed": […]}; everything else, and the default, a sentence
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Flush {
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !self.dry_run && !self.yes && !terminal {
+            return Err(Failure::Usage(anyhow!(
+                "flush asks on a terminal only; add --yes to flush, or --dry-run to see how many would go"
+            )));
+        }
+        if self
+            .user
+            .as_deref()
+            .is_some_and(|user| user.eq_ignore_ascii_case("count"))
+        {
+            // A path that ends in `count` is a number, never a user.
+            let user = self.user.take().unwrap_or_default();
+            self.filters.and("filter_username", &user);
+        }
+        let client = self.remote.client()?;
+        remote::run(self.work(&client))
+    }
+
+    async fn work(&self, client: &Client) -> Result<(), Failure> {
+        let path = remote::path(Some(&self.account), self.user.as_deref());
+        if self.dry_run || !self.yes {
+            let target = format!("{path}?{}", self.filters.query(&[("dry_run", "true")]));
+            let answer = remote::ask(client, Method::DELETE, &target).await?;
+            let number = answer.header("x-would-flush").unwrap_or("0").to_owned();
+            remote::envelope(client, answer).await?;
+            if self.dry_run {
+                return self.would(&number);
+            }
+            self.confirm(&number)?;
+        }
+        let target = format!("{path}?{}", self.filters.query(&[]));
+        let answer = client
+            .send(Method::DELETE, &target, &[])
+            .await
+            .map_err(|error| remote::lost(client, error))?;
+        if answer.status == StatusCode::BAD_GATEWAY {
+            let body = answer.body().await;
+            let body = body.map_err(|error| remote::lost(client, error))?;
+            let envelope: Value = remote::parse(client, &body)?;
+            return self.partly(&envelope["data"]);
+        }
+        if !answer.status.is_success() {
+            return Err(remote::refused(client, answer).await);
+        }
+        let flushed = answer.header("x-flushed").unwrap_or("0").to_owned();
+        remote::envelope(client, answer).await?;
+        self.done(&flushed)
+    }
+
+    /// Who is to go, in words.
+    fn whom(&self) -> String {
+        match &self.user {
+            Some(user) => format!("user {user} of account {}", self.account),
+            None => format!("account {}", self.account),
+        }
+    }
+
+    fn is_json(&self) -> bool {
+        matches!(self.output, Some(Format::Json | Format::Ndjson))
+    }
+
+    fn would(&self, number: &str) -> Result<(), Failure> {
+        if self.is_json() {
+            let number: u64 = number.parse().unwrap_or_default();
+            return print(&format!("{}\n", json!({"would_flush": number})));
+        }
+        let noun = noun(number);
+        print(&format!("would flush {number} {noun} of {}\n", self.whom()))
+    }
+
+    fn confirm(&self, number: &str) -> Result<(), Failure> {
+        let noun = noun(number);
+        let mut err = io::stderr();
+        write!(err, "flush {number} {noun} of {}? [y/N] ", self.whom()).ok();
+        err.flush().ok();
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).ok();
+        if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+            Ok(())
+        } else {
+            Err(Failure::Failed(anyhow!("nothing was flushed")))
+        }
+    }
+
+    fn done(&self, flushed: &str) -> Result<(), Failure> {
+        if self.is_json() {
+            let flushed: u64 = flushed.parse().unwrap_or_default();
+            return print(&format!("{}\n", json!({"failed": [], "flushed": flushed})));
+        }
+        let noun = noun(flushed);
+        print(&format!("flushed {flushed} {noun} of {}\n", self.whom()))
+    }
+
+    /// Kamailio answers, and not all went.
+    fn partly(&self, data: &Value) -> Result<(), Failure> {
+        let total = &data["failed_total"];
+        if self.is_json() {
+            print(&format!("{data}\n"))?;
+        }
+        for failure in data["failed"].as_array().into_iter().flatten() {
+            hint(format_args!(
+                "{}: {}",
+                cell(&failure["aor"]),
+                cell(&failure["reason"])
+            ));
+        }
+        Err(Failure::Partly(anyhow!(
+            "flushed {}, failed {total}; what failed is still listed; asking again is safe",
+            data["flushed"]
+        )))
+    }
+}
+
+fn noun(number: &str) -> &'static str {
+    if number == "1" {
+        "registration"
+    } else {
+        "registrations"
+    }
+}

@@ -1,0 +1,314 @@
+//! What the verbs that ask a running daemon have in common: whom to ask, as whom, and what its refusals mean.
+
+use std::future::Future;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::configuration::{Configuration, absolute};
+use super::output::hint;
+use crate::client::{Address, Answer, Client, Error};
+use crate::daemon::Failure;
+
+const DEFAULT_SOCKET: &str = "/run/usrlocd/usrlocd.sock";
+
+/// Where the running daemon is.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Daemon")]
+pub(super) struct Remote {
+    /// Its Unix socket [default: the configuration's]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    socket: Option<String>,
+
+    /// Its address, for instance http://127.0.0.1:8000, instead of the socket
+    #[arg(long, value_name = "URL", env = "USRLOCD_URL")]
+    url: Option<String>,
+
+    /// A file that holds a token of the API alone
+    #[arg(long, value_name = "FILE", env = "USRLOCD_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+
+    /// The configuration file that names the socket
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "USRLOCD_CONFIG",
+        hide_env_values = true
+    )]
+    config: Option<PathBuf>,
+}
+
+/// Which registrations.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Filters {
+    /// Only those whose KEY is VALUE exactly, or is not (KEY!=VALUE); may be given several times
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
+    filters: Vec<(String, String)>,
+}
+
+/// A filter as the API's parameter.
+fn filter(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write KEY=VALUE or KEY!=VALUE, for instance realm=acme.example.com")?;
+    let (prefix, key) = match key.strip_suffix('!') {
+        Some(key) => ("filter_not_", key),
+        None => ("filter_", key),
+    };
+    Ok((format!("{prefix}{key}"), value.to_owned()))
+}
+
+impl Filters {
+    /// The query that states them, and `further` parameters.
+    pub(super) fn query(&self, further: &[(&str, &str)]) -> String {
+        let own = self.filters.iter().map(|(key, value)| (&**key, &**value));
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(own.chain(further.iter().copied()))
+            .finish()
+    }
+
+    /// Adds one more.
+    pub(super) fn and(&mut self, parameter: &str, value: &str) {
+        self.filters.push((parameter.to_owned(), value.to_owned()));
+    }
+}
+
+/// The path of registrations: of an account, or of all accounts; of one user, or of all.
+pub(super) fn path(account: Option<&str>, last: Option<&str>) -> String {
+    let mut path = match account {
+        Some(id) => format!(
+            "/v2/accounts/{}/registrations",
+            utf8_percent_encode(id, NON_ALPHANUMERIC)
+        ),
+        None => "/v2/registrations".to_owned(),
+    };
+    if let Some(last) = last {
+        path.push('/');
+        path.extend(utf8_percent_encode(last, NON_ALPHANUMERIC));
+    }
+    path
+}
+
+/// Runs what asks the daemon.
+pub(super) fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")
+        .map_err(Failure::System)?;
+    runtime.block_on(work)
+}
+
+impl Remote {
+    /// The client for the daemon.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let address = match (&self.url, &self.socket) {
+            (Some(url), _) => {
+                Address::parse(url).map_err(|error| Failure::Usage(anyhow!("--url: {error}")))?
+            }
+            (None, Some(socket)) => Address::Socket(absolute(socket).into()),
+            (None, None) => Address::Socket(self.configured()?),
+        };
+        Ok(Client::new(address, self.token()?))
+    }
+
+    /// The configuration's socket. An operator need not be able to read the configuration: Debian's is private.
+    fn configured(&self) -> Result<PathBuf, Failure> {
+        match Configuration::of(self.config.clone()).load() {
+            Ok(loaded) => loaded.config.http.socket.ok_or_else(|| {
+                Failure::Usage(anyhow!(
+                    "[http] socket is off; name the daemon with --url http://HOST:PORT"
+                ))
+            }),
+            Err(problems) if self.config.is_some() => Err(problems.into()),
+            Err(_) => Ok(DEFAULT_SOCKET.into()),
+        }
+    }
+
+    fn token(&self) -> Result<Option<String>, Failure> {
+        let Some(file) = &self.token_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let kind = error.kind();
+            let error = anyhow::Error::new(error).context(format!(
+                "cannot read the token in {}; name another with --token-file",
+                file.display()
+            ));
+            match kind {
+                ErrorKind::PermissionDenied => Failure::Permission(error),
+                _ => Failure::Io(error),
+            }
+        })?;
+        let token = text.trim();
+        if token.is_empty() {
+            return Err(Failure::Usage(anyhow!(
+                "{} is empty; `usrlocd token new` prints a token to put there",
+                file.display()
+            )));
+        }
+        Ok(Some(token.to_owned()))
+    }
+}
+
+/// Asks, and fails in words unless the answer is a success.
+pub(super) async fn ask(client: &Client, method: Method, target: &str) -> Result<Answer, Failure> {
+    let answer = client
+        .send(method, target, &[])
+        .await
+        .map_err(|error| lost(client, error))?;
+    if answer.status.is_success() {
+        return Ok(answer);
+    }
+    Err(refused(client, answer).await)
+}
+
+/// The body of a success as JSON; says on standard error if it may not be the present state.
+pub(super) async fn envelope(client: &Client, answer: Answer) -> Result<Value, Failure> {
+    let body = answer.body().await.map_err(|error| lost(client, error))?;
+    let value: Value = parse(client, &body)?;
+    mention_source(&value["source"]);
+    Ok(value)
+}
+
+/// Reads JSON of the daemon's.
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
+    client: &Client,
+    body: &'a [u8],
+) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|_| {
+        Failure::Unavailable(anyhow!(
+            "{} does not answer as usrlocd does; is it another program?",
+            client.address().shown()
+        ))
+    })
+}
+
+/// Says on standard error if the answer may not be the present state.
+pub(super) fn mention_source(source: &Value) {
+    let lag = source["lag_ms"].as_u64().unwrap_or_default() / 1000;
+    match source["state"].as_str() {
+        Some("stale") => hint(format_args!(
+            "warning: stale: Kamailio's database could not be read for {lag} s; this is the last known state. \
+             See `journalctl -u usrlocd`."
+        )),
+        Some("catching_up") => hint(format_args!(
+            "warning: usrlocd is catching up with Kamailio's database; it is {lag} s behind."
+        )),
+        Some("unavailable") => {
+            hint("warning: Kamailio's database has not been read yet. See `journalctl -u usrlocd`.")
+        }
+        _ => {}
+    }
+}
+
+/// Why there is no answer, and what to do.
+pub(super) fn lost(client: &Client, error: Error) -> Failure {
+    let shown = client.address().shown();
+    let on_socket = client.address().socket().is_some();
+    let Error::Connect { source, .. } = &error else {
+        return Failure::Unavailable(anyhow::Error::new(error).context(format!(
+            "{shown}: no complete answer; see `journalctl -u usrlocd`"
+        )));
+    };
+    match source.kind() {
+        ErrorKind::PermissionDenied => Failure::Permission(anyhow!(
+            "you may not use {shown}: be root, or join its group (`ls -l {shown}` shows it), \
+             or use --url with --token-file"
+        )),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused if on_socket => {
+            Failure::Unavailable(anyhow!(
+                "no usrlocd runs at {shown}: start it (`systemctl start usrlocd`), or name it with --socket or --url"
+            ))
+        }
+        _ => Failure::Unavailable(anyhow::Error::new(error).context(format!(
+            "no usrlocd at {shown}: start it (`systemctl start usrlocd`), or name it with --url"
+        ))),
+    }
+}
+
+/// What a refusal means, and what to do.
+pub(super) async fn refused(client: &Client, answer: Answer) -> Failure {
+    let status = answer.status;
+    let wait = answer.header("retry-after").unwrap_or("some").to_owned();
+    let body = answer.body().await.unwrap_or_default();
+    let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let message = value["message"].as_str().unwrap_or("no reason given");
+    let data = &value["data"];
+    match status {
+        StatusCode::BAD_REQUEST => Failure::Usage(anyhow!("{}", mistakes(data, message))),
+        StatusCode::UNAUTHORIZED if client.has_token() => Failure::Permission(anyhow!(
+            "the token is not valid (revoked, expired, or of another usrlocd); `usrlocd token list` shows those there are"
+        )),
+        StatusCode::UNAUTHORIZED => Failure::Permission(anyhow!(
+            "{} wants a token: name its file with --token-file, or be root or in the socket's group and use the socket",
+            client.address().shown()
+        )),
+        StatusCode::FORBIDDEN => Failure::Permission(anyhow!(
+            "the token may not do this; name an account that it may see, or use a token with more rights"
+        )),
+        StatusCode::NOT_FOUND => Failure::Failed(match data["cause"].as_str() {
+            Some(id) => anyhow!("no account `{id}`; `usrlocd accounts` lists them"),
+            None => match data[0].as_str() {
+                Some(user) => anyhow!(
+                    "no user `{user}` in this account; `usrlocd list` shows who is registered"
+                ),
+                None => anyhow!(
+                    "{} does not know this request; is it an older usrlocd?",
+                    client.address().shown()
+                ),
+            },
+        }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            Failure::Unavailable(anyhow!("too many requests; try again in {wait} s"))
+        }
+        StatusCode::SERVICE_UNAVAILABLE if message == "kamailio_unreachable" => {
+            Failure::Unavailable(anyhow!(
+                "nothing was flushed: Kamailio's JSON-RPC cannot be reached; see [kamailio] jsonrpc, and whether Kamailio runs"
+            ))
+        }
+        StatusCode::GATEWAY_TIMEOUT => Failure::Unavailable(anyhow!(
+            "Kamailio does not answer in time, so nobody knows what was flushed; ask again, it is always safe"
+        )),
+        StatusCode::SERVICE_UNAVAILABLE if message == "datastore_unreachable" => {
+            Failure::Unavailable(anyhow!(
+                "Kamailio's database has not been read yet; see `journalctl -u usrlocd`"
+            ))
+        }
+        _ if status.is_server_error() => Failure::Unavailable(anyhow!(
+            "usrlocd fails: {status} {message}; see `journalctl -u usrlocd`"
+        )),
+        _ => Failure::Failed(anyhow!("usrlocd refuses: {status} {message}")),
+    }
+}
+
+/// What is wrong with each parameter, as the API says it.
+fn mistakes(data: &Value, message: &str) -> String {
+    let Some(parameters) = data.as_object().filter(|all| !all.is_empty()) else {
+        return message.to_owned();
+    };
+    let one = |(name, rules): (&String, &Value)| {
+        let why = rules
+            .as_object()
+            .and_then(|rules| rules.values().next()?["message"].as_str())
+            .unwrap_or(message);
+        let key = name
+            .strip_prefix("filter_not_")
+            .or_else(|| name.strip_prefix("filter_"))
+            .unwrap_or(name);
+        if why == "unknown key" {
+            format!(
+                "`{key}` is no key of a registration; `usrlocd list -o csv | head -1` shows them"
+            )
+        } else {
+            format!("{key}: {why}")
+        }
+    };
+    parameters.iter().map(one).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,188 @@
+//! Shows rows: as a table for people, as JSON for programs.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use tabled::builder::Builder;
+use tabled::settings::peaker::Priority;
+use tabled::settings::{Padding, Style, Width};
+
+use super::output::print;
+use crate::daemon::Failure;
+
+/// How results are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Format {
+    /// Some columns, cut to the terminal's width
+    Table,
+    /// More columns, never cut
+    Wide,
+    /// One array
+    Json,
+    /// One object a line
+    Ndjson,
+    /// A header row and every key, as the API writes them
+    Csv,
+}
+
+/// How results are to be written.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct Output {
+    /// The format [default: table on a terminal or with the options below, else ndjson]
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+
+    /// Tables without the line of names
+    #[arg(long)]
+    no_headers: bool,
+
+    /// These columns of the table, separated by commas; any key of the API's items
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    columns: Vec<String>,
+
+    /// Sort the table by this key; -KEY for the reverse
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    sort: Option<String>,
+}
+
+impl Output {
+    /// The format that is meant.
+    pub(super) fn format(&self) -> Result<Format, Failure> {
+        let tabular = self.no_headers || !self.columns.is_empty() || self.sort.is_some();
+        match self.output {
+            Some(format @ (Format::Table | Format::Wide)) => Ok(format),
+            Some(_) if tabular => Err(Failure::Usage(anyhow!(
+                "--columns, --sort and --no-headers belong to -o table and -o wide; leave them out"
+            ))),
+            Some(format) => Ok(format),
+            None if tabular || io::stdout().is_terminal() => Ok(Format::Table),
+            None => Ok(Format::Ndjson),
+        }
+    }
+
+    /// Refuses keys that none of `known` is.
+    pub(super) fn check(&self, known: &[&str]) -> Result<(), Failure> {
+        let sort = self.sort.as_deref().map(|key| key.trim_start_matches('-'));
+        let asked = self.columns.iter().map(String::as_str).chain(sort);
+        for key in asked {
+            if !known.contains(&key) {
+                let near = known
+                    .iter()
+                    .max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)))
+                    .unwrap_or(&"");
+                return Err(Failure::Usage(anyhow!(
+                    "`{key}` is no key; did you mean `{near}`? The keys are: {}",
+                    known.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints `rows` as a table of `columns`, or of those that were asked for.
+    pub(super) fn table(
+        &self,
+        mut rows: Vec<Value>,
+        columns: &[&str],
+        format: Format,
+    ) -> Result<(), Failure> {
+        if let Some(sort) = &self.sort {
+            let key = sort.trim_start_matches('-');
+            rows.sort_by(|a, b| compare(&a[key], &b[key]));
+            if sort.starts_with('-') {
+                rows.reverse();
+            }
+        }
+        let own: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+        let columns = if own.is_empty() { columns } else { &own };
+        let terminal = io::stdout().is_terminal();
+        let width = terminal_size::terminal_size()
+            .map(|(width, _)| usize::from(width.0))
+            .filter(|_| terminal && format == Format::Table);
+        let text = render(&rows, columns, !self.no_headers, width);
+        let bold = terminal && !self.no_headers && !has_no_color();
+        match text.split_once('\n') {
+            Some((head, rest)) if bold => print(&format!("\x1b[1m{head}\x1b[0m\n{rest}")),
+            _ => print(&text),
+        }
+    }
+}
+
+/// <https://no-color.org>: set and not empty.
+fn has_no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Numbers by their value, texts by their letters.
+fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        _ => cell(a).cmp(&cell(b)),
+    }
+}
+
+/// A value in one line. Phones choose much of what stands here: nothing of it may steer the terminal.
+pub(super) fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn render(rows: &[Value], columns: &[&str], headers: bool, width: Option<usize>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut builder = Builder::with_capacity(rows.len() + 1, columns.len());
+    if headers {
+        builder.push_record(columns.iter().map(|name| name.to_uppercase()));
+    }
+    for row in rows {
+        builder.push_record(columns.iter().map(|column| cell(&row[*column])));
+    }
+    let mut table = builder.build();
+    table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
+    if let Some(width) = width {
+        table.with(
+            Width::truncate(width)
+                .suffix("…")
+                .priority(Priority::max(true)),
+        );
+    }
+    let text = table.to_string();
+    let lines = text.lines().map(|line| format!("{}\n", line.trim_end()));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_table_is_aligned_cut_and_harmless() {
+        let rows = [
+            json!({"username": "alice", "user_agent": "Snom\u{1b}[2J"}),
+            json!({"username": "日本", "user_agent": "a very long name of a phone"}),
+        ];
+        let columns = ["username", "user_agent", "q"];
+        let text = render(&rows, &columns, true, None);
+        assert_eq!(
+            text,
+            "USERNAME  USER_AGENT                   Q\n\
+             alice     Snom\u{fffd}[2J                    -\n\
+             日本      a very long name of a phone  -\n"
+        );
+        let cut = render(&rows, &columns, true, Some(30));
+        assert_eq!(cut.lines().count(), 3, "{cut}");
+        assert!(cut.contains('…'), "{cut}");
+        assert!(cut.lines().all(|line| line.chars().count() <= 30), "{cut}");
+    }
+}

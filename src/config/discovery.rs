@@ -1,0 +1,259 @@
+//! Finds Kamailio's database where nobody has said where it is: first on a Kazoo node, then where Debian's Kamailio
+//! has it. Looks and reads; changes nothing.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// What one installation keeps: files that may name the database, in the order in which they decide, and where it
+/// is as installed.
+const INSTALLATIONS: [Installation; 2] = [
+    Installation {
+        name: "a Kazoo node",
+        files: &[
+            "etc/kazoo/kamailio/local.cfg",
+            "etc/kazoo/kamailio/defs.cfg",
+            "etc/kazoo/kamailio/default.cfg",
+            "etc/kazoo/kamailio/kamailio.cfg",
+        ],
+        database: "etc/kazoo/kamailio/db/kazoo.db",
+    },
+    Installation {
+        name: "Debian's Kamailio",
+        files: &[
+            "etc/kamailio/kamailio-local.cfg",
+            "etc/kamailio/kamailio.cfg",
+            "etc/kamailio/kamctlrc",
+        ],
+        database: "var/lib/kamailio/kamailio.sqlite",
+    },
+];
+
+/// How `db_sqlite` is spoken to in a `db_url`; the file's path follows.
+const SCHEME: &str = "sqlite://";
+
+/// The key of `kamctlrc` that names a SQLite file.
+const CONTROL_KEY: &str = "DB_PATH=";
+
+struct Installation {
+    name: &'static str,
+    files: &'static [&'static str],
+    database: &'static str,
+}
+
+/// What a look at all places gave.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Discovery {
+    /// The database, if there is one.
+    pub found: Option<Found>,
+    /// Further databases, which were not chosen.
+    pub others: Vec<PathBuf>,
+    /// The places that were looked at in vain, and why.
+    pub looked: Vec<Looked>,
+}
+
+/// A database that is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Its file.
+    pub database: PathBuf,
+    /// Why it was looked for there, for instance `/etc/kamailio/kamailio.cfg line 12 names it`.
+    pub why: String,
+}
+
+/// A place without a database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Looked {
+    /// The place.
+    pub place: PathBuf,
+    /// What is wrong there, for instance `is not there`.
+    pub finding: String,
+}
+
+impl Discovery {
+    /// Looks at all places below `root`, which is `/` but for tests.
+    #[must_use]
+    pub fn look(root: &Path) -> Self {
+        let mut discovery = Self::default();
+        for installation in &INSTALLATIONS {
+            for file in installation.files {
+                discovery.read(root, &root.join(file));
+            }
+            let why = format!("{} keeps it there", installation.name);
+            discovery.consider(root.join(installation.database), why);
+        }
+        discovery
+    }
+
+    /// Considers the databases that the file at `path` names.
+    fn read(&mut self, root: &Path, path: &Path) {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            Err(error) => return self.note(path.to_owned(), format!("cannot be read: {error}")),
+        };
+        for (line, database) in named(&String::from_utf8_lossy(&bytes)) {
+            let below = database.trim_start_matches('/');
+            let why = format!("{} line {line} names it", path.display());
+            self.consider(root.join(below), why);
+        }
+    }
+
+    fn consider(&mut self, database: PathBuf, why: String) {
+        let chosen = self.found.as_ref().map(|found| &found.database);
+        if chosen == Some(&database) || self.others.contains(&database) {
+            return;
+        }
+        match std::fs::metadata(&database) {
+            Ok(it) if !it.is_file() => self.note(database, "is not a file".to_owned()),
+            Ok(it) if it.len() == 0 => self.note(database, "is empty".to_owned()),
+            Ok(_) if chosen.is_some() => self.others.push(database),
+            Ok(_) => self.found = Some(Found { database, why }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.note(database, "is not there".to_owned());
+            }
+            Err(error) => self.note(database, format!("cannot be looked at: {error}")),
+        }
+    }
+
+    fn note(&mut self, place: PathBuf, finding: String) {
+        let looked = Looked { place, finding };
+        if !self.looked.contains(&looked) {
+            self.looked.push(looked);
+        }
+    }
+}
+
+impl fmt::Display for Looked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.place.display(), self.finding)
+    }
+}
+
+/// The absolute paths of databases that a `kamailio.cfg` or `kamctlrc` names, each with the number of its line.
+fn named(text: &str) -> Vec<(usize, String)> {
+    let lines = text.lines().enumerate();
+    let code = lines.filter(|(_, line)| is_code(line.trim_start()));
+    let found = code.filter_map(|(index, line)| Some((index + 1, database(line)?)));
+    found.collect()
+}
+
+/// Whether a line is none of the comments of `kamailio.cfg` (`#!define` is none) and `kamctlrc`.
+fn is_code(line: &str) -> bool {
+    line.starts_with("#!") || !(line.starts_with('#') || line.starts_with("//"))
+}
+
+/// The path of the SQLite database that a line names.
+fn database(line: &str) -> Option<String> {
+    let rest = match line.split_once(SCHEME) {
+        Some((_, rest)) => rest,
+        None => line.trim_start().strip_prefix(CONTROL_KEY)?,
+    };
+    let rest = rest.trim_start_matches(['"', '\'']);
+    let end = rest
+        .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '!' | ';' | ')' | ','))
+        .unwrap_or(rest.len());
+    let path = rest[..end].trim_start_matches('/');
+    (rest.starts_with('/') && !path.is_empty()).then(|| format!("/{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use tempfile::TempDir;
+
+    fn root(files: &[(&str, &str)]) -> TempDir {
+        let root = TempDir::new().unwrap();
+        for (name, text) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn nothing_says_where_it_looked() {
+        let root = root(&[]);
+        let discovery = Discovery::look(root.path());
+        assert_eq!(discovery.found, None);
+        let looked: Vec<String> = discovery.looked.iter().map(Looked::to_string).collect();
+        assert_eq!(looked.len(), 2, "{looked:?}");
+        assert!(looked[0].ends_with("etc/kazoo/kamailio/db/kazoo.db is not there"));
+        assert!(looked[1].ends_with("var/lib/kamailio/kamailio.sqlite is not there"));
+    }
+
+    #[test]
+    fn stock_places_are_found_and_kazoo_comes_first() {
+        let debian = ("var/lib/kamailio/kamailio.sqlite", "x");
+        let root_one = root(&[debian]);
+        let found = Discovery::look(root_one.path()).found.unwrap();
+        assert_eq!(found.database, root_one.path().join(debian.0));
+        assert_eq!(found.why, "Debian's Kamailio keeps it there");
+        let root = root(&[debian, ("etc/kazoo/kamailio/db/kazoo.db", "x")]);
+        let discovery = Discovery::look(root.path());
+        assert_eq!(discovery.found.unwrap().why, "a Kazoo node keeps it there");
+        assert_eq!(discovery.others, [root.path().join(debian.0)]);
+    }
+
+    #[test]
+    fn what_kamailio_cfg_names_wins_over_the_stock_place() {
+        let root = root(&[
+            ("var/lib/kamailio/kamailio.sqlite", "x"),
+            ("srv/sip/loc.db", "x"),
+            (
+                "etc/kamailio/kamailio.cfg",
+                "#!KAMAILIO\n# DBURL \"sqlite:///srv/old.db\"\n#!define DBURL \"sqlite:///srv/sip/loc.db\"\n",
+            ),
+        ]);
+        let found = Discovery::look(root.path()).found.unwrap();
+        assert_eq!(found.database, root.path().join("srv/sip/loc.db"));
+        assert!(
+            found
+                .why
+                .ends_with("etc/kamailio/kamailio.cfg line 3 names it"),
+            "{}",
+            found.why
+        );
+    }
+
+    #[test]
+    fn unreadable_and_empty_places_are_told() {
+        let root = root(&[
+            ("etc/kamailio/kamailio.cfg/x", ""),
+            ("var/lib/kamailio/kamailio.sqlite", ""),
+        ]);
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let looked = Discovery::look(root.path()).looked;
+        let text = looked.iter().map(Looked::to_string).collect::<String>();
+        assert!(text.contains("kamailio.cfg cannot be read: "), "{text}");
+        assert!(text.contains("kamailio.sqlite is empty"), "{text}");
+    }
+
+    #[test]
+    fn each_spelling_of_a_database() {
+        let one = |line: &str| named(line).into_iter().map(|(_, path)| path).next();
+        for line in [
+            "#!define DBURL \"sqlite:///a/b.db\"",
+            "#!trydef DBURL \"sqlite:////a/b.db\"",
+            "#!substdef \"!KAZOO_DB_URL!sqlite:///a/b.db!g\"",
+            "modparam(\"usrloc\", \"db_url\", \"sqlite:///a/b.db\")",
+            "DB_PATH=\"/a/b.db\"",
+            "DB_PATH=/a/b.db",
+        ] {
+            assert_eq!(one(line).as_deref(), Some("/a/b.db"), "{line}");
+        }
+        for line in [
+            "##!define DBURL \"sqlite:///a/b.db\"",
+            "// sqlite:///a/b.db",
+            "# DB_PATH=/a/b.db",
+            "#!define DBURL \"mysql://kamailio@localhost/kamailio\"",
+            "#!define DBURL \"sqlite://relative\"",
+            "",
+        ] {
+            assert_eq!(one(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What systemd is told: readiness, a line of status, the watchdog's food, reloads and the end.
+//!
+//! Without systemd (`NOTIFY_SOCKET`) all of this does nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::mirror::Heartbeat;
+use crate::view::{Scope, View};
+
+/// How often the state is looked at, at most.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A line of status is sent once in so many ticks, if it changed.
+const STATUS_TICKS: u32 = 5;
+
+/// The service manager, for those who tell it of reloads and the end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Manager {
+    ready: Arc<AtomicBool>,
+}
+
+/// What the reports are made from.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) view: Arc<View>,
+    pub(super) heartbeat: Arc<Heartbeat>,
+    /// True once every row was read, or the tables are known to be unreadable.
+    pub(super) settled: watch::Receiver<bool>,
+}
+
+/// Reports until it is stopped.
+#[derive(Debug)]
+struct Reporter {
+    parts: Parts,
+    started: Duration,
+    status: String,
+    /// The last sign of life that was passed on.
+    fed: Duration,
+}
+
+impl Manager {
+    /// Says that it is ready once it is, and from then on how it is.
+    pub(super) async fn report(self, parts: Parts, stop: CancellationToken) -> std::io::Result<()> {
+        let started = parts.clock.monotonic();
+        let mut reporter = Reporter {
+            parts,
+            started,
+            status: String::new(),
+            fed: Duration::ZERO,
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            known = async { reporter.parts.settled.wait_for(|settled| *settled).await.is_ok() } => {
+                // The mirror's end is the supervisor's business.
+                if !known {
+                    stop.cancelled().await;
+                    return Ok(());
+                }
+            }
+        }
+        self.ready.store(true, Ordering::Relaxed);
+        reporter.ready();
+        reporter.run(&stop).await;
+        Ok(())
+    }
+
+    /// Says that a reload begins.
+    pub(super) fn reloading(&self) {
+        if self.ready.load(Ordering::Relaxed)
+            && let Ok(now) = NotifyState::monotonic_usec_now()
+        {
+            send(&[NotifyState::Reloading, now]);
+        }
+    }
+
+    /// Says that the reload is over, whatever came of it.
+    pub(super) fn reloaded(&self) {
+        if self.ready.load(Ordering::Relaxed) {
+            send(&[NotifyState::Ready]);
+        }
+    }
+
+    /// Says that it ends.
+    pub(super) fn stopping(&self) {
+        // A reload that is told of after this would revoke it.
+        self.ready.store(false, Ordering::Relaxed);
+        send(&[
+            NotifyState::Stopping,
+            NotifyState::Status("answers its last requests"),
+        ]);
+    }
+}
+
+impl Reporter {
+    fn ready(&mut self) {
+        let took = self.parts.clock.monotonic().saturating_sub(self.started);
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let registrations = self.parts.view.count(Scope::System).0;
+        let source = self.parts.view.source().state.as_str();
+        tracing::info!(registrations, source, ms, "ready");
+        self.status = self.line();
+        send(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
+    }
+
+    async fn run(&mut self, stop: &CancellationToken) {
+        let watchdog = sd_notify::watchdog_enabled();
+        let tick = watchdog.map_or(TICK, |period| TICK.min(period / 4));
+        let mut ticks = tokio::time::interval(tick.max(Duration::from_millis(10)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for tick in 1_u32.. {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if watchdog.is_some() {
+                self.feed();
+            }
+            if tick.is_multiple_of(STATUS_TICKS) {
+                self.tell();
+            }
+        }
+    }
+
+    /// Feeds the watchdog if the tail was at work since the last time: our own timer alone proves nothing.
+    fn feed(&mut self) {
+        let now = self.parts.clock.monotonic();
+        let beat = now.saturating_sub(self.parts.heartbeat.age(now));
+        if beat > self.fed {
+            self.fed = beat;
+            send(&[NotifyState::Watchdog]);
+        }
+    }
+
+    fn tell(&mut self) {
+        let line = self.line();
+        if line != self.status {
+            send(&[NotifyState::Status(&line)]);
+            self.status = line;
+        }
+    }
+
+    fn line(&self) -> String {
+        let registrations = self.parts.view.count(Scope::System).0;
+        let source = self.parts.view.source();
+        let state = source.state.as_str();
+        match source.lag(self.parts.clock.unix()) {
+            Some(lag) => format!(
+                "{registrations} registrations; {state}, lag {:.1} s",
+                lag.as_secs_f64()
+            ),
+            None => format!("{registrations} registrations; {state}"),
+        }
+    }
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "cannot tell systemd");
+    }
+}

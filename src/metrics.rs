@@ -1,0 +1,159 @@
+//! What usrlocd counts about itself, for `/metrics`.
+//!
+//! Recording costs a few atomic additions: who records holds the counter, and no text is made. What is a state and
+//! no event (registrations, the source, the process) is set when somebody asks. No label ever has a name, a contact
+//! or an address of anybody; account ids only where the configuration asks for them.
+
+mod flush;
+mod histogram;
+mod http;
+mod kamailio;
+mod process;
+mod source;
+mod store;
+mod text;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Metric, Registry};
+
+pub use flush::{Flushes, Scope};
+pub use histogram::Histogram;
+pub use http::{Bucket, Http, Open, Refusal, Template};
+pub use kamailio::Kamailio;
+pub use source::{Accounts, Figures, Source};
+pub use store::Store;
+
+use crate::clock::Clock;
+use process::Process;
+
+/// Names and values of labels: both from a list that is known when this is compiled.
+type Labels = Vec<(&'static str, &'static str)>;
+
+/// The forms in which the numbers are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    Prometheus,
+    /// `OpenMetrics` 1.0.
+    OpenMetrics,
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    /// One scrape at a time: each sets the gauges first.
+    scrape: Mutex<()>,
+    process: Process,
+    /// Kamailio's tables and the registrations made of them.
+    pub source: Source,
+    /// Our own store.
+    pub store: Store,
+    /// Calls to Kamailio.
+    pub kamailio: Kamailio,
+    /// Flushes.
+    pub flushes: Flushes,
+    /// The API.
+    pub http: Http,
+}
+
+impl Metrics {
+    /// Nothing is counted yet. `version` and `revision` are those of the build.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, version: &'static str, revision: &'static str) -> Arc<Self> {
+        let mut registry = Registry::with_prefix("usrlocd");
+        let mut book = Book(&mut registry);
+        let build = book.gauges("build_info", "Always 1; the labels say what runs");
+        build
+            .get_or_create(&vec![("version", version), ("revision", revision)])
+            .set(1);
+        Arc::new(Self {
+            source: Source::new(&mut book),
+            store: Store::new(&mut book),
+            kamailio: Kamailio::new(&mut book),
+            flushes: Flushes::new(&mut book),
+            http: Http::new(&mut book),
+            process: Process::new(&mut book, clock.unix()),
+            clock,
+            registry,
+            scrape: Mutex::new(()),
+        })
+    }
+
+    /// Now, to measure how long something takes.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// How long ago `then` was, which [`now`](Self::now) gave.
+    #[must_use]
+    pub fn since(&self, then: Duration) -> Duration {
+        self.clock.monotonic().saturating_sub(then)
+    }
+
+    /// All of it, with the figures of this moment.
+    #[must_use]
+    pub fn text(&self, format: Format, figures: &Figures) -> String {
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        self.source.set(figures, self.clock.unix());
+        self.process.look();
+        let mut out = String::with_capacity(16 << 10);
+        // Writing to a string does not fail.
+        let _ = encode(&mut out, &self.registry);
+        match format {
+            Format::OpenMetrics => out,
+            Format::Prometheus => text::prometheus(&out),
+        }
+    }
+}
+
+/// Where metrics are entered when they are made.
+struct Book<'a>(&'a mut Registry);
+
+impl Book<'_> {
+    fn enter<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn counter(&mut self, name: &str, help: &str) -> Counter {
+        self.enter(name, help, Counter::default())
+    }
+
+    fn counters(&mut self, name: &str, help: &str) -> Family<Labels, Counter> {
+        self.enter(name, help, Family::default())
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+        self.enter(name, help, Gauge::default())
+    }
+
+    fn gauges(&mut self, name: &str, help: &str) -> Family<Labels, Gauge> {
+        self.enter(name, help, Family::default())
+    }
+
+    /// A histogram without labels.
+    fn histogram(&mut self, name: &str, help: &str, bounds: &'static [f64]) -> Histogram {
+        self.enter(name, help, Histogram::new(bounds))
+    }
+
+    fn histograms(
+        &mut self,
+        name: &str,
+        help: &str,
+        make: fn() -> Histogram,
+    ) -> Family<Labels, Histogram, fn() -> Histogram> {
+        self.enter(name, help, Family::new_with_constructor(make))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! The API: requests by route and code, connections, and those who are turned away.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::{Book, Histogram, Labels};
+
+/// Bounds of the time until an answer begins, in seconds.
+const REQUEST: &[f64] = &[
+    0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// The codes that the API answers with, by name; others have the last.
+const CODES: [(u16, &str); 20] = [
+    (200, "200"),
+    (204, "204"),
+    (304, "304"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (406, "406"),
+    (408, "408"),
+    (413, "413"),
+    (415, "415"),
+    (429, "429"),
+    (431, "431"),
+    (500, "500"),
+    (501, "501"),
+    (502, "502"),
+    (503, "503"),
+    (504, "504"),
+    (0, "other"),
+];
+
+/// A path as the API knows it, without the names in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Template(&'static str);
+
+impl Template {
+    /// All of them; the last is for every path that has no meaning.
+    pub const ALL: [Self; 13] = [
+        Self("/v2/accounts/{account}/registrations"),
+        Self("/v2/accounts/{account}/registrations/count"),
+        Self("/v2/accounts/{account}/registrations/{username}"),
+        Self("/v2/account/registrations"),
+        Self("/v2/account/registrations/count"),
+        Self("/v2/account/registrations/{username}"),
+        Self("/v2/registrations"),
+        Self("/v2/registrations/count"),
+        Self("/livez"),
+        Self("/readyz"),
+        Self("/metrics"),
+        Self("/openapi.json"),
+        Self("other"),
+    ];
+
+    /// The place in [`ALL`](Self::ALL) of the template of `path`.
+    #[must_use]
+    pub fn of(path: &str) -> usize {
+        const OTHER: usize = Template::ALL.len() - 1;
+        match path {
+            "/livez" => return 8,
+            "/readyz" => return 9,
+            "/metrics" => return 10,
+            "/openapi.json" => return 11,
+            _ => {}
+        }
+        let Some(path) = path
+            .strip_prefix("/v2/")
+            .or_else(|| path.strip_prefix("/v1/"))
+        else {
+            return OTHER;
+        };
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut segments = path.split('/');
+        let first = match segments.next() {
+            Some("accounts") if segments.next().is_some_and(|id| !id.is_empty()) => 0,
+            Some("account") => 3,
+            Some("registrations") => 6,
+            _ => return OTHER,
+        };
+        if first != 6 && segments.next() != Some("registrations") {
+            return OTHER;
+        }
+        match (segments.next(), segments.next()) {
+            (None, _) => first,
+            (Some("count"), None) => first + 1,
+            (Some(user), None) if first != 6 && !user.is_empty() => first + 2,
+            _ => OTHER,
+        }
+    }
+
+    /// The text of the label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Why a caller is not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// There is no token.
+    Missing,
+    /// It is neither ours nor Kazoo's.
+    Unknown,
+    /// Its time is over.
+    Expired,
+    /// A JWT whose signature, issuer or claims are not good.
+    Invalid,
+}
+
+/// Which of the token buckets is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bucket {
+    /// That of all requests.
+    Requests,
+    /// That of DELETE.
+    Deletes,
+    /// That of refused tokens.
+    Failures,
+}
+
+/// The counter of one route and code, made when it is first needed.
+type Cell = OnceLock<Counter>;
+
+/// What is counted of the API.
+#[derive(Debug)]
+pub struct Http {
+    requests: Family<Labels, Counter>,
+    /// By [`Template`], then by code.
+    counters: Vec<[Cell; CODES.len()]>,
+    /// By [`Template`].
+    durations: Vec<Histogram>,
+    connections: Gauge,
+    connections_refused: Counter,
+    refused: [Counter; 4],
+    limited: [Counter; 3],
+}
+
+/// A connection, counted as open as long as this lives.
+#[derive(Debug)]
+pub struct Open(Gauge);
+
+impl Http {
+    pub(super) fn new(book: &mut Book<'_>) -> Self {
+        let requests = book.counters(
+            "http_requests",
+            "Requests answered, by route and status code",
+        );
+        let durations = book.histograms(
+            "http_request_duration_seconds",
+            "Time until the answer began, by route",
+            || Histogram::new(REQUEST),
+        );
+        let refused = book.counters("auth_refused", "Requests without a good token, by reason");
+        let limited = book.counters("http_rate_limited", "Requests answered 429, by bucket");
+        let duration =
+            |template: Template| durations.get_or_create_owned(&vec![("route", template.as_str())]);
+        Self {
+            counters: Template::ALL
+                .iter()
+                .map(|_| std::array::from_fn(|_| Cell::new()))
+                .collect(),
+            durations: Template::ALL.into_iter().map(duration).collect(),
+            requests,
+            connections: book.gauge("http_connections", "Open connections"),
+            connections_refused: book.counter(
+                "http_connections_refused",
+                "Connections turned away because there were too many",
+            ),
+            refused: ["missing", "unknown", "expired", "invalid"]
+                .map(|reason| refused.get_or_create_owned(&vec![("reason", reason)])),
+            limited: ["requests", "deletes", "failures"]
+                .map(|bucket| limited.get_or_create_owned(&vec![("bucket", bucket)])),
+        }
+    }
+
+    /// A request for the template at `place` was answered with `code`, after this time.
+    pub fn answered(&self, place: usize, code: u16, took: Duration) {
+        let other = CODES.len() - 1;
+        let index = CODES
+            .iter()
+            .position(|(known, _)| *known == code)
+            .unwrap_or(other);
+        let (Some(cells), Some(duration)) = (self.counters.get(place), self.durations.get(place))
+        else {
+            return;
+        };
+        duration.observe(took);
+        let counter = cells[index].get_or_init(|| {
+            let (route, code) = (Template::ALL[place].as_str(), CODES[index].1);
+            self.requests
+                .get_or_create_owned(&vec![("route", route), ("code", code)])
+        });
+        counter.inc();
+    }
+
+    /// A connection is taken in.
+    #[must_use]
+    pub fn opened(&self) -> Open {
+        self.connections.inc();
+        Open(self.connections.clone())
+    }
+
+    /// A connection is turned away.
+    pub fn turned_away(&self) {
+        self.connections_refused.inc();
+    }
+
+    /// A caller is not let in.
+    pub fn refused(&self, reason: Refusal) {
+        self.refused[reason as usize].inc();
+    }
+
+    /// A request found a bucket empty.
+    pub fn limited(&self, bucket: Bucket) {
+        self.limited[bucket as usize].inc();
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,254 @@
+//! Kamailio's tables: how well they are followed, what reading them took, and the registrations made of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::{Book, Histogram, Labels};
+use crate::sqlite_file::Counters;
+
+type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// Bounds of the time that a step of the tail takes, in seconds.
+const STEP: &[f64] = &[
+    0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0,
+];
+
+/// The kinds of trouble with the tables.
+const KINDS: [&str; 8] = [
+    "missing",
+    "empty",
+    "no_table",
+    "hot_journal",
+    "locked",
+    "busy",
+    "io",
+    "malformed",
+];
+
+/// What is true at the moment of a scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Every state of the source by its name, and whether it is in it.
+    pub states: Vec<(&'static str, bool)>,
+    /// The last moment at which the registrations were known to equal the tables, since the Unix epoch.
+    pub as_of: Option<Duration>,
+    /// Listed registrations by transport.
+    pub listed: Vec<(&'static str, usize)>,
+    /// Rows that a flush hides.
+    pub hidden: usize,
+    /// All rows.
+    pub rows: usize,
+    /// The accounts with the most registrations, where they are asked for.
+    pub accounts: Option<Accounts>,
+}
+
+/// Registrations by account.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    /// The largest ones.
+    pub largest: Vec<(String, usize)>,
+    /// How many accounts are left out.
+    pub left_out: usize,
+}
+
+/// What is counted of the source.
+#[derive(Debug)]
+pub struct Source {
+    registrations: Family<Labels, Gauge>,
+    accounts: Family<Vec<(&'static str, String)>, Gauge>,
+    truncated: Family<Labels, Gauge>,
+    state: Family<Labels, Gauge>,
+    lag: Seconds,
+    as_of: Seconds,
+    errors: Family<Labels, Counter>,
+    tail: Tail,
+    step: Histogram,
+}
+
+/// The tail's own counters.
+#[derive(Debug)]
+struct Tail {
+    pages: Counter,
+    bytes: Counter,
+    frames: Counter,
+    wal_restarts: Counter,
+    gaps: Counter,
+    windows: Counter,
+    windows_lost: Counter,
+    sweeps: Counter,
+    audit_misses: Counter,
+    epochs: Counter,
+    malformed: Counter,
+    upserts: Counter,
+    deletes: Counter,
+    rows: Gauge,
+}
+
+impl Source {
+    pub(super) fn new(book: &mut Book<'_>) -> Self {
+        let registrations = book.gauges(
+            "registrations",
+            "Registrations by state (active: listed; hidden: flushed, the row is still there; unlisted: expired or a \
+             double) and, where listed, by transport",
+        );
+        let errors = book.counters(
+            "source_errors",
+            "Times that the tables became unreadable, by kind",
+        );
+        // There from the start: of a series that begins with 1 Prometheus sees no increase.
+        for kind in KINDS {
+            drop(errors.get_or_create(&vec![("kind", kind)]));
+        }
+        Self {
+            registrations,
+            accounts: book.enter(
+                "account_registrations",
+                "Listed registrations of the largest accounts; only with [metrics] accounts",
+                Family::default(),
+            ),
+            truncated: book.gauges(
+                "account_series_truncated",
+                "Accounts that usrlocd_account_registrations leaves out",
+            ),
+            state: book.gauges("source_state", "1 for the state that the source is in"),
+            lag: book.enter(
+                "source_lag_seconds",
+                "How long ago the registrations were last known to equal the tables",
+                Seconds::default(),
+            ),
+            as_of: book.enter(
+                "source_last_success_timestamp_seconds",
+                "When they were last known to equal the tables, Unix seconds",
+                Seconds::default(),
+            ),
+            errors,
+            tail: Tail::new(book),
+            step: book.histogram(
+                "tail_step_duration_seconds",
+                "How long the steps took in which the tables are read",
+                STEP,
+            ),
+        }
+    }
+
+    /// A step of the tail is done.
+    pub fn stepped(&self, counters: &Counters, took: Duration) {
+        self.tail.set(counters);
+        self.step.observe(took);
+    }
+
+    /// The tables became unreadable. `kind` is one of a fixed few words.
+    pub fn failed(&self, kind: &'static str) {
+        self.errors.get_or_create(&vec![("kind", kind)]).inc();
+    }
+
+    pub(super) fn set(&self, figures: &Figures, now: Duration) {
+        for (state, is_in) in &figures.states {
+            let state = vec![("state", *state)];
+            self.state.get_or_create(&state).set((*is_in).into());
+        }
+        if let Some(as_of) = figures.as_of {
+            let lag = now.saturating_sub(as_of).as_secs_f64();
+            self.lag.get_or_create(&Labels::new()).set(lag);
+            let as_of = as_of.as_secs_f64();
+            self.as_of.get_or_create(&Labels::new()).set(as_of);
+        }
+        let mut listed = 0;
+        for (transport, count) in &figures.listed {
+            listed += count;
+            let labels = vec![("state", "active"), ("transport", *transport)];
+            set(&self.registrations.get_or_create(&labels), *count);
+        }
+        let unlisted = figures.rows.saturating_sub(listed + figures.hidden);
+        for (state, count) in [("hidden", figures.hidden), ("unlisted", unlisted)] {
+            let labels = vec![("state", state), ("transport", "")];
+            set(&self.registrations.get_or_create(&labels), count);
+        }
+        if let Some(accounts) = &figures.accounts {
+            self.accounts.clear();
+            for (id, count) in &accounts.largest {
+                let labels = vec![("account", id.clone())];
+                set(&self.accounts.get_or_create(&labels), *count);
+            }
+            let truncated = self.truncated.get_or_create(&Labels::new());
+            set(&truncated, accounts.left_out);
+        }
+    }
+}
+
+impl Tail {
+    fn new(book: &mut Book<'_>) -> Self {
+        Self {
+            pages: book.counter(
+                "tail_pages_read",
+                "Pages read from Kamailio's database and its log",
+            ),
+            bytes: book.counter("tail_read_bytes", "Bytes read from Kamailio's files"),
+            frames: book.counter("tail_wal_frames", "Frames of the write-ahead log followed"),
+            wal_restarts: book.counter(
+                "tail_wal_restarts",
+                "Times that the log began anew and was followed across",
+            ),
+            gaps: book.counter(
+                "tail_gaps",
+                "Times that changes went by unread, so that every row was compared",
+            ),
+            windows: book.counter(
+                "tail_windows",
+                "Windows, in which one committed state is read, that ended well",
+            ),
+            windows_lost: book.counter(
+                "tail_windows_lost",
+                "Windows lost to a writer and read again",
+            ),
+            sweeps: book.counter("tail_sweeps", "Complete passes over every row"),
+            audit_misses: book.counter(
+                "tail_audit_misses",
+                "Changes that only a pass over every row found: defects",
+            ),
+            epochs: book.counter(
+                "tail_epochs",
+                "Times that file, schema or journal mode was another than before",
+            ),
+            malformed: book.counter(
+                "tail_malformed_rows",
+                "Rows passed over because their content is no record",
+            ),
+            upserts: book.counter("tail_upserts", "Rows told to be there, new or changed"),
+            deletes: book.counter("tail_deletes", "Rows told to be gone"),
+            rows: book.gauge(
+                "tail_rows",
+                "Rows of the tables, with those of the attributes",
+            ),
+        }
+    }
+
+    fn set(&self, now: &Counters) {
+        for (counter, value) in [
+            (&self.pages, now.pages_read),
+            (&self.bytes, now.bytes_read),
+            (&self.frames, now.frames_followed),
+            (&self.wal_restarts, now.wal_restarts),
+            (&self.gaps, now.gaps),
+            (&self.windows, now.windows),
+            (&self.windows_lost, now.windows_lost),
+            (&self.sweeps, now.sweeps),
+            (&self.audit_misses, now.audit_misses),
+            (&self.epochs, now.epochs),
+            (&self.malformed, now.malformed_rows),
+            (&self.upserts, now.upserts),
+            (&self.deletes, now.deletes),
+        ] {
+            counter.inner().store(value, Ordering::Relaxed);
+        }
+        self.rows.set(i64::try_from(now.rows).unwrap_or(i64::MAX));
+    }
+}
+
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}

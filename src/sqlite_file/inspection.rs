@@ -1,0 +1,52 @@
+//! One look at a database: how it is kept, and its indexes.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::reason::{Reason, Result};
+use super::schema::Schema;
+use super::source::Source;
+
+/// Frames of the log that one look reads at most before it gives up on a writer that is faster.
+const FRAMES: u32 = 1 << 22;
+
+/// What a database is, as one committed state of it shows.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Bytes of a page.
+    pub page_size: usize,
+    /// Whether commits go through a write-ahead log.
+    pub wal: bool,
+    schema: Schema,
+}
+
+impl Inspection {
+    /// Looks at the database at `path`, as passively as the tail. `now` is monotonic.
+    ///
+    /// # Errors
+    /// When there is none, or none that can be read now; [`Reason::Locked`] and [`Reason::Busy`] pass by themselves.
+    pub fn of(path: &Path, now: Duration) -> Result<Self> {
+        let mut source = Source::open(path)?;
+        let refreshed = source.refresh(now, FRAMES, &mut HashSet::new())?;
+        if refreshed.behind {
+            return Err(Reason::Busy);
+        }
+        source.begin(&refreshed.state);
+        let schema = Schema::read(&mut source);
+        if !source.end(&refreshed.state)? {
+            return Err(Reason::Busy);
+        }
+        Ok(Self {
+            page_size: source.header().page_size,
+            wal: source.header().wal,
+            schema: schema?,
+        })
+    }
+
+    /// Whether `table` has an index of all rows that begins with `column`.
+    #[must_use]
+    pub fn has_index(&self, table: &str, column: &str) -> bool {
+        self.schema.index(table, column).is_some()
+    }
+}

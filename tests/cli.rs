@@ -1,0 +1,263 @@
+//! The verbs that ask a running daemon, as an operator types them.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::oracle::{lists, of};
+use crate::support::account::Account;
+use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
+use crate::support::phone::Phone;
+use crate::support::tools;
+
+const ACME: &str = "acme.example.com";
+
+fn acme() -> Account {
+    Account::new("ac", "Acme", ACME)
+}
+
+struct Lab {
+    _kamailio: Kamailio,
+    daemon: Daemon,
+    _phones: [Phone; 2],
+}
+
+fn lab() -> Lab {
+    let kamailio = Kamailio::builder().start();
+    let mut phones = ["alice", "bob"].map(|user| Phone::of(&kamailio, &acme().device(user, 1)));
+    for phone in &mut phones {
+        phone.register();
+    }
+    let daemon = Daemon::builder(&kamailio)
+        .token("one", "one-token-0123456789", &["ac"], &["read"])
+        .start();
+    let contacts = [phones[0].contact_uri(), phones[1].contact_uri()];
+    lists(&daemon, &of(&acme()), &contacts);
+    Lab {
+        _kamailio: kamailio,
+        daemon,
+        _phones: phones,
+    }
+}
+
+impl Lab {
+    /// A client verb over the daemon's socket.
+    fn verb(&self, args: &[&str]) -> Output {
+        let mut command = self.daemon.command(args[0]);
+        command.args(&args[1..]).stdin(Stdio::null());
+        command.output().expect("usrlocd can be run")
+    }
+
+    /// A verb that must succeed; what it prints.
+    fn prints(&self, args: &[&str]) -> String {
+        let output = self.verb(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", err(&output));
+        out(&output)
+    }
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn ends(output: &Output, status: i32, word: &str) {
+    let said = err(output);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    assert!(said.contains(word), "{said}");
+}
+
+#[test]
+fn lists_in_each_format() {
+    let lab = lab();
+    let ndjson = lab.prints(&["list"]);
+    let users: Vec<_> = ndjson
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a line is an object"))
+        .map(|item| item["username"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(users, [Some("alice".to_owned()), Some("bob".to_owned())]);
+    let json = lab.prints(&["list", "ac", "-o", "json"]);
+    let mut items: Value = serde_json::from_str(&json).expect("it is JSON");
+    let mut api = lab.daemon.get(&of(&acme())).json()["data"].take();
+    for item in [&mut items, &mut api] {
+        for one in item.as_array_mut().expect("an array") {
+            one.as_object_mut().expect("an object").remove("expires");
+        }
+    }
+    assert_eq!(items, api, "the items are as the API gives them");
+    assert_eq!(lab.prints(&["list", "-o", "csv"]).lines().count(), 3);
+    let table = lab.prints(&["list", "--columns", "username,realm", "--sort", "-username"]);
+    assert_eq!(
+        table,
+        format!("USERNAME  REALM\nbob       {ACME}\nalice     {ACME}\n")
+    );
+    assert_eq!(
+        lab.prints(&["list", "-o", "wide", "--no-headers"])
+            .lines()
+            .count(),
+        2
+    );
+    let none = lab.verb(&["list", "--filter", "username=carol", "-o", "json"]);
+    ends(&none, 0, "nobody is registered");
+    assert_eq!(out(&none), "[\n]\n");
+}
+
+#[test]
+fn shows_counts_and_lists_accounts() {
+    let lab = lab();
+    for args in [
+        &["show", "alice", "-o", "json"][..],
+        &["show", "alice@acme.example.com", "-o", "json"],
+        &["show", "ALICE", "--account", "ac", "-o", "json"],
+    ] {
+        let items: Value = serde_json::from_str(&lab.prints(args)).expect("it is JSON");
+        assert_eq!(items[0]["username"], "alice");
+        assert_eq!(items.as_array().map(Vec::len), Some(1));
+    }
+    ends(&lab.verb(&["show", "carol"]), 1, "is not registered");
+    ends(
+        &lab.verb(&["show", "carol", "-a", "ac"]),
+        1,
+        "no user `carol`",
+    );
+    assert_eq!(lab.prints(&["count"]), "2\n");
+    assert_eq!(lab.prints(&["count", "ac", "-f", "username!=bob"]), "1\n");
+    assert_eq!(lab.prints(&["count", "-o", "json"]), "{\"count\":2}\n");
+    let accounts = lab.prints(&["accounts", "-o", "json"]);
+    let accounts: Value = serde_json::from_str(&accounts).expect("it is JSON");
+    assert_eq!(accounts[0]["id"], "ac");
+    assert_eq!(accounts[0]["count"], 2);
+    assert!(lab.prints(&["openapi"]).contains("\"openapi\": \"3.1.0\""));
+}
+
+#[test]
+fn flush_asks_or_wants_yes() {
+    let lab = lab();
+    ends(&lab.verb(&["flush", "ac"]), 64, "add --yes");
+    let would = lab.prints(&["flush", "ac", "--dry-run"]);
+    assert_eq!(would, "would flush 2 registrations of account ac\n");
+    assert_eq!(lab.prints(&["count"]), "2\n", "nothing happened");
+    let one = lab.prints(&["flush", "ac", "--user", "alice", "--yes"]);
+    assert_eq!(one, "flushed 1 registration of user alice of account ac\n");
+    let rest = lab.prints(&["flush", "ac", "--yes", "-o", "json"]);
+    assert_eq!(rest, "{\"failed\":[],\"flushed\":1}\n");
+    assert_eq!(lab.prints(&["count"]), "0\n");
+    ends(
+        &lab.verb(&["flush", "nobody", "--yes"]),
+        1,
+        "no account `nobody`",
+    );
+}
+
+#[test]
+fn a_terminal_gets_a_table_and_a_question() {
+    let lab = lab();
+    let config = lab.daemon.config_file();
+    let program = tools::usrlocd();
+    let on_terminal = |verb: &str, no_color: &str, typed: &str| {
+        let line = format!("{} {verb} --config {}", program.display(), config.display());
+        let mut child = Command::new(tools::program("script"))
+            .args(["-qefc", &format!("stty cols 60; {line}"), "/dev/null"])
+            .env("NO_COLOR", no_color)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script can be run");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(typed.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), out(&output))
+    };
+    let (status, text) = on_terminal("list", "", "");
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("\x1b[1mUSERNAME"), "{text}");
+    assert!(text.contains('…'), "{text}");
+    let (_, plain) = on_terminal("list", "1", "");
+    assert!(!plain.contains('\x1b'), "{plain}");
+    assert!(
+        plain.lines().all(|line| line.chars().count() <= 60),
+        "{plain}"
+    );
+    let (status, text) = on_terminal("flush ac", "", "n\n");
+    assert_eq!(status, Some(1), "{text}");
+    assert!(
+        text.contains("flush 2 registrations of account ac? [y/N]"),
+        "{text}"
+    );
+    assert_eq!(lab.prints(&["count"]), "2\n");
+    let (status, text) = on_terminal("flush ac", "", "y\n");
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(lab.prints(&["count"]), "0\n");
+}
+
+#[test]
+fn refusals_have_words_and_a_status() {
+    let mut lab = lab();
+    let url = format!("http://{}", lab.daemon.address());
+    let good = lab.daemon.file("good");
+    let own = lab.daemon.file("own");
+    let bad = lab.daemon.file("bad");
+    for (file, token) in [
+        (&good, Daemon::TOKEN),
+        (&own, "one-token-0123456789"),
+        (&bad, "wrong"),
+    ] {
+        std::fs::write(file, format!("{token}\n")).expect("it is ours");
+    }
+    let by_url = |verb: &[&str], file: Option<&std::path::PathBuf>| {
+        let mut command = Command::new(tools::usrlocd());
+        command
+            .args(verb)
+            .args(["--url", &url])
+            .stdin(Stdio::null());
+        command.env_remove("USRLOCD_TOKEN_FILE");
+        if let Some(file) = file {
+            command.env("USRLOCD_TOKEN_FILE", file);
+        }
+        command.output().expect("usrlocd can be run")
+    };
+    assert_eq!(out(&by_url(&["count"], Some(&good))), "2\n");
+    assert_eq!(out(&by_url(&["list"], Some(&own))).lines().count(), 2);
+    ends(&by_url(&["count"], None), 77, "--token-file");
+    ends(&by_url(&["count"], Some(&bad)), 77, "not valid");
+    ends(&by_url(&["accounts"], Some(&own)), 77, "may not");
+    ends(
+        &by_url(&["flush", "ac", "--yes"], Some(&own)),
+        77,
+        "may not",
+    );
+    ends(
+        &lab.verb(&["list", "--filter", "nonsense=1"]),
+        64,
+        "no key of a registration",
+    );
+    ends(
+        &lab.verb(&["list", "--columns", "user"]),
+        64,
+        "did you mean",
+    );
+    ends(
+        &lab.verb(&["list", "elsewhere"]),
+        1,
+        "no account `elsewhere`",
+    );
+    ends(
+        &by_url(&["count", "--socket", "x"], None),
+        64,
+        "cannot be used with",
+    );
+    lab.daemon.stop();
+    ends(&lab.verb(&["list"]), 69, "systemctl start usrlocd");
+    ends(
+        &by_url(&["list"], Some(&good)),
+        69,
+        "systemctl start usrlocd",
+    );
+}
