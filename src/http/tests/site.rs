@@ -133,14 +133,16 @@ impl Site {
     }
 
     pub(super) fn with_keys(settings: Settings, limits: &config::Limits, keys: Keys) -> Self {
+        let site = Self::starting(settings, limits, keys);
+        site.restore([]);
+        site
+    }
+
+    /// An API whose view is still to be restored.
+    pub(super) fn starting(settings: Settings, limits: &config::Limits, keys: Keys) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let view = Arc::new(View::new(Arc::clone(&shared)));
-        let source = Source {
-            state: SourceState::Live,
-            as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
-        };
-        view.restore(Kept::default(), source);
         let fake = Arc::new(Fake::default());
         let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
         let app = App::new(Parts {
@@ -162,6 +164,18 @@ impl Site {
             fake,
             app,
         }
+    }
+
+    pub(super) fn restore(&self, phones: impl IntoIterator<Item = Registration>) {
+        let source = Source {
+            state: SourceState::Live,
+            as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
+        };
+        let kept = Kept {
+            rows: phones.into_iter().map(Arc::new).collect(),
+            ..Kept::default()
+        };
+        self.view.restore(kept, source);
     }
 
     /// The site with three phones of `acme` and one of `other`.
