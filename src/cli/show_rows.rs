@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             text,
             "USERNAME  USER_AGENT                   Q\n\
-             alice     Snom\u{fffd}[2J                    -\n\
+             alice     Snom\u{fffd}[2J                     -\n\
              日本      a very long name of a phone  -\n"
         );
         let cut = render(&rows, &columns, true, Some(30));
