@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -119,27 +119,25 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
         .await
         .map_err(store_failure)?;
     let store = Arc::new(store);
-    let contents = store.load().await.map_err(store_failure)?;
     let files = Files::load(&config, &clock)?;
     let view = Arc::new(View::new(Arc::clone(&clock)));
     let doubts = Arc::new(Notify::new());
-    let mirror = Mirror::new(
-        mirror::Options {
-            database: config.kamailio.database.clone(),
-            discover: (!config.kamailio.database_given).then(|| "/".into()),
-            tables: config.kamailio.tables.clone(),
-            naming: naming(&config),
-        },
-        mirror::Parts {
-            clock: Arc::clone(&clock),
-            view: Arc::clone(&view),
-            store: Arc::clone(&store),
-            directory: files.directory(),
-            doubts: Arc::clone(&doubts),
-            metrics: Arc::clone(&metrics),
-        },
-        contents,
-    );
+    let options = mirror::Options {
+        database: config.kamailio.database.clone(),
+        discover: (!config.kamailio.database_given).then(|| "/".into()),
+        tables: config.kamailio.tables.clone(),
+        naming: naming(&config),
+    };
+    let parts = mirror::Parts {
+        clock: Arc::clone(&clock),
+        view: Arc::clone(&view),
+        store: Arc::clone(&store),
+        directory: files.directory(),
+        doubts: Arc::clone(&doubts),
+        metrics: Arc::clone(&metrics),
+        heartbeat: Arc::default(),
+        settled: watch::Sender::new(false),
+    };
     let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
     let app = App::new(http::Parts {
         view: Arc::clone(&view),
@@ -159,11 +157,11 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
     let reported = notify::Parts {
         clock: Arc::clone(&clock),
         view: Arc::clone(&view),
-        heartbeat: mirror.heartbeat(),
-        settled: mirror.settled(),
+        heartbeat: Arc::clone(&parts.heartbeat),
+        settled: parts.settled.subscribe(),
     };
     tasks.start("notify", manager.clone().report(reported, stopping.clone()));
-    tasks.start("mirror", mirror.run(stopping.clone()));
+    tasks.start("mirror", mirror(options, parts, stopping.clone()));
     let recheck_stop = stopping.clone();
     tasks.start("recheck", async move {
         flusher.recheck(recheck_stop).await;
@@ -182,6 +180,23 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
     }
     tracing::info!("stopped");
     result
+}
+
+/// Shows what the store has kept, then mirrors until `stop`. Requests are answered meanwhile: they wait a little.
+async fn mirror(
+    options: mirror::Options,
+    parts: mirror::Parts,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let load = async {
+        let contents = parts.store.load().await.map_err(std::io::Error::other)?;
+        Ok(tokio::task::spawn_blocking(|| Mirror::new(options, parts, contents)).await?)
+    };
+    match stop.run_until_cancelled(load).await {
+        Some(Ok(mirror)) => mirror.run(stop.clone()).await,
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    }
 }
 
 fn flusher(

@@ -40,7 +40,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`rate_limited`] |
+//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`rate_limited`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`], [`logging`] |
@@ -61,6 +61,7 @@ pub mod kamailio;
 pub mod logging;
 pub mod metrics;
 pub mod mirror;
+pub mod parallel;
 pub mod rate_limited;
 pub mod registration;
 pub mod sip;

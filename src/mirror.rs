@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::parallel;
 use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::{Reason, State};
 use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
-use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
+use crate::view::{Change, EXPIRE_INTERVAL, Kept, Source, SourceState, View};
 use follow::Follower;
 pub use heartbeat::Heartbeat;
 use keeper::Keeper;
@@ -65,6 +66,10 @@ pub struct Parts {
     pub doubts: Arc<Notify>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Tells whether the thread that follows the tables is at work.
+    pub heartbeat: Arc<Heartbeat>,
+    /// Turns true once every row was read, or the tables are known to be unreadable.
+    pub settled: watch::Sender<bool>,
 }
 
 /// The mirror, ready to run.
@@ -76,14 +81,13 @@ pub struct Mirror {
     mailbox: Arc<Mailbox>,
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
-    heartbeat: Arc<Heartbeat>,
-    settled: watch::Sender<bool>,
     state: Option<State>,
     complete: bool,
 }
 
 impl Mirror {
-    /// A mirror whose view shows what the store had kept, until the tables have been read.
+    /// A mirror whose view shows what the store had kept, until the tables have been read. Keeps its thread busy
+    /// for a while where that is much.
     #[must_use]
     pub fn new(options: Options, mut parts: Parts, contents: Contents) -> Self {
         let naming = Arc::new(options.naming);
@@ -96,30 +100,29 @@ impl Mirror {
             .iter()
             .map(|one| Arc::clone(&one.binding))
             .collect();
-        let known = !former.is_empty();
-        let shown = contents.registrations.into_iter().map(|one| {
-            Change::Upsert(Arc::new(
-                resolver.registration(one.binding, one.first_registration),
-            ))
-        });
-        parts.view.apply(shown);
-        parts.view.restore(contents.departed, contents.hidden);
-        let state = if known {
-            SourceState::CatchingUp
-        } else {
+        let state = if former.is_empty() {
             SourceState::Unavailable
+        } else {
+            SourceState::CatchingUp
         };
-        parts.view.set_source(Source { state, as_of: None });
+        let rows = parallel::map(contents.registrations, |one| {
+            Arc::new(resolver.registration(one.binding, one.first_registration))
+        });
+        let kept = Kept {
+            rows,
+            departed: contents.departed,
+            hidden: contents.hidden,
+        };
+        parts.view.restore(kept, Source { state, as_of: None });
         let mailbox = Arc::new(Mailbox::default());
         let usrloc = Usrloc::new(&options.tables, former);
-        let heartbeat = Arc::new(Heartbeat::default());
         let follower = Follower::new(
             &options.database,
             options.discover.map(Seeker::new),
             usrloc,
             Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
-            Arc::clone(&heartbeat),
+            Arc::clone(&parts.heartbeat),
             Arc::clone(&parts.metrics),
         );
         let keeper = Arc::new(Keeper::new(
@@ -135,23 +138,9 @@ impl Mirror {
             mailbox,
             keeper,
             follower: Some(follower),
-            heartbeat,
-            settled: watch::Sender::new(false),
             state: None,
             complete: false,
         }
-    }
-
-    /// Tells whether the thread that follows the tables is at work.
-    #[must_use]
-    pub fn heartbeat(&self) -> Arc<Heartbeat> {
-        Arc::clone(&self.heartbeat)
-    }
-
-    /// Turns true once every row was read, or the tables are known to be unreadable; it then stays so.
-    #[must_use]
-    pub fn settled(&self) -> watch::Receiver<bool> {
-        self.settled.subscribe()
     }
 
     /// Mirrors until `stop`; on return everything shown is also kept.
@@ -264,7 +253,7 @@ impl Mirror {
         });
         let unreadable = matches!(state, State::Absent(_) | State::Blocked(_));
         if unreadable || source == SourceState::Live {
-            self.settled.send_replace(true);
+            self.parts.settled.send_replace(true);
         }
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;

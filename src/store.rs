@@ -155,6 +155,8 @@ enum Change<'a> {
     Hide(&'a [Hidden]),
     Unhide(&'a [Key]),
     Flush(&'a FlushRecord),
+    /// Accounts that nobody has any more.
+    Forget(&'a [i64]),
 }
 
 impl Store {
@@ -176,7 +178,7 @@ impl Store {
         })
     }
 
-    /// Reads everything. A store that turns out to be broken is set aside, and a new one has nothing.
+    /// Reads everything; to be called before the first batch. A store that turns out to be broken is set aside, and a new one has nothing.
     ///
     /// # Errors
     /// [`Error::CannotRead`], and those of [`Store::open`].
@@ -187,7 +189,15 @@ impl Store {
             read::load(&mut transaction).await
         };
         match read.await {
-            Ok(contents) => Ok(contents),
+            Ok((contents, unused)) => {
+                if let Err(error) =
+                    commit(&pool, Durability::Process, Change::Forget(&unused)).await
+                {
+                    // They take a little room until the next start.
+                    tracing::debug!(%error, "cannot forget accounts");
+                }
+                Ok(contents)
+            }
             Err(error) if file::is_broken(&error) => {
                 self.begin_anew(&pool, &error).await?;
                 Ok(Contents::default())
@@ -360,6 +370,7 @@ async fn write_once(
         Change::Hide(rows) => write::hide(&mut transaction, rows).await?,
         Change::Unhide(keys) => write::unhide(&mut transaction, keys).await?,
         Change::Flush(record) => write::record_flush(&mut transaction, record).await?,
+        Change::Forget(ids) => write::forget_accounts(&mut transaction, ids).await?,
     }
     transaction.commit().await
 }

@@ -6,6 +6,7 @@
 
 mod listing;
 mod order;
+mod restore;
 mod source;
 mod state;
 #[cfg(test)]
@@ -15,8 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use listing::{Listing, Page};
 pub use order::Position;
+pub use restore::Kept;
 pub use source::{Source, SourceState};
 use state::State;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::registration::{Departed, Hidden, Key, Registration, Text};
@@ -74,6 +77,8 @@ pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     source: Mutex<Source>,
+    /// Whether what an earlier run kept has been taken over.
+    restored: watch::Sender<bool>,
 }
 
 impl View {
@@ -85,6 +90,7 @@ impl View {
             clock,
             state: Mutex::new(State::new(now)),
             source: Mutex::new(Source::default()),
+            restored: watch::Sender::new(false),
         }
     }
 
@@ -101,19 +107,24 @@ impl View {
         consequences
     }
 
-    /// Takes over what an earlier run remembered.
-    pub fn restore(
-        &self,
-        departed: impl IntoIterator<Item = Departed>,
-        hidden: impl IntoIterator<Item = Hidden>,
-    ) {
-        let mut state = self.now();
-        for departed in departed {
-            state.remember(departed);
-        }
-        for hidden in hidden {
-            state.hide(hidden);
-        }
+    /// Takes over what an earlier run kept, in place of whatever the view has; from then on `source` tells how well
+    /// that is known to equal the tables. Readers are not held up, however much it is.
+    pub fn restore(&self, kept: Kept, source: Source) {
+        let state = State::restored(self.clock.unix_seconds(), kept);
+        let former = std::mem::replace(&mut *self.now(), state);
+        drop(former);
+        self.set_source(source);
+        self.restored.send_replace(true);
+    }
+
+    /// Waits until the view has been [restored](Self::restore); before that it may say nothing.
+    pub async fn wait_restored(&self) {
+        // The sender lives as long as the view.
+        let _ = self
+            .restored
+            .subscribe()
+            .wait_for(|restored| *restored)
+            .await;
     }
 
     /// Takes expired registrations out of the lists. Reading does it as well; called now and then, it keeps the

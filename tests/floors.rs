@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// Modules by floor, from the ground up.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "sip", "sqlite_file", "document", "rate_limited"],
+    &[
+        "clock",
+        "sip",
+        "sqlite_file",
+        "document",
+        "parallel",
+        "rate_limited",
+    ],
     &["registration", "metrics"],
     &[
         "usrloc",

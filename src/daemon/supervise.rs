@@ -13,6 +13,7 @@ use super::files::Files;
 use super::notify::Manager;
 use super::{Failure, Reload};
 use crate::config::{Applies, Config};
+use crate::store;
 
 /// Writers of a file are given this time to finish before it is read again.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -171,9 +172,10 @@ fn read_again(config: Config, reload: &Reload, files: &mut Files) -> Config {
 fn defect(ended: Result<Ended, tokio::task::JoinError>) -> Failure {
     Failure::Software(match ended {
         Ok((name, Ok(()))) => anyhow!("the task {name} ended by itself"),
-        Ok((name, Err(error))) => {
-            anyhow::Error::new(error).context(format!("the task {name} ended"))
-        }
+        Ok((name, Err(error))) => match error.downcast::<store::Error>() {
+            Ok(error) => return super::store_failure(error),
+            Err(error) => anyhow::Error::new(error).context(format!("the task {name} ended")),
+        },
         Err(error) => anyhow::Error::new(error).context("a task ended"),
     })
 }

@@ -4,6 +4,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -26,6 +27,9 @@ use super::{App, cors, flush};
 use crate::directory::Directory;
 use crate::metrics::Bucket;
 use crate::view::{Scope, SourceState};
+
+/// How long a request waits while what an earlier run kept is still being read.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(2);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -95,6 +99,9 @@ async fn answer(
         take_tokens(app, Key::token(&caller.to_string()), &call)?;
     }
     let directory = Arc::clone(&app.directory.borrow());
+    let restored = app.view.wait_restored();
+    // Should it take longer, `authorize` says that nothing is known yet.
+    let _ = tokio::time::timeout(RESTORE_PATIENCE, restored).await;
     let account = authorize(app, &caller, &route, &call.method, &directory)?;
     if !route.allows(&call.method) {
         let allow = route.allow();
@@ -213,6 +220,9 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error) -> Response {
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.max(1).into());
         }
+        Error::DatastoreUnreachable => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         Error::InvalidCredentials => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -225,7 +235,6 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error) -> Response {
         | Error::UnknownAccount { .. }
         | Error::UnknownUser { .. }
         | Error::NotFound
-        | Error::DatastoreUnreachable
         | Error::Flush(_)
         | Error::Overloaded
         | Error::Fault => {}

@@ -16,5 +16,6 @@ mod paging;
 mod refused;
 mod secrecy;
 mod site;
+mod starting;
 mod system;
 mod user;

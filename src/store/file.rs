@@ -148,7 +148,6 @@ async fn prepare(connection: &mut SqliteConnection) -> Result<(), Refusal> {
     for migration in &MIGRATIONS[done..] {
         execute(connection, migration).await?;
     }
-    execute(connection, include_str!("../../sql/accounts_prune.sql")).await?;
     let marks = format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT",
         MIGRATIONS.len()

@@ -14,16 +14,23 @@ use crate::registration::{Attributes, Binding, Expiry, Key, Ruid, Text};
 
 type Names = HashMap<i64, Arc<str>>;
 
-/// Everything that the mirror wants to know at a start.
-pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Contents, sqlx::Error> {
+/// Everything that the mirror wants to know at a start, and the ids of accounts that nobody has any more.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+) -> Result<(Contents, Vec<i64>), sqlx::Error> {
     let accounts = accounts(connection).await?;
     let attributes = attributes(connection).await?;
     let mut names = Interner::default();
-    Ok(Contents {
+    let contents = Contents {
         registrations: registrations(connection, &accounts, attributes, &mut names).await?,
         departed: departed(connection, &accounts).await?,
         hidden: hidden(connection, &mut names).await?,
-    })
+    };
+    // Whoever has an account shares its name.
+    let is_unused = |name: &Arc<str>| Arc::strong_count(name) == 1;
+    let unused = accounts.iter().filter(|(_, name)| is_unused(name));
+    let unused = unused.map(|(id, _)| *id).collect();
+    Ok((contents, unused))
 }
 
 async fn accounts(connection: &mut SqliteConnection) -> Result<Names, sqlx::Error> {

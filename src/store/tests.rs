@@ -300,22 +300,38 @@ async fn the_departed_are_forgotten_in_time() {
 }
 
 #[tokio::test]
-async fn accounts_without_rows_go_at_the_next_open() {
+async fn accounts_without_rows_go_at_the_next_load() {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
     store.apply(&upserts(vec![registration(1)])).await.unwrap();
+    let accounts = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM account")
+            .fetch_one(&store.pool())
+            .await
+            .unwrap()
+    };
+    store.load().await.unwrap();
+    assert_eq!(accounts().await, 1);
     let gone = Batch {
         removed: vec![key("uloc-6543-1a2b-1")],
+        departed: vec![Departed {
+            account: registration(1).account,
+            username: "user1".into(),
+            domain: None,
+            at: NOW,
+        }],
         ..Batch::default()
     };
     store.apply(&gone).await.unwrap();
-    store.close().await;
-    let store = Store::open(&path, NOW).await.unwrap();
-    let accounts: i64 = sqlx::query_scalar("SELECT count(*) FROM account")
-        .fetch_one(&store.pool())
-        .await
-        .unwrap();
-    assert_eq!(accounts, 0);
+    store.load().await.unwrap();
+    assert_eq!(accounts().await, 1, "somebody departed from it");
+    let forget = Batch {
+        forget_departed_before: NOW + 1,
+        ..Batch::default()
+    };
+    store.apply(&forget).await.unwrap();
+    store.load().await.unwrap();
+    assert_eq!(accounts().await, 0);
 }
 
 #[tokio::test]

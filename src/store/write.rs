@@ -69,6 +69,15 @@ async fn add_accounts(connection: &mut SqliteConnection, batch: &Batch) -> Resul
     .await
 }
 
+/// Forgets accounts that nobody has any more; the caller's transaction is around it.
+pub(super) async fn forget_accounts(
+    connection: &mut SqliteConnection,
+    ids: &[i64],
+) -> Result<(), sqlx::Error> {
+    const FORGET: &str = include_str!("../../sql/accounts_forget.sql");
+    in_chunks(connection, FORGET, ids, |statement, id| statement.bind(*id)).await
+}
+
 /// The upserts, of each key the last one.
 fn latest(upserts: &[Stored]) -> Vec<&Stored> {
     let places: HashMap<&Key, usize> = upserts

@@ -104,6 +104,8 @@ impl Slots {
         {
             Ok(at) => slot.attributes[at] = (rowid, name, value),
             Err(at) => {
+                // There are one or two of them in each of very many slots: no room to spare.
+                slot.attributes.reserve_exact(1);
                 slot.attributes.insert(at, (rowid, name, value));
                 self.attributes += 1;
             }

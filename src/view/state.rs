@@ -10,23 +10,23 @@ use super::{Consequences, KNOWN_FOR, Scope, Tally};
 use crate::registration::{Departed, Hidden, Key, Registration, Text};
 use crate::sip::Transport;
 
-type Sorted = BTreeMap<Position, Arc<Registration>>;
+pub(super) type Sorted = BTreeMap<Position, Arc<Registration>>;
 
 #[derive(Debug)]
 pub(super) struct State {
     /// The second up to which expiry has been worked off.
-    now: i64,
+    pub(super) now: i64,
     /// Every row of the tables.
-    rows: HashMap<Key, (Position, Arc<Registration>)>,
+    pub(super) rows: HashMap<Key, (Position, Arc<Registration>)>,
     /// The same, in the order of lists.
-    ordered: Sorted,
+    pub(super) ordered: Sorted,
     /// When valid rows end.
-    ends: BTreeSet<(i64, Position)>,
+    pub(super) ends: BTreeSet<(i64, Position)>,
     hidden: HashMap<Key, Hidden>,
-    system: Listed,
+    pub(super) system: Listed,
     /// See [`Tally::listed`].
-    by_transport: [usize; Transport::ALL.len() + 1],
-    accounts: HashMap<Arc<str>, Account>,
+    pub(super) by_transport: [usize; Transport::ALL.len() + 1],
+    pub(super) accounts: HashMap<Arc<str>, Account>,
     /// Whose rows went, and when the last one did.
     departed: BTreeMap<Who, i64>,
     departures: BTreeMap<i64, Vec<Who>>,
@@ -43,16 +43,16 @@ struct Who {
 
 /// The listed registrations of one scope, with the sum of their digests.
 #[derive(Debug, Default)]
-struct Listed {
-    registrations: Sorted,
-    revision: u128,
+pub(super) struct Listed {
+    pub(super) registrations: Sorted,
+    pub(super) revision: u128,
 }
 
 #[derive(Debug, Default)]
-struct Account {
-    listed: Listed,
+pub(super) struct Account {
+    pub(super) listed: Listed,
     /// Rows, listed or not.
-    rows: usize,
+    pub(super) rows: usize,
     /// When the last of its rows that went did so.
     departed: Option<i64>,
 }
@@ -141,15 +141,26 @@ impl State {
     /// Hides a row, or remembers to hide it should it come.
     pub(super) fn hide(&mut self, hidden: Hidden) {
         let key = hidden.key.clone();
-        let row = self.rows.get(&key);
-        if row.is_some_and(|(_, row)| row.binding.last_modified > hidden.at) {
-            // The phone has registered again since.
-            return;
-        }
-        self.hidden.insert(key.clone(), hidden);
-        if let Some((_, registration)) = self.rows.get(&key).cloned() {
+        if self.note_hidden(hidden)
+            && let Some((_, registration)) = self.rows.get(&key).cloned()
+        {
             self.settle(&registration);
         }
+    }
+
+    /// Notes that a row is hidden, without a look at the lists; not if the phone has registered again since.
+    pub(super) fn note_hidden(&mut self, hidden: Hidden) -> bool {
+        let row = self.rows.get(&hidden.key);
+        let is_later = row.is_some_and(|(_, row)| row.binding.last_modified > hidden.at);
+        if !is_later {
+            self.hidden.insert(hidden.key.clone(), hidden);
+        }
+        !is_later
+    }
+
+    /// Whether the row is valid now and not hidden.
+    pub(super) fn may_show(&self, row: &Registration) -> bool {
+        row.binding.expiry.is_valid_at(self.now) && !self.hidden.contains_key(&row.binding.key)
     }
 
     /// Forgets what is hidden without having a row.
@@ -264,10 +275,7 @@ impl State {
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
-            .filter(|one| {
-                one.binding.expiry.is_valid_at(self.now)
-                    && !self.hidden.contains_key(&one.binding.key)
-            })
+            .filter(|one| self.may_show(one))
             .cloned()
             .collect()
     }
@@ -402,10 +410,7 @@ impl State {
             .collect();
         let winner = alike
             .iter()
-            .filter(|(_, one)| {
-                one.binding.expiry.is_valid_at(self.now)
-                    && !self.hidden.contains_key(&one.binding.key)
-            })
+            .filter(|(_, one)| self.may_show(one))
             .max_by_key(|(_, one)| one.binding.last_modified)
             .map(|(position, _)| position.clone());
         for (position, one) in alike {
@@ -497,7 +502,7 @@ impl Listed {
     }
 }
 
-fn by_transport(registration: &Registration) -> usize {
+pub(super) fn by_transport(registration: &Registration) -> usize {
     let known = registration.proxy_protocol;
     known.map_or(Transport::ALL.len(), |transport| transport as usize)
 }

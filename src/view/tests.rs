@@ -199,10 +199,11 @@ fn a_phone_that_registered_after_the_flush_is_not_hidden() {
 fn what_is_hidden_stays_so_before_its_row_is_known() {
     let (_, view) = view();
     let row = binding("1", "bob", "a", NOW + 60);
-    view.restore(
-        [],
-        [hidden(&row, NOW), hidden(&binding("2", "eve", "b", 0), NOW)],
-    );
+    let kept = Kept {
+        hidden: vec![hidden(&row, NOW), hidden(&binding("2", "eve", "b", 0), NOW)],
+        ..Kept::default()
+    };
+    view.restore(kept, Source::default());
     put(&view, row.clone());
     assert!(contacts(&view).is_empty());
     assert_eq!(view.forget_absent(), [binding("2", "eve", "b", 0).key]);
@@ -303,6 +304,17 @@ proptest! {
                 }
                 Step::Unhide(ruid) => view.unhide([&key(ruid)]),
                 Step::Wait(seconds) => clock.advance(Duration::from_secs(seconds)),
+            }
+            let again = View::new(Arc::clone(&clock) as Arc<dyn Clock>);
+            let hidden = view.hidden().into_iter().map(|(hidden, _)| hidden).collect();
+            again.restore(Kept { rows: view.rows(), hidden, ..Kept::default() }, Source::default());
+            prop_assert_eq!(again.hidden().len(), view.hidden().len());
+            prop_assert_eq!(again.rows(), view.rows());
+            prop_assert_eq!(again.accounts(), view.accounts());
+            prop_assert_eq!(format!("{:?}", again.tally()), format!("{:?}", view.tally()));
+            for scope in [Scope::System, Scope::Account("acme"), Scope::Account("other")] {
+                prop_assert_eq!(again.count(scope), view.count(scope));
+                prop_assert_eq!(again.list(scope).registrations, view.list(scope).registrations);
             }
             let now = clock.unix_seconds();
             let hidden: Vec<Key> = view.hidden().into_iter().map(|(hidden, _)| hidden.key).collect();

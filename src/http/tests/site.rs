@@ -22,7 +22,7 @@ use crate::registration::item::Wire;
 use crate::registration::{Binding, Expiry, Key, Registration, Ruid};
 use crate::sip::Transport;
 use crate::tokens;
-use crate::view::{Change, Source, SourceState, View};
+use crate::view::{Change, Kept, Source, SourceState, View};
 
 /// 2023-11-14T22:18:20Z.
 pub(super) const NOW: u64 = 1_700_000_300;
@@ -133,13 +133,16 @@ impl Site {
     }
 
     pub(super) fn with_keys(settings: Settings, limits: &config::Limits, keys: Keys) -> Self {
+        let site = Self::starting(settings, limits, keys);
+        site.restore([]);
+        site
+    }
+
+    /// An API whose view is still to be restored.
+    pub(super) fn starting(settings: Settings, limits: &config::Limits, keys: Keys) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let view = Arc::new(View::new(Arc::clone(&shared)));
-        view.set_source(Source {
-            state: SourceState::Live,
-            as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
-        });
         let fake = Arc::new(Fake::default());
         let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
         let app = App::new(Parts {
@@ -161,6 +164,18 @@ impl Site {
             fake,
             app,
         }
+    }
+
+    pub(super) fn restore(&self, phones: impl IntoIterator<Item = Registration>) {
+        let source = Source {
+            state: SourceState::Live,
+            as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
+        };
+        let kept = Kept {
+            rows: phones.into_iter().map(Arc::new).collect(),
+            ..Kept::default()
+        };
+        self.view.restore(kept, source);
     }
 
     /// The site with three phones of `acme` and one of `other`.
