@@ -151,7 +151,7 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
         settings: settings(&config),
     });
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
-    let mut tasks = Tasks::new(draining.clone(), stopping.clone());
+    let mut tasks = Tasks::new(draining.clone(), stopping.clone())?;
     tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
     let manager = notify::Manager::default();
     let reported = notify::Parts {

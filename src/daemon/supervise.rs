@@ -27,6 +27,7 @@ pub(super) struct Tasks {
     stopping: CancellationToken,
     answering: JoinSet<Ended>,
     others: JoinSet<Ended>,
+    signals: Signals,
 }
 
 /// What the daemon is told from outside.
@@ -37,13 +38,19 @@ struct Signals {
 }
 
 impl Tasks {
-    pub(super) fn new(draining: CancellationToken, stopping: CancellationToken) -> Self {
-        Self {
+    /// No task yet. From here on signals wait for [`supervise`](Self::supervise): a reload that is asked for at
+    /// the moment of readiness must not end the process, as SIGHUP does to those that do not listen.
+    pub(super) fn new(
+        draining: CancellationToken,
+        stopping: CancellationToken,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
             draining,
             stopping,
             answering: JoinSet::new(),
             others: JoinSet::new(),
-        }
+            signals: Signals::new().map_err(|error| Failure::System(error.into()))?,
+        })
     }
 
     /// Starts a task that ends when requests are drained; it returns whether all were.
@@ -76,12 +83,11 @@ impl Tasks {
         mut files: Files,
         manager: &Manager,
     ) -> Result<(), Failure> {
-        let mut signals = Signals::new().map_err(|error| Failure::System(error.into()))?;
         let result = loop {
             tokio::select! {
-                _ = signals.terminate.recv() => break Ok(()),
-                _ = signals.interrupt.recv() => break Ok(()),
-                _ = signals.hangup.recv() => {
+                _ = self.signals.terminate.recv() => break Ok(()),
+                _ = self.signals.interrupt.recv() => break Ok(()),
+                _ = self.signals.hangup.recv() => {
                     manager.reloading();
                     config = read_again(config, &reload, &mut files);
                     manager.reloaded();
@@ -96,18 +102,31 @@ impl Tasks {
         };
         manager.stopping();
         tracing::debug!("stopping");
+        let Self {
+            draining,
+            stopping,
+            answering,
+            others,
+            signals,
+        } = &mut self;
         tokio::select! {
-            () = self.drain() => result,
+            () = drain(draining, answering, stopping, others) => result,
             () = signals.end() => Err(Failure::Failed(anyhow!("a second signal ended it before all was drained"))),
         }
     }
+}
 
-    async fn drain(&mut self) {
-        self.draining.cancel();
-        while self.answering.join_next().await.is_some() {}
-        self.stopping.cancel();
-        while self.others.join_next().await.is_some() {}
-    }
+/// Ends the tasks that answer, and after them the others.
+async fn drain(
+    draining: &CancellationToken,
+    answering: &mut JoinSet<Ended>,
+    stopping: &CancellationToken,
+    others: &mut JoinSet<Ended>,
+) {
+    draining.cancel();
+    while answering.join_next().await.is_some() {}
+    stopping.cancel();
+    while others.join_next().await.is_some() {}
 }
 
 impl Signals {
