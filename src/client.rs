@@ -22,7 +22,7 @@ use tokio::time::timeout;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long the head of an answer may take: a flush of a large account asks Kamailio many times.
-const ANSWER: Duration = Duration::from_secs(120);
+const ANSWER: Duration = Duration::from_mins(2);
 
 /// How long the daemon may pause within an answer.
 const PAUSE: Duration = Duration::from_secs(30);

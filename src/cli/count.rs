@@ -4,7 +4,7 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use super::output::{hint, print};
+use super::output::{hint, lines, print};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
 use crate::daemon::Failure;
@@ -94,12 +94,7 @@ impl Accounts {
             match format {
                 Format::Table | Format::Wide => self.output.table(accounts, ACCOUNT_KEYS, format),
                 Format::Json => print(&format!("{:#}\n", Value::Array(accounts))),
-                Format::Ndjson => print(
-                    &accounts
-                        .iter()
-                        .map(|one| format!("{one}\n"))
-                        .collect::<String>(),
-                ),
+                Format::Ndjson => print(&lines(&accounts)),
                 Format::Csv => print(&csv(&accounts)),
             }
         })

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::output::{hint, print_more};
+use super::output::{hint, lines, print_more};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
 use crate::client::Client;
@@ -219,7 +219,7 @@ async fn pages(
         }
         let text = match format {
             Format::Json => array(&page, count == 0),
-            Format::Ndjson => page.data.iter().map(|item| format!("{item}\n")).collect(),
+            Format::Ndjson => lines(&page.data),
             Format::Table | Format::Wide | Format::Csv => {
                 for item in &page.data {
                     rows.push(remote::parse(client, item.get().as_bytes())?);

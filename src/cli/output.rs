@@ -18,6 +18,16 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// The values, each with the end of its line.
+pub(super) fn lines(values: &[impl Display]) -> String {
+    let mut text = String::new();
+    for value in values {
+        text.push_str(&value.to_string());
+        text.push('\n');
+    }
+    text
+}
+
 /// Writes a piece of a longer text; whether its reader wants more.
 pub(super) fn print_more(text: &[u8]) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();

@@ -25,8 +25,12 @@ pub(super) struct Remote {
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     socket: Option<String>,
 
-    /// Its address, for instance http://127.0.0.1:8000, instead of the socket
-    #[arg(long, value_name = "URL", env = "USRLOCD_URL")]
+    #[arg(
+        help = "Its address, for instance http://127.0.0.1:8000, instead of the socket",
+        long,
+        value_name = "URL",
+        env = "USRLOCD_URL"
+    )]
     url: Option<String>,
 
     /// A file that holds a token of the API alone
@@ -202,7 +206,9 @@ pub(super) fn mention_source(source: &Value) {
             "warning: usrlocd is catching up with Kamailio's database; it is {lag} s behind."
         )),
         Some("unavailable") => {
-            hint("warning: Kamailio's database has not been read yet. See `journalctl -u usrlocd`.")
+            hint(
+                "warning: Kamailio's database has not been read yet. See `journalctl -u usrlocd`.",
+            );
         }
         _ => {}
     }

@@ -32,8 +32,8 @@ pub(super) enum Format {
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
     /// The format [default: table on a terminal or with the options below, else ndjson]
-    #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    #[arg(short = 'o', long = "output", value_name = "FORMAT")]
+    format: Option<Format>,
 
     /// Tables without the line of names
     #[arg(long)]
@@ -52,7 +52,7 @@ impl Output {
     /// The format that is meant.
     pub(super) fn format(&self) -> Result<Format, Failure> {
         let tabular = self.no_headers || !self.columns.is_empty() || self.sort.is_some();
-        match self.output {
+        match self.format {
             Some(format @ (Format::Table | Format::Wide)) => Ok(format),
             Some(_) if tabular => Err(Failure::Usage(anyhow!(
                 "--columns, --sort and --no-headers belong to -o table and -o wide; leave them out"
