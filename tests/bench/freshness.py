@@ -128,14 +128,19 @@ def start(bench, name, usrlocd, file, rows):
     cold = usrlocd.until(usrlocd.is_live, 600) - cold
     bench.say(name, "cold start until live", f"10 x {scan * 1e3:.0f} ms", cold, " ms", 10 * scan, 1e3)
     bench.say(name, "memory after cold start, a row", "", usrlocd.memory() / rows, " B")
+    bench.say(name, "highest memory of the cold start, a row", "", usrlocd.memory("VmHWM") / rows, " B")
     time.sleep(1 + rows / 50_000)  # the store catches up
     usrlocd.stop()
     warm = usrlocd.start()
-    serves = usrlocd.until(lambda: usrlocd.count() > 0, 600) - warm
+    answers = usrlocd.until(lambda: usrlocd.request("/livez")[0] == 200, 600, 0.001) - warm
+    serves = usrlocd.until(usrlocd.serves, 600, 0.001) - warm
     live = usrlocd.until(usrlocd.is_live, 600) - warm
+    bench.say(name, "warm start until /livez answers", "", answers, " ms", None, 1e3)
     bench.say(name, "warm start until it serves", "300 ms", serves, " ms", 0.3, 1e3)
     bench.say(name, "warm start until live", f"4 x {scan * 1e3:.0f} ms", live, " ms", 4 * scan, 1e3)
     bench.say(name, "memory after warm start, a row", "", usrlocd.memory() / rows, " B")
+    bench.say(name, "highest memory of the warm start, a row", "", usrlocd.memory("VmHWM") / rows, " B")
+    bench.say(name, "CPU of the warm start", "", usrlocd.cpu_ticks(), " s")
 
 
 def idle(bench, name, usrlocd, file, rows, accounts):

@@ -90,6 +90,10 @@ class Usrlocd:
     def count(self):
         return json.loads(self.get("/v2/registrations/count"))["data"]["count"]
 
+    def serves(self):
+        """Whether it shows registrations; while it reads its store it may refuse to."""
+        return self.request("/v2/registrations/count")[0] == 200 and self.count() > 0
+
     def until(self, holds, patience, pause=0.004):
         """The moment when `holds` first did."""
         end = time.monotonic() + patience
@@ -122,10 +126,10 @@ class Usrlocd:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
-    def memory(self):
-        """Resident bytes."""
+    def memory(self, kind="VmRSS"):
+        """Resident bytes, now or (VmHWM) at most so far."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
+        return int(re.search(kind + r":\s+(\d+)", status)[1]) * 1024
 
 
 def unchunked(data):
