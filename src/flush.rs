@@ -4,12 +4,15 @@
 //! of it after, or when a Kamailio that is well up does not have it although the table still does. Removing asks
 //! Kamailio by JSON-RPC and never touches its database.
 
+mod also;
 mod aor;
+mod belief;
 mod recheck;
+mod silence;
+mod targets;
+mod turns;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -22,10 +25,12 @@ use crate::metrics::{Metrics, Scope};
 use crate::registration::{Hidden, Registration, Text};
 use crate::store::{FlushRecord, Store};
 use crate::view::View;
-use aor::Target;
-
-/// How long Kamailio must have been up before "not found" is believed: until then it may still be loading.
-const LOADED_AFTER: Duration = Duration::from_secs(30);
+use also::Further;
+use aor::Flushed;
+use belief::Belief;
+use silence::Silence;
+use targets::Target;
+use turns::Turns;
 
 /// What is to be flushed, and who asks.
 #[derive(Clone, Debug)]
@@ -35,6 +40,9 @@ pub struct Request {
     /// Further addresses of record (username, domain) that Kamailio is asked to remove although no row of theirs
     /// is listed: those of a known user, whose row may lag behind Kamailio's memory.
     pub further: Vec<(Text, Option<Text>)>,
+    /// Whether filters chose the registrations, so that not one more may go; else all contacts of their addresses of
+    /// record are meant.
+    pub exactly: bool,
     /// For the audit.
     pub actor: Actor,
 }
@@ -128,6 +136,17 @@ pub struct Parts {
 pub struct Flusher {
     parts: Parts,
     options: Arc<Options>,
+    turns: Arc<Turns>,
+}
+
+/// What one flush has learned about Kamailio, for all of its addresses of record.
+#[derive(Debug)]
+struct Round<'a> {
+    kamailio: &'a Kamailio,
+    exactly: bool,
+    belief: Belief<'a>,
+    silence: Silence,
+    further: Further<'a>,
 }
 
 impl Flusher {
@@ -137,6 +156,7 @@ impl Flusher {
         Self {
             parts,
             options: Arc::new(options),
+            turns: Arc::default(),
         }
     }
 
@@ -158,84 +178,59 @@ impl Flusher {
     }
 
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
-        let targets = self.targets(&request);
-        let at = self.parts.clock.unix_seconds();
-        let (mut outcome, mut gone) = (Outcome::default(), Vec::<Hidden>::new());
-        let well_up = aor::WellUp::new(&self.parts.kamailio);
+        let parts = &self.parts;
+        let concurrency = self.options.concurrency.max(1);
+        let targets = targets::targets(&request, &parts.view, &self.options.tables);
+        let at = parts.clock.unix_seconds();
+        let round = Round {
+            kamailio: &parts.kamailio,
+            exactly: request.exactly,
+            belief: Belief::new(&parts.kamailio, &parts.view, &targets),
+            silence: Silence::new(concurrency),
+            further: Further::new(&self.options.also),
+        };
+        let (mut outcome, mut hidden) = (Outcome::default(), Vec::<Hidden>::new());
         let mut results = stream::iter(targets)
-            .map(|target| async {
-                let result = target
-                    .flush(&self.parts.kamailio, &well_up, &self.options.also)
-                    .await;
-                (target, result)
-            })
-            .buffer_unordered(self.options.concurrency.max(1));
-        while let Some((target, result)) = results.next().await {
-            outcome.flushed += result.gone.len() as u64 + result.back;
-            outcome.failed.extend(result.failure);
-            // Whatever REGISTER comes later than now is none that was flushed.
-            let now = self.parts.clock.unix_seconds();
-            let rows = self.alike(&target, &result.gone);
-            gone.extend(rows.iter().map(|one| hidden(one, now)));
+            .map(|target| self.work_on(target, &round))
+            .buffer_unordered(concurrency);
+        while let Some((flushed, rows)) = results.next().await {
+            outcome.flushed += flushed.gone.len() as u64 + flushed.back;
+            outcome.failed.extend(flushed.failure);
+            hidden.extend(rows);
         }
         drop(results);
         self.audit(&request.actor, at, &outcome).await;
-        self.parts.view.hide(gone.iter().cloned());
-        if !gone.is_empty() {
-            self.parts.store.hide(&gone).await?;
+        if !hidden.is_empty() {
+            parts.store.hide(&hidden).await?;
         }
         Ok(outcome)
     }
 
-    /// What is to be asked of Kamailio: one target for each address of record in each table.
-    fn targets(&self, request: &Request) -> Vec<Target> {
-        let mut targets: BTreeMap<(Arc<str>, Text), Target> = BTreeMap::new();
-        for registration in &request.registrations {
-            let binding = &registration.binding;
-            let place = (Arc::clone(&binding.key.table), binding.address_of_record());
-            let target = targets.entry(place).or_insert_with_key(|(table, aor)| {
-                Target::new(Arc::clone(table), aor.clone(), registration)
-            });
-            target.picked.push(Arc::clone(registration));
+    /// Flushes one address of record, and hides what is gone before anybody else may work on it.
+    async fn work_on(&self, mut target: Target, round: &Round<'_>) -> (Flushed, Vec<Hidden>) {
+        let _turn = self.turns.take(target.place()).await;
+        if let Some(kind) = round.silence.given_up() {
+            return (Flushed::failed(target.not_asked(kind)), Vec::new());
         }
-        for ((table, _), target) in &mut targets {
-            let picked: BTreeSet<_> = target
-                .picked
-                .iter()
-                .map(|one| &one.binding.contact)
-                .collect();
-            let rows = self
-                .parts
-                .view
-                .rows_of(&target.username, target.domain.as_ref());
-            let of_table = rows.iter().filter(|row| row.binding.key.table == *table);
-            target.whole = of_table
-                .clone()
-                .all(|row| picked.contains(&row.binding.contact));
+        // Another flush may have been faster: what it removed is neither ours to count nor missing.
+        target.forget_what_went(&self.parts.view);
+        if round.exactly && target.picked.is_empty() {
+            return Default::default();
         }
-        for (username, domain) in &request.further {
-            for table in &self.options.tables {
-                let target =
-                    Target::without_row(table.as_str().into(), username.clone(), domain.clone());
-                targets
-                    .entry((Arc::clone(&target.table), target.aor.clone()))
-                    .or_insert(target);
-            }
+        let result = target.remove(round).await;
+        round.silence.note(result.as_ref().err());
+        let mut flushed = match result {
+            Ok(flushed) => flushed,
+            Err(fault) => return (Flushed::failed(target.failure(&fault)), Vec::new()),
+        };
+        // Whatever REGISTER comes later than now is none that was flushed.
+        let now = self.parts.clock.unix_seconds();
+        let hidden = target.to_hide(&flushed, &self.parts.view, now);
+        self.parts.view.hide(hidden.iter().cloned());
+        if let Err(failure) = round.further.call(&target, round.kamailio).await {
+            flushed.failure.get_or_insert(failure);
         }
-        targets.into_values().collect()
-    }
-
-    /// The rows that go with those that are gone: the same contact of the same address of record may have several.
-    fn alike(&self, target: &Target, gone: &[Arc<Registration>]) -> Vec<Arc<Registration>> {
-        let contacts: BTreeSet<_> = gone.iter().map(|one| &one.binding.contact).collect();
-        let mut rows = self
-            .parts
-            .view
-            .rows_of(&target.username, target.domain.as_ref());
-        rows.retain(|row| {
-            row.binding.key.table == target.table && contacts.contains(&row.binding.contact)
-        });
-        rows
+        (flushed, hidden)
     }
 
     /// Leaves a line in the log and a row in the store. That a flush happened is true whether or not it is noted.
@@ -276,13 +271,5 @@ fn scope(actor: &Actor) -> Scope {
         Scope::User
     } else {
         Scope::Account
-    }
-}
-
-fn hidden(registration: &Registration, at: i64) -> Hidden {
-    Hidden {
-        key: registration.binding.key.clone(),
-        fingerprint: registration.binding.row_fingerprint(),
-        at,
     }
 }

@@ -151,7 +151,12 @@ impl View {
 
     /// Forgets hidden rows that the tables do not have; to be called once all rows are known. Returns them.
     pub fn forget_absent(&self) -> Vec<Key> {
-        self.now().forget_absent()
+        self.now().forget_absent(i64::MAX)
+    }
+
+    /// Forgets hidden rows that the tables do not have, of flushes before the Unix second `at`. Returns them.
+    pub fn forget_absent_before(&self, at: i64) -> Vec<Key> {
+        self.now().forget_absent(at)
     }
 
     /// The rows that are hidden now.

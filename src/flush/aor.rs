@@ -1,27 +1,17 @@
 //! One address of record: remove, and confirm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
-
-use super::{Failure, FailureKind, LOADED_AFTER};
-use crate::config::{self, AlsoCall};
-use crate::kamailio::{Contact, Fault, Kamailio, Lookup, Param, Removed};
+use super::targets::Target;
+use super::{Failure, Round};
+use crate::kamailio::{Contact, Fault, Lookup, Removed};
 use crate::registration::{Registration, Text};
 
-/// An address of record in one table, with the registrations of it that were picked.
-#[derive(Debug)]
-pub(super) struct Target {
-    pub(super) table: Arc<str>,
-    pub(super) aor: Text,
-    pub(super) username: Text,
-    pub(super) domain: Option<Text>,
-    /// In any order; none where only Kamailio's memory may have a contact.
-    pub(super) picked: Vec<Arc<Registration>>,
-    /// Whether these are all that the address of record has.
-    pub(super) whole: bool,
-}
+const STILL_THERE: &str = "Kamailio still has the contact after removing it";
+const NOT_SINGLY: &str = "Kamailio cannot remove a single contact of a user (its usrloc has a matching_mode other \
+     than 0); flush the whole user";
+const APPEARED: &str = "the contact appeared while it was being flushed; flush it again";
 
 /// What became of a target.
 #[derive(Debug, Default)]
@@ -30,237 +20,144 @@ pub(super) struct Flushed {
     pub(super) gone: Vec<Arc<Registration>>,
     /// How many were removed as well, but came back by a REGISTER in between; they stay listed.
     pub(super) back: u64,
+    /// The ruids of all that Kamailio had and does not have any more, where all contacts were meant.
+    pub(super) vanished: Vec<Text>,
     pub(super) failure: Option<Failure>,
 }
 
-/// Whether Kamailio is up for long enough to be believed; asked once for each flush, when it matters.
+/// What Kamailio's memory has of an address of record.
 #[derive(Debug)]
-pub(super) struct WellUp<'a> {
-    kamailio: &'a Kamailio,
-    answer: OnceCell<bool>,
+pub(super) struct Memory {
+    /// Whether it knows the address of record, be it without a contact.
+    pub(super) is_known: bool,
+    /// The contacts that are in force, by ruid.
+    pub(super) contacts: BTreeMap<Text, Contact>,
 }
 
-impl<'a> WellUp<'a> {
-    pub(super) fn new(kamailio: &'a Kamailio) -> Self {
+impl Flushed {
+    pub(super) fn failed(failure: Failure) -> Self {
         Self {
-            kamailio,
-            answer: OnceCell::new(),
+            failure: Some(failure),
+            ..Self::default()
         }
     }
+}
 
-    async fn get(&self) -> Result<bool, Fault> {
-        let ask = || async { Ok(self.kamailio.uptime().await? >= LOADED_AFTER) };
-        self.answer.get_or_try_init(ask).await.copied()
+impl Memory {
+    pub(super) fn of(lookup: Lookup) -> Self {
+        let is_known = lookup != Lookup::NotFound;
+        let contacts = match lookup {
+            Lookup::Found(contacts) => contacts,
+            Lookup::NoContacts | Lookup::NotFound => Vec::new(),
+        };
+        let in_force = contacts.into_iter().filter(Contact::is_live);
+        Self {
+            is_known,
+            contacts: in_force
+                .map(|contact| (contact.ruid.0.clone(), contact))
+                .collect(),
+        }
     }
 }
 
 impl Target {
-    pub(super) fn new(table: Arc<str>, aor: Text, registration: &Registration) -> Self {
-        let binding = &registration.binding;
-        let (username, domain) = (binding.username.clone(), binding.domain.clone());
-        Self {
-            table,
-            aor,
-            username,
-            domain,
-            picked: Vec::new(),
-            whole: true,
-        }
-    }
-
-    pub(super) fn without_row(table: Arc<str>, username: Text, domain: Option<Text>) -> Self {
-        let mut aor = username.as_bytes().to_vec();
-        if let Some(domain) = &domain {
-            aor.push(b'@');
-            aor.extend_from_slice(domain.as_bytes());
-        }
-        Self {
-            table,
-            aor: aor.into(),
-            username,
-            domain,
-            picked: Vec::new(),
-            whole: true,
-        }
-    }
-
     /// Removes what was picked from Kamailio and finds out whether it is gone.
-    pub(super) async fn flush(
-        &self,
-        kamailio: &Kamailio,
-        well_up: &WellUp<'_>,
-        also: &[AlsoCall],
-    ) -> Flushed {
-        match self.attempt(kamailio, well_up).await {
-            Ok(mut flushed) => {
-                if let Err(fault) = self.call_also(kamailio, also).await {
-                    flushed.failure.get_or_insert_with(|| self.failure(&fault));
-                }
-                flushed
-            }
-            Err(fault) => Flushed {
-                gone: Vec::new(),
-                back: 0,
-                failure: Some(self.failure(&fault)),
-            },
-        }
-    }
-
-    async fn attempt(&self, kamailio: &Kamailio, well_up: &WellUp<'_>) -> Result<Flushed, Fault> {
-        let before = contacts(kamailio.lookup(&self.table, &self.aor).await?);
-        let mut unfound = Vec::new();
-        if self.whole {
-            kamailio.remove(&self.table, &self.aor).await?;
+    pub(super) async fn remove(&self, round: &Round<'_>) -> Result<Flushed, Fault> {
+        let before = self.look(round).await?;
+        let all = self.whole && !round.exactly;
+        let kept = if all {
+            round.kamailio.remove(&self.table, &self.aor).await?;
+            BTreeSet::new()
         } else {
-            for one in &self.picked {
-                let contact = &one.binding.contact;
-                if kamailio
-                    .remove_contact(&self.table, &self.aor, contact)
-                    .await?
-                    != Removed::Done
-                {
-                    unfound.push(contact);
-                }
-            }
-        }
-        let after = contacts(kamailio.lookup(&self.table, &self.aor).await?);
-        if self.picked.is_empty() {
-            return Ok(self.nothing_picked(&before, &after));
-        }
+            self.remove_singly(round, &before).await?
+        };
+        let after = self.look(round).await?;
         let mut flushed = Flushed::default();
         for one in &self.picked {
-            let ruid = &one.binding.key.ruid.0;
-            let problem = match (before.get(ruid), after.get(ruid)) {
-                // It was there, and if it is there again then by a REGISTER that came in between.
-                (Some(before), Some(after))
-                    if unfound.contains(&&one.binding.contact) || !is_newer(after, before) =>
-                {
-                    if unfound.contains(&&one.binding.contact) {
-                        Some(
-                            "Kamailio cannot remove a single contact (matching_mode 1 or 3?); flush the whole user",
-                        )
-                    } else {
-                        Some("Kamailio still has the contact after removing it")
-                    }
-                }
-                (Some(_), _) => None,
-                (None, Some(_)) => {
-                    Some("the contact appeared while it was being flushed; flush it again")
-                }
-                (None, None) if well_up.get().await? => None,
-                (None, None) => Some(
-                    "Kamailio does not know the contact but has just started and may still be loading",
-                ),
-            };
-            match problem {
-                None if after.contains_key(ruid) => flushed.back += 1,
-                None => flushed.gone.push(Arc::clone(one)),
-                Some(reason) => flushed.failure = Some(self.unconfirmed(reason)),
-            }
+            self.judge(one, &before, &after, &kept, round, &mut flushed)
+                .await?;
+        }
+        if all {
+            self.judge_rest(&before, &after, &mut flushed);
         }
         Ok(flushed)
     }
 
-    /// The outcome for an address of record without a row: nothing to count, but what Kamailio had must be gone.
-    fn nothing_picked(
-        &self,
-        before: &BTreeMap<Text, Contact>,
-        after: &BTreeMap<Text, Contact>,
-    ) -> Flushed {
-        let left = after.iter().any(|(ruid, after)| {
-            before
-                .get(ruid)
-                .is_some_and(|before| !is_newer(after, before))
-        });
-        let failure =
-            left.then(|| self.unconfirmed("Kamailio still has the contact after removing it"));
-        Flushed {
-            gone: Vec::new(),
-            back: 0,
-            failure,
-        }
+    async fn look(&self, round: &Round<'_>) -> Result<Memory, Fault> {
+        let lookup = round.kamailio.lookup(&self.table, &self.aor).await?;
+        let memory = Memory::of(lookup);
+        round.belief.saw(&memory);
+        Ok(memory)
     }
 
-    /// Makes the further calls. That Kamailio has nothing to remove there is no failure.
-    async fn call_also(&self, kamailio: &Kamailio, also: &[AlsoCall]) -> Result<(), Fault> {
-        for call in also {
-            let params: Vec<_> = call.params.iter().map(|param| self.param(param)).collect();
-            match kamailio.call(&call.method, &params).await {
-                Err(Fault::Rpc { code, message }) => {
-                    tracing::debug!(
-                        method = call.method,
-                        code,
-                        message,
-                        "a further call of a flush was refused"
-                    );
-                }
-                other => drop(other?),
+    /// Removes the picked contacts one by one; returns those that Kamailio did not find.
+    ///
+    /// With a `matching_mode` other than 0 it finds none (`ul.rm_contact` gives a Call-ID and a Path of its own). If
+    /// the picked ones are all that the user has, all can be removed at once; else nothing is: it would be more than
+    /// was asked for.
+    async fn remove_singly(
+        &self,
+        round: &Round<'_>,
+        before: &Memory,
+    ) -> Result<BTreeSet<&Text>, Fault> {
+        let picked = self.picked.iter().map(|one| &one.binding.contact);
+        let picked: BTreeSet<&Text> = picked.collect();
+        let mut kept = BTreeSet::new();
+        for contact in &picked {
+            let kamailio = round.kamailio;
+            let removed = kamailio.remove_contact(&self.table, &self.aor, contact);
+            if removed.await? != Removed::Done {
+                kept.insert(*contact);
             }
+        }
+        let had = |contact: &&Text| before.contacts.values().any(|one| one.address == **contact);
+        let mut all = before.contacts.values();
+        if kept.iter().any(had) && self.whole && all.all(|one| picked.contains(&one.address)) {
+            round.kamailio.remove(&self.table, &self.aor).await?;
+            kept.clear();
+        }
+        Ok(kept)
+    }
+
+    /// Decides what became of one that was picked.
+    async fn judge(
+        &self,
+        one: &Arc<Registration>,
+        before: &Memory,
+        after: &Memory,
+        kept: &BTreeSet<&Text>,
+        round: &Round<'_>,
+        flushed: &mut Flushed,
+    ) -> Result<(), Fault> {
+        let ruid = &one.binding.key.ruid.0;
+        let there = after.contacts.get(ruid);
+        let problem = match (before.contacts.get(ruid), there) {
+            (Some(_), Some(_)) if kept.contains(&one.binding.contact) => Some(NOT_SINGLY),
+            // It was there, and if it is there again then by a REGISTER that came in between.
+            (Some(before), Some(after)) => (!is_newer(after, before)).then_some(STILL_THERE),
+            (Some(_), None) => None,
+            (None, Some(_)) => round.belief.doubt().await?.map(|_| APPEARED),
+            (None, None) => round.belief.doubt().await?,
+        };
+        match problem {
+            None if there.is_some() => flushed.back += 1,
+            None => flushed.gone.push(Arc::clone(one)),
+            Some(reason) => flushed.failure = Some(self.unconfirmed(reason)),
         }
         Ok(())
     }
 
-    fn param(&self, param: &config::Param) -> Param {
-        match param {
-            config::Param::Text(template) => Param::Text(self.fill(template)),
-            config::Param::Integer(number) => Param::Integer(*number),
-        }
-    }
-
-    /// The template with the bytes of this address of record filled in.
-    fn fill(&self, template: &str) -> Text {
-        let values: [(&str, &[u8]); 3] = [
-            ("{aor}", self.aor.as_bytes()),
-            ("{username}", self.username.as_bytes()),
-            ("{realm}", self.domain.as_ref().map_or(&[], Text::as_bytes)),
-        ];
-        let (mut filled, mut rest) = (Vec::with_capacity(template.len()), template);
-        while !rest.is_empty() {
-            if let Some((name, value)) = values.iter().find(|(name, _)| rest.starts_with(name)) {
-                filled.extend_from_slice(value);
-                rest = &rest[name.len()..];
-            } else {
-                let next = rest.chars().next().map_or(rest.len(), char::len_utf8);
-                filled.extend_from_slice(&rest.as_bytes()[..next]);
-                rest = &rest[next..];
+    /// What was not picked must be gone as well where all contacts were meant; it is not counted.
+    fn judge_rest(&self, before: &Memory, after: &Memory, flushed: &mut Flushed) {
+        for (ruid, before) in &before.contacts {
+            match after.contacts.get(ruid) {
+                Some(after) if !is_newer(after, before) => {
+                    flushed.failure = Some(self.unconfirmed(STILL_THERE));
+                }
+                Some(_) => {}
+                None => flushed.vanished.push(ruid.clone()),
             }
         }
-        filled.into()
-    }
-
-    fn failure(&self, fault: &Fault) -> Failure {
-        let kind = if fault.is_unreachable() {
-            FailureKind::Unreachable
-        } else if fault.is_timeout() {
-            FailureKind::Timeout
-        } else {
-            FailureKind::Unconfirmed
-        };
-        Failure {
-            aor: self.aor.clone(),
-            reason: fault.to_string(),
-            kind,
-        }
-    }
-
-    fn unconfirmed(&self, reason: &str) -> Failure {
-        Failure {
-            aor: self.aor.clone(),
-            reason: reason.to_owned(),
-            kind: FailureKind::Unconfirmed,
-        }
-    }
-}
-
-/// The contacts that are in force, by ruid.
-pub(super) fn contacts(lookup: Lookup) -> BTreeMap<Text, Contact> {
-    match lookup {
-        Lookup::Found(contacts) => contacts
-            .into_iter()
-            .filter(Contact::is_live)
-            .map(|contact| (contact.ruid.0.clone(), contact))
-            .collect(),
-        Lookup::NoContacts | Lookup::NotFound => BTreeMap::new(),
     }
 }
 

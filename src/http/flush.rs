@@ -73,6 +73,7 @@ pub(super) async fn flush(
     let request = Request {
         registrations: picked,
         further,
+        exactly: !filters.is_empty(),
         actor: actor(subject, who, id),
     };
     let outcome = carry_out(app, request, id).await?;

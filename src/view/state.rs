@@ -163,13 +163,13 @@ impl State {
         row.binding.expiry.is_valid_at(self.now) && !self.hidden.contains_key(&row.binding.key)
     }
 
-    /// Forgets what is hidden without having a row.
-    pub(super) fn forget_absent(&mut self) -> Vec<Key> {
+    /// Forgets what was hidden before `at` without having a row.
+    pub(super) fn forget_absent(&mut self, at: i64) -> Vec<Key> {
         let absent: Vec<Key> = self
             .hidden
-            .keys()
-            .filter(|key| !self.rows.contains_key(*key))
-            .cloned()
+            .values()
+            .filter(|hidden| hidden.at < at && !self.rows.contains_key(&hidden.key))
+            .map(|hidden| hidden.key.clone())
             .collect();
         for key in &absent {
             self.hidden.remove(key);
