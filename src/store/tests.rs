@@ -187,6 +187,7 @@ async fn a_batch_may_come_twice() {
         }],
         unhidden: vec![key("unknown")],
         forget_departed_before: NOW - 3600,
+        as_of: Some(Duration::from_millis(1_795_000_000_123)),
     };
     store.apply(&batch).await.unwrap();
     let once = store.load().await.unwrap();
