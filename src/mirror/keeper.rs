@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const BATCH: usize = 4096;
 
 /// How often to write how fresh the store is, while nothing else is written.
-const AS_OF_INTERVAL: Duration = Duration::from_secs(60);
+const AS_OF_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The pause after a batch that could not be written.
 const RETRY: Duration = Duration::from_secs(2);
