@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use super::complete;
 use super::configuration::{Configuration, absolute};
 use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
@@ -52,7 +53,7 @@ pub(super) struct Remote {
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Filters {
     /// Only those whose KEY is VALUE exactly, or is not (KEY!=VALUE); may be given several times
-    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter, add = complete::filters())]
     filters: Vec<(String, String)>,
 }
 
@@ -110,6 +111,17 @@ pub(super) fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(),
 }
 
 impl Remote {
+    /// The daemon that a command line means which is still being typed; `value` gives an option's value.
+    pub(super) fn typed(value: impl Fn(&str) -> Option<String>) -> Self {
+        let or_variable = |option, name| value(option).or_else(|| std::env::var(name).ok());
+        Self {
+            socket: value("socket"),
+            url: or_variable("url", "USRLOCD_URL"),
+            token_file: or_variable("token-file", "USRLOCD_TOKEN_FILE").map(PathBuf::from),
+            config: or_variable("config", "USRLOCD_CONFIG").map(PathBuf::from),
+        }
+    }
+
     /// The client for the daemon.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         let address = match (&self.url, &self.socket) {
@@ -173,12 +185,10 @@ pub(super) async fn ask(client: &Client, method: Method, target: &str) -> Result
     Err(refused(client, answer).await)
 }
 
-/// The body of a success as JSON; says on standard error if it may not be the present state.
+/// The body of a success as JSON.
 pub(super) async fn envelope(client: &Client, answer: Answer) -> Result<Value, Failure> {
     let body = answer.body().await.map_err(|error| lost(client, error))?;
-    let value: Value = parse(client, &body)?;
-    mention_source(&value["source"]);
-    Ok(value)
+    parse(client, &body)
 }
 
 /// Reads JSON of the daemon's.
@@ -196,21 +206,26 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
 
 /// Says on standard error if the answer may not be the present state.
 pub(super) fn mention_source(source: &Value) {
+    if let Some(warning) = warning(source) {
+        hint(format_args!("warning: {warning}"));
+    }
+}
+
+/// Why an answer may not be the present state, and where to look.
+pub(super) fn warning(source: &Value) -> Option<String> {
     let lag = source["lag_ms"].as_u64().unwrap_or_default() / 1000;
     match source["state"].as_str() {
-        Some("stale") => hint(format_args!(
-            "warning: stale: Kamailio's database could not be read for {lag} s; this is the last known state. \
+        Some("stale") => Some(format!(
+            "stale: Kamailio's database could not be read for {lag} s; this is the last known state. \
              See `journalctl -u usrlocd`."
         )),
-        Some("catching_up") => hint(format_args!(
-            "warning: usrlocd is catching up with Kamailio's database; it is {lag} s behind."
+        Some("catching_up") => Some(format!(
+            "usrlocd is catching up with Kamailio's database; it is {lag} s behind."
         )),
-        Some("unavailable") => {
-            hint(
-                "warning: Kamailio's database has not been read yet. See `journalctl -u usrlocd`.",
-            );
-        }
-        _ => {}
+        Some("unavailable") => Some(
+            "Kamailio's database has not been read yet. See `journalctl -u usrlocd`.".to_owned(),
+        ),
+        _ => None,
     }
 }
 

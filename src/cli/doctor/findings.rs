@@ -1,9 +1,10 @@
 //! What the doctor found, and how it is printed.
 
 use std::fmt::Write;
-use std::io::{IsTerminal, stdout};
 
 use serde_json::json;
+
+use super::super::output::is_coloured;
 
 /// Columns of a terminal that prose fits; commands stay whole, to be copied.
 const WIDTH: usize = 80;
@@ -142,8 +143,7 @@ impl Findings {
 
     /// For people.
     pub(super) fn text(&self, judged_for: &str) -> String {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = stdout().is_terminal() && !no_colour;
+        let colour = is_coloured();
         let mut out = format!("Judged for the user {judged_for}.\n");
         for group in Group::ALL {
             let mut of_group = self.0.iter().filter(|finding| finding.group == group);
