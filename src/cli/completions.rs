@@ -10,6 +10,9 @@ use crate::daemon::Failure;
 
 const NAME: &str = "usrlocd";
 
+/// zsh loads the file as a function at the first question, which is to be answered too.
+const ZSH: &str = "[[ $funcstack[1] = _usrlocd ]] && _clap_dynamic_completer_usrlocd \"$@\"\n";
+
 /// Print the completions for a shell
 ///
 /// The shell then asks usrlocd itself, which offers verbs, options and keys, and from a running daemon accounts and
@@ -42,6 +45,9 @@ impl Completions {
                     .map_err(|error| anyhow!(error))
             })
             .map_err(Failure::Software)?;
+        if self.shell == Shell::Zsh {
+            text.extend_from_slice(ZSH.as_bytes());
+        }
         output::print(&String::from_utf8_lossy(&text))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::config::{Config, Loaded, Override, Problems, environment};
 
@@ -23,7 +23,8 @@ pub(super) struct Configuration {
     #[arg(
         help = "Kamailio's SQLite file ([kamailio] database)",
         long,
-        value_name = "FILE"
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath
     )]
     database: Option<String>,
 
@@ -34,7 +35,7 @@ pub(super) struct Configuration {
     )]
     jsonrpc: Option<String>,
 
-    #[arg(help = "Our own database ([store] path)", long, value_name = "FILE")]
+    #[arg(help = "Our own database ([store] path)", long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     store: Option<String>,
 
     #[arg(

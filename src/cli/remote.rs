@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use clap::Args;
+use clap::{Args, ValueHint};
 use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -23,7 +23,7 @@ const DEFAULT_SOCKET: &str = "/run/usrlocd/usrlocd.sock";
 #[command(next_help_heading = "Daemon")]
 pub(super) struct Remote {
     /// Its Unix socket [default: the configuration's]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    #[arg(long, value_name = "FILE", conflicts_with = "url", value_hint = ValueHint::FilePath)]
     socket: Option<String>,
 
     #[arg(

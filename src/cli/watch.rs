@@ -12,10 +12,11 @@ use clap::{Args, ValueEnum};
 use http::Method;
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use self::diff::{Change, Happened, Snapshot};
+use self::diff::{Change, Happened, Seen, Snapshot};
 use super::complete;
 use super::output::{harmless, hint, is_coloured, local_time, print_more};
 use super::pages::{Pages, own_path};
@@ -236,15 +237,22 @@ impl Trouble {
     }
 }
 
-/// A change as one JSON object.
+/// A change as programs read it.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    event: Happened,
+    time: String,
+    #[serde(flatten)]
+    seen: &'a Seen,
+}
+
 fn object(change: &Change<'_>, now: Timestamp) -> String {
-    let mut object = serde_json::json!({"event": change.happened, "time": now.to_string()});
-    if let (Value::Object(object), Ok(Value::Object(seen))) =
-        (&mut object, serde_json::to_value(change.seen))
-    {
-        object.extend(seen);
-    }
-    object.to_string()
+    let line = Line {
+        event: change.happened,
+        time: now.to_string(),
+        seen: change.seen,
+    };
+    serde_json::to_string(&line).expect("texts and numbers are JSON")
 }
 
 /// A change as a line of text, cut to the terminal.
