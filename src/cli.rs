@@ -43,6 +43,13 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 const EXIT_STATUS: &str = "\
+Examples:
+  usrlocd doctor
+      what is missing, and how to mend it
+  usrlocd list acme.example.com
+  usrlocd watch
+  usrlocd flush acme.example.com --user alice
+
 Exit status:
   0 done, 1 failed, 2 partly done; 64 usage, 69 unavailable, 70 a defect of ours,
   71 the system refused (a port that is taken), 73/74 a file cannot be created or

@@ -46,7 +46,7 @@ pub(super) struct Flush {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    /// json prints {"flushed": N, "failed": […]}; everything else, and the default, a sentence
+    /// json prints {"flushed": N, "failed": [...]}; everything else, and the default, a sentence
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
     #[command(flatten)]

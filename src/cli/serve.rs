@@ -18,7 +18,11 @@ Examples:
 
 Signals:
   SIGHUP reads tokens, directory, limits and log level anew; a bad file is reported
-  and the old one stays in force. SIGTERM drains and ends.";
+  and the old one stays in force. SIGTERM drains and ends.
+
+Exit status:
+  0 ended by SIGTERM, 64 usage, 70 a defect of ours, 71 the system refused (a port that
+  is taken), 73/74 the store cannot be created or written, 77 permission, 78 configuration";
 
 /// Run the daemon
 ///

@@ -43,7 +43,7 @@ Examples:
   usrlocd watch -o ndjson | jq -r 'select(.event == \"expired\") | .username'
       who was lost
 
-Output:
+Format:
   On a terminal one line of text a change; elsewhere, or with -o ndjson, one
   JSON object a line. Its keys: event (present, registered, moved, refreshed,
   expired, unregistered), time (RFC 3339, when it was noticed), and of the
