@@ -200,12 +200,15 @@ fn page(frame: &Frame, trouble: Option<&str>, every: Duration, room: Room) -> Ve
 
 /// The terminal's other screen; the former one is back when it ends.
 #[derive(Debug)]
-struct Screen;
+struct Screen {
+    out: io::Stdout,
+}
 
 impl Screen {
     fn enter() -> Self {
-        put(ENTER);
-        Self
+        let mut screen = Self { out: io::stdout() };
+        screen.put(ENTER);
+        screen
     }
 
     /// Writes over what is there, in one piece, so that nothing flickers.
@@ -219,22 +222,20 @@ impl Screen {
             text.push_str("\x1b[K");
         }
         text.push_str("\x1b[J\x1b[?2026l");
-        put(&text);
+        self.put(&text);
+    }
+
+    /// A terminal that is gone takes nothing, and its end ends us by SIGHUP.
+    fn put(&mut self, text: &str) {
+        let written = self.out.write_all(text.as_bytes());
+        written.and_then(|()| self.out.flush()).ok();
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        put(LEAVE);
+        self.put(LEAVE);
     }
-}
-
-/// A terminal that is gone takes nothing, and its end ends us by SIGHUP.
-fn put(text: &str) {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .ok();
 }
 
 #[cfg(test)]

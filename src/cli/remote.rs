@@ -11,7 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::complete;
-use super::configuration::{Configuration, absolute};
+use super::configuration::{Configuration, ConfigurationFile, absolute};
 use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
 use crate::daemon::Failure;
@@ -38,15 +38,8 @@ pub(super) struct Remote {
     #[arg(long, value_name = "FILE", env = "USRLOCD_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 
-    /// The configuration file that names the socket
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "USRLOCD_CONFIG",
-        hide_env_values = true
-    )]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigurationFile,
 }
 
 /// Which registrations.
@@ -118,7 +111,9 @@ impl Remote {
             socket: value("socket"),
             url: or_variable("url", "USRLOCD_URL"),
             token_file: or_variable("token-file", "USRLOCD_TOKEN_FILE").map(PathBuf::from),
-            config: or_variable("config", "USRLOCD_CONFIG").map(PathBuf::from),
+            file: ConfigurationFile {
+                config: or_variable("config", "USRLOCD_CONFIG").map(PathBuf::from),
+            },
         }
     }
 
@@ -136,13 +131,13 @@ impl Remote {
 
     /// The configuration's socket. An operator need not be able to read the configuration: Debian's is private.
     fn configured(&self) -> Result<PathBuf, Failure> {
-        match Configuration::of(self.config.clone()).load() {
+        match Configuration::of(self.file.config.clone()).load() {
             Ok(loaded) => loaded.config.http.socket.ok_or_else(|| {
                 Failure::Usage(anyhow!(
                     "[http] socket is off; name the daemon with --url http://HOST:PORT"
                 ))
             }),
-            Err(problems) if self.config.is_some() => Err(problems.into()),
+            Err(problems) if self.file.config.is_some() => Err(problems.into()),
             Err(_) => Ok(DEFAULT_SOCKET.into()),
         }
     }

@@ -229,7 +229,7 @@ impl Trouble {
             (Some(before), Some(now)) if kind(before) == kind(now) => {}
             (_, Some(now)) => hint(format_args!("usrlocd: {now}")),
             (Some(_), None) => {
-                hint("usrlocd: the daemon answers, and its answers are current again")
+                hint("usrlocd: the daemon answers, and its answers are current again");
             }
             (None, None) => {}
         }

@@ -191,7 +191,7 @@ mod tests {
         KamailioCfg::read(&file, &defined).unwrap()
     }
 
-    const CFG: &str = r##"#!KAMAILIO
+    const CFG: &str = r#"#!KAMAILIO
 #!define MULTIDOMAIN 1
 #!trydef MULTIDOMAIN 0
 # modparam("usrloc", "db_mode", 9)
@@ -207,7 +207,7 @@ modparam("usrloc|registrar", "use_domain", MULTIDOMAIN)
 modparam("registrar", "db_ops_ruid", 0)
 import_file "more.cfg"
 include_file "absent.cfg"
-"##;
+"#;
 
     #[test]
     fn conditions_words_and_included_files() {
