@@ -187,13 +187,13 @@ impl Watch {
 
     async fn list(&self, client: &Client, path: &str) -> Result<Snapshot, Failure> {
         let mut pages = Pages::of(client, path, &self.filters);
-        let mut snapshot = Snapshot::default();
+        let mut all = Vec::new();
         while let Some(page) = pages.next().await? {
             for item in &page.data {
-                snapshot.insert(remote::parse(client, item.get().as_bytes())?);
+                all.push(remote::parse(client, item.get().as_bytes())?);
             }
         }
-        Ok(snapshot)
+        Ok(Snapshot::of(all))
     }
 
     /// Prints changes; whether the reader wants more.

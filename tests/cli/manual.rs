@@ -1,6 +1,7 @@
 //! The manual: a page for each verb, with the sections that a reader looks for, and nothing that groff warns of.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::tools;
@@ -30,14 +31,32 @@ fn each_page_has_its_sections_and_no_warning() {
             let heading = format!("\n.SH {section}\n");
             assert_eq!(text.matches(&heading).count(), 1, "{name}: {section}");
         }
-        let groff = Command::new(tools::program("groff"))
-            .args(["-ww", "-man", "-Tutf8", "-z"])
-            .arg(&path)
-            .output()
-            .expect("groff can be run");
-        let warnings = String::from_utf8_lossy(&groff.stderr);
-        assert!(groff.status.success() && warnings.is_empty(), "{warnings}");
+        groff_is_content(&path);
         pages += 1;
     }
     assert!(pages > 15, "{pages} pages");
+}
+
+#[test]
+fn the_page_of_the_configuration_has_no_warning() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = Command::new(root.join("deploy/man/configuration"))
+        .arg(root.join("deploy/usrlocd.toml"))
+        .output()
+        .expect("sh can be run");
+    let folder = tempfile::TempDir::new().expect("a temporary directory");
+    let path = folder.path().join("usrlocd.toml.5");
+    fs::write(&path, page.stdout).expect("it is ours");
+    groff_is_content(&path);
+}
+
+#[track_caller]
+fn groff_is_content(page: &Path) {
+    let groff = Command::new(tools::program("groff"))
+        .args(["-ww", "-man", "-Tutf8", "-z"])
+        .arg(page)
+        .output()
+        .expect("groff can be run");
+    let warnings = String::from_utf8_lossy(&groff.stderr);
+    assert!(groff.status.success() && warnings.is_empty(), "{warnings}");
 }

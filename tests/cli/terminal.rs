@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 use super::{ID, Lab, ends, lab};
 use crate::support::tools;
 
+/// Who has drawn so much has not drawn what is waited for.
+const MUCH: usize = 200_000;
+
 /// A verb on a terminal of its own.
 struct Terminal {
     child: Child,
@@ -46,7 +49,8 @@ impl Terminal {
         let mut bytes = [0; 4096];
         while !self.seen[start..].contains(text) {
             let length = stdout.read(&mut bytes).expect("it can be read");
-            assert!(length > 0, "it ended without {text:?}: {}", self.seen);
+            let goes_on = length > 0 && self.seen.len() - start < MUCH;
+            assert!(goes_on, "it is over without {text:?}: {}", self.seen);
             self.seen
                 .push_str(&String::from_utf8_lossy(&bytes[..length]));
         }

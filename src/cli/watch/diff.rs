@@ -1,7 +1,6 @@
 //! What has changed between two looks at a list; pure.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,9 +48,9 @@ pub(super) struct Seen {
     pub(super) expires_at: Option<i64>,
 }
 
-/// A list, by what tells registrations apart: user, realm and contact.
+/// A list, in the order of what tells registrations apart: user, realm and contact.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Snapshot(BTreeMap<(String, String, String), Seen>);
+pub(super) struct Snapshot(Vec<Seen>);
 
 /// One change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,18 +60,21 @@ pub(super) struct Change<'a> {
 }
 
 impl Snapshot {
-    pub(super) fn insert(&mut self, seen: Seen) {
-        let key = (
-            seen.username.clone(),
-            seen.realm.clone(),
-            seen.contact.clone(),
-        );
-        self.0.insert(key, seen);
+    pub(super) fn of(mut all: Vec<Seen>) -> Self {
+        all.sort_by(|a, b| a.key().cmp(&b.key()));
+        // One that comes and goes while the pages are read may stand on two of them.
+        all.dedup_by(|a, b| a.key() == b.key());
+        Self(all)
+    }
+
+    fn get(&self, like: &Seen) -> Option<&Seen> {
+        let found = self.0.binary_search_by(|one| one.key().cmp(&like.key()));
+        found.ok().map(|at| &self.0[at])
     }
 
     /// All of them.
     pub(super) fn present(&self) -> impl Iterator<Item = Change<'_>> {
-        self.0.values().map(|seen| Change {
+        self.0.iter().map(|seen| Change {
             happened: Happened::Present,
             seen,
         })
@@ -81,20 +83,17 @@ impl Snapshot {
     /// What has changed until `later`, a list of the Unix second `now`; by user, realm and contact, and what went
     /// before what came.
     pub(super) fn until<'a>(&'a self, later: &'a Self, now: i64) -> Vec<Change<'a>> {
-        let gone = self
-            .0
-            .iter()
-            .filter(|(key, _)| !later.0.contains_key(*key))
-            .map(|(_, seen)| Change {
-                happened: if seen.expires_at.is_some_and(|end| end <= now) {
-                    Happened::Expired
-                } else {
-                    Happened::Unregistered
-                },
-                seen,
-            });
-        let here = later.0.iter().filter_map(|(key, seen)| {
-            let happened = match self.0.get(key) {
+        let gone = self.0.iter().filter(|seen| later.get(seen).is_none());
+        let gone = gone.map(|seen| Change {
+            happened: if seen.expires_at.is_some_and(|end| end <= now) {
+                Happened::Expired
+            } else {
+                Happened::Unregistered
+            },
+            seen,
+        });
+        let here = later.0.iter().filter_map(|seen| {
+            let happened = match self.get(seen) {
                 None => Happened::Registered,
                 Some(before) => before.became(seen)?,
             };
@@ -105,6 +104,10 @@ impl Snapshot {
 }
 
 impl Seen {
+    fn key(&self) -> (&str, &str, &str) {
+        (&self.username, &self.realm, &self.contact)
+    }
+
     fn became(&self, later: &Self) -> Option<Happened> {
         let moved = self.source_ip != later.source_ip || self.source_port != later.source_port;
         match later.last_registration.cmp(&self.last_registration) {
@@ -130,9 +133,7 @@ mod tests {
     }
 
     fn snapshot(all: &[Seen]) -> Snapshot {
-        let mut snapshot = Snapshot::default();
-        all.iter().cloned().for_each(|one| snapshot.insert(one));
-        snapshot
+        Snapshot::of(all.to_vec())
     }
 
     #[test]
