@@ -53,7 +53,7 @@ fn the_page_of_the_configuration_has_no_warning() {
 #[track_caller]
 fn groff_is_content(page: &Path) {
     let groff = Command::new(tools::program("groff"))
-        .args(["-ww", "-man", "-Tutf8", "-z"])
+        .args(["-K", "utf8", "-ww", "-man", "-Tutf8", "-z"])
         .arg(page)
         .output()
         .expect("groff can be run");

@@ -1,11 +1,15 @@
 //! The first run, without a word about the database.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::oracle::lists;
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
+use crate::support::{eventually, holds};
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// The daemon without a word about the database, beside directories that stand for the machine's own.
 #[test]
@@ -38,15 +42,15 @@ fn first_run_waits_for_the_database_and_begins() {
     daemon.start_unready();
     assert_eq!(daemon.request("GET", "/readyz", &[], b"").status, 503);
     assert_eq!(daemon.get("/v2/registrations").status, 503);
-    let log = daemon.log();
-    assert!(
-        log.contains("found no database of Kamailio's and keeps looking"),
-        "{log}"
-    );
-    assert!(
-        log.contains("/var/lib/kamailio/kamailio.sqlite is not there"),
-        "{log}"
-    );
+    for words in [
+        "found no database of Kamailio's and keeps looking",
+        "/var/lib/kamailio/kamailio.sqlite is not there",
+    ] {
+        eventually(words, SOON, || {
+            let log = daemon.log();
+            holds(log.contains(words), || log)
+        });
+    }
 
     let url = format!(
         "#!define DBURL \"sqlite://{}\"\n",
