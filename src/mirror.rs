@@ -264,7 +264,7 @@ impl Mirror {
                 // The first time is what readiness is about, and has a line of its own.
                 State::Live if self.unreadable => {
                     self.unreadable = false;
-                    tracing::info!(registrations, "reads Kamailio's tables again");
+                    tracing::info!(registrations, "reads Kamailio's tables now");
                 }
                 State::Live => tracing::debug!(registrations, "follows Kamailio's tables"),
                 State::Healing => tracing::debug!(registrations, "compares every row"),

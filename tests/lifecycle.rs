@@ -123,7 +123,7 @@ fn changes_of_state_have_a_line_each() {
     };
     once("INFO", "started");
     once("INFO", "ready");
-    once("INFO", "reads Kamailio's tables again");
+    once("INFO", "reads Kamailio's tables now");
     once("INFO", "stopped");
     let others = lines.iter().filter(|(level, _)| level != "INFO");
     let unreadable = "cannot read Kamailio's tables; serves the last known rows";
