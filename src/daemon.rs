@@ -192,9 +192,10 @@ async fn serve(
 /// One line for whoever reads the log later: what started, on what configuration, where it listens, what it reads.
 fn say_start(loaded: &Loaded) {
     let config = &loaded.config;
-    let configuration = match loaded.found {
-        true => loaded.file.display().to_string(),
-        false => format!("defaults, there is no {}", loaded.file.display()),
+    let configuration = if loaded.found {
+        loaded.file.display().to_string()
+    } else {
+        format!("defaults, there is no {}", loaded.file.display())
     };
     let addresses = config.http.listen.iter().map(ToString::to_string);
     let socket = config
@@ -204,9 +205,10 @@ fn say_start(loaded: &Loaded) {
         .map(|path| path.display().to_string());
     let listen: Vec<String> = addresses.chain(socket).collect();
     let kamailio = &config.kamailio;
-    let database = match kamailio.database_given {
-        true => kamailio.database.display().to_string(),
-        false => "to be looked for".to_owned(),
+    let database = if kamailio.database_given {
+        kamailio.database.display().to_string()
+    } else {
+        "to be looked for".to_owned()
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
@@ -211,6 +212,85 @@ fn mistakes_in_the_configuration_are_78_with_their_places() {
                 said(&output)
             );
         }
+    }
+}
+
+/// Every file is read as the daemon reads it, and all mistakes are told together.
+#[test]
+fn check_config_reads_what_the_configuration_names() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let file = |name: &str, text: &str| {
+        let path = daemon.file(name);
+        fs::write(&path, text).expect("ours");
+        path
+    };
+    let directory = file(
+        "directory.json",
+        "{\n\"accounts\": [{\"id\": \"a\", \"parent\": \"b\"}]}",
+    );
+    let private = file(
+        "private.pem",
+        include_str!("../src/http/tests/keys/private_for_tests_only.pem"),
+    );
+    let nonsense = file("nonsense.pem", "a key\n");
+    fs::write(daemon.tokens_file(), "[[token]]\nname = 7\n").expect("ours");
+    let text = fs::read_to_string(daemon.config_file()).expect("it is there");
+    let more = format!(
+        "[directory]\nfile = {directory:?}\n[auth.jwt]\nkeys = [{{ kid = \"p\", pem_file = {private:?} }}, {{ kid = \"n\", pem_file = {nonsense:?} }}]\n"
+    );
+    fs::write(daemon.config_file(), format!("{text}\n{more}")).expect("ours");
+    let output = daemon.command("check-config").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    for place in [
+        "tokens.toml:2:8: ",
+        "directory.json:2:1: account \"a\" names the parent \"b\"",
+        "private.pem:1:1: this is a private key",
+        "nonsense.pem:1:1: this is no PEM file",
+    ] {
+        assert!(
+            said(&output).contains(place),
+            "no {place} in {}",
+            said(&output)
+        );
+    }
+    // The daemon refuses each of them, too.
+    let output = daemon.command("serve").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+}
+
+/// Asked as somebody else than root, who may read everything.
+#[test]
+fn configuration_that_may_not_be_read_is_77() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let open = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    open(folder.path(), 0o755);
+    let program = folder.path().join("usrlocd");
+    fs::copy(tools::usrlocd(), &program).expect("a temporary directory has room");
+    let file = folder.path().join("usrlocd.toml");
+    fs::write(&file, "").expect("ours");
+    open(&file, 0o000);
+    for verb in ["check-config", "serve"] {
+        let mut command = Command::new(&program);
+        if rustix::process::geteuid().is_root() {
+            command = Command::new(tools::program("setpriv"));
+            command
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+                .arg(&program);
+        }
+        let output = command
+            .args([verb, "--config"])
+            .arg(&file)
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(77), "{}", said(&output));
+        assert!(
+            said(&output).contains("let usrlocd's user or group read it"),
+            "{}",
+            said(&output)
+        );
     }
 }
 

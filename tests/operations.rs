@@ -165,6 +165,81 @@ fn every_warning_and_error_is_explained() {
     }
 }
 
+/// What belongs on every machine, and to nobody's home.
+#[test]
+fn no_path_of_a_private_machine() {
+    let mut files = Vec::new();
+    sources(&root().join("deploy"), &mut files);
+    assert!(files.len() > 20, "{files:?}: has the test gone blind?");
+    files.push(root().join("README.md"));
+    for file in files {
+        let text = read(&file);
+        for home in ["/root/", "/home/", "/work/"] {
+            assert!(!text.contains(home), "{}: {home}", file.display());
+        }
+    }
+}
+
+/// The unit's comment and the page show the same drop-in.
+#[test]
+fn the_unit_and_the_page_hand_over_the_same_credential() {
+    let unit = read(&root().join("deploy/systemd/usrlocd.service"));
+    let page = blocks("ini").concat();
+    let mut seen = 0;
+    for line in unit.lines().filter_map(|line| line.strip_prefix("#   ")) {
+        seen += 1;
+        assert!(page.contains(line), "not on the page: {line}");
+    }
+    assert_eq!(seen, 3, "has the test gone blind?");
+}
+
+/// What the page says of owners and modes is what unit, sysusers and tmpfiles make.
+#[test]
+fn paths_are_those_of_unit_and_package() {
+    let page = page();
+    let unit = read(&root().join("deploy/systemd/usrlocd.service"));
+    let tmpfiles = read(&root().join("deploy/systemd/usrlocd.tmpfiles"));
+    let socket = read(&root().join("deploy/systemd/usrlocd.socket"));
+    for setting in [
+        "User=usrlocd",
+        "SupplementaryGroups=kamailio",
+        "StateDirectory=usrlocd",
+        "RuntimeDirectory=usrlocd",
+        "ExecStart=/usr/bin/usrlocd serve",
+    ] {
+        assert!(unit.lines().any(|line| line == setting), "{setting}");
+    }
+    assert!(tmpfiles.contains("d /var/lib/usrlocd 0750 usrlocd usrlocd -"));
+    assert!(page.contains("| `/var/lib/usrlocd` | `usrlocd:usrlocd` | 0750 |"));
+    let defaults = Config::default();
+    let addresses = defaults.http.listen.iter().map(ToString::to_string);
+    let own = defaults
+        .http
+        .socket
+        .expect("there is one")
+        .display()
+        .to_string();
+    assert!(page.contains(&own), "{own}");
+    // usrlocd.socket stands for the defaults of [http].
+    for address in addresses.chain([own]) {
+        assert!(
+            socket.contains(&format!("ListenStream={address}\n")),
+            "{address}"
+        );
+    }
+    for path in [
+        defaults.store.path,
+        defaults.auth.tokens_file.expect("there is one"),
+        usrlocd::config::DEFAULT_FILE.into(),
+    ] {
+        assert!(
+            page.contains(&path.display().to_string()),
+            "{}",
+            path.display()
+        );
+    }
+}
+
 #[test]
 fn every_api_error_and_exit_status_is_explained() {
     let page = page();

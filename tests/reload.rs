@@ -33,7 +33,9 @@ impl Site {
             let text = fs::read_to_string(&config).expect("it is there");
             let (directory, pem) = (daemon.file("directory.json"), daemon.file("kazoo.pem"));
             let more = format!(
-                "[directory]\nfile = {directory:?}\n[auth.jwt]\nkeys = [{{ kid = \"k1\", pem_file = {pem:?} }}]\n"
+                "[directory]\nfile = \"{}\"\n[auth.jwt]\nkeys = [{{ kid = \"k1\", pem_file = \"{}\" }}]\n",
+                directory.display(),
+                pem.display()
             );
             fs::write(config, format!("{text}\n{more}")).expect("ours");
             fs::write(directory, accounts(&["a"])).expect("ours");

@@ -1,6 +1,6 @@
 //! What changed between two readings of the files, in words. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::files::Pems;
 use crate::config::{Applies, Config};
@@ -51,27 +51,23 @@ fn named<T: PartialEq>(
     old: &BTreeMap<String, T>,
     new: &BTreeMap<String, T>,
 ) -> Option<String> {
-    let in_both = |name: &&String| old.contains_key(*name) && new.contains_key(*name);
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let kinds: [(&str, &dyn Fn(&&String) -> bool); 3] = [
-        ("added", &|name| !old.contains_key(*name)),
-        ("removed", &|name| !new.contains_key(*name)),
-        ("changed", &|name| {
-            in_both(name) && old.get(*name) != new.get(*name)
-        }),
+    let added = new.keys().filter(|name| !old.contains_key(*name));
+    let removed = old.keys().filter(|name| !new.contains_key(*name));
+    let differs = |(name, value): &(&String, &T)| new.get(*name).is_some_and(|now| now != *value);
+    let changed = old.iter().filter(differs).map(|(name, _)| name);
+    let lists = [
+        list("added", added),
+        list("removed", removed),
+        list("changed", changed),
     ];
-    let lists: Vec<String> = kinds
-        .iter()
-        .filter_map(|(verb, is_it)| {
-            let names: Vec<&str> = names
-                .iter()
-                .filter(|name| is_it(name))
-                .map(|name| name.as_str())
-                .collect();
-            (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
-        })
-        .collect();
+    let lists: Vec<String> = lists.into_iter().flatten().collect();
     (!lists.is_empty()).then(|| format!("{what} {}", lists.join(", ")))
+}
+
+/// The names behind the verb, if there are any.
+fn list<'a>(verb: &str, names: impl Iterator<Item = &'a String>) -> Option<String> {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Lines to systemd's journal, with their fields (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+//! Lines to systemd's journal, with their fields (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>).
 //!
 //! The sentence of an entry has the fields behind it, since `journalctl` shows nothing else; each is also a field of
 //! its own, `USRLOCD_` before its name, to be searched for.
