@@ -1,4 +1,5 @@
-//! The operations page is true: its configurations parse, its commands exist, and every warning and error is in it.
+//! The operations page is true: its configurations parse, its commands (and README's) exist, its paths are those of unit
+//! and package, and every warning and error is in it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,12 @@ fn page() -> String {
     read(&root().join("deploy/OPERATIONS.md"))
 }
 
-/// The fenced blocks in this language, without their indentation.
+/// The fenced blocks of the page in this language, without their indentation.
 fn blocks(language: &str) -> Vec<String> {
-    let page = page();
+    blocks_of(&page(), language)
+}
+
+fn blocks_of(page: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = page.lines().map(str::trim_start);
     while let Some(line) = lines.next() {
@@ -88,17 +92,39 @@ fn commands_exist() {
     assert!(is_understood(&["serve", "--nonsense"]).is_err());
     assert!(is_understood(&["nonsense"]).is_err());
     let mut seen = 0;
-    for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+    let readme = read(&root().join("README.md"));
+    let shell = [blocks("sh"), blocks_of(&readme, "sh")].concat();
+    for line in shell.iter().flat_map(|block| block.lines()) {
         let Some(command) = line.strip_prefix("usrlocd ") else {
             continue;
         };
-        let arguments: Vec<&str> = command.split(' ').collect();
+        let command = command.split(" #").next().unwrap_or(command);
+        let arguments: Vec<&str> = command.split_whitespace().collect();
         seen += 1;
         if let Err(complaint) = is_understood(&arguments) {
             panic!("{line}: {complaint}");
         }
     }
-    assert!(seen > 8, "only {seen} commands: has the test gone blind?");
+    assert!(seen > 15, "only {seen} commands: has the test gone blind?");
+}
+
+/// README speaks of `make` targets; each is one.
+#[test]
+fn make_targets_exist() {
+    let readme = read(&root().join("README.md"));
+    let makefile = read(&root().join("Makefile"));
+    let mut seen = 0;
+    for (at, _) in readme.match_indices("make ") {
+        let is_command = at == 0 || readme[..at].ends_with(['`', '\n']);
+        let name = |c: &char| c.is_ascii_lowercase() || *c == '-';
+        let target: String = readme[at + 5..].chars().take_while(name).collect();
+        if !is_command || target.is_empty() {
+            continue;
+        }
+        seen += 1;
+        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
+    assert!(seen > 5, "only {seen} targets: has the test gone blind?");
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

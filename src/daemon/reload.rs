@@ -77,7 +77,8 @@ impl Live {
         let mut live = Self {
             clock: Arc::clone(clock),
             log,
-            config_file: loaded.file,
+            // Events of the watcher name files from the root.
+            config_file: std::path::absolute(&loaded.file).unwrap_or(loaded.file),
             started: config.clone(),
             pending: Pending::default(),
             pems,
