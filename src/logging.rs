@@ -10,6 +10,7 @@ mod severity;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env;
+use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::panic;
 
@@ -115,6 +116,22 @@ fn under_journald() -> bool {
         (Some(stream), Some(stat)) => stream == format!("{}:{}", stat.st_dev, stat.st_ino),
         _ => false,
     }
+}
+
+/// The text for standard error. Under systemd each line has the priority of an error in front (sd-daemon(3)), so that
+/// `journalctl -p err` has it: else it would be taken for information.
+#[must_use]
+pub fn as_error(text: impl Display) -> String {
+    if under_journald() {
+        marked(&text.to_string())
+    } else {
+        text.to_string()
+    }
+}
+
+fn marked(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("<3>{line}")).collect();
+    lines.join("\n")
 }
 
 fn log_panic(info: &panic::PanicHookInfo<'_>) {

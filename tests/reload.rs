@@ -162,7 +162,7 @@ fn watched_files_say_what_changed() {
 
     replace(site.directory(), &accounts(&["a", "b", "c"]));
     let line = site.line("reloaded", 3);
-    let expected = "reloaded: directory 1 accounts, 0 devices -> 3 accounts, 0 devices";
+    let expected = "reloaded: directory accounts 1 -> 3, devices 0 -> 0";
     assert!(line.ends_with(expected), "{line}");
 
     replace(site.daemon.file("kazoo.pem"), &format!("{PEM}\n"));
@@ -202,7 +202,7 @@ fn hangup_takes_over_all_or_nothing() {
     replace(site.directory(), &accounts(&["a", "b"]));
     let line = site.line("reloaded:", 1);
     assert!(
-        line.contains("the directory is good again; directory 1 accounts"),
+        line.contains("the directory is good again; directory accounts 1 -> 2"),
         "{line}"
     );
 }

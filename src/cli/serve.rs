@@ -19,7 +19,11 @@ Examples:
 Signals:
   SIGHUP reads [auth], tokens, keys, directory, limits and log level anew: all of it,
   or nothing and the log says why. Changed files are read by themselves.
-  SIGTERM drains and ends.";
+  SIGTERM drains and ends.
+
+Exit status:
+  0 ended by SIGTERM, 64 usage, 70 a defect of ours, 71 the system refused (a port that
+  is taken), 73/74 the store cannot be created or written, 77 permission, 78 configuration";
 
 /// Run the daemon
 ///

@@ -39,11 +39,12 @@ pub(super) fn keys(old: &Pems, new: &Pems) -> Option<String> {
 
 /// How large the directory was and is.
 pub(super) fn directory(old: &Directory, new: &Directory) -> Option<String> {
-    let size = |directory: &Directory| {
-        let (accounts, devices) = directory.size();
-        format!("{accounts} accounts, {devices} devices")
-    };
-    (old != new).then(|| format!("directory {} -> {}", size(old), size(new)))
+    let ((accounts, devices), (accounts_now, devices_now)) = (old.size(), new.size());
+    (old != new).then(|| {
+        format!(
+            "directory accounts {accounts} -> {accounts_now}, devices {devices} -> {devices_now}"
+        )
+    })
 }
 
 fn named<T: PartialEq>(
@@ -92,7 +93,7 @@ mod tests {
     fn a_directory_is_told_by_its_size() {
         let old = Directory::default();
         let new = Directory::parse(r#"{"accounts": [{"id": "a"}]}"#).unwrap();
-        let expected = "directory 0 accounts, 0 devices -> 1 accounts, 0 devices";
+        let expected = "directory accounts 0 -> 1, devices 0 -> 0";
         assert_eq!(directory(&old, &new).as_deref(), Some(expected));
         assert_eq!(directory(&new, &new), None);
         let other = Directory::parse(r#"{"accounts": [{"id": "b"}]}"#).unwrap();

@@ -111,6 +111,12 @@ fn json_is_an_object_a_line() {
     assert_eq!(objects, expected);
 }
 
+#[test]
+fn each_line_of_an_error_has_its_priority() {
+    assert_eq!(marked("f:1:1: a\nf:2:1: b"), "<3>f:1:1: a\n<3>f:2:1: b");
+    assert_eq!(as_error("a"), "a", "no test runs under systemd");
+}
+
 /// The fields of a datagram in the journal's format, each value with its length before it.
 fn fields(mut datagram: &[u8]) -> Vec<(String, String)> {
     let mut found = Vec::new();
