@@ -11,11 +11,11 @@ use rustix::process::geteuid;
 use serde_json::Value;
 
 use crate::harmless::{call, complaint};
-use crate::oracle::{PATIENCE, lists};
+use crate::oracle::lists;
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::{Journal, Kamailio};
 use crate::support::phone::Phone;
-use crate::support::{eventually, holds, tools};
+use crate::support::tools;
 
 /// Debian's user without rights, as whom permissions are judged.
 const NOBODY: u32 = 65534;
@@ -425,14 +425,15 @@ fn first_run_waits_for_the_database_and_begins() {
     daemon.start_unready();
     assert_eq!(daemon.request("GET", "/readyz", &[], b"").status, 503);
     assert_eq!(daemon.get("/v2/registrations").status, 503);
-    let parts = [
-        "found no database of Kamailio's and keeps looking",
-        "/var/lib/kamailio/kamailio.sqlite is not there",
-    ];
-    eventually("it says where it looks", PATIENCE, || {
-        let log = daemon.log();
-        holds(parts.iter().all(|part| log.contains(part)), || log)
-    });
+    let log = daemon.log();
+    assert!(
+        log.contains("found no database of Kamailio's and keeps looking"),
+        "{log}"
+    );
+    assert!(
+        log.contains("/var/lib/kamailio/kamailio.sqlite is not there"),
+        "{log}"
+    );
 
     let url = format!(
         "#!define DBURL \"sqlite://{}\"\n",

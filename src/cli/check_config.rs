@@ -5,6 +5,7 @@ use clap::Args;
 use super::configuration::Configuration;
 use super::output::{hint, print};
 use crate::config::Problems;
+pub(super) use crate::daemon::check_keys;
 use crate::daemon::{self, Failure};
 
 const EXAMPLES: &str = "\

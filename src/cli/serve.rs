@@ -17,9 +17,8 @@ Examples:
       on two addresses
 
 Signals:
-  SIGHUP reads [auth], tokens, keys, directory, limits and log level anew: all of it,
-  or nothing and the log says why. Changed files are read by themselves.
-  SIGTERM drains and ends.
+  SIGHUP reads tokens, directory, limits and log level anew; a bad file is reported
+  and the old one stays in force. SIGTERM drains and ends.
 
 Exit status:
   0 ended by SIGTERM, 64 usage, 70 a defect of ours, 71 the system refused (a port that

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rustix::fs::statvfs;
 
+use super::super::check_config::check_keys;
 use super::findings::{Findings, Group};
 use super::identity::{Identity, Want, group_name};
 use super::many;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::daemon::check_keys;
 use crate::directory::Directory;
 use crate::tokens;
 
