@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check supply fuzz bench large deb package-test reproducible
+.PHONY: help deps run test check supply fuzz bench large deb package-test systemd-test reproducible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ deb: ## the Debian package, in target/package, checked by lintian
 
 package-test: ## the package installed, upgraded and purged in a Debian of its own (as root)
 	@tests/package/chroot
+
+systemd-test: ## the package under a real systemd, beside a real Kamailio, in a Debian of its own (as root)
+	@tests/package/systemd
 
 reproducible: ## the release built twice in two directories: the same bytes, for Debian 12 and newer
 	@tests/package/reproducible

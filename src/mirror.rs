@@ -82,6 +82,8 @@ pub struct Mirror {
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
     state: Option<State>,
+    /// Whether the log says that the tables cannot be read.
+    unreadable: bool,
     complete: bool,
 }
 
@@ -139,6 +141,7 @@ impl Mirror {
             keeper,
             follower: Some(follower),
             state: None,
+            unreadable: false,
             complete: false,
         }
     }
@@ -258,11 +261,17 @@ impl Mirror {
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {
-                State::Live => tracing::info!(registrations, "follows Kamailio's tables"),
+                // The first time is what readiness is about, and has a line of its own.
+                State::Live if self.unreadable => {
+                    self.unreadable = false;
+                    tracing::info!(registrations, "reads Kamailio's tables now");
+                }
+                State::Live => tracing::debug!(registrations, "follows Kamailio's tables"),
                 State::Healing => tracing::debug!(registrations, "compares every row"),
                 State::Opening => tracing::debug!("opens Kamailio's database"),
                 State::Absent(reason) | State::Blocked(reason) => {
                     self.parts.metrics.source.failed(kind(reason));
+                    self.unreadable = true;
                     tracing::warn!(%reason, registrations, "cannot read Kamailio's tables; serves the last known rows");
                 }
             }

@@ -13,6 +13,7 @@ mod mirror;
 mod operations;
 mod oracle;
 mod package;
+mod reload;
 mod restart;
 mod service;
 

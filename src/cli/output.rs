@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
 use crate::daemon::Failure;
+use crate::logging;
 
 /// Writes `text` to standard output; a reader that has gone away has seen enough.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
@@ -57,8 +58,8 @@ pub(super) fn hint(text: impl Display) {
 /// Writes why nothing came of it. Mistakes in files stand alone, so that editors find their places.
 pub(super) fn complain(failure: &Failure) {
     match failure {
-        Failure::Config(problems) => hint(problems),
-        failure => hint(format_args!("usrlocd: {failure}")),
+        Failure::Config(problems) => hint(logging::as_error(problems)),
+        failure => hint(logging::as_error(format_args!("usrlocd: {failure}"))),
     }
 }
 

@@ -46,19 +46,7 @@ impl Serve {
         let log = logging::init(&loaded.config.log)
             .context("start logging")
             .map_err(Failure::System)?;
-        if loaded.found {
-            tracing::info!(file = %loaded.file.display(), "configuration read");
-        } else {
-            tracing::info!(file = %loaded.file.display(), "no configuration file; defaults hold");
-        }
         let configuration = self.configuration;
-        daemon::run(loaded.config, move || {
-            let config = configuration.reload()?;
-            if let Err(error) = log.set_level(&config.log.level) {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the log level stays as it is");
-            }
-            Ok(config)
-        })
+        daemon::run(loaded, log, move || configuration.reload())
     }
 }
