@@ -15,6 +15,7 @@ mod oracle;
 mod package;
 mod restart;
 mod service;
+mod tables;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

@@ -6,5 +6,7 @@ mod differential;
 mod faults;
 mod figures;
 mod garbage;
+mod locked;
+mod replaced;
 mod rules;
 mod support;
