@@ -1,7 +1,9 @@
 //! One test binary; each module is a subject.
 
+mod administered;
 mod api;
 mod cli;
+mod clock;
 mod doctor;
 mod floors;
 mod flush;
@@ -15,6 +17,7 @@ mod oracle;
 mod package;
 mod restart;
 mod service;
+mod stalls;
 mod tables;
 
 #[path = "support/lib.rs"]

@@ -43,6 +43,13 @@ class Usrlocd:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
 
+    def end(self):
+        """However it is."""
+        self.close()
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def close(self):
         if self.connection:
             self.connection.close()
