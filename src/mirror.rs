@@ -123,10 +123,8 @@ impl Mirror {
             &options.database,
             options.discover.map(Seeker::new),
             usrloc,
-            Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
-            Arc::clone(&parts.heartbeat),
-            Arc::clone(&parts.metrics),
+            &parts,
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),

@@ -11,7 +11,7 @@ use crate::sqlite_file::State;
 const PASSING: Duration = Duration::from_secs(10);
 
 /// How long it may be blocked now and again: less than a service manager waits.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Since when the tables have been in the way of being read.
 #[derive(Debug, Default)]
