@@ -17,7 +17,10 @@ use usrlocd::mirror::{Mirror, Naming, Options, Parts};
 use usrlocd::store::Store;
 use usrlocd::view::{Scope, SourceState, View};
 
-use crate::oracle::PATIENCE;
+use crate::oracle::{PATIENCE, agree};
+use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
+use crate::support::phone::Phone;
 use crate::support::table::Table;
 use crate::support::{eventually, holds, tools, unix_now};
 
@@ -182,4 +185,19 @@ fn steps_of_the_clock_wal() {
 #[test]
 fn steps_of_the_clock_rollback() {
     survives_steps("delete");
+}
+
+#[test]
+fn another_time_zone_changes_nothing() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio)
+        .environment("TZ", "XXX-14")
+        .start();
+    let mut phone = Phone::new(&kamailio, "alice", "acme.example.com").expires(60);
+    phone.register();
+    eventually("it shows", PATIENCE, || {
+        holds(agree(&kamailio, &daemon).len() == 1, || {
+            "not yet".to_owned()
+        })
+    });
 }

@@ -67,7 +67,7 @@ fn under_load_with_a_log() {
 
 #[test]
 fn under_load_with_a_rollback_journal() {
-    for journal in ["delete", "truncate", "persist", "memory"] {
+    for journal in ["delete", "truncate", "persist", "memory", "off"] {
         converges(journal, Some("expires"));
         converges(journal, None);
     }

@@ -1,4 +1,5 @@
-//! A writer that dies between the last frame of a commit and its publication in the index of the log.
+//! Between two writes of a writer: one that dies between the last frame of a commit and its publication in the index
+//! of the log, and a generation of the log whose index is there before its header.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use super::support::{Bench, Writer, beside};
 use crate::sqlite_file::State;
+use crate::sqlite_file::wal::{Order, checksum};
 
 /// Both copies of the header of the index.
 const PUBLISHED: usize = 96;
@@ -169,4 +171,52 @@ fn generations_begun_and_abandoned() {
         writer.run(&format!("UPDATE t SET b='c{round}' WHERE id={round}+20;"));
         bench.check(&mut writer);
     }
+}
+
+/// Publishes a new generation of the log without a frame, as a writer does before it writes the header of the log
+/// (`walRestartHdr` in SQLite's `wal.c`).
+fn begin_generation(database: &Path) {
+    let path = beside(database, "-shm");
+    let mut header = fs::read(&path).unwrap()[..PUBLISHED / 2].to_vec();
+    header[16..20].fill(0);
+    let salt = u32::from_be_bytes(header[32..36].try_into().unwrap());
+    header[32..36].copy_from_slice(&salt.wrapping_add(1).to_be_bytes());
+    header[36..40].copy_from_slice(b"salt");
+    let sum = checksum(Order::Native, [0, 0], &header[..40]);
+    header[40..44].copy_from_slice(&sum[0].to_ne_bytes());
+    header[44..48].copy_from_slice(&sum[1].to_ne_bytes());
+    let index = OpenOptions::new().write(true).open(path).unwrap();
+    index
+        .write_all_at(&[header.clone(), header].concat(), 0)
+        .unwrap();
+    // Nothing of it is in the database file, and nobody reads it.
+    index.write_all_at(&[0; 12], 96).unwrap();
+    index.write_all_at(&[0xff; 12], 108).unwrap();
+    index.write_all_at(&[0; 4], 128).unwrap();
+}
+
+#[test]
+fn a_generation_is_published_before_its_header_is_written() {
+    let (mut bench, mut writer) = started();
+    // A connection that has never begun a generation takes salts by chance, and that is a gap.
+    writer.run("PRAGMA wal_checkpoint(RESTART); UPDATE t SET b='begun' WHERE id=100;");
+    bench.settle();
+    let before = *bench.tail.counters();
+    for round in 0..4 {
+        writer.run(&format!("UPDATE t SET b='a{round}' WHERE id={round}+1;"));
+        if round % 2 == 0 {
+            bench.settle();
+        }
+        writer.run("PRAGMA wal_checkpoint(FULL);");
+        begin_generation(&bench.path);
+        bench.settle();
+        assert!(shows(&bench, round + 1, &format!("a{round}")));
+        wait(&mut bench);
+        assert_eq!(bench.step().state, State::Live);
+        writer.run(&format!("UPDATE t SET b='b{round}' WHERE id={round}+50;"));
+        bench.check(&mut writer);
+    }
+    let after = bench.tail.counters();
+    assert_eq!(after.gaps, before.gaps);
+    assert_eq!(after.wal_restarts, before.wal_restarts + 4);
 }
