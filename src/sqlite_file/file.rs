@@ -23,7 +23,8 @@ pub(super) struct File {
 pub(super) struct Stamp {
     /// Its length in bytes.
     pub(super) length: u64,
-    modified: Moment,
+    /// When it was last written to.
+    pub(super) modified: Moment,
     changed: Moment,
 }
 

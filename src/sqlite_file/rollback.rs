@@ -6,7 +6,7 @@
 //!
 //! A writer holds its exclusive lock while it waits for the disk to have the journal, and only then changes the file.
 //! On a slow disk that is most of the time. Until then the file is as it was committed last, and this can be proved:
-//! it was last written to before that journal was created.
+//! it was last written to before that journal was created, and the clock has not been set back since.
 
 use std::path::Path;
 
@@ -22,17 +22,18 @@ pub(super) struct Version {
     stamp: Stamp,
 }
 
-/// The state of `database`, if no writer has begun to change it.
+/// The state of `database`, if no writer has begun to change it. `earlier` is what was found before, if anything was.
 ///
 /// # Errors
 /// [`Reason::Locked`] or [`Reason::HotJournal`] when one does, or died doing so; and when it cannot be read.
-pub(super) fn probe(database: &File, journal: &Path) -> Result<Version> {
+pub(super) fn probe(database: &File, journal: &Path, earlier: Option<&Version>) -> Result<Version> {
     if locks::exclusive(database)? {
         // In this order: what is written after the first look is younger than the journal.
         let journal = file::created(journal)?;
         let version = version(database)?;
         // Who rolls back the journal of another, which may be a copy younger than the file, reserves nothing.
-        let untouched = journal.is_some_and(|it| version.stamp.is_older_than(it));
+        let set_back = earlier.is_some_and(|it| version.stamp.is_older_than(it.stamp.modified));
+        let untouched = !set_back && journal.is_some_and(|it| version.stamp.is_older_than(it));
         return if untouched && locks::reserved(database)? {
             Ok(version)
         } else {

@@ -85,7 +85,7 @@ fn several_writers(journal: &'static str, synchronous: &str) {
             let mut writer = bench.writer();
             // A statement that fails ends the shell, and so the test.
             writer.run(&format!(
-                ".bail on\n.timeout 20000\nPRAGMA synchronous={synchronous};"
+                ".bail on\n.timeout 60000\nPRAGMA synchronous={synchronous};"
             ));
             std::thread::spawn(move || {
                 writer.run(&load(ROWS, 100, number));
