@@ -57,7 +57,7 @@ def writer(bench, start_writer, ended, rows, journal, folder):
             if beside:
                 usrlocd.start()
                 usrlocd.until(usrlocd.is_live, 600)
-                time.sleep(1 + rows / 50_000)
+                usrlocd.rest()
             found = ended(start_writer(file, rows, accounts, 500, bench.turn, 0, 1, "--refresh-only"))
             sums[beside].append({
                 "commits a second": found["rate"], "commit p50": found["p50"], "commit p99": found["p99"],

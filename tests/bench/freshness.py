@@ -205,7 +205,7 @@ def scenario(bench, rows, rates, journal, folder, with_start=False, with_idle=Fa
             begun = usrlocd.start()
             usrlocd.until(usrlocd.is_live, 600)
             bench.say(name, "start until live", "", time.monotonic() - begun, " ms", None, 1e3)
-            time.sleep(1 + rows / 50_000)
+            usrlocd.rest()
         if with_idle:
             idle(bench, name, usrlocd, file, rows, accounts)
         for rate in rates:
@@ -216,7 +216,7 @@ def scenario(bench, rows, rates, journal, folder, with_start=False, with_idle=Fa
                 tables.fill(file, journal, rows, accounts)
                 usrlocd.start()
                 usrlocd.until(usrlocd.is_live, 600)
-                time.sleep(1 + rows / 50_000)
+                usrlocd.rest()
             title = f"{name} {rate}/s"
             used = load(bench, title, usrlocd, file, rows, accounts, rate, (p50, p99, limit), baselines[rate])
             compare(bench, title, usrlocd, file, accounts, 20 if rows > 200_000 else 1000)
