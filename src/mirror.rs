@@ -9,6 +9,7 @@ mod keeper;
 mod mailbox;
 mod resolve;
 mod seek;
+mod settling;
 mod wake;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
 use seek::Seeker;
+use settling::Settling;
 use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
@@ -68,7 +70,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Tells whether the thread that follows the tables is at work.
     pub heartbeat: Arc<Heartbeat>,
-    /// Turns true once every row was read, or the tables are known to be unreadable.
+    /// Turns true once every row was read, or the tables are known to be unreadable for more than a moment.
     pub settled: watch::Sender<bool>,
 }
 
@@ -85,6 +87,7 @@ pub struct Mirror {
     /// Whether the log says that the tables cannot be read.
     unreadable: bool,
     complete: bool,
+    settling: Settling,
 }
 
 impl Mirror {
@@ -122,10 +125,8 @@ impl Mirror {
             &options.database,
             options.discover.map(Seeker::new),
             usrloc,
-            Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
-            Arc::clone(&parts.heartbeat),
-            Arc::clone(&parts.metrics),
+            &parts,
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
@@ -143,6 +144,7 @@ impl Mirror {
             state: None,
             unreadable: false,
             complete: false,
+            settling: Settling::default(),
         }
     }
 
@@ -163,7 +165,10 @@ impl Mirror {
                 _ = &mut ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
                 news = self.mailbox.take() => self.show(news).await,
                 Ok(()) = self.parts.directory.changed() => self.adopt_directory().await,
-                _ = expiry.tick() => self.parts.view.expire(),
+                _ = expiry.tick() => {
+                    self.parts.view.expire();
+                    self.settle();
+                }
             }
         };
         drop(stop_thread);
@@ -254,10 +259,6 @@ impl Mirror {
             state: source,
             as_of: as_of.or(former.as_of),
         });
-        let unreadable = matches!(state, State::Absent(_) | State::Blocked(_));
-        if unreadable || source == SourceState::Live {
-            self.parts.settled.send_replace(true);
-        }
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {
@@ -276,6 +277,18 @@ impl Mirror {
                 }
             }
             self.state = Some(state);
+        }
+        self.settle();
+    }
+
+    /// Says when the first knowledge about the tables is settled.
+    fn settle(&mut self) {
+        let now = self.parts.clock.monotonic();
+        if let Some(state) = &self.state
+            && !*self.parts.settled.borrow()
+            && self.settling.is_over(state, self.complete, now)
+        {
+            self.parts.settled.send_replace(true);
         }
     }
 

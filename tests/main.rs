@@ -1,7 +1,9 @@
 //! One test binary; each module is a subject.
 
+mod administered;
 mod api;
 mod cli;
+mod clock;
 mod doctor;
 mod floors;
 mod flush;
@@ -16,6 +18,8 @@ mod package;
 mod reload;
 mod restart;
 mod service;
+mod stalls;
+mod tables;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]
