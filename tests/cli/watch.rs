@@ -137,9 +137,9 @@ fn a_restart_of_the_daemon_is_waited_for() {
     assert_eq!(watch.told().len(), 3, "nothing else has changed");
     let pid = i32::try_from(watch.child.id()).expect("it is small");
     let pid = Pid::from_raw(pid).expect("it is not zero");
-    kill_process(pid, Signal::INT).expect("it runs");
+    kill_process(pid, Signal::TERM).expect("it runs");
     let status = watch.child.wait().expect("it ends");
-    assert_eq!(status.signal(), Some(2), "a shell shows 130");
+    assert_eq!(status.signal(), Some(15), "no handler of its own");
 }
 
 #[test]
