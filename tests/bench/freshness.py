@@ -1,4 +1,4 @@
-"""How fresh usrlocd's answers are, and what that costs: `make bench`, or `make bench QUICK=1` for two minutes.
+"""How fresh usrlocd's answers are, how fast, and what that costs: `make bench`, shorter with `make bench QUICK=1`.
 
 A writer of its own process writes as Kamailio's db_sqlite does. The probe asks usrlocd over HTTP, every millisecond
 while a marked write is on its way, for the user that it is about; latency is answer seen − commit returned. What
@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 import burst
+import flush
+import speed
 import tables
 from usrlocd import Usrlocd
 
@@ -237,7 +239,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seconds", type=float, help="of each half of a run: without questions, with them")
     parser.add_argument("--marks", type=float, default=40, help="marked writes a second")
-    parser.add_argument("--only", default="", help="the scenarios whose names have this word: wal, million, rollback, burst")
+    parser.add_argument("--only", default="", help="the scenarios whose names have this word: wal, million, rollback, burst, http, flush")
     parser.add_argument("--disk", default=tempfile.gettempdir(), help="a folder on a disk")
     options = parser.parse_args()
     options.seconds = options.seconds or (8 if options.quick else 30)
@@ -256,6 +258,10 @@ def main():
             scenario(bench, 100_000, [500], "DELETE", disk, limits=limits)
     if options.only in ("", "burst"):
         burst.run(bench, 5_000 if quick else 20_000, memory)
+    if options.only in ("", "http"):
+        speed.run(bench, disk)
+    if options.only in ("", "flush"):
+        flush.run(bench, memory)
     if options.only == "million" or not options.only and not quick:
         limits = {500: (None, 0.030, 2 * usage if usage else None)}
         scenario(bench, 1_000_000, [500], "WAL", disk, True, False, limits)
