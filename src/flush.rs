@@ -24,6 +24,9 @@ use crate::store::{FlushRecord, Store};
 use crate::view::View;
 use aor::Target;
 
+/// The target of the log line that each flush leaves: it stands out from the rest as the audit.
+pub const AUDIT: &str = "usrlocd::audit";
+
 /// How long Kamailio must have been up before "not found" is believed: until then it may still be loading.
 const LOADED_AFTER: Duration = Duration::from_secs(30);
 
@@ -252,6 +255,7 @@ impl Flusher {
             failed: outcome.failed.len() as u64,
         };
         tracing::info!(
+            target: AUDIT,
             token = record.token,
             client = record.client,
             request_id = record.request_id,

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import tables
-from kamailio import Kamailio
+from registrar import Phones, Registrar
 from usrlocd import Usrlocd
 
 COUNT = 5_000
@@ -18,10 +18,8 @@ TIMER = 1
 def run(bench, folder):
     where = Path(tempfile.mkdtemp(prefix="usrlocd-bench-", dir=folder))
     name = f"flush of {COUNT} AoRs"
-    file = str(where / "kamailio.sqlite")
-    tables.create(file, "WAL").close()
-    kamailio = Kamailio(where, file, timer=TIMER, accounts=1, children=8)
-    usrlocd = Usrlocd(bench.options.program, file, where, kamailio.rpc)
+    kamailio = Registrar(where, 2, TIMER, children=8)
+    usrlocd = Usrlocd(bench.options.program, kamailio.file, where, kamailio.rpc)
     path = f"/v2/accounts/{tables.account(0)}/registrations"
     times = []
     try:
@@ -29,7 +27,8 @@ def run(bench, folder):
         usrlocd.start()
         usrlocd.until(usrlocd.is_live, 30)
         for _ in range(1 if bench.options.quick else 3):
-            good = kamailio.registered(COUNT)
+            with Phones(kamailio.port, accounts=1) as phones:
+                good, _ = phones.register_all(COUNT)
             usrlocd.until(lambda: usrlocd.count() >= good, 60, 0.05)
             begin = time.monotonic()
             status, body = usrlocd.request(path, "DELETE")
@@ -39,7 +38,7 @@ def run(bench, folder):
                 raise RuntimeError(f"registered {good}, {left} left, answered {status}: {body[:500]}")
         bench.say(name, "until it is answered \"ok\", slowest", f"{GOAL:.0f} s", max(times), " s", GOAL)
     except (RuntimeError, TimeoutError):
-        print(kamailio.log())
+        print(kamailio.log()[-1500:])
         raise
     finally:
         usrlocd.end()

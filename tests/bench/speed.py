@@ -119,7 +119,7 @@ def run(bench, folder):
         tables.fill(file, "WAL", ROWS, ACCOUNTS)
         usrlocd.start()
         usrlocd.until(usrlocd.is_live, 600)
-        time.sleep(1 + ROWS / 50_000)  # the store catches up
+        usrlocd.rest()
         bench.say(name, "resident with 100,000 registrations", "200 MB", usrlocd.memory(), " MB", RESIDENT, 1e-6)
         bare = Bare(bare_program, usrlocd, where)
         # A change is a row and its attribute: three statements.

@@ -44,10 +44,11 @@ class Usrlocd:
         self.process.wait(60)
 
     def end(self):
-        """However it stands."""
+        """However it is."""
+        self.close()
         if self.process and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(60)
+            self.process.kill()
+            self.process.wait()
 
     def close(self):
         if self.connection:
@@ -116,6 +117,15 @@ class Usrlocd:
 
     def is_live(self):
         return b'"state":"live"' in self.request("/readyz")[1]
+
+    def rest(self, patience=120):
+        """Waits until it has nothing to do: the store has caught up."""
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            before = self.cpu()
+            time.sleep(0.5)
+            if self.cpu() - before < 0.01:
+                return
 
     def cpu(self):
         """Seconds of a core, to the nanosecond; short-lived threads of its are not in it."""
