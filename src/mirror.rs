@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
-use crate::parallel;
 use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::{Reason, State};
 use crate::store::{Contents, Store, Stored};
@@ -105,20 +104,19 @@ impl Mirror {
             .iter()
             .map(|one| Arc::clone(&one.binding))
             .collect();
-        let state = if former.is_empty() {
+        let as_of = contents.as_of;
+        let state = if former.is_empty() && as_of.is_none() {
             SourceState::Unavailable
         } else {
             SourceState::CatchingUp
         };
-        let rows = parallel::map(contents.registrations, |one| {
-            Arc::new(resolver.registration(one.binding, one.first_registration))
-        });
+        let rows = resolver.registrations(contents.registrations);
         let kept = Kept {
             rows,
             departed: contents.departed,
             hidden: contents.hidden,
         };
-        parts.view.restore(kept, Source { state, as_of: None });
+        parts.view.restore(kept, Source { state, as_of });
         let mailbox = Arc::new(Mailbox::default());
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(

@@ -119,7 +119,7 @@ fn read_key(key: &JwtKey) -> Result<Vec<u8>, Problem> {
         .position(|line| line.starts_with("-----BEGIN "));
     let at = |line: usize| Place::at(&name, line + 1, 1);
     let Some(begin) = begin else {
-        let message = format!("this is no PEM file; it starts with {PEM_EXAMPLE}");
+        let message = format!("this is no PEM file; one starts with {PEM_EXAMPLE}");
         return Err(Problem::new(at(0), message));
     };
     if text.lines().any(|line| line.contains("PRIVATE KEY-----")) {
@@ -129,7 +129,7 @@ fn read_key(key: &JwtKey) -> Result<Vec<u8>, Problem> {
     match Keys::new("", [(key.kid.as_str(), bytes.as_slice())]) {
         Ok(_) => Ok(bytes),
         Err(error) => {
-            let message = format!("{error}; it starts with {PEM_EXAMPLE}");
+            let message = format!("{error}; such a file starts with {PEM_EXAMPLE}");
             Err(Problem::new(at(begin), message))
         }
     }

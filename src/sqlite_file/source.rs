@@ -242,7 +242,7 @@ impl Refreshed {
 }
 
 /// The path with `suffix` after its last character.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned().into_vec();
     name.extend_from_slice(suffix.as_bytes());
     PathBuf::from(std::ffi::OsString::from_vec(name))
