@@ -31,8 +31,9 @@ fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for othe
 	PROPTEST_CASES=$(or $(CASES),50000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
 
-bench: deps ## how fresh the answers are, and what that costs, in a table (QUICK=1: three minutes; ONLY=wal, fast, idle, rollback, burst, register, writer, million)
-	$(CARGO) build --locked --release --bin usrlocd
+bench: ## how fresh and fast the answers are, and what that costs, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, million)
+	@tests/deps wrk
+	$(CARGO) build --locked --release --bin usrlocd --example bare
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))
 
 large: ## the tests left out for their size or length: a file over 1 GiB, and the figures of the reader alone

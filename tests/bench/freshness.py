@@ -1,4 +1,4 @@
-"""How fresh usrlocd's answers are, and what that costs: `make bench`, or `make bench QUICK=1` for three minutes.
+"""How fresh usrlocd's answers are, how fast, and what that costs: `make bench`, shorter with `make bench QUICK=1`.
 
 A writer of its own process writes as Kamailio's db_sqlite does. The probe asks usrlocd over HTTP, every millisecond
 while a marked write is on its way, for the user that it is about; latency is answer seen − commit returned. What
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import beside
 import burst
+import flush
+import speed
 import tables
 from beside import median, part
 from usrlocd import Usrlocd
@@ -262,6 +264,14 @@ def writers(bench):
         beside.writer(bench, writer, ended, bench.rows, journal, folder)
 
 
+def http(bench):
+    speed.run(bench, bench.options.disk)
+
+
+def flushes(bench):
+    flush.run(bench, MEMORY)
+
+
 def million(bench):
     limits = {500: (None, 0.030, 2 * bench.usage if bench.usage else None)}
     scenario(bench, 10 * bench.rows, [500], "WAL", bench.options.disk, True, False, limits)
@@ -276,6 +286,8 @@ SCENARIOS = {
     "burst": (kamailio_burst, True, True),
     "register": (registrations, True, True),
     "writer": (writers, True, True),
+    "http": (http, True, True),
+    "flush": (flushes, True, True),
     "million": (million, False, True),
 }
 

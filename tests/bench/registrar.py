@@ -17,8 +17,9 @@ auto_aliases=no
 dns=no
 rev_dns=no
 use_dns_cache=off
-disable_tcp=yes
+tcp_accept_no_cl=yes
 listen=udp:127.0.0.1:{port}
+listen=tcp:127.0.0.1:{port}
 {modules}
 modparam("usrloc", "db_url", "sqlite:///{database}")
 modparam("usrloc", "db_mode", {mode})
@@ -26,30 +27,36 @@ modparam("usrloc", "use_domain", 1)
 modparam("usrloc", "timer_interval", {timer})
 modparam("usrloc", "xavp_contact", "ulattrs")
 modparam("registrar", "max_expires", 7200)
+modparam("jsonrpcs", "transport", 1)
 request_route {{
     $xavp(ulattrs=>token) = $hdr(X-Token);
     save("location");
     exit;
 }}
+event_route[xhttp:request] {{
+    jsonrpc_dispatch();
+}}
 """
-MODULES = ("db_sqlite", "sl", "pv", "textops", "usrloc", "registrar")
+MODULES = ("db_sqlite", "sl", "pv", "textops", "usrloc", "registrar", "xhttp", "jsonrpcs")
 CALL_ID = re.compile(rb"\r\nCall-ID: call-(\d+)\r\n")
 
 
 class Registrar:
     """A Kamailio that runs until `stop`."""
 
-    def __init__(self, where, mode, timer, journal="WAL"):
+    def __init__(self, where, mode, timer, journal="WAL", children=2):
         self.where = Path(where)
         self.file = str(self.where / "kamailio.sqlite")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        # One port for UDP and TCP; TCP ports are the scarcer ones.
+        with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.rpc = f"http://127.0.0.1:{self.port}/RPC"
         tables.create(self.file, journal).close()
         # In write-through mode the workers' own statements collide; one worker does not.
         config = CONFIG.format(
             port=self.port, modules="\n".join(f'loadmodule "{it}.so"' for it in MODULES), database=self.file,
-            timer=timer, mode=mode, children=2 if mode == 2 else 1,
+            timer=timer, mode=mode, children=children if mode == 2 else 1,
         )
         (self.where / "kamailio.cfg").write_text(config)
         (self.where / "run").mkdir()
@@ -85,7 +92,8 @@ class Registrar:
 class Phones:
     """All phones on one socket; an answer is told from the others by its Call-ID."""
 
-    def __init__(self, port):
+    def __init__(self, port, accounts=200):
+        self.accounts = accounts
         self.registrar = ("127.0.0.1", port)
         self.cseq = 0
 
@@ -100,7 +108,7 @@ class Phones:
         self.socket.close()
 
     def request(self, number):
-        user, owner, realm = f"user{number}", tables.account(number % 200), f"realm{number % 200}.example.com"
+        user, owner, realm = f"user{number}", tables.account(number % self.accounts), f"realm{number % self.accounts}.example.com"
         return (
             f"REGISTER sip:{realm} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP 127.0.0.1:{self.own};branch=z9hG4bK{number}-{self.cseq}\r\n"

@@ -23,14 +23,14 @@ class Usrlocd:
         self.config = self.folder / "usrlocd.toml"
         digest = hashlib.sha256(TOKEN.encode()).hexdigest()
         (self.folder / "tokens.toml").write_text(
-            f'[[token]]\nname = "bench"\nsha256 = "{digest}"\naccounts = ["*"]\nrights = ["read"]\n'
+            f'[[token]]\nname = "bench"\nsha256 = "{digest}"\naccounts = ["*"]\nrights = ["read", "flush"]\n'
         )
         self.config.write_text(
             f'[kamailio]\ndatabase = "{database}"\njsonrpc = "{rpc}"\n'
             f'[store]\npath = "{self.folder}/store/usrlocd.db"\n'
             f'[http]\nlisten = ["127.0.0.1:{self.port}"]\nsocket = "{self.folder}/usrlocd.sock"\n'
             f'[auth]\ntokens_file = "{self.folder}/tokens.toml"\n'
-            "[limits]\nrequests = { burst = 1000000, per_second = 1000000.0 }\n"
+            "[limits]\nrequests = { burst = 1, per_second = 0 }\n"
         )
 
     def start(self):
@@ -55,19 +55,19 @@ class Usrlocd:
             self.connection.close()
         self.connection = None
 
-    def request(self, path):
+    def request(self, path, method="GET"):
         """Status and body; the connection is kept, and made anew where usrlocd has ended an idle one."""
         try:
-            return self.request_once(path)
+            return self.request_once(path, method)
         except ConnectionError:
             self.close()
-            return self.request_once(path)
+            return self.request_once(path, method)
 
-    def request_once(self, path):
+    def request_once(self, path, method):
         if not self.connection:
             self.connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {TOKEN}\r\n\r\n".encode())
+        self.connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {TOKEN}\r\n\r\n".encode())
         data = b""
         while (at := data.find(b"\r\n\r\n")) < 0:
             data += self.receive()
