@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check supply fuzz bench large deb package-test reproducible
+.PHONY: help deps run test check supply fuzz bench large deb package-test systemd-test reproducible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -31,8 +31,9 @@ fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for othe
 	PROPTEST_CASES=$(or $(CASES),50000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
 
-bench: deps ## how fresh the answers are, and what that costs, in a table (QUICK=1: two minutes; ONLY=wal, rollback, burst, million)
-	$(CARGO) build --locked --release --bin usrlocd
+bench: ## how fresh and fast the answers are, and what that costs, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, million)
+	@tests/deps wrk
+	$(CARGO) build --locked --release --bin usrlocd --example bare
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))
 
 large: ## the tests left out for their size or length: a file over 1 GiB, and the figures of the reader alone
@@ -43,6 +44,9 @@ deb: ## the Debian package, in target/package, checked by lintian
 
 package-test: ## the package installed, upgraded and purged in a Debian of its own (as root)
 	@tests/package/chroot
+
+systemd-test: ## the package under a real systemd, beside a real Kamailio, in a Debian of its own (as root)
+	@tests/package/systemd
 
 reproducible: ## the release built twice in two directories: the same bytes, for Debian 12 and newer
 	@tests/package/reproducible

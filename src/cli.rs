@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error; each kind of failure has its exit status.
 
 mod check_config;
+mod complete;
 mod completions;
 mod configuration;
 mod count;
@@ -12,10 +13,13 @@ mod list;
 mod man;
 mod openapi;
 mod output;
+mod pages;
+mod redraw;
 mod remote;
 mod serve;
 mod show_rows;
 mod token;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,6 +43,13 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 const EXIT_STATUS: &str = "\
+Examples:
+  usrlocd doctor
+      what is missing, and how to mend it
+  usrlocd list acme.example.com
+  usrlocd watch
+  usrlocd flush acme.example.com --user alice
+
 Exit status:
   0 done, 1 failed, 2 partly done; 64 usage, 69 unavailable, 70 a defect of ours,
   71 the system refused (a port that is taken), 73/74 a file cannot be created or
@@ -77,6 +88,7 @@ enum Verb {
     Show(list::Show),
     Count(count::Count),
     Accounts(count::Accounts),
+    Watch(watch::Watch),
     Flush(flush::Flush),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
@@ -98,6 +110,10 @@ enum Ending {
 
 /// Runs the command line `args`, whose first is the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if complete::answer(&args) {
+        return ExitCode::SUCCESS;
+    }
     match perform(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ending) => {
@@ -138,6 +154,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Show(show) => show.run(),
         Verb::Count(count) => count.run(),
         Verb::Accounts(accounts) => accounts.run(),
+        Verb::Watch(watch) => watch.run(),
         Verb::Flush(flush) => flush.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),

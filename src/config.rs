@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use crate::document::{Problem, Problems};
 pub use changes::{Applies, Change};
 pub use defaults::DEFAULT_FILE;
+pub(crate) use duration::{parse_duration, show_duration};
 pub use layers::{Override, environment};
 
 pub use crate::registration::item::Wire;

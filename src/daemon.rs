@@ -4,10 +4,13 @@
 //! what it lacks. Tasks end in the order of the data's way: first no more requests, then no more changes.
 
 mod bind;
+mod changes;
 mod files;
 mod inherited;
 mod notify;
+mod reload;
 mod supervise;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,16 +22,18 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Loaded, Problems};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::mirror::{self, Mirror, Naming};
 use crate::store::{self, Store};
 use crate::view::View;
-use files::Files;
+pub use files::{Report, check_files, check_keys};
 use inherited::Inherited;
+use reload::Live;
 use supervise::Tasks;
 
 /// How long a request that is under way may take to end after SIGTERM.
@@ -83,17 +88,19 @@ impl Failure {
             Self::CannotCreate(_) => 73,
             Self::Io(_) => 74,
             Self::Permission(_) => 77,
+            Self::Config(problems) if problems.denied() => 77,
             Self::Config(_) => 78,
         }
     }
 }
 
-/// Runs until SIGTERM. `reload` gives the configuration as it is now, and has already set the log's level.
+/// Runs until SIGTERM. `reload` gives the configuration as it is now; `log` changes its level then.
 ///
 /// # Errors
 /// When something that cannot be waited for prevents the start, or a defect ends the run.
 pub fn run(
-    config: Config,
+    loaded: Loaded,
+    log: logging::Handle,
     reload: impl Fn() -> Result<Config, Problems> + Send + 'static,
 ) -> Result<(), Failure> {
     let inherited = Inherited::of_process()?;
@@ -103,14 +110,20 @@ pub fn run(
         .build()
         .context("start the runtime")
         .map_err(Failure::System)?;
-    let result = runtime.block_on(serve(config, Box::new(reload), inherited));
+    let result = runtime.block_on(serve(loaded, log, Box::new(reload), inherited));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
 type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 
-async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(), Failure> {
+async fn serve(
+    loaded: Loaded,
+    log: logging::Handle,
+    reload: Reload,
+    inherited: Inherited,
+) -> Result<(), Failure> {
+    let config = loaded.config.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
     let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
@@ -119,7 +132,8 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
         .await
         .map_err(store_failure)?;
     let store = Arc::new(store);
-    let files = Files::load(&config, &clock)?;
+    say_start(&loaded);
+    let live = Live::load(loaded, log, &clock)?;
     let view = Arc::new(View::new(Arc::clone(&clock)));
     let doubts = Arc::new(Notify::new());
     let options = mirror::Options {
@@ -132,7 +146,7 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
         clock: Arc::clone(&clock),
         view: Arc::clone(&view),
         store: Arc::clone(&store),
-        directory: files.directory(),
+        directory: live.directory(),
         doubts: Arc::clone(&doubts),
         metrics: Arc::clone(&metrics),
         heartbeat: Arc::default(),
@@ -141,10 +155,10 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
     let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
     let app = App::new(http::Parts {
         view: Arc::clone(&view),
-        directory: files.directory(),
-        tokens: files.tokens(),
-        keys: files.keys(),
-        limits: files.limits(),
+        directory: live.directory(),
+        tokens: live.tokens(),
+        keys: live.keys(),
+        limits: live.limits(),
         flush: Arc::new(flusher.clone()),
         metrics,
         clock: Arc::clone(&clock),
@@ -167,19 +181,42 @@ async fn serve(config: Config, reload: Reload, inherited: Inherited) -> Result<(
         flusher.recheck(recheck_stop).await;
         Ok(())
     });
-    let watched = files.watch(&config);
-    let database = config
-        .kamailio
-        .database_given
-        .then(|| config.kamailio.database.display().to_string());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), database, "started");
-    let result = tasks.supervise(config, reload, files, &manager).await;
-    drop(watched);
+    let result = tasks.supervise(reload, live, &manager).await;
     if let Ok(store) = Arc::try_unwrap(store) {
         store.close().await;
     }
     tracing::info!("stopped");
     result
+}
+
+/// One line for whoever reads the log later: what started, on what configuration, where it listens, what it reads.
+fn say_start(loaded: &Loaded) {
+    let config = &loaded.config;
+    let configuration = if loaded.found {
+        loaded.file.display().to_string()
+    } else {
+        format!("defaults, there is no {}", loaded.file.display())
+    };
+    let addresses = config.http.listen.iter().map(ToString::to_string);
+    let socket = config
+        .http
+        .socket
+        .iter()
+        .map(|path| path.display().to_string());
+    let listen: Vec<String> = addresses.chain(socket).collect();
+    let kamailio = &config.kamailio;
+    let database = if kamailio.database_given {
+        kamailio.database.display().to_string()
+    } else {
+        "to be looked for".to_owned()
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration,
+        listen = listen.join(", "),
+        database,
+        "started"
+    );
 }
 
 /// Shows what the store has kept, then mirrors until `stop`. Requests are answered meanwhile: they wait a little.

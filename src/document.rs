@@ -8,6 +8,7 @@ mod reader;
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -30,6 +31,8 @@ pub struct Problem {
     pub place: Place,
     /// What is wrong, and the mend.
     pub message: String,
+    /// Whether the text is good or bad nobody knows: we may not read it.
+    pub denied: bool,
 }
 
 /// Every mistake that was found, in the order of the text; shown one a line as `FILE:LINE:COLUMN: message`.
@@ -84,10 +87,8 @@ pub fn parse(text: &str, source: &str) -> (Item, Vec<Problem>) {
     for error in errors {
         let span = error.span().unwrap_or_default();
         lines.note_broken(span.start);
-        problems.push(Problem {
-            place: lines.place(span),
-            message: format!("not valid TOML: {}", syntax(error.message())),
-        });
+        let message = format!("not valid TOML: {}", syntax(error.message()));
+        problems.push(Problem::new(lines.place(span), message));
     }
     let item = Item {
         value: lines.table(table.get_ref(), &mut problems),
@@ -116,6 +117,41 @@ impl Place {
         Self {
             source: source.into(),
             position: None,
+        }
+    }
+
+    /// A line and a column of the source, both from 1.
+    #[must_use]
+    pub fn at(source: &str, line: usize, column: usize) -> Self {
+        Self {
+            source: source.into(),
+            position: Some((line, column)),
+        }
+    }
+}
+
+impl Problem {
+    /// What is wrong at `place`.
+    pub fn new(place: Place, message: impl Into<String>) -> Self {
+        Self {
+            place,
+            message: message.into(),
+            denied: false,
+        }
+    }
+
+    /// The file `source` cannot be read.
+    #[must_use]
+    pub fn unreadable(source: &str, error: &io::Error) -> Self {
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let mend = if denied {
+            "; let usrlocd's user or group read it"
+        } else {
+            ""
+        };
+        Self {
+            denied,
+            ..Self::new(Place::of(source), format!("cannot be read: {error}{mend}"))
         }
     }
 }
@@ -158,10 +194,19 @@ impl Problems {
     /// A single problem with a whole source, for instance a file that cannot be read.
     #[must_use]
     pub fn one(source: &str, message: impl Into<String>) -> Self {
-        Self(vec![Problem {
-            place: Place::of(source),
-            message: message.into(),
-        }])
+        Self(vec![Problem::new(Place::of(source), message)])
+    }
+
+    /// A file that cannot be read.
+    #[must_use]
+    pub fn unreadable(source: &str, error: &io::Error) -> Self {
+        Self(vec![Problem::unreadable(source, error)])
+    }
+
+    /// Whether all there is to mend are permissions.
+    #[must_use]
+    pub fn denied(&self) -> bool {
+        self.0.iter().all(|problem| problem.denied)
     }
 
     /// Each problem.
@@ -177,6 +222,12 @@ impl fmt::Display for Problems {
             write!(f, "{separator}{problem}")?;
         }
         Ok(())
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
     }
 }
 

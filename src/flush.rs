@@ -32,6 +32,9 @@ use silence::Silence;
 use targets::Target;
 use turns::Turns;
 
+/// The target of the log line that each flush leaves: it stands out from the rest as the audit.
+pub const AUDIT: &str = "usrlocd::audit";
+
 /// What is to be flushed, and who asks.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -247,6 +250,7 @@ impl Flusher {
             failed: outcome.failed.len() as u64,
         };
         tracing::info!(
+            target: AUDIT,
             token = record.token,
             client = record.client,
             request_id = record.request_id,

@@ -43,8 +43,8 @@
 //! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`rate_limited`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
-//! | 3 | [`mirror`], [`flush`], [`logging`] |
-//! | 4 | [`http`] |
+//! | 3 | [`mirror`], [`flush`] |
+//! | 4 | [`http`], [`logging`] |
 //! | 5 | [`daemon`], [`client`] |
 //! | 6 | [`cli`] |
 

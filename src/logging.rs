@@ -1,9 +1,16 @@
 //! Logging: where lines go, how they look, and a level that can change while the program runs.
 //!
-//! Lines go to standard error, or with their fields to systemd's journal. A panic is an error line like any other.
+//! Lines go to standard error, or with their fields to systemd's journal. The audit of flushes stands one level above
+//! information, at `notice`. A panic is an error line like any other.
+
+mod fields;
+mod journal;
+mod lines;
+mod severity;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env;
+use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::panic;
 
@@ -15,9 +22,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{Log, LogFormat};
-
-/// The program's name in the journal.
-const IDENTIFIER: &str = "usrlocd";
+use journal::Journal;
 
 /// Changes the level of the running program.
 #[derive(Clone, Debug)]
@@ -56,8 +61,7 @@ pub fn init(log: &Log) -> Result<Handle, LoggingError> {
         .map_err(LoggingError::Twice)?;
     panic::set_hook(Box::new(log_panic));
     if let Some(error) = warning {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "the journal is not there; logging text instead");
+        tracing::warn!(%error, "the journal is not there; logging text instead");
     }
     Ok(Handle { filter: handle })
 }
@@ -78,10 +82,7 @@ type Layered = tracing_subscriber::layer::Layered<reload::Layer<Targets, Registr
 
 /// The layer that writes, and why it is not the journal where that was tried.
 fn output(format: LogFormat) -> Result<(Output, Option<io::Error>), LoggingError> {
-    let journal = || {
-        tracing_journald::layer()
-            .map(|layer| layer.with_syslog_identifier(IDENTIFIER.to_owned()).boxed())
-    };
+    let journal = || Journal::open(journal::SOCKET.as_ref()).map(Layer::boxed);
     match format {
         LogFormat::Journald => Ok((journal().map_err(LoggingError::Journal)?, None)),
         LogFormat::Auto if under_journald() => Ok(match journal() {
@@ -90,8 +91,8 @@ fn output(format: LogFormat) -> Result<(Output, Option<io::Error>), LoggingError
         }),
         LogFormat::Auto | LogFormat::Text => Ok((text(), None)),
         LogFormat::Json => {
-            let layer = fmt::layer().json().flatten_event(true);
-            Ok((layer.with_writer(io::stderr).boxed(), None))
+            let layer = fmt::layer().with_writer(io::stderr).with_ansi(false);
+            Ok((layer.event_format(lines::Json).boxed(), None))
         }
     }
 }
@@ -100,7 +101,7 @@ fn text() -> Output {
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = io::stderr().is_terminal() && !no_color;
     let layer = fmt::layer().with_writer(io::stderr).with_ansi(colours);
-    layer.boxed()
+    layer.event_format(lines::Text).boxed()
 }
 
 fn targets(level: &str) -> Result<Targets, LoggingError> {
@@ -117,6 +118,22 @@ fn under_journald() -> bool {
     }
 }
 
+/// The text for standard error. Under systemd each line has the priority of an error in front (sd-daemon(3)), so that
+/// `journalctl -p err` has it: else it would be taken for information.
+#[must_use]
+pub fn as_error(text: impl Display) -> String {
+    if under_journald() {
+        marked(&text.to_string())
+    } else {
+        text.to_string()
+    }
+}
+
+fn marked(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("<3>{line}")).collect();
+    lines.join("\n")
+}
+
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("no message");
     let location = info.location().map(ToString::to_string);
@@ -127,27 +144,4 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn levels_are_read_as_the_configuration_allows_them() {
-        for level in ["info", "off", "warn,usrlocd::http=debug"] {
-            assert!(targets(level).is_ok(), "{level}");
-        }
-        assert!(targets("usrlocd=loud").is_err());
-    }
-
-    #[test]
-    fn the_level_changes_while_the_filter_is_in_use() {
-        let (filter, handle) = reload::Layer::new(targets("info").unwrap());
-        let handle = Handle { filter: handle };
-        let subscriber = tracing_subscriber::registry().with(filter);
-        tracing::subscriber::with_default(subscriber, || {
-            assert!(!tracing::enabled!(tracing::Level::DEBUG));
-            handle.set_level("debug").unwrap();
-            assert!(tracing::enabled!(tracing::Level::DEBUG));
-            assert!(handle.set_level("x=y").is_err());
-        });
-    }
-}
+mod tests;

@@ -72,7 +72,11 @@ impl Metrics {
         let mut book = Book(&mut registry);
         let build = book.gauges("build_info", "Always 1; the labels say what runs");
         build
-            .get_or_create(&vec![("version", version), ("revision", revision)])
+            .get_or_create(&vec![
+                ("version", version),
+                ("revision", revision),
+                ("rustc", env!("USRLOCD_RUSTC")),
+            ])
             .set(1);
         Arc::new(Self {
             source: Source::new(&mut book),

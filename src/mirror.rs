@@ -9,6 +9,7 @@ mod keeper;
 mod mailbox;
 mod resolve;
 mod seek;
+mod settling;
 mod wake;
 
 use std::path::PathBuf;
@@ -21,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
-use crate::parallel;
 use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::{Reason, State};
 use crate::store::{Contents, Store, Stored};
@@ -33,6 +33,7 @@ use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
 use seek::Seeker;
+use settling::Settling;
 use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
@@ -68,7 +69,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Tells whether the thread that follows the tables is at work.
     pub heartbeat: Arc<Heartbeat>,
-    /// Turns true once every row was read, or the tables are known to be unreadable.
+    /// Turns true once every row was read, or the tables are known to be unreadable for more than a moment.
     pub settled: watch::Sender<bool>,
 }
 
@@ -82,7 +83,10 @@ pub struct Mirror {
     keeper: Arc<Keeper>,
     follower: Option<Follower>,
     state: Option<State>,
+    /// Whether the log says that the tables cannot be read.
+    unreadable: bool,
     complete: bool,
+    settling: Settling,
 }
 
 impl Mirror {
@@ -100,30 +104,27 @@ impl Mirror {
             .iter()
             .map(|one| Arc::clone(&one.binding))
             .collect();
-        let state = if former.is_empty() {
+        let as_of = contents.as_of;
+        let state = if former.is_empty() && as_of.is_none() {
             SourceState::Unavailable
         } else {
             SourceState::CatchingUp
         };
-        let rows = parallel::map(contents.registrations, |one| {
-            Arc::new(resolver.registration(one.binding, one.first_registration))
-        });
+        let rows = resolver.registrations(contents.registrations);
         let kept = Kept {
             rows,
             departed: contents.departed,
             hidden: contents.hidden,
         };
-        parts.view.restore(kept, Source { state, as_of: None });
+        parts.view.restore(kept, Source { state, as_of });
         let mailbox = Arc::new(Mailbox::default());
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(
             &options.database,
             options.discover.map(Seeker::new),
             usrloc,
-            Arc::clone(&parts.clock),
             Arc::clone(&mailbox),
-            Arc::clone(&parts.heartbeat),
-            Arc::clone(&parts.metrics),
+            &parts,
         );
         let keeper = Arc::new(Keeper::new(
             Arc::clone(&parts.store),
@@ -139,7 +140,9 @@ impl Mirror {
             keeper,
             follower: Some(follower),
             state: None,
+            unreadable: false,
             complete: false,
+            settling: Settling::default(),
         }
     }
 
@@ -160,7 +163,10 @@ impl Mirror {
                 _ = &mut ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
                 news = self.mailbox.take() => self.show(news).await,
                 Ok(()) = self.parts.directory.changed() => self.adopt_directory().await,
-                _ = expiry.tick() => self.parts.view.expire(),
+                _ = expiry.tick() => {
+                    self.parts.view.expire();
+                    self.settle();
+                }
             }
         };
         drop(stop_thread);
@@ -251,22 +257,36 @@ impl Mirror {
             state: source,
             as_of: as_of.or(former.as_of),
         });
-        let unreadable = matches!(state, State::Absent(_) | State::Blocked(_));
-        if unreadable || source == SourceState::Live {
-            self.parts.settled.send_replace(true);
-        }
         if self.state.as_ref() != Some(&state) {
             let registrations = self.parts.view.count(crate::view::Scope::System).0;
             match &state {
-                State::Live => tracing::info!(registrations, "follows Kamailio's tables"),
+                // The first time is what readiness is about, and has a line of its own.
+                State::Live if self.unreadable => {
+                    self.unreadable = false;
+                    tracing::info!(registrations, "reads Kamailio's tables now");
+                }
+                State::Live => tracing::debug!(registrations, "follows Kamailio's tables"),
                 State::Healing => tracing::debug!(registrations, "compares every row"),
                 State::Opening => tracing::debug!("opens Kamailio's database"),
                 State::Absent(reason) | State::Blocked(reason) => {
                     self.parts.metrics.source.failed(kind(reason));
+                    self.unreadable = true;
                     tracing::warn!(%reason, registrations, "cannot read Kamailio's tables; serves the last known rows");
                 }
             }
             self.state = Some(state);
+        }
+        self.settle();
+    }
+
+    /// Says when the first knowledge about the tables is settled.
+    fn settle(&mut self) {
+        let now = self.parts.clock.monotonic();
+        if let Some(state) = &self.state
+            && !*self.parts.settled.borrow()
+            && self.settling.is_over(state, self.complete, now)
+        {
+            self.parts.settled.send_replace(true);
         }
     }
 

@@ -9,31 +9,68 @@ const WORTH_A_THREAD: usize = 4096;
 ///
 /// # Panics
 /// When `work` does.
-pub fn map<T: Send, U: Send>(mut items: Vec<T>, work: impl Fn(T) -> U + Sync) -> Vec<U> {
+pub fn map<T: Send, U: Send>(items: Vec<T>, work: impl Fn(T) -> U + Sync) -> Vec<U> {
+    let whole = |portion: Vec<T>| portion.into_iter().map(&work).collect::<Vec<U>>();
+    joined(portions(items, WORTH_A_THREAD, whole))
+}
+
+/// The items of all portions, in order.
+#[must_use]
+pub fn joined<T>(portions: Vec<Vec<T>>) -> Vec<T> {
+    let count = portions.iter().map(Vec::len).sum::<usize>();
+    let mut portions = portions.into_iter();
+    let mut all = portions.next().unwrap_or_default();
+    all.reserve_exact(count - all.len());
+    portions.for_each(|portion| all.extend(portion));
+    all
+}
+
+/// The result of each portion of the items, in order: a portion for each core, of at least `least` items.
+///
+/// # Panics
+/// When `work` does.
+pub fn portions<T: Send, U: Send>(
+    mut items: Vec<T>,
+    least: usize,
+    work: impl Fn(Vec<T>) -> U + Sync,
+) -> Vec<U> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let parts = cores.min(items.len() / WORTH_A_THREAD).max(1);
+    let parts = cores.min(items.len() / least.max(1)).max(1);
     let size = items.len().div_ceil(parts);
     let mut portions = Vec::with_capacity(parts);
     while items.len() > size {
         portions.push(items.split_off(items.len() - size));
     }
-    let total = items.len() + portions.iter().map(Vec::len).sum::<usize>();
     let work = &work;
     thread::scope(|scope| {
         let helpers: Vec<_> = portions
             .into_iter()
             .rev()
-            .map(|portion| scope.spawn(move || portion.into_iter().map(work).collect::<Vec<U>>()))
+            .map(|portion| scope.spawn(move || work(portion)))
             .collect();
-        let mut results = Vec::with_capacity(total);
-        results.extend(items.into_iter().map(work));
+        let mut results = vec![work(items)];
         for helper in helpers {
             match helper.join() {
-                Ok(part) => results.extend(part),
+                Ok(result) => results.push(result),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
         results
+    })
+}
+
+/// The results of both, worked out at once.
+///
+/// # Panics
+/// When one of them does.
+pub fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let helper = scope.spawn(one);
+        let other = other();
+        match helper.join() {
+            Ok(one) => (one, other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
 
@@ -48,5 +85,18 @@ mod tests {
             let doubled: Vec<usize> = (0..count).map(|item| item * 2).collect();
             assert_eq!(map(items, |item| item * 2), doubled);
         }
+    }
+
+    #[test]
+    fn portions_are_the_items_in_order() {
+        for count in [0, 1, 7, 64] {
+            let items: Vec<usize> = (0..count).collect();
+            assert_eq!(portions(items.clone(), 4, |part| part).concat(), items);
+        }
+    }
+
+    #[test]
+    fn both_results_come() {
+        assert_eq!(both(|| 1, || "b"), (1, "b"));
     }
 }

@@ -3,23 +3,20 @@
 //! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
+mod changeset;
 pub mod intern;
 pub mod item;
 #[cfg(test)]
 pub(crate) mod testing;
+mod text;
 
-use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::sip::Transport;
-
-/// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
-/// Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Text(Arc<[u8]>);
+pub use changeset::{Change, Changeset};
+pub use text::{Pack, Packer, Piece, Text};
 
 /// The unique id of a contact in usrloc (`uloc-<start>-<pid>-<counter>`): kept on refresh and across restarts of
 /// Kamailio, new for a new contact.
@@ -160,77 +157,6 @@ pub struct Departed {
     pub at: i64,
 }
 
-/// What became of one binding.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Change {
-    /// It is there, with this content.
-    Upsert(Arc<Binding>),
-    /// Its row is gone.
-    Remove,
-}
-
-/// The latest change of each binding; a later change of the same binding replaces the earlier one.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Changeset {
-    changes: HashMap<Key, Change>,
-}
-
-impl Text {
-    /// The bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The text with U+FFFD in place of what is not UTF-8.
-    #[must_use]
-    pub fn lossy(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
-    }
-
-    /// Whether there is no byte.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Default for Text {
-    fn default() -> Self {
-        Self(Arc::from([].as_slice()))
-    }
-}
-
-impl From<Arc<[u8]>> for Text {
-    fn from(bytes: Arc<[u8]>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl From<&[u8]> for Text {
-    fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl From<Vec<u8>> for Text {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        Self(text.as_bytes().into())
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_ascii())
-    }
-}
-
 impl From<&str> for Ruid {
     fn from(text: &str) -> Self {
         Self(text.into())
@@ -272,6 +198,10 @@ impl<'a> IntoIterator for &'a Attributes {
 impl FromIterator<(Text, Text)> for Attributes {
     /// With equal names the last one wins.
     fn from_iter<I: IntoIterator<Item = (Text, Text)>>(pairs: I) -> Self {
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        if pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
+            return Self(pairs.into());
+        }
         let sorted: std::collections::BTreeMap<Text, Text> = pairs.into_iter().collect();
         Self(sorted.into_iter().collect())
     }
@@ -355,53 +285,5 @@ impl Binding {
             hash.update(&number.unwrap_or_default().to_le_bytes());
         }
         hash.digest()
-    }
-}
-
-impl Changeset {
-    /// Notes that `binding` is there now.
-    pub fn upsert(&mut self, binding: Arc<Binding>) {
-        self.changes
-            .insert(binding.key.clone(), Change::Upsert(binding));
-    }
-
-    /// Notes that the binding with `key` is gone.
-    pub fn remove(&mut self, key: Key) {
-        self.changes.insert(key, Change::Remove);
-    }
-
-    /// Lays `later` over this changeset.
-    pub fn merge(&mut self, later: Self) {
-        if self.changes.is_empty() {
-            *self = later;
-        } else {
-            self.changes.extend(later.changes);
-        }
-    }
-
-    /// Whether nothing changed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
-    /// How many bindings changed.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.changes.len()
-    }
-
-    /// The changes, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Change)> {
-        self.changes.iter()
-    }
-}
-
-impl IntoIterator for Changeset {
-    type Item = (Key, Change);
-    type IntoIter = std::collections::hash_map::IntoIter<Key, Change>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.changes.into_iter()
     }
 }

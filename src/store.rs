@@ -4,6 +4,7 @@
 //! filled from Kamailio's tables. It is read once, at a start; after that the mirror only writes to it. It must
 //! never touch Kamailio's database.
 
+mod bulk;
 mod file;
 mod read;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection, SqliteConnection};
@@ -70,6 +72,8 @@ pub struct Batch {
     pub unhidden: Vec<Key>,
     /// Users who departed before this Unix second are forgotten.
     pub forget_departed_before: i64,
+    /// With this batch the store equals Kamailio's tables as they were at this moment, since the Unix epoch.
+    pub as_of: Option<Duration>,
 }
 
 /// Everything that is kept, but for the audit.
@@ -81,6 +85,8 @@ pub struct Contents {
     pub departed: Vec<Departed>,
     /// Hidden rows, the earliest first.
     pub hidden: Vec<Hidden>,
+    /// The last moment, since the Unix epoch, at which this was known to equal Kamailio's tables.
+    pub as_of: Option<Duration>,
 }
 
 /// The open store. No other process can open it at the same time.
@@ -178,31 +184,62 @@ impl Store {
         })
     }
 
-    /// Reads everything; to be called before the first batch. A store that turns out to be broken is set aside, and a new one has nothing.
+    /// Reads everything; to be called before the first batch, because what is written meanwhile fails. A store that
+    /// turns out to be broken is set aside, and a new one has nothing.
     ///
     /// # Errors
     /// [`Error::CannotRead`], and those of [`Store::open`].
     pub async fn load(&self) -> Result<Contents, Error> {
-        let pool = self.pool();
-        let read = async {
-            let mut transaction = pool.begin().await?;
-            read::load(&mut transaction).await
-        };
-        match read.await {
+        let _one_at_a_time = self.renewal.lock().await;
+        match self.read_all().await {
             Ok((contents, unused)) => {
-                if let Err(error) =
-                    commit(&pool, Durability::Process, Change::Forget(&unused)).await
-                {
-                    // They take a little room until the next start.
-                    tracing::debug!(%error, "cannot forget accounts");
-                }
+                self.forget_accounts(&unused).await;
                 Ok(contents)
             }
             Err(error) if file::is_broken(&error) => {
-                self.begin_anew(&pool, &error).await?;
+                self.renew(&self.pool(), &error).await?;
                 Ok(Contents::default())
             }
             Err(error) => Err(self.cannot_read(error)),
+        }
+    }
+
+    /// The contents, and the ids of accounts that nobody has any more.
+    async fn read_all(&self) -> Result<(Contents, Vec<i64>), sqlx::Error> {
+        let pool = self.pool();
+        let (mut contents, accounts) =
+            read::all_but_registrations(&mut *pool.acquire().await?).await?;
+        let accounts = Arc::new(accounts);
+        // To close a file drops the locks that SQLite of the same process has on it: it must have none then.
+        pool.close().await;
+        let (path, names) = (self.path.clone(), Arc::clone(&accounts));
+        let bulk = move || bulk::registrations(&path, &names);
+        let read = tokio::task::spawn_blocking(bulk).await;
+        let pool = file::unopened(&self.path);
+        self.replace_pool(pool.clone());
+        contents.registrations = match read {
+            Ok(Ok(registrations)) => registrations,
+            strange => {
+                tracing::debug!(?strange, "reads the store row by row");
+                read::registrations(&mut *pool.acquire().await?, &accounts).await?
+            }
+        };
+        // Whoever has an account shares its name.
+        let is_unused = |name: &Arc<str>| Arc::strong_count(name) == 1;
+        let unused = accounts.iter().filter(|(_, name)| is_unused(name));
+        let unused = unused.map(|(id, _)| *id).collect();
+        Ok((contents, unused))
+    }
+
+    /// Forgets accounts that nobody has any more.
+    async fn forget_accounts(&self, unused: &[i64]) {
+        if unused.is_empty() {
+            return;
+        }
+        let forget = Change::Forget(unused);
+        if let Err(error) = commit(&self.pool(), Durability::Process, forget).await {
+            // They take a little room until the next start.
+            tracing::debug!(%error, "cannot forget accounts");
         }
     }
 
@@ -291,11 +328,19 @@ impl Store {
         if broken.is_closed() {
             return Ok(());
         }
+        self.renew(broken, reason).await
+    }
+
+    async fn renew(&self, broken: &SqlitePool, reason: &sqlx::Error) -> Result<(), Error> {
         broken.close().await;
         file::set_aside(&self.path, self.opened_at, &reason.to_string())?;
         let new = file::open(&self.path, self.opened_at).await?;
-        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        self.replace_pool(new);
         Ok(())
+    }
+
+    fn replace_pool(&self, new: SqlitePool) {
+        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     fn pool(&self) -> SqlitePool {

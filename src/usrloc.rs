@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registration::intern::Interner;
 use crate::registration::{Binding, Changeset, Key};
 use crate::sqlite_file::{Row, Sink, Table, TableSpec};
 use columns::{AttributeColumns, LocationColumns};
+use decode::Texts;
 use slots::{SlotId, Slots};
 
 /// The bindings of one or more usrloc tables, put together from rows.
@@ -25,8 +25,7 @@ pub struct Usrloc {
     tables: Vec<Role>,
     slots: Slots,
     bad_rows: u64,
-    /// Domains, sockets and phone models.
-    shared: Interner<[u8]>,
+    shared: Texts,
 }
 
 /// What a tailed table is, by its place among the [specs](Usrloc::specs).
@@ -73,7 +72,7 @@ impl Usrloc {
             tables: roles.collect(),
             slots: Slots::new(former),
             bad_rows: 0,
-            shared: Interner::default(),
+            shared: Texts::default(),
         }
     }
 

@@ -119,6 +119,9 @@ impl View {
 
     /// Waits until the view has been [restored](Self::restore); before that it may say nothing.
     pub async fn wait_restored(&self) {
+        if *self.restored.borrow() {
+            return;
+        }
         // The sender lives as long as the view.
         let _ = self
             .restored

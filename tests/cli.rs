@@ -1,6 +1,12 @@
 //! The verbs that ask a running daemon, as an operator types them.
 
-use std::io::Write;
+mod completions;
+mod manual;
+mod paging;
+mod refusals;
+mod terminal;
+mod watch;
+
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -21,25 +27,34 @@ fn acme() -> Account {
     Account::new("ac", "Acme", ACME)
 }
 
+/// A token for that account alone, which may not flush.
+const OWN_TOKEN: &str = "one-token-0123456789";
+
 struct Lab {
-    _kamailio: Kamailio,
+    kamailio: Kamailio,
     daemon: Daemon,
     _phones: [Phone; 2],
 }
 
 fn lab() -> Lab {
-    let kamailio = Kamailio::builder().start();
+    lab_with("")
+}
+
+/// The lab with further sections in usrlocd's configuration.
+fn lab_with(sections: &str) -> Lab {
+    let kamailio = Kamailio::builder().expires(1, 3600, 3600).start();
     let mut phones = ["alice", "bob"].map(|user| Phone::of(&kamailio, &acme().device(user, 1)));
     for phone in &mut phones {
         phone.register();
     }
     let daemon = Daemon::builder(&kamailio)
-        .token("one", "one-token-0123456789", &[ID], &["read"])
+        .token("one", OWN_TOKEN, &[ID], &["read"])
+        .sections(sections)
         .start();
     let contacts = [phones[0].contact_uri(), phones[1].contact_uri()];
     lists(&daemon, &of(&acme()), &contacts);
     Lab {
-        _kamailio: kamailio,
+        kamailio,
         daemon,
         _phones: phones,
     }
@@ -164,111 +179,5 @@ fn flush_asks_or_wants_yes() {
         &lab.verb(&["flush", "nobody", "--yes"]),
         1,
         "no account `nobody`",
-    );
-}
-
-#[test]
-fn a_terminal_gets_a_table_and_a_question() {
-    let lab = lab();
-    let config = lab.daemon.config_file();
-    let program = tools::usrlocd();
-    let on_terminal = |verb: &str, no_color: &str, typed: &str| {
-        let line = format!("{} {verb} --config {}", program.display(), config.display());
-        let mut child = Command::new(tools::program("script"))
-            .args([
-                "-qefc",
-                &format!("stty rows 24 cols 60; {line}"),
-                "/dev/null",
-            ])
-            .env("NO_COLOR", no_color)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script can be run");
-        let mut stdin = child.stdin.take().expect("it is piped");
-        stdin.write_all(typed.as_bytes()).expect("it reads");
-        let output = child.wait_with_output().expect("it ends");
-        (output.status.code(), out(&output))
-    };
-    let (status, text) = on_terminal("list", "", "");
-    assert_eq!(status, Some(0), "{text}");
-    assert!(text.contains("\x1b[1mUSERNAME"), "{text}");
-    assert!(text.contains('…'), "{text}");
-    let (_, plain) = on_terminal("list", "1", "");
-    assert!(!plain.contains('\x1b'), "{plain}");
-    assert!(
-        plain.lines().all(|line| line.chars().count() <= 60),
-        "{plain}"
-    );
-    let (status, text) = on_terminal("flush ac000000000000000000000000000000", "", "n\n");
-    assert_eq!(status, Some(1), "{text}");
-    assert!(
-        text.contains("flush 2 registrations of account ac000000000000000000000000000000? [y/N]"),
-        "{text}"
-    );
-    assert_eq!(lab.prints(&["count"]), "2\n");
-    let (status, text) = on_terminal("flush ac000000000000000000000000000000", "", "y\n");
-    assert_eq!(status, Some(0), "{text}");
-    assert_eq!(lab.prints(&["count"]), "0\n");
-}
-
-#[test]
-fn refusals_have_words_and_a_status() {
-    let mut lab = lab();
-    let url = format!("http://{}", lab.daemon.address());
-    let good = lab.daemon.file("good");
-    let own = lab.daemon.file("own");
-    let bad = lab.daemon.file("bad");
-    for (file, token) in [
-        (&good, Daemon::TOKEN),
-        (&own, "one-token-0123456789"),
-        (&bad, "wrong"),
-    ] {
-        std::fs::write(file, format!("{token}\n")).expect("it is ours");
-    }
-    let by_url = |verb: &[&str], file: Option<&std::path::PathBuf>| {
-        let mut command = Command::new(tools::usrlocd());
-        command
-            .args(verb)
-            .args(["--url", &url])
-            .stdin(Stdio::null());
-        command.env_remove("USRLOCD_TOKEN_FILE");
-        if let Some(file) = file {
-            command.env("USRLOCD_TOKEN_FILE", file);
-        }
-        command.output().expect("usrlocd can be run")
-    };
-    assert_eq!(out(&by_url(&["count"], Some(&good))), "2\n");
-    assert_eq!(out(&by_url(&["list"], Some(&own))).lines().count(), 2);
-    ends(&by_url(&["count"], None), 77, "--token-file");
-    ends(&by_url(&["count"], Some(&bad)), 77, "not valid");
-    ends(&by_url(&["accounts"], Some(&own)), 77, "may not");
-    ends(&by_url(&["flush", ID, "--yes"], Some(&own)), 77, "may not");
-    ends(
-        &lab.verb(&["list", "--filter", "nonsense=1"]),
-        64,
-        "no key of a registration",
-    );
-    ends(
-        &lab.verb(&["list", "--columns", "user"]),
-        64,
-        "did you mean",
-    );
-    ends(
-        &lab.verb(&["list", "elsewhere"]),
-        1,
-        "no account `elsewhere`",
-    );
-    ends(
-        &by_url(&["count", "--socket", "x"], None),
-        64,
-        "cannot be used with",
-    );
-    lab.daemon.stop();
-    ends(&lab.verb(&["list"]), 69, "systemctl start usrlocd");
-    ends(
-        &by_url(&["list"], Some(&good)),
-        69,
-        "systemctl start usrlocd",
     );
 }

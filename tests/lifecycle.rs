@@ -1,7 +1,8 @@
-//! How usrlocd starts, reads its files anew, and ends.
+//! How usrlocd starts, what it says meanwhile, and how it ends.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
@@ -16,8 +17,6 @@ use crate::support::http;
 use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
 use crate::support::{eventually, holds, tools};
-
-const ALL: &str = "/v2/registrations";
 
 fn acme() -> Account {
     Account::new("ac", "Acme", "acme.example.com")
@@ -42,23 +41,96 @@ fn delete(address: SocketAddr) -> std::io::Result<http::Response> {
     http::request(address, "DELETE", &of(&acme()), &token, b"")
 }
 
+/// Severity, target and sentence of each line, without its time and its fields.
+fn lines_of(daemon: &Daemon) -> Vec<String> {
+    let log = daemon.log();
+    let words = |line: &str| line.split_whitespace().skip(1).map(str::to_owned).collect();
+    let sentence = |words: Vec<String>| {
+        let fields = words.iter().position(|word| word.contains('='));
+        words[..fields.unwrap_or(words.len())].join(" ")
+    };
+    log.lines().map(words).map(sentence).collect()
+}
+
+/// Phones come, refresh and go, callers list, count and flush: of all that only the flush is worth a line.
 #[test]
-fn healthy_run_warns_of_nothing_and_leaves_nothing() {
+fn healthy_run_is_quiet_and_leaves_nothing() {
     let (kamailio, mut daemon, mut phone) = lab();
+    let mut second = Phone::of(&kamailio, &acme().device("bob", 2));
+    second.register();
     phone.register();
-    assert_eq!(daemon.get("/livez").status, 200);
-    assert_eq!(daemon.get("/readyz").status, 200);
+    lists(
+        &daemon,
+        &of(&acme()),
+        &[phone.contact_uri(), second.contact_uri()],
+    );
+    assert_eq!(daemon.get(&format!("{}/count", of(&acme()))).status, 200);
+    assert_eq!(daemon.get(&format!("{}/alice", of(&acme()))).status, 200);
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
+        assert_eq!(daemon.get(path).status, 200);
+    }
+    second.unregister();
+    lists(&daemon, &of(&acme()), &[phone.contact_uri()]);
     assert_eq!(daemon.delete(&of(&acme())).status, 200);
     agree(&kamailio, &daemon);
     let address = daemon.address();
     assert_eq!(daemon.stop().code(), Some(0));
-    let log = daemon.log();
-    for word in ["WARN", "ERROR", "panicked", Daemon::TOKEN] {
-        assert!(!log.contains(word), "{word} in the log:\n{log}");
-    }
-    assert!(log.contains("flushed registrations"), "{log}");
+    let expected = [
+        "INFO usrlocd::daemon: started",
+        "INFO usrlocd::daemon::notify: ready",
+        "NOTICE usrlocd::audit: flushed registrations",
+        "INFO usrlocd::daemon: stopped",
+    ];
+    assert_eq!(lines_of(&daemon), expected, "{}", daemon.log());
+    assert!(!daemon.log().contains(Daemon::TOKEN), "{}", daemon.log());
     assert!(!daemon.socket().exists(), "its socket stays behind");
     assert!(TcpListener::bind(address).is_ok());
+}
+
+#[test]
+fn changes_of_state_have_a_line_each() {
+    let kamailio = Kamailio::builder().start();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let database = folder.path().join("kamailio.sqlite");
+    let mut daemon = Daemon::builder(&kamailio)
+        .database(&database)
+        .sections("[log]\nformat = \"json\"\n")
+        .prepare();
+    daemon.start_unready();
+    let schema = ["standard-create.sql", "usrloc-create.sql"]
+        .map(|name| fs::read_to_string(tools::schema(name)).expect("it is installed"));
+    let made = Command::new(tools::program("sqlite3"))
+        .arg(&database)
+        .arg(format!("pragma journal_mode = wal; {}", schema.concat()))
+        .output()
+        .expect("it runs");
+    assert!(made.status.success(), "{}", said(&made));
+    eventually("it reads the tables", PATIENCE, || {
+        let answer = daemon.get("/readyz");
+        holds(answer.status == 200, || answer.text())
+    });
+    daemon.stop();
+    let log = daemon.log();
+    let line = |line: &str| {
+        let object: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+        let text = |key: &str| object[key].as_str().expect("it is there").to_owned();
+        (text("level"), text("message"))
+    };
+    let lines: Vec<(String, String)> = log.lines().map(line).collect();
+    let once = |level: &str, message: &str| {
+        let found = lines.iter().filter(|(_, said)| said == message);
+        let levels: Vec<&str> = found.map(|(level, _)| level.as_str()).collect();
+        assert_eq!(levels, [level], "{message} in\n{log}");
+    };
+    once("INFO", "started");
+    once("INFO", "ready");
+    once("INFO", "reads Kamailio's tables now");
+    once("INFO", "stopped");
+    let others = lines.iter().filter(|(level, _)| level != "INFO");
+    let unreadable = "cannot read Kamailio's tables; serves the last known rows";
+    for (level, message) in others {
+        assert_eq!((level.as_str(), message.as_str()), ("WARN", unreadable));
+    }
 }
 
 #[test]
@@ -104,71 +176,6 @@ fn interrupt_ends_it_too() {
     assert_eq!(status.code(), Some(0), "{}", daemon.log());
 }
 
-fn status_with(daemon: &Daemon, token: &str) -> u16 {
-    daemon
-        .request("GET", ALL, &[("X-Auth-Token", token)], b"")
-        .status
-}
-
-#[test]
-fn changed_tokens_are_in_force_without_a_restart() {
-    let (_kamailio, daemon, _phone) = lab();
-    assert_eq!(status_with(&daemon, "second-token"), 401);
-    daemon.replace_tokens(&[("lab", Daemon::TOKEN), ("second", "second-token")]);
-    eventually("the watched file is read", PATIENCE, || {
-        let status = status_with(&daemon, "second-token");
-        holds(status == 200, || status.to_string())
-    });
-    daemon.replace_tokens(&[("second", "second-token")]);
-    eventually("the revoked token is refused", PATIENCE, || {
-        let status = status_with(&daemon, Daemon::TOKEN);
-        holds(status == 401, || status.to_string())
-    });
-    assert_eq!(status_with(&daemon, "second-token"), 200);
-}
-
-#[test]
-fn bad_tokens_are_reported_and_the_old_ones_stay() {
-    let (_kamailio, daemon, _phone) = lab();
-    fs::write(daemon.tokens_file(), "[[token]]\nname = 7\n").expect("it is ours");
-    daemon.signal(Signal::HUP);
-    eventually("the mistake is reported", PATIENCE, || {
-        let log = daemon.log();
-        holds(log.contains("tokens.toml:2:"), || log)
-    });
-    assert_eq!(status_with(&daemon, Daemon::TOKEN), 200);
-    daemon.replace_tokens(&[("third", "third-token")]);
-    daemon.signal(Signal::HUP);
-    eventually("the good file is read", PATIENCE, || {
-        let status = status_with(&daemon, "third-token");
-        holds(status == 200, || status.to_string())
-    });
-    assert_eq!(status_with(&daemon, Daemon::TOKEN), 401);
-}
-
-#[test]
-fn hangup_reads_the_configuration_anew() {
-    let (_kamailio, daemon, _phone) = lab();
-    let file = daemon.config_file();
-    let before = fs::read_to_string(&file).expect("it is there");
-    fs::write(&file, format!("{before}\n[log]\nlevel = \"debug\"\n")).expect("ours");
-    daemon.signal(Signal::HUP);
-    eventually("it says what changed", PATIENCE, || {
-        let log = daemon.log();
-        holds(log.contains("log level"), || log)
-    });
-    fs::write(&file, format!("{before}\n[log]\nlevel = \"loud\"\n")).expect("ours");
-    daemon.signal(Signal::HUP);
-    eventually("it reports the mistake", PATIENCE, || {
-        let log = daemon.log();
-        holds(
-            log.contains("usrlocd.toml:") && log.contains("loud"),
-            || log,
-        )
-    });
-    assert_eq!(status_with(&daemon, Daemon::TOKEN), 200);
-}
-
 #[test]
 fn taken_port_is_71() {
     let (kamailio, daemon, _phone) = lab();
@@ -205,6 +212,85 @@ fn mistakes_in_the_configuration_are_78_with_their_places() {
                 said(&output)
             );
         }
+    }
+}
+
+/// Every file is read as the daemon reads it, and all mistakes are told together.
+#[test]
+fn check_config_reads_what_the_configuration_names() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let file = |name: &str, text: &str| {
+        let path = daemon.file(name);
+        fs::write(&path, text).expect("ours");
+        path
+    };
+    let directory = file(
+        "directory.json",
+        "{\n\"accounts\": [{\"id\": \"a\", \"parent\": \"b\"}]}",
+    );
+    let private = file(
+        "private.pem",
+        include_str!("../src/http/tests/keys/private_for_tests_only.pem"),
+    );
+    let nonsense = file("nonsense.pem", "a key\n");
+    fs::write(daemon.tokens_file(), "[[token]]\nname = 7\n").expect("ours");
+    let text = fs::read_to_string(daemon.config_file()).expect("it is there");
+    let more = format!(
+        "[directory]\nfile = {directory:?}\n[auth.jwt]\nkeys = [{{ kid = \"p\", pem_file = {private:?} }}, {{ kid = \"n\", pem_file = {nonsense:?} }}]\n"
+    );
+    fs::write(daemon.config_file(), format!("{text}\n{more}")).expect("ours");
+    let output = daemon.command("check-config").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    for place in [
+        "tokens.toml:2:8: ",
+        "directory.json:2:1: account \"a\" names the parent \"b\"",
+        "private.pem:1:1: this is a private key",
+        "nonsense.pem:1:1: this is no PEM file",
+    ] {
+        assert!(
+            said(&output).contains(place),
+            "no {place} in {}",
+            said(&output)
+        );
+    }
+    // The daemon refuses each of them, too.
+    let output = daemon.command("serve").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+}
+
+/// Asked as somebody else than root, who may read everything.
+#[test]
+fn configuration_that_may_not_be_read_is_77() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let open = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    open(folder.path(), 0o755);
+    let program = folder.path().join("usrlocd");
+    fs::copy(tools::usrlocd(), &program).expect("a temporary directory has room");
+    let file = folder.path().join("usrlocd.toml");
+    fs::write(&file, "").expect("ours");
+    open(&file, 0o000);
+    for verb in ["check-config", "serve"] {
+        let mut command = Command::new(&program);
+        if rustix::process::geteuid().is_root() {
+            command = Command::new(tools::program("setpriv"));
+            command
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+                .arg(&program);
+        }
+        let output = command
+            .args([verb, "--config"])
+            .arg(&file)
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(77), "{}", said(&output));
+        assert!(
+            said(&output).contains("let usrlocd's user or group read it"),
+            "{}",
+            said(&output)
+        );
     }
 }
 

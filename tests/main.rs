@@ -1,7 +1,9 @@
 //! One test binary; each module is a subject.
 
+mod administered;
 mod api;
 mod cli;
+mod clock;
 mod doctor;
 mod floors;
 mod flush;
@@ -13,8 +15,11 @@ mod mirror;
 mod operations;
 mod oracle;
 mod package;
+mod reload;
 mod restart;
 mod service;
+mod stalls;
+mod tables;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

@@ -1,4 +1,5 @@
-//! The operations page is true: its configurations parse, its commands exist, and every warning and error is in it.
+//! The operations page is true: its configurations parse, its commands (and README's) exist, its paths are those of unit
+//! and package, and every warning and error is in it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,12 @@ fn page() -> String {
     read(&root().join("deploy/OPERATIONS.md"))
 }
 
-/// The fenced blocks in this language, without their indentation.
+/// The fenced blocks of the page in this language, without their indentation.
 fn blocks(language: &str) -> Vec<String> {
-    let page = page();
+    blocks_of(&page(), language)
+}
+
+fn blocks_of(page: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = page.lines().map(str::trim_start);
     while let Some(line) = lines.next() {
@@ -88,17 +92,39 @@ fn commands_exist() {
     assert!(is_understood(&["serve", "--nonsense"]).is_err());
     assert!(is_understood(&["nonsense"]).is_err());
     let mut seen = 0;
-    for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+    let readme = read(&root().join("README.md"));
+    let shell = [blocks("sh"), blocks_of(&readme, "sh")].concat();
+    for line in shell.iter().flat_map(|block| block.lines()) {
         let Some(command) = line.strip_prefix("usrlocd ") else {
             continue;
         };
-        let arguments: Vec<&str> = command.split(' ').collect();
+        let command = command.split(" #").next().unwrap_or(command);
+        let arguments: Vec<&str> = command.split_whitespace().collect();
         seen += 1;
         if let Err(complaint) = is_understood(&arguments) {
             panic!("{line}: {complaint}");
         }
     }
-    assert!(seen > 8, "only {seen} commands: has the test gone blind?");
+    assert!(seen > 15, "only {seen} commands: has the test gone blind?");
+}
+
+/// README speaks of `make` targets; each is one.
+#[test]
+fn make_targets_exist() {
+    let readme = read(&root().join("README.md"));
+    let makefile = read(&root().join("Makefile"));
+    let mut seen = 0;
+    for (at, _) in readme.match_indices("make ") {
+        let is_command = at == 0 || readme[..at].ends_with(['`', '\n']);
+        let name = |c: &char| c.is_ascii_lowercase() || *c == '-';
+        let target: String = readme[at + 5..].chars().take_while(name).collect();
+        if !is_command || target.is_empty() {
+            continue;
+        }
+        seen += 1;
+        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
+    assert!(seen > 5, "only {seen} targets: has the test gone blind?");
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -162,6 +188,81 @@ fn every_warning_and_error_is_explained() {
             .iter()
             .any(|row| fixed.iter().all(|part| row.contains(part)));
         assert!(is_explained, "not in the table of log messages: {message}");
+    }
+}
+
+/// What belongs on every machine, and to nobody's home.
+#[test]
+fn no_path_of_a_private_machine() {
+    let mut files = Vec::new();
+    sources(&root().join("deploy"), &mut files);
+    assert!(files.len() > 20, "{files:?}: has the test gone blind?");
+    files.push(root().join("README.md"));
+    for file in files {
+        let text = read(&file);
+        for home in ["/root/", "/home/", "/work/"] {
+            assert!(!text.contains(home), "{}: {home}", file.display());
+        }
+    }
+}
+
+/// The unit's comment and the page show the same drop-in.
+#[test]
+fn the_unit_and_the_page_hand_over_the_same_credential() {
+    let unit = read(&root().join("deploy/systemd/usrlocd.service"));
+    let page = blocks("ini").concat();
+    let mut seen = 0;
+    for line in unit.lines().filter_map(|line| line.strip_prefix("#   ")) {
+        seen += 1;
+        assert!(page.contains(line), "not on the page: {line}");
+    }
+    assert_eq!(seen, 3, "has the test gone blind?");
+}
+
+/// What the page says of owners and modes is what unit, sysusers and tmpfiles make.
+#[test]
+fn paths_are_those_of_unit_and_package() {
+    let page = page();
+    let unit = read(&root().join("deploy/systemd/usrlocd.service"));
+    let tmpfiles = read(&root().join("deploy/systemd/usrlocd.tmpfiles"));
+    let socket = read(&root().join("deploy/systemd/usrlocd.socket"));
+    for setting in [
+        "User=usrlocd",
+        "SupplementaryGroups=kamailio",
+        "StateDirectory=usrlocd",
+        "RuntimeDirectory=usrlocd",
+        "ExecStart=/usr/bin/usrlocd serve",
+    ] {
+        assert!(unit.lines().any(|line| line == setting), "{setting}");
+    }
+    assert!(tmpfiles.contains("d /var/lib/usrlocd 0750 usrlocd usrlocd -"));
+    assert!(page.contains("| `/var/lib/usrlocd` | `usrlocd:usrlocd` | 0750 |"));
+    let defaults = Config::default();
+    let addresses = defaults.http.listen.iter().map(ToString::to_string);
+    let own = defaults
+        .http
+        .socket
+        .expect("there is one")
+        .display()
+        .to_string();
+    assert!(page.contains(&own), "{own}");
+    // usrlocd.socket stands for the defaults of [http].
+    for address in addresses.chain([own]) {
+        assert!(
+            socket.contains(&format!("ListenStream={address}\n")),
+            "{address}"
+        );
+    }
+    for path in [
+        defaults.store.path,
+        defaults.auth.tokens_file.expect("there is one"),
+        usrlocd::config::DEFAULT_FILE.into(),
+    ] {
+        assert!(
+            page.contains(&path.display().to_string()),
+            "{}",
+            path.display()
+        );
     }
 }
 

@@ -62,6 +62,27 @@ pub(crate) fn contacts_of(items: &[Value]) -> Vec<String> {
     contacts
 }
 
+/// Waits until the list has these many phones with this number of their last REGISTER.
+#[track_caller]
+pub(crate) fn shows_round(daemon: &Daemon, phones: usize, cseq: i64) {
+    eventually("the round shows", PATIENCE, || {
+        let items = list(daemon, "/v2/registrations");
+        let found = items.iter().filter(|item| item["cseq"] == cseq).count();
+        holds(found == phones, || format!("{found} in round {cseq}"))
+    });
+}
+
+/// The same in the tables, without asking usrlocd.
+#[track_caller]
+pub(crate) fn writes_round(kamailio: &Kamailio, phones: usize, cseq: i64) {
+    eventually("the round is written", PATIENCE, || {
+        let rows = kamailio.rows();
+        let found = rows.iter().filter(|row| row.integer("cseq") == cseq);
+        let found = found.count();
+        holds(found == phones, || format!("{found} in round {cseq}"))
+    });
+}
+
 /// Waits until the API, the tables and Kamailio's memory say the same, and returns the items.
 #[track_caller]
 pub(crate) fn agree(kamailio: &Kamailio, daemon: &Daemon) -> Vec<Value> {

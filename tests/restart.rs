@@ -23,7 +23,7 @@ fn phones(kamailio: &Kamailio, prefix: &str, count: usize) -> Vec<Phone> {
         .collect()
 }
 
-fn has(daemon: &Daemon, count: usize) {
+pub(crate) fn has(daemon: &Daemon, count: usize) {
     eventually("all registrations show", PATIENCE, || {
         let found = list(daemon, ALL).len();
         holds(found == count, || format!("{found} of {count}"))
@@ -58,6 +58,14 @@ fn lab(count: usize) -> (Kamailio, Daemon) {
     (kamailio, daemon)
 }
 
+/// Starts Kamailio again and registers one more phone; then there are these many.
+pub(crate) fn goes_on(kamailio: &mut Kamailio, daemon: &Daemon, count: usize) {
+    kamailio.start();
+    Phone::new(kamailio, "late", REALM).register();
+    has(daemon, count);
+    agree(kamailio, daemon);
+}
+
 fn killed_in_the_middle_of_writes(journal: Journal) {
     let mut kamailio = Kamailio::builder().journal(journal).start();
     let mut daemon = Daemon::builder(&kamailio).start();
@@ -82,8 +90,11 @@ fn killed_in_the_middle_of_writes(journal: Journal) {
         holds(list(&daemon, ALL).len() < 120, || "not yet".to_owned())
     });
     kamailio.kill9();
-    // A commit may stand in the log, but not yet in its index, when the power goes. It counts once somebody opens the
-    // database and recovers the log, as Kamailio does when it starts; so the comparison waits for that.
+    // A commit that stands in the log, but not yet in its index, counts at once: nobody has the database open. A
+    // rollback journal that was left may keep the tables from being read until Kamailio starts.
+    if journal == Journal::Wal {
+        agrees_with_tables(&kamailio, &daemon);
+    }
     let known = list(&daemon, ALL).len();
     assert!((80..120).contains(&known), "{known}");
     kamailio.start();
@@ -192,10 +203,7 @@ fn copy_moved_over_the_tables_is_followed() {
     }
     fs::rename(&copy, &database).expect("an own directory is writable");
     has(&daemon, 3);
-    kamailio.start();
-    Phone::new(&kamailio, "late", REALM).register();
-    has(&daemon, 4);
-    agree(&kamailio, &daemon);
+    goes_on(&mut kamailio, &daemon, 4);
 }
 
 #[test]
@@ -208,10 +216,7 @@ fn tables_made_anew_are_empty() {
     kamailio.sql(&format!("begin; {drop}; {script}; commit"));
     has(&daemon, 0);
     state_becomes(&daemon, "live");
-    kamailio.start();
-    Phone::new(&kamailio, "late", REALM).register();
-    has(&daemon, 1);
-    agree(&kamailio, &daemon);
+    goes_on(&mut kamailio, &daemon, 1);
 }
 
 #[test]
@@ -230,10 +235,7 @@ fn vacuum_and_another_journal_change_nothing() {
         agrees_with_tables(&kamailio, &daemon);
         assert_eq!(list(&daemon, ALL).len(), 30, "after {statement}");
     }
-    kamailio.start();
-    Phone::new(&kamailio, "late", REALM).register();
-    has(&daemon, 31);
-    agree(&kamailio, &daemon);
+    goes_on(&mut kamailio, &daemon, 31);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -177,23 +178,78 @@ fn thread_named(process: u32, name: &str) -> String {
 fn takes_the_sockets_that_systemd_listens_on() {
     let kamailio = Kamailio::builder().start();
     let folder = TempDir::with_prefix("usrlocd-listen-").expect("a temporary directory");
-    let socket = folder.path().join("other.sock");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (own, other) = (path("usrlocd.sock"), path("other.sock"));
     let port = crate::support::ports::free();
     let tcp = format!("127.0.0.1:{port}");
-    let activate = ["systemd-socket-activate", "-l", &tcp];
     let mut daemon = Daemon::builder(&kamailio)
         .port(port)
-        .wrapper(&activate)
+        .wrapper(&["systemd-socket-activate", "-l", &tcp])
         .start();
     assert_eq!(daemon.get("/v2/registrations").status, 200);
     assert!(daemon.socket().exists(), "the other one is its own");
     daemon.stop();
 
+    // Both of usrlocd.socket's. It stays systemd's: the next daemon gets the same one.
+    let variable = format!("USRLOCD_HTTP__SOCKET={own}");
+    let both = [
+        "systemd-socket-activate",
+        "-l",
+        &tcp,
+        "-l",
+        &own,
+        "-E",
+        &variable,
+    ];
+    let mut daemon = Daemon::builder(&kamailio).port(port).wrapper(&both).start();
+    assert_eq!(daemon.get("/v2/registrations").status, 200);
+    assert!(!daemon.socket().exists(), "it made one of its own");
+    assert_eq!(count_over(&own), "0\n", "root needs no token there");
+    daemon.stop();
+    assert!(Path::new(&own).exists(), "it has removed systemd's socket");
+
     // A socket that no key names is an error, not a caller who waits for ever.
-    let given = socket.display().to_string();
     let stray = Daemon::builder(&kamailio).prepare();
-    let output = stray_start(&stray, &given);
+    let output = stray_start(&stray, &other);
     assert!(output.contains("which [http] does not name"), "{output}");
+}
+
+/// What `usrlocd count` prints that asks over this socket.
+fn count_over(socket: &str) -> String {
+    let output = Command::new(tools::usrlocd())
+        .args(["count", "--socket", socket])
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// As systemd hands over `LoadCredential=`: a file that its owner may read and nobody may write, named by the
+/// environment alone.
+#[test]
+fn takes_its_tokens_from_a_credential() {
+    let kamailio = Kamailio::builder().start();
+    let folder = TempDir::with_prefix("usrlocd-credentials-").expect("a temporary directory");
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let credential = folder.path().join("tokens.toml");
+    fs::rename(daemon.tokens_file(), &credential).expect("both are ours");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    mode(&credential, 0o400);
+    mode(folder.path(), 0o500);
+    let named = credential.display().to_string();
+    let mut daemon = Daemon::builder(&kamailio)
+        .environment(
+            "CREDENTIALS_DIRECTORY",
+            &folder.path().display().to_string(),
+        )
+        .environment("USRLOCD_AUTH__TOKENS_FILE", &named)
+        .start();
+    assert_eq!(daemon.get("/v2/registrations").status, 200);
+    daemon.stop();
+    assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
+    mode(folder.path(), 0o700);
 }
 
 /// Starts it with a socket too many; what it says before it ends.

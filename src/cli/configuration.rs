@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::config::{Config, Loaded, Override, Problems, environment};
 
-/// The file, and keys that a flag overrides.
+/// The file.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Configuration")]
-pub(super) struct Configuration {
+pub(super) struct ConfigurationFile {
     /// The configuration file [default: /etc/usrlocd/usrlocd.toml, which may be absent]
     #[arg(
         short,
@@ -18,12 +17,21 @@ pub(super) struct Configuration {
         env = "USRLOCD_CONFIG",
         hide_env_values = true
     )]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
+}
+
+/// The file, and keys that a flag overrides.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(super) struct Configuration {
+    #[command(flatten)]
+    file: ConfigurationFile,
 
     #[arg(
         help = "Kamailio's SQLite file ([kamailio] database)",
         long,
-        value_name = "FILE"
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath
     )]
     database: Option<String>,
 
@@ -34,7 +42,7 @@ pub(super) struct Configuration {
     )]
     jsonrpc: Option<String>,
 
-    #[arg(help = "Our own database ([store] path)", long, value_name = "FILE")]
+    #[arg(help = "Our own database ([store] path)", long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     store: Option<String>,
 
     #[arg(
@@ -76,18 +84,26 @@ pub(super) struct Configuration {
 impl Configuration {
     /// The effective configuration with the places of its values.
     pub(super) fn load(&self) -> Result<Loaded, Problems> {
-        Loaded::load(self.config.as_deref(), environment(), &self.overrides())
+        Loaded::load(
+            self.file.config.as_deref(),
+            environment(),
+            &self.overrides(),
+        )
     }
 
     /// The configuration that results if it is read again now.
     pub(super) fn reload(&self) -> Result<Config, Problems> {
-        Config::load(self.config.as_deref(), environment(), &self.overrides())
+        Config::load(
+            self.file.config.as_deref(),
+            environment(),
+            &self.overrides(),
+        )
     }
 
     /// The configuration in `file`, without flags.
     pub(super) fn of(file: Option<PathBuf>) -> Self {
         Self {
-            config: file,
+            file: ConfigurationFile { config: file },
             ..Self::default()
         }
     }

@@ -1,8 +1,12 @@
 //! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
 
+mod acl;
+mod clocks;
+mod database;
 mod findings;
 mod identity;
 mod kamailio;
+mod kamailio_cfg;
 mod ours;
 mod rows;
 mod tables;
@@ -102,17 +106,23 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
             format!("{file} is not there; the defaults hold.")
         },
     );
-    let database = database(loaded, findings);
-    let tables = database
-        .as_deref()
-        .and_then(|database| tables::check(database, &config.kamailio.tables, identity, findings));
-    kamailio::check(&config.kamailio, tables.as_ref(), findings)?;
+    let database = find_database(loaded, findings);
+    let tables = database.as_deref().and_then(|database| {
+        let inspection = database::check(database, identity, findings)?;
+        tables::check(database, &config.kamailio.tables, &inspection, findings)
+    });
+    let cfg = kamailio::check(&config.kamailio, tables.as_ref(), findings)?;
+    if let (Some(database), Some(tables)) = (&database, &tables) {
+        let by_ruid = cfg.as_ref().and_then(|cfg| cfg.usrloc("db_ops_ruid"));
+        tables::index(database, tables, by_ruid, findings);
+    }
+    clocks::check(Path::new("/"), findings);
     ours::check(config, identity, findings);
     Ok(())
 }
 
 /// The database: what the configuration says, or what is found.
-fn database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
+fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
     let group = Group::Database;
     if loaded.config.kamailio.database_given {
         return Some(loaded.config.kamailio.database.clone());

@@ -7,6 +7,7 @@ use clap::Args;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::complete;
 use super::output::{hint, print};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
@@ -32,9 +33,10 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Flush {
     /// The account's id
+    #[arg(add = complete::accounts())]
     account: String,
     /// Only this SIP user
-    #[arg(short, long)]
+    #[arg(short, long, add = complete::users())]
     user: Option<String>,
     #[command(flatten)]
     filters: Filters,
@@ -44,7 +46,7 @@ pub(super) struct Flush {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    /// json prints {"flushed": N, "failed": […]}; everything else, and the default, a sentence
+    /// json prints {"flushed": N, "failed": [...]}; everything else, and the default, a sentence
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
     #[command(flatten)]
@@ -78,7 +80,8 @@ impl Flush {
             let target = format!("{path}?{}", self.filters.query(&[("dry_run", "true")]));
             let answer = remote::ask(client, Method::DELETE, &target).await?;
             let number = answer.header("x-would-flush").unwrap_or("0").to_owned();
-            remote::envelope(client, answer).await?;
+            let envelope = remote::envelope(client, answer).await?;
+            remote::mention_source(&envelope["source"]);
             if self.dry_run {
                 return self.would(&number);
             }
@@ -99,7 +102,8 @@ impl Flush {
             return Err(remote::refused(client, answer).await);
         }
         let flushed = answer.header("x-flushed").unwrap_or("0").to_owned();
-        remote::envelope(client, answer).await?;
+        let envelope = remote::envelope(client, answer).await?;
+        remote::mention_source(&envelope["source"]);
         self.done(&flushed)
     }
 

@@ -2,12 +2,13 @@
 
 use anyhow::anyhow;
 use clap::Args;
-use http::{Method, StatusCode};
-use serde::Deserialize;
+use http::Method;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use super::output::{hint, lines, print_more};
+use super::complete;
+use super::output::{hint, lines, print, print_more};
+use super::pages::{Page, Pages, own_path};
+use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
 use crate::client::Client;
@@ -37,9 +38,6 @@ const WIDE: &[&str] = &[
     "call_id",
 ];
 
-/// How many items are asked for at a time, so that memory does not grow with the list.
-const PAGE: &str = "1000";
-
 /// List registrations
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -59,11 +57,14 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
 pub(super) struct List {
     /// The account's id; without it all accounts
+    #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    watching: Watching,
     #[command(flatten)]
     remote: Remote,
 }
@@ -84,30 +85,43 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
 pub(super) struct Show {
     /// The user, alone or as USER@REALM
+    #[arg(add = complete::users())]
     user: String,
     /// Only in this account
-    #[arg(short, long)]
+    #[arg(short, long, add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
+    watching: Watching,
+    #[command(flatten)]
     remote: Remote,
 }
 
-/// What a page of a list says.
-#[derive(Debug, Deserialize)]
-struct Page {
-    data: Vec<Box<RawValue>>,
-    next_start_key: Option<String>,
-    source: Value,
+/// Which items are to be printed, and how.
+#[derive(Debug)]
+struct Wanted<'a> {
+    path: String,
+    filters: &'a Filters,
+    output: &'a Output,
+    watching: &'a Watching,
+    remote: &'a Remote,
+    /// What stands for an empty list.
+    nobody: &'a str,
 }
 
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let path = remote::path(self.account.as_deref(), None);
-        let count = print_items(&self.remote, &path, &self.filters, &self.output)?;
-        if count == Some(0) {
-            hint("nobody is registered");
+        let wanted = Wanted {
+            path: remote::path(self.account.as_deref(), None),
+            filters: &self.filters,
+            output: &self.output,
+            watching: &self.watching,
+            remote: &self.remote,
+            nobody: "nobody is registered",
+        };
+        if wanted.run()? == Some(0) {
+            hint(wanted.nobody);
         }
         Ok(())
     }
@@ -131,7 +145,15 @@ impl Show {
                 remote::path(account.as_deref(), None)
             }
         };
-        match print_items(&self.remote, &path, &filters, &self.output)? {
+        let wanted = Wanted {
+            path,
+            filters: &filters,
+            output: &self.output,
+            watching: &self.watching,
+            remote: &self.remote,
+            nobody: "not registered",
+        };
+        match wanted.run()? {
             Some(0) => Err(Failure::Failed(anyhow!(
                 "`{}` is not registered; `usrlocd list` shows who is (letters' case counts)",
                 self.user
@@ -141,41 +163,103 @@ impl Show {
     }
 }
 
-/// Prints the items at `path`; their number where it is known.
-fn print_items(
-    remote: &Remote,
-    path: &str,
-    filters: &Filters,
-    output: &Output,
-) -> Result<Option<usize>, Failure> {
-    let format = output.format()?;
-    let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
-    output.check(&keys)?;
-    let client = remote.client()?;
-    let mut count = None;
-    remote::run(async {
-        let path = own_path(&client, path).await?;
-        if format == Format::Csv {
-            return csv(&client, &path, filters).await;
+impl Wanted<'_> {
+    /// Prints the items; their number where it is known.
+    fn run(&self) -> Result<Option<usize>, Failure> {
+        let format = self.output.format()?;
+        let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+        self.output.check(&keys)?;
+        self.watching.check(format.is_tabular())?;
+        let client = self.remote.client()?;
+        let mut count = None;
+        remote::run(async {
+            let path = own_path(&client, &self.path).await?;
+            if self.watching.wanted() {
+                let draw = async |room: Room| self.frame(&client, &path, format, room).await;
+                return redraw::run(self.watching, draw).await;
+            }
+            if format == Format::Csv {
+                return csv(&client, &path, self.filters).await;
+            }
+            count = Some(self.pages(&client, &path, format).await?);
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Walks the pages of the list and prints them as they come; a table needs all of them first.
+    async fn pages(&self, client: &Client, path: &str, format: Format) -> Result<usize, Failure> {
+        let mut pages = Pages::of(client, path, self.filters);
+        let mut rows = Vec::new();
+        let mut count = 0;
+        let mut first = true;
+        while let Some(page) = pages.next().await? {
+            if first {
+                remote::mention_source(&page.source);
+            }
+            let text = match format {
+                Format::Json => array(&page, first),
+                Format::Ndjson => lines(&page.data),
+                Format::Table | Format::Wide | Format::Csv => {
+                    take_rows(client, &page, &mut rows)?;
+                    String::new()
+                }
+            };
+            first = false;
+            count += page.data.len();
+            if !print_more(text.as_bytes())? {
+                return Ok(count);
+            }
         }
-        count = Some(pages(&client, &path, filters, output, format).await?);
-        Ok(())
-    })?;
-    Ok(count)
+        if format.is_tabular() {
+            print(&self.output.table(rows, columns(format), format))?;
+        }
+        Ok(count)
+    }
+
+    /// The table as far as it fits `room`. Sorting needs the whole list; else a page is enough.
+    async fn frame(
+        &self,
+        client: &Client,
+        path: &str,
+        format: Format,
+        room: Room,
+    ) -> Result<Frame, Failure> {
+        let mut pages = Pages::of(client, path, self.filters);
+        if !self.output.sorts() {
+            pages = pages.sized(room.height);
+        }
+        let (mut rows, mut warning, mut more) = (Vec::new(), None, false);
+        while let Some(page) = pages.next().await? {
+            take_rows(client, &page, &mut rows)?;
+            warning = remote::warning(&page.source);
+            more = page.next_start_key.is_some();
+            if !self.output.sorts() {
+                break;
+            }
+        }
+        let text = if rows.is_empty() {
+            format!("{}\n", self.nobody)
+        } else {
+            self.output.table(rows, columns(format), format)
+        };
+        Ok(Frame {
+            text,
+            warning,
+            more,
+        })
+    }
 }
 
-/// The list of all accounts, or of the only account of a token that may not see all.
-async fn own_path(client: &Client, path: &str) -> Result<String, Failure> {
-    if client.has_token() && path == "/v2/registrations" {
-        let probe = client
-            .send(Method::HEAD, "/v2/registrations/count", &[])
-            .await
-            .map_err(|error| remote::lost(client, error))?;
-        if probe.status == StatusCode::FORBIDDEN {
-            return Ok("/v2/account/registrations".to_owned());
-        }
+fn take_rows(client: &Client, page: &Page, rows: &mut Vec<Value>) -> Result<(), Failure> {
+    for item in &page.data {
+        rows.push(remote::parse(client, item.get().as_bytes())?);
     }
-    Ok(path.to_owned())
+    Ok(())
+}
+
+fn columns(format: Format) -> &'static [&'static str] {
+    if format == Format::Wide { WIDE } else { TABLE }
 }
 
 async fn csv(client: &Client, path: &str, filters: &Filters) -> Result<(), Failure> {
@@ -191,57 +275,6 @@ async fn csv(client: &Client, path: &str, filters: &Filters) -> Result<(), Failu
         }
     }
     Ok(())
-}
-
-/// Walks the pages of the list and prints them as they come; a table needs all of them first.
-async fn pages(
-    client: &Client,
-    path: &str,
-    filters: &Filters,
-    output: &Output,
-    format: Format,
-) -> Result<usize, Failure> {
-    let mut rows = Vec::new();
-    let mut count = 0;
-    let mut start: Option<String> = None;
-    loop {
-        let mut further = vec![("page_size", PAGE)];
-        further.extend(start.as_deref().map(|key| ("start_key", key)));
-        let target = format!("{path}?{}", filters.query(&further));
-        let answer = remote::ask(client, Method::GET, &target).await?;
-        let body = answer
-            .body()
-            .await
-            .map_err(|error| remote::lost(client, error))?;
-        let page: Page = remote::parse(client, &body)?;
-        if start.is_none() {
-            remote::mention_source(&page.source);
-        }
-        let text = match format {
-            Format::Json => array(&page, count == 0),
-            Format::Ndjson => lines(&page.data),
-            Format::Table | Format::Wide | Format::Csv => {
-                for item in &page.data {
-                    rows.push(remote::parse(client, item.get().as_bytes())?);
-                }
-                String::new()
-            }
-        };
-        count += page.data.len();
-        if !print_more(text.as_bytes())? {
-            return Ok(count);
-        }
-        start = page.next_start_key;
-        if start.is_none() {
-            break;
-        }
-    }
-    match format {
-        Format::Table => output.table(rows, TABLE, format)?,
-        Format::Wide => output.table(rows, WIDE, format)?,
-        Format::Json | Format::Ndjson | Format::Csv => {}
-    }
-    Ok(count)
 }
 
 /// A page as its part of one array.

@@ -1,4 +1,6 @@
-//! `usrlocd man`: the manual pages.
+//! `usrlocd man`: the manual pages, made of what `--help` says.
+
+mod sections;
 
 use std::fs;
 use std::io;
@@ -18,10 +20,13 @@ const SECTION: &str = "8";
 #[command(after_long_help = "\
 Examples:
   usrlocd man | man -l -
-  usrlocd man --directory /usr/local/share/man/man8")]
+  usrlocd man --directory /usr/local/share/man/man8
+
+Exit status:
+  0 done, 64 usage, 73 a page cannot be written")]
 pub(super) struct Man {
     /// Write a page for the program and each verb into this directory instead
-    #[arg(short, long, visible_alias = "dir", value_name = "DIRECTORY")]
+    #[arg(short, long, visible_alias = "dir", value_name = "DIRECTORY", value_hint = clap::ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }
 
@@ -31,33 +36,48 @@ impl Man {
         command.build();
         match &self.directory {
             None => {
-                let page = page(command)
+                let page = page(&command, &[])
                     .context("make the manual")
                     .map_err(Failure::Software)?;
                 output::print(&String::from_utf8_lossy(&page))
             }
-            Some(directory) => write_pages(directory, command)
+            Some(directory) => write_pages(directory, &command, &[])
                 .with_context(|| format!("write the manual into {}", directory.display()))
                 .map_err(Failure::CannotCreate),
         }
     }
 }
 
-/// Writes the page of `command` and those of its verbs.
-fn write_pages(directory: &Path, command: Command) -> io::Result<()> {
+/// Writes the page of `command` and those of its verbs; `above` are the commands that it belongs to.
+fn write_pages(directory: &Path, command: &Command, above: &[&Command]) -> io::Result<()> {
+    let below: Vec<&Command> = above.iter().copied().chain([command]).collect();
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        write_pages(directory, verb.clone())?;
+        write_pages(directory, verb, &below)?;
     }
-    let name = command.get_display_name().unwrap_or(command.get_name());
-    let file = directory.join(format!("{name}.{SECTION}"));
-    fs::write(file, page(command)?)
+    let file = directory.join(format!("{}.{SECTION}", name(command)));
+    fs::write(file, page(command, above)?)
 }
 
-fn page(command: Command) -> io::Result<Vec<u8>> {
+/// The name of the page of `command`.
+fn name(command: &Command) -> &str {
+    command.get_display_name().unwrap_or(command.get_name())
+}
+
+fn page(command: &Command, above: &[&Command]) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    let man = clap_mangen::Man::new(command)
+    let man = clap_mangen::Man::new(command.clone())
         .section(SECTION)
         .manual("usrlocd");
-    man.render(&mut page)?;
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    if command.get_arguments().any(|option| !option.is_hide_set()) {
+        man.render_options_section(&mut page)?;
+    }
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    sections::of(command, above).to_writer(&mut page)?;
     Ok(page)
 }

@@ -7,11 +7,14 @@ use crate::daemon::Failure;
 use crate::http::openapi_document;
 use crate::registration::item::Wire;
 
-/// Print the description of the API (`OpenAPI` 3.1)
+/// Print the description of the API (OpenAPI 3.1)
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  usrlocd openapi > openapi.json")]
+  usrlocd openapi > openapi.json
+
+Exit status:
+  0 done, 64 usage")]
 pub(super) struct Openapi {}
 
 impl Openapi {

@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use clap::Args;
+use clap::{Args, ValueHint};
 use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::configuration::{Configuration, absolute};
+use super::complete;
+use super::configuration::{Configuration, ConfigurationFile, absolute};
 use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
 use crate::daemon::Failure;
@@ -22,7 +23,7 @@ const DEFAULT_SOCKET: &str = "/run/usrlocd/usrlocd.sock";
 #[command(next_help_heading = "Daemon")]
 pub(super) struct Remote {
     /// Its Unix socket [default: the configuration's]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    #[arg(long, value_name = "FILE", conflicts_with = "url", value_hint = ValueHint::FilePath)]
     socket: Option<String>,
 
     #[arg(
@@ -37,22 +38,15 @@ pub(super) struct Remote {
     #[arg(long, value_name = "FILE", env = "USRLOCD_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 
-    /// The configuration file that names the socket
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "USRLOCD_CONFIG",
-        hide_env_values = true
-    )]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigurationFile,
 }
 
 /// Which registrations.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Filters {
     /// Only those whose KEY is VALUE exactly, or is not (KEY!=VALUE); may be given several times
-    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter, add = complete::filters())]
     filters: Vec<(String, String)>,
 }
 
@@ -110,6 +104,19 @@ pub(super) fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(),
 }
 
 impl Remote {
+    /// The daemon that a command line means which is still being typed; `value` gives an option's value.
+    pub(super) fn typed(value: impl Fn(&str) -> Option<String>) -> Self {
+        let or_variable = |option, name| value(option).or_else(|| std::env::var(name).ok());
+        Self {
+            socket: value("socket"),
+            url: or_variable("url", "USRLOCD_URL"),
+            token_file: or_variable("token-file", "USRLOCD_TOKEN_FILE").map(PathBuf::from),
+            file: ConfigurationFile {
+                config: or_variable("config", "USRLOCD_CONFIG").map(PathBuf::from),
+            },
+        }
+    }
+
     /// The client for the daemon.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         let address = match (&self.url, &self.socket) {
@@ -124,13 +131,13 @@ impl Remote {
 
     /// The configuration's socket. An operator need not be able to read the configuration: Debian's is private.
     fn configured(&self) -> Result<PathBuf, Failure> {
-        match Configuration::of(self.config.clone()).load() {
+        match Configuration::of(self.file.config.clone()).load() {
             Ok(loaded) => loaded.config.http.socket.ok_or_else(|| {
                 Failure::Usage(anyhow!(
                     "[http] socket is off; name the daemon with --url http://HOST:PORT"
                 ))
             }),
-            Err(problems) if self.config.is_some() => Err(problems.into()),
+            Err(problems) if self.file.config.is_some() => Err(problems.into()),
             Err(_) => Ok(DEFAULT_SOCKET.into()),
         }
     }
@@ -173,12 +180,10 @@ pub(super) async fn ask(client: &Client, method: Method, target: &str) -> Result
     Err(refused(client, answer).await)
 }
 
-/// The body of a success as JSON; says on standard error if it may not be the present state.
+/// The body of a success as JSON.
 pub(super) async fn envelope(client: &Client, answer: Answer) -> Result<Value, Failure> {
     let body = answer.body().await.map_err(|error| lost(client, error))?;
-    let value: Value = parse(client, &body)?;
-    mention_source(&value["source"]);
-    Ok(value)
+    parse(client, &body)
 }
 
 /// Reads JSON of the daemon's.
@@ -196,21 +201,26 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
 
 /// Says on standard error if the answer may not be the present state.
 pub(super) fn mention_source(source: &Value) {
+    if let Some(warning) = warning(source) {
+        hint(format_args!("warning: {warning}"));
+    }
+}
+
+/// Why an answer may not be the present state, and where to look.
+pub(super) fn warning(source: &Value) -> Option<String> {
     let lag = source["lag_ms"].as_u64().unwrap_or_default() / 1000;
     match source["state"].as_str() {
-        Some("stale") => hint(format_args!(
-            "warning: stale: Kamailio's database could not be read for {lag} s; this is the last known state. \
+        Some("stale") => Some(format!(
+            "stale: Kamailio's database could not be read for {lag} s; this is the last known state. \
              See `journalctl -u usrlocd`."
         )),
-        Some("catching_up") => hint(format_args!(
-            "warning: usrlocd is catching up with Kamailio's database; it is {lag} s behind."
+        Some("catching_up") => Some(format!(
+            "usrlocd is catching up with Kamailio's database; it is {lag} s behind."
         )),
-        Some("unavailable") => {
-            hint(
-                "warning: Kamailio's database has not been read yet. See `journalctl -u usrlocd`.",
-            );
-        }
-        _ => {}
+        Some("unavailable") => Some(
+            "Kamailio's database has not been read yet. See `journalctl -u usrlocd`.".to_owned(),
+        ),
+        _ => None,
     }
 }
 

@@ -18,7 +18,11 @@ Examples:
 
 Signals:
   SIGHUP reads tokens, directory, limits and log level anew; a bad file is reported
-  and the old one stays in force. SIGTERM drains and ends.";
+  and the old one stays in force. SIGTERM drains and ends.
+
+Exit status:
+  0 ended by SIGTERM, 64 usage, 70 a defect of ours, 71 the system refused (a port that
+  is taken), 73/74 the store cannot be created or written, 77 permission, 78 configuration";
 
 /// Run the daemon
 ///
@@ -42,19 +46,7 @@ impl Serve {
         let log = logging::init(&loaded.config.log)
             .context("start logging")
             .map_err(Failure::System)?;
-        if loaded.found {
-            tracing::info!(file = %loaded.file.display(), "configuration read");
-        } else {
-            tracing::info!(file = %loaded.file.display(), "no configuration file; defaults hold");
-        }
         let configuration = self.configuration;
-        daemon::run(loaded.config, move || {
-            let config = configuration.reload()?;
-            if let Err(error) = log.set_level(&config.log.level) {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the log level stays as it is");
-            }
-            Ok(config)
-        })
+        daemon::run(loaded, log, move || configuration.reload())
     }
 }

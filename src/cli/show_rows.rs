@@ -9,7 +9,8 @@ use tabled::builder::Builder;
 use tabled::settings::peaker::Priority;
 use tabled::settings::{Padding, Style, Width};
 
-use super::output::print;
+use super::complete;
+use super::output::{harmless, is_coloured};
 use crate::daemon::Failure;
 
 /// How results are written.
@@ -40,15 +41,27 @@ pub(super) struct Output {
     no_headers: bool,
 
     /// These columns of the table, separated by commas; any key of the API's items
-    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', add = complete::keys())]
     columns: Vec<String>,
 
     /// Sort the table by this key; -KEY for the reverse
-    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true, add = complete::keys())]
     sort: Option<String>,
 }
 
+impl Format {
+    /// Whether it is a table.
+    pub(super) fn is_tabular(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+}
+
 impl Output {
+    /// Whether the rows are to be sorted, so that all of them are needed.
+    pub(super) fn sorts(&self) -> bool {
+        self.sort.is_some()
+    }
+
     /// The format that is meant.
     pub(super) fn format(&self) -> Result<Format, Failure> {
         let tabular = self.no_headers || !self.columns.is_empty() || self.sort.is_some();
@@ -82,13 +95,8 @@ impl Output {
         Ok(())
     }
 
-    /// Prints `rows` as a table of `columns`, or of those that were asked for.
-    pub(super) fn table(
-        &self,
-        mut rows: Vec<Value>,
-        columns: &[&str],
-        format: Format,
-    ) -> Result<(), Failure> {
+    /// `rows` as a table of `columns`, or of those that were asked for.
+    pub(super) fn table(&self, mut rows: Vec<Value>, columns: &[&str], format: Format) -> String {
         if let Some(sort) = &self.sort {
             let key = sort.trim_start_matches('-');
             rows.sort_by(|a, b| compare(&a[key], &b[key]));
@@ -103,17 +111,13 @@ impl Output {
             .map(|(width, _)| usize::from(width.0))
             .filter(|_| terminal && format == Format::Table);
         let text = render(&rows, columns, !self.no_headers, width);
-        let bold = terminal && !self.no_headers && !has_no_color();
         match text.split_once('\n') {
-            Some((head, rest)) if bold => print(&format!("\x1b[1m{head}\x1b[0m\n{rest}")),
-            _ => print(&text),
+            Some((head, rest)) if is_coloured() && !self.no_headers => {
+                format!("\x1b[1m{head}\x1b[0m\n{rest}")
+            }
+            _ => text,
         }
     }
-}
-
-/// <https://no-color.org>: set and not empty.
-fn has_no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// Numbers by their value, texts by their letters.
@@ -126,14 +130,11 @@ fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
 
 /// A value in one line. Phones choose much of what stands here: nothing of it may steer the terminal.
 pub(super) fn cell(value: &Value) -> String {
-    let text = match value {
+    match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+        Value::String(text) => harmless(text),
+        other => harmless(&other.to_string()),
+    }
 }
 
 fn render(rows: &[Value], columns: &[&str], headers: bool, width: Option<usize>) -> String {

@@ -69,6 +69,8 @@ fn a_missing_or_private_key_is_78() {
     let check = ["check-config", "--config", path.to_str().unwrap()];
     assert_eq!(status_of(&check), 78);
     std::fs::write(&pem, "-----BEGIN PUBLIC KEY-----\n").unwrap();
+    assert_eq!(status_of(&check), 78, "a key without its rest");
+    std::fs::write(&pem, include_str!("../http/tests/keys/public.pem")).unwrap();
     assert_eq!(status_of(&check), 0);
     std::fs::write(&pem, "-----BEGIN RSA PRIVATE KEY-----\n").unwrap();
     assert_eq!(status_of(&check), 78);

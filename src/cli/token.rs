@@ -19,7 +19,37 @@ Examples:
   usrlocd token list
   usrlocd token revoke dashboard
 
+Exit status:
+  0 done, 1 the name is taken, or there is none of it, 64 usage, 73 the file cannot
+  be created, 74 it cannot be read or written, 77 permission, 78 it has mistakes
+
 A running daemon sees the change at once.";
+
+const NEW: &str = "\
+Examples:
+  usrlocd token new --name ops >/root/ops.token
+      a token for everything
+  usrlocd token new --name acme --accounts acme.example.com --rights read --expires 90d
+
+Exit status:
+  0 done, 1 the name is taken, 64 usage, 73 the file cannot be created, 74 it cannot
+  be read or written, 77 permission, 78 it has mistakes";
+
+const LIST: &str = "\
+Examples:
+  usrlocd token list
+
+Exit status:
+  0 done, 64 usage, 74 the file cannot be read, 77 permission, 78 it has mistakes";
+
+const REVOKE: &str = "\
+Examples:
+  usrlocd token revoke dashboard
+      refused from now on, without a restart
+
+Exit status:
+  0 done, 1 there is no such token, 64 usage, 74 the file cannot be read or written,
+  77 permission, 78 it has mistakes";
 
 /// Make, list and revoke tokens of the API
 #[derive(Debug, Args)]
@@ -29,7 +59,7 @@ pub(super) struct TokenVerb {
     verb: Verb,
 
     /// The tokens file [default: the configuration's]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: Option<String>,
 
     /// The configuration file that names the tokens file
@@ -47,10 +77,13 @@ pub(super) struct TokenVerb {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make a token, add it to the file, and print it, once
+    #[command(after_long_help = NEW)]
     New(New),
     /// List the tokens, without their secrets
+    #[command(after_long_help = LIST)]
     List,
     /// Remove a token from the file
+    #[command(after_long_help = REVOKE)]
     Revoke {
         /// Its name
         name: String,

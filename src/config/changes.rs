@@ -5,13 +5,24 @@ use std::fmt;
 use super::Config;
 
 /// Keys (or whole sections, with a dot at the end) that a running daemon takes over.
-const LIVE: [&str; 3] = ["directory.", "limits.", "log.level"];
+const LIVE: [&str; 6] = [
+    "auth.",
+    "directory.",
+    "limits.requests",
+    "limits.deletes",
+    "limits.failures",
+    "log.level",
+];
 
 /// A key whose value differs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Change {
     /// Its dotted name.
     pub key: &'static str,
+    /// The value before, as TOML.
+    pub old: String,
+    /// The value after.
+    pub new: String,
     /// When the new value takes effect.
     pub applies: Applies,
 }
@@ -32,8 +43,10 @@ impl Config {
         let pairs = self.entries().into_iter().zip(new.entries());
         pairs
             .filter(|((_, old), (_, new))| old != new)
-            .map(|((key, _), _)| Change {
+            .map(|((key, old), (_, new))| Change {
                 key,
+                old: old.to_string(),
+                new: new.to_string(),
                 applies: applies(key),
             })
             .collect()
@@ -54,9 +67,11 @@ fn applies(key: &str) -> Applies {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, old, new, .. } = self;
+        write!(f, "{key} {old} -> {new}")?;
         match self.applies {
-            Applies::Now => f.write_str(self.key),
-            Applies::AfterRestart => write!(f, "{} (needs a restart)", self.key),
+            Applies::Now => Ok(()),
+            Applies::AfterRestart => f.write_str(" (needs a restart)"),
         }
     }
 }

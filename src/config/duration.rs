@@ -30,7 +30,8 @@ pub(super) fn duration(item: &Item) -> Result<Duration, String> {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Numbers with units, the longest unit first; `None` where it is something else.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total: u64 = 0;
     let mut smaller_than = u64::MAX;
@@ -53,7 +54,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// A duration as [`duration`] reads it.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let parts = UNITS.map(|(name, unit)| {
         let number = rest / unit;

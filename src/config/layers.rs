@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path, named: bool) -> Result<Option<FileText>, Problem
             }
         },
         Err(error) if error.kind() == ErrorKind::NotFound && !named => Ok(None),
-        Err(error) => Err(Problems::one(&name, format!("cannot be read: {error}"))),
+        Err(error) => Err(Problems::unreadable(&name, &error)),
     }
 }
 

@@ -279,13 +279,15 @@ fn changes_say_whether_a_restart_is_needed() {
     new.log.level = "debug".to_owned();
     new.log.format = LogFormat::Json;
     new.http.listen.clear();
+    new.limits.connections = 5;
     let changes: Vec<_> = old.changes(&new).iter().map(ToString::to_string).collect();
     let expected = [
-        "http.listen (needs a restart)",
-        "directory.file",
-        "limits.requests",
-        "log.level",
-        "log.format (needs a restart)",
+        "http.listen [\"127.0.0.1:8000\"] -> [] (needs a restart)",
+        "directory.file \"\" -> \"/d.json\"",
+        "limits.requests { burst = 2000, per_second = 1000 } -> { burst = 1, per_second = 1000 }",
+        "limits.connections 1024 -> 5 (needs a restart)",
+        "log.level \"info\" -> \"debug\"",
+        "log.format \"auto\" -> \"json\" (needs a restart)",
     ];
     assert_eq!(changes, expected);
 }

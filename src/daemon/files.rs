@@ -1,194 +1,136 @@
-//! The files that may change while the daemon runs: tokens, directory and keys, with the limits beside them.
-//!
-//! Each is read whole; a bad one is reported and the old one stays in force.
+//! The files that the configuration names: tokens, directory and keys. Each is read whole, and each mistake has its
+//! place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use anyhow::Context;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::{Notify, watch};
+use crate::config::{Config, JwtKey, Problem, Problems};
+use crate::directory::{self, Directory};
+use crate::document::Place;
+use crate::http::Keys;
+use crate::tokens;
 
-use super::Failure;
-use crate::clock::Clock;
-use crate::config::{self, Config};
-use crate::directory::Directory;
-use crate::http::{Keys, Limits};
-use crate::tokens::{self, TokenSet};
+/// What a PEM file with a public key starts with; keys of Kazoo's are RSA.
+const PEM_EXAMPLE: &str = "-----BEGIN PUBLIC KEY-----";
 
-/// What the files say now, for everyone who needs it.
-pub(super) struct Files {
-    clock: Arc<dyn Clock>,
-    tokens: watch::Sender<Arc<TokenSet>>,
-    directory: watch::Sender<Arc<Directory>>,
-    keys: watch::Sender<Arc<Keys>>,
-    limits: watch::Sender<Arc<Limits>>,
-    /// Told when one of them may have changed.
-    pub(super) changed: Arc<Notify>,
+/// The text of each key's file, by its id.
+pub(super) type Pems = BTreeMap<String, Vec<u8>>;
+
+/// What is wrong in the files that a configuration names, and what else the operator should know about them.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Every mistake.
+    pub problems: Vec<Problem>,
+    /// Sentences, each a warning.
+    pub warnings: Vec<String>,
 }
 
-impl Files {
-    /// Reads them all; at the start a bad file is an error.
-    pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
-        let tokens = load_tokens(config)?;
-        warn(&tokens.warnings);
-        Ok(Self {
-            clock: Arc::clone(clock),
-            tokens: watch::Sender::new(Arc::new(tokens.tokens)),
-            directory: watch::Sender::new(Arc::new(load_directory(config)?)),
-            keys: watch::Sender::new(Arc::new(load_keys(&config.auth.jwt)?)),
-            limits: watch::Sender::new(Arc::new(Limits::new(&config.limits, clock))),
-            changed: Arc::new(Notify::new()),
-        })
+/// Reads every file that `config` names, as the daemon does.
+#[must_use]
+pub fn check_files(config: &Config) -> Report {
+    let mut report = Report::default();
+    let mut add = |problems: Problems| report.problems.extend(problems.iter().cloned());
+    match load_tokens(config) {
+        Ok(loaded) => report.warnings = loaded.warnings,
+        Err(problems) => add(problems),
     }
-
-    pub(super) fn tokens(&self) -> watch::Receiver<Arc<TokenSet>> {
-        self.tokens.subscribe()
-    }
-
-    pub(super) fn directory(&self) -> watch::Receiver<Arc<Directory>> {
-        self.directory.subscribe()
-    }
-
-    pub(super) fn keys(&self) -> watch::Receiver<Arc<Keys>> {
-        self.keys.subscribe()
-    }
-
-    pub(super) fn limits(&self) -> watch::Receiver<Arc<Limits>> {
-        self.limits.subscribe()
-    }
-
-    /// Reads them again; one line says what changed, and each bad file has a line of its own.
-    pub(super) fn reload(&mut self, former: &Config, config: &Config) {
-        let mut changed: Vec<&str> = Vec::new();
-        if let Some(loaded) = good("the tokens", load_tokens(config))
-            && replace(&self.tokens, loaded.tokens)
-        {
-            warn(&loaded.warnings);
-            changed.push("tokens");
-        }
-        if let Some(directory) = good("the directory", load_directory(config))
-            && replace(&self.directory, directory)
-        {
-            changed.push("directory");
-        }
-        if let Some(keys) = good("the keys of JWTs", load_keys(&config.auth.jwt)) {
-            self.keys.send_replace(Arc::new(keys));
-        }
-        if former.limits != config.limits {
-            self.limits
-                .send_replace(Arc::new(Limits::new(&config.limits, &self.clock)));
-            changed.push("limits");
-        }
-        if former.log.level != config.log.level {
-            changed.push("log level");
-        }
-        if changed.is_empty() {
-            tracing::debug!("read the files again; nothing changed");
-        } else {
-            tracing::info!(changed = changed.join(", "), "reloaded");
-        }
-    }
-
-    /// Watches the directories of the files (an editor replaces a file) for as long as the watcher lives.
-    pub(super) fn watch(&self, config: &Config) -> Option<RecommendedWatcher> {
-        let files = watched(config);
-        let changed = Arc::clone(&self.changed);
-        let names = files.clone();
-        let told = move |event: notify::Result<notify::Event>| {
-            let matters = |event: &notify::Event| {
-                !event.kind.is_access() && event.paths.iter().any(|path| names.contains(path))
-            };
-            if event.as_ref().map_or(true, matters) {
-                changed.notify_one();
-            }
-        };
-        let mut watcher = notify::recommended_watcher(told)
-            .inspect_err(|error| tracing::warn!(%error, "cannot watch files; SIGHUP still reloads"))
-            .ok()?;
-        let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
-        for directory in directories
-            .into_iter()
-            .filter(|directory| directory.is_dir())
-        {
-            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::warn!(%error, "cannot watch {}; SIGHUP still reloads", directory.display());
-            }
-        }
-        Some(watcher)
-    }
+    load_directory(config).map_err(&mut add).ok();
+    load_keys(config).map_err(add).ok();
+    report
 }
 
-/// The files that are watched.
-fn watched(config: &Config) -> BTreeSet<PathBuf> {
-    config
-        .auth
-        .tokens_file
-        .iter()
+/// Every mistake in the files of `keys`.
+#[must_use]
+pub fn check_keys(keys: &[JwtKey]) -> Vec<Problem> {
+    keys.iter().filter_map(|key| read_key(key).err()).collect()
+}
+
+/// All of them.
+pub(super) fn named(config: &Config) -> BTreeSet<PathBuf> {
+    let keys = config.auth.jwt.keys.iter().map(|key| &key.pem_file);
+    let files = config.auth.tokens_file.iter();
+    files
         .chain(&config.directory.file)
+        .chain(keys)
         .cloned()
         .collect()
 }
 
-fn load_tokens(config: &Config) -> Result<tokens::Loaded, Failure> {
-    let Some(file) = &config.auth.tokens_file else {
-        return Ok(tokens::Loaded::default());
-    };
-    Ok(tokens::load(file)?)
-}
-
-fn warn(warnings: &[String]) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
+pub(super) fn load_tokens(config: &Config) -> Result<tokens::Loaded, Problems> {
+    match &config.auth.tokens_file {
+        Some(file) => tokens::load(file),
+        None => Ok(tokens::Loaded::default()),
     }
 }
 
-fn load_directory(config: &Config) -> Result<Directory, Failure> {
-    let Some(file) = &config.directory.file else {
-        return Ok(Directory::default());
-    };
-    let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|error| {
-        let denied = error.kind() == ErrorKind::PermissionDenied;
-        let error = anyhow::Error::new(error).context(format!("cannot read the directory {shown}"));
-        if denied {
-            Failure::Permission(error)
-        } else {
-            Failure::Io(error)
-        }
-    })?;
-    Directory::parse(&text).map_err(|error| Failure::Failed(anyhow::anyhow!("{shown}:{error}")))
+pub(super) fn load_directory(config: &Config) -> Result<Directory, Problems> {
+    match &config.directory.file {
+        Some(file) => read_directory(file).map_err(Problems::from),
+        None => Ok(Directory::default()),
+    }
 }
 
-fn load_keys(jwt: &config::Jwt) -> Result<Keys, Failure> {
-    let mut pems = Vec::with_capacity(jwt.keys.len());
+pub(super) fn load_keys(config: &Config) -> Result<(Keys, Pems), Problems> {
+    let jwt = &config.auth.jwt;
+    if let Some(problems) = Problems::of(check_keys(&jwt.keys)) {
+        return Err(problems);
+    }
+    let mut pems = Pems::new();
     for key in &jwt.keys {
-        let text = fs::read(&key.pem_file)
-            .with_context(|| format!("cannot read the key {}", key.pem_file.display()))
-            .map_err(Failure::Io)?;
-        pems.push((key.kid.as_str(), text));
+        pems.insert(key.kid.clone(), read_key(key)?);
     }
-    let keys = pems.iter().map(|(kid, pem)| (*kid, pem.as_slice()));
-    Keys::new(&jwt.issuer, keys)
-        .context("[auth.jwt] keys")
-        .map_err(Failure::Failed)
+    let keys = Keys::new(
+        &jwt.issuer,
+        pems.iter().map(|(kid, pem)| (kid.as_str(), pem.as_slice())),
+    );
+    let bad = |error: crate::http::BadKey| Problems::one("[auth.jwt] keys", error.to_string());
+    Ok((keys.map_err(bad)?, pems))
 }
 
-/// What was read, or a line that says why the old one stays.
-fn good<T>(what: &str, read: Result<T, Failure>) -> Option<T> {
-    read.inspect_err(|error| tracing::error!("{what} stay as they were: {error}"))
-        .ok()
-}
-
-fn replace<T: PartialEq>(sender: &watch::Sender<Arc<T>>, new: T) -> bool {
-    sender.send_if_modified(|old| {
-        let changed = **old != new;
-        if changed {
-            *old = Arc::new(new);
-        }
-        changed
+fn read_directory(file: &Path) -> Result<Directory, Problem> {
+    let name = file.to_string_lossy();
+    let text = fs::read_to_string(file).map_err(|error| Problem::unreadable(&name, &error))?;
+    Directory::parse(&text).map_err(|error| {
+        let (line, column, message) = match error {
+            directory::Error::Shape {
+                line,
+                column,
+                message,
+            } => (line, column, message),
+            directory::Error::Content { line, message } => (line, 1, message),
+        };
+        // The parser says the place once more at the end.
+        let message = match message.rsplit_once(" at line ") {
+            Some((message, _)) => message.to_owned(),
+            None => message,
+        };
+        Problem::new(Place::at(&name, line.max(1), column.max(1)), message)
     })
+}
+
+/// The key's file, which holds a public RSA key.
+fn read_key(key: &JwtKey) -> Result<Vec<u8>, Problem> {
+    let name = key.pem_file.to_string_lossy();
+    let bytes = fs::read(&key.pem_file).map_err(|error| Problem::unreadable(&name, &error))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let begin = text
+        .lines()
+        .position(|line| line.starts_with("-----BEGIN "));
+    let at = |line: usize| Place::at(&name, line + 1, 1);
+    let Some(begin) = begin else {
+        let message = format!("this is no PEM file; one starts with {PEM_EXAMPLE}");
+        return Err(Problem::new(at(0), message));
+    };
+    if text.lines().any(|line| line.contains("PRIVATE KEY-----")) {
+        let message = "this is a private key; take the public one, and keep this off the machine";
+        return Err(Problem::new(at(begin), message));
+    }
+    match Keys::new("", [(key.kid.as_str(), bytes.as_slice())]) {
+        Ok(_) => Ok(bytes),
+        Err(error) => {
+            let message = format!("{error}; such a file starts with {PEM_EXAMPLE}");
+            Err(Problem::new(at(begin), message))
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) view: Arc<View>,
     pub(super) heartbeat: Arc<Heartbeat>,
-    /// True once every row was read, or the tables are known to be unreadable.
+    /// True once every row was read, or the tables are known to be unreadable for more than a moment.
     pub(super) settled: watch::Receiver<bool>,
 }
 

@@ -9,10 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::files::Files;
 use super::notify::Manager;
+use super::reload::{Asked, Live};
 use super::{Failure, Reload};
-use crate::config::{Applies, Config};
 use crate::store;
 
 /// Writers of a file are given this time to finish before it is read again.
@@ -78,9 +77,8 @@ impl Tasks {
     /// Runs until a signal says to end, or a task ends although none should.
     pub(super) async fn supervise(
         mut self,
-        mut config: Config,
         reload: Reload,
-        mut files: Files,
+        mut live: Live,
         manager: &Manager,
     ) -> Result<(), Failure> {
         let result = loop {
@@ -89,12 +87,12 @@ impl Tasks {
                 _ = self.signals.interrupt.recv() => break Ok(()),
                 _ = self.signals.hangup.recv() => {
                     manager.reloading();
-                    config = read_again(config, &reload, &mut files);
+                    live.reload(reload(), Asked::Hangup);
                     manager.reloaded();
                 }
-                () = files.changed.notified() => {
+                () = live.changed.notified() => {
                     tokio::time::sleep(SETTLE).await;
-                    files.reload(&config, &config);
+                    live.reload(reload(), Asked::Watch);
                 }
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
@@ -143,28 +141,6 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Reads the configuration and the files again; what is in force after that.
-fn read_again(config: Config, reload: &Reload, files: &mut Files) -> Config {
-    match reload() {
-        Ok(new) => {
-            for change in config.changes(&new) {
-                if change.applies == Applies::AfterRestart {
-                    tracing::warn!(
-                        key = change.key,
-                        "changed in the configuration; takes effect after a restart"
-                    );
-                }
-            }
-            files.reload(&config, &new);
-            new
-        }
-        Err(problems) => {
-            tracing::error!("the configuration stays as it was:\n{problems}");
-            config
         }
     }
 }

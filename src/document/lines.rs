@@ -86,10 +86,7 @@ impl<'a> Lines<'a> {
             DeValue::Datetime(moment) => Ok(Value::Datetime(moment.to_string())),
         };
         let value = scalar.unwrap_or_else(|message| {
-            problems.push(Problem {
-                place: place.clone(),
-                message: message.to_owned(),
-            });
+            problems.push(Problem::new(place.clone(), message));
             Value::Unreadable
         });
         let last_line = match &value {

@@ -38,10 +38,7 @@ impl Findings {
 
     /// Notes a mistake at `place`.
     pub fn report(&mut self, place: Place, message: impl Into<String>) {
-        self.problems.push(Problem {
-            place,
-            message: message.into(),
-        });
+        self.problems.push(Problem::new(place, message));
     }
 
     /// Notes a mistake in `item`, unless that has been done.

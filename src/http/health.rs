@@ -1,6 +1,7 @@
 //! Health: whether the program lives, whether its answers are to be trusted, and what its API is. No registration data.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -10,34 +11,63 @@ use super::App;
 use super::api::json;
 use super::envelope::source;
 use super::openapi;
-use crate::view::SourceState;
+use crate::registration::item::write_json_string;
+use crate::view::{Source, SourceState};
 
 /// The process answers.
 pub(super) async fn livez() -> Response {
     json("{\"status\":\"ok\"}")
 }
 
-/// The view follows Kamailio's tables closely enough.
+/// The view follows Kamailio's tables closely enough; if not, the body says why.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let now = app.clock.unix();
-    let known = app.view.source();
-    let follows = match known.state {
-        SourceState::Live | SourceState::CatchingUp => true,
-        SourceState::Stale | SourceState::Unavailable => false,
-    };
-    let is_ready = follows
-        && known
-            .lag(now)
-            .is_some_and(|lag| lag <= app.settings.max_lag);
-    let status = if is_ready { "ok" } else { "unavailable" };
-    let mut out = format!("{{\"status\":\"{status}\",\"source\":").into_bytes();
+    let (known, max_lag) = (app.view.source(), app.settings.max_lag);
+    let reason = why_not(known, now, max_lag);
+    let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
+    if let Some(reason) = &reason {
+        out.extend_from_slice(b"\"reason\":");
+        write_json_string(reason, &mut out);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"source\":");
     source(known, now, &mut out);
-    out.push(b'}');
+    let status = if reason.is_none() {
+        "ok"
+    } else {
+        "unavailable"
+    };
+    out.extend_from_slice(format!(",\"status\":\"{status}\"}}").as_bytes());
     let mut response = json(out);
-    if !is_ready {
+    if reason.is_some() {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// Why the answers are not to be trusted, for an operator; `None` where they are. Names no file and no one.
+fn why_not(known: Source, now: Duration, max_lag: Duration) -> Option<String> {
+    match known.state {
+        SourceState::Unavailable => Some(
+            "Kamailio's tables have never been read. Run `usrlocd doctor` to see why.".to_owned(),
+        ),
+        SourceState::Stale => Some(
+            "Kamailio's tables cannot be read now; the last known rows are served. Run `usrlocd doctor` to see why."
+                .to_owned(),
+        ),
+        SourceState::Live | SourceState::CatchingUp => match known.lag(now) {
+            None => Some(
+                "Kamailio's tables are being compared row by row for the first time. Wait; it takes seconds."
+                    .to_owned(),
+            ),
+            Some(lag) if lag > max_lag => Some(format!(
+                "What is known of Kamailio's tables is {} ms old; [http] max_lag allows {} ms.",
+                lag.as_millis(),
+                max_lag.as_millis(),
+            )),
+            Some(_) => None,
+        },
+    }
 }
 
 /// What the API is.

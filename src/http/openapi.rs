@@ -113,7 +113,7 @@ fn paths() -> Value {
             "options": parts::options("optionsAllCount"),
         },
         "/livez": parts::health("livez", "Whether the process answers", &["200"]),
-        "/readyz": parts::health("readyz", "Whether the view follows Kamailio's tables", &["200", "503"]),
+        "/readyz": parts::ready(),
         "/metrics": parts::text("metrics", "Counters and gauges for Prometheus"),
         "/openapi.json": parts::health("openapi", "This description", &["200"]),
     })

@@ -13,6 +13,7 @@ mod limits;
 mod list;
 mod openapi;
 mod paging;
+mod ready;
 mod refused;
 mod secrecy;
 mod site;

@@ -32,7 +32,11 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
     };
     let text = metrics.text(Format::Prometheus, &figures);
     for line in [
-        "usrlocd_build_info{version=\"1.2.3\",revision=\"abc\"} 1",
+        concat!(
+            "usrlocd_build_info{version=\"1.2.3\",revision=\"abc\",rustc=\"",
+            env!("USRLOCD_RUSTC"),
+            "\"} 1"
+        ),
         "usrlocd_source_state{state=\"stale\"} 1",
         "usrlocd_source_state{state=\"live\"} 0",
         "usrlocd_source_lag_seconds 1.5",

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Parts;
 use super::heartbeat::Heartbeat;
 use super::mailbox::{Mailbox, News};
 use super::seek::Seeker;
@@ -13,6 +14,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::sqlite_file::{State, Tail, TailOptions};
 use crate::usrloc::Usrloc;
+use crate::view::{Source, View};
 
 /// The tail, and the bindings that it has told.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(super) struct Follower {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) heartbeat: Arc<Heartbeat>,
+    view: Arc<View>,
     metrics: Arc<Metrics>,
 }
 
@@ -31,10 +34,8 @@ impl Follower {
         path: &std::path::Path,
         seeker: Option<Seeker>,
         usrloc: Usrloc,
-        clock: Arc<dyn Clock>,
         mailbox: Arc<Mailbox>,
-        heartbeat: Arc<Heartbeat>,
-        metrics: Arc<Metrics>,
+        parts: &Parts,
     ) -> Self {
         let tail = Tail::new(TailOptions {
             path: path.to_path_buf(),
@@ -44,10 +45,11 @@ impl Follower {
             tail,
             seeker,
             usrloc,
-            clock,
+            clock: Arc::clone(&parts.clock),
             mailbox,
-            heartbeat,
-            metrics,
+            heartbeat: Arc::clone(&parts.heartbeat),
+            view: Arc::clone(&parts.view),
+            metrics: Arc::clone(&parts.metrics),
         }
     }
 
@@ -102,14 +104,27 @@ impl Follower {
         let took = self.metrics.since(began);
         self.metrics.source.stepped(self.tail.counters(), took);
         let fresh = (step.state, step.complete);
-        if !changes.is_empty() || step.current || last != Some(&fresh) {
+        let as_of = step.current.then_some(as_of);
+        let same = changes.is_empty() && last == Some(&fresh);
+        // While nothing happens only the moment moves on, and nobody is woken for that.
+        let told = same && as_of.is_none_or(|as_of| self.mailbox.if_shown(|| self.tell(as_of)));
+        if !told {
             self.mailbox.put(News {
                 changes,
                 state: fresh.0.clone(),
                 complete: step.complete,
-                as_of: step.current.then_some(as_of),
+                as_of,
             });
         }
         (step.wake, fresh)
+    }
+
+    /// Says that the view equals the tables as of this moment.
+    fn tell(&self, as_of: Duration) {
+        let source = self.view.source();
+        self.view.set_source(Source {
+            as_of: Some(as_of),
+            ..source
+        });
     }
 }

@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The rows of one batch, at most: a first load is written in several.
 const BATCH: usize = 4096;
 
+/// How often to write how fresh the store is, while nothing else is written.
+const AS_OF_INTERVAL: Duration = Duration::from_mins(1);
+
 /// The pause after a batch that could not be written.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -85,7 +88,10 @@ impl Keeper {
     pub(super) async fn run(&self, stop: CancellationToken) {
         let mut trouble = RateLimited::default();
         while stop
-            .run_until_cancelled(self.arrived.notified())
+            .run_until_cancelled(tokio::time::timeout(
+                AS_OF_INTERVAL,
+                self.arrived.notified(),
+            ))
             .await
             .is_some()
         {
@@ -113,11 +119,15 @@ impl Keeper {
     }
 
     async fn write(&self, trouble: &mut RateLimited) -> bool {
+        // First: what was known by then has been put in by now.
+        let as_of = self.view.source().as_of;
         let (batch, more) = {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            let batch = pending.take_batch(self.clock.unix_seconds());
+            let mut batch = pending.take_batch(self.clock.unix_seconds());
             self.metrics.store.waiting(pending.rows.len());
-            (batch, !pending.rows.is_empty())
+            let more = !pending.rows.is_empty();
+            batch.as_of = as_of.filter(|_| !more);
+            (batch, more)
         };
         if more {
             self.arrived.notify_one();

@@ -3,7 +3,7 @@
 //! Bounded by the number of rows, not of changes: what has not been taken yet is laid over by what comes later.
 //! Putting in never waits, so a slow reader never holds up the tail.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -26,38 +26,91 @@ pub(super) struct News {
 
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
-    news: Mutex<Option<News>>,
+    content: Mutex<Content>,
     arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    news: Option<News>,
+    /// Who takes them has come back for more: all that there were are shown.
+    shown: bool,
 }
 
 impl Mailbox {
     pub(super) fn put(&self, later: News) {
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *news {
+        let mut content = self.lock();
+        match &mut content.news {
             Some(waiting) => {
                 waiting.changes.merge(later.changes);
                 waiting.state = later.state;
                 waiting.complete = later.complete;
                 waiting.as_of = later.as_of.or(waiting.as_of);
             }
-            None => *news = Some(later),
+            None => content.news = Some(later),
         }
-        drop(news);
+        drop(content);
         self.arrived.notify_one();
     }
 
-    /// All news since the last time; waits for some.
+    /// Does `tell` if all news are shown, so that nobody need be woken for it; whether it was done.
+    pub(super) fn if_shown(&self, tell: impl FnOnce()) -> bool {
+        let content = self.lock();
+        let shown = content.shown && content.news.is_none();
+        if shown {
+            tell();
+        }
+        shown
+    }
+
+    /// All news since the last time; waits for some. To be called when the last ones are shown.
     pub(super) async fn take(&self) -> News {
         loop {
-            let news = self
-                .news
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(news) = news {
+            if let Some(news) = self.try_take() {
                 return news;
             }
             self.arrived.notified().await;
         }
+    }
+
+    fn try_take(&self) -> Option<News> {
+        let mut content = self.lock();
+        let news = content.news.take();
+        content.shown = news.is_none();
+        news
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news() -> News {
+        News {
+            changes: Changeset::default(),
+            state: State::Live,
+            complete: true,
+            as_of: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn tells_at_once_only_when_all_is_shown() {
+        let mailbox = Mailbox::default();
+        assert!(!mailbox.if_shown(|| panic!("nobody has come yet")));
+        mailbox.put(news());
+        assert!(!mailbox.if_shown(|| panic!("it waits")));
+        mailbox.take().await;
+        assert!(!mailbox.if_shown(|| panic!("it is being shown")));
+        assert!(mailbox.try_take().is_none());
+        let mut told = false;
+        assert!(mailbox.if_shown(|| told = true));
+        assert!(told);
+        mailbox.put(news());
+        assert!(!mailbox.if_shown(|| panic!("more has come")));
     }
 }

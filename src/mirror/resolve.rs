@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use crate::directory::{Account, Device, Directory};
+use crate::parallel;
 use crate::registration::intern::Interner;
 use crate::registration::{Binding, Registration, Text};
 use crate::sip::{Socket, Transport, UriAddress};
+use crate::store::Stored;
 
 /// The attribute in which Kazoo keeps a JSON object about the phone's device.
 const CHANNEL_VARS: &[u8] = b"custom_channel_vars";
@@ -36,8 +38,14 @@ pub struct Resolver {
     naming: Arc<Naming>,
     directory: Arc<Directory>,
     /// Accounts, realms and addresses, which many registrations have in common.
-    shared: Arc<Mutex<Interner<str>>>,
+    shared: Arc<Mutex<Shared>>,
 }
+
+/// Accounts, realms and addresses, each kept once.
+type Shared = Interner<Arc<str>>;
+
+/// Fewer registrations than this are not worth a thread.
+const WORTH_A_THREAD: usize = 4096;
 
 /// The custom channel vars of a binding.
 struct Vars(Map<String, Value>);
@@ -56,26 +64,26 @@ impl Resolver {
     /// The registration that `binding` is, first seen at `first_registration` (Unix seconds).
     #[must_use]
     pub fn registration(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
-        let mut one = self.resolve(binding, first_registration);
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let texts = [
-            &mut one.account_id,
-            &mut one.realm,
-            &mut one.account_name,
-            &mut one.account_realm,
-            &mut one.authorizing_type,
-            &mut one.proxy_path,
-        ];
-        let addresses = [
-            &mut one.contact_address,
-            &mut one.network_address,
-            &mut one.proxy_address,
-        ];
-        let hosts = addresses.into_iter().flatten().map(|(host, _)| host);
-        for text in texts.into_iter().flatten().chain(hosts) {
-            *text = shared.get(text);
-        }
-        one
+        let one = self.resolve(binding, first_registration);
+        share(
+            one,
+            &mut self.shared.lock().unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// The registrations that these are, worked out on all cores.
+    #[must_use]
+    pub fn registrations(&self, stored: Vec<Stored>) -> Vec<Arc<Registration>> {
+        let portions = parallel::portions(stored, WORTH_A_THREAD, |portion| {
+            // One of its own, because waiting for each other costs more than a few texts.
+            let mut shared = Shared::default();
+            let one = |stored: Stored| {
+                let one = self.resolve(stored.binding, stored.first_registration);
+                Arc::new(share(one, &mut shared))
+            };
+            portion.into_iter().map(one).collect::<Vec<_>>()
+        });
+        parallel::joined(portions)
     }
 
     /// The registration, with texts of its own.
@@ -194,6 +202,28 @@ impl Resolver {
     }
 }
 
+/// The registration, with texts that it has in common with others.
+fn share(mut one: Registration, shared: &mut Shared) -> Registration {
+    let texts = [
+        &mut one.account_id,
+        &mut one.realm,
+        &mut one.account_name,
+        &mut one.account_realm,
+        &mut one.authorizing_type,
+        &mut one.proxy_path,
+    ];
+    let addresses = [
+        &mut one.contact_address,
+        &mut one.network_address,
+        &mut one.proxy_address,
+    ];
+    let hosts = addresses.into_iter().flatten().map(|(host, _)| host);
+    for text in texts.into_iter().flatten().chain(hosts) {
+        *text = shared.get(text);
+    }
+    one
+}
+
 impl Vars {
     fn of(binding: &Binding) -> Self {
         let text = binding.attributes.get(CHANNEL_VARS);
@@ -241,173 +271,4 @@ fn parse_token(token: &Text) -> Option<(Id, Id)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::registration::Attributes;
-    use crate::registration::item::Wire;
-    use crate::registration::testing::binding;
-
-    const NOW: i64 = 1_700_000_300;
-
-    fn resolver(directory: &str) -> Resolver {
-        let naming = Naming {
-            default_realm: String::new(),
-            advertise: [("10.0.0.5".to_owned(), "203.0.113.5".to_owned())].into(),
-            proxy_path: "sip:{ip}:{port};transport={proto}".to_owned(),
-        };
-        Resolver::new(
-            Arc::new(naming),
-            Arc::new(Directory::parse(directory).unwrap()),
-        )
-    }
-
-    fn row(
-        contact: &str,
-        received: Option<&str>,
-        socket: &str,
-        attributes: &[(&str, &str)],
-    ) -> Arc<Binding> {
-        let attributes: Attributes = attributes
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()))
-            .collect();
-        Arc::new(Binding {
-            received: received.map(Text::from),
-            socket: Some(socket.into()),
-            last_modified: 1_700_000_000,
-            attributes,
-            ..binding("uloc-1", "user_1", contact, 1_700_000_600)
-        })
-    }
-
-    fn item(resolver: &Resolver, binding: Arc<Binding>) -> Value {
-        let mut json = Vec::new();
-        resolver
-            .registration(binding, 1_700_000_000)
-            .write_json(Wire::Kazoo43, NOW, &mut json);
-        serde_json::from_slice(&json).unwrap()
-    }
-
-    #[test]
-    fn a_phone_of_kazoos_with_every_key() {
-        let vars = json!({"Account-ID": "a1", "Account-Realm": "acme.example.com", "Account-Name": "Acme",
-            "Authorizing-ID": "d1", "Authorizing-Type": "device", "Owner-ID": "u1", "Username": "User_1",
-            "Realm": "Acme.Example.com", "Suppress-Unregister-Notifications": "false",
-            "Register-Overwrite-Notify": true, "Presence-ID": "user_1@acme.example.com"});
-        let attributes = [
-            ("custom_channel_vars", &*vars.to_string()),
-            ("token", "d1@a1"),
-        ];
-        let row = row(
-            "sip:user_1@192.0.2.10:5062",
-            Some("sip:192.0.2.10:5062"),
-            "udp:10.0.0.5:5060",
-            &attributes,
-        );
-        assert_eq!(
-            item(&resolver("{}"), row),
-            json!({"username": "User_1", "from_user": "User_1", "to_user": "User_1",
-                "realm": "Acme.Example.com", "from_host": "Acme.Example.com", "to_host": "Acme.Example.com",
-                "account_name": "Acme", "account_realm": "acme.example.com", "authorizing_id": "d1",
-                "authorizing_type": "device", "owner_id": "u1", "presence_id": "user_1@acme.example.com",
-                "suppress_unregister_notify": false, "register_overwrite_notify": true,
-                "call_id": "call@192.0.2.1", "user_agent": "Phone 1.0",
-                "contact": "sip:user_1@192.0.2.10:5062", "original_contact": "sip:user_1@192.0.2.10:5062",
-                "contact_ip": "192.0.2.10", "contact_port": 5062,
-                "network_ip": "192.0.2.10", "network_port": "5062", "source_ip": "192.0.2.10", "source_port": "5062",
-                "proxy_ip": "203.0.113.5", "proxy_port": 5060, "proxy_protocol": "udp",
-                "proxy_path": "sip:10.0.0.5:5060;transport=udp",
-                "event_timestamp": 63_867_219_200_i64, "last_registration": 63_867_219_200_i64,
-                "initial_registration": 63_867_219_200_i64, "first_registration": false,
-                "expires": 300, "expires_at": 1_700_000_600, "granted_expires": 600,
-                "ruid": "uloc-1", "flags": 0, "cflags": 0, "cseq": 1, "server_id": 0})
-        );
-    }
-
-    #[test]
-    fn what_is_not_known_is_absent() {
-        let bare = item(
-            &resolver("{}"),
-            row(
-                "*",
-                None,
-                "udp:garbage",
-                &[("custom_channel_vars", "{broken")],
-            ),
-        );
-        for key in [
-            "contact_ip",
-            "contact_port",
-            "source_ip",
-            "network_ip",
-            "proxy_ip",
-            "proxy_path",
-            "owner_id",
-        ] {
-            assert_eq!(bare.get(key), None, "{key}");
-        }
-        assert_eq!(bare["account_realm"], "acme.example.com");
-        assert_eq!(bare["suppress_unregister_notify"], true);
-    }
-
-    #[test]
-    fn addresses_of_ipv6_and_websockets() {
-        let row = row(
-            "sip:u@[2001:db8::10]:5070",
-            Some("sip:[2001:db8::10]:5070;transport=ws"),
-            "tls:[2001:db8::5]:7001",
-            &[],
-        );
-        let item = item(&resolver("{}"), row);
-        assert_eq!(item["contact_ip"], "[2001:db8::10]");
-        assert_eq!(item["source_ip"], "2001:db8::10");
-        assert_eq!(item["proxy_ip"], "[2001:db8::5]");
-        assert_eq!(item["proxy_protocol"], "wss");
-    }
-
-    #[test]
-    fn the_owner_is_found_in_this_order() {
-        let directory = r#"{"accounts": [{"id": "acme", "realm": "ACME.example.com", "name": "Acme"}],
-            "devices": [{"id": "d7", "account_id": "acme", "username": "USER_1", "owner_id": "u7"}]}"#;
-        let (with, without) = (resolver(directory), resolver("{}"));
-        let owner = |resolver: &Resolver, attributes: &[(&str, &str)]| {
-            let one = resolver.registration(row("sip:a@b", None, "", attributes), 0);
-            (
-                one.account_id.unwrap().to_string(),
-                one.authorizing_id.map(|id| id.to_string()),
-            )
-        };
-        let vars = ("custom_channel_vars", r#"{"Account-ID": "by-vars"}"#);
-        assert_eq!(
-            owner(&with, &[vars, ("token", "d1@by-token")]),
-            ("by-vars".into(), Some("d1".into()))
-        );
-        assert_eq!(
-            owner(&with, &[("token", "d1@by-token")]),
-            ("by-token".into(), Some("d1".into()))
-        );
-        assert_eq!(
-            owner(&with, &[("token", "@")]),
-            ("acme".into(), Some("d7".into()))
-        );
-        assert_eq!(
-            owner(&without, &[("token", "alone")]),
-            ("acme.example.com".into(), None)
-        );
-    }
-
-    #[test]
-    fn vars_of_another_user_do_not_rename_the_row() {
-        let vars = [(
-            "custom_channel_vars",
-            r#"{"Username": "someone", "Realm": "else.example.com"}"#,
-        )];
-        let item = item(&resolver("{}"), row("sip:a@b", None, "", &vars));
-        assert_eq!(
-            (&item["username"], &item["realm"]),
-            (&json!("user_1"), &json!("acme.example.com"))
-        );
-    }
-}
+mod tests;

@@ -1,45 +1,81 @@
 //! Shared texts: most registrations have the realm, the account or the phone's model in common with others.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use super::Text;
 
 /// The fewest texts that are looked through for those that nobody uses any more.
 const FEW: usize = 4096;
 
 /// Keeps one copy of equal texts.
 #[derive(Debug)]
-pub struct Interner<T: ?Sized> {
-    known: HashSet<Arc<T>>,
+pub struct Interner<S> {
+    known: HashSet<S>,
     /// At this number of texts, those that nobody uses are forgotten.
     prune_at: usize,
 }
 
-impl<T: ?Sized + Eq + Hash> Interner<T> {
+/// A text that is cheap to clone.
+pub trait Shared: Borrow<Self::Content> + Clone + Eq + Hash {
+    /// What it holds.
+    type Content: ?Sized + Eq + Hash;
+
+    /// A copy of `content`.
+    fn of(content: &Self::Content) -> Self;
+
+    /// Whether nobody else has it.
+    fn is_alone(&self) -> bool;
+}
+
+impl<S: Shared> Interner<S> {
     /// The one copy of `text`.
-    pub fn get(&mut self, text: &T) -> Arc<T>
-    where
-        Arc<T>: for<'a> From<&'a T>,
-    {
+    pub fn get(&mut self, text: &S::Content) -> S {
         if let Some(known) = self.known.get(text) {
-            return Arc::clone(known);
+            return known.clone();
         }
         if self.known.len() >= self.prune_at {
-            self.known.retain(|known| Arc::strong_count(known) > 1);
+            self.known.retain(|known| !known.is_alone());
             self.prune_at = FEW.max(2 * self.known.len());
         }
-        let new: Arc<T> = text.into();
-        self.known.insert(Arc::clone(&new));
+        let new = S::of(text);
+        self.known.insert(new.clone());
         new
     }
 }
 
-impl<T: ?Sized> Default for Interner<T> {
+impl<S> Default for Interner<S> {
     fn default() -> Self {
         Self {
             known: HashSet::new(),
             prune_at: FEW,
         }
+    }
+}
+
+impl Shared for Arc<str> {
+    type Content = str;
+
+    fn of(content: &str) -> Self {
+        content.into()
+    }
+
+    fn is_alone(&self) -> bool {
+        Self::strong_count(self) == 1
+    }
+}
+
+impl Shared for Text {
+    type Content = [u8];
+
+    fn of(content: &[u8]) -> Self {
+        content.into()
+    }
+
+    fn is_alone(&self) -> bool {
+        Self::is_alone(self)
     }
 }
 
@@ -49,7 +85,7 @@ mod tests {
 
     #[test]
     fn equal_texts_are_one_and_unused_ones_are_forgotten() {
-        let mut interner = Interner::<str>::default();
+        let mut interner = Interner::<Arc<str>>::default();
         let kept = interner.get("kept");
         assert!(Arc::ptr_eq(&kept, &interner.get("kept")));
         for number in 0..3 * FEW {

@@ -3,7 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, StatxFlags, fstat, open, stat, statx,
+};
 use rustix::io::{Errno, pread};
 
 use super::reason::{Reason, Result};
@@ -21,9 +23,13 @@ pub(super) struct File {
 pub(super) struct Stamp {
     /// Its length in bytes.
     pub(super) length: u64,
-    modified: (i64, u64),
-    changed: (i64, u64),
+    /// When it was last written to.
+    pub(super) modified: Moment,
+    changed: Moment,
 }
+
+/// A time of the file system: seconds and nanoseconds.
+pub(super) type Moment = (i64, u64);
 
 impl File {
     /// Opens the file; `None` where there is none.
@@ -100,6 +106,11 @@ impl AsFd for File {
 }
 
 impl Stamp {
+    /// Whether the last write to the file was before `moment`.
+    pub(super) fn is_older_than(&self, moment: Moment) -> bool {
+        self.modified < moment
+    }
+
     #[expect(
         clippy::unnecessary_cast,
         clippy::cast_sign_loss,
@@ -128,6 +139,19 @@ pub(super) fn has_content(path: &Path) -> Result<bool> {
     match stat(path) {
         Ok(status) => Ok(status.st_size > 0),
         Err(Errno::NOENT) => Ok(false),
+        Err(source) => Err(stat_failed(source)),
+    }
+}
+
+/// When the file at `path` was created; `None` where there is none, or where the file system does not know.
+pub(super) fn created(path: &Path) -> Result<Option<Moment>> {
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::BTIME) {
+        Ok(status) => {
+            let known = StatxFlags::from_bits_retain(status.stx_mask).contains(StatxFlags::BTIME);
+            let moment = (status.stx_btime.tv_sec, status.stx_btime.tv_nsec.into());
+            Ok(known.then_some(moment))
+        }
+        Err(Errno::NOENT | Errno::NOSYS) => Ok(None),
         Err(source) => Err(stat_failed(source)),
     }
 }

@@ -1,5 +1,5 @@
 //! Asking, without locking, what locks the writers of a database hold
-//! (<https://sqlite.org/src/file?name=src/os_unix.c>, "Posix Advisory Locking").
+//! (<https://sqlite.org/src/file?name=src/os_unix.c>, "Posix Advisory Locking" and `unixLockSharedMemory`).
 
 use std::os::fd::AsFd;
 
@@ -10,27 +10,37 @@ use super::reason::{Reason, Result};
 const PENDING: (u64, u64) = (0x4000_0000, 1);
 const RESERVED: (u64, u64) = (0x4000_0001, 1);
 const SHARED: (u64, u64) = (0x4000_0002, 510);
+/// In the index of the log: whoever has the database open holds it shared.
+const DEAD_MAN_SWITCH: (u64, u64) = (128, 1);
 
 /// Whether a writer changes the file `fd` now, or may.
 ///
 /// A writer holds PENDING and the SHARED range while it writes pages; one that rolls back a hot journal may hold
 /// only the SHARED range.
 pub(super) fn exclusive(fd: impl AsFd + Copy) -> Result<bool> {
-    Ok(held(fd, PENDING)? || held(fd, SHARED)?)
+    Ok(held(fd, PENDING, FlockType::ReadLock)? || held(fd, SHARED, FlockType::ReadLock)?)
 }
 
 /// Whether a writer prepares a transaction on the file `fd`; the file itself is still as it was.
 pub(super) fn reserved(fd: impl AsFd) -> Result<bool> {
-    held(fd, RESERVED)
+    held(fd, RESERVED, FlockType::ReadLock)
 }
 
-/// Whether another process has a write lock in `range`. Locks of this process are not seen.
-fn held(fd: impl AsFd, range: (u64, u64)) -> Result<bool> {
+/// Whether anybody has the database open whose index (`-shm`) is `fd`.
+///
+/// The next to open an index that nobody has open trusts nothing in it, and makes it anew from the log.
+pub(super) fn in_use(fd: impl AsFd) -> Result<bool> {
+    held(fd, DEAD_MAN_SWITCH, FlockType::WriteLock)
+}
+
+/// Whether another process has a lock in `range` that would be in the way of one of `kind`. Nothing is locked by
+/// asking. Locks of this process are not seen.
+fn held(fd: impl AsFd, range: (u64, u64), kind: FlockType) -> Result<bool> {
     let question = Flock {
         start: range.0,
         length: range.1,
         pid: None,
-        typ: FlockType::ReadLock,
+        typ: kind,
         offset_type: FlockOffsetType::Set,
     };
     match fcntl_getlk(fd, &question) {

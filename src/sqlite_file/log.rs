@@ -2,12 +2,17 @@
 //!
 //! A state is a generation of the log and the last frame of a commit in it. It stays readable while others append
 //! to the log, until a checkpoint copies later frames into the database file or the log begins anew.
+//!
+//! The index says which commits there are, as long as anybody has the database open. When nobody has, the next who
+//! opens it makes the index anew from the log; so the log alone tells then, and a commit counts although the
+//! writer died before it could publish it.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{self, File, Stamp};
+use super::locks;
 use super::reason::{Reason, Result};
 use super::shm::{self, Index, Reading};
 use super::source::{Committed, Refreshed};
@@ -50,8 +55,10 @@ pub(super) struct Snapshot {
 enum Witness {
     /// The index.
     Index,
-    /// The log alone.
+    /// The log alone: the index is of no use.
     Log,
+    /// The log alone: nobody has the database open.
+    Abandoned,
     /// There is no log: the stamp of the database file.
     Stamp(Stamp),
 }
@@ -127,18 +134,31 @@ impl LogFiles {
                     && backfilled <= snapshot.frame
                     && !file.is_unlinked()?)
             }
-            Witness::Log => {
-                let Some(file) = &self.log_file else {
-                    return Ok(false);
-                };
-                let generation = Generation::read(file, self.page_size)?;
-                Ok(generation.map(|it| it.salts) == snapshot.salts
-                    && !self.log.has_later_commit(file)?
-                    && !file.is_unlinked()?)
-            }
+            Witness::Log => self.ends_at(snapshot),
+            // Who opens the database now may go on to write, and then the index tells again.
+            Witness::Abandoned => Ok(self.ends_at(snapshot)? && self.is_abandoned()?),
             Witness::Stamp(stamp) => {
                 Ok(!file::has_content(&self.log_path)? && database.stamp()? == stamp)
             }
+        }
+    }
+
+    /// Whether the log still ends with the commit of `snapshot`.
+    fn ends_at(&self, snapshot: &Snapshot) -> Result<bool> {
+        let Some(file) = &self.log_file else {
+            return Ok(false);
+        };
+        // In this order: a new generation first writes its header and then over the frames.
+        let later = self.log.has_later_commit(file)?;
+        let generation = Generation::read(file, self.page_size)?;
+        Ok(!later && generation.map(|it| it.salts) == snapshot.salts && !file.is_unlinked()?)
+    }
+
+    /// Whether nobody has the database open, so that its index is not to be believed.
+    fn is_abandoned(&self) -> Result<bool> {
+        match &self.index_file {
+            Some(file) => Ok(!locks::in_use(file)?),
+            None => Ok(false),
         }
     }
 
@@ -173,6 +193,13 @@ impl LogFiles {
 
     /// Follows the log as far as the index says, or to its end where the index is of no use.
     fn look(&mut self, now: Duration, stamp: Stamp, hunt: &mut Hunt<'_>) -> Result<Witness> {
+        if self.is_abandoned()? {
+            self.disagreement = None;
+            return Ok(match self.follow_alone(stamp, hunt)? {
+                Witness::Log => Witness::Abandoned,
+                other => other,
+            });
+        }
         let reading = match &self.index_file {
             Some(file) => shm::read(file)?,
             None => Reading::Unusable,

@@ -3,6 +3,10 @@
 //! A window holds when no writer was changing the file at its beginning or its end and no commit came between:
 //! the locks are asked first and the change counter is read after, both times. The file's stamp catches a
 //! transaction that spilled into the file and was taken back within the window.
+//!
+//! A writer holds its exclusive lock while it waits for the disk to have the journal, and only then changes the file.
+//! On a slow disk that is most of the time. Until then the file is as it was committed last, and this can be proved:
+//! it was last written to before that journal was created, and the clock has not been set back since.
 
 use std::path::Path;
 
@@ -18,13 +22,23 @@ pub(super) struct Version {
     stamp: Stamp,
 }
 
-/// The state of `database`, if no writer changes it now.
+/// The state of `database`, if no writer has begun to change it. `earlier` is what was found before, if anything was.
 ///
 /// # Errors
 /// [`Reason::Locked`] or [`Reason::HotJournal`] when one does, or died doing so; and when it cannot be read.
-pub(super) fn probe(database: &File, journal: &Path) -> Result<Version> {
+pub(super) fn probe(database: &File, journal: &Path, earlier: Option<&Version>) -> Result<Version> {
     if locks::exclusive(database)? {
-        return Err(Reason::Locked);
+        // In this order: what is written after the first look is younger than the journal.
+        let journal = file::created(journal)?;
+        let version = version(database)?;
+        // Who rolls back the journal of another, which may be a copy younger than the file, reserves nothing.
+        let set_back = earlier.is_some_and(|it| version.stamp.is_older_than(it.stamp.modified));
+        let untouched = !set_back && journal.is_some_and(|it| version.stamp.is_older_than(it));
+        return if untouched && locks::reserved(database)? {
+            Ok(version)
+        } else {
+            Err(Reason::Locked)
+        };
     }
     // PERSIST and TRUNCATE leave a journal that begins with a zero, or is empty.
     let written = file::glance(journal)?.is_some_and(|first| first != 0);
@@ -39,9 +53,10 @@ pub(super) fn probe(database: &File, journal: &Path) -> Result<Version> {
 /// # Errors
 /// When it cannot be read.
 pub(super) fn version(database: &File) -> Result<Version> {
-    let stamp = database.stamp()?;
     let mut bytes = [0; header::LENGTH];
     let length = database.read(&mut bytes, 0)?;
+    // The stamp after the header: it shows whether that may have been written just now.
+    let stamp = database.stamp()?;
     Ok(Version {
         header: Header::parse(&bytes[..length])?,
         stamp,

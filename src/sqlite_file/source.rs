@@ -153,7 +153,7 @@ impl Source {
         if let Some(log) = &mut self.log {
             return log.refresh(&self.database, now, budget, changed);
         }
-        let version = rollback::probe(&self.database, &self.journal)?;
+        let version = rollback::probe(&self.database, &self.journal, self.last.as_ref())?;
         let last = self.last.replace(version);
         let doubtful = last.is_some_and(|last| !version.follows(&last));
         Ok(Refreshed {
@@ -180,7 +180,7 @@ impl Source {
         match (state, &self.log) {
             (Committed::Log(snapshot), Some(log)) => log.holds(&self.database, snapshot),
             (Committed::File(version), None) => {
-                match rollback::probe(&self.database, &self.journal) {
+                match rollback::probe(&self.database, &self.journal, Some(version)) {
                     Ok(now) => Ok(now == *version),
                     Err(Reason::Locked | Reason::HotJournal) => Ok(false),
                     Err(other) => Err(other),
@@ -242,7 +242,7 @@ impl Refreshed {
 }
 
 /// The path with `suffix` after its last character.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned().into_vec();
     name.extend_from_slice(suffix.as_bytes());
     PathBuf::from(std::ffi::OsString::from_vec(name))

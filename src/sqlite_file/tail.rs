@@ -21,8 +21,8 @@ pub(super) use rules::Rules;
 
 /// How long a step may fail before the state says so.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a writer may be in the way for the length of an ordinary commit.
-const COMMIT: Duration = Duration::from_millis(50);
+/// How long a writer may be in the way for the length of a commit on a slow disk.
+const COMMIT: Duration = Duration::from_millis(250);
 /// Until the next step, when a writer commits.
 const SOON: Duration = Duration::from_millis(1);
 /// Until the next step, when a writer is in the way.

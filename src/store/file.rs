@@ -18,7 +18,10 @@ use super::Error;
 const APPLICATION_ID: i64 = 0x7573_726c;
 
 /// Schema versions in order; `user_version` counts how many a file has. Never change one that was released.
-const MIGRATIONS: &[&str] = &[include_str!("../../sql/migrations/0001_begin.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../sql/migrations/0001_begin.sql"),
+    include_str!("../../sql/migrations/0002_source.sql"),
+];
 
 /// How many broken stores are kept.
 const KEPT_ASIDE: usize = 3;
@@ -85,19 +88,7 @@ pub(super) async fn open(path: &Path, now: i64) -> Result<SqlitePool, Error> {
 
 async fn try_open(path: &Path) -> Result<Result<SqlitePool, Refusal>, Error> {
     create(path)?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(BUSY_TIMEOUT)
-        .row_buffer_size(ROW_BUFFER)
-        .disable_statement_logging();
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .connect_lazy_with(options);
+    let pool = unopened(path);
     let prepared = async { prepare(&mut *pool.acquire().await?).await };
     match prepared.await {
         Ok(()) => Ok(Ok(pool)),
@@ -106,6 +97,23 @@ async fn try_open(path: &Path) -> Result<Result<SqlitePool, Refusal>, Error> {
             Ok(Err(refusal))
         }
     }
+}
+
+/// The store at `path`, to be opened when it is first needed.
+pub(super) fn unopened(path: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROW_BUFFER)
+        .disable_statement_logging();
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
 }
 
 /// Makes an empty file with our mode, which SQLite's side files then take over. Side files of a store that is gone

@@ -1,9 +1,10 @@
-//! Reading the store: what its rows mean.
+//! Reading the store through SQLite: what its rows mean.
 //!
 //! Columns are read unchecked, which halves the time: STRICT tables hold no other types than the schema says.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
@@ -12,25 +13,51 @@ use sqlx::{Row, SqliteConnection};
 use super::{Contents, Departed, FlushRecord, Hidden, Stored};
 use crate::registration::{Attributes, Binding, Expiry, Key, Ruid, Text};
 
-type Names = HashMap<i64, Arc<str>>;
+/// Accounts by id.
+pub(super) type Names = HashMap<i64, Arc<str>>;
 
-/// Everything that the mirror wants to know at a start, and the ids of accounts that nobody has any more.
-pub(super) async fn load(
+/// Everything but the registrations, and the accounts that they may have.
+pub(super) async fn all_but_registrations(
     connection: &mut SqliteConnection,
-) -> Result<(Contents, Vec<i64>), sqlx::Error> {
+) -> Result<(Contents, Names), sqlx::Error> {
     let accounts = accounts(connection).await?;
-    let attributes = attributes(connection).await?;
-    let mut names = Interner::default();
     let contents = Contents {
-        registrations: registrations(connection, &accounts, attributes, &mut names).await?,
+        registrations: Vec::new(),
         departed: departed(connection, &accounts).await?,
-        hidden: hidden(connection, &mut names).await?,
+        hidden: hidden(connection, &mut Interner::default()).await?,
+        as_of: as_of(connection).await?,
     };
-    // Whoever has an account shares its name.
-    let is_unused = |name: &Arc<str>| Arc::strong_count(name) == 1;
-    let unused = accounts.iter().filter(|(_, name)| is_unused(name));
-    let unused = unused.map(|(id, _)| *id).collect();
-    Ok((contents, unused))
+    Ok((contents, accounts))
+}
+
+/// The registrations, as SQLite reads them.
+pub(super) async fn registrations(
+    connection: &mut SqliteConnection,
+    accounts: &Names,
+) -> Result<Vec<Stored>, sqlx::Error> {
+    let attributes = attributes(connection).await?;
+    let mut attributes = attributes.into_iter().peekable();
+    let mut names = Interner::default();
+    let mut rows = sqlx::query(include_str!("../../sql/registrations.sql")).fetch(connection);
+    let mut registrations = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let id: i64 = row.try_get_unchecked(0)?;
+        let own = std::iter::from_fn(|| attributes.next_if(|(of, ..)| *of <= id));
+        let own = own.map(|(_, name, value)| (name, value)).collect();
+        registrations.push(Stored {
+            account: account(&row, 3, accounts)?,
+            first_registration: row.try_get_unchecked(4)?,
+            binding: Arc::new(binding(&row, own, &mut names)?),
+        });
+    }
+    Ok(registrations)
+}
+
+async fn as_of(connection: &mut SqliteConnection) -> Result<Option<Duration>, sqlx::Error> {
+    let milliseconds: Option<i64> = sqlx::query_scalar(include_str!("../../sql/source.sql"))
+        .fetch_optional(connection)
+        .await?;
+    Ok(milliseconds.map(|it| Duration::from_millis(it.cast_unsigned())))
 }
 
 async fn accounts(connection: &mut SqliteConnection) -> Result<Names, sqlx::Error> {
@@ -55,28 +82,6 @@ async fn attributes(
         attributes.push((row.try_get_unchecked(0)?, text(&row, 1)?, text(&row, 2)?));
     }
     Ok(attributes)
-}
-
-async fn registrations(
-    connection: &mut SqliteConnection,
-    accounts: &Names,
-    attributes: Vec<(i64, Text, Text)>,
-    names: &mut Interner,
-) -> Result<Vec<Stored>, sqlx::Error> {
-    let mut attributes = attributes.into_iter().peekable();
-    let mut rows = sqlx::query(include_str!("../../sql/registrations.sql")).fetch(connection);
-    let mut registrations = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        let id: i64 = row.try_get_unchecked(0)?;
-        let own = std::iter::from_fn(|| attributes.next_if(|(of, ..)| *of <= id));
-        let own = own.map(|(_, name, value)| (name, value)).collect();
-        registrations.push(Stored {
-            account: account(&row, 3, accounts)?,
-            first_registration: row.try_get_unchecked(4)?,
-            binding: Arc::new(binding(&row, own, names)?),
-        });
-    }
-    Ok(registrations)
 }
 
 /// The binding in a row of `registrations.sql`.

@@ -187,6 +187,7 @@ async fn a_batch_may_come_twice() {
         }],
         unhidden: vec![key("unknown")],
         forget_departed_before: NOW - 3600,
+        as_of: Some(Duration::from_millis(1_795_000_000_123)),
     };
     store.apply(&batch).await.unwrap();
     let once = store.load().await.unwrap();
@@ -544,6 +545,51 @@ async fn a_hundred_thousand_registrations_load_quickly() {
     let refreshed = refresh.monotonic();
     println!("100k written {written:?}, loaded {loaded:?}; 10k refreshed {refreshed:?}");
     assert!(loaded.as_secs() < 10, "{loaded:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_schema_is_brought_up_to_date() {
+    let (_directory, path) = closed_store().await;
+    let store = Store::open(&path, NOW).await.unwrap();
+    store.hide(&[hidden("a")]).await.unwrap();
+    store.record_flush(&record(NOW)).await.unwrap();
+    pragma(&store, "DROP TABLE source; PRAGMA user_version = 1").await;
+    store.close().await;
+    let store = Store::open(&path, NOW).await.unwrap();
+    let contents = store.load().await.unwrap();
+    assert_eq!(contents.registrations.len(), 200);
+    assert_eq!(contents.hidden, [hidden("a")]);
+    assert_eq!(contents.as_of, None);
+    assert_eq!(store.flushes(10).await.unwrap(), [record(NOW)]);
+    let fresh = Batch {
+        as_of: Some(Duration::from_millis(1_795_000_000_123)),
+        ..Batch::default()
+    };
+    store.apply(&fresh).await.unwrap();
+    assert_eq!(store.load().await.unwrap().as_of, fresh.as_of);
+    assert!(file::copies_aside(&path).is_empty());
+}
+
+#[tokio::test]
+async fn pages_and_sqlite_say_the_same() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let all: Vec<Stored> = (0..5000).map(registration).collect();
+    store.apply(&upserts(all.clone())).await.unwrap();
+    let pool = store.pool();
+    let mut connection = pool.acquire().await.unwrap();
+    let (_, accounts) = read::all_but_registrations(&mut connection).await.unwrap();
+    let slowly = read::registrations(&mut connection, &accounts)
+        .await
+        .unwrap();
+    drop(connection);
+    assert!(
+        bulk::registrations(&path, &accounts).is_err(),
+        "the log has rows that the file has not"
+    );
+    store.close().await;
+    assert_eq!(bulk::registrations(&path, &accounts).unwrap(), slowly);
+    assert_eq!(slowly, all);
 }
 
 fn any_text() -> impl Strategy<Value = Text> {

@@ -52,8 +52,14 @@ pub(super) async fn apply(
     .await?;
     sqlx::query(include_str!("../../sql/departed_forget.sql"))
         .bind(batch.forget_departed_before)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    if let Some(as_of) = batch.as_of {
+        sqlx::query(include_str!("../../sql/source_put.sql"))
+            .bind(i64::try_from(as_of.as_millis()).unwrap_or(i64::MAX))
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 

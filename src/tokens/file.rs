@@ -110,7 +110,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
                 ..Loaded::default()
             });
         }
-        Err(error) => return Err(Problems::one(&name, format!("cannot be read: {error}"))),
+        Err(error) => return Err(Problems::unreadable(&name, &error)),
     };
     let tokens = parse(&text, &name)?;
     if tokens.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! The sources are Kamailio's `usrloc/ucontact.c` and `db_sqlite/dbase.c`; see also the comments there on dates.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::civil::DateTime;
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::columns::{AttributeColumns, LocationColumns};
 use crate::clock::unix_of_julian_day;
 use crate::registration::intern::Interner;
-use crate::registration::{Attributes, Binding, Expiry, Key, Ruid, Text};
+use crate::registration::{Attributes, Binding, Expiry, Key, Packer, Ruid, Text};
 use crate::sqlite_file::{Row, Value};
 
 /// Real numbers below this are Julian days (the year 22,000 is day 10,000,000), above it Unix seconds.
@@ -36,12 +37,21 @@ pub(super) struct Attribute {
     pub(super) value: Text,
 }
 
+/// Where the texts of rows are put.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// Domains, sockets and phone models, which many rows have in common.
+    common: Interner<Text>,
+    /// All others of a row, side by side.
+    own: Packer,
+}
+
 /// The binding in a row of `location`, without attributes.
 pub(super) fn binding(
     table: &Arc<str>,
     columns: &LocationColumns,
     row: &Row<'_>,
-    shared: &mut Interner<[u8]>,
+    texts: &mut Texts,
 ) -> Result<Binding, Error> {
     let ruid = text(columns.ruid.of(row)).ok_or(Error::NoRuid)?;
     let expiry = match time(columns.expires.of(row)).ok_or(Error::NoExpiry)? {
@@ -49,30 +59,41 @@ pub(super) fn binding(
         end => Expiry::At(end),
     };
     let filled = |value| text(value).filter(|text| !text.is_empty());
-    let mut common = |text: Text| Text::from(shared.get(text.as_bytes()));
+    let Texts { common, own } = texts;
+    let ruid = own.add(&ruid);
+    let mut add = |text: Cow<'_, [u8]>| own.add(&text);
+    let username = add(text(columns.username.of(row)).unwrap_or_default());
+    let contact = add(text(columns.contact.of(row)).unwrap_or_default());
+    let received = filled(columns.received.of(row)).map(&mut add);
+    let path = filled(columns.path.of(row)).map(&mut add);
+    let call_id = filled(columns.callid.of(row)).map(&mut add);
+    let instance = filled(columns.instance.of(row)).map(&mut add);
+    let pack = own.pack();
+    let of = |piece| pack.text(piece);
+    let mut common = |text: Cow<'_, [u8]>| common.get(&text);
     Ok(Binding {
         key: Key {
             table: Arc::clone(table),
-            ruid: Ruid(ruid),
+            ruid: Ruid(of(ruid)),
         },
-        username: text(columns.username.of(row)).unwrap_or_default(),
+        username: of(username),
         domain: text(columns.domain.of(row)).map(&mut common),
-        contact: text(columns.contact.of(row)).unwrap_or_default(),
-        received: filled(columns.received.of(row)),
-        path: filled(columns.path.of(row)),
+        contact: of(contact),
+        received: received.map(of),
+        path: path.map(of),
         expiry,
         last_modified: time(columns.last_modified.of(row)).unwrap_or_default(),
         q: real(columns.q.of(row)).filter(|q| *q >= 0.0),
-        call_id: filled(columns.callid.of(row)),
+        call_id: call_id.map(of),
         cseq: integer(columns.cseq.of(row)),
         flags: integer(columns.flags.of(row)),
         cflags: integer(columns.cflags.of(row)),
         user_agent: filled(columns.user_agent.of(row))
-            .filter(|agent| agent.as_bytes() != NO_USER_AGENT)
+            .filter(|agent| **agent != *NO_USER_AGENT)
             .map(&mut common),
         socket: filled(columns.socket.of(row)).map(&mut common),
         methods: integer(columns.methods.of(row)),
-        instance: filled(columns.instance.of(row)),
+        instance: instance.map(of),
         reg_id: integer(columns.reg_id.of(row)).filter(|id| *id != 0),
         server_id: integer(columns.server_id.of(row)),
         attributes: Attributes::default(),
@@ -81,19 +102,20 @@ pub(super) fn binding(
 
 /// The attribute in a row of `location_attrs`.
 pub(super) fn attribute(columns: &AttributeColumns, row: &Row<'_>) -> Attribute {
+    let text = |value| Text::from(&*text(value).unwrap_or_default());
     Attribute {
-        ruid: Ruid(text(columns.ruid.of(row)).unwrap_or_default()),
-        name: text(columns.aname.of(row)).unwrap_or_default(),
-        value: text(columns.avalue.of(row)).unwrap_or_default(),
+        ruid: Ruid(text(columns.ruid.of(row))),
+        name: text(columns.aname.of(row)),
+        value: text(columns.avalue.of(row)),
     }
 }
 
-fn text(value: Value<'_>) -> Option<Text> {
+fn text(value: Value<'_>) -> Option<Cow<'_, [u8]>> {
     match value {
         Value::Null => None,
         Value::Text(bytes) | Value::Blob(bytes) => Some(bytes.into()),
-        Value::Integer(number) => Some(number.to_string().as_str().into()),
-        Value::Real(number) => Some(number.to_string().as_str().into()),
+        Value::Integer(number) => Some(number.to_string().into_bytes().into()),
+        Value::Real(number) => Some(number.to_string().into_bytes().into()),
     }
 }
 
@@ -187,7 +209,7 @@ mod tests {
         assert_eq!(real(Value::Integer(-1)), Some(-1.0));
         assert_eq!(real(Value::Text(b"0.5")), Some(0.5));
         assert_eq!(real(Value::Text(b"NaN")), None);
-        assert_eq!(text(Value::Integer(1001)), Some("1001".into()));
+        assert_eq!(text(Value::Integer(1001)).as_deref(), Some(&b"1001"[..]));
     }
 
     proptest! {

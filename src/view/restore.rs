@@ -50,14 +50,16 @@ impl State {
     /// Takes over all rows, none of them listed yet.
     fn take_in(&mut self, placed: &[Placed]) {
         let pair = |one: &Placed| (one.position.clone(), Arc::clone(&one.registration));
-        self.ordered = placed.iter().map(pair).collect();
+        let row = |one: &Placed| (one.registration.binding.key.clone(), pair(one));
+        let now = self.now;
         let ends = placed.iter().filter_map(|one| {
             let end = one.registration.binding.expiry.end()?;
-            (end > self.now).then(|| (end, one.position.clone()))
+            (end > now).then(|| (end, one.position.clone()))
         });
-        self.ends = ends.collect();
-        let row = |one: &Placed| (one.registration.binding.key.clone(), pair(one));
-        self.rows = placed.iter().map(row).collect();
+        (self.rows, (self.ordered, self.ends)) = parallel::both(
+            || placed.iter().map(row).collect(),
+            || (placed.iter().map(pair).collect(), ends.collect()),
+        );
         for one in placed {
             if let Some(id) = &one.registration.account_id {
                 self.accounts.entry(Arc::clone(id)).or_default().rows += 1;
@@ -81,10 +83,17 @@ impl State {
                 owned.entry(id).or_default().push(one);
             }
         }
-        for (id, rows) in owned {
-            self.accounts.entry(Arc::clone(id)).or_default().listed = listed(&rows);
+        let (system, accounts) = parallel::both(
+            || listed(&winners),
+            || {
+                let account = |(id, rows): (_, Vec<&Placed>)| (Arc::clone(id), listed(&rows));
+                owned.into_iter().map(account).collect::<Vec<_>>()
+            },
+        );
+        for (id, listed) in accounts {
+            self.accounts.entry(id).or_default().listed = listed;
         }
-        self.system = listed(&winners);
+        self.system = system;
     }
 }
 

@@ -1,4 +1,4 @@
-"""How fresh usrlocd's answers are, and what that costs: `make bench`, or `make bench QUICK=1` for two minutes.
+"""How fresh usrlocd's answers are, how fast, and what that costs: `make bench`, shorter with `make bench QUICK=1`.
 
 A writer of its own process writes as Kamailio's db_sqlite does. The probe asks usrlocd over HTTP, every millisecond
 while a marked write is on its way, for the user that it is about; latency is answer seen − commit returned. What
@@ -14,19 +14,28 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
+import beside
 import burst
+import flush
+import speed
 import tables
+from beside import median, part
 from usrlocd import Usrlocd
 
 HERE = Path(__file__).parent
 LOST_AFTER = 10
+MEMORY = "/dev/shm"
 
 
 class Bench:
     def __init__(self, options):
         self.options, self.lines = options, []
+        # Of comparisons with and without usrlocd: how often, and for how many seconds.
+        self.rounds, self.turn = (1, 4) if options.quick else (5, 8)
+        self.rows, self.usage = options.rows, None
 
     def say(self, scenario, measured, goal, figure, unit="", limit=None, factor=1):
         """A line of the table; `limit` is what the goal allows."""
@@ -40,14 +49,6 @@ class Bench:
         widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
         for row in rows:
             print("| " + " | ".join(it.ljust(width) for it, width in zip(row, widths)) + " |")
-
-
-def median(values):
-    return sorted(values)[len(values) // 2]
-
-
-def part(values, share):
-    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
 def writer(file, rows, accounts, rate, quiet, marked, every, *more):
@@ -152,7 +153,7 @@ def idle(bench, name, usrlocd, file, rows, accounts):
     used = max(usrlocd.cpu() - before[0], usrlocd.cpu_ticks() - before[1] - 0.01)
     bench.say(name, "CPU while idle", "0.1 %", used / seconds, " %", 0.001, 100)
     # A refresh is three writes: one every two seconds.
-    marked = 20 if bench.options.quick else 40
+    marked = 20 if bench.options.quick else 84
     process = writer(file, rows, accounts, 1.5, 0, marked, 0.1, "--refresh-only")
     latencies, lost, _ = probe(usrlocd, process)
     every = sum(latencies.values(), [])
@@ -206,7 +207,7 @@ def scenario(bench, rows, rates, journal, folder, with_start=False, with_idle=Fa
             begun = usrlocd.start()
             usrlocd.until(usrlocd.is_live, 600)
             bench.say(name, "start until live", "", time.monotonic() - begun, " ms", None, 1e3)
-            time.sleep(1 + rows / 50_000)
+            usrlocd.rest()
         if with_idle:
             idle(bench, name, usrlocd, file, rows, accounts)
         for rate in rates:
@@ -217,18 +218,78 @@ def scenario(bench, rows, rates, journal, folder, with_start=False, with_idle=Fa
                 tables.fill(file, journal, rows, accounts)
                 usrlocd.start()
                 usrlocd.until(usrlocd.is_live, 600)
-                time.sleep(1 + rows / 50_000)
+                usrlocd.rest()
             title = f"{name} {rate}/s"
             used = load(bench, title, usrlocd, file, rows, accounts, rate, (p50, p99, limit), baselines[rate])
             compare(bench, title, usrlocd, file, accounts, 20 if rows > 200_000 else 1000)
         usrlocd.stop()
     finally:
-        if usrlocd.process and usrlocd.process.poll() is None:
-            usrlocd.process.kill()
-            usrlocd.process.wait()
+        usrlocd.end()
         shutil.rmtree(where)
         shutil.rmtree(own)
     return used
+
+
+def wal(bench):
+    limits = {500: (0.008, 0.020, 0.08)}
+    bench.usage = scenario(bench, bench.rows, [500], "WAL", bench.options.disk, True, True, limits)
+
+
+def fast(bench):
+    scenario(bench, bench.rows, [2000], "WAL", bench.options.disk, limits={2000: (None, 0.030, None)})
+
+
+def idleness(bench):
+    scenario(bench, bench.rows, [], "WAL", bench.options.disk, False, True)
+
+
+def rollback(bench):
+    for folder in (MEMORY, bench.options.disk):
+        if folder == MEMORY or not bench.options.quick:
+            scenario(bench, bench.rows, [500], "DELETE", folder, limits={500: (None, 0.120, None)})
+
+
+def kamailio_burst(bench):
+    burst.run(bench, 5_000 if bench.options.quick else 20_000, MEMORY)
+
+
+def registrations(bench):
+    for mode in (2,) if bench.options.quick else (2, 1):
+        beside.register(bench, mode, MEMORY if mode == 2 else bench.options.disk)
+
+
+def writers(bench):
+    kinds = [("WAL", bench.options.disk), ("DELETE", MEMORY)]
+    for journal, folder in kinds[:1] if bench.options.quick else kinds:
+        beside.writer(bench, writer, ended, bench.rows, journal, folder)
+
+
+def http(bench):
+    speed.run(bench, bench.options.disk)
+
+
+def flushes(bench):
+    flush.run(bench, MEMORY)
+
+
+def million(bench):
+    limits = {500: (None, 0.030, 2 * bench.usage if bench.usage else None)}
+    scenario(bench, 10 * bench.rows, [500], "WAL", bench.options.disk, True, False, limits)
+
+
+# Each scenario by its name, and whether it belongs to the quick run and to the full one.
+SCENARIOS = {
+    "wal": (wal, True, True),
+    "fast": (fast, False, True),
+    "idle": (idleness, False, False),
+    "rollback": (rollback, True, True),
+    "burst": (kamailio_burst, True, True),
+    "register": (registrations, True, True),
+    "writer": (writers, True, True),
+    "http": (http, True, True),
+    "flush": (flushes, True, True),
+    "million": (million, False, True),
+}
 
 
 def main():
@@ -237,30 +298,28 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seconds", type=float, help="of each half of a run: without questions, with them")
     parser.add_argument("--marks", type=float, default=40, help="marked writes a second")
-    parser.add_argument("--only", default="", help="the scenarios whose names have this word: wal, million, rollback, burst")
+    parser.add_argument("--only", default="", help="these scenarios: " + ",".join(SCENARIOS))
+    parser.add_argument("--rows", type=int, default=100_000, help="of the tables; the million has ten times as many")
     parser.add_argument("--disk", default=tempfile.gettempdir(), help="a folder on a disk")
     options = parser.parse_args()
     options.seconds = options.seconds or (8 if options.quick else 30)
-    bench = Bench(options)
-    quick, disk, memory = options.quick, options.disk, "/dev/shm"
-    usage = None
-    if options.only in ("", "wal"):
-        limits = {500: (0.008, 0.020, 0.08), 2000: (None, 0.030, None)}
-        usage = scenario(bench, 100_000, [500], "WAL", disk, True, True, limits)
-        if options.only or not quick:
-            scenario(bench, 100_000, [2000], "WAL", disk, limits=limits)
-    if options.only in ("", "rollback"):
-        limits = {500: (None, 0.120, None)}
-        scenario(bench, 100_000, [500], "DELETE", memory, limits=limits)
-        if not quick:
-            scenario(bench, 100_000, [500], "DELETE", disk, limits=limits)
-    if options.only in ("", "burst"):
-        burst.run(bench, 5_000 if quick else 20_000, memory)
-    if options.only == "million" or not options.only and not quick:
-        limits = {500: (None, 0.030, 2 * usage if usage else None)}
-        scenario(bench, 1_000_000, [500], "WAL", disk, True, False, limits)
+    wanted = options.only.split(",") if options.only else [
+        name for name, (_, quick, full) in SCENARIOS.items() if (quick if options.quick else full)
+    ]
+    if unknown := set(wanted) - set(SCENARIOS):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    bench, failed, begin = Bench(options), [], time.monotonic()
+    for name in wanted:
+        try:
+            SCENARIOS[name][0](bench)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
     print()
     bench.table()
+    print(f"\nIt took {(time.monotonic() - begin) / 60:.1f} minutes.")
+    if failed:
+        sys.exit("These scenarios failed, see above: " + ", ".join(failed))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,21 @@ def julian(unix):
     return (unix - 0.5) / 86400 + 2440587.5
 
 
+# With `SIZED`, the first phones are those of two further accounts: one of 10, one of 1,000.
+SIZED = False
+
+
 def account(number):
     return f"{number:032x}"
+
+
+TEN, THOUSAND = account(1_000_010), account(1_001_000)
+
+
+def owner(number, accounts):
+    if SIZED and number < 1010:
+        return TEN if number < 10 else THOUSAND
+    return account(number % accounts)
 
 
 class Phone:
@@ -34,7 +47,7 @@ class Phone:
 
     def __init__(self, number, accounts):
         self.number, self.cseq = number, 1
-        self.owner = account(number % accounts)
+        self.owner = owner(number, accounts)
         self.user = f"user{number}"
         self.domain = f"realm{number % accounts}.example.com"
         self.ruid = f"uloc-6a0b1c2d-7f1-{number:x}"

@@ -23,14 +23,14 @@ class Usrlocd:
         self.config = self.folder / "usrlocd.toml"
         digest = hashlib.sha256(TOKEN.encode()).hexdigest()
         (self.folder / "tokens.toml").write_text(
-            f'[[token]]\nname = "bench"\nsha256 = "{digest}"\naccounts = ["*"]\nrights = ["read"]\n'
+            f'[[token]]\nname = "bench"\nsha256 = "{digest}"\naccounts = ["*"]\nrights = ["read", "flush"]\n'
         )
         self.config.write_text(
             f'[kamailio]\ndatabase = "{database}"\njsonrpc = "{rpc}"\n'
             f'[store]\npath = "{self.folder}/store/usrlocd.db"\n'
             f'[http]\nlisten = ["127.0.0.1:{self.port}"]\nsocket = "{self.folder}/usrlocd.sock"\n'
             f'[auth]\ntokens_file = "{self.folder}/tokens.toml"\n'
-            "[limits]\nrequests = { burst = 1000000, per_second = 1000000.0 }\n"
+            "[limits]\nrequests = { burst = 1, per_second = 0 }\n"
         )
 
     def start(self):
@@ -43,24 +43,31 @@ class Usrlocd:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
 
+    def end(self):
+        """However it is."""
+        self.close()
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def close(self):
         if self.connection:
             self.connection.close()
         self.connection = None
 
-    def request(self, path):
+    def request(self, path, method="GET"):
         """Status and body; the connection is kept, and made anew where usrlocd has ended an idle one."""
         try:
-            return self.request_once(path)
+            return self.request_once(path, method)
         except ConnectionError:
             self.close()
-            return self.request_once(path)
+            return self.request_once(path, method)
 
-    def request_once(self, path):
+    def request_once(self, path, method):
         if not self.connection:
             self.connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {TOKEN}\r\n\r\n".encode())
+        self.connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {TOKEN}\r\n\r\n".encode())
         data = b""
         while (at := data.find(b"\r\n\r\n")) < 0:
             data += self.receive()
@@ -110,6 +117,15 @@ class Usrlocd:
 
     def is_live(self):
         return b'"state":"live"' in self.request("/readyz")[1]
+
+    def rest(self, patience=120):
+        """Waits until it has nothing to do: the store has caught up."""
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            before = self.cpu()
+            time.sleep(0.5)
+            if self.cpu() - before < 0.01:
+                return
 
     def cpu(self):
         """Seconds of a core, to the nanosecond; short-lived threads of its are not in it."""

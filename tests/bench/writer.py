@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 
+import tables
 from tables import INSERT, INSERT_ATTRIBUTE, Phone, connect, julian
 
 REFRESH = (
@@ -149,7 +150,10 @@ def main():
     for name in ("rate", "quiet", "marked", "mark-every"):
         parser.add_argument(f"--{name}", type=float, required=True)
     parser.add_argument("--refresh-only", action="store_true")
-    Writer(parser.parse_args()).run()
+    parser.add_argument("--sized", action="store_true", help="see tables.SIZED")
+    options = parser.parse_args()
+    tables.SIZED = options.sized
+    Writer(options).run()
 
 
 if __name__ == "__main__":

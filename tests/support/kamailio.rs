@@ -1,5 +1,7 @@
 //! A private Kamailio registrar: its own directory, ports and tables.
 
+mod builder;
+
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,181 +15,15 @@ use tempfile::TempDir;
 use super::phone::ping;
 use super::process::Process;
 use super::table::{Row, Table};
-use super::{eventually, holds, http, ports, registrar_cfg, tools};
+use super::{eventually, holds, http, registrar_cfg, tools};
+
+pub(crate) use builder::{Builder, Journal, Received};
 
 /// The time within which a Kamailio has started on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
 /// The time within which a Kamailio ends on SIGTERM, its last write-back included.
 const STOP: Duration = Duration::from_secs(30);
-
-/// How the tables are journaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Journal {
-    Wal,
-    Rollback,
-}
-
-/// When the source address of a REGISTER is stored as `received`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Received {
-    Never,
-    /// As Kazoo does.
-    Always,
-    /// Only where the contact is not the source, as the stock configuration does.
-    BehindNat,
-}
-
-/// How a registrar is to be configured.
-#[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of Kamailio's own"
-)]
-pub(crate) struct Builder {
-    pub(super) db_mode: u8,
-    pub(super) journal: Journal,
-    pub(super) timer_interval: u32,
-    pub(super) use_domain: bool,
-    pub(super) matching_mode: u8,
-    pub(super) children: u32,
-    pub(super) shared_memory: u32,
-    pub(super) private_memory: u32,
-    pub(super) case_sensitive: bool,
-    pub(super) handle_lost_tcp: bool,
-    pub(super) expires: (u32, u32, u32),
-    pub(super) received: Received,
-    pub(super) path: bool,
-    pub(super) outbound: bool,
-    pub(super) ipv6: bool,
-    pub(super) datagram: bool,
-    pub(super) save_flags: String,
-    pub(super) port: Option<u16>,
-}
-
-impl Builder {
-    /// 1 write-through, 2 write-back, 3 database only; one worker in 1 and 3, whose workers collide otherwise.
-    pub(crate) fn db_mode(mut self, mode: u8) -> Self {
-        self.db_mode = mode;
-        if mode != 2 {
-            self.children = 1;
-        }
-        self
-    }
-
-    pub(crate) fn journal(mut self, journal: Journal) -> Self {
-        self.journal = journal;
-        self
-    }
-
-    /// Seconds between two write-backs or clean-ups.
-    pub(crate) fn timer_interval(mut self, seconds: u32) -> Self {
-        self.timer_interval = seconds;
-        self
-    }
-
-    pub(crate) fn use_domain(mut self, yes: bool) -> Self {
-        self.use_domain = yes;
-        self
-    }
-
-    pub(crate) fn matching_mode(mut self, mode: u8) -> Self {
-        self.matching_mode = mode;
-        self
-    }
-
-    /// Workers for each of UDP and TCP.
-    pub(crate) fn children(mut self, workers: u32) -> Self {
-        self.children = workers;
-        self
-    }
-
-    /// Megabytes of shared and of private memory: `-m` and `-M`.
-    pub(crate) fn memory(mut self, shared: u32, private: u32) -> Self {
-        (self.shared_memory, self.private_memory) = (shared, private);
-        self
-    }
-
-    pub(crate) fn case_sensitive(mut self, yes: bool) -> Self {
-        self.case_sensitive = yes;
-        self
-    }
-
-    pub(crate) fn handle_lost_tcp(mut self, yes: bool) -> Self {
-        self.handle_lost_tcp = yes;
-        self
-    }
-
-    /// Least, default and greatest seconds of a registration; 0 sets no bound.
-    pub(crate) fn expires(mut self, least: u32, default: u32, greatest: u32) -> Self {
-        self.expires = (least, default, greatest);
-        self
-    }
-
-    pub(crate) fn received(mut self, received: Received) -> Self {
-        self.received = received;
-        self
-    }
-
-    /// Whether the Path header is stored.
-    pub(crate) fn path(mut self, yes: bool) -> Self {
-        self.path = yes;
-        self
-    }
-
-    /// Whether outbound, GRUU and reg-id are supported.
-    pub(crate) fn outbound(mut self, yes: bool) -> Self {
-        self.outbound = yes;
-        self
-    }
-
-    /// Listens on `::1` too.
-    pub(crate) fn ipv6(mut self, yes: bool) -> Self {
-        self.ipv6 = yes;
-        self
-    }
-
-    /// Serves JSON-RPC on a datagram socket too, see [`Kamailio::datagram_socket`].
-    pub(crate) fn datagram(mut self, yes: bool) -> Self {
-        self.datagram = yes;
-        self
-    }
-
-    /// The flags of `save()`: "0x04" keeps one contact a user, as Kazoo does.
-    pub(crate) fn save_flags(mut self, flags: &str) -> Self {
-        flags.clone_into(&mut self.save_flags);
-        self
-    }
-
-    /// A port to use instead of a free one.
-    pub(crate) fn port(mut self, port: u16) -> Self {
-        self.port = Some(port);
-        self
-    }
-
-    /// Creates the tables and starts the registrar; returns when it is ready.
-    pub(crate) fn start(self) -> Kamailio {
-        let folder = TempDir::with_prefix("usrlocd-kamailio-").expect("a temporary directory");
-        let port = self.port.unwrap_or_else(ports::free);
-        let mut kamailio = Kamailio {
-            database: folder.path().join("db/kamailio.sqlite"),
-            process: None,
-            lab: self,
-            folder,
-            port,
-        };
-        kamailio.create_database();
-        let cfg = registrar_cfg::render(
-            &kamailio.lab,
-            port,
-            &kamailio.database,
-            kamailio.datagram_socket().as_deref(),
-        );
-        fs::write(kamailio.file("kamailio.cfg"), cfg).expect("an own directory is writable");
-        kamailio.start();
-        kamailio
-    }
-}
 
 /// A registrar; it ends with this value, and so do its files.
 #[derive(Debug)]
@@ -202,26 +38,7 @@ pub(crate) struct Kamailio {
 impl Kamailio {
     /// A registrar as Kazoo runs it, except that it writes back every second and keeps all contacts of a user.
     pub(crate) fn builder() -> Builder {
-        Builder {
-            db_mode: 2,
-            journal: Journal::Wal,
-            timer_interval: 1,
-            use_domain: true,
-            matching_mode: 0,
-            children: 2,
-            shared_memory: 64,
-            private_memory: 8,
-            case_sensitive: false,
-            handle_lost_tcp: false,
-            expires: (0, 3600, 0),
-            received: Received::Always,
-            path: true,
-            outbound: false,
-            ipv6: false,
-            datagram: false,
-            save_flags: "0x00".to_owned(),
-            port: None,
-        }
+        Builder::new()
     }
 
     /// Starts the registrar again, on the same files and ports; returns when its memory is loaded.
@@ -325,7 +142,12 @@ impl Kamailio {
 
     /// The valid content of its tables, as `sqlite3` reads it from a copy; the tables themselves are not touched.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        Table::copy_of(&self.database).rows()
+        self.rows_of("location")
+    }
+
+    /// The same of another usrloc table.
+    pub(crate) fn rows_of(&self, table: &str) -> Vec<Row> {
+        Table::copy_of(&self.database).rows_of(table)
     }
 
     /// Runs a statement on the tables, as an operator would; only while no Kamailio runs.
@@ -354,8 +176,18 @@ impl Kamailio {
     ///
     /// When it says something else than them, or that there are none.
     pub(crate) fn lookup(&self, aor: impl AsRef<[u8]>) -> Vec<Value> {
+        self.lookup_in("location", aor)
+    }
+
+    /// The same of another usrloc table.
+    ///
+    /// # Panics
+    ///
+    /// When it says something else than them, or that there are none.
+    pub(crate) fn lookup_in(&self, table: &str, aor: impl AsRef<[u8]>) -> Vec<Value> {
         let aor = aor.as_ref();
-        let mut body = br#"{"jsonrpc":"2.0","method":"ul.lookup","params":["location",""#.to_vec();
+        let call = r#"{"jsonrpc":"2.0","method":"ul.lookup","params":[""#;
+        let mut body = format!("{call}{table}\",\"").into_bytes();
         for &byte in aor {
             if matches!(byte, b'"' | b'\\') {
                 body.push(b'\\');
@@ -415,6 +247,17 @@ impl Kamailio {
         count.trim().parse().expect("a count is a number")
     }
 
+    fn create(&self) {
+        self.create_database();
+        let cfg = registrar_cfg::render(
+            &self.lab,
+            self.port,
+            &self.database,
+            self.datagram_socket().as_deref(),
+        );
+        fs::write(self.file("kamailio.cfg"), cfg).expect("an own directory is writable");
+    }
+
     fn create_database(&self) {
         let folder = self.database.parent().expect("the file is in a directory");
         fs::create_dir(folder).expect("an own directory is writable");
@@ -422,6 +265,11 @@ impl Kamailio {
         for script in ["standard-create.sql", "usrloc-create.sql"] {
             let script = fs::read_to_string(tools::schema(script)).expect("a schema is text");
             table.query(&script);
+        }
+        for name in self.lab.tables.iter().skip(1) {
+            let script = fs::read_to_string(tools::schema("usrloc-create.sql"));
+            let script = script.expect("a schema is text");
+            table.query(&script.replace("location", name));
         }
         if self.lab.journal == Journal::Wal {
             table.query("pragma journal_mode = wal");

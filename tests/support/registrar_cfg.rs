@@ -130,6 +130,14 @@ fn routes(lab: &Builder) -> String {
             "\tif (nat_uac_test(\"3\")) {\n\t\tfix_nated_register();\n\t\tsetbflag(1);\n\t}\n"
         }
     };
+    let mut others = String::new();
+    for table in lab.tables.iter().skip(1) {
+        let _ = write!(
+            others,
+            "\tif ($hdr(X-Table) == \"{table}\") {{\n\t\tif (!save(\"{table}\", \"{save}\")) {{\n\t\t\tsl_reply_error();\n\t\t}}\n\t\texit;\n\t}}\n",
+            save = lab.save_flags,
+        );
+    }
     format!(
         "
 request_route {{
@@ -150,7 +158,7 @@ request_route {{
 	}} else if ($hdr(X-CCV) != $null && $hdr(X-CCV) != \"\") {{
 		$xavp(ulattrs=>custom_channel_vars) = $hdr(X-CCV);
 	}}
-{received}	if (!save(\"location\", \"{save}\")) {{
+{received}{others}	if (!save(\"location\", \"{save}\")) {{
 		sl_reply_error();
 	}}
 	exit;

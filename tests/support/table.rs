@@ -45,7 +45,7 @@ pub(crate) struct Table {
     _folder: Option<TempDir>,
 }
 
-/// A row of `location` with its attributes; texts as the bytes that they are.
+/// A row of a usrloc table with its attributes; texts as the bytes that they are.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
     texts: BTreeMap<&'static str, Option<Vec<u8>>>,
@@ -112,8 +112,8 @@ impl Table {
         String::from_utf8(output.stdout).expect("the lab asks for numbers and hexadecimal digits")
     }
 
-    /// All rows of `location`, also those that are over, by username, domain and contact.
-    pub(crate) fn rows(&self) -> Vec<Row> {
+    /// All rows of a usrloc table, also those that are over, by username, domain and contact.
+    pub(crate) fn rows_of(&self, table: &str) -> Vec<Row> {
         let texts = TEXTS.map(|column| {
             format!("case when {column} is null then '-' else hex(cast({column} as blob)) end")
         });
@@ -121,14 +121,14 @@ impl Table {
         let columns = [texts.as_slice(), numbers.as_slice()].concat().join(", ");
         let mut rows: Vec<Row> = self
             .query(&format!(
-                "select {columns} from location order by username, domain, contact, ruid"
+                "select {columns} from {table} order by username, domain, contact, ruid"
             ))
             .lines()
             .map(parse)
             .collect();
-        let attributes = self.query(
-            "select hex(cast(ruid as blob)), hex(cast(aname as blob)), hex(cast(avalue as blob)) from location_attrs order by id",
-        );
+        let attributes = self.query(&format!(
+            "select hex(cast(ruid as blob)), hex(cast(aname as blob)), hex(cast(avalue as blob)) from {table}_attrs order by id",
+        ));
         for line in attributes.lines() {
             let mut fields = line.split('|').map(unhex);
             let mut next = || fields.next().expect("three columns were asked for");

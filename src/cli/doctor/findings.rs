@@ -1,9 +1,10 @@
 //! What the doctor found, and how it is printed.
 
 use std::fmt::Write;
-use std::io::{IsTerminal, stdout};
 
 use serde_json::json;
+
+use super::super::output::is_coloured;
 
 /// Columns of a terminal that prose fits; commands stay whole, to be copied.
 const WIDTH: usize = 80;
@@ -18,6 +19,7 @@ pub(super) enum Group {
     Database,
     Tables,
     Kamailio,
+    Clock,
     Usrlocd,
 }
 
@@ -25,6 +27,8 @@ pub(super) enum Group {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
     Ok,
+    /// Worth knowing, and no reason to do anything.
+    Note,
     Warn,
     Fail,
 }
@@ -43,11 +47,12 @@ struct Finding {
 pub(super) struct Findings(Vec<Finding>);
 
 impl Group {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Configuration,
         Self::Database,
         Self::Tables,
         Self::Kamailio,
+        Self::Clock,
         Self::Usrlocd,
     ];
 
@@ -57,6 +62,7 @@ impl Group {
             Self::Database => "database",
             Self::Tables => "tables",
             Self::Kamailio => "kamailio",
+            Self::Clock => "clock",
             Self::Usrlocd => "usrlocd",
         }
     }
@@ -67,6 +73,7 @@ impl Group {
             Self::Database => "Kamailio's database",
             Self::Tables => "Its tables",
             Self::Kamailio => "Kamailio",
+            Self::Clock => "Clocks",
             Self::Usrlocd => "usrlocd itself",
         }
     }
@@ -76,6 +83,7 @@ impl Mark {
     fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Note => "note",
             Self::Warn => "warn",
             Self::Fail => "fail",
         }
@@ -84,6 +92,7 @@ impl Mark {
     fn colour(self) -> &'static str {
         match self {
             Self::Ok => "32",
+            Self::Note => "36",
             Self::Warn => "33",
             Self::Fail => "31",
         }
@@ -92,7 +101,12 @@ impl Mark {
 
 impl Findings {
     pub(super) fn ok(&mut self, group: Group, check: &'static str, message: impl Into<String>) {
-        self.add(group, check, Mark::Ok, message.into(), Vec::new());
+        self.add(Mark::Ok, group, check, message, []);
+    }
+
+    /// What changes nothing about the exit status.
+    pub(super) fn note(&mut self, group: Group, check: &'static str, message: impl Into<String>) {
+        self.add(Mark::Note, group, check, message, []);
     }
 
     pub(super) fn warn(
@@ -102,8 +116,7 @@ impl Findings {
         message: impl Into<String>,
         mend: impl IntoIterator<Item = String>,
     ) {
-        let mend = mend.into_iter().collect();
-        self.add(group, check, Mark::Warn, message.into(), mend);
+        self.add(Mark::Warn, group, check, message, mend);
     }
 
     pub(super) fn fail(
@@ -113,24 +126,23 @@ impl Findings {
         message: impl Into<String>,
         mend: impl IntoIterator<Item = String>,
     ) {
-        let mend = mend.into_iter().collect();
-        self.add(group, check, Mark::Fail, message.into(), mend);
+        self.add(Mark::Fail, group, check, message, mend);
     }
 
     fn add(
         &mut self,
+        mark: Mark,
         group: Group,
         check: &'static str,
-        mark: Mark,
-        message: String,
-        mend: Vec<String>,
+        message: impl Into<String>,
+        mend: impl IntoIterator<Item = String>,
     ) {
         self.0.push(Finding {
             group,
             check,
             mark,
-            message,
-            mend,
+            message: message.into(),
+            mend: mend.into_iter().collect(),
         });
     }
 
@@ -142,8 +154,7 @@ impl Findings {
 
     /// For people.
     pub(super) fn text(&self, judged_for: &str) -> String {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = stdout().is_terminal() && !no_colour;
+        let colour = is_coloured();
         let mut out = format!("Judged for the user {judged_for}.\n");
         for group in Group::ALL {
             let mut of_group = self.0.iter().filter(|finding| finding.group == group);

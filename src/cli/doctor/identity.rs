@@ -10,6 +10,7 @@ use anyhow::anyhow;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{getegid, geteuid};
 
+use super::acl::{Acl, Owner};
 use crate::daemon::Failure;
 
 /// As whom the unit runs the daemon.
@@ -76,6 +77,22 @@ impl Identity {
         })
     }
 
+    /// Whether it is a member of the group `gid`.
+    pub(super) fn is_in(&self, gid: u32) -> bool {
+        self.groups.contains(&gid)
+    }
+
+    /// Somebody else, with these groups.
+    #[cfg(test)]
+    pub(super) fn testing(uid: u32, groups: &[u32]) -> Self {
+        Self {
+            name: uid.to_string(),
+            uid,
+            groups: groups.iter().copied().collect(),
+            own: false,
+        }
+    }
+
     /// What stands in the way to `path`: a directory that cannot be entered, or `path` itself.
     pub(super) fn obstacle(&self, path: &Path, want: Want) -> Option<PathBuf> {
         let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
@@ -105,6 +122,13 @@ impl Identity {
         let Ok(status) = fs::metadata(path) else {
             return false;
         };
+        if let Some(acl) = Acl::of(path) {
+            let owner = Owner {
+                uid: status.uid(),
+                gid: status.gid(),
+            };
+            return acl.lets(self, owner, want);
+        }
         let class = if status.uid() == self.uid {
             6
         } else if self.groups.contains(&status.gid()) {

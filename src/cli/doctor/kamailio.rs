@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 
+use super::clocks;
 use super::findings::{Findings, Group};
+use super::kamailio_cfg::{self, KamailioCfg, Setting};
 use super::tables::Tables;
 use crate::config;
 use crate::daemon::Failure;
@@ -23,6 +25,9 @@ const KNOCK: Duration = Duration::from_millis(500);
 /// Rows by which memory and table may differ: usrloc writes back by a timer.
 const SLACK: usize = 20;
 
+/// A Kamailio that is younger may still load its table, and has not written back yet.
+const FRESH: Duration = Duration::from_mins(1);
+
 /// What keeps strangers from JSON-RPC.
 const GUARD: &str = "event_route[xhttp:request] {
     if ($si != \"127.0.0.1\" && $si != \"::1\") { xhttp_reply(\"403\", \"Forbidden\", \"\", \"\"); exit; }
@@ -30,12 +35,13 @@ const GUARD: &str = "event_route[xhttp:request] {
     xhttp_reply(\"404\", \"Not Found\", \"\", \"\");
 }";
 
-/// Checks Kamailio; `tables` is what its database says, as far as it can be read.
+/// Checks Kamailio; `tables` is what its database says, as far as it can be read. Returns its configuration, if it
+/// runs on this machine.
 pub(super) fn check(
     config: &config::Kamailio,
     tables: Option<&Tables>,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<Option<KamailioCfg>, Failure> {
     let endpoint: Endpoint = config
         .jsonrpc
         .parse()
@@ -50,18 +56,90 @@ pub(super) fn check(
         let kamailio = client(endpoint.clone(), config.rpc_timeout);
         match kamailio.version().await {
             Ok(version) => {
-                let uptime = kamailio.uptime().await.unwrap_or_default();
+                let uptime = kamailio.call("core.uptime", &[]).await.unwrap_or_default();
+                if let Some(now) = uptime["now"].as_str() {
+                    clocks::compare(now, findings);
+                }
+                let uptime = Duration::from_secs(uptime["uptime"].as_u64().unwrap_or_default());
                 let message = format!("{version} answers at {endpoint}, up for {}.", show(uptime));
                 findings.ok(Group::Kamailio, "jsonrpc", message);
-                workers(&kamailio, tables, findings).await;
+                let processes = kamailio.call("core.psx", &[]).await.unwrap_or_default();
+                let cfg = configuration(&processes, findings);
+                let mode = cfg.as_ref().and_then(db_mode);
+                workers(&processes, mode, tables, findings);
                 memory(&kamailio, tables, findings).await;
-                contacts(&kamailio, tables, findings).await;
+                contacts(&kamailio, uptime, tables, findings).await;
                 exposure(&endpoint, findings).await;
+                Ok(cfg)
             }
-            Err(fault) => unanswered(&endpoint, &fault, findings),
+            Err(fault) => {
+                unanswered(&endpoint, &fault, findings);
+                Ok(None)
+            }
         }
-    });
-    Ok(())
+    })
+}
+
+/// The configuration that the running Kamailio was started with, and what it says of writing.
+fn configuration(processes: &Value, findings: &mut Findings) -> Option<KamailioCfg> {
+    let check = "db_mode";
+    let Some((file, defined)) = kamailio_cfg::of_processes(processes) else {
+        let message = "Kamailio's processes are not on this machine, or in a container of their own: usrloc's db_mode is not known.";
+        findings.note(Group::Kamailio, check, message);
+        return None;
+    };
+    let cfg = match KamailioCfg::read(&file, &defined) {
+        Ok(cfg) => cfg,
+        Err(error) => {
+            let message = format!(
+                "{} cannot be read ({error}): usrloc's db_mode is not known. Ask as root.",
+                file.display()
+            );
+            findings.note(Group::Kamailio, check, message);
+            return None;
+        }
+    };
+    let place = cfg.usrloc(check).map_or_else(
+        || format!("the default, {} sets none", file.display()),
+        ToString::to_string,
+    );
+    let mend = ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
+    match db_mode(&cfg) {
+        Some(1) => findings.ok(
+            Group::Kamailio,
+            check,
+            format!(
+                "usrloc writes each registration through to the database (db_mode 1, {place})."
+            ),
+        ),
+        Some(2) => findings.ok(
+            Group::Kamailio,
+            check,
+            format!("usrloc writes back to the database by a timer (db_mode 2, {place})."),
+        ),
+        Some(3) => {
+            let message = format!(
+                "usrloc keeps registrations in the database alone (db_mode 3, {place}). unregister() without an AoR crashes Kamailio 5.6 then, and a flush leaves attributes behind. If you can choose:"
+            );
+            findings.warn(Group::Kamailio, check, message, mend);
+        }
+        Some(0) => {
+            let message = format!(
+                "usrloc writes nothing to the database (db_mode 0, {place}), so that there is nothing to list. In kamailio.cfg:"
+            );
+            findings.fail(Group::Kamailio, check, message, mend);
+        }
+        _ => {
+            let message = format!("usrloc's db_mode is not understood ({place}).");
+            findings.note(Group::Kamailio, check, message);
+        }
+    }
+    Some(cfg)
+}
+
+/// usrloc's `db_mode`, whose default is 0; `None` where its value is not understood.
+fn db_mode(cfg: &KamailioCfg) -> Option<i64> {
+    cfg.usrloc("db_mode").map_or(Some(0), Setting::number)
 }
 
 fn client(endpoint: Endpoint, timeout: Duration) -> Kamailio {
@@ -85,24 +163,34 @@ fn unanswered(endpoint: &Endpoint, fault: &Fault, findings: &mut Findings) {
 }
 
 /// Processes that write one file in modes 1 and 3.
-async fn workers(kamailio: &Kamailio, tables: Option<&Tables>, findings: &mut Findings) {
-    let (Ok(processes), Some(tables)) = (kamailio.call("core.psx", &[]).await, tables) else {
+fn workers(processes: &Value, mode: Option<i64>, tables: Option<&Tables>, findings: &mut Findings) {
+    let (Some(processes), Some(tables)) = (processes.as_array(), tables) else {
         return;
     };
-    let description = |process: &Value| process["DSC"].as_str().unwrap_or_default().to_owned();
-    let workers = processes.as_array().map_or(0, |all| {
-        let is_worker = |it: &&Value| description(it).contains("receiver");
-        all.iter().filter(is_worker).count()
-    });
-    if tables.wal || workers < 2 {
-        let message = format!(
-            "{workers} worker processes; they do not collide in db_mode 2 (in modes 1 and 3 some rows are lost even in WAL mode)."
-        );
+    let is_worker = |it: &&Value| it["DSC"].as_str().is_some_and(|it| it.contains("receiver"));
+    let workers = processes.iter().filter(is_worker).count();
+    let collide = match mode {
+        Some(1 | 3) => workers > 1,
+        Some(_) => false,
+        None => workers > 1 && !tables.wal,
+    };
+    if !collide {
+        let message = match mode {
+            Some(_) => format!("{workers} worker processes do not collide when they write."),
+            None => format!(
+                "{workers} worker processes; they do not collide in db_mode 2 (in modes 1 and 3 some rows are lost even in WAL mode)."
+            ),
+        };
         findings.ok(Group::Kamailio, "workers", message);
         return;
     }
+    let journal = if tables.wal {
+        "even in WAL mode some rows are lost"
+    } else {
+        "with a rollback journal phones get 500"
+    };
     let message = format!(
-        "{workers} worker processes and a rollback journal: with usrloc db_mode 1 or 3 they collide (\"database is locked\") and phones get 500. Use WAL as above, and write back by a timer:"
+        "{workers} worker processes collide when each writes for itself, as in usrloc db_mode 1 and 3 (\"database is locked\"): {journal}. Use WAL as above, and write back by a timer:"
     );
     let mend = ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
     findings.warn(Group::Kamailio, "workers", message, mend);
@@ -135,7 +223,12 @@ async fn memory(kamailio: &Kamailio, tables: Option<&Tables>, findings: &mut Fin
 }
 
 /// Memory against table.
-async fn contacts(kamailio: &Kamailio, tables: Option<&Tables>, findings: &mut Findings) {
+async fn contacts(
+    kamailio: &Kamailio,
+    uptime: Duration,
+    tables: Option<&Tables>,
+    findings: &mut Findings,
+) {
     let params = ["usrloc:".into()];
     let (Ok(statistics), Some(tables)) = (kamailio.call("stats.fetchn", &params).await, tables)
     else {
@@ -147,13 +240,19 @@ async fn contacts(kamailio: &Kamailio, tables: Option<&Tables>, findings: &mut F
     };
     let memory = usize::try_from(memory).unwrap_or(usize::MAX);
     let current = tables.counts.current;
-    if memory == 0 && current > 0 {
+    let apart = memory.abs_diff(current) > SLACK + current / 10;
+    if uptime < FRESH && apart {
         let message = format!(
-            "Kamailio has no contact in memory, the table {current}: it runs with usrloc db_mode 3, or has just started. In mode 3 unregister() without an AoR crashes Kamailio 5.6, and a flush leaves attributes behind. If you can choose:"
+            "Kamailio has {memory} contacts in memory, the table {current} current ones. It has just started; ask again in a minute."
+        );
+        findings.note(Group::Kamailio, "contacts", message);
+    } else if memory == 0 && current > 0 {
+        let message = format!(
+            "Kamailio has no contact in memory, the table {current}: it runs with usrloc db_mode 3, or has just started. If you can choose:"
         );
         let mend = ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
         findings.warn(Group::Kamailio, "contacts", message, mend);
-    } else if memory.abs_diff(current) > SLACK + current / 10 {
+    } else if apart {
         let message = format!(
             "Kamailio has {memory} contacts in memory, the table {current} current ones. Rows that are not written yet show within the timer; if this stays so, writing fails. Look for \"database is locked\":"
         );

@@ -14,7 +14,7 @@ use super::findings::{Findings, Group};
 use super::identity::{Identity, Want, group_name};
 use super::many;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, JwtKey};
 use crate::directory::Directory;
 use crate::tokens;
 
@@ -31,13 +31,8 @@ pub(super) fn check(config: &Config, identity: &Identity, findings: &mut Finding
     if let Some(file) = &config.auth.tokens_file {
         check_tokens(file, !config.http.listen.is_empty(), identity, findings);
     }
-    for problem in check_keys(&config.auth.jwt.keys) {
-        findings.fail(
-            GROUP,
-            "jwt_keys",
-            problem.to_string(),
-            ["usrlocd check-config".to_owned()],
-        );
+    for key in &config.auth.jwt.keys {
+        jwt_key(key, identity, findings);
     }
     if let Some(file) = &config.directory.file {
         directory(file, identity, findings);
@@ -171,6 +166,39 @@ fn check_tokens(file: &Path, listens: bool, identity: &Identity, findings: &mut 
             .iter()
             .map(|name| format!("usrlocd token revoke {name} --file {shown}"));
         findings.warn(GROUP, "tokens", message, mend);
+    }
+}
+
+/// Whether the daemon can use a key of Kazoo's.
+fn jwt_key(key: &JwtKey, identity: &Identity, findings: &mut Findings) {
+    let check = "jwt_keys";
+    let shown = key.pem_file.display();
+    if let Some(problem) = check_keys(std::slice::from_ref(key)).first() {
+        let mend = [format!("head -1 {shown}   # -----BEGIN PUBLIC KEY-----")];
+        findings.fail(GROUP, check, problem.to_string(), mend);
+        return;
+    }
+    if let Some(obstacle) = identity.obstacle(&key.pem_file, Want::Read) {
+        let message = format!(
+            "The user {identity} may not read the key {shown}: {} is closed to it; the daemon does not start.",
+            obstacle.display()
+        );
+        let mend = [format!("chgrp {identity} {shown} && chmod 640 {shown}")];
+        findings.fail(GROUP, check, message, mend);
+        return;
+    }
+    let pem = fs::read(&key.pem_file).unwrap_or_default();
+    match crate::http::Keys::new("", [(&*key.kid, &*pem)]) {
+        Ok(_) => {
+            let message = format!("The key {} in {shown} can be used.", key.kid);
+            findings.ok(GROUP, check, message);
+        }
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            let message = format!("{shown} cannot be used: {error:#}.");
+            let mend = [format!("openssl rsa -pubin -in {shown} -noout -text")];
+            findings.fail(GROUP, check, message, mend);
+        }
     }
 }
 

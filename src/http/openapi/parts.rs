@@ -144,6 +144,13 @@ pub(super) fn health(id: &str, summary: &str, statuses: &[&str]) -> Value {
     unguarded(id, summary, statuses, &content)
 }
 
+/// Whether the answers are to be trusted, and if not, why.
+pub(super) fn ready() -> Value {
+    let content = json!({"application/json": {"schema": reference("schemas", "Ready")}});
+    let summary = "Whether the view follows Kamailio's tables, and if not, why";
+    unguarded("readyz", summary, &["200", "503"], &content)
+}
+
 /// A text, without a token.
 pub(super) fn text(id: &str, summary: &str) -> Value {
     unguarded(
@@ -267,6 +274,15 @@ pub(super) fn schemas(item: &Value) -> Value {
                 "state": {"enum": ["live", "catching_up", "stale", "unavailable"]},
                 "as_of": {"type": "number", "description": "Unix second at which the view was last known to equal Kamailio's tables"},
                 "lag_ms": {"type": "integer", "minimum": 0},
+            },
+        },
+        "Ready": {
+            "type": "object", "required": ["max_lag_ms", "source", "status"],
+            "properties": {
+                "max_lag_ms": {"type": "integer", "minimum": 0, "description": "The `lag_ms` above which it is not ready"},
+                "reason": {"type": "string", "description": "Why it is not ready, and what to do; absent where it is"},
+                "source": reference("schemas", "Source"),
+                "status": {"enum": ["ok", "unavailable"]},
             },
         },
         "ListEnvelope": envelope(items, &["page_size"]),

@@ -17,8 +17,8 @@ use super::engine::{Cause, Engine};
 const WIDTH: usize = 128;
 /// Leaves that an audit visits at a time: while commits come, and while none come.
 const AUDIT: (usize, usize) = (20, 100);
-/// From one time to the next, at least, while none come: a step in haste after an event is for the commit alone.
-const AUDIT_PAUSE: Duration = Duration::from_millis(200);
+/// From one time to the next, at least, while none come: most steps are for the commit alone, and cost little.
+const AUDIT_PAUSE: Duration = Duration::from_millis(900);
 /// Until a cycle confirms that rows are gone which an earlier one has missed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// Where a cycle begins.

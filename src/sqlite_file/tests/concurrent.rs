@@ -45,9 +45,10 @@ fn converges(journal: &'static str, hint: Option<&str>) {
     let mut writer = bench.writer();
     fill(&mut writer, journal, ROWS);
     let busy = std::thread::spawn(move || {
+        // It has no patience: a lock of ours would fail a statement, which ends the shell, and so the test.
+        writer.run(".bail on");
         for seed in 0..10 {
-            let errors = writer.run(&load(ROWS, 400, seed));
-            assert!(errors.is_empty(), "{errors:?}");
+            writer.run(&load(ROWS, 400, seed));
         }
         writer
     });
@@ -66,25 +67,28 @@ fn under_load_with_a_log() {
 
 #[test]
 fn under_load_with_a_rollback_journal() {
-    for journal in ["delete", "truncate", "persist", "memory"] {
+    for journal in ["delete", "truncate", "persist", "memory", "off"] {
         converges(journal, Some("expires"));
         converges(journal, None);
     }
 }
 
-#[test]
-fn several_writers_at_once() {
-    const ROWS: usize = 2000;
-    let mut bench = Bench::with(vec![spec("location", None)]);
+/// Four writers at once, each with patience: none may lose a statement, and the tail tells what they leave behind.
+fn several_writers(journal: &'static str, synchronous: &str) {
+    const ROWS: usize = 1000;
+    let mut bench = Bench::with(vec![spec("location", Some("expires"))]);
     bench.mirror.reals.push("expires".to_owned());
     let mut writer = bench.writer();
-    fill(&mut writer, "wal", ROWS);
+    fill(&mut writer, journal, ROWS);
     let writers: Vec<_> = (0..4)
         .map(|number| {
             let mut writer = bench.writer();
-            writer.run(".timeout 10000");
+            // A statement that fails ends the shell, and so the test.
+            writer.run(&format!(
+                ".bail on\n.timeout 60000\nPRAGMA synchronous={synchronous};"
+            ));
             std::thread::spawn(move || {
-                writer.run(&load(ROWS, 600, number));
+                writer.run(&load(ROWS, 100, number));
                 writer.close();
             })
         })
@@ -97,6 +101,22 @@ fn several_writers_at_once() {
         busy.join().unwrap();
     }
     bench.check(&mut writer);
+}
+
+#[test]
+fn several_writers_at_once_with_a_log() {
+    for synchronous in ["off", "normal", "full"] {
+        several_writers("wal", synchronous);
+    }
+}
+
+#[test]
+fn several_writers_at_once_with_a_rollback_journal() {
+    for journal in ["delete", "truncate", "persist"] {
+        for synchronous in ["off", "normal", "full"] {
+            several_writers(journal, synchronous);
+        }
+    }
 }
 
 #[test]

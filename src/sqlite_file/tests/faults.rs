@@ -1,42 +1,9 @@
-//! What happens to files: restarts of the log, crashes, replacements, changes of schema and journal mode.
+//! What writers do: checkpoints and restarts of the log, spilled transactions, crashes, rowids that are used again.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use super::support::{Bench, Writer, beside, spec};
-use crate::sqlite_file::tail::Rules;
-use crate::sqlite_file::{Reason, State};
-
-const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE INDEX i ON t(a);";
-
-/// Rows `from..=to` of some length.
-fn rows(from: i64, to: i64) -> String {
-    format!(
-        "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i+1 FROM n WHERE i<{to}) \
-         REPLACE INTO t SELECT i, i*10, printf('%.*c', 100 + i % 300, 'x') FROM n;"
-    )
-}
-
-fn started(journal: &str, count: i64) -> (Bench, Writer) {
-    let mut bench = Bench::with(vec![spec("t", Some("a"))]);
-    let mut writer = bench.writer();
-    writer.run(&format!(
-        "PRAGMA journal_mode={journal}; {TABLE} {}",
-        rows(1, count)
-    ));
-    bench.check(&mut writer);
-    (bench, writer)
-}
-
-/// Steps for a while without expecting anything.
-fn idle(bench: &mut Bench, time: Duration) {
-    let end = bench.now + time;
-    while bench.now < end {
-        bench.step();
-        bench.now += Duration::from_millis(10);
-    }
-}
+use super::support::{Bench, TABLE, beside, idle, rows, spec, started};
 
 #[test]
 fn a_checkpoint_of_any_kind_loses_nothing() {
@@ -172,149 +139,6 @@ fn a_log_without_its_index_is_read_alone() {
 }
 
 #[test]
-fn a_hot_journal_is_waited_for() {
-    let (mut bench, mut writer) = started("delete", 2000);
-    let before = bench.mirror.tables.clone();
-    // The transaction has written into the file when its process dies.
-    writer.run("PRAGMA cache_size=5; PRAGMA cache_spill=5; BEGIN; UPDATE t SET b=zeroblob(300);");
-    writer.kill();
-    assert!(fs::metadata(beside(&bench.path, "-journal")).unwrap().len() > 0);
-    idle(&mut bench, Duration::from_secs(3));
-    assert_eq!(bench.step().state, State::Blocked(Reason::HotJournal));
-    assert_eq!(bench.mirror.tables, before);
-    let mut writer = bench.writer();
-    writer.run("SELECT count(*) FROM t; UPDATE t SET b='x' WHERE id=1;");
-    bench.check(&mut writer);
-}
-
-#[test]
-fn an_exclusive_writer_is_waited_for() {
-    let (mut bench, mut writer) = started("delete", 100);
-    writer.run("PRAGMA locking_mode=EXCLUSIVE; UPDATE t SET b='mine';");
-    idle(&mut bench, Duration::from_secs(2));
-    assert_eq!(bench.step().state, State::Blocked(Reason::Locked));
-    writer.run("PRAGMA locking_mode=NORMAL; SELECT count(*) FROM t;");
-    bench.check(&mut writer);
-}
-
-#[test]
-fn a_missing_or_emptied_file_deletes_nothing() {
-    let (mut bench, writer) = started("delete", 100);
-    writer.close();
-    let (before, copy) = (bench.mirror.tables.clone(), fs::read(&bench.path).unwrap());
-    fs::remove_file(&bench.path).unwrap();
-    assert_eq!(bench.step().state, State::Absent(Reason::Missing));
-    fs::write(&bench.path, b"").unwrap();
-    assert_eq!(bench.step().state, State::Absent(Reason::Empty));
-    fs::write(&bench.path, vec![0; 8192]).unwrap();
-    assert_eq!(bench.step().state, State::Absent(Reason::NotADatabase));
-    fs::write(&bench.path, &copy[..4096]).unwrap();
-    idle(&mut bench, Duration::from_secs(2));
-    assert!(matches!(bench.step().state, State::Blocked(_)));
-    assert_eq!((bench.mirror.deletes, &bench.mirror.tables), (0, &before));
-    fs::write(&bench.path, &copy).unwrap();
-    let upserts = bench.mirror.upserts;
-    bench.check(&mut Writer::open(&bench.path));
-    assert_eq!(
-        bench.mirror.upserts, upserts,
-        "an identical file is no news"
-    );
-}
-
-/// Makes the file at `path` another database by `put`, and checks that rows that are gone are confirmed first.
-fn replaced(put: impl Fn(&Path, &Path)) {
-    for journal in ["wal", "delete"] {
-        let (mut bench, writer) = started(journal, 300);
-        writer.close();
-        let other = bench.path.with_extension("other");
-        let mut writer = Writer::open(&other);
-        writer.run(&format!(
-            "PRAGMA journal_mode={journal}; {TABLE} {}",
-            rows(200, 250)
-        ));
-        writer.close();
-        put(&other, &bench.path);
-        let start = bench.now;
-        while bench.step().wake.is_zero() {}
-        assert_eq!(bench.mirror.deletes, 0);
-        assert!(!bench.step().complete);
-        let mut writer = bench.writer();
-        bench.check(&mut writer);
-        assert!(bench.now.saturating_sub(start) >= Duration::from_secs(1));
-        assert_eq!(bench.mirror.deletes, 249);
-    }
-}
-
-#[test]
-fn a_file_moved_over_it() {
-    replaced(|from, to| fs::rename(from, to).unwrap());
-}
-
-#[test]
-fn a_file_copied_over_it() {
-    replaced(|from, to| {
-        fs::copy(from, to).unwrap();
-    });
-}
-
-#[test]
-fn a_link_that_leads_elsewhere() {
-    replaced(|from, to| {
-        fs::remove_file(to).unwrap();
-        std::os::unix::fs::symlink(from, to).unwrap();
-    });
-}
-
-#[test]
-fn changes_of_the_schema() {
-    for journal in ["wal", "delete"] {
-        let (mut bench, mut writer) = started(journal, 300);
-        writer
-            .run("ALTER TABLE t ADD COLUMN c TEXT DEFAULT 'new'; UPDATE t SET c='set' WHERE id=5;");
-        bench.check(&mut writer);
-        writer.run("CREATE TABLE unrelated(x); INSERT INTO unrelated VALUES(1);");
-        bench.check(&mut writer);
-        writer.run("ALTER TABLE t RENAME COLUMN b TO renamed;");
-        bench.check(&mut writer);
-        assert_eq!(
-            bench.mirror.schemas[&0].columns,
-            ["id", "a", "renamed", "c"]
-        );
-        writer.run("DROP TABLE t;");
-        idle(&mut bench, Duration::from_secs(3));
-        assert_eq!(
-            bench.step().state,
-            State::Absent(Reason::NoTable("t".to_owned()))
-        );
-        assert_eq!(
-            (bench.mirror.deletes, bench.mirror.tables[&0].len()),
-            (0, 300)
-        );
-        writer.run(&format!("CREATE TABLE filler(x); {TABLE} {}", rows(1, 10)));
-        bench.now += Duration::from_secs(1);
-        bench.check(&mut writer);
-        writer.run("PRAGMA page_size=1024; VACUUM;");
-        bench.check(&mut writer);
-    }
-}
-
-#[test]
-fn the_journal_mode_is_switched_while_running() {
-    let (mut bench, mut writer) = started("delete", 300);
-    for (round, mode) in ["wal", "truncate", "wal", "persist", "wal", "delete"]
-        .iter()
-        .enumerate()
-    {
-        writer.run(&format!(
-            "PRAGMA journal_mode={mode}; UPDATE t SET a=a+1, b='{mode}' WHERE id>{round};"
-        ));
-        bench.check(&mut writer);
-        writer.run(&format!("DELETE FROM t WHERE id={};", 50 + round));
-        bench.check(&mut writer);
-    }
-}
-
-#[test]
 fn rowids_that_are_used_again() {
     for journal in ["wal", "delete"] {
         let (mut bench, mut writer) = started(journal, 300);
@@ -344,23 +168,6 @@ fn a_table_that_is_emptied_at_once_is_looked_at_twice() {
     bench.check(&mut writer);
     assert!(bench.now.saturating_sub(start) >= Duration::from_secs(1));
     assert_eq!(bench.mirror.deletes, 3000);
-}
-
-#[test]
-fn changes_that_the_hint_index_does_not_show() {
-    let (mut bench, mut writer) = started("delete", 3000);
-    bench.tail.set_rules(Rules {
-        audit: false,
-        ..Rules::default()
-    });
-    writer.run("UPDATE t SET a=a+1, b='first' WHERE id=1000;");
-    bench.settle();
-    let start = bench.now;
-    writer.run("UPDATE t SET b='second, in the same second' WHERE id=1000;");
-    while !bench.mirror.tables[&0][&1000].contains(&hex::encode_upper("second")) {
-        bench.step();
-        assert!(bench.now.saturating_sub(start) < Duration::from_secs(2));
-    }
 }
 
 #[test]

@@ -261,6 +261,38 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
+pub(super) const TABLE: &str =
+    "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE INDEX i ON t(a);";
+
+/// Rows `from..=to` of some length.
+pub(super) fn rows(from: i64, to: i64) -> String {
+    format!(
+        "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i+1 FROM n WHERE i<{to}) \
+         REPLACE INTO t SELECT i, i*10, printf('%.*c', 100 + i % 300, 'x') FROM n;"
+    )
+}
+
+/// A tail that has read `count` rows.
+pub(super) fn started(journal: &str, count: i64) -> (Bench, Writer) {
+    let mut bench = Bench::with(vec![spec("t", Some("a"))]);
+    let mut writer = bench.writer();
+    writer.run(&format!(
+        "PRAGMA journal_mode={journal}; {TABLE} {}",
+        rows(1, count)
+    ));
+    bench.check(&mut writer);
+    (bench, writer)
+}
+
+/// Steps for a while without expecting anything.
+pub(super) fn idle(bench: &mut Bench, time: Duration) {
+    let end = bench.now + time;
+    while bench.now < end {
+        bench.step();
+        bench.now += Duration::from_millis(10);
+    }
+}
+
 /// Inputs for a property test: as many as usual, or as the environment says (`PROPTEST_CASES`, for fuzzing).
 pub(super) fn cases(usual: u32) -> ProptestConfig {
     let wanted = std::env::var("PROPTEST_CASES")

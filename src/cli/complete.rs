@@ -1,0 +1,237 @@
+//! What a shell offers while a command line is typed: accounts, users and keys.
+//!
+//! Accounts and users come from the running daemon that the line names. Whatever goes wrong, nothing is offered and
+//! nothing is said: somebody is typing.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::time::Duration;
+
+use clap::CommandFactory;
+use clap_complete::CompleteEnv;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::Cli;
+use super::count::{ACCOUNT_KEYS, ACCOUNTS, accounts as listed_accounts};
+use super::pages::{Pages, own_path};
+use super::remote::{self, Filters, Remote};
+use crate::client::Client;
+use crate::daemon::Failure;
+use crate::registration::item::Field;
+
+/// The variable by which the shell's function asks us.
+pub(super) const VARIABLE: &str = "_USRLOCD_COMPLETE";
+
+/// How long somebody who pressed a key may wait.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// More is not read on a screen.
+const MOST: usize = 1000;
+
+/// Answers the shell's function; whether it was that who asked.
+pub(super) fn answer(args: &[OsString]) -> bool {
+    let directory = std::env::current_dir().ok();
+    let answered = CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .try_complete(args.iter().cloned(), directory.as_deref());
+    // A shell that we do not know gets nothing.
+    answered.unwrap_or(true)
+}
+
+/// Ids of accounts.
+pub(super) fn accounts() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let mut found = Vec::new();
+        let typed = Typed::now();
+        typed.ask(async |client| {
+            let answer = remote::ask(&client, http::Method::GET, ACCOUNTS).await?;
+            let mut envelope = remote::envelope(&client, answer).await?;
+            found = listed_accounts(&mut envelope)?;
+            Ok(())
+        });
+        let text = |account: &Value, key: &str| account[key].as_str().map(str::to_owned);
+        let pairs = found.iter().filter_map(|account| {
+            let about = text(account, "name").or_else(|| text(account, "realm"));
+            Some((text(account, "id")?, about))
+        });
+        candidates(pairs, current)
+    })
+}
+
+/// Names of SIP users, of the account that the line names.
+pub(super) fn users() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let Some(prefix) = current.to_str() else {
+            return Vec::new();
+        };
+        let typed = Typed::now();
+        let mut found = BTreeMap::new();
+        typed.ask(async |client| {
+            let path = remote::path(typed.account().as_deref(), None);
+            let path = own_path(&client, &path).await?;
+            walk(&client, &path, prefix, &mut found).await
+        });
+        candidates(found.into_iter(), current)
+    })
+}
+
+/// Keys of what is listed.
+pub(super) fn keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let reversed = current.to_str().is_some_and(|it| it.starts_with('-'));
+        let sign = if reversed { "-" } else { "" };
+        let of_accounts = Typed::now().words.iter().any(|word| word == "accounts");
+        let names: Vec<&str> = if of_accounts {
+            ACCOUNT_KEYS.to_vec()
+        } else {
+            Field::ALL.iter().map(|field| field.name()).collect()
+        };
+        let pairs = names.iter().map(|name| (format!("{sign}{name}"), None));
+        candidates(pairs, current)
+    })
+}
+
+/// Keys of filters, each with its `=`.
+pub(super) fn filters() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let pairs = Field::ALL
+            .iter()
+            .map(|field| (format!("{}=", field.name()), None));
+        candidates(pairs, current)
+    })
+}
+
+/// The users whose names begin with `prefix`, with their realms. The list is in the order of names in lower case.
+async fn walk(
+    client: &Client,
+    path: &str,
+    prefix: &str,
+    found: &mut BTreeMap<String, Option<String>>,
+) -> Result<(), Failure> {
+    let filters = Filters::default();
+    let mut pages = Pages::of(client, path, &filters);
+    let prefix = prefix.to_ascii_lowercase();
+    while let Some(page) = pages.next().await? {
+        for item in &page.data {
+            let item: Value = remote::parse(client, item.get().as_bytes())?;
+            let name = item["username"].as_str().unwrap_or_default();
+            let lower = name.to_ascii_lowercase();
+            if lower.starts_with(&prefix) && !name.is_empty() {
+                let realm = item["realm"].as_str().map(str::to_owned);
+                found.insert(name.to_owned(), realm);
+            } else if lower > prefix {
+                return Ok(());
+            }
+        }
+        if found.len() >= MOST {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn candidates(
+    pairs: impl Iterator<Item = (String, Option<String>)>,
+    current: &OsStr,
+) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy().into_owned();
+    pairs
+        // What phones choose must not steer the shell.
+        .filter(|(value, _)| value.starts_with(&current) && !value.contains(char::is_control))
+        .map(|(value, about)| CompletionCandidate::new(value).help(about.map(Into::into)))
+        .collect()
+}
+
+/// The words typed so far.
+#[derive(Debug)]
+struct Typed {
+    words: Vec<String>,
+}
+
+impl Typed {
+    /// The shell's function gives them after `--`.
+    fn now() -> Self {
+        let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
+        Self {
+            words: words
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
+        }
+    }
+
+    /// The account: of the option, or the first word after the verb.
+    fn account(&self) -> Option<String> {
+        let is_positional = self.words.get(1).is_some_and(|verb| verb == "flush");
+        let first = self.words.get(2).filter(|word| !word.starts_with('-'));
+        self.value("account")
+            .or_else(|| first.filter(|_| is_positional).cloned())
+    }
+
+    /// The value of the option `--name`, `-n`, also where bash has cut it at `=` and `:`.
+    fn value(&self, name: &str) -> Option<String> {
+        let long = format!("--{name}");
+        let short = format!("-{}", name.chars().next()?);
+        let with_equals = format!("{long}=");
+        let mut words = self.words.iter().skip(1).peekable();
+        while let Some(word) = words.next() {
+            if let Some(value) = word.strip_prefix(&with_equals) {
+                return Some(value.to_owned());
+            }
+            let has_short = matches!(name, "config" | "account");
+            if *word != long && !(has_short && *word == short) {
+                continue;
+            }
+            words.next_if(|word| *word == "=");
+            let mut value = words.next()?.clone();
+            while let Some(more) =
+                words.next_if(|word| word.starts_with(':') || value.ends_with(':'))
+            {
+                value.push_str(more);
+            }
+            return Some(value);
+        }
+        None
+    }
+
+    /// Asks the daemon, for as long as somebody may wait. What `work` has found until then stays.
+    fn ask<F: Future<Output = Result<(), Failure>>>(&self, work: impl FnOnce(Client) -> F) {
+        let Ok(client) = Remote::typed(|name| self.value(name)).client() else {
+            return;
+        };
+        let _ = remote::run(async {
+            let _ = timeout(PATIENCE, work(client)).await;
+            Ok(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(line: &str, name: &str) -> Option<String> {
+        let words = line.split(' ').map(str::to_owned).collect();
+        Typed { words }.value(name)
+    }
+
+    #[test]
+    fn options_are_found_as_shells_cut_them() {
+        let whole = "usrlocd list --url http://127.0.0.1:8000 -c /etc/x";
+        assert_eq!(
+            value(whole, "url").as_deref(),
+            Some("http://127.0.0.1:8000")
+        );
+        assert_eq!(value(whole, "config").as_deref(), Some("/etc/x"));
+        let bash = "usrlocd show --url = http : //127.0.0.1 : 8000 --account acme";
+        assert_eq!(value(bash, "url").as_deref(), Some("http://127.0.0.1:8000"));
+        assert_eq!(value(bash, "account").as_deref(), Some("acme"));
+        assert_eq!(
+            value("usrlocd show --socket=/s", "socket").as_deref(),
+            Some("/s")
+        );
+        assert_eq!(value("usrlocd show --socket", "socket"), None);
+    }
+}

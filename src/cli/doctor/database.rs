@@ -1,0 +1,249 @@
+//! Kamailio's database as a file: who may do what with it, how it is journaled, why it cannot be read.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::acl;
+use super::findings::{Findings, Group};
+use super::identity::{Identity, Want, group_name};
+use crate::clock::{Clock, SystemClock};
+use crate::sqlite_file::{Inspection, Reason};
+
+/// How long to try to look at a database that others write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Until the next try.
+pub(super) const RETRY: Duration = Duration::from_millis(5);
+
+/// SQLite starts its log over near 4 MB; one of this length has a reader that never ends.
+const LONG_LOG: u64 = 64 << 20;
+
+/// Checks the file; `None` when it cannot be read.
+pub(super) fn check(
+    database: &Path,
+    identity: &Identity,
+    findings: &mut Findings,
+) -> Option<Inspection> {
+    let readable = permissions(database, identity, findings);
+    directory(database, identity, findings);
+    if !readable {
+        return None;
+    }
+    match inspect(database) {
+        Ok(inspection) => {
+            journal(database, &inspection, findings);
+            Some(inspection)
+        }
+        Err(reason) => {
+            unreadable(database, &reason, findings);
+            None
+        }
+    }
+}
+
+/// Whether the user may read the database and the files beside it; says so.
+fn permissions(database: &Path, identity: &Identity, findings: &mut Findings) -> bool {
+    let check = "database_readable";
+    let shown = database.display();
+    match fs::metadata(database) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!(
+                "{shown} does not exist. usrlocd waits for it. If Kamailio has its tables in another file, name that in /etc/usrlocd/usrlocd.toml; if it has none yet:"
+            );
+            let mend = ["kamdbctl create".to_owned()];
+            findings.fail(Group::Database, check, message, mend);
+            return false;
+        }
+        Ok(status) if !status.is_file() => {
+            let message =
+                format!("{shown} is not a file. Name the file in /etc/usrlocd/usrlocd.toml:");
+            let mend = ["[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"".to_owned()];
+            findings.fail(Group::Database, check, message, mend);
+            return false;
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let beside = ["-wal", "-shm"].map(|suffix| beside(database, suffix));
+    let there = beside
+        .iter()
+        .map(PathBuf::as_path)
+        .filter(|file| !matches!(file.try_exists(), Ok(false)));
+    let closed = std::iter::once(database)
+        .chain(there)
+        .find_map(|file| Some((file, identity.obstacle(file, Want::Read)?)));
+    if let Some((file, obstacle)) = closed {
+        closed_to(identity, file, &obstacle, findings);
+        return false;
+    }
+    let message = format!("{shown} is there, and the user {identity} may read it.");
+    findings.ok(Group::Database, check, message);
+    true
+}
+
+fn closed_to(identity: &Identity, file: &Path, obstacle: &Path, findings: &mut Findings) {
+    let owner = fs::metadata(obstacle).map_or(0, |status| status.gid());
+    let owner = group_name(owner);
+    let bits = if obstacle.is_dir() { "g+x" } else { "g+r" };
+    let message = format!(
+        "The user {identity} may not read {}: {} is closed to it. Let it read, never write:",
+        file.display(),
+        obstacle.display()
+    );
+    let mend = [format!(
+        "usermod -aG {owner} {identity} && chmod {bits} {} && systemctl restart usrlocd",
+        obstacle.display()
+    )];
+    findings.fail(Group::Database, "database_readable", message, mend);
+}
+
+/// What the user may do in the database's directory, and what else is in it.
+fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
+    let group = Group::Database;
+    let Some(folder) = database.parent().filter(|folder| folder.is_dir()) else {
+        return;
+    };
+    let shown = folder.display();
+    if identity.uid == 0 {
+        let message = format!(
+            "Judged for root, who may write everything in {shown}. usrlocd never writes there; run it as a user of its own:"
+        );
+        let mend = ["systemctl cat usrlocd | grep ^User=   # User=usrlocd".to_owned()];
+        findings.warn(group, "directory", message, mend);
+    } else if identity.may(folder, Want::Write) || identity.may(database, Want::Write) {
+        let message = format!(
+            "The user {identity} may write in {shown} or to the database. usrlocd needs only to read; a program of this user that opens the database with SQLite could leave files there that stop Kamailio's writing. Take the right away:"
+        );
+        let files = format!("{shown} {}", database.display());
+        let mend = if acl::is_there(folder) || acl::is_there(database) {
+            format!("getfacl {files}; setfacl -x u:{identity} {files}   # or the group's entry")
+        } else {
+            format!("chmod g-w,o-w {files}   # and let {identity} not be their owner")
+        };
+        findings.warn(group, "directory", message, [mend]);
+    } else if acl::lets_write_new(folder, identity) {
+        let message = format!(
+            "A default ACL of {shown} lets the user {identity} write every file that Kamailio makes there, -wal and -shm too. Take the right away:"
+        );
+        let mend = [format!(
+            "getfacl {shown}; setfacl -d -x u:{identity} {shown}   # or the group's entry"
+        )];
+        findings.warn(group, "directory", message, mend);
+    } else {
+        findings.ok(
+            group,
+            "directory",
+            format!("The user {identity} cannot write in {shown}, as it should be."),
+        );
+    }
+    foreign(database, findings);
+}
+
+/// Files beside the database that belong to somebody else: Kamailio cannot write to them.
+fn foreign(database: &Path, findings: &mut Findings) {
+    let Ok(owner) = fs::metadata(database).map(|status| status.uid()) else {
+        return;
+    };
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let file = beside(database, suffix);
+        if fs::metadata(&file).is_ok_and(|status| status.uid() != owner) {
+            let message = format!(
+                "{} belongs to another user than the database. Kamailio may be unable to write to it, and phones get 200 while no row is stored. Give it to the database's owner:",
+                file.display()
+            );
+            let mend = [format!(
+                "chown --reference={} {}",
+                database.display(),
+                file.display()
+            )];
+            findings.fail(Group::Database, "side_files", message, mend);
+        }
+    }
+}
+
+fn inspect(database: &Path) -> Result<Inspection, Reason> {
+    let clock = SystemClock::new();
+    loop {
+        let now = clock.monotonic();
+        match Inspection::of(database, now) {
+            Err(reason) if passes(&reason) && now < PATIENCE => std::thread::sleep(RETRY),
+            other => return other,
+        }
+    }
+}
+
+/// Whether to try again soon.
+fn passes(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Locked
+            | Reason::Busy
+            | Reason::HotJournal
+            | Reason::WalMismatch
+            | Reason::Malformed(_)
+    )
+}
+
+/// Says why the database cannot be read.
+pub(super) fn unreadable(database: &Path, reason: &Reason, findings: &mut Findings) {
+    let shown = database.display();
+    let mend = match reason {
+        Reason::Empty | Reason::NoTable(_) => {
+            "kamdbctl create   # or check [kamailio] database and table".to_owned()
+        }
+        Reason::HotJournal => {
+            "systemctl restart kamailio   # it takes the interrupted transaction back".to_owned()
+        }
+        Reason::Locked | Reason::Busy | Reason::WalMismatch => {
+            format!("fuser -v {shown}   # who holds it? then ask the doctor again")
+        }
+        Reason::Io { .. } => format!("ls -l {shown}*"),
+        _ => format!(
+            "sqlite3 /path/of/a/COPY 'pragma integrity_check'   # of a copy, never of {shown}"
+        ),
+    };
+    let mut cause = reason.to_string();
+    if let Reason::Io { source, .. } = reason {
+        cause = format!("{cause}: {}", std::io::Error::from(*source));
+    }
+    let message = format!("{shown} cannot be read: {cause}.");
+    findings.fail(Group::Database, "database_format", message, [mend]);
+}
+
+fn journal(database: &Path, inspection: &Inspection, findings: &mut Findings) {
+    let group = Group::Database;
+    let shown = database.display();
+    if !inspection.wal {
+        let message = "The database is in rollback-journal mode. usrlocd follows it without a lock, but each other reader makes Kamailio lose rows, and Kamailio's own workers collide. In WAL mode neither happens, writing is about seven times as fast, and changes show sooner. Switch while Kamailio is stopped (not by db_set_journal_mode, whose processes collide):";
+        let mend = [format!(
+            "systemctl stop kamailio && sqlite3 {shown} 'pragma journal_mode=wal' && systemctl start kamailio"
+        )];
+        findings.warn(group, "journal", message, mend);
+        return;
+    }
+    let log = fs::metadata(beside(database, "-wal")).map_or(0, |status| status.len());
+    if log > LONG_LOG {
+        let message = format!(
+            "The write-ahead log has {} MB. Some program holds a read transaction open, so that SQLite cannot start the log over. Find it and end it:",
+            log >> 20
+        );
+        findings.warn(group, "journal", message, [format!("fuser -v {shown}")]);
+        return;
+    }
+    let message = format!(
+        "The database is in WAL mode with pages of {} bytes; its log has {} kB.",
+        inspection.page_size,
+        log >> 10
+    );
+    findings.ok(group, "journal", message);
+}
+
+/// The file of SQLite's beside `database`.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = fs::canonicalize(database)
+        .unwrap_or_else(|_| database.to_owned())
+        .into_os_string();
+    name.push(suffix);
+    name.into()
+}

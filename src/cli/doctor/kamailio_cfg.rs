@@ -1,0 +1,240 @@
+//! What the running Kamailio's configuration says of usrloc's parameters: Kamailio itself does not tell them by
+//! JSON-RPC. Reads what a preprocessor line and `modparam` say, and no more of the language.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Where Kamailio reads its configuration when nobody says otherwise.
+const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
+
+/// Files that include each other end here.
+const DEEPEST: usize = 16;
+
+/// The configuration of a Kamailio.
+#[derive(Debug, Default)]
+pub(super) struct KamailioCfg {
+    /// Words that are defined, with what stands for them.
+    defined: HashMap<String, String>,
+    /// usrloc's parameters; the last one holds.
+    usrloc: HashMap<String, Setting>,
+}
+
+/// A parameter, and where it is set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Setting {
+    value: String,
+    file: PathBuf,
+    line: usize,
+}
+
+impl Setting {
+    /// Its value, where that is a number.
+    pub(super) fn number(&self) -> Option<i64> {
+        self.value.parse().ok()
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} line {}", self.file.display(), self.line)
+    }
+}
+
+/// The file that a Kamailio with these processes (`core.psx`) was started with, and the words that its command line
+/// defines; the default where it names none. `None` where the processes are not on this machine.
+pub(super) fn of_processes(processes: &Value) -> Option<(PathBuf, Vec<String>)> {
+    let all = processes.as_array()?;
+    all.iter().find_map(|process| {
+        let folder = PathBuf::from(format!("/proc/{}", process["PID"].as_u64()?));
+        let line = fs::read(folder.join("cmdline")).ok()?;
+        let words: Vec<String> = line
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        if !words.first()?.contains("kamailio") {
+            return None;
+        }
+        let (file, defined) = of_command_line(&words);
+        let file = file.unwrap_or_else(|| DEFAULT.to_owned());
+        let folder = fs::read_link(folder.join("cwd")).unwrap_or_else(|_| "/".into());
+        Some((folder.join(file), defined))
+    })
+}
+
+/// The values of `-f` and `-A`.
+fn of_command_line(words: &[String]) -> (Option<String>, Vec<String>) {
+    let (mut file, mut defined) = (None, Vec::new());
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = |short: &str| match word.strip_prefix(short) {
+            Some("") => words.next().cloned(),
+            Some(rest) => Some(rest.to_owned()),
+            None => None,
+        };
+        if let Some(named) = value("-f") {
+            file = Some(named);
+        } else {
+            defined.extend(value("-A"));
+        }
+    }
+    (file, defined)
+}
+
+impl KamailioCfg {
+    /// Reads `file` and what it includes; `defined` are words of the command line, as `NAME` or `NAME=VALUE`.
+    pub(super) fn read(file: &Path, defined: &[String]) -> io::Result<Self> {
+        let mut cfg = Self::default();
+        for word in defined {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            cfg.defined.insert(name.to_owned(), value.to_owned());
+        }
+        cfg.take_in(file, 0)?;
+        Ok(cfg)
+    }
+
+    /// What is set of usrloc's parameter `name`.
+    pub(super) fn usrloc(&self, name: &str) -> Option<&Setting> {
+        self.usrloc.get(name)
+    }
+
+    fn take_in(&mut self, file: &Path, depth: usize) -> io::Result<()> {
+        let text = String::from_utf8_lossy(&fs::read(file)?).into_owned();
+        // Whether each of the open conditions holds.
+        let mut conditions: Vec<bool> = Vec::new();
+        let mut in_comment = false;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            match word {
+                "#!ifdef" => conditions.push(self.defined.contains_key(rest.trim())),
+                "#!ifndef" => conditions.push(!self.defined.contains_key(rest.trim())),
+                "#!else" => {
+                    if let Some(last) = conditions.last_mut() {
+                        *last = !*last;
+                    }
+                }
+                "#!endif" => drop(conditions.pop()),
+                _ if conditions.contains(&false) => {}
+                "#!define" | "#!trydef" | "#!redef" | "#!redefine" => self.define(word, rest),
+                "include_file" | "import_file" | "#!include_file" | "#!import_file" => {
+                    let named = rest.trim().trim_matches('"');
+                    let folder = file.parent().unwrap_or(Path::new("/"));
+                    // What cannot be read is Kamailio's to complain about.
+                    if depth < DEEPEST {
+                        let _ = self.take_in(&folder.join(named), depth + 1);
+                    }
+                }
+                _ if word.starts_with('#') || word.starts_with("//") => {}
+                _ => {
+                    in_comment = (in_comment || line.starts_with("/*")) && !line.contains("*/");
+                    if !in_comment && line.starts_with("modparam") {
+                        self.set(line, file, index + 1);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn define(&mut self, how: &str, rest: &str) {
+        let rest = rest.trim();
+        let (name, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        if how != "#!trydef" || !self.defined.contains_key(name) {
+            let value = value.trim().trim_matches('"').to_owned();
+            self.defined.insert(name.to_owned(), value);
+        }
+    }
+
+    /// `modparam("usrloc", "db_mode", 2)`; the modules may be several, as in `"usrloc|registrar"`.
+    fn set(&mut self, line: &str, file: &Path, number: usize) {
+        let Some((_, rest)) = line.split_once('(') else {
+            return;
+        };
+        let mut parts = rest.splitn(3, ',').map(str::trim);
+        let (Some(modules), Some(name), Some(value)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return;
+        };
+        let modules: HashSet<&str> = modules.trim_matches('"').split('|').collect();
+        if !modules.contains("usrloc") {
+            return;
+        }
+        let end = value.rfind(')').unwrap_or(value.len());
+        let value = value[..end].trim().trim_matches('"');
+        let value = self.defined.get(value).map_or(value, String::as_str);
+        let setting = Setting {
+            value: value.to_owned(),
+            file: file.to_owned(),
+            line: number,
+        };
+        self.usrloc
+            .insert(name.trim_matches('"').to_owned(), setting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, defined: &[&str]) -> KamailioCfg {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("kamailio.cfg");
+        fs::write(&file, text).unwrap();
+        let more = "modparam(\"usrloc\", \"timer_interval\", 7)\n";
+        fs::write(folder.path().join("more.cfg"), more).unwrap();
+        let defined: Vec<String> = defined.iter().map(ToString::to_string).collect();
+        KamailioCfg::read(&file, &defined).unwrap()
+    }
+
+    const CFG: &str = r#"#!KAMAILIO
+#!define MULTIDOMAIN 1
+#!trydef MULTIDOMAIN 0
+# modparam("usrloc", "db_mode", 9)
+/* modparam("usrloc", "db_mode", 9)
+modparam("usrloc", "db_mode", 9)
+*/
+#!ifdef WITH_USRLOCDB
+modparam("usrloc", "db_mode", 2)
+#!else
+modparam("usrloc", "db_mode", 0)
+#!endif
+modparam("usrloc|registrar", "use_domain", MULTIDOMAIN)
+modparam("registrar", "db_ops_ruid", 0)
+import_file "more.cfg"
+include_file "absent.cfg"
+"#;
+
+    #[test]
+    fn conditions_words_and_included_files() {
+        let number = |cfg: &KamailioCfg, name: &str| cfg.usrloc(name)?.number();
+        let plain = read(CFG, &[]);
+        assert_eq!(number(&plain, "db_mode"), Some(0));
+        let with = read(CFG, &["WITH_USRLOCDB"]);
+        assert_eq!(number(&with, "db_mode"), Some(2));
+        assert!(
+            with.usrloc("db_mode")
+                .unwrap()
+                .to_string()
+                .ends_with("kamailio.cfg line 9")
+        );
+        assert_eq!(number(&with, "use_domain"), Some(1));
+        assert_eq!(number(&with, "timer_interval"), Some(7));
+        assert_eq!(with.usrloc("db_ops_ruid"), None);
+        assert!(KamailioCfg::read(Path::new("/nonexistent"), &[]).is_err());
+    }
+
+    #[test]
+    fn the_command_line_names_the_file() {
+        let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+        let line = "/usr/sbin/kamailio -P /run/k.pid -f /etc/k.cfg -A WITH_NAT -AX=1 -m 64";
+        let (file, defined) = of_command_line(&words(line));
+        assert_eq!(file.as_deref(), Some("/etc/k.cfg"));
+        assert_eq!(defined, ["WITH_NAT", "X=1"]);
+        assert_eq!(of_command_line(&words("kamailio -DD")), (None, Vec::new()));
+    }
+}

@@ -1,0 +1,313 @@
+//! `usrlocd watch`: tells of changes as they happen.
+//!
+//! It asks for the number of registrations, which costs the daemon nothing, and for the list only when its revision
+//! has changed. After a list it rests ten times as long as the list took: a large one is a small load.
+
+mod diff;
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use http::Method;
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use self::diff::{Change, Happened, Seen, Snapshot};
+use super::complete;
+use super::output::{harmless, hint, is_coloured, local_time, print_more};
+use super::pages::{Pages, own_path};
+use super::redraw::interval;
+use super::remote::{self, Filters, Remote};
+use crate::client::Client;
+use crate::clock::{Clock, SystemClock};
+use crate::daemon::Failure;
+
+/// How many times as long as a list took to rest after it.
+const REST: u32 = 10;
+
+/// Tell of registrations as they come and go
+///
+/// One line a change: registered, moved (the phone registers from another address), expired, unregistered (also by a
+/// flush), and with --refreshes refreshed. Ctrl-C ends it.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  usrlocd watch
+      everybody
+  usrlocd watch acme.example.com --filter username=alice --refreshes
+      one user of one account, refreshes too
+  usrlocd watch -o ndjson | jq -r 'select(.event == \"expired\") | .username'
+      who was lost
+
+Format:
+  On a terminal one line of text a change; elsewhere, or with -o ndjson, one
+  JSON object a line. Its keys: event (present, registered, moved, refreshed,
+  expired, unregistered), time (RFC 3339, when it was noticed), and of the
+  registration username, realm, contact, account_name, source_ip, source_port,
+  user_agent, ruid, last_registration and expires_at, as the API gives them. A
+  key whose value is not known is absent.
+
+Changes are noticed within the interval. A list of more than some ten thousand
+registrations is asked for less often, so that the daemon spends at most a
+tenth of its time on it. What comes and goes in between is not told. When the
+daemon restarts, watch says so on standard error, waits, and goes on; changes
+that happened meanwhile are told then.
+
+Exit status:
+  0 its reader has gone away, 1 no such account, 64 usage, 69 no daemon at the
+  start, 77 permission, 130 ended by Ctrl-C")]
+pub(super) struct Watch {
+    /// The account's id; without it all accounts
+    #[arg(add = complete::accounts())]
+    account: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Tell of refreshes too
+    #[arg(long)]
+    refreshes: bool,
+    /// Tell first of those who are registered already
+    #[arg(long)]
+    initial: bool,
+    /// Look so often, for instance 500ms or 10s
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
+    interval: Duration,
+    /// The format [default: text on a terminal, else ndjson]
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// How changes are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// Lines for people
+    #[value(alias("table"), alias("wide"))]
+    Text,
+    /// One object a line
+    #[value(alias("json"))]
+    Ndjson,
+}
+
+/// What a look found.
+#[derive(Debug)]
+struct Look {
+    revision: String,
+    /// The daemon's time.
+    now: Timestamp,
+    source: Value,
+}
+
+/// What is told on standard error once, until it changes.
+#[derive(Debug, Default)]
+struct Trouble(Option<String>);
+
+impl Watch {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let client = self.remote.client()?;
+        remote::run(self.work(&client))
+    }
+
+    async fn work(&self, client: &Client) -> Result<(), Failure> {
+        let path = remote::path(self.account.as_deref(), None);
+        let path = own_path(client, &path).await?;
+        let clock = SystemClock::new();
+        let mut trouble = Trouble::default();
+        let mut known: Option<(String, Snapshot)> = None;
+        loop {
+            let start = clock.monotonic();
+            match self.step(client, &path, &mut known, &mut trouble).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // A daemon that restarts, or has too much to do, is back soon; at the start there may be none at all.
+                Err(failure @ (Failure::Unavailable(_) | Failure::Failed(_)))
+                    if known.is_some() =>
+                {
+                    trouble.tell(Some(format!("{failure}; waiting for it")));
+                }
+                Err(failure) => return Err(failure),
+            }
+            let took = clock.monotonic().saturating_sub(start);
+            sleep(self.interval.max(took * REST)).await;
+            if reader_has_gone() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks once and tells what has changed; whether the reader wants more.
+    async fn step(
+        &self,
+        client: &Client,
+        path: &str,
+        known: &mut Option<(String, Snapshot)>,
+        trouble: &mut Trouble,
+    ) -> Result<bool, Failure> {
+        let look = self.look(client, path).await?;
+        let state = look.source["state"].as_str().unwrap_or_default();
+        trouble.tell(remote::warning(&look.source));
+        // A list that is still being compared may lack rows for a moment: nothing of it is told yet.
+        let is_settled = !matches!(state, "catching_up" | "unavailable");
+        let is_news = known
+            .as_ref()
+            .is_none_or(|(last, _)| *last != look.revision);
+        if !is_settled || !is_news {
+            return Ok(true);
+        }
+        let later = self.list(client, path).await?;
+        let more = match known {
+            None if self.initial => self.tell(later.present(), look.now)?,
+            None => true,
+            Some((_, before)) => {
+                let changes = before.until(&later, look.now.as_second());
+                let wanted =
+                    |change: &Change<'_>| self.refreshes || change.happened != Happened::Refreshed;
+                self.tell(changes.into_iter().filter(wanted), look.now)?
+            }
+        };
+        *known = Some((look.revision, later));
+        Ok(more)
+    }
+
+    async fn look(&self, client: &Client, path: &str) -> Result<Look, Failure> {
+        let target = format!("{path}/count?{}", self.filters.query(&[]));
+        let answer = remote::ask(client, Method::GET, &target).await?;
+        let envelope = remote::envelope(client, answer).await?;
+        let text = |key: &str| envelope[key].as_str().unwrap_or_default();
+        Ok(Look {
+            revision: text("revision").to_owned(),
+            now: text("timestamp").parse().unwrap_or_default(),
+            source: envelope["source"].clone(),
+        })
+    }
+
+    async fn list(&self, client: &Client, path: &str) -> Result<Snapshot, Failure> {
+        let mut pages = Pages::of(client, path, &self.filters);
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await? {
+            for item in &page.data {
+                all.push(remote::parse(client, item.get().as_bytes())?);
+            }
+        }
+        Ok(Snapshot::of(all))
+    }
+
+    /// Prints changes; whether the reader wants more.
+    fn tell<'a>(
+        &self,
+        changes: impl Iterator<Item = Change<'a>>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let terminal = io::stdout().is_terminal();
+        let format = self.output.unwrap_or(if terminal {
+            Format::Text
+        } else {
+            Format::Ndjson
+        });
+        let mut text = String::new();
+        for change in changes {
+            match format {
+                Format::Text => text.push_str(&sentence(&change, now)),
+                Format::Ndjson => text.push_str(&object(&change, now)),
+            }
+            text.push('\n');
+        }
+        print_more(text.as_bytes())
+    }
+}
+
+impl Trouble {
+    /// Says on standard error what is wrong, where it was not wrong before, and when it is over.
+    fn tell(&mut self, now: Option<String>) {
+        // A number that counts up is no news.
+        let kind = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        match (&self.0, &now) {
+            (Some(before), Some(now)) if kind(before) == kind(now) => {}
+            (_, Some(now)) => hint(format_args!("usrlocd: {now}")),
+            (Some(_), None) => {
+                hint("usrlocd: the daemon answers, and its answers are current again");
+            }
+            (None, None) => {}
+        }
+        self.0 = now;
+    }
+}
+
+/// A change as programs read it.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    event: Happened,
+    time: String,
+    #[serde(flatten)]
+    seen: &'a Seen,
+}
+
+fn object(change: &Change<'_>, now: Timestamp) -> String {
+    let line = Line {
+        event: change.happened,
+        time: now.to_string(),
+        seen: change.seen,
+    };
+    serde_json::to_string(&line).expect("texts and numbers are JSON")
+}
+
+/// A change as a line of text, cut to the terminal.
+fn sentence(change: &Change<'_>, now: Timestamp) -> String {
+    let seen = change.seen;
+    let (word, colour) = match change.happened {
+        Happened::Present => ("present", "0"),
+        Happened::Registered => ("registered", "32"),
+        Happened::Moved => ("moved", "36"),
+        Happened::Refreshed => ("refreshed", "0"),
+        Happened::Expired => ("expired", "31"),
+        Happened::Unregistered => ("unregistered", "33"),
+    };
+    let time = local_time(now, "%F %T");
+    let mut rest = format!("{}@{}  {}", seen.username, seen.realm, seen.contact);
+    if let Some(ip) = &seen.source_ip {
+        let port = seen.source_port.as_deref().unwrap_or("-");
+        let from = if ip.contains(':') {
+            format!("  from [{ip}]:{port}")
+        } else {
+            format!("  from {ip}:{port}")
+        };
+        rest.push_str(&from);
+    }
+    if let Some(user_agent) = &seen.user_agent {
+        rest.push_str("  ");
+        rest.push_str(user_agent);
+    }
+    let line = format!("{time}  {word:<12}  {}", harmless(&rest));
+    let line = match terminal_size::terminal_size() {
+        Some((width, _)) if io::stdout().is_terminal() => {
+            line.chars().take(usize::from(width.0)).collect()
+        }
+        _ => line,
+    };
+    if is_coloured() {
+        line.replacen(word, &format!("\x1b[{colour}m{word}\x1b[0m"), 1)
+    } else {
+        line
+    }
+}
+
+/// Whether nobody reads standard output any more: without it a quiet watch would stay for ever.
+fn reader_has_gone() -> bool {
+    let out = io::stdout();
+    let mut asked = [PollFd::new(&out, PollFlags::empty())];
+    let ready = poll(
+        &mut asked,
+        Some(&rustix::time::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    );
+    ready.is_ok()
+        && asked[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::NVAL)
+}

@@ -1,0 +1,199 @@
+//! Texts of Kamailio's, kept in little memory: those of one row share a piece of it.
+
+use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use triomphe::ThinArc;
+
+/// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Text {
+    pack: Pack,
+    piece: Piece,
+}
+
+/// Texts side by side in memory. They go when the last of them does.
+#[derive(Clone)]
+pub struct Pack(ThinArc<(), u8>);
+
+/// Where a text stands in its pack.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Piece {
+    start: u32,
+    length: u32,
+}
+
+/// Puts texts side by side: a piece of memory for each would cost more than most of them are long.
+#[derive(Clone, Default, Debug)]
+pub struct Packer {
+    bytes: Vec<u8>,
+}
+
+impl Text {
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let (start, length) = (self.piece.start as usize, self.piece.length as usize);
+        &self.pack.0.slice[start..start + length]
+    }
+
+    /// The text with U+FFFD in place of what is not UTF-8.
+    #[must_use]
+    pub fn lossy(&self) -> Cow<'_, str> {
+        // Much faster where it is UTF-8.
+        match std::str::from_utf8(self.as_bytes()) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(self.as_bytes()),
+        }
+    }
+
+    /// Whether there is no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.piece.length == 0
+    }
+
+    /// Whether nobody else has this text, or one of the same pack.
+    pub(super) fn is_alone(&self) -> bool {
+        ThinArc::strong_count(&self.pack.0) == 1
+    }
+}
+
+impl Packer {
+    /// Adds a text.
+    ///
+    /// # Panics
+    /// When the pack would reach 4 GiB, which no row of SQLite does.
+    pub fn add(&mut self, text: &[u8]) -> Piece {
+        const WHY: &str = "a row is smaller than 4 GiB";
+        let start = u32::try_from(self.bytes.len()).expect(WHY);
+        self.bytes.extend_from_slice(text);
+        let end = u32::try_from(self.bytes.len()).expect(WHY);
+        Piece {
+            start,
+            length: end - start,
+        }
+    }
+
+    /// All that was added; the packer is empty after that.
+    pub fn pack(&mut self) -> Pack {
+        let pack = Pack(ThinArc::from_header_and_slice((), &self.bytes));
+        self.bytes.clear();
+        pack
+    }
+}
+
+impl Pack {
+    /// The text at `piece`, which the packer of this pack gave.
+    ///
+    /// # Panics
+    /// When it is the piece of a greater pack.
+    #[must_use]
+    pub fn text(&self, piece: Piece) -> Text {
+        let end = piece.start as usize + piece.length as usize;
+        assert!(end <= self.0.slice.len(), "the piece is of another pack");
+        Text {
+            pack: self.clone(),
+            piece,
+        }
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::from([].as_slice())
+    }
+}
+
+impl From<&[u8]> for Text {
+    fn from(bytes: &[u8]) -> Self {
+        let mut packer = Packer::default();
+        let piece = packer.add(bytes);
+        packer.pack().text(piece)
+    }
+}
+
+impl From<Vec<u8>> for Text {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from(bytes.as_slice())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl Borrow<[u8]> for Text {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As that of the bytes, which may stand for the text when one is looked for.
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
+    }
+}
+
+impl fmt::Debug for Pack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.slice.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_a_pack_are_themselves() {
+        let mut packer = Packer::default();
+        let pieces = ["alice", "", "a\u{e9}"].map(|text| packer.add(text.as_bytes()));
+        let pack = packer.pack();
+        let texts = pieces.map(|piece| pack.text(piece));
+        assert_eq!(
+            texts,
+            [Text::from("alice"), Text::default(), Text::from("a\u{e9}")]
+        );
+        assert!(!texts[0].is_alone());
+        let second = packer.add(b"next");
+        assert_eq!(packer.pack().text(second), Text::from("next"));
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_replaced() {
+        assert_eq!(Text::from(&b"a\xffb"[..]).lossy(), "a\u{fffd}b");
+    }
+}

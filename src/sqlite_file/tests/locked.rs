@@ -1,0 +1,95 @@
+//! Rollback mode: a writer that is in the way, or looks as if it were.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use super::support::{Bench, beside, idle, spec, started};
+use crate::sqlite_file::tail::Rules;
+use crate::sqlite_file::{Reason, State};
+
+#[test]
+fn a_hot_journal_is_waited_for() {
+    let (mut bench, mut writer) = started("delete", 2000);
+    let before = bench.mirror.tables.clone();
+    // The transaction has written into the file when its process dies.
+    writer.run("PRAGMA cache_size=5; PRAGMA cache_spill=5; BEGIN; UPDATE t SET b=zeroblob(300);");
+    writer.kill();
+    assert!(fs::metadata(beside(&bench.path, "-journal")).unwrap().len() > 0);
+    idle(&mut bench, Duration::from_secs(3));
+    assert_eq!(bench.step().state, State::Blocked(Reason::HotJournal));
+    assert_eq!(bench.mirror.tables, before);
+    let mut writer = bench.writer();
+    writer.run("SELECT count(*) FROM t; UPDATE t SET b='x' WHERE id=1;");
+    bench.check(&mut writer);
+}
+
+#[test]
+fn an_exclusive_writer_is_waited_for() {
+    let (mut bench, mut writer) = started("delete", 100);
+    writer.run("PRAGMA locking_mode=EXCLUSIVE; UPDATE t SET b='mine';");
+    idle(&mut bench, Duration::from_secs(2));
+    assert_eq!(bench.step().state, State::Blocked(Reason::Locked));
+    writer.run("PRAGMA locking_mode=NORMAL; SELECT count(*) FROM t;");
+    bench.check(&mut writer);
+}
+
+#[test]
+fn changes_that_the_hint_index_does_not_show() {
+    let (mut bench, mut writer) = started("delete", 3000);
+    bench.tail.set_rules(Rules {
+        audit: false,
+        ..Rules::default()
+    });
+    writer.run("UPDATE t SET a=a+1, b='first' WHERE id=1000;");
+    bench.settle();
+    let start = bench.now;
+    writer.run("UPDATE t SET b='second, in the same second' WHERE id=1000;");
+    while !bench.mirror.tables[&0][&1000].contains(&hex::encode_upper("second")) {
+        bench.step();
+        assert!(bench.now.saturating_sub(start) < Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_writer_that_has_locked_but_not_written_is_no_hindrance() {
+    let (bench, mut writer) = started("delete", 1000);
+    // Where the clock of the file system is coarse, the journal may be as old as the last write.
+    let read = (0..100).any(|round| {
+        let mut fresh = Bench::with(vec![spec("t", Some("a"))]);
+        symlink(&bench.path, &fresh.path).unwrap();
+        writer.run(&format!(
+            "BEGIN EXCLUSIVE; UPDATE t SET b='not yet {round}' WHERE id=1;"
+        ));
+        let current = (0..100).any(|_| fresh.step().current);
+        let same = fresh.mirror.tables == bench.mirror.tables;
+        writer.run("ROLLBACK;");
+        assert!(same || !current);
+        current
+    });
+    let knows_age = fs::metadata(&bench.path).unwrap().created().is_ok();
+    assert_eq!(read, knows_age);
+}
+
+#[test]
+fn a_writer_that_has_spilled_is_waited_for() {
+    let (mut bench, mut writer) = started("delete", 2000);
+    let before = bench.mirror.tables.clone();
+    writer.run(
+        "PRAGMA cache_size=5; PRAGMA cache_spill=5; BEGIN EXCLUSIVE; UPDATE t SET b=zeroblob(300);",
+    );
+    idle(&mut bench, Duration::from_secs(2));
+    assert_eq!(bench.step().state, State::Blocked(Reason::Locked));
+    assert_eq!(bench.mirror.tables, before);
+    // Nor when it seems to have written before its journal, because the clock was set back in between.
+    let file = fs::File::options().write(true).open(&bench.path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified - Duration::from_hours(1))
+        .unwrap();
+    idle(&mut bench, Duration::from_secs(2));
+    assert_eq!(bench.step().state, State::Blocked(Reason::Locked));
+    assert_eq!(bench.mirror.tables, before);
+    writer.run("ROLLBACK;");
+    bench.check(&mut writer);
+    assert_eq!(bench.mirror.tables, before);
+}

@@ -1,0 +1,115 @@
+//! What stands in the tables.
+
+use super::{examine, says};
+use crate::oracle::lists;
+use crate::support::account::Account;
+use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
+use crate::support::phone::Phone;
+
+/// A row of `location`, as Kamailio writes it, but for `expires` and what `columns` say.
+fn row(ruid: &str, expires: &str, columns: &str, values: &str) -> String {
+    format!(
+        "insert into location (ruid, username, contact, expires, last_modified{columns}) values \
+         ('{ruid}', 'u{ruid}', 'sip:{ruid}@192.0.2.1', {expires}, julianday('now') - 1{values});"
+    )
+}
+
+fn of_acme(ruid: &str, expires: &str) -> String {
+    row(ruid, expires, ", domain", ", 'acme.example.com'")
+}
+
+#[test]
+fn odd_rows_and_a_stopped_kamailio_are_told() {
+    let mut kamailio = Kamailio::builder().start();
+    kamailio.stop();
+    let soon = "julianday('now') + 0.1";
+    kamailio.sql(&of_acme("now", soon));
+    kamailio.sql(&of_acme("old", "julianday('now') - 1"));
+    kamailio.sql(&of_acme("permanent", "2440587.499994212"));
+    kamailio.sql(&of_acme("epoch", "strftime('%s', 'now') + 3600"));
+    kamailio.sql(&row("nameless", soon, "", ""));
+    kamailio.sql(&of_acme("twin", soon));
+    kamailio.sql(
+        "update location set username = 'unow', contact = 'sip:now@192.0.2.1' where ruid = 'twin'",
+    );
+    kamailio.sql(&of_acme("ahead", soon));
+    kamailio.sql("update location set last_modified = julianday('now') + 1 where ruid = 'ahead'");
+    kamailio.sql("insert into location_attrs (ruid, aname, avalue) values ('gone', 'token', 'x'), ('now', 'token', 'x')");
+    kamailio.sql("update version set table_version = 8 where table_name = 'location'");
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let (report, status) = examine(&daemon, &[]);
+    assert_eq!(status, Some(1), "{report:#}");
+    says(
+        &report,
+        "rows",
+        "ok",
+        "7 rows, 6 of them current, with 2 attributes",
+    );
+    says(&report, "zombies", "warn", "1 rows ended");
+    says(
+        &report,
+        "expires_type",
+        "warn",
+        "1 rows have times as seconds",
+    );
+    says(&report, "use_domain", "warn", "1 of 7 rows have no domain");
+    says(&report, "repeated", "warn", "1 rows repeat a contact");
+    says(
+        &report,
+        "clock",
+        "warn",
+        "1 rows were written in the future",
+    );
+    says(
+        &report,
+        "orphans",
+        "warn",
+        "1 rows of attributes belong to no contact",
+    );
+    says(&report, "version", "warn", "says 8 for location");
+    says(&report, "jsonrpc", "fail", "cannot reach Kamailio");
+    says(&report, "daemon", "fail", "does not answer");
+}
+
+#[test]
+fn missing_column_is_an_error() {
+    let mut kamailio = Kamailio::builder().start();
+    kamailio.stop();
+    kamailio.sql("alter table location drop column user_agent");
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let (report, status) = examine(&daemon, &[]);
+    assert_eq!(status, Some(1), "{report:#}");
+    says(&report, "columns", "fail", "Missing: location.user_agent.");
+}
+
+#[test]
+fn missing_index_matters_where_attributes_are_looked_up() {
+    let mut kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).start();
+    let index = |mark, words| says(&examine(&daemon, &[]).0, "attributes_index", mark, words);
+    index("note", "It has no rows either");
+    let account = Account::new("ac", "Acme", "acme.example.com");
+    let mut phone = Phone::of(&kamailio, &account.device("alice", 1));
+    phone.register();
+    lists(&daemon, "/v2/registrations", &[phone.contact_uri()]);
+    index("warn", "(db_ops_ruid 1, the default) and reads all ");
+    kamailio.stop();
+    index("warn", "no index on ruid");
+    kamailio.sql("create index location_attrs_ruid_idx on location_attrs (ruid)");
+    index("ok", "have an index on ruid");
+}
+
+#[test]
+fn versions_of_the_tables_are_compared() {
+    let mut kamailio = Kamailio::builder().start();
+    kamailio.stop();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let version = |mark, words| says(&examine(&daemon, &[]).0, "version", mark, words);
+    kamailio.sql("delete from version where table_name = 'location_attrs'");
+    version("warn", "no row for location_attrs");
+    kamailio.sql("delete from version");
+    version("note", "is empty or not there");
+    kamailio.sql("drop table version");
+    version("note", "is empty or not there");
+}

@@ -1,0 +1,145 @@
+//! Several usrloc tables in one file, as a Kamailio with more than one location domain keeps them.
+
+use serde_json::Value;
+
+use crate::oracle::{PATIENCE, list, lists};
+use crate::support::account::Account;
+use crate::support::daemon::Daemon;
+use crate::support::kamailio::{Journal, Kamailio};
+use crate::support::phone::Phone;
+use crate::support::{eventually, holds};
+
+const ALL: &str = "/v2/registrations";
+const TABLES: [&str; 2] = ["location", "location2"];
+
+/// A Kamailio that keeps two tables, and a usrlocd that is told of both.
+fn lab(db_mode: u8, journal: Journal) -> (Kamailio, Daemon) {
+    let kamailio = Kamailio::builder()
+        .db_mode(db_mode)
+        .journal(journal)
+        .tables(&TABLES)
+        .start();
+    let daemon = Daemon::builder(&kamailio)
+        .environment("USRLOCD_KAMAILIO__TABLE", &TABLES.join(", "))
+        .start();
+    (kamailio, daemon)
+}
+
+/// A phone that is saved to the second table.
+fn second(phone: Phone) -> Phone {
+    phone.header("X-Table", TABLES[1])
+}
+
+fn ruids(items: &[Value]) -> Vec<String> {
+    let mut ruids: Vec<_> = items.iter().map(|item| item["ruid"].to_string()).collect();
+    ruids.sort();
+    ruids
+}
+
+/// Waits until the list is what both tables hold.
+fn agree(kamailio: &Kamailio, daemon: &Daemon) {
+    eventually("list and both tables agree", PATIENCE, || {
+        let rows = TABLES.map(|table| kamailio.rows_of(table)).concat();
+        let mut expected: Vec<_> = rows
+            .iter()
+            .map(|row| format!("{:?}", row.text("ruid")))
+            .collect();
+        expected.sort();
+        let found = ruids(&list(daemon, ALL));
+        holds(found == expected, || {
+            format!("listed {found:?}, in the tables {expected:?}")
+        })
+    });
+}
+
+fn follows_and_flushes(db_mode: u8, journal: Journal) {
+    let (kamailio, daemon) = lab(db_mode, journal);
+    let acme = Account::new("ac", "Acme", "acme.example.com");
+    let path = format!("/v2/accounts/{}/registrations", acme.id);
+    let (alice, bob) = (acme.device("alice", 1), acme.device("bob", 2));
+    let mut first = Phone::of(&kamailio, &alice);
+    let mut other = second(Phone::of(&kamailio, &alice));
+    let mut third = second(Phone::of(&kamailio, &bob));
+    for phone in [&mut first, &mut other, &mut third] {
+        phone.register();
+    }
+    // Attributes reach the rows of their own table.
+    let items = lists(
+        &daemon,
+        &path,
+        &[
+            first.contact_uri(),
+            other.contact_uri(),
+            third.contact_uri(),
+        ],
+    );
+    let ids: Vec<_> = items.iter().map(|item| &item["authorizing_id"]).collect();
+    assert_eq!(ids, [&alice.id, &alice.id, &bob.id]);
+    agree(&kamailio, &daemon);
+    assert_eq!(kamailio.rows_of(TABLES[0]).len(), 1);
+    assert_eq!(kamailio.rows_of(TABLES[1]).len(), 2);
+
+    // A row that goes from one table leaves the other's.
+    first.unregister();
+    lists(&daemon, &path, &[other.contact_uri(), third.contact_uri()]);
+    first.register();
+    lists(
+        &daemon,
+        &path,
+        &[
+            first.contact_uri(),
+            other.contact_uri(),
+            third.contact_uri(),
+        ],
+    );
+
+    // Of a user that both have, both let go; of one, that one.
+    let answer = daemon.delete(&format!("{path}/alice"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("X-Flushed"), Some("2"));
+    for table in TABLES {
+        let left = kamailio.lookup_in(table, "alice@acme.example.com");
+        assert!(left.is_empty(), "{table}: {left:?}");
+    }
+    let bobs = kamailio.lookup_in(TABLES[1], "bob@acme.example.com");
+    assert_eq!(bobs.len(), 1);
+    lists(&daemon, &path, &[third.contact_uri()]);
+    let answer = daemon.delete(&format!("{path}?filter_username=bob"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("X-Flushed"), Some("1"));
+    let bobs = kamailio.lookup_in(TABLES[1], "bob@acme.example.com");
+    assert!(bobs.is_empty(), "{bobs:?}");
+    agree(&kamailio, &daemon);
+    assert_eq!(kamailio.lock_errors(), 0, "{}", kamailio.log());
+}
+
+#[test]
+fn two_tables_are_followed_and_flushed_write_back() {
+    follows_and_flushes(2, Journal::Wal);
+}
+
+#[test]
+fn two_tables_are_followed_and_flushed_write_through() {
+    follows_and_flushes(1, Journal::Wal);
+}
+
+#[test]
+fn two_tables_are_followed_and_flushed_rollback() {
+    follows_and_flushes(2, Journal::Rollback);
+}
+
+#[test]
+fn a_table_that_is_not_named_is_not_shown() {
+    let kamailio = Kamailio::builder().tables(&TABLES).start();
+    let daemon = Daemon::builder(&kamailio).start();
+    let mut shown = Phone::new(&kamailio, "shown", "acme.example.com");
+    let mut unseen = second(Phone::new(&kamailio, "unseen", "acme.example.com"));
+    unseen.register();
+    eventually("the other table has it", PATIENCE, || {
+        holds(kamailio.rows_of(TABLES[1]).len() == 1, || {
+            "not yet".to_owned()
+        })
+    });
+    shown.register();
+    lists(&daemon, ALL, &[shown.contact_uri()]);
+}
