@@ -96,8 +96,8 @@ impl<'a> Belief<'a> {
 
     /// Whether Kamailio counts no contact in memory; it counts none where it keeps them in the database alone.
     async fn has_none(&self) -> Result<bool, Fault> {
-        let counts = self.kamailio.call("stats.fetchn", &["usrloc:".into()]);
-        let counts = match counts.await {
+        let every_table = ["usrloc:".into()];
+        let counts = match self.kamailio.call("stats.fetchn", &every_table).await {
             Err(Fault::Rpc { .. }) => return Ok(true),
             other => other?,
         };
