@@ -29,7 +29,7 @@ const MAX_LENGTH: usize = 8192;
 #[derive(Clone, Default)]
 pub struct Keys {
     issuer: String,
-    keys: HashMap<String, DecodingKey>,
+    by_kid: HashMap<String, DecodingKey>,
     /// Claims whose signature and issuer are good.
     recent: Arc<Recent<Arc<Body>>>,
 }
@@ -99,7 +99,7 @@ impl Keys {
         };
         Ok(Self {
             issuer: issuer.to_owned(),
-            keys: pems.into_iter().map(key).collect::<Result<_, _>>()?,
+            by_kid: pems.into_iter().map(key).collect::<Result<_, _>>()?,
             recent: Arc::default(),
         })
     }
@@ -111,7 +111,7 @@ impl Keys {
         now: i64,
         directory: &Directory,
     ) -> Result<Arc<Claims>, Refused> {
-        if self.keys.is_empty() || token.len() > MAX_LENGTH {
+        if self.by_kid.is_empty() || token.len() > MAX_LENGTH {
             return Err(Refused::Unknown);
         }
         let digest = digest(token);
@@ -146,7 +146,7 @@ impl Keys {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refused::Unknown)?;
         let key = header
             .kid
-            .and_then(|kid| self.keys.get(&kid))
+            .and_then(|kid| self.by_kid.get(&kid))
             .ok_or(Refused::Unknown)?;
         jsonwebtoken::decode::<Body>(token, key, &self.validation())
             .map(|good| good.claims)
@@ -169,7 +169,7 @@ impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys")
             .field("issuer", &self.issuer)
-            .field("kids", &self.keys.keys())
+            .field("kids", &self.by_kid.keys())
             .finish_non_exhaustive()
     }
 }
