@@ -271,7 +271,7 @@ mod tests {
         fs::write(&log, "x").unwrap();
         assert_eq!(bell.wait(LONG), Ring::Touched);
         drop(watch);
-        bell.silence();
+        let bell = Arc::new(Bell::default()); // the last one may still be rung for what was written before
         let _watch = Watch::new(&files, &bell).unwrap();
         fs::read(&database).unwrap();
         assert_eq!(bell.wait(at(50)), Ring::None);
