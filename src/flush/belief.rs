@@ -103,6 +103,9 @@ impl<'a> Belief<'a> {
         };
         let contacts = counts.as_object().into_iter().flatten();
         let contacts = contacts.filter(|(name, _)| name.ends_with("_contacts"));
-        Ok(contacts.filter_map(|(_, count)| Value::as_u64(count)).sum::<u64>() == 0)
+        Ok(contacts
+            .filter_map(|(_, count)| Value::as_u64(count))
+            .sum::<u64>()
+            == 0)
     }
 }
