@@ -1,5 +1,9 @@
-WITH wanted (location_table, ruid) AS (
-    VALUES /*row*/ (?, ?) /*end*/
+WITH wanted (location_table, ruid, account) AS (
+    VALUES /*row*/ (?, ?, ?) /*end*/
 )
-SELECT location_table, ruid, attributes_hash
+SELECT
+    location_table,
+    ruid,
+    attributes_hash,
+    account_id IS (SELECT id FROM account WHERE name = wanted.account)
 FROM wanted CROSS JOIN registration USING (location_table, ruid)

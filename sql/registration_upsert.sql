@@ -1,3 +1,4 @@
+-- The account of a row that is there is not touched: an index has it, and nearly every refresh leaves it alone.
 INSERT INTO registration (
     location_table,
     ruid,
@@ -26,8 +27,7 @@ INSERT INTO registration (
 VALUES
     /*row*/ (?, ?, (SELECT id FROM account WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*end*/
 ON CONFLICT (location_table, ruid) DO UPDATE
-SET account_id = excluded.account_id,
-    first_registration = excluded.first_registration,
+SET first_registration = excluded.first_registration,
     username = excluded.username,
     domain = excluded.domain,
     contact = excluded.contact,

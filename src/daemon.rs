@@ -225,11 +225,10 @@ async fn mirror(
     parts: mirror::Parts,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let load = async {
-        let contents = parts.store.load().await.map_err(std::io::Error::other)?;
-        Ok(tokio::task::spawn_blocking(|| Mirror::new(options, parts, contents)).await?)
-    };
-    match stop.run_until_cancelled(load).await {
+    match stop
+        .run_until_cancelled(Mirror::start(options, parts))
+        .await
+    {
         Some(Ok(mirror)) => mirror.run(stop.clone()).await,
         Some(Err(error)) => Err(error),
         None => Ok(()),

@@ -158,6 +158,14 @@ impl Directory {
             .get(self.by_realm.get(&realm.to_ascii_lowercase())?)
     }
 
+    /// The realms in lower case, in order, with the ids of their accounts.
+    pub fn realms(&self) -> impl Iterator<Item = (&str, &str)> {
+        let realms = self.by_realm.iter().map(|(realm, id)| (&**realm, &**id));
+        realms
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into_iter()
+    }
+
     /// The device of the account that registers as `username`, in any case.
     #[must_use]
     pub fn device(&self, account_id: &str, username: &str) -> Option<&Device> {

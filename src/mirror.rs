@@ -10,12 +10,13 @@ mod mailbox;
 mod resolve;
 mod seek;
 mod settling;
+mod start;
 mod wake;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,17 +25,14 @@ use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::{Reason, State};
-use crate::store::{Contents, Store, Stored};
-use crate::usrloc::Usrloc;
-use crate::view::{Change, EXPIRE_INTERVAL, Kept, Source, SourceState, View};
-use follow::Follower;
+use crate::store::{Store, Stored};
+use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
+use follow::Thread;
 pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
-use seek::Seeker;
 use settling::Settling;
-use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
 const PORTION: usize = 256;
@@ -81,7 +79,7 @@ pub struct Mirror {
     resolver: Resolver,
     mailbox: Arc<Mailbox>,
     keeper: Arc<Keeper>,
-    follower: Option<Follower>,
+    thread: Thread,
     state: Option<State>,
     /// Whether the log says that the tables cannot be read.
     unreadable: bool,
@@ -90,68 +88,11 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// A mirror whose view shows what the store had kept, until the tables have been read. Keeps its thread busy
-    /// for a while where that is much.
-    #[must_use]
-    pub fn new(options: Options, mut parts: Parts, contents: Contents) -> Self {
-        let naming = Arc::new(options.naming);
-        let resolver = Resolver::new(
-            Arc::clone(&naming),
-            Arc::clone(&parts.directory.borrow_and_update()),
-        );
-        let former: Vec<_> = contents
-            .registrations
-            .iter()
-            .map(|one| Arc::clone(&one.binding))
-            .collect();
-        let as_of = contents.as_of;
-        let state = if former.is_empty() && as_of.is_none() {
-            SourceState::Unavailable
-        } else {
-            SourceState::CatchingUp
-        };
-        let rows = resolver.registrations(contents.registrations);
-        let kept = Kept {
-            rows,
-            departed: contents.departed,
-            hidden: contents.hidden,
-        };
-        parts.view.restore(kept, Source { state, as_of });
-        let mailbox = Arc::new(Mailbox::default());
-        let usrloc = Usrloc::new(&options.tables, former);
-        let follower = Follower::new(
-            &options.database,
-            options.discover.map(Seeker::new),
-            usrloc,
-            Arc::clone(&mailbox),
-            &parts,
-        );
-        let keeper = Arc::new(Keeper::new(
-            Arc::clone(&parts.store),
-            Arc::clone(&parts.view),
-            Arc::clone(&parts.clock),
-            Arc::clone(&parts.metrics),
-        ));
-        Self {
-            parts,
-            naming,
-            resolver,
-            mailbox,
-            keeper,
-            follower: Some(follower),
-            state: None,
-            unreadable: false,
-            complete: false,
-            settling: Settling::default(),
-        }
-    }
-
     /// Mirrors until `stop`; on return everything shown is also kept.
     ///
     /// # Errors
     /// When the operating system starts no thread, or the thread ends although nobody told it to: a defect.
     pub async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
-        let (stop_thread, mut ended) = self.start()?;
         let kept = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
@@ -160,7 +101,7 @@ impl Mirror {
         let result = loop {
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
-                _ = &mut ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
+                _ = &mut self.thread.ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
                 news = self.mailbox.take() => self.show(news).await,
                 Ok(()) = self.parts.directory.changed() => self.adopt_directory().await,
                 _ = expiry.tick() => {
@@ -169,28 +110,10 @@ impl Mirror {
                 }
             }
         };
-        drop(stop_thread);
+        drop(self.thread);
         kept.cancel();
         while tasks.join_next().await.is_some() {}
         result
-    }
-
-    /// Starts the thread. It ends when the first value is dropped; the receiver tells when it has.
-    fn start(&mut self) -> std::io::Result<(StopOnDrop, oneshot::Receiver<()>)> {
-        let bell = Arc::new(Bell::default());
-        let stop = StopOnDrop(Arc::clone(&bell));
-        let (ending, ended) = oneshot::channel::<()>();
-        if let Some(follower) = self.follower.take() {
-            let follow = move || {
-                // Dropped at the end, also at that of a panic.
-                let _ending = ending;
-                follower.run(&bell);
-            };
-            std::thread::Builder::new()
-                .name("tail".to_owned())
-                .spawn(follow)?;
-        }
-        Ok((stop, ended))
     }
 
     async fn show(&mut self, news: News) {
@@ -294,6 +217,8 @@ impl Mirror {
     async fn adopt_directory(&mut self) {
         let directory = Arc::clone(&self.parts.directory.borrow_and_update());
         self.resolver = Resolver::new(Arc::clone(&self.naming), directory);
+        // Until all rows have come by, some belong to their account by the former directory.
+        self.keeper.set_owners(None);
         for portion in self.parts.view.rows().chunks(PORTION) {
             let again = |one: &Arc<Registration>| {
                 let again = self
@@ -304,6 +229,7 @@ impl Mirror {
             self.adopt(portion.iter().filter_map(again).collect());
             tokio::task::yield_now().await;
         }
+        self.keeper.set_owners(Some(self.resolver.owners()));
     }
 }
 

@@ -10,6 +10,7 @@ pub mod item;
 pub(crate) mod testing;
 mod text;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -157,6 +158,12 @@ pub struct Departed {
     pub at: i64,
 }
 
+impl Borrow<[u8]> for Ruid {
+    fn borrow(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl From<&str> for Ruid {
     fn from(text: &str) -> Self {
         Self(text.into())
@@ -167,11 +174,17 @@ impl Attributes {
     /// The value of the attribute `name`.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&Text> {
+        self.find(name).map(|(_, value)| value)
+    }
+
+    /// The attribute `name`: its name and value.
+    #[must_use]
+    pub fn find(&self, name: &[u8]) -> Option<&(Text, Text)> {
         let at = self
             .0
             .binary_search_by(|(own, _)| own.as_bytes().cmp(name))
             .ok()?;
-        Some(&self.0[at].1)
+        self.0.get(at)
     }
 
     /// Names and values, by name.

@@ -7,6 +7,7 @@
 mod bulk;
 mod file;
 mod read;
+mod reading;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -19,9 +20,12 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection, SqliteConnection};
+use tokio::sync::RwLock;
 
 use crate::registration::{Binding, Key};
 pub use crate::registration::{Departed, Hidden};
+use crate::sqlite_file::Held;
+pub use reading::Reading;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -74,6 +78,9 @@ pub struct Batch {
     pub forget_departed_before: i64,
     /// With this batch the store equals Kamailio's tables as they were at this moment, since the Unix epoch.
     pub as_of: Option<Duration>,
+    /// With this batch every registration belongs to its account by the rules with this hash. Counts with `as_of`
+    /// only.
+    pub owners: Option<u64>,
 }
 
 /// Everything that is kept, but for the audit.
@@ -98,6 +105,12 @@ pub struct Store {
     renewal: tokio::sync::Mutex<()>,
     /// A new store was begun outside [`Store::apply`], whose caller does not know it yet.
     begun_anew: AtomicBool,
+    /// Whether it has been seen to that accounts can be read one by one.
+    indexed: AtomicBool,
+    /// Writes wait while the store is read as it was left.
+    gate: RwLock<()>,
+    /// Files that were read past SQLite. They go after its connections.
+    held: Mutex<Vec<Arc<Held>>>,
     _lock: File,
 }
 
@@ -180,67 +193,11 @@ impl Store {
             pool: Mutex::new(pool),
             renewal: tokio::sync::Mutex::default(),
             begun_anew: AtomicBool::default(),
+            indexed: AtomicBool::default(),
+            gate: RwLock::default(),
+            held: Mutex::default(),
             _lock: lock,
         })
-    }
-
-    /// Reads everything; to be called before the first batch, because what is written meanwhile fails. A store that
-    /// turns out to be broken is set aside, and a new one has nothing.
-    ///
-    /// # Errors
-    /// [`Error::CannotRead`], and those of [`Store::open`].
-    pub async fn load(&self) -> Result<Contents, Error> {
-        let _one_at_a_time = self.renewal.lock().await;
-        match self.read_all().await {
-            Ok((contents, unused)) => {
-                self.forget_accounts(&unused).await;
-                Ok(contents)
-            }
-            Err(error) if file::is_broken(&error) => {
-                self.renew(&self.pool(), &error).await?;
-                Ok(Contents::default())
-            }
-            Err(error) => Err(self.cannot_read(error)),
-        }
-    }
-
-    /// The contents, and the ids of accounts that nobody has any more.
-    async fn read_all(&self) -> Result<(Contents, Vec<i64>), sqlx::Error> {
-        let pool = self.pool();
-        let (mut contents, accounts) =
-            read::all_but_registrations(&mut *pool.acquire().await?).await?;
-        let accounts = Arc::new(accounts);
-        // To close a file drops the locks that SQLite of the same process has on it: it must have none then.
-        pool.close().await;
-        let (path, names) = (self.path.clone(), Arc::clone(&accounts));
-        let bulk = move || bulk::registrations(&path, &names);
-        let read = tokio::task::spawn_blocking(bulk).await;
-        let pool = file::unopened(&self.path);
-        self.replace_pool(pool.clone());
-        contents.registrations = match read {
-            Ok(Ok(registrations)) => registrations,
-            strange => {
-                tracing::debug!(?strange, "reads the store row by row");
-                read::registrations(&mut *pool.acquire().await?, &accounts).await?
-            }
-        };
-        // Whoever has an account shares its name.
-        let is_unused = |name: &Arc<str>| Arc::strong_count(name) == 1;
-        let unused = accounts.iter().filter(|(_, name)| is_unused(name));
-        let unused = unused.map(|(id, _)| *id).collect();
-        Ok((contents, unused))
-    }
-
-    /// Forgets accounts that nobody has any more.
-    async fn forget_accounts(&self, unused: &[i64]) {
-        if unused.is_empty() {
-            return;
-        }
-        let forget = Change::Forget(unused);
-        if let Err(error) = commit(&self.pool(), Durability::Process, forget).await {
-            // They take a little room until the next start.
-            tracing::debug!(%error, "cannot forget accounts");
-        }
     }
 
     /// Writes a batch, all or nothing.
@@ -253,7 +210,11 @@ impl Store {
             return Err(self.is_begun_anew());
         }
         let pool = self.pool();
-        let Err(error) = commit(&pool, Durability::Process, Change::Batch(batch)).await else {
+        let change = Change::Batch(batch);
+        let Err(error) = self.commit(&pool, Durability::Process, change).await else {
+            if batch.owners.is_some() {
+                self.index(&pool).await;
+            }
             return Ok(());
         };
         if !file::is_broken(&error) {
@@ -290,6 +251,26 @@ impl Store {
             .await
     }
 
+    /// Begins to read what an earlier run left. A store that turns out to be broken is set aside, and a new one has
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`], and those of [`Store::open`].
+    pub async fn reading(&self) -> Result<Reading<'_>, Error> {
+        Reading::begin(self).await
+    }
+
+    /// Everything that is kept.
+    ///
+    /// # Errors
+    /// Those of [`Store::reading`].
+    pub async fn load(&self) -> Result<Contents, Error> {
+        let reading = self.reading().await?;
+        let contents = reading.everything().await?;
+        reading.end().await;
+        Ok(contents)
+    }
+
     /// The audit's last lines, the latest first.
     ///
     /// # Errors
@@ -309,7 +290,7 @@ impl Store {
     /// batch.
     async fn write_surely(&self, durability: Durability, change: Change<'_>) -> Result<(), Error> {
         let pool = self.pool();
-        let Err(error) = commit(&pool, durability, change).await else {
+        let Err(error) = self.commit(&pool, durability, change).await else {
             return Ok(());
         };
         if !file::is_broken(&error) {
@@ -317,9 +298,30 @@ impl Store {
         }
         self.begin_anew(&pool, &error).await?;
         self.begun_anew.store(true, Ordering::Release);
-        commit(&self.pool(), durability, change)
+        self.commit(&self.pool(), durability, change)
             .await
             .map_err(|error| self.cannot_write(error))
+    }
+
+    /// Sees to it, once, that accounts can be read one by one at the next start. Without that it waits for all.
+    async fn index(&self, pool: &SqlitePool) {
+        if self.indexed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let index = sqlx::query(include_str!("../sql/registration_account.sql"));
+        if let Err(error) = index.execute(pool).await {
+            tracing::debug!(%error, "cannot make an index of accounts");
+        }
+    }
+
+    async fn commit(
+        &self,
+        pool: &SqlitePool,
+        durability: Durability,
+        change: Change<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let _nobody_reads = self.gate.read().await;
+        commit(pool, durability, change).await
     }
 
     /// Sets the file aside and opens a new one, unless another caller has done so since `broken` was taken.
@@ -335,12 +337,9 @@ impl Store {
         broken.close().await;
         file::set_aside(&self.path, self.opened_at, &reason.to_string())?;
         let new = file::open(&self.path, self.opened_at).await?;
-        self.replace_pool(new);
-        Ok(())
-    }
-
-    fn replace_pool(&self, new: SqlitePool) {
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        self.indexed.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn pool(&self) -> SqlitePool {

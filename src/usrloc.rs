@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registration::{Binding, Changeset, Key};
+use crate::registration::{Binding, Changeset};
 use crate::sqlite_file::{Row, Sink, Table, TableSpec};
 use columns::{AttributeColumns, LocationColumns};
-use decode::Texts;
+use decode::{Attribute, Fields, Texts};
 use slots::{SlotId, Slots};
 
 /// The bindings of one or more usrloc tables, put together from rows.
@@ -44,10 +44,9 @@ enum Role {
 }
 
 impl Usrloc {
-    /// For the usrloc tables with these names, knowing `former` bindings from an earlier run: they are taken to
-    /// exist until [everything](Self::changes) has been read.
+    /// For the usrloc tables with these names.
     #[must_use]
-    pub fn new(tables: &[String], former: impl IntoIterator<Item = Arc<Binding>>) -> Self {
+    pub fn new(tables: &[String]) -> Self {
         let roles = tables.iter().flat_map(|table| {
             let name: Arc<str> = table.as_str().into();
             // Attributes first: a new row then finds its attributes when it is read.
@@ -64,16 +63,23 @@ impl Usrloc {
                 },
             ]
         });
-        let known: Vec<Arc<str>> = tables.iter().map(|table| table.as_str().into()).collect();
-        let former = former
-            .into_iter()
-            .filter(|binding| known.contains(&binding.key.table));
         Self {
             tables: roles.collect(),
-            slots: Slots::new(former),
+            slots: Slots::default(),
             bad_rows: 0,
             shared: Texts::default(),
         }
+    }
+
+    /// Knows these bindings from an earlier run: they are taken to exist until [everything](Self::changes) has been
+    /// read. To be called before anything is read.
+    pub fn know(&mut self, former: impl IntoIterator<Item = Arc<Binding>>) {
+        let is_ours = |binding: &Binding| {
+            let is_it = |role: &Role| matches!(role, Role::Location { name, .. } if *name == binding.key.table);
+            self.tables.iter().any(is_it)
+        };
+        let former = former.into_iter().filter(|binding| is_ours(binding));
+        self.slots = Slots::new(former);
     }
 
     /// The tables to tail, in the order in which the sink is told of them.
@@ -129,45 +135,51 @@ impl Sink for Usrloc {
 
     fn upsert(&mut self, table: usize, row: Row<'_>) {
         let rowid = row.rowid();
-        match &mut self.tables[table] {
+        let Self {
+            tables,
+            slots,
+            bad_rows,
+            shared,
+        } = self;
+        match &mut tables[table] {
             Role::Attributes {
                 location,
                 columns,
                 rows,
             } => {
-                let attribute = decode::attribute(columns, &row);
-                let slot = self.slots.with_key(Key {
-                    table: Arc::clone(location),
-                    ruid: attribute.ruid,
-                });
+                let Attribute { ruid, name, value } = Attribute::of(columns, &row);
+                let slot = slots.with_key(location, &ruid);
                 if let Some(former) = rows.insert(rowid, slot).filter(|former| *former != slot) {
-                    self.slots.remove_attribute(former, rowid);
+                    slots.remove_attribute(former, rowid);
                 }
-                self.slots
-                    .set_attribute(slot, rowid, attribute.name, attribute.value);
+                slots.set_attribute(slot, rowid, &name, &value);
             }
             Role::Location {
                 name,
                 columns,
                 rows,
             } => {
-                let binding = decode::binding(name, columns, &row, &mut self.shared);
-                let slot = binding
+                let fields = Fields::of(columns, &row);
+                let slot = fields
                     .as_ref()
                     .ok()
-                    .map(|binding| self.slots.with_key(binding.key.clone()));
+                    .map(|fields| slots.with_key(name, &fields.ruid));
                 let former = match slot {
                     Some(slot) => rows.insert(rowid, slot),
                     None => rows.remove(&rowid),
                 };
                 if let Some(former) = former.filter(|former| Some(*former) != slot) {
-                    self.slots.remove_row(former, rowid);
+                    slots.remove_row(former, rowid);
                 }
-                match (binding, slot) {
-                    (Ok(binding), Some(slot)) => self.slots.set_row(slot, rowid, binding),
+                match (fields, slot) {
+                    (Ok(fields), Some(slot)) => {
+                        let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
+                        let binding = (!is_told).then(|| fields.binding(name, shared));
+                        slots.set_row(slot, rowid, binding);
+                    }
                     (Ok(_), None) => {}
                     (Err(error), _) => {
-                        self.bad_rows += 1;
+                        *bad_rows += 1;
                         tracing::debug!(table = %name, rowid, %error, "a row cannot be understood and is not shown");
                     }
                 }

@@ -4,6 +4,7 @@
 //! hidden by a flush, one of those that are alike. Listings are kept sorted and counted as rows change, so that
 //! reading costs what is read. The store keeps the same rows on disk; the view never waits for it.
 
+mod early;
 mod listing;
 mod order;
 mod restore;
@@ -14,12 +15,13 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use early::Early;
 pub use listing::{Listing, Page};
 pub use order::Position;
 pub use restore::Kept;
 pub use source::{Source, SourceState};
 use state::State;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::registration::{Departed, Hidden, Key, Registration, Text};
@@ -77,8 +79,12 @@ pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     source: Mutex<Source>,
-    /// Whether what an earlier run kept has been taken over.
-    restored: watch::Sender<bool>,
+    /// What is known before an earlier run's rows have been taken over; `None` after that.
+    early: Mutex<Option<Early>>,
+    /// Touched when more has become known early, and when all has.
+    progress: watch::Sender<()>,
+    /// Told when an account is asked for early.
+    wanted: Notify,
 }
 
 impl View {
@@ -90,7 +96,9 @@ impl View {
             clock,
             state: Mutex::new(State::new(now)),
             source: Mutex::new(Source::default()),
-            restored: watch::Sender::new(false),
+            early: Mutex::new(Some(Early::new(now))),
+            progress: watch::Sender::new(()),
+            wanted: Notify::new(),
         }
     }
 
@@ -114,20 +122,60 @@ impl View {
         let former = std::mem::replace(&mut *self.now(), state);
         drop(former);
         self.set_source(source);
-        self.restored.send_replace(true);
+        let early = self.early().take();
+        self.progress.send_replace(());
+        drop(early);
     }
 
-    /// Waits until the view has been [restored](Self::restore); before that it may say nothing.
-    pub async fn wait_restored(&self) {
-        if *self.restored.borrow() {
-            return;
+    /// Waits until what `scope` has can be told: until the view has been [restored](Self::restore) or, for an
+    /// account, until that has been [brought early](Self::bring_early). Before that the view may say nothing.
+    pub async fn wait_for(&self, scope: Scope<'_>) {
+        // Before the first look: what comes after that look must not be missed.
+        let mut progress = self.progress.subscribe();
+        while !self.can_tell(scope) {
+            // The sender lives as long as the view.
+            let _ = progress.changed().await;
         }
-        // The sender lives as long as the view.
-        let _ = self
-            .restored
-            .subscribe()
-            .wait_for(|restored| *restored)
-            .await;
+    }
+
+    fn can_tell(&self, scope: Scope<'_>) -> bool {
+        match (&mut *self.early(), scope) {
+            (None, _) => true,
+            (Some(_), Scope::System) => false,
+            (Some(early), Scope::Account(id)) => {
+                let can_tell = early.has(id);
+                self.wanted.notify_one();
+                can_tell
+            }
+        }
+    }
+
+    /// Says what holds for all accounts that are brought before the view has been restored, and how well that is
+    /// known to equal the tables.
+    pub fn begin_early(&self, departed: Vec<Departed>, hidden: Vec<Hidden>, source: Source) {
+        if let Some(early) = &mut *self.early() {
+            early.begin(departed, hidden, source);
+        }
+    }
+
+    /// An account that somebody waits for, while the view has not been restored; to be
+    /// [brought](Self::bring_early).
+    pub async fn wanted(&self) -> Arc<str> {
+        loop {
+            if let Some(account) = self.early().as_mut().and_then(Early::next) {
+                return account;
+            }
+            self.wanted.notified().await;
+        }
+    }
+
+    /// Shows an account before the view has been restored: `rows` are all it has, none where it is not known. `None`
+    /// has those who wait for it wait for the rest.
+    pub fn bring_early(&self, account: &Arc<str>, rows: Option<Vec<Arc<Registration>>>) {
+        if let Some(early) = &mut *self.early() {
+            early.bring(account, rows);
+        }
+        self.progress.send_replace(());
     }
 
     /// Takes expired registrations out of the lists. Reading does it as well; called now and then, it keeps the
@@ -172,25 +220,25 @@ impl View {
     /// is of that moment.
     #[must_use]
     pub fn list(&self, scope: Scope<'_>) -> Listing {
-        self.now().list(scope, None, None)
+        self.read(scope, |state| state.list(scope, None, None))
     }
 
     /// At most `limit` of them, after `position`.
     #[must_use]
     pub fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
-        self.now().page(scope, after, limit)
+        self.read(scope, |state| state.page(scope, after, limit))
     }
 
     /// The registrations of one SIP user, whose name is matched in any case.
     #[must_use]
     pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
-        self.now().list(scope, Some(username), None)
+        self.read(scope, |state| state.list(scope, Some(username), None))
     }
 
     /// How many registrations `scope` has, and their revision.
     #[must_use]
     pub fn count(&self, scope: Scope<'_>) -> (usize, u128) {
-        self.now().count(scope)
+        self.read(scope, |state| state.count(scope))
     }
 
     /// Every row of the address of record `username@domain` that is valid now and not hidden, listed or not.
@@ -202,14 +250,14 @@ impl View {
     /// Whether a row belongs to the account, or one did within the last hour.
     #[must_use]
     pub fn knows_account(&self, id: &str) -> bool {
-        self.now().knows_account(id)
+        self.read(Scope::Account(id), |state| state.knows_account(id))
     }
 
     /// The addresses of record (`username`, `domain`) of the account's user that have a row, or had one within
     /// the last hour.
     #[must_use]
     pub fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<(Text, Option<Text>)> {
-        self.now().known_aors(scope, username)
+        self.read(scope, |state| state.known_aors(scope, username))
     }
 
     /// The registration made of the row with this key, listed or not.
@@ -236,15 +284,44 @@ impl View {
         self.now().accounts()
     }
 
+    /// Whether rows that count once have belonged to different accounts: what one of these lists then depends on
+    /// the other's rows.
+    #[must_use]
+    pub fn mixes_owners(&self) -> bool {
+        self.now().mixes_owners
+    }
+
     /// How well the view is known to equal Kamailio's tables.
     #[must_use]
     pub fn source(&self) -> Source {
         *self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same of what can be [told](Self::wait_for) now, be it a part.
+    #[must_use]
+    pub fn source_of_answers(&self) -> Source {
+        let early = self.early().as_ref().and_then(|early| early.source);
+        early.unwrap_or_else(|| self.source())
+    }
+
     /// Says how well the view is known to equal Kamailio's tables; to be called after the rows are applied.
     pub fn set_source(&self, source: Source) {
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    }
+
+    fn early(&self) -> MutexGuard<'_, Option<Early>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what `scope` has: what is known early, where all is not known yet.
+    fn read<T>(&self, scope: Scope<'_>, read: impl FnOnce(&State) -> T) -> T {
+        if let (Some(early), Scope::Account(_)) = (&mut *self.early(), scope)
+            && early.source.is_some()
+        {
+            early.state.advance(self.clock.unix_seconds());
+            return read(&early.state);
+        }
+        read(&self.now())
     }
 
     /// The state as of this second.

@@ -133,7 +133,6 @@ async fn mirror(folder: &Path, database: &Path, clock: &Arc<Stepped>, view: &Arc
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let store = Store::open(&folder.join("store.db"), clock.unix_seconds()).await;
     let store = store.expect("an own directory is writable");
-    let contents = store.load().await.expect("it is new");
     let options = Options {
         database: database.to_owned(),
         discover: None,
@@ -150,7 +149,8 @@ async fn mirror(folder: &Path, database: &Path, clock: &Arc<Stepped>, view: &Arc
         heartbeat: Arc::default(),
         settled: watch::Sender::new(false),
     };
-    Mirror::new(options, parts, contents)
+    let mirror = Mirror::start(options, parts).await;
+    mirror.expect("the store is new")
 }
 
 fn survives_steps(journal: &str) {

@@ -99,15 +99,13 @@ async fn answer(
         take_tokens(app, Key::token(&caller.to_string()), &call)?;
     }
     let directory = Arc::clone(&app.directory.borrow());
-    let restored = app.view.wait_restored();
-    // Should it take longer, `authorize` says that nothing is known yet.
-    let _ = tokio::time::timeout(RESTORE_PATIENCE, restored).await;
-    let account = authorize(app, &caller, &route, &call.method, &directory)?;
+    let account = authorize(&caller, &route, &call.method, &directory)?;
+    let scope = account.as_deref().map_or(Scope::System, Scope::Account);
+    is_known(app, scope, &call.method, &directory).await?;
     if !route.allows(&call.method) {
         let allow = route.allow();
         return Err(Error::MethodNotAllowed { allow });
     }
-    let scope = account.as_deref().map_or(Scope::System, Scope::Account);
     if let (Scope::Account(account), What::User(username)) = (scope, &route.what)
         && !registrations::is_known(app, account, username.as_bytes(), &directory)
     {
@@ -160,9 +158,8 @@ fn turn_away(app: &App, origin: Key, refused: bool) -> Error {
     Error::InvalidCredentials
 }
 
-/// The account that is asked for, if the caller may and there is one.
+/// The account that is asked for, if the caller may.
 fn authorize(
-    app: &App,
     caller: &Caller,
     route: &Route,
     method: &Method,
@@ -184,17 +181,34 @@ fn authorize(
     if !sees || !caller.has(right) {
         return Err(Error::Forbidden);
     }
+    Ok(account)
+}
+
+/// Whether there is such an account; waits a little where that cannot be told yet.
+async fn is_known(
+    app: &App,
+    scope: Scope<'_>,
+    method: &Method,
+    directory: &Directory,
+) -> Result<(), Error> {
+    // A flush changes what the view has, which must be all by then.
+    let needed = match *method {
+        Method::DELETE => Scope::System,
+        _ => scope,
+    };
+    let known = tokio::time::timeout(RESTORE_PATIENCE, app.view.wait_for(needed)).await;
     // Before the tables have been read, nobody is known, and saying so would be a lie.
-    if app.view.source().state == SourceState::Unavailable {
+    if known.is_err() || app.view.source_of_answers().state == SourceState::Unavailable {
         return Err(Error::DatastoreUnreachable);
     }
-    if let Some(id) = &account
-        && directory.account(id).is_none()
-        && !app.view.knows_account(id)
-    {
-        return Err(Error::UnknownAccount { id: id.clone() });
+    match scope {
+        Scope::Account(id)
+            if directory.account(id).is_none() && !app.view.knows_account(id) =>
+        {
+            Err(Error::UnknownAccount { id: id.to_owned() })
+        }
+        Scope::Account(_) | Scope::System => Ok(()),
     }
-    Ok(account)
 }
 
 fn options(route: &Route) -> Response {
@@ -269,7 +283,7 @@ impl App {
             node: &self.settings.node,
             version: &self.settings.version,
             now: self.clock.unix(),
-            source: self.view.source(),
+            source: self.view.source_of_answers(),
         }
     }
 }

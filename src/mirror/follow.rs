@@ -5,13 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Parts;
+use tokio::sync::oneshot;
+
 use super::heartbeat::Heartbeat;
 use super::mailbox::{Mailbox, News};
 use super::seek::Seeker;
-use super::wake::{Bell, Next, Rhythm, Ring, Watch};
+use super::wake::{Bell, Next, Rhythm, Ring, StopOnDrop, Watch};
+use super::{Options, Parts};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::registration::Binding;
 use crate::sqlite_file::{State, Tail, TailOptions};
 use crate::usrloc::Usrloc;
 use crate::view::{Source, View};
@@ -29,21 +32,24 @@ pub(super) struct Follower {
     metrics: Arc<Metrics>,
 }
 
+/// The thread of a [`Follower`]. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Thread {
+    /// Told when it has ended.
+    pub(super) ended: oneshot::Receiver<()>,
+    _stop: StopOnDrop,
+}
+
 impl Follower {
-    pub(super) fn new(
-        path: &std::path::Path,
-        seeker: Option<Seeker>,
-        usrloc: Usrloc,
-        mailbox: Arc<Mailbox>,
-        parts: &Parts,
-    ) -> Self {
+    pub(super) fn new(options: Options, mailbox: Arc<Mailbox>, parts: &Parts) -> Self {
+        let usrloc = Usrloc::new(&options.tables);
         let tail = Tail::new(TailOptions {
-            path: path.to_path_buf(),
+            path: options.database,
             tables: usrloc.specs(),
         });
         Self {
             tail,
-            seeker,
+            seeker: options.discover.map(Seeker::new),
             usrloc,
             clock: Arc::clone(&parts.clock),
             mailbox,
@@ -53,8 +59,25 @@ impl Follower {
         }
     }
 
+    /// Starts a thread that follows the tables. `former` are the bindings that an earlier run knew.
+    pub(super) fn start(mut self, former: Vec<Arc<Binding>>) -> std::io::Result<Thread> {
+        let bell = Arc::new(Bell::default());
+        let stop = StopOnDrop(Arc::clone(&bell));
+        let (ending, ended) = oneshot::channel::<()>();
+        let follow = move || {
+            // Dropped at the end, also at that of a panic.
+            let _ending = ending;
+            self.usrloc.know(former);
+            self.run(&bell);
+        };
+        std::thread::Builder::new()
+            .name("tail".to_owned())
+            .spawn(follow)?;
+        Ok(Thread { ended, _stop: stop })
+    }
+
     /// Follows the tables until `bell` says stop.
-    pub(super) fn run(mut self, bell: &Arc<Bell>) {
+    fn run(mut self, bell: &Arc<Bell>) {
         let mut last: Option<(State, bool)> = None;
         let mut rhythm = Rhythm::default();
         let mut watch: Option<Watch> = None;

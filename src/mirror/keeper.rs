@@ -36,6 +36,8 @@ struct Pending {
     rows: HashMap<Key, Option<Stored>>,
     departed: Vec<Departed>,
     unhidden: Vec<Key>,
+    /// See [`Batch::owners`].
+    owners: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,12 @@ impl Keeper {
         self.arrived.notify_one();
     }
 
+    /// Says by which rules every registration that was put in belongs to its account; `None` where that differs.
+    pub(super) fn set_owners(&self, owners: Option<u64>) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.owners = owners;
+    }
+
     /// Writes batches until `stop`, then the last one.
     pub(super) async fn run(&self, stop: CancellationToken) {
         let mut trouble = RateLimited::default();
@@ -127,6 +135,7 @@ impl Keeper {
             self.metrics.store.waiting(pending.rows.len());
             let more = !pending.rows.is_empty();
             batch.as_of = as_of.filter(|_| !more);
+            batch.owners = pending.owners.filter(|_| !self.view.mixes_owners());
             (batch, more)
         };
         if more {
@@ -196,6 +205,7 @@ impl Keeper {
                 .map(|one| (one.binding.key.clone(), Some(one))),
         );
         pending.rows.extend(later.rows);
+        pending.owners = later.owners;
         pending.departed = batch.departed;
         pending.departed.extend(later.departed);
         pending.unhidden = batch.unhidden;

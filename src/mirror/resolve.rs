@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::directory::{Account, Device, Directory};
 use crate::parallel;
@@ -41,6 +42,15 @@ pub struct Resolver {
     shared: Arc<Mutex<Shared>>,
 }
 
+/// What kept registrations are now.
+#[derive(Debug)]
+pub struct Resolved {
+    /// All of them, in their order.
+    pub rows: Vec<Arc<Registration>>,
+    /// Those that belong to another account than the one they were kept with.
+    pub moved: Vec<Arc<Registration>>,
+}
+
 /// Accounts, realms and addresses, each kept once.
 type Shared = Interner<Arc<str>>;
 
@@ -73,17 +83,45 @@ impl Resolver {
 
     /// The registrations that these are, worked out on all cores.
     #[must_use]
-    pub fn registrations(&self, stored: Vec<Stored>) -> Vec<Arc<Registration>> {
+    pub fn registrations(&self, stored: Vec<Stored>) -> Resolved {
         let portions = parallel::portions(stored, WORTH_A_THREAD, |portion| {
             // One of its own, because waiting for each other costs more than a few texts.
             let mut shared = Shared::default();
+            let mut moved = Vec::new();
             let one = |stored: Stored| {
                 let one = self.resolve(stored.binding, stored.first_registration);
-                Arc::new(share(one, &mut shared))
+                let one = Arc::new(share(one, &mut shared));
+                if one.account_id != stored.account {
+                    moved.push(Arc::clone(&one));
+                }
+                one
             };
-            portion.into_iter().map(one).collect::<Vec<_>>()
+            let rows = portion.into_iter().map(one).collect::<Vec<_>>();
+            (rows, moved)
         });
-        parallel::joined(portions)
+        let (rows, moved): (_, Vec<_>) = portions.into_iter().unzip();
+        Resolved {
+            rows: parallel::joined(rows),
+            moved: moved.concat(),
+        }
+    }
+
+    /// A hash, the same in every run, of what decides which account owns a row of which the store knows an owner.
+    #[must_use]
+    pub fn owners(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        let mut add = |text: &str| {
+            hash.update(&(text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        };
+        // Another version may decide in another way.
+        add(env!("CARGO_PKG_VERSION"));
+        add(&self.naming.default_realm);
+        for (realm, account) in self.directory.realms() {
+            add(realm);
+            add(account);
+        }
+        hash.digest()
     }
 
     /// The registration, with texts of its own.

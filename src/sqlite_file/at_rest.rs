@@ -1,4 +1,4 @@
-//! A database at rest: nobody has it open, so that it needs no window and all cores may read it at once.
+//! A database at rest: nobody writes to it, so that it needs no window and all cores may read it at once.
 
 use std::path::Path;
 
@@ -14,10 +14,17 @@ use super::source::beside;
 /// SQLite's own limit of the depth of a b-tree.
 const DEPTH: usize = 20;
 
-/// A database that nobody has open. The caller sees to that.
+/// The file of a database that this very process may have open through SQLite, too.
+///
+/// POSIX drops all locks that a process has on a file when it closes any of its descriptors. Whoever has SQLite open
+/// the file keeps this until that is over.
 #[derive(Debug)]
-pub struct AtRest {
-    database: File,
+pub struct Held(File);
+
+/// A database that nobody writes to. The caller sees to that.
+#[derive(Debug)]
+pub struct AtRest<'f> {
+    database: &'f File,
     header: Header,
     pages: u32,
     schema: Schema,
@@ -37,19 +44,35 @@ struct Reader<'a> {
     pages: u32,
 }
 
-impl AtRest {
-    /// Opens the database at `path`.
+impl Held {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// When there is none, or none that can be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        File::open(path)?.ok_or(Reason::Missing).map(Self)
+    }
+
+    /// Whether `path` leads to this file.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.0.is_at(path)
+    }
+}
+
+impl<'f> AtRest<'f> {
+    /// The database in `file`, which is at `path`.
     ///
     /// # Errors
     /// [`Reason::Busy`] when a log or a journal beside it has content: the file alone is not the whole database.
-    /// Else when there is none, or none that can be read.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Else when it is none that can be read.
+    pub fn of(file: &'f Held, path: &Path) -> Result<Self> {
         for suffix in ["-wal", "-journal"] {
             if file::has_content(&beside(path, suffix))? {
                 return Err(Reason::Busy);
             }
         }
-        let database = File::open(path)?.ok_or(Reason::Missing)?;
+        let database = &file.0;
         let mut head = [0; header::LENGTH];
         let length = database.read(&mut head, 0)?;
         let header = Header::parse(&head[..length])?;
@@ -97,7 +120,7 @@ impl AtRest {
 
     fn reader(&self) -> Reader<'_> {
         Reader {
-            database: &self.database,
+            database: self.database,
             header: self.header,
             pages: self.pages,
         }

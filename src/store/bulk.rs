@@ -11,7 +11,7 @@ use super::read::Names;
 use crate::parallel;
 use crate::registration::intern::Interner;
 use crate::registration::{Attributes, Binding, Expiry, Key, Packer, Ruid, Text};
-use crate::sqlite_file::{AtRest, Leaf, Reason, Value};
+use crate::sqlite_file::{AtRest, Held, Leaf, Reason, Value};
 
 /// Fewer leaves than this are not worth a thread.
 const WORTH_A_THREAD: usize = 256;
@@ -32,9 +32,9 @@ struct Common {
 /// The values of a row.
 struct Columns<'a>(&'a [Value<'a>]);
 
-/// Every registration of the store at `path`, which nobody may have open.
-pub(super) fn registrations(path: &Path, accounts: &Names) -> Result<Vec<Stored>> {
-    let file = AtRest::open(path)?;
+/// Every registration of the store at `path`, whose file is `held`. Nobody may write to it.
+pub(super) fn registrations(held: &Held, path: &Path, accounts: &Names) -> Result<Vec<Stored>> {
+    let file = AtRest::of(held, path)?;
     let attributes = attributes(&file)?;
     in_portions(&file, "registration", |leaves| {
         let mut common = Common::default();
@@ -59,7 +59,7 @@ pub(super) fn registrations(path: &Path, accounts: &Names) -> Result<Vec<Stored>
 }
 
 /// Attributes in the order of their registrations' ids.
-fn attributes(file: &AtRest) -> Result<Vec<Attribute>> {
+fn attributes(file: &AtRest<'_>) -> Result<Vec<Attribute>> {
     in_portions(file, "attribute", |leaves| {
         let mut names = Interner::<Text>::default();
         let mut attributes = Vec::new();
@@ -75,7 +75,7 @@ fn attributes(file: &AtRest) -> Result<Vec<Attribute>> {
 
 /// What `read` makes of the leaves of `table`, on all cores.
 fn in_portions<T: Send>(
-    file: &AtRest,
+    file: &AtRest<'_>,
     table: &str,
     read: impl Fn(&[Leaf]) -> Result<Vec<T>> + Sync,
 ) -> Result<Vec<T>> {

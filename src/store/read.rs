@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite, SqliteConnection};
 
 use super::{Contents, Departed, FlushRecord, Hidden, Stored};
 use crate::registration::{Attributes, Binding, Expiry, Key, Ruid, Text};
+
+type Select = Query<'static, Sqlite, SqliteArguments>;
 
 /// Accounts by id.
 pub(super) type Names = HashMap<i64, Arc<str>>;
@@ -35,10 +38,50 @@ pub(super) async fn registrations(
     connection: &mut SqliteConnection,
     accounts: &Names,
 ) -> Result<Vec<Stored>, sqlx::Error> {
-    let attributes = attributes(connection).await?;
+    const ATTRIBUTES: &str = include_str!("../../sql/attributes.sql");
+    const REGISTRATIONS: &str = include_str!("../../sql/registrations.sql");
+    let attributes = attributes(connection, sqlx::query(ATTRIBUTES)).await?;
+    stored(
+        connection,
+        sqlx::query(REGISTRATIONS),
+        attributes,
+        accounts,
+    )
+    .await
+}
+
+/// The registrations of the account with this id; `None` where these are more than `most`.
+pub(super) async fn registrations_of(
+    connection: &mut SqliteConnection,
+    account: i64,
+    most: u32,
+    accounts: &Names,
+) -> Result<Option<Vec<Stored>>, sqlx::Error> {
+    const COUNT: &str = include_str!("../../sql/account_count.sql");
+    const ATTRIBUTES: &str = include_str!("../../sql/account_attributes.sql");
+    const REGISTRATIONS: &str = include_str!("../../sql/account_registrations.sql");
+    let counting = sqlx::query_scalar(COUNT).bind(account).bind(most);
+    let count: i64 = counting.fetch_one(&mut *connection).await?;
+    if count > i64::from(most) {
+        return Ok(None);
+    }
+    let attributes = attributes(connection, sqlx::query(ATTRIBUTES).bind(account)).await?;
+    let query = sqlx::query(REGISTRATIONS).bind(account);
+    stored(connection, query, attributes, accounts)
+        .await
+        .map(Some)
+}
+
+/// The registrations that `query` selects with the columns of `registrations.sql`, by id. So are `attributes`.
+async fn stored(
+    connection: &mut SqliteConnection,
+    query: Select,
+    attributes: Vec<(i64, Text, Text)>,
+    accounts: &Names,
+) -> Result<Vec<Stored>, sqlx::Error> {
     let mut attributes = attributes.into_iter().peekable();
     let mut names = Interner::default();
-    let mut rows = sqlx::query(include_str!("../../sql/registrations.sql")).fetch(connection);
+    let mut rows = query.fetch(connection);
     let mut registrations = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let id: i64 = row.try_get_unchecked(0)?;
@@ -51,6 +94,14 @@ pub(super) async fn registrations(
         });
     }
     Ok(registrations)
+}
+
+/// Whether accounts can be read one by one, and who decided which row belongs to which of them.
+pub(super) async fn owners(connection: &mut SqliteConnection) -> Result<Option<u64>, sqlx::Error> {
+    let owners: Option<Option<i64>> = sqlx::query_scalar(include_str!("../../sql/owners.sql"))
+        .fetch_optional(connection)
+        .await?;
+    Ok(owners.flatten().map(i64::cast_unsigned))
 }
 
 async fn as_of(connection: &mut SqliteConnection) -> Result<Option<Duration>, sqlx::Error> {
@@ -75,8 +126,9 @@ async fn accounts(connection: &mut SqliteConnection) -> Result<Names, sqlx::Erro
 /// Attributes in the order of their registrations' ids.
 async fn attributes(
     connection: &mut SqliteConnection,
+    query: Select,
 ) -> Result<Vec<(i64, Text, Text)>, sqlx::Error> {
-    let mut rows = sqlx::query(include_str!("../../sql/attributes.sql")).fetch(connection);
+    let mut rows = query.fetch(connection);
     let mut attributes = Vec::new();
     while let Some(row) = rows.try_next().await? {
         attributes.push((row.try_get_unchecked(0)?, text(&row, 1)?, text(&row, 2)?));

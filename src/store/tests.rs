@@ -1,7 +1,7 @@
 //! The store against real files.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -188,6 +188,7 @@ async fn a_batch_may_come_twice() {
         unhidden: vec![key("unknown")],
         forget_departed_before: NOW - 3600,
         as_of: Some(Duration::from_millis(1_795_000_000_123)),
+        owners: None,
     };
     store.apply(&batch).await.unwrap();
     let once = store.load().await.unwrap();
@@ -583,13 +584,133 @@ async fn pages_and_sqlite_say_the_same() {
         .await
         .unwrap();
     drop(connection);
+    let held = Held::open(&path).unwrap();
     assert!(
-        bulk::registrations(&path, &accounts).is_err(),
+        bulk::registrations(&held, &path, &accounts).is_err(),
         "the log has rows that the file has not"
     );
     store.close().await;
-    assert_eq!(bulk::registrations(&path, &accounts).unwrap(), slowly);
+    assert_eq!(
+        bulk::registrations(&held, &path, &accounts).unwrap(),
+        slowly
+    );
     assert_eq!(slowly, all);
+}
+
+/// A batch after which all is told, and belongs to its accounts by the rules 7.
+fn complete(registrations: Vec<Stored>) -> Batch {
+    Batch {
+        upserts: registrations,
+        as_of: Some(Duration::from_millis(1_795_000_000_123)),
+        owners: Some(u64::MAX - 7),
+        ..Batch::default()
+    }
+}
+
+#[tokio::test]
+async fn accounts_are_read_one_by_one_as_they_are_with_all_others() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let all: Vec<Stored> = (0..3000).map(registration).collect();
+    store.apply(&complete(all.clone())).await.unwrap();
+    let reading = store.reading().await.unwrap();
+    assert_eq!(reading.owners(), Some(u64::MAX - 7));
+    for account in [0, 17, 999] {
+        let name = format!("{account:032x}");
+        let own = reading.account(&name, 3).await.unwrap();
+        let is_its = |one: &&Stored| one.account.as_deref() == Some(&name);
+        assert_eq!(own.unwrap(), all.iter().filter(is_its).cloned().collect::<Vec<_>>());
+        assert_eq!(reading.account(&name, 2).await.unwrap(), None, "it has three");
+    }
+    assert_eq!(reading.account("unknown", 2).await.unwrap(), Some(Vec::new()));
+    assert_eq!(reading.everything().await.unwrap().registrations, all);
+    let name = format!("{:032x}", 5);
+    let own = reading.account(&name, 3).await.unwrap();
+    assert_eq!(own.unwrap().len(), 3, "also after everything was read");
+    reading.end().await;
+}
+
+#[tokio::test]
+async fn an_account_has_what_moved_to_it_and_not_what_left() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let all = (0..100).map(registration).collect();
+    store.apply(&complete(all)).await.unwrap();
+    let moved: Vec<Stored> = (0..100)
+        .map(|number| Stored {
+            account: (number % 2 == 0).then(|| "new".into()),
+            ..registration(number)
+        })
+        .collect();
+    store.apply(&complete(moved.clone())).await.unwrap();
+    let reading = store.reading().await.unwrap();
+    let own = reading.account("new", 100).await.unwrap().unwrap();
+    let is_its = |one: &&Stored| one.account.is_some();
+    assert_eq!(own, moved.iter().filter(is_its).cloned().collect::<Vec<_>>());
+    let former = reading.account(&format!("{:032x}", 4), 100).await.unwrap();
+    assert_eq!(former, Some(Vec::new()));
+    assert_eq!(reading.everything().await.unwrap().registrations, moved);
+}
+
+#[tokio::test]
+async fn accounts_are_not_read_one_by_one_while_rules_may_differ() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let owners = async || store.reading().await.unwrap().owners();
+    assert_eq!(owners().await, None);
+    store.apply(&complete(vec![registration(1)])).await.unwrap();
+    assert!(owners().await.is_some());
+    store.apply(&upserts(vec![registration(2)])).await.unwrap();
+    assert_eq!(owners().await, None, "more is to come");
+    store.apply(&complete(Vec::new())).await.unwrap();
+    assert!(owners().await.is_some());
+    let unclear = Batch {
+        owners: None,
+        ..complete(Vec::new())
+    };
+    store.apply(&unclear).await.unwrap();
+    assert_eq!(owners().await, None);
+    store.apply(&complete(Vec::new())).await.unwrap();
+    pragma(&store, "DROP INDEX registration_account").await;
+    assert_eq!(owners().await, None);
+}
+
+#[tokio::test]
+async fn writes_wait_until_what_was_left_has_been_read() {
+    let (_directory, path) = closed_store().await;
+    let store = Store::open(&path, NOW).await.unwrap();
+    let reading = store.reading().await.unwrap();
+    let hiding = [hidden("a")];
+    let mut hide = std::pin::pin!(store.hide(&hiding));
+    let read = async {
+        let contents = reading.everything().await.unwrap();
+        reading.end().await;
+        contents
+    };
+    tokio::select! {
+        biased;
+        _ = &mut hide => panic!("it was written while the store was read"),
+        contents = read => assert_eq!(contents.hidden, []),
+    }
+    hide.await.unwrap();
+    assert_eq!(store.load().await.unwrap().hidden, [hidden("a")]);
+}
+
+#[tokio::test]
+async fn reading_past_sqlite_leaves_its_locks_alone() {
+    let (_directory, path) = closed_store().await;
+    let store = Store::open(&path, NOW).await.unwrap();
+    store.hide(&[hidden("a")]).await.unwrap();
+    let inode = fs::metadata(&path).unwrap().ino();
+    let locks = || {
+        let all = fs::read_to_string("/proc/locks").unwrap();
+        let ours = |line: &&str| line.contains(&format!(":{inode} "));
+        all.lines().filter(ours).count()
+    };
+    assert_ne!(locks(), 0);
+    store.load().await.unwrap();
+    store.load().await.unwrap();
+    assert_ne!(locks(), 0);
 }
 
 fn any_text() -> impl Strategy<Value = Text> {

@@ -54,12 +54,15 @@ pub(super) async fn apply(
         .bind(batch.forget_departed_before)
         .execute(&mut *connection)
         .await?;
-    if let Some(as_of) = batch.as_of {
+    let told = if let Some(as_of) = batch.as_of {
         sqlx::query(include_str!("../../sql/source_put.sql"))
             .bind(i64::try_from(as_of.as_millis()).unwrap_or(i64::MAX))
-            .execute(connection)
-            .await?;
-    }
+            .bind(batch.owners.map(u64::cast_signed))
+    } else {
+        // More is to come, and until then rows may be owned by one rule or by another.
+        sqlx::query(include_str!("../../sql/owners_forget.sql"))
+    };
+    told.execute(connection).await?;
     Ok(())
 }
 
@@ -102,6 +105,7 @@ fn latest(upserts: &[Stored]) -> Vec<&Stored> {
 /// already, so that a plain refresh costs least.
 async fn upsert(connection: &mut SqliteConnection, chunk: &[&Stored]) -> Result<(), sqlx::Error> {
     const UPSERT: &str = include_str!("../../sql/registration_upsert.sql");
+    const OWN: &str = include_str!("../../sql/registration_own.sql");
     const REMOVE: &str = include_str!("../../sql/attributes_remove.sql");
     const ADD: &str = include_str!("../../sql/attribute_add.sql");
     let hashed: Vec<(i64, &Stored)> = chunk
@@ -110,11 +114,15 @@ async fn upsert(connection: &mut SqliteConnection, chunk: &[&Stored]) -> Result<
         .collect();
     let known = known(connection, chunk).await?;
     in_chunks(connection, UPSERT, &hashed, by_registration).await?;
+    let is_moved = |stored: &Stored| known.get(&stored.binding.key).is_some_and(|it| !it.1);
+    let moved = chunk.iter().copied().filter(|stored| is_moved(stored));
+    let moved: Vec<&Stored> = moved.collect();
+    in_chunks(connection, OWN, &moved, by_owner).await?;
 
-    let former = |stored: &Stored| known.get(&stored.binding.key);
+    let former = |stored: &Stored| known.get(&stored.binding.key).map(|it| it.0);
     let stale: Vec<&Key> = hashed
         .iter()
-        .filter(|(hash, stored)| former(stored).is_some_and(|former| former != hash))
+        .filter(|(hash, stored)| former(stored).is_some_and(|former| former != *hash))
         .map(|(_, stored)| &stored.binding.key)
         .collect();
     in_chunks(connection, REMOVE, &stale, |statement, key| {
@@ -123,7 +131,7 @@ async fn upsert(connection: &mut SqliteConnection, chunk: &[&Stored]) -> Result<
     .await?;
     let fresh: Vec<(&Key, &Text, &Text)> = hashed
         .iter()
-        .filter(|(hash, stored)| former(stored) != Some(hash))
+        .filter(|(hash, stored)| former(stored) != Some(*hash))
         .map(|(_, stored)| &stored.binding)
         .flat_map(|binding| {
             binding
@@ -140,28 +148,31 @@ async fn upsert(connection: &mut SqliteConnection, chunk: &[&Stored]) -> Result<
     .await
 }
 
-/// The attributes' hashes of those that are in the store.
+/// Of those that are in the store: their attributes' hash, and whether they belong to the same account.
 async fn known(
     connection: &mut SqliteConnection,
     chunk: &[&Stored],
-) -> Result<HashMap<Key, i64>, sqlx::Error> {
+) -> Result<HashMap<Key, (i64, bool)>, sqlx::Error> {
     const KNOWN: &str = include_str!("../../sql/registration_known.sql");
     let mut known = HashMap::new();
     for part in parts(chunk) {
-        let rows = statement(KNOWN, part, |statement, stored| {
-            by_key(statement, &stored.binding.key)
-        })
-        .fetch_all(&mut *connection)
-        .await?;
+        let rows = statement(KNOWN, part, by_owner)
+            .fetch_all(&mut *connection)
+            .await?;
         for row in rows {
             let key = Key {
                 table: row.try_get::<&str, _>(0)?.into(),
                 ruid: Ruid(row.try_get::<&[u8], _>(1)?.into()),
             };
-            known.insert(key, row.try_get(2)?);
+            known.insert(key, (row.try_get(2)?, row.try_get(3)?));
         }
     }
     Ok(known)
+}
+
+/// A registration's key and account.
+fn by_owner(statement: Statement, stored: &&Stored) -> Statement {
+    by_key(statement, &stored.binding.key).bind(stored.account.clone())
 }
 
 /// The parameters of `registration_upsert.sql`.

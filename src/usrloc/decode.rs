@@ -30,13 +30,6 @@ pub(super) enum Error {
     NoExpiry,
 }
 
-/// A row of `location_attrs`.
-pub(super) struct Attribute {
-    pub(super) ruid: Ruid,
-    pub(super) name: Text,
-    pub(super) value: Text,
-}
-
 /// Where the texts of rows are put.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
@@ -46,67 +39,169 @@ pub(super) struct Texts {
     own: Packer,
 }
 
-/// The binding in a row of `location`, without attributes.
-pub(super) fn binding(
-    table: &Arc<str>,
-    columns: &LocationColumns,
-    row: &Row<'_>,
-    texts: &mut Texts,
-) -> Result<Binding, Error> {
-    let ruid = text(columns.ruid.of(row)).ok_or(Error::NoRuid)?;
-    let expiry = match time(columns.expires.of(row)).ok_or(Error::NoExpiry)? {
-        0 => Expiry::Permanent,
-        end => Expiry::At(end),
-    };
-    let filled = |value| text(value).filter(|text| !text.is_empty());
-    let Texts { common, own } = texts;
-    let ruid = own.add(&ruid);
-    let mut add = |text: Cow<'_, [u8]>| own.add(&text);
-    let username = add(text(columns.username.of(row)).unwrap_or_default());
-    let contact = add(text(columns.contact.of(row)).unwrap_or_default());
-    let received = filled(columns.received.of(row)).map(&mut add);
-    let path = filled(columns.path.of(row)).map(&mut add);
-    let call_id = filled(columns.callid.of(row)).map(&mut add);
-    let instance = filled(columns.instance.of(row)).map(&mut add);
-    let pack = own.pack();
-    let of = |piece| pack.text(piece);
-    let mut common = |text: Cow<'_, [u8]>| common.get(&text);
-    Ok(Binding {
-        key: Key {
-            table: Arc::clone(table),
-            ruid: Ruid(of(ruid)),
-        },
-        username: of(username),
-        domain: text(columns.domain.of(row)).map(&mut common),
-        contact: of(contact),
-        received: received.map(of),
-        path: path.map(of),
-        expiry,
-        last_modified: time(columns.last_modified.of(row)).unwrap_or_default(),
-        q: real(columns.q.of(row)).filter(|q| *q >= 0.0),
-        call_id: call_id.map(of),
-        cseq: integer(columns.cseq.of(row)),
-        flags: integer(columns.flags.of(row)),
-        cflags: integer(columns.cflags.of(row)),
-        user_agent: filled(columns.user_agent.of(row))
-            .filter(|agent| **agent != *NO_USER_AGENT)
-            .map(&mut common),
-        socket: filled(columns.socket.of(row)).map(&mut common),
-        methods: integer(columns.methods.of(row)),
-        instance: instance.map(of),
-        reg_id: integer(columns.reg_id.of(row)).filter(|id| *id != 0),
-        server_id: integer(columns.server_id.of(row)),
-        attributes: Attributes::default(),
-    })
+/// A row of `location`: each column as a [`Binding`] has it, the texts where they stand in the row.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    pub(super) ruid: Bytes<'a>,
+    username: Bytes<'a>,
+    domain: Option<Bytes<'a>>,
+    contact: Bytes<'a>,
+    received: Option<Bytes<'a>>,
+    path: Option<Bytes<'a>>,
+    expiry: Expiry,
+    last_modified: i64,
+    q: Option<f64>,
+    call_id: Option<Bytes<'a>>,
+    cseq: Option<i64>,
+    flags: Option<i64>,
+    cflags: Option<i64>,
+    user_agent: Option<Bytes<'a>>,
+    socket: Option<Bytes<'a>>,
+    methods: Option<i64>,
+    instance: Option<Bytes<'a>>,
+    reg_id: Option<i64>,
+    server_id: Option<i64>,
 }
 
-/// The attribute in a row of `location_attrs`.
-pub(super) fn attribute(columns: &AttributeColumns, row: &Row<'_>) -> Attribute {
-    let text = |value| Text::from(&*text(value).unwrap_or_default());
-    Attribute {
-        ruid: Ruid(text(columns.ruid.of(row))),
-        name: text(columns.aname.of(row)),
-        value: text(columns.avalue.of(row)),
+/// A row of `location_attrs`.
+#[derive(Debug)]
+pub(super) struct Attribute<'a> {
+    pub(super) ruid: Bytes<'a>,
+    pub(super) name: Bytes<'a>,
+    pub(super) value: Bytes<'a>,
+}
+
+/// A text as it stands in a row.
+type Bytes<'a> = Cow<'a, [u8]>;
+
+impl<'a> Fields<'a> {
+    /// What a row of `location` says.
+    pub(super) fn of(columns: &LocationColumns, row: &Row<'a>) -> Result<Self, Error> {
+        let filled = |value| text(value).filter(|text| !text.is_empty());
+        Ok(Self {
+            ruid: text(columns.ruid.of(row)).ok_or(Error::NoRuid)?,
+            expiry: match time(columns.expires.of(row)).ok_or(Error::NoExpiry)? {
+                0 => Expiry::Permanent,
+                end => Expiry::At(end),
+            },
+            username: text(columns.username.of(row)).unwrap_or_default(),
+            domain: text(columns.domain.of(row)),
+            contact: text(columns.contact.of(row)).unwrap_or_default(),
+            received: filled(columns.received.of(row)),
+            path: filled(columns.path.of(row)),
+            last_modified: time(columns.last_modified.of(row)).unwrap_or_default(),
+            q: real(columns.q.of(row)).filter(|q| *q >= 0.0),
+            call_id: filled(columns.callid.of(row)),
+            cseq: integer(columns.cseq.of(row)),
+            flags: integer(columns.flags.of(row)),
+            cflags: integer(columns.cflags.of(row)),
+            user_agent: filled(columns.user_agent.of(row))
+                .filter(|agent| **agent != *NO_USER_AGENT),
+            socket: filled(columns.socket.of(row)),
+            methods: integer(columns.methods.of(row)),
+            instance: filled(columns.instance.of(row)),
+            reg_id: integer(columns.reg_id.of(row)).filter(|id| *id != 0),
+            server_id: integer(columns.server_id.of(row)),
+        })
+    }
+
+    /// The binding of this row of `table`, without attributes.
+    pub(super) fn binding(&self, table: &Arc<str>, texts: &mut Texts) -> Binding {
+        let Texts { common, own } = texts;
+        let ruid = own.add(&self.ruid);
+        let mut add = |text: &Bytes<'_>| own.add(text);
+        let (username, contact) = (add(&self.username), add(&self.contact));
+        let received = self.received.as_ref().map(&mut add);
+        let path = self.path.as_ref().map(&mut add);
+        let call_id = self.call_id.as_ref().map(&mut add);
+        let instance = self.instance.as_ref().map(&mut add);
+        let pack = own.pack();
+        let of = |piece| pack.text(piece);
+        let mut common = |text: &Bytes<'_>| common.get(text);
+        Binding {
+            key: Key {
+                table: Arc::clone(table),
+                ruid: Ruid(of(ruid)),
+            },
+            username: of(username),
+            domain: self.domain.as_ref().map(&mut common),
+            contact: of(contact),
+            received: received.map(of),
+            path: path.map(of),
+            expiry: self.expiry,
+            last_modified: self.last_modified,
+            q: self.q,
+            call_id: call_id.map(of),
+            cseq: self.cseq,
+            flags: self.flags,
+            cflags: self.cflags,
+            user_agent: self.user_agent.as_ref().map(&mut common),
+            socket: self.socket.as_ref().map(&mut common),
+            methods: self.methods,
+            instance: instance.map(of),
+            reg_id: self.reg_id,
+            server_id: self.server_id,
+            attributes: Attributes::default(),
+        }
+    }
+
+    /// Whether `binding`, of the same key, has this content; attributes do not count. At a start nearly all rows
+    /// are what they were, and finding that out costs a fraction of making a binding.
+    pub(super) fn are_of(&self, binding: &Binding) -> bool {
+        let Self {
+            ruid: _,
+            username,
+            domain,
+            contact,
+            received,
+            path,
+            expiry,
+            last_modified,
+            q,
+            call_id,
+            cseq,
+            flags,
+            cflags,
+            user_agent,
+            socket,
+            methods,
+            instance,
+            reg_id,
+            server_id,
+        } = self;
+        let same = |one: &Option<Bytes<'_>>, other: &Option<Text>| {
+            one.as_deref() == other.as_ref().map(Text::as_bytes)
+        };
+        *last_modified == binding.last_modified
+            && *expiry == binding.expiry
+            && *cseq == binding.cseq
+            && *q == binding.q
+            && *flags == binding.flags
+            && *cflags == binding.cflags
+            && *methods == binding.methods
+            && *reg_id == binding.reg_id
+            && *server_id == binding.server_id
+            && **username == *binding.username.as_bytes()
+            && **contact == *binding.contact.as_bytes()
+            && same(call_id, &binding.call_id)
+            && same(received, &binding.received)
+            && same(path, &binding.path)
+            && same(instance, &binding.instance)
+            && same(domain, &binding.domain)
+            && same(user_agent, &binding.user_agent)
+            && same(socket, &binding.socket)
+    }
+}
+
+impl<'a> Attribute<'a> {
+    /// What a row of `location_attrs` says.
+    pub(super) fn of(columns: &AttributeColumns, row: &Row<'a>) -> Self {
+        let text = |value| text(value).unwrap_or_default();
+        Self {
+            ruid: text(columns.ruid.of(row)),
+            name: text(columns.aname.of(row)),
+            value: text(columns.avalue.of(row)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registration::{Attributes, Binding, Changeset, Key, Text};
+use crate::registration::{Attributes, Binding, Changeset, Key, Ruid, Text};
 
 /// How long a new row waits for its first attribute, where other rows have attributes.
 const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
@@ -26,7 +26,8 @@ pub(super) struct SlotId(u32);
 pub(super) struct Slots {
     all: Vec<Slot>,
     free: Vec<SlotId>,
-    by_key: HashMap<Key, SlotId>,
+    /// By table and ruid.
+    by_key: HashMap<Arc<str>, HashMap<Ruid, SlotId>>,
     /// Attribute names, each kept once.
     names: HashSet<Text>,
     attributes: usize,
@@ -56,31 +57,31 @@ impl Slots {
     pub(super) fn new(former: impl IntoIterator<Item = Arc<Binding>>) -> Self {
         let mut slots = Self::default();
         for binding in former {
-            let id = slots.with_key(binding.key.clone());
+            let Key { table, ruid } = binding.key.clone();
+            let id = slots.add(table, ruid);
             slots.slot(id).told = Some(binding);
         }
         slots
     }
 
     /// The slot of this key, which may be an empty one.
-    pub(super) fn with_key(&mut self, key: Key) -> SlotId {
-        if let Some(id) = self.by_key.get(&key) {
-            return *id;
-        }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.all.push(Slot::default());
-            SlotId(u32::try_from(self.all.len() - 1).expect("a table has fewer than 2^32 rows"))
-        });
-        self.slot(id).key = Some(key.clone());
-        self.by_key.insert(key, id);
-        self.touch(id);
-        id
+    pub(super) fn with_key(&mut self, table: &Arc<str>, ruid: &[u8]) -> SlotId {
+        let known = self.by_key.get(table).and_then(|known| known.get(ruid));
+        known
+            .copied()
+            .unwrap_or_else(|| self.add(Arc::clone(table), Ruid(ruid.into())))
     }
 
-    pub(super) fn set_row(&mut self, id: SlotId, rowid: i64, binding: Binding) {
+    /// What has been told of this slot.
+    pub(super) fn told(&self, id: SlotId) -> Option<&Binding> {
+        self.all[id.0 as usize].told.as_deref()
+    }
+
+    /// Notes what the row of a slot is; `None` where that has been told.
+    pub(super) fn set_row(&mut self, id: SlotId, rowid: i64, binding: Option<Binding>) {
         let slot = self.touch(id);
         slot.row = Some(rowid);
-        slot.incoming = Some(Box::new(binding));
+        slot.incoming = binding.map(Box::new);
     }
 
     pub(super) fn remove_row(&mut self, id: SlotId, rowid: i64) {
@@ -92,11 +93,14 @@ impl Slots {
         }
     }
 
-    pub(super) fn set_attribute(&mut self, id: SlotId, rowid: i64, name: Text, value: Text) {
-        let name = self.names.get(&name).cloned().unwrap_or_else(|| {
-            self.names.insert(name.clone());
-            name
-        });
+    pub(super) fn set_attribute(&mut self, id: SlotId, rowid: i64, name: &[u8], value: &[u8]) {
+        let told = self.told(id);
+        // A copy of what is there costs neither time nor memory.
+        let (name, value) = match told.and_then(|told| told.attributes.find(name)) {
+            Some((name, told)) if told.as_bytes() == value => (name.clone(), told.clone()),
+            Some((name, _)) => (name.clone(), value.into()),
+            None => (self.name(name), value.into()),
+        };
         let slot = self.touch(id);
         match slot
             .attributes
@@ -110,6 +114,16 @@ impl Slots {
                 self.attributes += 1;
             }
         }
+    }
+
+    /// The one copy of an attribute's name.
+    fn name(&mut self, name: &[u8]) -> Text {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        let name = Text::from(name);
+        self.names.insert(name.clone());
+        name
     }
 
     pub(super) fn remove_attribute(&mut self, id: SlotId, rowid: i64) {
@@ -126,8 +140,9 @@ impl Slots {
     pub(super) fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
         if complete && !mem::replace(&mut self.completed, true) {
             // From now on a binding without a row is gone.
-            let all = (0..self.all.len()).filter_map(|at| u32::try_from(at).ok().map(SlotId));
-            for id in all.collect::<Vec<_>>() {
+            let all = (0_u32..).map(SlotId).zip(&self.all);
+            let rowless = all.filter(|(_, slot)| slot.row.is_none());
+            for id in rowless.map(|(id, _)| id).collect::<Vec<_>>() {
                 self.touch(id);
             }
         }
@@ -155,6 +170,22 @@ impl Slots {
             .sum()
     }
 
+    /// Makes an empty slot for a key that has none.
+    fn add(&mut self, table: Arc<str>, ruid: Ruid) -> SlotId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.all.push(Slot::default());
+            SlotId(u32::try_from(self.all.len() - 1).expect("a table has fewer than 2^32 rows"))
+        });
+        let key = Key {
+            table: Arc::clone(&table),
+            ruid: ruid.clone(),
+        };
+        self.slot(id).key = Some(key);
+        self.by_key.entry(table).or_default().insert(ruid, id);
+        self.touch(id);
+        id
+    }
+
     fn slot(&mut self, id: SlotId) -> &mut Slot {
         &mut self.all[id.0 as usize]
     }
@@ -175,16 +206,21 @@ impl Slots {
         if let Some(at) = waited {
             self.deadlines.remove(&(at, id));
         }
-        let Some(key) = slot.key.clone() else { return };
         if slot.row.is_none() {
+            let Some(key) = slot.key.clone() else { return };
             if completed && slot.told.take().is_some() {
                 changes.remove(key.clone());
             }
             if slot.told.is_none() && slot.attributes.is_empty() {
                 *slot = Slot::default();
-                self.by_key.remove(&key);
+                if let Some(known) = self.by_key.get_mut(&key.table) {
+                    known.remove(&key.ruid);
+                }
                 self.free.push(id);
             }
+            return;
+        }
+        if slot.is_told() {
             return;
         }
         let patience = if slot.told.is_some() {
@@ -210,6 +246,20 @@ impl Slots {
 }
 
 impl Slot {
+    /// Whether row and attributes are what has been told.
+    fn is_told(&self) -> bool {
+        let (Some(told), None) = (&self.told, &self.incoming) else {
+            return false;
+        };
+        let own = &self.attributes;
+        let is_told = |(_, name, value): &(i64, Text, Text)| {
+            let told = told.attributes.get(name.as_bytes());
+            told == Some(value)
+        };
+        let is_present = |told: &Text| own.iter().any(|(_, name, _)| name == told);
+        own.iter().all(is_told) && told.attributes.iter().all(|(name, _)| is_present(name))
+    }
+
     /// What there is to tell, and whether the slot waits for something.
     fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
         let current = || {

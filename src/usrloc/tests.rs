@@ -1,7 +1,7 @@
 use super::slots::{SlotId, Slots};
 use super::*;
 use crate::registration::testing::binding;
-use crate::registration::{Attributes, Change, Text};
+use crate::registration::{Attributes, Change, Key, Text};
 
 const VARS: &str = "custom_channel_vars";
 
@@ -9,19 +9,24 @@ fn at(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
+fn slot(slots: &mut Slots, ruid: &str) -> SlotId {
+    let Key { table, ruid } = binding(ruid, "", "", 0).key;
+    slots.with_key(&table, ruid.0.as_bytes())
+}
+
 /// A table whose other rows have attributes.
 fn slots() -> Slots {
     let mut slots = Slots::new([]);
-    let other = slots.with_key(binding("other", "", "", 0).key);
-    slots.set_row(other, 1, binding("other", "eve", "e", 100));
-    slots.set_attribute(other, 1, "token".into(), "d@a".into());
+    let other = slot(&mut slots, "other");
+    slots.set_row(other, 1, Some(binding("other", "eve", "e", 100)));
+    slots.set_attribute(other, 1, b"token", b"d@a");
     slots.changes(at(0), true);
     slots
 }
 
 fn with_row(slots: &mut Slots, rowid: i64) -> SlotId {
-    let id = slots.with_key(binding("1", "", "", 0).key);
-    slots.set_row(id, rowid, binding("1", "bob", "b", 100));
+    let id = slot(slots, "1");
+    slots.set_row(id, rowid, Some(binding("1", "bob", "b", 100)));
     id
 }
 
@@ -59,7 +64,7 @@ fn a_new_row_waits_a_little_for_its_first_attribute() {
     let id = with_row(&mut slots, 7);
     assert_eq!(attributes(slots.changes(at(10), true)), []);
     assert_eq!(slots.deadline(), Some(at(510)));
-    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.set_attribute(id, 70, b"token", b"d@a");
     assert_eq!(
         attributes(slots.changes(at(12), true)),
         [pairs(&[("token", "d@a")])]
@@ -87,15 +92,15 @@ fn nothing_waits_where_no_row_has_attributes() {
 fn a_refresh_that_writes_the_same_attributes_again_tells_nothing() {
     let mut slots = slots();
     let id = with_row(&mut slots, 7);
-    slots.set_attribute(id, 70, "token".into(), "d@a".into());
-    slots.set_attribute(id, 71, VARS.into(), "{}".into());
+    slots.set_attribute(id, 70, b"token", b"d@a");
+    slots.set_attribute(id, 71, VARS.as_bytes(), b"{}");
     slots.changes(at(0), true);
     slots.remove_attribute(id, 70);
     slots.remove_attribute(id, 71);
     assert_eq!(attributes(slots.changes(at(1), true)), []);
-    slots.set_attribute(id, 80, "token".into(), "d@a".into());
+    slots.set_attribute(id, 80, b"token", b"d@a");
     assert_eq!(attributes(slots.changes(at(2), true)), []);
-    slots.set_attribute(id, 81, VARS.into(), "{}".into());
+    slots.set_attribute(id, 81, VARS.as_bytes(), b"{}");
     assert_eq!(attributes(slots.changes(at(3), true)), []);
     assert_eq!(slots.deadline(), None);
 }
@@ -104,12 +109,12 @@ fn a_refresh_that_writes_the_same_attributes_again_tells_nothing() {
 fn an_attribute_that_does_not_come_back_is_kept_for_a_while() {
     let mut slots = slots();
     let id = with_row(&mut slots, 7);
-    slots.set_attribute(id, 70, "token".into(), "d@a".into());
-    slots.set_attribute(id, 71, VARS.into(), "{}".into());
+    slots.set_attribute(id, 70, b"token", b"d@a");
+    slots.set_attribute(id, 71, VARS.as_bytes(), b"{}");
     slots.changes(at(0), true);
     slots.remove_attribute(id, 70);
     slots.remove_attribute(id, 71);
-    slots.set_attribute(id, 80, "token".into(), "d@b".into());
+    slots.set_attribute(id, 80, b"token", b"d@b");
     assert_eq!(
         attributes(slots.changes(at(1), true)),
         [pairs(&[(VARS, "{}"), ("token", "d@b")])]
@@ -125,7 +130,7 @@ fn an_attribute_that_does_not_come_back_is_kept_for_a_while() {
 fn a_row_that_goes_takes_its_binding_with_it_and_leaves_no_orphan_behind() {
     let mut slots = slots();
     let id = with_row(&mut slots, 7);
-    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.set_attribute(id, 70, b"token", b"d@a");
     slots.changes(at(0), true);
     slots.remove_row(id, 7);
     assert_eq!(attributes(slots.changes(at(1), true)), [None]);
@@ -139,7 +144,7 @@ fn a_row_that_goes_takes_its_binding_with_it_and_leaves_no_orphan_behind() {
 fn a_binding_that_moves_to_another_row_stays() {
     let mut slots = slots();
     let id = with_row(&mut slots, 7);
-    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.set_attribute(id, 70, b"token", b"d@a");
     slots.changes(at(0), true);
     with_row(&mut slots, 9);
     slots.remove_row(id, 7);
@@ -158,14 +163,14 @@ fn former_bindings_stay_until_everything_has_been_read() {
         })
     };
     let mut slots = Slots::new([stored("1"), stored("gone")]);
-    let id = slots.with_key(stored("1").key.clone());
-    slots.set_row(id, 7, binding("1", "bob", "b", 100));
+    let id = slot(&mut slots, "1");
+    slots.set_row(id, 7, None);
     assert!(slots.changes(at(0), false).is_empty());
     assert!(
         slots.changes(at(60_000), false).is_empty(),
         "however long the reading takes"
     );
-    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.set_attribute(id, 70, b"token", b"d@a");
     assert_eq!(
         attributes(slots.changes(at(60_001), true)),
         [None],

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::order::Position;
-use super::state::{Listed, Sorted, State, by_transport};
+use super::state::{Listed, Sorted, State, by_transport, same_owner};
 use crate::parallel;
 use crate::registration::{Departed, Hidden, Key, Registration};
 
@@ -69,13 +69,17 @@ impl State {
 
     /// Lists one of each rows that are alike; these are neighbours in the order.
     fn list_all(&mut self, placed: &[Placed]) {
+        let mut mixes_owners = false;
+        let differ = |two: &[Placed]| !same_owner(&two[0].registration, &two[1].registration);
         let winners: Vec<&Placed> = placed
             .chunk_by(|a, b| alike(&a.registration, &b.registration))
             .filter_map(|rows| {
+                mixes_owners |= rows.windows(2).any(differ);
                 let valid = rows.iter().filter(|one| self.may_show(&one.registration));
                 valid.max_by_key(|one| one.registration.binding.last_modified)
             })
             .collect();
+        self.mixes_owners = mixes_owners;
         let mut owned: HashMap<&Arc<str>, Vec<&Placed>> = HashMap::new();
         for one in &winners {
             self.by_transport[by_transport(&one.registration)] += 1;

@@ -30,6 +30,8 @@ pub(super) struct State {
     /// Whose rows went, and when the last one did.
     departed: BTreeMap<Who, i64>,
     departures: BTreeMap<i64, Vec<Who>>,
+    /// Whether rows alike have belonged to different accounts.
+    pub(super) mixes_owners: bool,
 }
 
 /// Who had a row: the username in lower case, then exactly; the domain; the account.
@@ -70,6 +72,7 @@ impl State {
             accounts: HashMap::new(),
             departed: BTreeMap::new(),
             departures: BTreeMap::new(),
+            mixes_owners: false,
         }
     }
 
@@ -408,6 +411,8 @@ impl State {
         let alike: Vec<_> = range_starting_with(&self.ordered, group(&registration.binding))
             .map(|(position, one)| (position.clone(), Arc::clone(one)))
             .collect();
+        let differ = |two: &[(Position, Arc<Registration>)]| !same_owner(&two[0].1, &two[1].1);
+        self.mixes_owners |= alike.windows(2).any(differ);
         let winner = alike
             .iter()
             .filter(|(_, one)| self.may_show(one))
@@ -500,6 +505,10 @@ impl Listed {
         self.registrations.insert(position, registration);
         self.revision = self.revision.wrapping_add(digest);
     }
+}
+
+pub(super) fn same_owner(one: &Registration, other: &Registration) -> bool {
+    one.account_id == other.account_id
 }
 
 pub(super) fn by_transport(registration: &Registration) -> usize {

@@ -97,8 +97,14 @@ class Usrlocd:
     def count(self):
         return json.loads(self.get("/v2/registrations/count"))["data"]["count"]
 
-    def serves(self):
-        """Whether it shows registrations; while it reads its store it may refuse to."""
+    def serves(self, account):
+        """Whether it counts and lists the account; while it reads its store it may refuse to."""
+        path = f"/v2/accounts/{account}/registrations"
+        (status, count), (listed, body) = self.request(f"{path}/count"), self.request(path)
+        return status == listed == 200 and len(json.loads(body)["data"]) == json.loads(count)["data"]["count"] > 0
+
+    def serves_all(self):
+        """The same of all accounts together."""
         return self.request("/v2/registrations/count")[0] == 200 and self.count() > 0
 
     def until(self, holds, patience, pause=0.004):

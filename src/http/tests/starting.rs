@@ -1,10 +1,15 @@
 //! What is answered before the view has what an earlier run kept.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 
-use super::site::{Site, phone, settings};
+use super::site::{NOW, Site, phone, settings};
 use crate::config::Limits;
 use crate::http::Keys;
+use crate::registration::{Departed, Registration};
+use crate::view::{Source, SourceState};
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -39,4 +44,96 @@ async fn a_request_does_not_wait_for_ever() {
         assert_eq!(answer.json()["message"], "datastore_unreachable");
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
+}
+
+/// Says that accounts can be asked for one by one, as of two seconds ago; of `gone` a phone went since.
+fn begin_early(site: &Site) {
+    let gone = Departed {
+        account: Some("gone".into()),
+        username: "dave".into(),
+        domain: None,
+        at: NOW.cast_signed(),
+    };
+    let source = Source {
+        state: SourceState::CatchingUp,
+        as_of: Some(Duration::from_secs(NOW - 2)),
+    };
+    site.view.begin_early(vec![gone], Vec::new(), source);
+}
+
+/// Brings the account that `site` is asked for; what it has is among `phones`.
+async fn bring(site: &Site, phones: &[Registration]) {
+    let account = site.view.wanted().await;
+    let is_its = |one: &&Registration| one.account_id.as_ref() == Some(&account);
+    let rows = phones.iter().filter(is_its).cloned().map(Arc::new);
+    site.view.bring_early(&account, Some(rows.collect()));
+}
+
+#[tokio::test]
+async fn an_account_is_answered_for_before_all_is_known() {
+    let site = starting();
+    begin_early(&site);
+    let phones = [phone("acme", "bob", 1), phone("acme", "alice", 2)];
+    let (list, ()) = tokio::join!(site.get(LIST).answer(), bring(&site, &phones));
+    assert_eq!(list.status, StatusCode::OK);
+    assert_eq!(list.json()["data"].as_array().unwrap().len(), 2);
+    assert_eq!(list.json()["source"]["state"], "catching_up");
+    assert_eq!(list.json()["source"]["lag_ms"], 2000);
+    let page = site.get(&format!("{LIST}?page_size=1")).answer().await;
+    assert_eq!(page.json()["data"][0]["username"], "alice");
+    assert!(page.json()["next_start_key"].is_string());
+    let user = site.get(&format!("{LIST}/bob")).answer().await;
+    assert_eq!(user.json()["data"][0]["username"], "bob");
+    let nobody = site.get(&format!("{LIST}/nobody")).answer().await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    let count = site.get(&format!("{LIST}/count")).answer().await;
+    assert_eq!(count.json()["data"]["count"], 2);
+    site.restore(phones);
+    let all = site.get(&format!("{LIST}/count")).answer().await;
+    assert_eq!(all.json()["revision"], count.json()["revision"]);
+}
+
+#[tokio::test]
+async fn whether_an_account_is_known_is_told_early_too() {
+    let site = starting();
+    begin_early(&site);
+    let unknown = site.get("/v2/accounts/nowhere/registrations");
+    let (unknown, ()) = tokio::join!(unknown.answer(), bring(&site, &[]));
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let gone = site.get("/v2/accounts/gone/registrations");
+    let (gone, ()) = tokio::join!(gone.answer(), bring(&site, &[]));
+    assert_eq!(gone.status, StatusCode::OK);
+    assert_eq!(gone.json()["data"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn all_accounts_and_flushes_wait_for_all() {
+    let site = starting();
+    begin_early(&site);
+    let phones = [phone("acme", "bob", 1)];
+    let (list, ()) = tokio::join!(site.get(LIST).answer(), bring(&site, &phones));
+    assert_eq!(list.status, StatusCode::OK);
+    let (all, flush) = tokio::join!(
+        site.get("/v2/registrations").answer(),
+        site.ask(Method::DELETE, LIST).answer()
+    );
+    assert_eq!(all.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(flush.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(site.fake.asked.lock().unwrap().is_empty());
+    let ready = site.get("/readyz").answer().await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_brought_early_waits_for_all() {
+    let site = starting();
+    begin_early(&site);
+    let refuse = async {
+        let account = site.view.wanted().await;
+        site.view.bring_early(&account, None);
+        site.restore([phone("acme", "bob", 1)]);
+    };
+    let (list, ()) = tokio::join!(site.get(LIST).answer(), refuse);
+    assert_eq!(list.json()["data"].as_array().unwrap().len(), 1);
+    assert_eq!(list.json()["source"]["state"], "live");
 }

@@ -1,0 +1,1 @@
+UPDATE source SET owners = NULL WHERE owners IS NOT NULL

@@ -1,0 +1,169 @@
+//! What is shown early is what will be shown when everything is there.
+
+use futures_util::FutureExt;
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::directory::Directory;
+use crate::mirror::Naming;
+use crate::registration::testing::binding;
+use crate::registration::{Attributes, Binding, Departed, Expiry, Hidden};
+use crate::store::{Batch, Store, Stored};
+use crate::view::Scope;
+
+const NOW: i64 = 1_700_000_000;
+
+/// Realms `a` and `b` belong to `acme`, every other to itself.
+fn resolver(directory: &str) -> Resolver {
+    let directory = Arc::new(Directory::parse(directory).unwrap());
+    Resolver::new(Arc::new(Naming::default()), directory)
+}
+
+const PLAIN: &str = r#"{"accounts": [{"id": "acme", "realm": "A.example.com"}]}"#;
+
+/// Twelve rows: of two accounts by realm and of one by token; permanent, expired, hidden, alike.
+fn rows() -> Vec<Binding> {
+    let row = |number: usize| {
+        let ruid = number.to_string();
+        let domain = ["a.example.com", "b.example.com"][number % 2];
+        let user = format!("user{}", number % 4);
+        let contact = format!("sip:{user}@192.0.2.{}", number % 8);
+        let end = NOW + [600, -5, 1][number % 3];
+        let token = (number % 5 == 0).then(|| ("token".into(), "d@by-token".into()));
+        Binding {
+            domain: Some(domain.into()),
+            expiry: if number == 3 {
+                Expiry::Permanent
+            } else {
+                Expiry::At(end)
+            },
+            attributes: token.into_iter().collect::<Attributes>(),
+            ..binding(&ruid, &user, &contact, NOW + 600)
+        }
+    };
+    (0..12).map(row).collect()
+}
+
+/// A store with these rows, of which one is hidden and one has departed.
+async fn store(resolver: &Resolver, rows: Vec<Binding>) -> (TempDir, Store) {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(&folder.path().join("s.db"), NOW).await.unwrap();
+    let hide = |row: &Binding| Hidden {
+        key: row.key.clone(),
+        fingerprint: row.row_fingerprint(),
+        at: NOW + 600,
+    };
+    store.hide(&[hide(&rows[6])]).await.unwrap();
+    let gone = Departed {
+        account: Some("gone".into()),
+        username: "dave".into(),
+        domain: None,
+        at: NOW - 5,
+    };
+    let keep = |row| stored(&resolver.registration(Arc::new(row), NOW - 60));
+    let batch = Batch {
+        upserts: rows.into_iter().map(keep).collect::<Vec<Stored>>(),
+        departed: vec![gone],
+        as_of: Some(std::time::Duration::from_secs(NOW.cast_unsigned())),
+        owners: Some(resolver.owners()),
+        ..Batch::default()
+    };
+    store.apply(&batch).await.unwrap();
+    (folder, store)
+}
+
+fn view() -> Arc<View> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW.cast_unsigned()));
+    Arc::new(View::new(clock))
+}
+
+#[tokio::test]
+async fn an_account_has_early_what_it_has_with_all_others() {
+    let resolver = resolver(PLAIN);
+    let (_folder, store) = store(&resolver, rows()).await;
+    let (early, whole) = (view(), view());
+    let reading = store.reading().await.unwrap();
+    let contents = reading.everything().await.unwrap();
+    let source = source(&contents);
+    let kept = Kept {
+        rows: resolver.registrations(contents.registrations).rows,
+        departed: contents.departed,
+        hidden: contents.hidden,
+    };
+    whole.restore(kept, source);
+    let accounts = ["acme", "b.example.com", "by-token", "gone", "unknown"];
+    let ask = async {
+        for account in accounts {
+            early.wait_for(Scope::Account(account)).await;
+        }
+    };
+    tokio::select! {
+        never = bring_early(&reading, &resolver, &early) => match never {},
+        () = ask => {}
+    }
+    let told = |view: &View, account| {
+        let scope = Scope::Account(account);
+        let users: Vec<_> = (0..4)
+            .map(|user| {
+                let user = format!("user{user}");
+                let list = view.list_user(scope, user.as_bytes());
+                (list, view.known_aors(scope, user.as_bytes()))
+            })
+            .collect();
+        let all = (view.list(scope), view.count(scope), users);
+        (format!("{all:?}"), view.knows_account(account))
+    };
+    for account in accounts {
+        assert_eq!(told(&early, account), told(&whole, account), "{account}");
+    }
+    assert!(early.count(Scope::Account("acme")).0 > 0);
+    assert!(early.knows_account("gone") && !early.knows_account("unknown"));
+    assert_eq!(early.source_of_answers(), source);
+    assert_eq!(early.source().state, SourceState::Unavailable);
+    assert!(early.wait_for(Scope::System).now_or_never().is_none());
+    assert_eq!(early.tally(), crate::view::Tally::default());
+}
+
+#[tokio::test]
+async fn nothing_is_shown_early_where_other_rules_decide_on_owners() {
+    let former = resolver(PLAIN);
+    let (_folder, store) = store(&former, rows()).await;
+    let other = resolver(r#"{"accounts": [{"id": "acme", "realm": "b.example.com"}]}"#);
+    let reading = store.reading().await.unwrap();
+    let view = view();
+    assert!(bring_early(&reading, &other, &view).now_or_never().is_none());
+    assert_eq!(view.source_of_answers().state, SourceState::Unavailable);
+    let contents = reading.everything().await.unwrap();
+    let moved = other.registrations(contents.registrations).moved;
+    assert!(!moved.is_empty() && moved.len() < 12);
+    let contents = reading.everything().await.unwrap();
+    let moved = former.registrations(contents.registrations).moved;
+    assert_eq!(moved, []);
+}
+
+#[tokio::test]
+async fn rows_alike_of_different_accounts_are_noticed() {
+    let resolver = resolver(PLAIN);
+    let registrations = |rows: Vec<Binding>| {
+        let resolved = rows.into_iter().map(Arc::new);
+        resolved.map(|row| Arc::new(resolver.registration(row, NOW)))
+    };
+    let alike = |ruid: &str, token: &str| Binding {
+        attributes: [("token".into(), token.into())].into_iter().collect(),
+        ..binding(ruid, "bob", "sip:bob@192.0.2.1", NOW + 60)
+    };
+    for (other, expected) in [("d@one", false), ("d@other", true)] {
+        let rows = vec![alike("1", "d@one"), alike("2", other)];
+        let restored = view();
+        let kept = Kept {
+            rows: registrations(rows.clone()).collect(),
+            ..Kept::default()
+        };
+        restored.restore(kept, Source::default());
+        assert_eq!(restored.mixes_owners(), expected);
+        let applied = view();
+        applied.apply(registrations(rows).map(crate::view::Change::Upsert));
+        assert_eq!(applied.mixes_owners(), expected);
+    }
+}
