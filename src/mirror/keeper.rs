@@ -3,7 +3,7 @@
 //! The view never waits for it. What cannot be written (a full disk) stays gathered, each row once, and is
 //! written when that works again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,10 +16,13 @@ use crate::metrics::Metrics;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Departed, Hidden, Key};
 use crate::store::{Batch, Error, Store, Stored};
-use crate::view::{KNOWN_FOR, View};
+use crate::view::{KNOWN_FOR, SourceState, View};
 
 /// The pause between two batches: many changes cost little more than one.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The pause while more waits than a batch takes: others may have the processor meanwhile.
+const BREATH: Duration = Duration::from_millis(20);
 
 /// The rows of one batch, at most: a first load is written in several.
 const BATCH: usize = 4096;
@@ -34,6 +37,8 @@ const RETRY: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 struct Pending {
     rows: HashMap<Key, Option<Stored>>,
+    /// Their keys, the one first that has waited longest.
+    order: VecDeque<Key>,
     departed: Vec<Departed>,
     unhidden: Vec<Key>,
     /// See [`Batch::owners`].
@@ -79,7 +84,9 @@ impl Keeper {
             return;
         }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.rows.extend(rows);
+        for (key, row) in rows {
+            pending.add(key, row);
+        }
         pending.departed.extend(departed);
         pending.unhidden.extend(unhidden);
         drop(pending);
@@ -103,8 +110,17 @@ impl Keeper {
             .await
             .is_some()
         {
-            let written = self.write(&mut trouble).await;
-            let pause = if written { PAUSE } else { RETRY };
+            let pause = if self.view.source().state == SourceState::Unavailable {
+                // What is read for the first time is to be shown first; writing it would hold that up.
+                self.arrived.notify_one();
+                PAUSE
+            } else if !self.write(&mut trouble).await {
+                RETRY
+            } else if self.waits() {
+                BREATH
+            } else {
+                PAUSE
+            };
             if stop
                 .run_until_cancelled(tokio::time::sleep(pause))
                 .await
@@ -196,15 +212,18 @@ impl Keeper {
     fn put_back(&self, batch: Batch) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let later = mem::take(&mut *pending);
-        let removed = batch.removed.into_iter().map(|key| (key, None));
-        pending.rows.extend(removed);
-        pending.rows.extend(
-            batch
-                .upserts
-                .into_iter()
-                .map(|one| (one.binding.key.clone(), Some(one))),
-        );
-        pending.rows.extend(later.rows);
+        for key in batch.removed {
+            pending.add(key, None);
+        }
+        for one in batch.upserts {
+            pending.add(one.binding.key.clone(), Some(one));
+        }
+        let mut rows = later.rows;
+        for key in later.order {
+            if let Some(row) = rows.remove(&key) {
+                pending.add(key, row);
+            }
+        }
         pending.owners = later.owners;
         pending.departed = batch.departed;
         pending.departed.extend(later.departed);
@@ -217,6 +236,12 @@ impl Keeper {
 }
 
 impl Pending {
+    fn add(&mut self, key: Key, row: Option<Stored>) {
+        if self.rows.insert(key.clone(), row).is_none() {
+            self.order.push_back(key);
+        }
+    }
+
     /// Takes what makes one batch.
     fn take_batch(&mut self, now: i64) -> Batch {
         let mut batch = Batch {
@@ -225,19 +250,17 @@ impl Pending {
             forget_departed_before: now - KNOWN_FOR,
             ..Batch::default()
         };
-        let rows = if self.rows.len() <= BATCH {
-            mem::take(&mut self.rows)
-        } else {
-            let keys: Vec<Key> = self.rows.keys().take(BATCH).cloned().collect();
-            keys.iter()
-                .filter_map(|key| self.rows.remove_entry(key))
-                .collect()
-        };
-        for (key, row) in rows {
-            match row {
-                Some(stored) => batch.upserts.push(stored),
-                None => batch.removed.push(key),
+        let size = self.order.len().min(BATCH);
+        for key in self.order.drain(..size) {
+            match self.rows.remove(&key) {
+                Some(Some(stored)) => batch.upserts.push(stored),
+                Some(None) => batch.removed.push(key),
+                None => {}
             }
+        }
+        if self.rows.is_empty() {
+            // A first load leaves much room behind.
+            (self.rows, self.order) = Default::default();
         }
         batch
     }

@@ -1,7 +1,8 @@
 //! What became of bindings since the last time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use super::{Binding, Key};
 
@@ -15,9 +16,12 @@ pub enum Change {
 }
 
 /// The latest change of each binding; a later change of the same binding replaces the earlier one.
+///
+/// They stay in the order in which bindings first came, nearly that of the tables' rows: what is kept side by side
+/// then is compared with these rows side by side at the next start, which is what memory does fastest.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Changeset {
-    changes: HashMap<Key, Change>,
+    changes: IndexMap<Key, Change>,
 }
 
 impl Changeset {
@@ -53,7 +57,7 @@ impl Changeset {
         self.changes.len()
     }
 
-    /// The changes, in no particular order.
+    /// The changes.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Change)> {
         self.changes.iter()
     }
@@ -61,7 +65,7 @@ impl Changeset {
 
 impl IntoIterator for Changeset {
     type Item = (Key, Change);
-    type IntoIter = std::collections::hash_map::IntoIter<Key, Change>;
+    type IntoIter = indexmap::map::IntoIter<Key, Change>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.changes.into_iter()

@@ -56,6 +56,10 @@ struct Slot {
 impl Slots {
     pub(super) fn new(former: impl IntoIterator<Item = Arc<Binding>>) -> Self {
         let mut slots = Self::default();
+        let former = former.into_iter();
+        let count = former.size_hint().1.unwrap_or_default();
+        slots.all.reserve(count);
+        slots.touched.reserve(count);
         for binding in former {
             let Key { table, ruid } = binding.key.clone();
             let id = slots.add(table, ruid);
@@ -181,7 +185,15 @@ impl Slots {
             ruid: ruid.clone(),
         };
         self.slot(id).key = Some(key);
-        self.by_key.entry(table).or_default().insert(ruid, id);
+        let room = if self.by_key.is_empty() {
+            self.all.capacity()
+        } else {
+            0
+        };
+        let known = self.by_key.entry(table);
+        known
+            .or_insert_with(|| HashMap::with_capacity(room))
+            .insert(ruid, id);
         self.touch(id);
         id
     }
