@@ -3,10 +3,12 @@
 //! One thread follows the tables, one task shows what it found, one keeps it on disk; each hands on what is new
 //! without waiting for the next.
 
+mod caution;
+mod doubt;
 mod follow;
-mod heartbeat;
 mod keeper;
 mod mailbox;
+mod pending;
 mod resolve;
 mod seek;
 mod settling;
@@ -28,7 +30,6 @@ use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
 use crate::view::{Change, EXPIRE_INTERVAL, Kept, Source, SourceState, View};
 use follow::Follower;
-pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
@@ -67,8 +68,6 @@ pub struct Parts {
     pub doubts: Arc<Notify>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Tells whether the thread that follows the tables is at work.
-    pub heartbeat: Arc<Heartbeat>,
     /// Turns true once every row was read, or the tables are known to be unreadable for more than a moment.
     pub settled: watch::Sender<bool>,
 }
@@ -87,6 +86,8 @@ pub struct Mirror {
     unreadable: bool,
     complete: bool,
     settling: Settling,
+    /// Whether the log says that the thread hangs.
+    hung: bool,
 }
 
 impl Mirror {
@@ -121,7 +122,9 @@ impl Mirror {
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(
             &options.database,
-            options.discover.map(Seeker::new),
+            options
+                .discover
+                .map(|root| Seeker::new(root, parts.store.path().to_owned())),
             usrloc,
             Arc::clone(&mailbox),
             &parts,
@@ -143,6 +146,7 @@ impl Mirror {
             unreadable: false,
             complete: false,
             settling: Settling::default(),
+            hung: false,
         }
     }
 
@@ -166,6 +170,7 @@ impl Mirror {
                 _ = expiry.tick() => {
                     self.parts.view.expire();
                     self.settle();
+                    self.watch_over();
                 }
             }
         };
@@ -245,7 +250,7 @@ impl Mirror {
 
     /// Publishes how well the view is known to equal the tables, and says so when that changes.
     fn tell_state(&mut self, state: State, as_of: Option<std::time::Duration>) {
-        let former = self.parts.view.source();
+        let former = self.parts.view.said_source();
         let never = former.state == SourceState::Unavailable;
         let source = match &state {
             State::Live if self.complete => SourceState::Live,
@@ -288,6 +293,23 @@ impl Mirror {
         {
             self.parts.settled.send_replace(true);
         }
+    }
+
+    /// Says that the thread hangs, and that it does no longer.
+    fn watch_over(&mut self) {
+        let hung = self
+            .parts
+            .view
+            .heartbeat()
+            .is_hung(self.parts.clock.monotonic());
+        if hung && !self.hung {
+            tracing::error!(
+                "reading Kamailio's files hangs; serves the last known rows. Look at the disk that has them"
+            );
+        } else if self.hung && !hung {
+            tracing::info!("reads Kamailio's files again");
+        }
+        self.hung = hung;
     }
 
     /// Resolves every row again with a directory that has changed.

@@ -147,7 +147,6 @@ async fn mirror(folder: &Path, database: &Path, clock: &Arc<Stepped>, view: &Arc
         store: Arc::new(store),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         doubts: Arc::default(),
-        heartbeat: Arc::default(),
         settled: watch::Sender::new(false),
     };
     Mirror::new(options, parts, contents)

@@ -148,6 +148,104 @@ fn a_binding_that_moves_to_another_row_stays() {
     assert_eq!(attributes(slots.changes(at(2), true)), [None]);
 }
 
+/// A schema without UNIQUE lets two rows have one ruid.
+#[test]
+fn a_binding_goes_with_the_last_of_its_rows() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(0), true);
+    slots.set_row(id, 9, binding("1", "bob", "other", 100));
+    let contacts = |changes: Changeset| -> Vec<Option<String>> {
+        let of = |(_, change)| match change {
+            Change::Upsert(binding) => Some(binding.contact.lossy().into_owned()),
+            Change::Remove => None,
+        };
+        changes.into_iter().map(of).collect()
+    };
+    assert_eq!(
+        contacts(slots.changes(at(1), true)),
+        [Some("other".to_owned())]
+    );
+    slots.remove_row(id, 9);
+    assert_eq!(contacts(slots.changes(at(2), true)), [Some("b".to_owned())]);
+    slots.set_row(id, 9, binding("1", "bob", "b", 100));
+    slots.remove_row(id, 7);
+    assert_eq!(contacts(slots.changes(at(3), true)), []);
+    slots.remove_row(id, 9);
+    assert_eq!(contacts(slots.changes(at(4), true)), [None]);
+    assert_eq!(slots.orphans(), 1);
+}
+
+#[test]
+fn a_row_that_is_not_told_yet_holds_back_the_moment() {
+    let mut slots = slots();
+    assert_eq!(slots.withheld_since(), None);
+    slots.changes(at(100), true);
+    let id = with_row(&mut slots, 7);
+    slots.changes(at(110), true);
+    assert_eq!(
+        slots.withheld_since(),
+        Some(at(100)),
+        "then it was not there"
+    );
+    slots.changes(at(300), true);
+    assert_eq!(slots.withheld_since(), Some(at(100)));
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(310), true);
+    assert_eq!(slots.withheld_since(), None);
+    // A lost attribute is shown until it is sure to be gone, and holds back nothing.
+    slots.remove_attribute(id, 70);
+    slots.changes(at(320), true);
+    assert_eq!(slots.withheld_since(), None);
+}
+
+#[test]
+fn a_row_that_goes_before_it_is_told_holds_back_nothing() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.changes(at(10), true);
+    assert!(slots.withheld_since().is_some());
+    slots.remove_row(id, 7);
+    assert!(slots.changes(at(20), true).is_empty());
+    assert_eq!(slots.withheld_since(), None);
+}
+
+#[test]
+fn no_binding_goes_while_rows_are_being_read_again() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(0), true);
+    // Another row has its place now, in a file that was put in place of the old one.
+    slots.remove_row(id, 7);
+    assert!(slots.changes(at(1), false).is_empty());
+    // It turns up elsewhere.
+    with_row(&mut slots, 8);
+    assert!(slots.changes(at(2), false).is_empty());
+    assert!(slots.changes(at(3), true).is_empty());
+    slots.remove_row(id, 8);
+    assert!(slots.changes(at(4), false).is_empty());
+    assert_eq!(attributes(slots.changes(at(5), true)), [None]);
+}
+
+#[test]
+fn everything_told_is_kept_until_it_has_been_read_again() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(0), true);
+    assert!(!slots.miss_most());
+    slots.read_again();
+    assert!(slots.miss_most());
+    assert!(slots.changes(at(1), false).is_empty());
+    let id = with_row(&mut slots, 3);
+    slots.set_attribute(id, 30, "token".into(), "d@a".into());
+    assert!(!slots.miss_most(), "one of two is there");
+    assert_eq!(attributes(slots.changes(at(2), true)), [None]);
+    assert_eq!(slots.orphans(), 0);
+}
+
 #[test]
 fn former_bindings_stay_until_everything_has_been_read() {
     let stored = |ruid: &str| {
