@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -39,6 +40,9 @@ use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
 const PORTION: usize = 256;
+
+/// Looks a second apart after which the log says that the thread hangs.
+const HUNG_LOOKS: u32 = 2;
 
 /// What is mirrored, and where to.
 #[derive(Debug)]
@@ -86,8 +90,8 @@ pub struct Mirror {
     unreadable: bool,
     complete: bool,
     settling: Settling,
-    /// Whether the log says that the thread hangs.
-    hung: bool,
+    /// At how many looks in a row the thread hung.
+    hung: u32,
 }
 
 impl Mirror {
@@ -146,7 +150,7 @@ impl Mirror {
             unreadable: false,
             complete: false,
             settling: Settling::default(),
-            hung: false,
+            hung: 0,
         }
     }
 
@@ -161,6 +165,7 @@ impl Mirror {
         let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
         tasks.spawn(async move { keeper.run(stop_keeper).await });
         let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = loop {
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
@@ -295,21 +300,20 @@ impl Mirror {
         }
     }
 
-    /// Says that the thread hangs, and that it does no longer.
+    /// Says that the thread hangs, and that it does no longer. One look is not enough: the whole machine may have
+    /// stood still.
     fn watch_over(&mut self) {
-        let hung = self
-            .parts
-            .view
-            .heartbeat()
-            .is_hung(self.parts.clock.monotonic());
-        if hung && !self.hung {
-            tracing::error!(
-                "reading Kamailio's files hangs; serves the last known rows. Look at the disk that has them"
-            );
-        } else if self.hung && !hung {
+        let now = self.parts.clock.monotonic();
+        if self.parts.view.heartbeat().is_hung(now) {
+            self.hung += 1;
+            if self.hung == HUNG_LOOKS {
+                tracing::error!(
+                    "reading Kamailio's files hangs; serves the last known rows. Look at the disk that has them"
+                );
+            }
+        } else if std::mem::take(&mut self.hung) >= HUNG_LOOKS {
             tracing::info!("reads Kamailio's files again");
         }
-        self.hung = hung;
     }
 
     /// Resolves every row again with a directory that has changed.

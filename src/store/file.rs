@@ -59,13 +59,14 @@ enum Refusal {
 /// Refuses a file that is another program's database, or kept beside one: it is not ours to write, to lock or to
 /// move, by whatever name we have got there. It is only read.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
-    let mut header = Vec::new();
-    match File::open(path) {
-        // Those who make it say what is wrong.
-        Err(_) => return Ok(()),
-        Ok(file) => file.take(HEADER).read_to_end(&mut header),
+    // Of what is no file, those who make it say what is wrong.
+    if !path.is_file() {
+        return Ok(());
     }
-    .map_err(|source| cannot_create(path, source))?;
+    let mut header = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(HEADER).read_to_end(&mut header))
+        .map_err(|source| cannot_create(path, source))?;
     if is_foreign(&header) {
         return Err(Error::Foreign {
             path: path.to_path_buf(),

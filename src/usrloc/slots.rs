@@ -9,7 +9,10 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registration::{Attributes, Binding, Changeset, Key, Text};
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::registration::{Attributes, Binding, Changeset, Key, Ruid, Text};
 
 /// How long a new row waits for its first attribute, where other rows have attributes.
 const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
@@ -26,7 +29,8 @@ pub(super) struct SlotId(u32);
 pub(super) struct Slots {
     all: Vec<Slot>,
     free: Vec<SlotId>,
-    by_key: HashMap<Key, SlotId>,
+    /// Slots by the hash of their keys, which stand in the slots.
+    by_key: HashTable<SlotId>,
     /// Attribute names, each kept once.
     names: HashSet<Text>,
     attributes: usize,
@@ -35,6 +39,8 @@ pub(super) struct Slots {
     touched: Vec<SlotId>,
     /// When slots that wait are to be looked at again.
     deadlines: BTreeSet<(Duration, SlotId)>,
+    /// Until when an unusual moment of theirs is waited out.
+    waits: HashMap<SlotId, Duration>,
     /// Slots whose row has not been told, and the last look at which it was not there.
     withheld: HashMap<SlotId, Duration>,
     /// Further rows with the ruid of a slot, where the schema lets two have one; the one told last at the end.
@@ -47,9 +53,11 @@ pub(super) struct Slots {
     looked: Duration,
 }
 
+/// There are as many as registrations, so each byte counts.
 #[derive(Debug, Default)]
 struct Slot {
-    key: Option<Key>,
+    /// The key, where no binding has it.
+    key: Option<Box<Key>>,
     /// The row that holds the binding now.
     row: Option<i64>,
     /// Its content, where that has not been told yet.
@@ -58,8 +66,6 @@ struct Slot {
     told: Option<Arc<Binding>>,
     /// Attribute rows, by rowid.
     attributes: Vec<(i64, Text, Text)>,
-    /// Until when an unusual moment is waited out.
-    waits: Option<Duration>,
     touched: bool,
 }
 
@@ -68,7 +74,9 @@ impl Slots {
         let mut slots = Self::default();
         for binding in former {
             let id = slots.with_key(binding.key.clone());
-            slots.slot(id).told = Some(binding);
+            let slot = slots.slot(id);
+            slot.told = Some(binding);
+            slot.key = None;
         }
         slots.former = slots.by_key.len();
         slots
@@ -99,15 +107,23 @@ impl Slots {
 
     /// The slot of this key, which may be an empty one.
     pub(super) fn with_key(&mut self, key: Key) -> SlotId {
-        if let Some(id) = self.by_key.get(&key) {
+        let hash = hash_of(&key);
+        let has_key = |id: &SlotId| self.all[id.0 as usize].key() == Some(&key);
+        if let Some(id) = self.by_key.find(hash, has_key) {
             return *id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
+            if self.all.len() == self.all.capacity() {
+                // Not doubled, because they are very many.
+                self.all.reserve_exact(self.all.len() / 8 + 64);
+            }
             self.all.push(Slot::default());
             SlotId(u32::try_from(self.all.len() - 1).expect("a table has fewer than 2^32 rows"))
         });
-        self.slot(id).key = Some(key.clone());
-        self.by_key.insert(key, id);
+        self.slot(id).key = Some(Box::new(key));
+        let all = &self.all;
+        let rehash = |id: &SlotId| all[id.0 as usize].key().map_or(0, hash_of);
+        self.by_key.insert_unique(hash, id, rehash);
         self.touch(id);
         id
     }
@@ -245,20 +261,18 @@ impl Slots {
         let (complete, attributes_in_use) = (self.complete, self.attributes > 0);
         let slot = &mut self.all[id.0 as usize];
         slot.touched = false;
-        let waited = slot.waits.take();
+        let waited = self.waits.remove(&id);
         if let Some(at) = waited {
             self.deadlines.remove(&(at, id));
         }
-        let Some(key) = slot.key.clone() else { return };
         if slot.row.is_none() {
             self.withheld.remove(&id);
-            if complete && slot.told.take().is_some() {
-                changes.remove(key.clone());
+            if complete && let Some(told) = slot.told.take() {
+                slot.key = Some(Box::new(alone(&told.key)));
+                changes.remove(told.key.clone());
             }
             if slot.told.is_none() && slot.attributes.is_empty() {
-                *slot = Slot::default();
-                self.by_key.remove(&key);
-                self.free.push(id);
+                self.forget(id);
             }
             return;
         }
@@ -274,6 +288,7 @@ impl Slots {
         let (telling, waits) = slot.attempt(patient, attributes_in_use);
         if let Some(binding) = telling.map(Arc::new) {
             slot.told = Some(Arc::clone(&binding));
+            slot.key = None;
             changes.upsert(binding);
         }
         slot.share();
@@ -283,13 +298,59 @@ impl Slots {
             self.withheld.entry(id).or_insert(self.looked);
         }
         if waits {
-            slot.waits = Some(until);
+            self.waits.insert(id, until);
             self.deadlines.insert((until, id));
+        }
+    }
+
+    /// Makes room for another key in a slot that has nothing.
+    fn forget(&mut self, id: SlotId) {
+        let slot = mem::take(self.slot(id));
+        if let Some(key) = slot.key()
+            && let Ok(entry) = self.by_key.find_entry(hash_of(key), |other| *other == id)
+        {
+            entry.remove();
+            self.free.push(id);
         }
     }
 }
 
+/// A hash of the ruid, because there are few tables.
+fn hash_of(key: &Key) -> u64 {
+    xxh3_64_with_seed(key.ruid.0.as_bytes(), key.table.len() as u64)
+}
+
+/// The key without the other texts of its row, with which it shares memory.
+fn alone(key: &Key) -> Key {
+    Key {
+        table: Arc::clone(&key.table),
+        ruid: Ruid(key.ruid.0.as_bytes().into()),
+    }
+}
+
+#[cfg(test)]
+impl Slots {
+    /// The memory that is taken beside the bindings themselves, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        // What an allocation costs beside its bytes.
+        const HEAP: usize = 16;
+        let attributes = self.all.iter().map(|slot| slot.attributes.capacity());
+        let attributes = attributes.map(|count| count * size_of::<(i64, Text, Text)>() + HEAP);
+        let keys = self.all.iter().filter(|slot| slot.key.is_some()).count();
+        self.all.capacity() * size_of::<Slot>()
+            + self.by_key.allocation_size()
+            + attributes.sum::<usize>()
+            + keys * (size_of::<Key>() + HEAP)
+            + self.touched.capacity() * size_of::<SlotId>()
+    }
+}
+
 impl Slot {
+    fn key(&self) -> Option<&Key> {
+        let told = self.told.as_ref().map(|told| &told.key);
+        told.or(self.key.as_deref())
+    }
+
     /// What there is to tell, and whether the slot waits for something.
     fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
         let current = || {

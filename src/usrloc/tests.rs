@@ -53,6 +53,37 @@ fn pairs(pairs: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
     )
 }
 
+/// A hash table of the standard library with these many entries: seven of eight places are used at most, and each has a
+/// byte beside it.
+fn table_bytes(entries: usize, entry: usize) -> usize {
+    (entries * 8 / 7).next_power_of_two() * (entry + 1)
+}
+
+/// What following takes beside the registrations themselves, which the view has: the hash of each row, its rowid,
+/// and what belongs together.
+#[test]
+fn a_row_takes_little_memory() {
+    /// A rowid and a hash in a B-tree that was filled in order (the tail's memory): seven of eleven places are used.
+    const KNOWN: usize = 36;
+    const BINDINGS: usize = 100_000;
+    let mut slots = Slots::new([]);
+    for number in 0..BINDINGS {
+        let rowid = i64::try_from(number).unwrap();
+        let of_row = binding(&format!("uloc-6543-1a2b-{number:x}"), "bob", "b", 100);
+        let id = slots.with_key(of_row.key.clone());
+        slots.set_attribute(id, 2 * rowid, "token".into(), "d@a".into());
+        slots.set_attribute(id, 2 * rowid + 1, VARS.into(), "{}".into());
+        slots.set_row(id, rowid, of_row);
+    }
+    assert_eq!(slots.changes(at(0), true).len(), BINDINGS);
+    let rows = 3 * BINDINGS;
+    let entry = size_of::<(i64, SlotId)>();
+    let places = table_bytes(BINDINGS, entry) + table_bytes(2 * BINDINGS, entry);
+    let each = (slots.bytes() + places) / rows + KNOWN;
+    println!("{each} bytes for each row");
+    assert!(each < 150, "{each} bytes for each row");
+}
+
 #[test]
 fn a_new_row_waits_a_little_for_its_first_attribute() {
     let mut slots = slots();
