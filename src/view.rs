@@ -5,6 +5,7 @@
 //! reading costs what is read. The store keeps the same rows on disk; the view never waits for it.
 
 mod early;
+mod heartbeat;
 mod listing;
 mod order;
 mod restore;
@@ -16,10 +17,12 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use early::Early;
+pub use heartbeat::Heartbeat;
 pub use listing::{Listing, Page};
 pub use order::Position;
 pub use restore::Kept;
-pub use source::{Source, SourceState};
+use source::Said;
+pub use source::{Knowledge, Source, SourceState};
 use state::State;
 use tokio::sync::{Notify, watch};
 
@@ -78,7 +81,8 @@ pub const EXPIRE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(
 pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    source: Mutex<Source>,
+    source: Mutex<Said>,
+    heartbeat: Heartbeat,
     /// What is known before an earlier run's rows have been taken over; `None` after that.
     early: Mutex<Option<Early>>,
     /// Touched when more has become known early, and when all has.
@@ -95,7 +99,8 @@ impl View {
         Self {
             clock,
             state: Mutex::new(State::new(now)),
-            source: Mutex::new(Source::default()),
+            source: Mutex::default(),
+            heartbeat: Heartbeat::default(),
             early: Mutex::new(Some(Early::new(now))),
             progress: watch::Sender::new(()),
             wanted: Notify::new(),
@@ -153,8 +158,11 @@ impl View {
     /// Says what holds for all accounts that are brought before the view has been restored, and how well that is
     /// known to equal the tables.
     pub fn begin_early(&self, departed: Vec<Departed>, hidden: Vec<Hidden>, source: Source) {
+        let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
+        let mut said = Said::default();
+        said.replace(source, unix, monotonic);
         if let Some(early) = &mut *self.early() {
-            early.begin(departed, hidden, source);
+            early.begin(departed, hidden, said);
         }
     }
 
@@ -293,20 +301,41 @@ impl View {
 
     /// How well the view is known to equal Kamailio's tables.
     #[must_use]
-    pub fn source(&self) -> Source {
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn source(&self) -> Knowledge {
+        let monotonic = self.clock.monotonic();
+        self.said().at(monotonic, self.heartbeat.is_hung(monotonic))
     }
 
     /// The same of what can be [told](Self::wait_for) now, be it a part.
     #[must_use]
-    pub fn source_of_answers(&self) -> Source {
+    pub fn source_of_answers(&self) -> Knowledge {
         let early = self.early().as_ref().and_then(|early| early.source);
-        early.unwrap_or_else(|| self.source())
+        early.map_or_else(
+            || self.source(),
+            |said| said.at(self.clock.monotonic(), false),
+        )
     }
 
     /// Says how well the view is known to equal Kamailio's tables; to be called after the rows are applied.
     pub fn set_source(&self, source: Source) {
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+        let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
+        self.said().replace(source, unix, monotonic);
+    }
+
+    /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.
+    #[must_use]
+    pub fn said_source(&self) -> Source {
+        self.said().source()
+    }
+
+    /// Tells whether the mirror is at work: once it has begun to beat and does not go on, the view is stale.
+    #[must_use]
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn early(&self) -> MutexGuard<'_, Option<Early>> {

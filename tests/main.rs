@@ -7,6 +7,7 @@ mod clock;
 mod doctor;
 mod floors;
 mod flush;
+mod found;
 mod harmless;
 mod lab;
 mod lifecycle;
@@ -17,8 +18,10 @@ mod oracle;
 mod package;
 mod reload;
 mod restart;
+mod rows;
 mod service;
 mod stalls;
+mod store;
 mod tables;
 
 #[path = "support/lib.rs"]

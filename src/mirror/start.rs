@@ -91,6 +91,7 @@ async fn take_over(
         unreadable: false,
         complete: false,
         settling: Settling::default(),
+        hung: 0,
     })
 }
 

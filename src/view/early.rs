@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::Source;
+use super::source::Said;
 use super::state::State;
 use crate::registration::{Departed, Hidden, Registration};
 
@@ -21,7 +21,7 @@ const ACCOUNTS: usize = 1024;
 pub(super) struct Early {
     pub(super) state: State,
     /// How well that is known to equal the tables; `None` while nothing is brought.
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<Said>,
     wanted: VecDeque<Arc<str>>,
     /// Accounts that were asked for, and what became of that.
     asked: HashMap<Arc<str>, Fate>,
@@ -67,7 +67,7 @@ impl Early {
     }
 
     /// Says what holds for all accounts.
-    pub(super) fn begin(&mut self, departed: Vec<Departed>, hidden: Vec<Hidden>, source: Source) {
+    pub(super) fn begin(&mut self, departed: Vec<Departed>, hidden: Vec<Hidden>, source: Said) {
         for departed in departed {
             self.state.remember(departed);
         }
