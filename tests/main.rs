@@ -20,6 +20,7 @@ mod restart;
 mod service;
 mod stalls;
 mod tables;
+mod warm;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

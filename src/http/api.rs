@@ -202,9 +202,7 @@ async fn is_known(
         return Err(Error::DatastoreUnreachable);
     }
     match scope {
-        Scope::Account(id)
-            if directory.account(id).is_none() && !app.view.knows_account(id) =>
-        {
+        Scope::Account(id) if directory.account(id).is_none() && !app.view.knows_account(id) => {
             Err(Error::UnknownAccount { id: id.to_owned() })
         }
         Scope::Account(_) | Scope::System => Ok(()),

@@ -41,13 +41,7 @@ pub(super) async fn registrations(
     const ATTRIBUTES: &str = include_str!("../../sql/attributes.sql");
     const REGISTRATIONS: &str = include_str!("../../sql/registrations.sql");
     let attributes = attributes(connection, sqlx::query(ATTRIBUTES)).await?;
-    stored(
-        connection,
-        sqlx::query(REGISTRATIONS),
-        attributes,
-        accounts,
-    )
-    .await
+    stored(connection, sqlx::query(REGISTRATIONS), attributes, accounts).await
 }
 
 /// The registrations of the account with this id; `None` where these are more than `most`.

@@ -619,10 +619,20 @@ async fn accounts_are_read_one_by_one_as_they_are_with_all_others() {
         let name = format!("{account:032x}");
         let own = reading.account(&name, 3).await.unwrap();
         let is_its = |one: &&Stored| one.account.as_deref() == Some(&name);
-        assert_eq!(own.unwrap(), all.iter().filter(is_its).cloned().collect::<Vec<_>>());
-        assert_eq!(reading.account(&name, 2).await.unwrap(), None, "it has three");
+        assert_eq!(
+            own.unwrap(),
+            all.iter().filter(is_its).cloned().collect::<Vec<_>>()
+        );
+        assert_eq!(
+            reading.account(&name, 2).await.unwrap(),
+            None,
+            "it has three"
+        );
     }
-    assert_eq!(reading.account("unknown", 2).await.unwrap(), Some(Vec::new()));
+    assert_eq!(
+        reading.account("unknown", 2).await.unwrap(),
+        Some(Vec::new())
+    );
     assert_eq!(reading.everything().await.unwrap().registrations, all);
     let name = format!("{:032x}", 5);
     let own = reading.account(&name, 3).await.unwrap();
@@ -646,7 +656,10 @@ async fn an_account_has_what_moved_to_it_and_not_what_left() {
     let reading = store.reading().await.unwrap();
     let own = reading.account("new", 100).await.unwrap().unwrap();
     let is_its = |one: &&Stored| one.account.is_some();
-    assert_eq!(own, moved.iter().filter(is_its).cloned().collect::<Vec<_>>());
+    assert_eq!(
+        own,
+        moved.iter().filter(is_its).cloned().collect::<Vec<_>>()
+    );
     let former = reading.account(&format!("{:032x}", 4), 100).await.unwrap();
     assert_eq!(former, Some(Vec::new()));
     assert_eq!(reading.everything().await.unwrap().registrations, moved);

@@ -132,7 +132,11 @@ async fn nothing_is_shown_early_where_other_rules_decide_on_owners() {
     let other = resolver(r#"{"accounts": [{"id": "acme", "realm": "b.example.com"}]}"#);
     let reading = store.reading().await.unwrap();
     let view = view();
-    assert!(bring_early(&reading, &other, &view).now_or_never().is_none());
+    assert!(
+        bring_early(&reading, &other, &view)
+            .now_or_never()
+            .is_none()
+    );
     assert_eq!(view.source_of_answers().state, SourceState::Unavailable);
     let contents = reading.everything().await.unwrap();
     let moved = other.registrations(contents.registrations).moved;
