@@ -265,3 +265,36 @@ impl Pending {
         batch
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::testing::{binding, registration};
+
+    fn row(number: usize) -> (Key, Option<Stored>) {
+        let binding = binding(&number.to_string(), "bob", "b", 100);
+        let stored = super::super::stored(&registration(binding, None));
+        (stored.binding.key.clone(), Some(stored))
+    }
+
+    #[test]
+    fn batches_have_rows_in_the_order_in_which_they_first_came() {
+        let mut pending = Pending::default();
+        for number in 0..=BATCH {
+            let (key, stored) = row(number);
+            pending.add(key, stored);
+        }
+        let (key, _) = row(1);
+        pending.add(key.clone(), None);
+        let (zero, again) = row(0);
+        pending.add(zero, again);
+        let batch = pending.take_batch(0);
+        let ruids = batch.upserts.iter().map(|one| &one.binding.key.ruid);
+        let expected = (0..BATCH).filter(|number| *number != 1);
+        let expected: Vec<_> = expected.map(|number| row(number).0.ruid).collect();
+        assert!(ruids.eq(&expected));
+        assert_eq!(batch.removed, [key]);
+        assert_eq!(pending.take_batch(0).upserts.len(), 1);
+        assert!(pending.rows.is_empty() && pending.order.is_empty());
+    }
+}
