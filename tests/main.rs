@@ -23,6 +23,7 @@ mod service;
 mod stalls;
 mod store;
 mod tables;
+mod warm;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

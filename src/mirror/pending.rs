@@ -214,6 +214,27 @@ mod tests {
     }
 
     #[test]
+    fn batches_have_rows_in_the_order_in_which_they_first_came() {
+        let row = |number: usize| stored(&number.to_string(), 1);
+        let mut pending = Pending::default();
+        pending.put((0..=BATCH).map(row), [], []);
+        let gone = (row(1).0, None);
+        pending.put([gone.clone(), row(0)], [], []);
+        let batch = pending.take_batch(0);
+        let ruids = batch.upserts.iter().map(|one| &one.binding.key.ruid);
+        let expected = (0..BATCH).filter(|number| *number != 1);
+        let expected: Vec<_> = expected.map(|number| row(number).0.ruid).collect();
+        assert!(ruids.eq(&expected));
+        assert_eq!(batch.removed, [gone.0]);
+        // What was not written goes before what came later.
+        pending.put_back(batch);
+        let first = pending.take_batch(0).upserts;
+        assert_eq!(first[0].binding.key, row(0).0);
+        assert_eq!(pending.take_batch(0).upserts.len(), 1);
+        assert!(pending.rows.is_empty() && pending.order.is_empty());
+    }
+
+    #[test]
     fn older_rows_do_not_replace_newer_ones() {
         let mut pending = Pending::default();
         pending.put([stored("a", 9), gone("b")], [], []);

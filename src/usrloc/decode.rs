@@ -307,7 +307,48 @@ mod tests {
         assert_eq!(text(Value::Integer(1001)).as_deref(), Some(&b"1001"[..]));
     }
 
+    /// Fields of which each has one of three values.
+    fn fields(choices: &[usize; 18]) -> Fields<'static> {
+        let text = |at: usize| [None, Some(&b"a"[..]), Some(b"b")][choices[at]].map(Cow::Borrowed);
+        let number = |at: usize| [None, Some(0), Some(1)][choices[at]];
+        Fields {
+            ruid: Cow::Borrowed(b"uloc-1"),
+            username: text(0).unwrap_or_default(),
+            domain: text(1),
+            contact: text(2).unwrap_or_default(),
+            received: text(3),
+            path: text(4),
+            expiry: number(5).map_or(Expiry::Permanent, Expiry::At),
+            last_modified: number(6).unwrap_or(7),
+            q: [None, Some(0.0), Some(0.5)][choices[7]],
+            call_id: text(8),
+            cseq: number(9),
+            flags: number(10),
+            cflags: number(11),
+            user_agent: text(12),
+            socket: text(13),
+            methods: number(14),
+            instance: text(15),
+            reg_id: number(16),
+            server_id: number(17),
+        }
+    }
+
     proptest! {
+        #[test]
+        fn fields_are_of_the_binding_that_they_make_and_of_no_other(
+            choices in prop::array::uniform18(0..3_usize), at in 0..18_usize, other in 0..3_usize,
+        ) {
+            let mut texts = Texts::default();
+            let mut binding = |choices| fields(choices).binding(&"location".into(), &mut texts);
+            let (one, mut changed) = (binding(&choices), choices);
+            changed[at] = other;
+            let attributes = [("token".into(), "d@a".into())].into_iter().collect();
+            let another = Binding { attributes, ..binding(&changed) };
+            prop_assert_eq!(fields(&choices).are_of(&another), choices == changed);
+            prop_assert!(fields(&choices).are_of(&one));
+        }
+
         #[test]
         fn no_text_makes_a_number_or_a_time_panic(bytes in prop::collection::vec(any::<u8>(), 0..30)) {
             let _ = (time(Value::Text(&bytes)), integer(Value::Text(&bytes)), real(Value::Text(&bytes)));
