@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use crate::document::{Problem, Problems};
 pub use changes::{Applies, Change};
+pub use check::is_same_file;
 pub use defaults::DEFAULT_FILE;
 pub(crate) use duration::{parse_duration, show_duration};
 pub use layers::{Override, environment};

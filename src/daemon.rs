@@ -306,7 +306,7 @@ fn settings(config: &Config) -> http::Settings {
 
 fn store_failure(error: store::Error) -> Failure {
     match error {
-        store::Error::CannotCreate { .. } => Failure::CannotCreate(error.into()),
+        store::Error::CannotCreate { .. } | store::Error::Foreign { .. } => Failure::CannotCreate(error.into()),
         store::Error::InUse { .. } => Failure::System(error.into()),
         store::Error::CannotWrite { .. }
         | store::Error::CannotRead { .. }

@@ -112,6 +112,14 @@ pub enum Error {
         /// The system's word.
         source: BoxError,
     },
+    /// The file there is another program's database, or a part of one. It is left as it is.
+    #[error(
+        "{path} is another program's database, which usrlocd neither writes nor moves; set [store] path to a file of usrlocd's own"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process has it open.
     #[error("the store {path} is in use by another process; stop it, or set another [store] path")]
     InUse {
@@ -167,11 +175,12 @@ enum Change<'a> {
 
 impl Store {
     /// Opens the store at `path`, making it and its directory where they are missing. A file whose content is at
-    /// fault is set aside as `<name>.broken-<now>`.
+    /// fault is set aside as `<name>.broken-<now>`; a database that is not ours is left as it is.
     ///
     /// # Errors
-    /// [`Error::CannotCreate`], [`Error::InUse`], [`Error::CannotWrite`].
+    /// [`Error::CannotCreate`], [`Error::Foreign`], [`Error::InUse`], [`Error::CannotWrite`].
     pub async fn open(path: &Path, now: i64) -> Result<Self, Error> {
+        file::refuse_foreign(path)?;
         let lock = file::lock(path)?;
         let pool = file::open(path, now).await?;
         Ok(Self {
@@ -182,6 +191,12 @@ impl Store {
             begun_anew: AtomicBool::default(),
             _lock: lock,
         })
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads everything; to be called before the first batch, because what is written meanwhile fails. A store that
@@ -261,6 +276,16 @@ impl Store {
         }
         self.begin_anew(&pool, &error).await?;
         Err(self.is_begun_anew())
+    }
+
+    /// The keys of its registrations, but for those of which `is_kept` is true.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`].
+    pub async fn keys_but(&self, is_kept: impl Fn(&Key) -> bool) -> Result<Vec<Key>, Error> {
+        let pool = self.pool();
+        let read = async { read::keys_but(&mut *pool.acquire().await?, is_kept).await };
+        read.await.map_err(|error| self.cannot_read(error))
     }
 
     /// Hides rows. On return this holds even if the machine loses power.
@@ -368,6 +393,14 @@ impl Store {
             path: self.path.clone(),
             source: source.into(),
         }
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Runs a test's own statements.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool()).await.unwrap();
     }
 }
 

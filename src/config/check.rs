@@ -1,6 +1,9 @@
 //! What no single value shows: keys that contradict each other.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use super::Config;
 use crate::document::Findings;
@@ -57,11 +60,87 @@ fn writable(config: &Config) -> impl Iterator<Item = (&'static str, &Path)> {
         .chain(tokens.map(|path| ("auth.tokens_file", path)))
 }
 
+/// Whether `path` leads to the database or to a file that SQLite keeps beside it.
 fn is_of_database(path: &Path, database: &Path) -> bool {
-    path == database
-        || COMPANIONS.iter().any(|companion| {
-            let mut name = database.as_os_str().to_owned();
-            name.push(companion);
-            path == Path::new(&name)
-        })
+    // SQLite puts the others beside the file that a link leads to.
+    let names = [Some(database.to_owned()), database.canonicalize().ok()];
+    names.into_iter().flatten().any(|database| {
+        is_same_file(path, &database)
+            || COMPANIONS
+                .iter()
+                .any(|companion| is_same_file(path, &with_suffix(&database, companion)))
+    })
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Whether both paths lead to one file, by links of either kind too; or would, were it there.
+#[must_use]
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    let identity = |it: Metadata| (it.dev(), it.ino());
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => identity(a) == identity(b),
+        (Err(_), Err(_)) => a == b || place(a).is_some_and(|a| Some(a) == place(b)),
+        _ => a == b,
+    }
+}
+
+/// Where a file that is not there would be made.
+fn place(path: &Path) -> Option<PathBuf> {
+    // A link to where nothing is leads there.
+    let target = path.read_link().map(|target| match path.parent() {
+        Some(directory) => directory.join(target),
+        None => target,
+    });
+    let path = target.unwrap_or_else(|_| path.to_owned());
+    Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn knows_the_database_by_every_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("lib")).unwrap();
+        symlink(at("lib"), at("alias")).unwrap();
+        let database = at("lib/kamailio.sqlite");
+        symlink(&database, at("later")).unwrap();
+        let absent = [
+            "lib/kamailio.sqlite",
+            "lib/../lib/kamailio.sqlite",
+            "alias/kamailio.sqlite",
+            "later",
+        ];
+        for name in absent {
+            assert!(is_of_database(&at(name), &database), "{name}");
+        }
+        fs::write(&database, "x").unwrap();
+        fs::write(at("lib/kamailio.sqlite-wal"), "x").unwrap();
+        symlink("lib/kamailio.sqlite", at("soft")).unwrap();
+        fs::hard_link(&database, at("hard")).unwrap();
+        fs::hard_link(at("lib/kamailio.sqlite-wal"), at("log")).unwrap();
+        fs::write(at("lib/other.sqlite"), "x").unwrap();
+        for name in absent
+            .iter()
+            .chain(&["soft", "hard", "log", "alias/kamailio.sqlite-shm"])
+        {
+            assert!(is_of_database(&at(name), &database), "{name}");
+        }
+        // The configured name may be the link.
+        assert!(is_of_database(&database, &at("soft")));
+        assert!(is_of_database(&at("lib/kamailio.sqlite-wal"), &at("soft")));
+        for name in ["lib/other.sqlite", "lib/absent.sqlite", "kamailio.sqlite"] {
+            assert!(!is_of_database(&at(name), &database), "{name}");
+        }
+    }
 }

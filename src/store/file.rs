@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::Error;
 
@@ -26,6 +26,18 @@ const MIGRATIONS: &[&str] = &[
 /// How many broken stores are kept.
 const KEPT_ASIDE: usize = 3;
 
+/// What a database starts with, and where its header has the application's id (SQLite's file format, 1.3).
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const ID_AT: usize = 68;
+const HEADER: u64 = 100;
+
+/// What the files start with that SQLite keeps beside a database: logs in either byte order, and journals.
+const MAGIC_BESIDE: [&[u8]; 3] = [
+    &[0x37, 0x7f, 0x06, 0x82],
+    &[0x37, 0x7f, 0x06, 0x83],
+    &[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7],
+];
+
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows on their way from SQLite's thread; more make a load faster.
@@ -36,10 +48,43 @@ const BROKEN_CODES: [i32; 2] = [11, 26];
 
 /// What keeps a file from being used.
 enum Refusal {
-    /// It is no database, corrupt, another program's, or of a later version of ours.
+    /// It is no database, corrupt, or of a later version of ours.
     Broken(String),
+    /// It is another program's database.
+    Foreign,
     /// The system or SQLite refuses.
     Failed(sqlx::Error),
+}
+
+/// Refuses a file that is another program's database, or kept beside one: it is not ours to write, to lock or to
+/// move, by whatever name we have got there. It is only read.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
+    // Of what is no file, those who make it say what is wrong.
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut header = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(HEADER).read_to_end(&mut header))
+        .map_err(|source| cannot_create(path, source))?;
+    if is_foreign(&header) {
+        return Err(Error::Foreign {
+            path: path.to_path_buf(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether a file that starts so belongs to another program. One that is no database at all is a broken store.
+fn is_foreign(header: &[u8]) -> bool {
+    if MAGIC_BESIDE.iter().any(|magic| header.starts_with(magic)) {
+        return true;
+    }
+    let id = header.get(ID_AT..ID_AT + 4);
+    header.starts_with(MAGIC)
+        && id.is_some_and(|id| {
+            i64::from_be_bytes([0, 0, 0, 0, id[0], id[1], id[2], id[3]]) != APPLICATION_ID
+        })
 }
 
 /// Makes sure that this process alone uses the store at `path`, for as long as the file is held.
@@ -74,20 +119,30 @@ pub(super) async fn open(path: &Path, now: i64) -> Result<SqlitePool, Error> {
         Ok(pool) => return Ok(pool),
         Err(refusal) => refusal,
     };
-    let reason = match refusal {
-        Refusal::Broken(reason) => reason,
-        Refusal::Failed(source) => return Err(failed(path, source)),
+    let Refusal::Broken(reason) = refusal else {
+        return Err(refused(path, refusal));
     };
     set_aside(path, now, &reason)?;
-    match try_open(path).await? {
-        Ok(pool) => Ok(pool),
-        Err(Refusal::Failed(source)) => Err(failed(path, source)),
-        Err(Refusal::Broken(reason)) => Err(failed(path, sqlx::Error::Protocol(reason))),
+    try_open(path)
+        .await?
+        .map_err(|refusal| refused(path, refusal))
+}
+
+fn refused(path: &Path, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Failed(source) => failed(path, source),
+        Refusal::Broken(reason) => failed(path, sqlx::Error::Protocol(reason)),
+        Refusal::Foreign => Error::Foreign {
+            path: path.to_path_buf(),
+        },
     }
 }
 
 async fn try_open(path: &Path) -> Result<Result<SqlitePool, Refusal>, Error> {
     create(path)?;
+    if let Err(refusal) = mark(path).await {
+        return Ok(Err(refusal));
+    }
     let pool = unopened(path);
     let prepared = async { prepare(&mut *pool.acquire().await?).await };
     match prepared.await {
@@ -116,6 +171,26 @@ pub(super) fn unopened(path: &Path) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
+/// Marks a new store as ours before it has a log: the mark is then in the file itself, where it can be seen without
+/// SQLite.
+async fn mark(path: &Path) -> Result<(), Refusal> {
+    // A mark that was interrupted has left a journal, and is taken back by whoever opens the file next.
+    let interrupted = beside(path, "-journal").exists();
+    if fs::metadata(path).map_err(sqlx::Error::Io)?.len() > 0 && !interrupted {
+        return Ok(());
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
+    let marked = sqlx::raw_sql(AssertSqlSafe(mark)).execute(&mut connection);
+    let marked = marked.await.map(drop);
+    connection.close().await?;
+    Ok(marked?)
+}
+
 /// Makes an empty file with our mode, which SQLite's side files then take over. Side files of a store that is gone
 /// would be read as part of the new one.
 fn create(path: &Path) -> Result<(), Error> {
@@ -141,7 +216,7 @@ async fn prepare(connection: &mut SqliteConnection) -> Result<(), Refusal> {
     let objects = number(connection, "SELECT count(*) FROM sqlite_schema").await?;
     let is_new = application_id == 0 && version == 0 && objects == 0;
     if !is_new && application_id != APPLICATION_ID {
-        return Err(Refusal::Broken("it is another program's database".into()));
+        return Err(Refusal::Foreign);
     }
     let known = usize::try_from(version)
         .ok()

@@ -155,6 +155,26 @@ async fn hidden(
     Ok(hidden)
 }
 
+/// The keys of registrations, but for those of which `is_kept` is true.
+pub(super) async fn keys_but(
+    connection: &mut SqliteConnection,
+    is_kept: impl Fn(&Key) -> bool,
+) -> Result<Vec<Key>, sqlx::Error> {
+    let mut rows = sqlx::query(include_str!("../../sql/registration_keys.sql")).fetch(connection);
+    let mut names = Interner::default();
+    let mut keys = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let key = Key {
+            table: names.intern(row.try_get_unchecked(0)?),
+            ruid: Ruid(text(&row, 1)?),
+        };
+        if !is_kept(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
 /// The latest flushes, the last one first.
 pub(super) async fn flushes(
     connection: &mut SqliteConnection,

@@ -124,7 +124,7 @@ async fn assert_begun_anew(path: &Path) {
 }
 
 async fn pragma(store: &Store, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(&store.pool()).await.unwrap();
+    store.execute(sql).await;
 }
 
 #[tokio::test]
@@ -390,13 +390,73 @@ async fn what_is_no_database_is_set_aside() {
     assert_begun_anew(&path).await;
 }
 
+/// Whatever the name by which we get there, and whatever part of a database it is.
 #[tokio::test]
-async fn another_programs_database_is_set_aside() {
-    let (_directory, path) = closed_store().await;
+async fn another_programs_database_is_left_as_it_is() {
+    let (directory, path) = closed_store().await;
     let store = Store::open(&path, NOW).await.unwrap();
-    pragma(&store, "PRAGMA application_id = 7").await;
-    store.close().await;
-    assert_begun_anew(&path).await;
+    pragma(&store, "PRAGMA application_id = 7; PRAGMA wal_checkpoint").await;
+    let of_theirs = directory.path().join("theirs");
+    fs::create_dir(&of_theirs).unwrap();
+    let theirs = of_theirs.join("kamailio.sqlite");
+    fs::copy(&path, &theirs).unwrap();
+    let log = of_theirs.join("kamailio.sqlite-wal");
+    fs::copy(path.with_file_name("usrlocd.db-wal"), &log).unwrap();
+    fs::write(
+        of_theirs.join("journal"),
+        b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7",
+    )
+    .unwrap();
+    for name in ["kamailio.sqlite", "kamailio.sqlite-wal"] {
+        let mode = fs::Permissions::from_mode(0o640);
+        fs::set_permissions(of_theirs.join(name), mode).unwrap();
+    }
+    let links = directory.path().join("links");
+    fs::create_dir(&links).unwrap();
+    std::os::unix::fs::symlink(&theirs, links.join("soft.db")).unwrap();
+    fs::hard_link(&theirs, links.join("hard.db")).unwrap();
+    let all = || {
+        let contents = |folder: &Path| -> Vec<_> {
+            let names = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+            let state = |path: PathBuf| {
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                (fs::read(&path).unwrap(), mode, path)
+            };
+            let mut all: Vec<_> = names.map(state).collect();
+            all.sort();
+            all
+        };
+        (contents(&of_theirs), contents(&links))
+    };
+    let before = all();
+    for name in [
+        "theirs/kamailio.sqlite",
+        "theirs/kamailio.sqlite-wal",
+        "theirs/journal",
+        "links/soft.db",
+        "links/hard.db",
+        "links/../theirs/kamailio.sqlite",
+    ] {
+        let error = Store::open(&directory.path().join(name), NOW).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{name}: {error:?}");
+        assert!(all() == before, "{name} has left a trace");
+    }
+}
+
+/// A process that ends before SQLite has moved the log into the file leaves a store, too.
+#[tokio::test]
+async fn a_store_is_known_as_ours_from_its_first_moment() {
+    let (directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    store.apply(&upserts(vec![registration(1)])).await.unwrap();
+    let crashed = directory.path().join("crashed");
+    fs::create_dir(&crashed).unwrap();
+    for name in ["usrlocd.db", "usrlocd.db-wal"] {
+        fs::copy(path.with_file_name(name), crashed.join(name)).unwrap();
+    }
+    let again = Store::open(&crashed.join("usrlocd.db"), NOW).await.unwrap();
+    assert_eq!(again.load().await.unwrap().registrations.len(), 1);
 }
 
 #[tokio::test]

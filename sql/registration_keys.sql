@@ -1,0 +1,1 @@
+SELECT location_table, ruid FROM registration
