@@ -9,7 +9,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ use slots::{SlotId, Slots};
 pub struct Usrloc {
     tables: Vec<Role>,
     slots: Slots,
-    bad_rows: u64,
+    /// Rows that could not be understood, each with its table.
+    bad: HashSet<(usize, i64)>,
     shared: Texts,
 }
 
@@ -71,7 +72,7 @@ impl Usrloc {
         Self {
             tables: roles.collect(),
             slots: Slots::new(former),
-            bad_rows: 0,
+            bad: HashSet::new(),
             shared: Texts::default(),
         }
     }
@@ -94,8 +95,34 @@ impl Usrloc {
         self.tables.iter().map(spec).collect()
     }
 
-    /// What became of bindings by `now` (monotonic time). Until `complete`, former bindings that have not been
-    /// read yet are kept.
+    /// Forgets which rows there are, for another database is read or the same one again: what has been told is
+    /// taken to exist until everything has been read.
+    pub fn read_again(&mut self) {
+        for role in &mut self.tables {
+            let (Role::Attributes { rows, .. } | Role::Location { rows, .. }) = role;
+            rows.clear();
+        }
+        self.bad.clear();
+        self.slots.read_again();
+    }
+
+    /// Whether most of the bindings that were taken to exist at the beginning have no row; to be asked once
+    /// everything has been read.
+    #[must_use]
+    pub fn misses_most(&self) -> bool {
+        self.slots.miss_most()
+    }
+
+    /// Whether the usrloc tables have no row at all, as far as they have been read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let has_rows =
+            |role: &Role| matches!(role, Role::Location { rows, .. } if !rows.is_empty());
+        self.bad.is_empty() && !self.tables.iter().any(has_rows)
+    }
+
+    /// What became of bindings by `now` (monotonic time). While not `complete` (every row read), bindings without
+    /// a row are kept.
     pub fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
         self.slots.changes(now, complete)
     }
@@ -106,10 +133,17 @@ impl Usrloc {
         self.slots.deadline()
     }
 
-    /// How many rows could not be understood (no time of expiry, for instance) and are not shown.
+    /// The `now` of the last [`changes`](Self::changes) after which a row came that has not been told yet; `None`
+    /// while all are told.
     #[must_use]
-    pub fn bad_rows(&self) -> u64 {
-        self.bad_rows
+    pub fn withheld_since(&self) -> Option<Duration> {
+        self.slots.withheld_since()
+    }
+
+    /// How many rows cannot be understood (no time of expiry, for instance) and are not shown.
+    #[must_use]
+    pub fn bad_rows(&self) -> usize {
+        self.bad.len()
     }
 
     /// How many attribute rows belong to no row of `location`.
@@ -164,10 +198,13 @@ impl Sink for Usrloc {
                     self.slots.remove_row(former, rowid);
                 }
                 match (binding, slot) {
-                    (Ok(binding), Some(slot)) => self.slots.set_row(slot, rowid, binding),
+                    (Ok(binding), Some(slot)) => {
+                        self.bad.remove(&(table, rowid));
+                        self.slots.set_row(slot, rowid, binding);
+                    }
                     (Ok(_), None) => {}
                     (Err(error), _) => {
-                        self.bad_rows += 1;
+                        self.bad.insert((table, rowid));
                         tracing::debug!(table = %name, rowid, %error, "a row cannot be understood and is not shown");
                     }
                 }
@@ -183,6 +220,7 @@ impl Sink for Usrloc {
                 }
             }
             Role::Location { rows, .. } => {
+                self.bad.remove(&(table, rowid));
                 if let Some(slot) = rows.remove(&rowid) {
                     self.slots.remove_row(slot, rowid);
                 }

@@ -17,6 +17,7 @@ mod oracle;
 mod package;
 mod reload;
 mod restart;
+mod rows;
 mod service;
 mod stalls;
 mod tables;

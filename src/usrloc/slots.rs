@@ -9,7 +9,10 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registration::{Attributes, Binding, Changeset, Key, Text};
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::registration::{Attributes, Binding, Changeset, Key, Ruid, Text};
 
 /// How long a new row waits for its first attribute, where other rows have attributes.
 const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
@@ -18,7 +21,7 @@ const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
 const LOST_ATTRIBUTE: Duration = Duration::from_secs(10);
 
 /// A slot's place.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) struct SlotId(u32);
 
 /// All bindings.
@@ -26,19 +29,35 @@ pub(super) struct SlotId(u32);
 pub(super) struct Slots {
     all: Vec<Slot>,
     free: Vec<SlotId>,
-    by_key: HashMap<Key, SlotId>,
+    /// Slots by the hash of their keys, which stand in the slots.
+    by_key: HashTable<SlotId>,
     /// Attribute names, each kept once.
     names: HashSet<Text>,
     attributes: usize,
+    /// How many of them are in slots without a row.
+    orphans: usize,
     touched: Vec<SlotId>,
     /// When slots that wait are to be looked at again.
     deadlines: BTreeSet<(Duration, SlotId)>,
-    completed: bool,
+    /// Until when an unusual moment of theirs is waited out.
+    waits: HashMap<SlotId, Duration>,
+    /// Slots whose row has not been told, and the last look at which it was not there.
+    withheld: HashMap<SlotId, Duration>,
+    /// Further rows with the ruid of a slot, where the schema lets two have one; the one told last at the end.
+    doubles: HashMap<SlotId, Vec<(i64, Box<Binding>)>>,
+    /// How many bindings were taken to exist before their rows were read.
+    former: usize,
+    /// Every row has been read, so that a binding without one is gone.
+    complete: bool,
+    /// The time of the last look.
+    looked: Duration,
 }
 
+/// There are as many as registrations, so each byte counts.
 #[derive(Debug, Default)]
 struct Slot {
-    key: Option<Key>,
+    /// The key, where no binding has it.
+    key: Option<Box<Key>>,
     /// The row that holds the binding now.
     row: Option<i64>,
     /// Its content, where that has not been told yet.
@@ -47,8 +66,6 @@ struct Slot {
     told: Option<Arc<Binding>>,
     /// Attribute rows, by rowid.
     attributes: Vec<(i64, Text, Text)>,
-    /// Until when an unusual moment is waited out.
-    waits: Option<Duration>,
     touched: bool,
 }
 
@@ -57,39 +74,101 @@ impl Slots {
         let mut slots = Self::default();
         for binding in former {
             let id = slots.with_key(binding.key.clone());
-            slots.slot(id).told = Some(binding);
+            let slot = slots.slot(id);
+            slot.told = Some(binding);
+            slot.key = None;
         }
+        slots.former = slots.by_key.len();
         slots
+    }
+
+    /// Takes what has been told to be of an earlier run: its rows are to be read again.
+    pub(super) fn read_again(&mut self) {
+        self.former = 0;
+        for at in 0..self.all.len() {
+            let slot = &mut self.all[at];
+            slot.row = None;
+            slot.incoming = None;
+            slot.attributes = Vec::new();
+            self.former += usize::from(slot.told.is_some());
+            self.touch(SlotId(u32::try_from(at).expect("its place is an id")));
+        }
+        self.attributes = 0;
+        self.orphans = 0;
+        self.doubles.clear();
+        self.complete = false;
+    }
+
+    /// Whether most of the bindings that were taken to exist have no row.
+    pub(super) fn miss_most(&self) -> bool {
+        let missing = |slot: &&Slot| slot.row.is_none() && slot.told.is_some();
+        self.all.iter().filter(missing).count() * 2 > self.former
     }
 
     /// The slot of this key, which may be an empty one.
     pub(super) fn with_key(&mut self, key: Key) -> SlotId {
-        if let Some(id) = self.by_key.get(&key) {
+        let hash = hash_of(&key);
+        let has_key = |id: &SlotId| self.all[id.0 as usize].key() == Some(&key);
+        if let Some(id) = self.by_key.find(hash, has_key) {
             return *id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
+            if self.all.len() == self.all.capacity() {
+                // Not doubled, because they are very many.
+                self.all.reserve_exact(self.all.len() / 8 + 64);
+            }
             self.all.push(Slot::default());
             SlotId(u32::try_from(self.all.len() - 1).expect("a table has fewer than 2^32 rows"))
         });
-        self.slot(id).key = Some(key.clone());
-        self.by_key.insert(key, id);
+        self.slot(id).key = Some(Box::new(key));
+        let all = &self.all;
+        let rehash = |id: &SlotId| all[id.0 as usize].key().map_or(0, hash_of);
+        self.by_key.insert_unique(hash, id, rehash);
         self.touch(id);
         id
     }
 
     pub(super) fn set_row(&mut self, id: SlotId, rowid: i64, binding: Binding) {
+        let former = self.slot(id).row;
+        if former != Some(rowid) {
+            self.keep_beside(id, rowid);
+        }
         let slot = self.touch(id);
         slot.row = Some(rowid);
         slot.incoming = Some(Box::new(binding));
+        if former.is_none() {
+            self.orphans -= self.all[id.0 as usize].attributes.len();
+        }
+    }
+
+    /// Makes room for the row `rowid`: the one that holds the binding now may go before the new one, or stay.
+    fn keep_beside(&mut self, id: SlotId, rowid: i64) {
+        let slot = &mut self.all[id.0 as usize];
+        let told = || slot.told.as_ref().map(|told| Box::new((**told).clone()));
+        if let (Some(row), Some(content)) = (slot.row, slot.incoming.take().or_else(told)) {
+            let doubles = self.doubles.entry(id).or_default();
+            doubles.retain(|(other, _)| *other != rowid);
+            doubles.push((row, content));
+        }
     }
 
     pub(super) fn remove_row(&mut self, id: SlotId, rowid: i64) {
-        let slot = self.touch(id);
-        // The binding may have moved to another row before its old one went.
-        if slot.row == Some(rowid) {
-            slot.row = None;
-            slot.incoming = None;
+        if let Some(doubles) = self.doubles.get_mut(&id) {
+            doubles.retain(|(other, _)| *other != rowid);
         }
+        // The binding may have moved to another row before its old one went.
+        if self.slot(id).row == Some(rowid) {
+            let other = self.doubles.get_mut(&id).and_then(Vec::pop);
+            let slot = self.slot(id);
+            (slot.row, slot.incoming) = other.unzip();
+            if slot.row.is_none() {
+                self.orphans += self.all[id.0 as usize].attributes.len();
+            }
+        }
+        if self.doubles.get(&id).is_some_and(Vec::is_empty) {
+            self.doubles.remove(&id);
+        }
+        self.touch(id);
     }
 
     pub(super) fn set_attribute(&mut self, id: SlotId, rowid: i64, name: Text, value: Text) {
@@ -107,7 +186,9 @@ impl Slots {
                 // There are one or two of them in each of very many slots: no room to spare.
                 slot.attributes.reserve_exact(1);
                 slot.attributes.insert(at, (rowid, name, value));
+                let orphaned = slot.row.is_none();
                 self.attributes += 1;
+                self.orphans += usize::from(orphaned);
             }
         }
     }
@@ -119,18 +200,17 @@ impl Slots {
             .binary_search_by_key(&rowid, |(rowid, ..)| *rowid)
         {
             slot.attributes.remove(at);
+            let orphaned = slot.row.is_none();
             self.attributes -= 1;
+            self.orphans -= usize::from(orphaned);
         }
     }
 
     pub(super) fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
-        if complete && !mem::replace(&mut self.completed, true) {
-            // From now on a binding without a row is gone.
-            let all = (0..self.all.len()).filter_map(|at| u32::try_from(at).ok().map(SlotId));
-            for id in all.collect::<Vec<_>>() {
-                self.touch(id);
-            }
+        if complete && !self.complete {
+            self.touch_rowless();
         }
+        self.complete = complete;
         while let Some((_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now).copied() {
             self.deadlines.pop_first();
             self.touch(id);
@@ -139,7 +219,22 @@ impl Slots {
         for id in mem::take(&mut self.touched) {
             self.settle(id, now, &mut changes);
         }
+        self.looked = now;
         changes
+    }
+
+    /// From now on a binding without a row is gone.
+    fn touch_rowless(&mut self) {
+        for at in 0..self.all.len() {
+            if self.all[at].row.is_none() {
+                self.touch(SlotId(u32::try_from(at).expect("its place is an id")));
+            }
+        }
+    }
+
+    /// The last look at which no row was there that has not been told; `None` while all are told.
+    pub(super) fn withheld_since(&self) -> Option<Duration> {
+        self.withheld.values().min().copied()
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
@@ -147,12 +242,7 @@ impl Slots {
     }
 
     pub(super) fn orphans(&self) -> usize {
-        let orphaned = |slot: &&Slot| slot.row.is_none();
-        self.all
-            .iter()
-            .filter(orphaned)
-            .map(|slot| slot.attributes.len())
-            .sum()
+        self.orphans
     }
 
     fn slot(&mut self, id: SlotId) -> &mut Slot {
@@ -168,22 +258,21 @@ impl Slots {
     }
 
     fn settle(&mut self, id: SlotId, now: Duration, changes: &mut Changeset) {
-        let (completed, attributes_in_use) = (self.completed, self.attributes > 0);
+        let (complete, attributes_in_use) = (self.complete, self.attributes > 0);
         let slot = &mut self.all[id.0 as usize];
         slot.touched = false;
-        let waited = slot.waits.take();
+        let waited = self.waits.remove(&id);
         if let Some(at) = waited {
             self.deadlines.remove(&(at, id));
         }
-        let Some(key) = slot.key.clone() else { return };
         if slot.row.is_none() {
-            if completed && slot.told.take().is_some() {
-                changes.remove(key.clone());
+            self.withheld.remove(&id);
+            if complete && let Some(told) = slot.told.take() {
+                slot.key = Some(Box::new(alone(&told.key)));
+                changes.remove(told.key.clone());
             }
             if slot.told.is_none() && slot.attributes.is_empty() {
-                *slot = Slot::default();
-                self.by_key.remove(&key);
-                self.free.push(id);
+                self.forget(id);
             }
             return;
         }
@@ -192,24 +281,76 @@ impl Slots {
         } else {
             FIRST_ATTRIBUTE
         };
-        // While the tables are being read for the first time, what is missing may just not have been read yet:
-        // patience starts when that is over.
-        let until = waited.filter(|_| completed).unwrap_or(now + patience);
+        // While every row is being read, what is missing may just not have been read yet: patience starts when
+        // that is over.
+        let until = waited.filter(|_| complete).unwrap_or(now + patience);
         let patient = now < until;
         let (telling, waits) = slot.attempt(patient, attributes_in_use);
         if let Some(binding) = telling.map(Arc::new) {
             slot.told = Some(Arc::clone(&binding));
+            slot.key = None;
             changes.upsert(binding);
         }
         slot.share();
+        if slot.told.is_some() {
+            self.withheld.remove(&id);
+        } else {
+            self.withheld.entry(id).or_insert(self.looked);
+        }
         if waits {
-            slot.waits = Some(until);
+            self.waits.insert(id, until);
             self.deadlines.insert((until, id));
+        }
+    }
+
+    /// Makes room for another key in a slot that has nothing.
+    fn forget(&mut self, id: SlotId) {
+        let slot = mem::take(self.slot(id));
+        if let Some(key) = slot.key()
+            && let Ok(entry) = self.by_key.find_entry(hash_of(key), |other| *other == id)
+        {
+            entry.remove();
+            self.free.push(id);
         }
     }
 }
 
+/// A hash of the ruid, because there are few tables.
+fn hash_of(key: &Key) -> u64 {
+    xxh3_64_with_seed(key.ruid.0.as_bytes(), key.table.len() as u64)
+}
+
+/// The key without the other texts of its row, with which it shares memory.
+fn alone(key: &Key) -> Key {
+    Key {
+        table: Arc::clone(&key.table),
+        ruid: Ruid(key.ruid.0.as_bytes().into()),
+    }
+}
+
+#[cfg(test)]
+impl Slots {
+    /// The memory that is taken beside the bindings themselves, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        // What an allocation costs beside its bytes.
+        const HEAP: usize = 16;
+        let attributes = self.all.iter().map(|slot| slot.attributes.capacity());
+        let attributes = attributes.map(|count| count * size_of::<(i64, Text, Text)>() + HEAP);
+        let keys = self.all.iter().filter(|slot| slot.key.is_some()).count();
+        self.all.capacity() * size_of::<Slot>()
+            + self.by_key.allocation_size()
+            + attributes.sum::<usize>()
+            + keys * (size_of::<Key>() + HEAP)
+            + self.touched.capacity() * size_of::<SlotId>()
+    }
+}
+
 impl Slot {
+    fn key(&self) -> Option<&Key> {
+        let told = self.told.as_ref().map(|told| &told.key);
+        told.or(self.key.as_deref())
+    }
+
     /// What there is to tell, and whether the slot waits for something.
     fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
         let current = || {

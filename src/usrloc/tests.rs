@@ -53,6 +53,37 @@ fn pairs(pairs: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
     )
 }
 
+/// A hash table of the standard library with these many entries: seven of eight places are used at most, and each has a
+/// byte beside it.
+fn table_bytes(entries: usize, entry: usize) -> usize {
+    (entries * 8 / 7).next_power_of_two() * (entry + 1)
+}
+
+/// What following takes beside the registrations themselves, which the view has: the hash of each row, its rowid,
+/// and what belongs together.
+#[test]
+fn a_row_takes_little_memory() {
+    /// A rowid and a hash in a B-tree that was filled in order (the tail's memory): seven of eleven places are used.
+    const KNOWN: usize = 36;
+    const BINDINGS: usize = 100_000;
+    let mut slots = Slots::new([]);
+    for number in 0..BINDINGS {
+        let rowid = i64::try_from(number).unwrap();
+        let of_row = binding(&format!("uloc-6543-1a2b-{number:x}"), "bob", "b", 100);
+        let id = slots.with_key(of_row.key.clone());
+        slots.set_attribute(id, 2 * rowid, "token".into(), "d@a".into());
+        slots.set_attribute(id, 2 * rowid + 1, VARS.into(), "{}".into());
+        slots.set_row(id, rowid, of_row);
+    }
+    assert_eq!(slots.changes(at(0), true).len(), BINDINGS);
+    let rows = 3 * BINDINGS;
+    let entry = size_of::<(i64, SlotId)>();
+    let places = table_bytes(BINDINGS, entry) + table_bytes(2 * BINDINGS, entry);
+    let each = (slots.bytes() + places) / rows + KNOWN;
+    println!("{each} bytes for each row");
+    assert!(each < 150, "{each} bytes for each row");
+}
+
 #[test]
 fn a_new_row_waits_a_little_for_its_first_attribute() {
     let mut slots = slots();
@@ -146,6 +177,104 @@ fn a_binding_that_moves_to_another_row_stays() {
     assert!(slots.changes(at(1), true).is_empty());
     slots.remove_row(id, 9);
     assert_eq!(attributes(slots.changes(at(2), true)), [None]);
+}
+
+/// A schema without UNIQUE lets two rows have one ruid.
+#[test]
+fn a_binding_goes_with_the_last_of_its_rows() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(0), true);
+    slots.set_row(id, 9, binding("1", "bob", "other", 100));
+    let contacts = |changes: Changeset| -> Vec<Option<String>> {
+        let of = |(_, change)| match change {
+            Change::Upsert(binding) => Some(binding.contact.lossy().into_owned()),
+            Change::Remove => None,
+        };
+        changes.into_iter().map(of).collect()
+    };
+    assert_eq!(
+        contacts(slots.changes(at(1), true)),
+        [Some("other".to_owned())]
+    );
+    slots.remove_row(id, 9);
+    assert_eq!(contacts(slots.changes(at(2), true)), [Some("b".to_owned())]);
+    slots.set_row(id, 9, binding("1", "bob", "b", 100));
+    slots.remove_row(id, 7);
+    assert_eq!(contacts(slots.changes(at(3), true)), []);
+    slots.remove_row(id, 9);
+    assert_eq!(contacts(slots.changes(at(4), true)), [None]);
+    assert_eq!(slots.orphans(), 1);
+}
+
+#[test]
+fn a_row_that_is_not_told_yet_holds_back_the_moment() {
+    let mut slots = slots();
+    assert_eq!(slots.withheld_since(), None);
+    slots.changes(at(100), true);
+    let id = with_row(&mut slots, 7);
+    slots.changes(at(110), true);
+    assert_eq!(
+        slots.withheld_since(),
+        Some(at(100)),
+        "then it was not there"
+    );
+    slots.changes(at(300), true);
+    assert_eq!(slots.withheld_since(), Some(at(100)));
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(310), true);
+    assert_eq!(slots.withheld_since(), None);
+    // A lost attribute is shown until it is sure to be gone, and holds back nothing.
+    slots.remove_attribute(id, 70);
+    slots.changes(at(320), true);
+    assert_eq!(slots.withheld_since(), None);
+}
+
+#[test]
+fn a_row_that_goes_before_it_is_told_holds_back_nothing() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.changes(at(10), true);
+    assert!(slots.withheld_since().is_some());
+    slots.remove_row(id, 7);
+    assert!(slots.changes(at(20), true).is_empty());
+    assert_eq!(slots.withheld_since(), None);
+}
+
+#[test]
+fn no_binding_goes_while_rows_are_being_read_again() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(0), true);
+    // Another row has its place now, in a file that was put in place of the old one.
+    slots.remove_row(id, 7);
+    assert!(slots.changes(at(1), false).is_empty());
+    // It turns up elsewhere.
+    with_row(&mut slots, 8);
+    assert!(slots.changes(at(2), false).is_empty());
+    assert!(slots.changes(at(3), true).is_empty());
+    slots.remove_row(id, 8);
+    assert!(slots.changes(at(4), false).is_empty());
+    assert_eq!(attributes(slots.changes(at(5), true)), [None]);
+}
+
+#[test]
+fn everything_told_is_kept_until_it_has_been_read_again() {
+    let mut slots = slots();
+    let id = with_row(&mut slots, 7);
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(0), true);
+    assert!(!slots.miss_most());
+    slots.read_again();
+    assert!(slots.miss_most());
+    assert!(slots.changes(at(1), false).is_empty());
+    let id = with_row(&mut slots, 3);
+    slots.set_attribute(id, 30, "token".into(), "d@a".into());
+    assert!(!slots.miss_most(), "one of two is there");
+    assert_eq!(attributes(slots.changes(at(2), true)), [None]);
+    assert_eq!(slots.orphans(), 0);
 }
 
 #[test]
