@@ -149,7 +149,6 @@ async fn serve(
         directory: live.directory(),
         doubts: Arc::clone(&doubts),
         metrics: Arc::clone(&metrics),
-        heartbeat: Arc::default(),
         settled: watch::Sender::new(false),
     };
     let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
@@ -171,7 +170,6 @@ async fn serve(
     let reported = notify::Parts {
         clock: Arc::clone(&clock),
         view: Arc::clone(&view),
-        heartbeat: Arc::clone(&parts.heartbeat),
         settled: parts.settled.subscribe(),
     };
     tasks.start("notify", manager.clone().report(reported, stopping.clone()));
@@ -306,7 +304,9 @@ fn settings(config: &Config) -> http::Settings {
 
 fn store_failure(error: store::Error) -> Failure {
     match error {
-        store::Error::CannotCreate { .. } | store::Error::Foreign { .. } => Failure::CannotCreate(error.into()),
+        store::Error::CannotCreate { .. } | store::Error::Foreign { .. } => {
+            Failure::CannotCreate(error.into())
+        }
         store::Error::InUse { .. } => Failure::System(error.into()),
         store::Error::CannotWrite { .. }
         | store::Error::CannotRead { .. }

@@ -107,7 +107,7 @@ impl Metrics {
     #[must_use]
     pub fn text(&self, format: Format, figures: &Figures) -> String {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
-        self.source.set(figures, self.clock.unix());
+        self.source.set(figures);
         self.process.look();
         let mut out = String::with_capacity(16 << 10);
         // Writing to a string does not fail.

@@ -3,8 +3,9 @@
 //! One thread follows the tables, one task shows what it found, one keeps it on disk; each hands on what is new
 //! without waiting for the next.
 
+mod caution;
+mod doubt;
 mod follow;
-mod heartbeat;
 mod keeper;
 mod mailbox;
 mod resolve;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -28,7 +30,6 @@ use crate::store::{Contents, Store, Stored};
 use crate::usrloc::Usrloc;
 use crate::view::{Change, EXPIRE_INTERVAL, Kept, Source, SourceState, View};
 use follow::Follower;
-pub use heartbeat::Heartbeat;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
@@ -38,6 +39,9 @@ use wake::{Bell, StopOnDrop};
 
 /// How many rows are shown at a time: readers wait for a portion at most.
 const PORTION: usize = 256;
+
+/// Looks a second apart after which the log says that the thread hangs.
+const HUNG_LOOKS: u32 = 2;
 
 /// What is mirrored, and where to.
 #[derive(Debug)]
@@ -67,8 +71,6 @@ pub struct Parts {
     pub doubts: Arc<Notify>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Tells whether the thread that follows the tables is at work.
-    pub heartbeat: Arc<Heartbeat>,
     /// Turns true once every row was read, or the tables are known to be unreadable for more than a moment.
     pub settled: watch::Sender<bool>,
 }
@@ -87,6 +89,8 @@ pub struct Mirror {
     unreadable: bool,
     complete: bool,
     settling: Settling,
+    /// At how many looks in a row the thread hung.
+    hung: u32,
 }
 
 impl Mirror {
@@ -121,7 +125,9 @@ impl Mirror {
         let usrloc = Usrloc::new(&options.tables, former);
         let follower = Follower::new(
             &options.database,
-            options.discover.map(Seeker::new),
+            options
+                .discover
+                .map(|root| Seeker::new(root, parts.store.path().to_owned())),
             usrloc,
             Arc::clone(&mailbox),
             &parts,
@@ -143,6 +149,7 @@ impl Mirror {
             unreadable: false,
             complete: false,
             settling: Settling::default(),
+            hung: 0,
         }
     }
 
@@ -157,6 +164,7 @@ impl Mirror {
         let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
         tasks.spawn(async move { keeper.run(stop_keeper).await });
         let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = loop {
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
@@ -166,6 +174,7 @@ impl Mirror {
                 _ = expiry.tick() => {
                     self.parts.view.expire();
                     self.settle();
+                    self.watch_over();
                 }
             }
         };
@@ -245,7 +254,7 @@ impl Mirror {
 
     /// Publishes how well the view is known to equal the tables, and says so when that changes.
     fn tell_state(&mut self, state: State, as_of: Option<std::time::Duration>) {
-        let former = self.parts.view.source();
+        let former = self.parts.view.said_source();
         let never = former.state == SourceState::Unavailable;
         let source = match &state {
             State::Live if self.complete => SourceState::Live,
@@ -287,6 +296,22 @@ impl Mirror {
             && self.settling.is_over(state, self.complete, now)
         {
             self.parts.settled.send_replace(true);
+        }
+    }
+
+    /// Says that the thread hangs, and that it does no longer. One look is not enough: the whole machine may have
+    /// stood still.
+    fn watch_over(&mut self) {
+        let now = self.parts.clock.monotonic();
+        if self.parts.view.heartbeat().is_hung(now) {
+            self.hung += 1;
+            if self.hung == HUNG_LOOKS {
+                tracing::error!(
+                    "reading Kamailio's files hangs; serves the last known rows. Look at the disk that has them"
+                );
+            }
+        } else if std::mem::take(&mut self.hung) >= HUNG_LOOKS {
+            tracing::info!("reads Kamailio's files again");
         }
     }
 

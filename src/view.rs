@@ -4,6 +4,7 @@
 //! hidden by a flush, one of those that are alike. Listings are kept sorted and counted as rows change, so that
 //! reading costs what is read. The store keeps the same rows on disk; the view never waits for it.
 
+mod heartbeat;
 mod listing;
 mod order;
 mod restore;
@@ -14,10 +15,12 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use heartbeat::Heartbeat;
 pub use listing::{Listing, Page};
 pub use order::Position;
 pub use restore::Kept;
-pub use source::{Source, SourceState};
+use source::Said;
+pub use source::{Knowledge, Source, SourceState};
 use state::State;
 use tokio::sync::watch;
 
@@ -76,7 +79,8 @@ pub const EXPIRE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(
 pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    source: Mutex<Source>,
+    source: Mutex<Said>,
+    heartbeat: Heartbeat,
     /// Whether what an earlier run kept has been taken over.
     restored: watch::Sender<bool>,
 }
@@ -89,7 +93,8 @@ impl View {
         Self {
             clock,
             state: Mutex::new(State::new(now)),
-            source: Mutex::new(Source::default()),
+            source: Mutex::default(),
+            heartbeat: Heartbeat::default(),
             restored: watch::Sender::new(false),
         }
     }
@@ -238,13 +243,31 @@ impl View {
 
     /// How well the view is known to equal Kamailio's tables.
     #[must_use]
-    pub fn source(&self) -> Source {
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn source(&self) -> Knowledge {
+        let monotonic = self.clock.monotonic();
+        self.said().at(monotonic, self.heartbeat.is_hung(monotonic))
     }
 
     /// Says how well the view is known to equal Kamailio's tables; to be called after the rows are applied.
     pub fn set_source(&self, source: Source) {
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+        let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
+        self.said().replace(source, unix, monotonic);
+    }
+
+    /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.
+    #[must_use]
+    pub fn said_source(&self) -> Source {
+        self.said().source()
+    }
+
+    /// Tells whether the mirror is at work: once it has begun to beat and does not go on, the view is stale.
+    #[must_use]
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state as of this second.

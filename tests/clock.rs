@@ -1,7 +1,7 @@
 //! Steps of the system clock: what is valid follows the clock, what is known does not depend on it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -60,9 +60,14 @@ struct Lab {
     clock: Arc<Stepped>,
     view: Arc<View>,
     table: Table,
+    _mirror: Running,
+    _folder: TempDir,
+}
+
+/// A mirror at work; it ends with this value.
+pub(crate) struct Running {
     stop: CancellationToken,
     runtime: Runtime,
-    _folder: TempDir,
 }
 
 impl Lab {
@@ -78,31 +83,21 @@ impl Lab {
             system: SystemClock::new(),
             by: AtomicI64::new(0),
         });
-        let view = Arc::new(View::new(Arc::clone(&clock) as Arc<dyn Clock>));
-        let runtime = Runtime::new().expect("threads can be started");
-        let stop = CancellationToken::new();
-        let mirror = runtime.block_on(mirror(folder.path(), &database, &clock, &view));
-        let stopped = stop.clone();
-        runtime.spawn(async move { mirror.run(stopped).await.expect("it runs until the end") });
+        let injected = Arc::clone(&clock) as Arc<dyn Clock>;
+        let view = Arc::new(View::new(Arc::clone(&injected)));
+        let mirror = Running::new(folder.path(), &database, None, &injected, &view);
         Self {
             clock,
             view,
             table,
-            stop,
-            runtime,
+            _mirror: mirror,
             _folder: folder,
         }
     }
 
     /// Writes a registration that ends then.
     fn register(&self, user: &str, expires: i64) {
-        let day = |unix: i64| format!("({unix} - 0.5) / 86400 + 2440587.5");
-        self.table.query(&format!(
-            "insert into location (ruid, username, domain, contact, expires, last_modified) values \
-             ('uloc-{user}', '{user}', 'acme.example.com', 'sip:{user}@192.0.2.1', {}, {})",
-            day(expires),
-            day(unix_now()),
-        ));
+        self.table.query(&insert(user, expires));
     }
 
     /// Waits until these many are listed, live, and known to be of this moment of the stepped clock.
@@ -120,7 +115,36 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
+/// The statement that writes a registration that ends then.
+pub(crate) fn insert(user: &str, expires: i64) -> String {
+    let day = |unix: i64| format!("({unix} - 0.5) / 86400 + 2440587.5");
+    format!(
+        "insert into location (ruid, username, domain, contact, expires, last_modified) values \
+         ('uloc-{user}', '{user}', 'acme.example.com', 'sip:{user}@192.0.2.1', {}, {})",
+        day(expires),
+        day(unix_now()),
+    )
+}
+
+impl Running {
+    /// A mirror with its store in `folder`, of `database`, or of the one that it discovers below a directory.
+    pub(crate) fn new(
+        folder: &Path,
+        database: &Path,
+        discover: Option<PathBuf>,
+        clock: &Arc<dyn Clock>,
+        view: &Arc<View>,
+    ) -> Self {
+        let runtime = Runtime::new().expect("threads can be started");
+        let stop = CancellationToken::new();
+        let mirror = runtime.block_on(mirror(folder, database, discover, clock, view));
+        let stopped = stop.clone();
+        runtime.spawn(async move { mirror.run(stopped).await.expect("it runs until the end") });
+        Self { stop, runtime }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
         // The store's directory goes after the runtime's threads.
@@ -129,14 +153,20 @@ impl Drop for Lab {
     }
 }
 
-async fn mirror(folder: &Path, database: &Path, clock: &Arc<Stepped>, view: &Arc<View>) -> Mirror {
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+async fn mirror(
+    folder: &Path,
+    database: &Path,
+    discover: Option<PathBuf>,
+    clock: &Arc<dyn Clock>,
+    view: &Arc<View>,
+) -> Mirror {
+    let clock = Arc::clone(clock);
     let store = Store::open(&folder.join("store.db"), clock.unix_seconds()).await;
     let store = store.expect("an own directory is writable");
     let contents = store.load().await.expect("it is new");
     let options = Options {
         database: database.to_owned(),
-        discover: None,
+        discover,
         tables: vec!["location".to_owned()],
         naming: Naming::default(),
     };
@@ -147,7 +177,6 @@ async fn mirror(folder: &Path, database: &Path, clock: &Arc<Stepped>, view: &Arc
         store: Arc::new(store),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         doubts: Arc::default(),
-        heartbeat: Arc::default(),
         settled: watch::Sender::new(false),
     };
     Mirror::new(options, parts, contents)

@@ -7,6 +7,7 @@ mod clock;
 mod doctor;
 mod floors;
 mod flush;
+mod found;
 mod harmless;
 mod lab;
 mod lifecycle;

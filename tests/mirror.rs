@@ -172,6 +172,31 @@ fn shows_path_instance_and_unknown_source() {
     agree(&kamailio, &daemon);
 }
 
+/// With this flag a phone's new contact replaces its old ones: deleted and inserted in one run of the timer.
+#[test]
+fn follows_contacts_that_replace_each_other() {
+    let kamailio = Kamailio::builder().save_flags("0x04").start();
+    let daemon = Daemon::builder(&kamailio).start();
+    let acme = Account::new("ac", "Acme", "acme.example.com");
+    let alice = acme.device("alice", 1);
+    let mut other = Phone::of(&kamailio, &acme.device("bob", 2));
+    other.register();
+    for round in 0..4 {
+        let mut phone = Phone::of(&kamailio, &alice);
+        phone.register();
+        let items = lists(
+            &daemon,
+            &of(&acme),
+            &[other.contact_uri(), phone.contact_uri()],
+        );
+        let own = items.iter().find(|item| item["username"] == "alice");
+        let own = own.expect("it is listed");
+        assert_eq!(own["authorizing_id"], alice.id, "in round {round}: {own}");
+        agree(&kamailio, &daemon);
+    }
+    assert_eq!(kamailio.lock_errors(), 0, "{}", kamailio.log());
+}
+
 #[test]
 fn shows_permanent_contacts() {
     let kamailio = Kamailio::builder().start();

@@ -206,6 +206,59 @@ fn copy_moved_over_the_tables_is_followed() {
     goes_on(&mut kamailio, &daemon, 4);
 }
 
+/// What a start finds gone is looked for once more, and shown until then.
+#[test]
+fn file_that_was_emptied_meanwhile_is_believed_at_the_second_look() {
+    let (mut kamailio, mut daemon) = lab(4);
+    assert!(daemon.stop().success());
+    kamailio.stop();
+    let database = kamailio.database().to_owned();
+    let empty = with_suffix(&database, ".empty");
+    for script in ["standard-create.sql", "usrloc-create.sql"] {
+        let script = fs::read_to_string(tools::schema(script)).expect("a schema");
+        Table::at(&empty).query(&script);
+    }
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(with_suffix(&database, suffix));
+    }
+    fs::rename(&empty, &database).expect("an own directory is writable");
+    daemon.start_unready();
+    let mut shown = 0;
+    eventually("they are gone", PATIENCE, || {
+        let envelope = daemon.get(ALL).json();
+        let rows = envelope["data"].as_array().map(Vec::len);
+        let state = &envelope["source"]["state"];
+        assert!(
+            (rows == Some(4) && state == "catching_up") || rows == Some(0),
+            "{envelope}"
+        );
+        shown += u32::from(rows == Some(4));
+        holds(rows == Some(0) && state == "live", || {
+            format!("{rows:?}, {state}")
+        })
+    });
+    assert!(shown > 0, "they went at once");
+    let said = "looks once more before it drops them";
+    assert!(daemon.log().contains(said), "{}", daemon.log());
+    goes_on(&mut kamailio, &daemon, 1);
+}
+
+/// A Kamailio that only starts anew has all that it had.
+#[test]
+fn few_that_are_gone_go_at_once() {
+    let (mut kamailio, mut daemon) = lab(4);
+    assert!(daemon.stop().success());
+    kamailio.stop();
+    kamailio.sql("delete from location where username = 'user2'");
+    daemon.start();
+    has(&daemon, 3);
+    assert!(
+        !daemon.log().contains("looks once more"),
+        "{}",
+        daemon.log()
+    );
+}
+
 #[test]
 fn tables_made_anew_are_empty() {
     let (mut kamailio, daemon) = lab(4);
@@ -285,6 +338,18 @@ fn tables_that_cannot_be_read_are_stale() {
     assert_eq!(list(&daemon, ALL).len(), 3, "the last known rows");
     let ready = daemon.get("/readyz");
     assert_eq!(ready.status, 503, "{}", ready.text());
+    let [first, later] = ["a first look", "a later one"].map(|what| {
+        let known = daemon.get("/v2/registrations/count").json()["source"].clone();
+        eventually(what, PATIENCE, || {
+            let now = daemon.get("/v2/registrations/count").json()["source"].clone();
+            holds(now["lag_ms"].as_u64() > known["lag_ms"].as_u64(), || {
+                now.to_string()
+            })
+        });
+        known
+    });
+    assert_eq!(first["as_of"], later["as_of"], "nothing new is known");
+    assert!(later["lag_ms"].as_u64() > first["lag_ms"].as_u64());
     fs::write(&database, b"").expect("an own directory is writable");
     state_becomes(&daemon, "stale");
     assert_eq!(
@@ -294,6 +359,12 @@ fn tables_that_cannot_be_read_are_stale() {
     );
     fs::rename(&away, &database).expect("an own directory is writable");
     state_becomes(&daemon, "live");
+    eventually("it is of a later moment", PATIENCE, || {
+        let now = daemon.get("/v2/registrations/count").json()["source"].clone();
+        holds(now["as_of"].as_f64() > later["as_of"].as_f64(), || {
+            now.to_string()
+        })
+    });
     assert_eq!(daemon.get("/readyz").status, 200);
     agrees_with_tables(&kamailio, &daemon);
     assert_eq!(list(&daemon, ALL).len(), 3);

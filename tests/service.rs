@@ -158,9 +158,33 @@ fn watchdog_starves_when_the_tail_hangs() {
         holds(message.is_none() || status, || format!("{message:?}"))
     });
     assert_eq!(daemon.get("/livez").status, 200, "the rest goes on");
+    let state = || daemon.get("/v2/registrations").json()["source"]["state"].clone();
+    eventually("it is stale", PATIENCE, || {
+        let found = state();
+        holds(found == "stale", || found.to_string())
+    });
+    let ready = daemon.get("/readyz");
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert!(
+        ready.text().contains("cannot be read now"),
+        "{}",
+        ready.text()
+    );
+    let logs = |what: &str| {
+        eventually("the log says so", PATIENCE, || {
+            holds(daemon.log().contains(what), || daemon.log())
+        });
+    };
+    logs("reading Kamailio's files hangs");
     strace.kill().expect("it runs");
     strace.wait().expect("it ends");
     manager.wait_for("WATCHDOG=1");
+    eventually("it is live again", PATIENCE, || {
+        let found = state();
+        holds(found == "live", || found.to_string())
+    });
+    assert_eq!(daemon.get("/readyz").status, 200);
+    logs("reads Kamailio's files again");
 }
 
 fn thread_named(process: u32, name: &str) -> String {

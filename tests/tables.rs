@@ -128,6 +128,42 @@ fn two_tables_are_followed_and_flushed_rollback() {
     follows_and_flushes(2, Journal::Rollback);
 }
 
+/// What is told to be gone from one table is not looked for in the other, and a restart knows both.
+#[test]
+fn two_tables_are_known_after_a_restart() {
+    let (mut kamailio, mut daemon) = lab(2, Journal::Wal);
+    let mut phones: Vec<Phone> = (0..6)
+        .map(|number| Phone::new(&kamailio, format!("user{number}"), "acme.example.com"))
+        .map(|phone| {
+            if phone.aor() < b"user3".to_vec() {
+                phone
+            } else {
+                second(phone)
+            }
+        })
+        .collect();
+    phones.iter_mut().for_each(Phone::register);
+    agree(&kamailio, &daemon);
+    eventually("all show", PATIENCE, || {
+        let found = list(&daemon, ALL).len();
+        holds(found == 6, || found.to_string())
+    });
+    assert!(daemon.stop().success());
+    kamailio.stop();
+    kamailio.sql("delete from location2 where username = 'user4'");
+    daemon.start();
+    let expected = ["user0", "user1", "user2", "user3", "user5"];
+    let expected = expected.map(|user| format!("{user:?}"));
+    eventually("the one that went is gone", PATIENCE, || {
+        let items = list(&daemon, ALL);
+        let users = items.iter().map(|item| item["username"].to_string());
+        let users: Vec<_> = users.collect();
+        holds(users == expected, || format!("{users:?}"))
+    });
+    kamailio.start();
+    agree(&kamailio, &daemon);
+}
+
 #[test]
 fn a_table_that_is_not_named_is_not_shown() {
     let kamailio = Kamailio::builder().tables(&TABLES).start();

@@ -12,7 +12,6 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::mirror::Heartbeat;
 use crate::view::{Scope, View};
 
 /// How often the state is looked at, at most.
@@ -32,7 +31,6 @@ pub(super) struct Manager {
 pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) view: Arc<View>,
-    pub(super) heartbeat: Arc<Heartbeat>,
     /// True once every row was read, or the tables are known to be unreadable for more than a moment.
     pub(super) settled: watch::Receiver<bool>,
 }
@@ -133,7 +131,7 @@ impl Reporter {
     /// Feeds the watchdog if the tail was at work since the last time: our own timer alone proves nothing.
     fn feed(&mut self) {
         let now = self.parts.clock.monotonic();
-        let beat = now.saturating_sub(self.parts.heartbeat.age(now));
+        let beat = now.saturating_sub(self.parts.view.heartbeat().age(now));
         if beat > self.fed {
             self.fed = beat;
             send(&[NotifyState::Watchdog]);
@@ -152,7 +150,7 @@ impl Reporter {
         let registrations = self.parts.view.count(Scope::System).0;
         let source = self.parts.view.source();
         let state = source.state.as_str();
-        match source.lag(self.parts.clock.unix()) {
+        match source.lag {
             Some(lag) => format!(
                 "{registrations} registrations; {state}, lag {:.1} s",
                 lag.as_secs_f64()

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::Error;
 use crate::registration::item::write_json_string;
-use crate::view::{Source, SourceState};
+use crate::view::{Knowledge, SourceState};
 
 /// The parts of an envelope that are the same for success and error.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Envelope<'a> {
     /// The time, since the Unix epoch.
     pub(super) now: Duration,
     /// How well the answer is known to be true.
-    pub(super) source: Source,
+    pub(super) source: Knowledge,
 }
 
 /// What a success says beside its data.
@@ -94,19 +94,19 @@ impl Envelope<'_> {
     }
 
     fn source(&self, out: &mut Vec<u8>) {
-        source(self.source, self.now, out);
+        source(self.source, out);
     }
 }
 
 /// `{"state", "as_of", "lag_ms"}`: how well the view is known to equal Kamailio's tables.
-pub(super) fn source(source: Source, now: Duration, out: &mut Vec<u8>) {
+pub(super) fn source(source: Knowledge, out: &mut Vec<u8>) {
     out.push(b'{');
-    if let Some(as_of) = source.as_of {
+    if let (Some(as_of), Some(lag)) = (source.as_of, source.lag) {
         let line = format!(
             "\"as_of\":{}.{:03},\"lag_ms\":{},",
             as_of.as_secs(),
             as_of.subsec_millis(),
-            now.saturating_sub(as_of).as_millis(),
+            lag.as_millis(),
         );
         out.extend_from_slice(line.as_bytes());
     }

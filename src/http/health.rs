@@ -12,7 +12,7 @@ use super::api::json;
 use super::envelope::source;
 use super::openapi;
 use crate::registration::item::write_json_string;
-use crate::view::{Source, SourceState};
+use crate::view::{Knowledge, SourceState};
 
 /// The process answers.
 pub(super) async fn livez() -> Response {
@@ -21,9 +21,8 @@ pub(super) async fn livez() -> Response {
 
 /// The view follows Kamailio's tables closely enough; if not, the body says why.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let now = app.clock.unix();
     let (known, max_lag) = (app.view.source(), app.settings.max_lag);
-    let reason = why_not(known, now, max_lag);
+    let reason = why_not(known, max_lag);
     let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
     if let Some(reason) = &reason {
         out.extend_from_slice(b"\"reason\":");
@@ -31,7 +30,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         out.push(b',');
     }
     out.extend_from_slice(b"\"source\":");
-    source(known, now, &mut out);
+    source(known, &mut out);
     let status = if reason.is_none() {
         "ok"
     } else {
@@ -46,7 +45,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 }
 
 /// Why the answers are not to be trusted, for an operator; `None` where they are. Names no file and no one.
-fn why_not(known: Source, now: Duration, max_lag: Duration) -> Option<String> {
+fn why_not(known: Knowledge, max_lag: Duration) -> Option<String> {
     match known.state {
         SourceState::Unavailable => Some(
             "Kamailio's tables have never been read. Run `usrlocd doctor` to see why.".to_owned(),
@@ -55,7 +54,7 @@ fn why_not(known: Source, now: Duration, max_lag: Duration) -> Option<String> {
             "Kamailio's tables cannot be read now; the last known rows are served. Run `usrlocd doctor` to see why."
                 .to_owned(),
         ),
-        SourceState::Live | SourceState::CatchingUp => match known.lag(now) {
+        SourceState::Live | SourceState::CatchingUp => match known.lag {
             None => Some(
                 "Kamailio's tables are being compared row by row for the first time. Wait; it takes seconds."
                     .to_owned(),

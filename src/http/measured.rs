@@ -98,6 +98,7 @@ fn figures(app: &App) -> Figures {
             .map(|state| (state.as_str(), state == source.state))
             .to_vec(),
         as_of: source.as_of,
+        lag: source.lag,
         listed: transports.zip(tally.listed).collect(),
         hidden: tally.hidden,
         rows: tally.rows,

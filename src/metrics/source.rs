@@ -36,6 +36,8 @@ pub struct Figures {
     pub states: Vec<(&'static str, bool)>,
     /// The last moment at which the registrations were known to equal the tables, since the Unix epoch.
     pub as_of: Option<Duration>,
+    /// How long ago that was.
+    pub lag: Option<Duration>,
     /// Listed registrations by transport.
     pub listed: Vec<(&'static str, usize)>,
     /// Rows that a flush hides.
@@ -65,6 +67,8 @@ pub struct Source {
     lag: Seconds,
     as_of: Seconds,
     errors: Family<Labels, Counter>,
+    bad: Gauge,
+    orphans: Gauge,
     tail: Tail,
     step: Histogram,
 }
@@ -126,6 +130,14 @@ impl Source {
                 Seconds::default(),
             ),
             errors,
+            bad: book.gauge(
+                "source_bad_rows",
+                "Rows of usrloc that cannot be understood and are not shown",
+            ),
+            orphans: book.gauge(
+                "source_orphan_attributes",
+                "Rows of attributes that belong to no registration",
+            ),
             tail: Tail::new(book),
             step: book.histogram(
                 "tail_step_duration_seconds",
@@ -146,14 +158,21 @@ impl Source {
         self.errors.get_or_create(&vec![("kind", kind)]).inc();
     }
 
-    pub(super) fn set(&self, figures: &Figures, now: Duration) {
+    /// So many rows cannot be understood now, and so many attributes belong to no registration.
+    pub fn understood(&self, bad: usize, orphans: usize) {
+        set(&self.bad, bad);
+        set(&self.orphans, orphans);
+    }
+
+    pub(super) fn set(&self, figures: &Figures) {
         for (state, is_in) in &figures.states {
             let state = vec![("state", *state)];
             self.state.get_or_create(&state).set((*is_in).into());
         }
-        if let Some(as_of) = figures.as_of {
-            let lag = now.saturating_sub(as_of).as_secs_f64();
-            self.lag.get_or_create(&Labels::new()).set(lag);
+        if let (Some(as_of), Some(lag)) = (figures.as_of, figures.lag) {
+            self.lag
+                .get_or_create(&Labels::new())
+                .set(lag.as_secs_f64());
             let as_of = as_of.as_secs_f64();
             self.as_of.get_or_create(&Labels::new()).set(as_of);
         }

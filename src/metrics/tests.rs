@@ -22,6 +22,7 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
     let figures = Figures {
         states: vec![("live", false), ("stale", true)],
         as_of: Some(Duration::from_millis(1_699_999_998_500)),
+        lag: Some(Duration::from_millis(1500)),
         listed: vec![("udp", 3), ("tls", 1)],
         hidden: 2,
         rows: 7,

@@ -2,52 +2,61 @@
 //!
 //! A thread of its own, not a task: it reads files, and must not wait behind anything else.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Parts;
-use super::heartbeat::Heartbeat;
+use super::caution;
+use super::doubt::{Doubt, Verdict};
 use super::mailbox::{Mailbox, News};
 use super::seek::Seeker;
 use super::wake::{Bell, Next, Rhythm, Ring, Watch};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::sqlite_file::{State, Tail, TailOptions};
+use crate::sqlite_file::{Reason, State, Step, Tail, TailOptions};
 use crate::usrloc::Usrloc;
 use crate::view::{Source, View};
+
+/// Until the next step, where so much waits to be shown that more had better come later.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Until the next look for a database, where none has been found.
+const ABSENT: Duration = Duration::from_secs(1);
 
 /// The tail, and the bindings that it has told.
 #[derive(Debug)]
 pub(super) struct Follower {
+    database: PathBuf,
     pub(super) tail: Tail,
     pub(super) seeker: Option<Seeker>,
     pub(super) usrloc: Usrloc,
+    doubt: Doubt,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
-    pub(super) heartbeat: Arc<Heartbeat>,
     view: Arc<View>,
     metrics: Arc<Metrics>,
 }
 
 impl Follower {
     pub(super) fn new(
-        path: &std::path::Path,
+        path: &Path,
         seeker: Option<Seeker>,
         usrloc: Usrloc,
         mailbox: Arc<Mailbox>,
         parts: &Parts,
     ) -> Self {
-        let tail = Tail::new(TailOptions {
-            path: path.to_path_buf(),
-            tables: usrloc.specs(),
-        });
+        if seeker.is_none() {
+            caution::warn_if_writable(path);
+        }
         Self {
-            tail,
+            database: path.to_path_buf(),
+            tail: tail(path, &usrloc),
             seeker,
             usrloc,
+            doubt: Doubt::default(),
             clock: Arc::clone(&parts.clock),
             mailbox,
-            heartbeat: Arc::clone(&parts.heartbeat),
             view: Arc::clone(&parts.view),
             metrics: Arc::clone(&parts.metrics),
         }
@@ -62,7 +71,7 @@ impl Follower {
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
             let now = self.clock.monotonic();
-            self.heartbeat.beat(now);
+            self.view.heartbeat().beat(now);
             let sleep = match rhythm.after_step(now, wake) {
                 Next::Watch => {
                     bell.silence();
@@ -91,20 +100,18 @@ impl Follower {
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let as_of = self.clock.unix();
         let now = self.clock.monotonic();
-        if let Some(path) = self.seeker.as_mut().and_then(|seeker| seeker.look(now)) {
-            self.seeker = None;
-            self.tail = Tail::new(TailOptions {
-                path,
-                tables: self.usrloc.specs(),
-            });
+        self.seek(now);
+        if self.mailbox.is_full() {
+            // What is not read now is still in the file, each row once.
+            return (PAUSE, last.cloned().unwrap_or((State::Opening, false)));
         }
-        let began = self.metrics.now();
-        let step = self.tail.step(now, &mut self.usrloc);
-        let changes = self.usrloc.changes(now, step.complete);
-        let took = self.metrics.since(began);
-        self.metrics.source.stepped(self.tail.counters(), took);
-        let fresh = (step.state, step.complete);
-        let as_of = step.current.then_some(as_of);
+        let step = self.read(now);
+        let complete = step.complete && self.believes(now);
+        let changes = self.usrloc.changes(now, complete);
+        let fresh = (step.state, complete);
+        let withheld = self.usrloc.withheld_since();
+        let untold = withheld.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        let as_of = (step.current && complete).then(|| as_of.saturating_sub(untold));
         let same = changes.is_empty() && last == Some(&fresh);
         // While nothing happens only the moment moves on, and nobody is woken for that.
         let told = same && as_of.is_none_or(|as_of| self.mailbox.if_shown(|| self.tell(as_of)));
@@ -112,7 +119,7 @@ impl Follower {
             self.mailbox.put(News {
                 changes,
                 state: fresh.0.clone(),
-                complete: step.complete,
+                complete,
                 as_of,
             });
         }
@@ -121,10 +128,73 @@ impl Follower {
 
     /// Says that the view equals the tables as of this moment.
     fn tell(&self, as_of: Duration) {
-        let source = self.view.source();
+        let source = self.view.said_source();
         self.view.set_source(Source {
             as_of: Some(as_of),
             ..source
         });
     }
+
+    /// Looks for the database, where nobody has said where it is; also while the one that was found has no row,
+    /// because that may be one that a package has left there.
+    fn seek(&mut self, now: Duration) {
+        let Some(seeker) = &mut self.seeker else {
+            return;
+        };
+        if self.usrloc.is_empty()
+            && let Some(path) = seeker.look(now)
+        {
+            caution::warn_if_writable(&path);
+            self.database = path;
+            self.doubt = Doubt::default();
+            self.begin_anew();
+        }
+    }
+
+    /// A step of the tail, where there is a database to read.
+    fn read(&mut self, now: Duration) -> Step {
+        if self
+            .seeker
+            .as_ref()
+            .is_some_and(|seeker| !seeker.has_found())
+        {
+            return Step {
+                state: State::Absent(Reason::Missing),
+                complete: false,
+                current: false,
+                changed: false,
+                wake: ABSENT,
+            };
+        }
+        let began = self.metrics.now();
+        let step = self.tail.step(now, &mut self.usrloc);
+        let took = self.metrics.since(began);
+        self.metrics.source.stepped(self.tail.counters(), took);
+        let (bad, orphans) = (self.usrloc.bad_rows(), self.usrloc.orphans());
+        self.metrics.source.understood(bad, orphans);
+        step
+    }
+
+    /// Whether bindings without a row are gone, now that all rows have been read.
+    fn believes(&mut self, now: Duration) -> bool {
+        let usrloc = &self.usrloc;
+        let verdict = self.doubt.all_read(now, || usrloc.misses_most());
+        if verdict == Verdict::ReadAgain {
+            self.begin_anew();
+        }
+        verdict == Verdict::Believe
+    }
+
+    /// Reads every row, of a database of which nothing is known yet.
+    fn begin_anew(&mut self) {
+        self.usrloc.read_again();
+        self.tail = tail(&self.database, &self.usrloc);
+    }
+}
+
+fn tail(path: &Path, usrloc: &Usrloc) -> Tail {
+    Tail::new(TailOptions {
+        path: path.to_path_buf(),
+        tables: usrloc.specs(),
+    })
 }

@@ -1,7 +1,7 @@
 //! The mailbox between the thread that reads the tables and the task that shows them.
 //!
 //! Bounded by the number of rows, not of changes: what has not been taken yet is laid over by what comes later.
-//! Putting in never waits, so a slow reader never holds up the tail.
+//! Putting in never waits. Where very much waits to be taken, the tail does better to leave the rest in the file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,10 @@ use tokio::sync::Notify;
 
 use crate::registration::Changeset;
 use crate::sqlite_file::State;
+
+/// The changes that may wait until the tail pauses: a first load of many rows stays below it, and it is some tens of
+/// megabytes.
+const FULL: usize = 1 << 18;
 
 /// What the tail found out in one step or several.
 #[derive(Clone, Debug)]
@@ -51,6 +55,15 @@ impl Mailbox {
         }
         drop(content);
         self.arrived.notify_one();
+    }
+
+    /// Whether so much waits that more had better come later.
+    pub(super) fn is_full(&self) -> bool {
+        let content = self.lock();
+        content
+            .news
+            .as_ref()
+            .is_some_and(|news| news.changes.len() >= FULL)
     }
 
     /// Does `tell` if all news are shown, so that nobody need be woken for it; whether it was done.

@@ -1,32 +1,43 @@
-//! Looks for Kamailio's database where nobody has said where it is, until there is one.
+//! Looks for Kamailio's database where nobody has said where it is, until there is one that has rows.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::discovery::{Discovery, Looked};
+use crate::config::discovery::{Discovery, Found, Looked};
+use crate::config::is_same_file;
 
-/// How long to wait after a look in vain.
+/// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks for the database, and says what it found.
 #[derive(Debug)]
 pub(super) struct Seeker {
     root: PathBuf,
+    /// Our own store, which is never what is looked for.
+    store: PathBuf,
+    found: Option<PathBuf>,
     next: Duration,
     told: Vec<Looked>,
 }
 
 impl Seeker {
-    /// Looks below `root`.
-    pub(super) fn new(root: PathBuf) -> Self {
+    /// Looks below `root` for another file than our `store`.
+    pub(super) fn new(root: PathBuf, store: PathBuf) -> Self {
         Self {
             root,
+            store,
+            found: None,
             next: Duration::ZERO,
             told: Vec::new(),
         }
     }
 
-    /// Looks when it is time; the database, once there is one. `now` is monotonic.
+    /// Whether there is a database.
+    pub(super) fn has_found(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// Looks when it is time; the database, where it is another than the last time. `now` is monotonic.
     pub(super) fn look(&mut self, now: Duration) -> Option<PathBuf> {
         if now < self.next {
             return None;
@@ -34,9 +45,27 @@ impl Seeker {
         self.next = now + INTERVAL;
         let discovery = Discovery::look(&self.root);
         let Some(found) = discovery.found else {
-            self.tell_absence(discovery.looked);
+            if self.found.is_none() {
+                self.tell_absence(discovery.looked);
+            }
             return None;
         };
+        if self.found.as_ref() == Some(&found.database) {
+            return None;
+        }
+        if is_same_file(&found.database, &self.store) {
+            self.tell_store(&found);
+            return None;
+        }
+        if let Some(former) = self.found.replace(found.database.clone()) {
+            tracing::warn!(
+                database = %found.database.display(),
+                why = found.why,
+                former = %former.display(),
+                "found another database, and reads that one from now on, for the former has no registration; name the right one in [kamailio] database"
+            );
+            return Some(found.database);
+        }
         let others: Vec<String> = discovery
             .others
             .iter()
@@ -53,6 +82,15 @@ impl Seeker {
             );
         }
         Some(found.database)
+    }
+
+    /// Says that the database is our own store, once.
+    fn tell_store(&mut self, found: &Found) {
+        let looked = vec![Looked {
+            place: found.database.clone(),
+            finding: format!("is usrlocd's own store, and {}", found.why),
+        }];
+        self.tell_absence(looked);
     }
 
     /// Says where there is nothing, once for each outcome.
@@ -73,16 +111,50 @@ impl Seeker {
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
 
     #[test]
     fn keeps_looking_until_the_file_appears() {
         let root = tempfile::TempDir::new().unwrap();
-        let mut seeker = Seeker::new(root.path().to_owned());
+        let mut seeker = Seeker::new(root.path().to_owned(), root.path().join("store.db"));
         assert_eq!(seeker.look(Duration::ZERO), None);
         let database = root.path().join("var/lib/kamailio/kamailio.sqlite");
         fs::create_dir_all(database.parent().unwrap()).unwrap();
         fs::write(&database, "x").unwrap();
         assert_eq!(seeker.look(INTERVAL / 2), None);
+        assert!(!seeker.has_found());
         assert_eq!(seeker.look(INTERVAL), Some(database));
+        assert!(seeker.has_found());
+    }
+
+    fn make(root: &Path, name: &str) -> PathBuf {
+        let database = root.join(name);
+        fs::create_dir_all(database.parent().unwrap()).unwrap();
+        fs::write(&database, "x").unwrap();
+        database
+    }
+
+    #[test]
+    fn tells_of_a_database_that_comes_later_and_first() {
+        let root = tempfile::TempDir::new().unwrap();
+        let mut seeker = Seeker::new(root.path().to_owned(), root.path().join("store.db"));
+        let packaged = make(root.path(), "var/lib/kamailio/kamailio.sqlite");
+        assert_eq!(seeker.look(Duration::ZERO), Some(packaged));
+        assert_eq!(seeker.look(INTERVAL), None);
+        let kazoo = make(root.path(), "etc/kazoo/kamailio/db/kazoo.db");
+        assert_eq!(seeker.look(INTERVAL * 2), Some(kazoo));
+        assert_eq!(seeker.look(INTERVAL * 3), None);
+    }
+
+    #[test]
+    fn never_takes_our_own_store_for_it() {
+        let root = tempfile::TempDir::new().unwrap();
+        let store = make(root.path(), "var/lib/usrlocd/usrlocd.db");
+        let name = root.path().join("var/lib/kamailio/kamailio.sqlite");
+        fs::create_dir_all(name.parent().unwrap()).unwrap();
+        fs::hard_link(&store, &name).unwrap();
+        let mut seeker = Seeker::new(root.path().to_owned(), store);
+        assert_eq!(seeker.look(Duration::ZERO), None);
+        assert!(!seeker.has_found());
     }
 }

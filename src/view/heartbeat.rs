@@ -6,6 +6,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// A tail that has not gone around its loop for so long hangs: each round takes a second or two at most.
+const HUNG: Duration = Duration::from_secs(5);
+
 /// The last time that the tail went around its loop, on the monotonic clock.
 ///
 /// Beaten at each step and each time that it awakes, at least once a second or two, whatever the tables' state.
@@ -20,6 +23,12 @@ impl Heartbeat {
     pub fn beat(&self, at: Duration) {
         let nanoseconds = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         self.at.fetch_max(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Whether the tail has been at work, and was so for the last time longer ago than [`HUNG`].
+    #[must_use]
+    pub fn is_hung(&self, now: Duration) -> bool {
+        self.at.load(Ordering::Relaxed) > 0 && self.age(now) > HUNG
     }
 
     /// How long ago the tail was at work; since the clock's zero, if it never was.
@@ -51,5 +60,14 @@ mod tests {
             Duration::from_secs(1)
         );
         assert_eq!(heartbeat.age(Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn hangs_only_after_it_has_begun() {
+        let heartbeat = Heartbeat::default();
+        assert!(!heartbeat.is_hung(Duration::from_secs(100)));
+        heartbeat.beat(Duration::from_secs(100));
+        assert!(!heartbeat.is_hung(Duration::from_secs(105)));
+        assert!(heartbeat.is_hung(Duration::from_secs(106)));
     }
 }
