@@ -8,6 +8,7 @@ mod doubt;
 mod follow;
 mod keeper;
 mod mailbox;
+mod pending;
 mod resolve;
 mod seek;
 mod settling;

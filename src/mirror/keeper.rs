@@ -1,42 +1,34 @@
 //! Keeps the store in step with the view: what changed is gathered and written in one transaction a batch.
 //!
 //! The view never waits for it. What cannot be written (a full disk) stays gathered, each row once, and is
-//! written when that works again.
+//! written when that works again; where it becomes too much, the store is then compared with the view.
 
-use std::collections::HashMap;
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::pending::Pending;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::rate_limited::RateLimited;
-use crate::registration::{Departed, Hidden, Key};
-use crate::store::{Batch, Error, Store, Stored};
-use crate::view::{KNOWN_FOR, View};
+use crate::registration::{Departed, Hidden, Key, Registration};
+use crate::store::{Error, Store, Stored};
+use crate::view::View;
 
 /// The pause between two batches: many changes cost little more than one.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The rows of one batch, at most: a first load is written in several.
-const BATCH: usize = 4096;
+/// What may wait beyond one change of each row that there is: traces of rows that came and went.
+const SPARE: usize = 1 << 16;
 
 /// How often to write how fresh the store is, while nothing else is written.
 const AS_OF_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The pause after a batch that could not be written.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// What waits to be written.
-#[derive(Debug, Default)]
-struct Pending {
-    rows: HashMap<Key, Option<Stored>>,
-    departed: Vec<Departed>,
-    unhidden: Vec<Key>,
-}
 
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -76,12 +68,21 @@ impl Keeper {
         if rows.peek().is_none() && departed.is_empty() && unhidden.is_empty() {
             return;
         }
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.rows.extend(rows);
-        pending.departed.extend(departed);
-        pending.unhidden.extend(unhidden);
+        let room = self.room();
+        let mut pending = self.pending();
+        pending.put(rows, departed, unhidden);
+        pending.bound(room);
         drop(pending);
         self.arrived.notify_one();
+    }
+
+    /// How much may wait to be written.
+    fn room(&self) -> usize {
+        self.view.tally().rows + SPARE
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes batches until `stop`, then the last one.
@@ -105,27 +106,17 @@ impl Keeper {
                 break;
             }
         }
-        while self.write(&mut trouble).await && self.waits() {}
-    }
-
-    /// Whether something waits to be written.
-    fn waits(&self) -> bool {
-        !self
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .rows
-            .is_empty()
+        while self.write(&mut trouble).await && !self.pending().is_all_taken() {}
     }
 
     async fn write(&self, trouble: &mut RateLimited) -> bool {
         // First: what was known by then has been put in by now.
-        let as_of = self.view.source().as_of;
+        let as_of = self.view.said_source().as_of;
         let (batch, more) = {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pending = self.pending();
             let mut batch = pending.take_batch(self.clock.unix_seconds());
-            self.metrics.store.waiting(pending.rows.len());
-            let more = !pending.rows.is_empty();
+            self.metrics.store.waiting(pending.rows());
+            let more = !pending.is_all_taken();
             batch.as_of = as_of.filter(|_| !more);
             (batch, more)
         };
@@ -145,6 +136,9 @@ impl Keeper {
                         "the store can be written again"
                     );
                 }
+                if self.pending().take_given_up() {
+                    self.compare().await;
+                }
                 true
             }
             Err(error @ Error::BegunAnew { .. }) => {
@@ -158,20 +152,41 @@ impl Keeper {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(%error, cause, ?say, "serves registrations from memory alone");
                 }
-                self.put_back(batch);
+                let room = self.room();
+                let mut pending = self.pending();
+                pending.put_back(batch);
+                pending.bound(room);
+                self.metrics.store.waiting(pending.rows());
+                drop(pending);
+                self.arrived.notify_one();
                 false
             }
         }
     }
 
-    /// Gathers everything the view has, for a store that has nothing.
+    /// Gathers how the store differs from the view, after changes were given up.
+    async fn compare(&self) {
+        let rows = self.view.rows();
+        let there: HashSet<&Key> = rows.iter().map(|one| &one.binding.key).collect();
+        match self.store.keys_but(|key| there.contains(key)).await {
+            Ok(gone) => {
+                let mut pending = self.pending();
+                pending.put_below(gone.into_iter().map(|key| (key, None)));
+                pending.put_below(rows.iter().map(|one| row_of(one)));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot compare the store with the registrations yet");
+                self.pending().give_up();
+            }
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Gathers everything the view has, for a store that has nothing. What waits is newer.
     async fn put_everything(&self) {
-        let rows = self
-            .view
-            .rows()
-            .into_iter()
-            .map(|one| (one.binding.key.clone(), Some(super::stored(&one))));
-        self.put(rows, Vec::new(), Vec::new());
+        let rows = self.view.rows();
+        self.pending().put_below(rows.iter().map(|one| row_of(one)));
+        self.arrived.notify_one();
         let hidden: Vec<Hidden> = self
             .view
             .hidden()
@@ -182,53 +197,12 @@ impl Keeper {
             tracing::error!(%error, "flushed registrations may show after a restart");
         }
     }
-
-    /// Lays what is gathered meanwhile over a batch that was not written.
-    fn put_back(&self, batch: Batch) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = mem::take(&mut *pending);
-        let removed = batch.removed.into_iter().map(|key| (key, None));
-        pending.rows.extend(removed);
-        pending.rows.extend(
-            batch
-                .upserts
-                .into_iter()
-                .map(|one| (one.binding.key.clone(), Some(one))),
-        );
-        pending.rows.extend(later.rows);
-        pending.departed = batch.departed;
-        pending.departed.extend(later.departed);
-        pending.unhidden = batch.unhidden;
-        pending.unhidden.extend(later.unhidden);
-        self.metrics.store.waiting(pending.rows.len());
-        drop(pending);
-        self.arrived.notify_one();
-    }
 }
 
-impl Pending {
-    /// Takes what makes one batch.
-    fn take_batch(&mut self, now: i64) -> Batch {
-        let mut batch = Batch {
-            departed: mem::take(&mut self.departed),
-            unhidden: mem::take(&mut self.unhidden),
-            forget_departed_before: now - KNOWN_FOR,
-            ..Batch::default()
-        };
-        let rows = if self.rows.len() <= BATCH {
-            mem::take(&mut self.rows)
-        } else {
-            let keys: Vec<Key> = self.rows.keys().take(BATCH).cloned().collect();
-            keys.iter()
-                .filter_map(|key| self.rows.remove_entry(key))
-                .collect()
-        };
-        for (key, row) in rows {
-            match row {
-                Some(stored) => batch.upserts.push(stored),
-                None => batch.removed.push(key),
-            }
-        }
-        batch
-    }
+/// A row to be written as it is.
+fn row_of(one: &Registration) -> (Key, Option<Stored>) {
+    (one.binding.key.clone(), Some(super::stored(one)))
 }
+
+#[cfg(test)]
+mod tests;

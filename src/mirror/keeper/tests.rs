@@ -1,0 +1,204 @@
+//! The keeper against a real store.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::registration::testing::{binding, registration};
+use crate::store::Contents;
+use crate::view::{Change, Source, SourceState};
+
+const NOW: i64 = 1_795_000_000;
+
+/// More than one batch.
+const MANY: usize = 5000;
+
+struct Lab {
+    keeper: Keeper,
+    trouble: RateLimited,
+    _folder: TempDir,
+}
+
+fn row(ruid: &str, contact: &str) -> Arc<Registration> {
+    Arc::new(registration(
+        binding(ruid, "bob", contact, NOW + 600),
+        Some("acme"),
+    ))
+}
+
+fn key(ruid: &str) -> Key {
+    row(ruid, "").binding.key.clone()
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(&folder.path().join("usrlocd.db"), NOW).await;
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW.unsigned_abs()));
+        let view = Arc::new(View::new(Arc::clone(&clock)));
+        let metrics = Metrics::new(Arc::clone(&clock), "test", "");
+        Self {
+            keeper: Keeper::new(Arc::new(store.unwrap()), view, clock, metrics),
+            trouble: RateLimited::default(),
+            _folder: folder,
+        }
+    }
+
+    /// Shows a row and has it kept, as the mirror does.
+    fn show(&self, row: &Arc<Registration>) {
+        self.keeper.view.apply([Change::Upsert(Arc::clone(row))]);
+        self.keeper.put([row_of(row)], Vec::new(), Vec::new());
+    }
+
+    fn drop(&self, ruid: &str) {
+        let consequences = self.keeper.view.apply([Change::Remove(key(ruid))]);
+        let rows = [(key(ruid), None)];
+        self.keeper
+            .put(rows, consequences.departed, consequences.unhidden);
+    }
+
+    async fn write(&mut self) -> bool {
+        self.keeper.write(&mut self.trouble).await
+    }
+
+    async fn write_all(&mut self) {
+        while self.write().await && !self.keeper.pending().is_all_taken() {}
+    }
+
+    async fn contents(&self) -> Contents {
+        self.keeper.store.load().await.unwrap()
+    }
+
+    /// The store has what the view has.
+    async fn agrees(&self) {
+        let by_key = |mut rows: Vec<Stored>| {
+            rows.sort_by(|a, b| a.binding.key.cmp(&b.binding.key));
+            rows
+        };
+        let shown = self.keeper.view.rows();
+        let shown = shown.iter().filter_map(|one| row_of(one).1).collect();
+        assert!(by_key(self.contents().await.registrations) == by_key(shown));
+    }
+
+    /// From now on nothing can be written.
+    async fn fail(&self) {
+        let sql = "ALTER TABLE departed RENAME TO away";
+        self.keeper.store.execute(sql).await;
+    }
+
+    async fn mend(&self) {
+        let sql = "ALTER TABLE away RENAME TO departed";
+        self.keeper.store.execute(sql).await;
+    }
+}
+
+#[tokio::test]
+async fn says_how_fresh_the_store_is_only_when_all_is_written() {
+    let mut lab = Lab::new().await;
+    let as_of = Some(Duration::from_secs(NOW.unsigned_abs() - 1));
+    let state = SourceState::Live;
+    lab.keeper.view.set_source(Source { state, as_of });
+    for number in 0..MANY {
+        lab.show(&row(&number.to_string(), "c"));
+    }
+    assert!(lab.write().await);
+    let first = lab.contents().await;
+    assert!((1..MANY).contains(&first.registrations.len()));
+    assert_eq!(first.as_of, None, "there is more");
+    assert!(lab.write().await);
+    assert_eq!(lab.contents().await.as_of, as_of);
+    lab.agrees().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_written_later() {
+    let mut lab = Lab::new().await;
+    lab.show(&row("changed", "old"));
+    lab.show(&row("gone", "c"));
+    lab.fail().await;
+    assert!(!lab.write().await);
+    lab.show(&row("changed", "new"));
+    lab.drop("gone");
+    lab.show(&row("fresh", "c"));
+    assert!(!lab.write().await);
+    assert!(lab.trouble.is_failing());
+    lab.mend().await;
+    assert!(lab.write().await);
+    assert!(!lab.trouble.is_failing());
+    lab.agrees().await;
+    assert_eq!(lab.contents().await.departed.len(), 1);
+}
+
+#[tokio::test]
+async fn a_million_that_come_and_go_while_nothing_can_be_written_take_little_memory() {
+    let mut lab = Lab::new().await;
+    for ruid in ["stays", "changed", "gone"] {
+        lab.show(&row(ruid, "old"));
+    }
+    lab.write_all().await;
+    lab.agrees().await;
+    lab.fail().await;
+    lab.drop("gone");
+    lab.show(&row("changed", "new"));
+    for number in 0..1_000_000 {
+        let key = Key {
+            table: "location".into(),
+            ruid: format!("uloc-{number}").as_str().into(),
+        };
+        lab.keeper.put([(key, None)], Vec::new(), Vec::new());
+        let waits = lab.keeper.pending().len();
+        assert!(waits <= SPARE + 3, "{waits} wait after {number}");
+        if number % 100_000 == 7 {
+            assert!(!lab.write().await);
+        }
+    }
+    lab.show(&row("fresh", "c"));
+    lab.mend().await;
+    lab.write_all().await;
+    lab.agrees().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_begun_anew_gets_everything() {
+    let mut lab = Lab::new().await;
+    for number in 0..MANY {
+        lab.show(&row(&number.to_string(), "old"));
+    }
+    lab.write_all().await;
+    let hidden = Hidden {
+        key: key("7"),
+        fingerprint: 1,
+        at: NOW,
+    };
+    lab.keeper.view.hide([hidden]);
+    let store = &lab.keeper.store;
+    store.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let mut bytes = fs::read(store.path()).unwrap();
+    bytes[5 * 4096..].fill(0xa5);
+    fs::write(store.path(), bytes).unwrap();
+    store.execute("PRAGMA shrink_memory").await;
+    for number in 0..MANY {
+        lab.show(&row(&number.to_string(), "new"));
+    }
+    lab.write_all().await;
+    lab.agrees().await;
+    let hidden = lab.contents().await.hidden;
+    let keys: Vec<_> = hidden.iter().map(|hidden| &hidden.key).collect();
+    assert_eq!(keys, [&key("7")]);
+}
+
+#[tokio::test]
+async fn writes_the_last_batches_when_it_is_stopped() {
+    let lab = Lab::new().await;
+    for number in 0..2 * MANY {
+        lab.show(&row(&number.to_string(), "c"));
+    }
+    let stop = CancellationToken::new();
+    stop.cancel();
+    lab.keeper.run(stop).await;
+    lab.agrees().await;
+}

@@ -1,0 +1,244 @@
+//! What waits to be written to the store: each row, user and key once, and never more than is worth keeping.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::sync::Arc;
+
+use crate::registration::{Departed, Key, Text};
+use crate::store::{Batch, Stored};
+use crate::view::KNOWN_FOR;
+
+/// The rows of one batch, at most: a first load is written in several.
+const BATCH: usize = 4096;
+
+/// Account, username and domain of who departed.
+type Who = (Option<Arc<str>>, Text, Option<Text>);
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    rows: HashMap<Key, Option<Stored>>,
+    /// Users, and when the last of their rows went.
+    departed: HashMap<Who, i64>,
+    unhidden: HashSet<Key>,
+    /// There was too much, and it was given up: the store has to be compared with the view.
+    given_up: bool,
+}
+
+impl Pending {
+    /// Adds what is newer than all that waits.
+    pub(super) fn put(
+        &mut self,
+        rows: impl IntoIterator<Item = (Key, Option<Stored>)>,
+        departed: impl IntoIterator<Item = Departed>,
+        unhidden: impl IntoIterator<Item = Key>,
+    ) {
+        self.rows.extend(rows);
+        for one in departed {
+            let who = (one.account, one.username, one.domain);
+            let at = self.departed.entry(who).or_insert(one.at);
+            *at = one.at.max(*at);
+        }
+        self.unhidden.extend(unhidden);
+    }
+
+    /// Adds rows that are older than all that waits.
+    pub(super) fn put_below(&mut self, rows: impl IntoIterator<Item = (Key, Option<Stored>)>) {
+        for (key, row) in rows {
+            self.rows.entry(key).or_insert(row);
+        }
+    }
+
+    /// Lays what has been gathered meanwhile over a batch that was not written.
+    pub(super) fn put_back(&mut self, batch: Batch) {
+        let removed = batch.removed.into_iter().map(|key| (key, None));
+        let upserts = batch.upserts.into_iter();
+        let upserts = upserts.map(|one| (one.binding.key.clone(), Some(one)));
+        // Of one key only one of them is in a batch.
+        self.put_below(removed.chain(upserts));
+        self.put([], batch.departed, batch.unhidden);
+    }
+
+    /// Gives up everything if it is more than `room`: then the view is the better memory.
+    pub(super) fn bound(&mut self, room: usize) {
+        if self.len() > room {
+            *self = Self {
+                given_up: true,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// Whether something was given up since this was last asked.
+    pub(super) fn take_given_up(&mut self) -> bool {
+        mem::take(&mut self.given_up)
+    }
+
+    /// The store has to be compared with the view after all.
+    pub(super) fn give_up(&mut self) {
+        self.given_up = true;
+    }
+
+    /// How many rows wait.
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How much waits.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len() + self.departed.len() + self.unhidden.len()
+    }
+
+    /// Whether the store will equal the view once a batch is written that has been taken.
+    pub(super) fn is_all_taken(&self) -> bool {
+        self.rows.is_empty() && !self.given_up
+    }
+
+    /// Takes what makes one batch.
+    pub(super) fn take_batch(&mut self, now: i64) -> Batch {
+        let departed = mem::take(&mut self.departed).into_iter();
+        let departed = departed.map(|((account, username, domain), at)| Departed {
+            account,
+            username,
+            domain,
+            at,
+        });
+        let mut batch = Batch {
+            departed: departed.collect(),
+            unhidden: mem::take(&mut self.unhidden).into_iter().collect(),
+            forget_departed_before: now - KNOWN_FOR,
+            ..Batch::default()
+        };
+        let rows = if self.rows.len() <= BATCH {
+            mem::take(&mut self.rows)
+        } else {
+            let keys: Vec<Key> = self.rows.keys().take(BATCH).cloned().collect();
+            keys.iter()
+                .filter_map(|key| self.rows.remove_entry(key))
+                .collect()
+        };
+        for (key, row) in rows {
+            match row {
+                Some(stored) => batch.upserts.push(stored),
+                None => batch.removed.push(key),
+            }
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::testing::binding;
+
+    fn stored(ruid: &str, first_registration: i64) -> (Key, Option<Stored>) {
+        let binding = Arc::new(binding(ruid, "bob", "b", 100));
+        let stored = Stored {
+            binding: Arc::clone(&binding),
+            first_registration,
+            account: None,
+        };
+        (binding.key.clone(), Some(stored))
+    }
+
+    fn gone(ruid: &str) -> (Key, Option<Stored>) {
+        (stored(ruid, 0).0, None)
+    }
+
+    fn departed(username: &str, at: i64) -> Departed {
+        Departed {
+            account: None,
+            username: username.into(),
+            domain: None,
+            at,
+        }
+    }
+
+    /// Ruids with the time of each, `None` for one that is gone.
+    fn rows(pending: &Pending) -> Vec<(String, Option<i64>)> {
+        let mut rows: Vec<_> = pending
+            .rows
+            .iter()
+            .map(|(key, row)| {
+                let first = row.as_ref().map(|row| row.first_registration);
+                (key.ruid.0.lossy().into_owned(), first)
+            })
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    #[test]
+    fn a_batch_that_was_not_written_lies_below_what_came_meanwhile() {
+        let mut pending = Pending::default();
+        let first = [
+            stored("kept", 1),
+            stored("gone", 1),
+            gone("back"),
+            gone("away"),
+        ];
+        pending.put(first, [departed("bob", 5), departed("eve", 5)], []);
+        let batch = pending.take_batch(0);
+        assert!(pending.is_all_taken());
+        let later = [stored("new", 2), gone("gone"), stored("back", 2)];
+        pending.put(later, [departed("bob", 7)], []);
+        pending.put_back(batch);
+        let expected = [
+            ("away", None),
+            ("back", Some(2)),
+            ("gone", None),
+            ("kept", Some(1)),
+            ("new", Some(2)),
+        ];
+        let expected = expected.map(|(ruid, first)| (ruid.to_owned(), first));
+        assert_eq!(rows(&pending), expected);
+        let mut users = pending.take_batch(0).departed;
+        users.sort_by_key(|one| one.at);
+        assert_eq!(users, [departed("eve", 5), departed("bob", 7)]);
+    }
+
+    #[test]
+    fn older_rows_do_not_replace_newer_ones() {
+        let mut pending = Pending::default();
+        pending.put([stored("a", 9), gone("b")], [], []);
+        pending.put_below([stored("a", 1), stored("b", 1), stored("c", 1)]);
+        let expected = [("a", Some(9)), ("b", None), ("c", Some(1))];
+        assert_eq!(
+            rows(&pending),
+            expected.map(|(ruid, first)| (ruid.to_owned(), first))
+        );
+    }
+
+    #[test]
+    fn many_rows_make_several_batches_and_only_the_last_is_all() {
+        let mut pending = Pending::default();
+        let many = (0..2 * BATCH + 5).map(|number| stored(&number.to_string(), 1));
+        pending.put(many, [departed("bob", 5)], []);
+        let sizes: Vec<_> = std::iter::from_fn(|| {
+            (pending.rows() > 0).then(|| {
+                let batch = pending.take_batch(0);
+                (
+                    batch.upserts.len(),
+                    batch.departed.len(),
+                    pending.is_all_taken(),
+                )
+            })
+        })
+        .collect();
+        assert_eq!(sizes, [(BATCH, 1, false), (BATCH, 0, false), (5, 0, true)]);
+    }
+
+    #[test]
+    fn too_much_is_given_up() {
+        let mut pending = Pending::default();
+        pending.put([gone("a")], [departed("bob", 5)], [gone("b").0]);
+        pending.bound(3);
+        assert_eq!(pending.len(), 3);
+        pending.bound(2);
+        assert_eq!(pending.len(), 0);
+        assert!(!pending.is_all_taken());
+        assert!(pending.take_given_up());
+        assert!(!pending.take_given_up());
+    }
+}
