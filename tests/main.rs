@@ -21,6 +21,7 @@ mod restart;
 mod rows;
 mod service;
 mod stalls;
+mod store;
 mod tables;
 
 #[path = "support/lib.rs"]
