@@ -246,8 +246,9 @@ fn file_that_was_emptied_meanwhile_is_believed_at_the_second_look() {
 /// A Kamailio that only starts anew has all that it had.
 #[test]
 fn few_that_are_gone_go_at_once() {
-    let (kamailio, mut daemon) = lab(4);
+    let (mut kamailio, mut daemon) = lab(4);
     assert!(daemon.stop().success());
+    kamailio.stop();
     kamailio.sql("delete from location where username = 'user2'");
     daemon.start();
     has(&daemon, 3);
