@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use serde::{Deserialize, Deserializer};
 use triomphe::ThinArc;
 
 /// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
@@ -50,6 +51,22 @@ impl Text {
         }
     }
 
+    /// The text of these bytes, which takes no memory of its own where they stand somewhere in this text.
+    #[must_use]
+    pub fn part(&self, bytes: &[u8]) -> Self {
+        let own = self.as_bytes();
+        let windows = &mut own.windows(bytes.len().max(1));
+        let place = windows.position(|window| window == bytes);
+        let place = place.and_then(|place| u32::try_from(place).ok());
+        match (place, u32::try_from(bytes.len())) {
+            (Some(place), Ok(length)) => self.pack.text(Piece {
+                start: self.piece.start + place,
+                length,
+            }),
+            _ => bytes.into(),
+        }
+    }
+
     /// Whether there is no byte.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -57,7 +74,7 @@ impl Text {
     }
 
     /// Whether nobody else has this text, or one of the same pack.
-    pub(super) fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         ThinArc::strong_count(&self.pack.0) == 1
     }
 }
@@ -128,6 +145,12 @@ impl From<&str> for Text {
     }
 }
 
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| text.as_str().into())
+    }
+}
+
 impl Borrow<[u8]> for Text {
     fn borrow(&self) -> &[u8] {
         self.as_bytes()
@@ -190,6 +213,23 @@ mod tests {
         assert!(!texts[0].is_alone());
         let second = packer.add(b"next");
         assert_eq!(packer.pack().text(second), Text::from("next"));
+    }
+
+    #[test]
+    fn a_part_of_a_text_shares_its_memory() {
+        let mut packer = Packer::default();
+        let (_, own) = (packer.add(b"user"), packer.add(b"sip:user@host"));
+        let text = packer.pack().text(own);
+        assert!(text.is_alone());
+        let part = text.part(b"host");
+        assert_eq!(part, Text::from("host"));
+        assert!(!text.is_alone(), "it is the same memory");
+        drop(part);
+        for stranger in ["hosts", "", "sip:user@host2"] {
+            let other = text.part(stranger.as_bytes());
+            assert_eq!(other, Text::from(stranger));
+            assert!(text.is_alone(), "{stranger}");
+        }
     }
 
     #[test]
