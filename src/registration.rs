@@ -205,12 +205,13 @@ impl<'a> IntoIterator for &'a Attributes {
 impl FromIterator<(Text, Text)> for Attributes {
     /// With equal names the last one wins.
     fn from_iter<I: IntoIterator<Item = (Text, Text)>>(pairs: I) -> Self {
-        let pairs: Vec<_> = pairs.into_iter().collect();
-        if pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
-            return Self(pairs.into());
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        if !pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
+            let sorted: std::collections::BTreeMap<Text, Text> = pairs.into_iter().collect();
+            pairs = sorted.into_iter().collect();
         }
-        let sorted: std::collections::BTreeMap<Text, Text> = pairs.into_iter().collect();
-        Self(sorted.into_iter().collect())
+        text::bring_together(pairs.iter_mut().map(|(_, value)| value));
+        Self(pairs.into())
     }
 }
 

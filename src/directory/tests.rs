@@ -55,7 +55,7 @@ fn refuses_with_the_place() {
         ),
         (
             "{\"accounts\": [{\"id\": \"a\", \"parent\": \"a\"}]}".to_owned(),
-            "1:29: account \"a\" lies below itself",
+            "1:27: account \"a\" lies below itself",
         ),
         (
             // An account's id stands in many devices; what is wrong is where the account stands.

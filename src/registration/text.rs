@@ -103,6 +103,21 @@ impl Packer {
     }
 }
 
+/// Puts texts that are kept together side by side, where they are not yet.
+pub(super) fn bring_together<'a>(texts: impl Iterator<Item = &'a mut Text>) {
+    let texts: Vec<&mut Text> = texts.collect();
+    let side_by_side = |two: &[&mut Text]| ThinArc::ptr_eq(&two[0].pack.0, &two[1].pack.0);
+    if texts.windows(2).all(side_by_side) {
+        return;
+    }
+    let mut packer = Packer::default();
+    let pieces: Vec<Piece> = texts.iter().map(|text| packer.add(text.as_bytes())).collect();
+    let pack = packer.pack();
+    for (text, piece) in texts.into_iter().zip(pieces) {
+        *text = pack.text(piece);
+    }
+}
+
 impl Pack {
     /// The text at `piece`, which the packer of this pack gave.
     ///
@@ -230,6 +245,18 @@ mod tests {
             assert_eq!(other, Text::from(stranger));
             assert!(text.is_alone(), "{stranger}");
         }
+    }
+
+    #[test]
+    fn texts_are_brought_together() {
+        let mut texts = ["one", "", "two"].map(Text::from);
+        let one = texts[0].clone();
+        bring_together(texts.iter_mut());
+        assert_eq!(texts, ["one", "", "two"].map(Text::from));
+        assert!(one.is_alone() && !texts[2].is_alone());
+        let [_, _, two] = texts.clone();
+        bring_together(texts.iter_mut());
+        assert!(ThinArc::ptr_eq(&two.pack.0, &texts[2].pack.0), "they are already");
     }
 
     #[test]

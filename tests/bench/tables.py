@@ -71,7 +71,7 @@ class Phone:
             named["custom_channel_vars"] = json.dumps({
                 "Account-ID": self.owner, "Account-Realm": self.domain, "Account-Name": f"Account {self.owner[-6:]}",
                 "Authorizing-ID": device, "Authorizing-Type": "device", "Owner-ID": f"{self.number + (1 << 120):032x}",
-                "Username": self.user, "Realm": self.domain, "Presence-ID": f"{self.number % 1000}@{self.domain}",
+                "Username": self.user, "Realm": self.domain,
                 "Suppress-Unregister-Notifications": False, "Register-Overwrite-Notify": False,
             }, separators=(",", ":"))
         return [(self.ruid, self.user, self.domain, name, value, julian(now)) for name, value in named.items()]
