@@ -125,11 +125,7 @@ impl View {
 
     /// Puts `changed` in the place of what is known of these rows, and does `publish` in the same moment. Readers are
     /// not held up, however many they are. To be called by whoever [applies](Self::apply) changes, and not meanwhile.
-    pub fn replace(
-        &self,
-        changed: &[Arc<Registration>],
-        publish: impl FnOnce(),
-    ) -> Consequences {
+    pub fn replace(&self, changed: &[Arc<Registration>], publish: impl FnOnce()) -> Consequences {
         let mut consequences = Consequences::default();
         if changed.len() <= AT_ONCE {
             let mut state = self.now();

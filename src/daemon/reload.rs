@@ -145,7 +145,14 @@ impl Live {
     /// now.
     pub(super) async fn hangup(&mut self, config: Result<Config, Problems>) {
         // What is being read already is older.
-        self.start_reader(config.as_ref().unwrap_or(&self.config).directory.file.clone());
+        self.start_reader(
+            config
+                .as_ref()
+                .unwrap_or(&self.config)
+                .directory
+                .file
+                .clone(),
+        );
         let read = loop {
             match self.readers.join_next().await {
                 Some(Ok((number, read))) if number == self.latest => break read,

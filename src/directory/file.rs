@@ -33,7 +33,8 @@ struct Reading<'a> {
 }
 
 pub(super) fn parse(text: &str) -> Result<Directory, Error> {
-    let outline: Outline<'_> = serde_json::from_str(text).map_err(|error| shape(text, 0, &error))?;
+    let outline: Outline<'_> =
+        serde_json::from_str(text).map_err(|error| shape(text, 0, &error))?;
     let mut reading = Reading {
         text,
         directory: Directory::default(),
@@ -57,12 +58,22 @@ impl<'a> Reading<'a> {
         let id = Arc::clone(&account.id);
         if let Some(realm) = &account.realm {
             let lower = realm.to_ascii_lowercase();
-            if self.directory.by_realm.insert(lower, Arc::clone(&id)).is_some() {
+            if self
+                .directory
+                .by_realm
+                .insert(lower, Arc::clone(&id))
+                .is_some()
+            {
                 let message = format!("two accounts have the realm \"{realm}\"");
                 return Err(self.content(text, "realm", message));
             }
         }
-        if self.directory.accounts.insert(Arc::clone(&id), account).is_some() {
+        if self
+            .directory
+            .accounts
+            .insert(Arc::clone(&id), account)
+            .is_some()
+        {
             let message = format!("two accounts have the id \"{id}\"");
             return Err(self.content(text, "id", message));
         }
@@ -83,8 +94,14 @@ impl<'a> Reading<'a> {
         device.account_id = Arc::clone(account);
         device.kind = device.kind.map(|kind| self.shared.get(&kind));
         let account = Arc::clone(&device.account_id);
-        if !self.devices.insert((Arc::clone(&account), device.id.clone())) {
-            let message = format!("two devices of the account \"{account}\" have the id \"{}\"", device.id.lossy());
+        if !self
+            .devices
+            .insert((Arc::clone(&account), device.id.clone()))
+        {
+            let message = format!(
+                "two devices of the account \"{account}\" have the id \"{}\"",
+                device.id.lossy()
+            );
             return Err(self.content(text, "id", message));
         }
         let lower = device.username.to_ascii_lowercase();
@@ -93,7 +110,11 @@ impl<'a> Reading<'a> {
         } else {
             lower.into()
         };
-        let devices = self.directory.devices.entry(Arc::clone(&account)).or_default();
+        let devices = self
+            .directory
+            .devices
+            .entry(Arc::clone(&account))
+            .or_default();
         if let Some(twin) = devices.insert(lower, device) {
             let message = format!(
                 "two devices of the account \"{account}\" have the username \"{}\"",

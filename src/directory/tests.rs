@@ -33,7 +33,9 @@ fn an_account_includes_its_descendants() {
 fn refuses_with_the_place() {
     // Accounts of their devices, as people write and programs print them.
     let devices = |devices: &str| {
-        format!("{{\n \"accounts\": [\n  {{\"id\": \"a\"}},\n  {{\"id\": \"b\"}}\n ],\n \"devices\": [\n{devices}\n ]\n}}")
+        format!(
+            "{{\n \"accounts\": [\n  {{\"id\": \"a\"}},\n  {{\"id\": \"b\"}}\n ],\n \"devices\": [\n{devices}\n ]\n}}"
+        )
     };
     let d1 = r#"  {"id": "d1", "account_id": "a", "username": "u1"},"#;
     let cases = [
@@ -107,7 +109,12 @@ fn a_large_directory_is_read_in_little_time() {
     let mut text = "{\"accounts\": [{\"id\": \"0\"}".to_owned();
     for number in 1..20_000 {
         // A chain: each account below the one before.
-        write!(text, ",\n{{\"id\": \"{number}\", \"parent\": \"{}\"}}", number - 1).unwrap();
+        write!(
+            text,
+            ",\n{{\"id\": \"{number}\", \"parent\": \"{}\"}}",
+            number - 1
+        )
+        .unwrap();
     }
     text.push_str("], \"devices\": [");
     for number in 0..DEVICES {

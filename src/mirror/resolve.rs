@@ -152,7 +152,9 @@ impl Resolver {
         };
         let facts = Facts {
             vars: &vars,
-            realm: domain.as_deref().map(|domain| vars.original("Realm", domain)),
+            realm: domain
+                .as_deref()
+                .map(|domain| vars.original("Realm", domain)),
             account,
             device,
             authorized: authorizing_id.is_some(),
@@ -165,8 +167,12 @@ impl Resolver {
             authorizing_id,
             owner_id: owner_id.or_else(|| of_device(|device| device.owner_id.clone())),
             presence_id: presence_id.or_else(|| of_device(|device| device.presence_id.clone())),
-            contact_address: contact
-                .map(|contact| (host(Some(&binding.contact), contact.uri_host()), contact.port)),
+            contact_address: contact.map(|contact| {
+                (
+                    host(Some(&binding.contact), contact.uri_host()),
+                    contact.port,
+                )
+            }),
             network_address: source
                 .as_ref()
                 .map(|source| (host(received, source.bare_host()), source.port)),
@@ -191,7 +197,11 @@ impl Resolver {
         }
         let domain = domain?;
         let account = self.directory.account_of_realm(domain);
-        Some(shared.texts.get(account.map_or(domain, |account| &account.id)))
+        Some(
+            shared
+                .texts
+                .get(account.map_or(domain, |account| &account.id)),
+        )
     }
 
     /// What the registration has in common with others.

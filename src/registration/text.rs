@@ -106,12 +106,15 @@ impl Packer {
 /// Puts texts that are kept together side by side, where they are not yet.
 pub(super) fn bring_together<'a>(texts: impl Iterator<Item = &'a mut Text>) {
     let texts: Vec<&mut Text> = texts.collect();
-    let side_by_side = |two: &[&mut Text]| ThinArc::ptr_eq(&two[0].pack.0, &two[1].pack.0);
+    let side_by_side = |two: &[&mut Text]| two[0].pack.is(&two[1].pack);
     if texts.windows(2).all(side_by_side) {
         return;
     }
     let mut packer = Packer::default();
-    let pieces: Vec<Piece> = texts.iter().map(|text| packer.add(text.as_bytes())).collect();
+    let pieces: Vec<Piece> = texts
+        .iter()
+        .map(|text| packer.add(text.as_bytes()))
+        .collect();
     let pack = packer.pack();
     for (text, piece) in texts.into_iter().zip(pieces) {
         *text = pack.text(piece);
@@ -119,6 +122,11 @@ pub(super) fn bring_together<'a>(texts: impl Iterator<Item = &'a mut Text>) {
 }
 
 impl Pack {
+    /// Whether both are the same piece of memory.
+    fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0.slice.as_ptr(), other.0.slice.as_ptr())
+    }
+
     /// The text at `piece`, which the packer of this pack gave.
     ///
     /// # Panics
@@ -256,7 +264,7 @@ mod tests {
         assert!(one.is_alone() && !texts[2].is_alone());
         let [_, _, two] = texts.clone();
         bring_together(texts.iter_mut());
-        assert!(ThinArc::ptr_eq(&two.pack.0, &texts[2].pack.0), "they are already");
+        assert!(two.pack.is(&texts[2].pack), "they are already");
     }
 
     #[test]

@@ -39,7 +39,11 @@ impl State {
         let registrations = || rows.iter().map(|(row, _)| row.registration());
         (state.rows, state.ends) = parallel::both(
             || registrations().map(|one| Keyed(Arc::clone(one))).collect(),
-            || registrations().filter_map(|one| End::after(now, one)).collect(),
+            || {
+                registrations()
+                    .filter_map(|one| End::after(now, one))
+                    .collect()
+            },
         );
         for hidden in kept.hidden {
             state.note_hidden(hidden);

@@ -58,7 +58,9 @@ impl State {
         if now < self.now {
             self.now = now;
             let all: Vec<_> = self.system.rows().cloned().collect();
-            let ends = all.iter().filter_map(|row| End::after(now, row.registration()));
+            let ends = all
+                .iter()
+                .filter_map(|row| End::after(now, row.registration()));
             self.ends = ends.collect();
             for row in all {
                 self.settle(&row);

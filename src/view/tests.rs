@@ -1,3 +1,5 @@
+mod replace;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -309,10 +311,15 @@ fn asking_for_a_user_costs_what_the_own_account_has() {
     let (_, view) = view();
     let row = |number: usize| {
         let row = binding(&number.to_string(), "100", &number.to_string(), NOW + 60);
-        Change::Upsert(Arc::new(registration(row, Some(&format!("account-{}", number % 1_000)))))
+        Change::Upsert(Arc::new(registration(
+            row,
+            Some(&format!("account-{}", number % 1_000)),
+        )))
     };
     view.apply((0..50_000).map(row));
-    view.apply((0..25_000).map(|number| Change::Remove(binding(&number.to_string(), "", "", 0).key)));
+    view.apply(
+        (0..25_000).map(|number| Change::Remove(binding(&number.to_string(), "", "", 0).key)),
+    );
     let clock = SystemClock::new();
     let begin = clock.monotonic();
     for _ in 0..1_000 {
@@ -320,7 +327,10 @@ fn asking_for_a_user_costs_what_the_own_account_has() {
     }
     // To look at the rows of other accounts takes a minute.
     assert!(clock.monotonic() - begin < Duration::from_secs(5));
-    assert_eq!(view.known_aors(Scope::Account("account-7"), b"100").len(), 1);
+    assert_eq!(
+        view.known_aors(Scope::Account("account-7"), b"100").len(),
+        1
+    );
 }
 
 #[test]
