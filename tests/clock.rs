@@ -175,6 +175,7 @@ async fn mirror(
         view: Arc::clone(view),
         store: Arc::new(store),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
+        in_force: watch::Sender::default(),
         doubts: Arc::default(),
         settled: watch::Sender::new(false),
     };

@@ -15,6 +15,7 @@ mod metrics;
 mod mirror;
 mod operations;
 mod oracle;
+mod owners;
 mod package;
 mod reload;
 mod restart;

@@ -185,7 +185,7 @@ async fn mirror(
         store: Arc::new(store.expect("an own directory is writable")),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         doubts: Arc::default(),
-        heartbeat: Arc::default(),
+        in_force: watch::Sender::default(),
         settled: watch::Sender::new(false),
     };
     Mirror::start(options, parts)

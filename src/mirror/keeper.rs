@@ -135,7 +135,7 @@ impl Keeper {
             self.metrics.store.waiting(pending.rows());
             let more = !pending.is_all_taken();
             batch.as_of = as_of.filter(|_| !more);
-            batch.owners = pending.owners.filter(|_| !self.view.mixes_owners());
+            batch.owners = pending.owners;
             (batch, more)
         };
         if more {

@@ -26,6 +26,7 @@ impl Mirror {
     pub async fn start(options: Options, mut parts: Parts) -> std::io::Result<Self> {
         let naming = Arc::new(options.naming.clone());
         let directory = Arc::clone(&parts.directory.borrow_and_update());
+        parts.in_force.send_replace(Arc::clone(&directory));
         let resolver = Resolver::new(Arc::clone(&naming), directory);
         let store = Arc::clone(&parts.store);
         let reading = store.reading().await.map_err(std::io::Error::other)?;

@@ -69,7 +69,7 @@ impl Early {
     /// Says what holds for all accounts.
     pub(super) fn begin(&mut self, departed: Vec<Departed>, hidden: Vec<Hidden>, source: Said) {
         for departed in departed {
-            self.state.remember(departed);
+            self.state.departures.remember(departed);
         }
         for hidden in hidden {
             self.state.note_hidden(hidden);

@@ -146,29 +146,3 @@ async fn nothing_is_shown_early_where_other_rules_decide_on_owners() {
     let moved = former.registrations(contents.registrations).moved;
     assert_eq!(moved, []);
 }
-
-#[tokio::test]
-async fn rows_alike_of_different_accounts_are_noticed() {
-    let resolver = resolver(PLAIN);
-    let registrations = |rows: Vec<Binding>| {
-        let resolved = rows.into_iter().map(Arc::new);
-        resolved.map(|row| Arc::new(resolver.registration(row, NOW)))
-    };
-    let alike = |ruid: &str, token: &str| Binding {
-        attributes: [("token".into(), token.into())].into_iter().collect(),
-        ..binding(ruid, "bob", "sip:bob@192.0.2.1", NOW + 60)
-    };
-    for (other, expected) in [("d@one", false), ("d@other", true)] {
-        let rows = vec![alike("1", "d@one"), alike("2", other)];
-        let restored = view();
-        let kept = Kept {
-            rows: registrations(rows.clone()).collect(),
-            ..Kept::default()
-        };
-        restored.restore(kept, Source::default());
-        assert_eq!(restored.mixes_owners(), expected);
-        let applied = view();
-        applied.apply(registrations(rows).map(crate::view::Change::Upsert));
-        assert_eq!(applied.mixes_owners(), expected);
-    }
-}
