@@ -125,12 +125,12 @@ impl Source {
         std::iter::once(self.real.clone()).chain(log).collect()
     }
 
-    /// Whether this is still the database that was asked for, of the same kind.
+    /// Whether this is still the database that was asked for, of the same kind, and the other files are beside it.
     ///
     /// # Errors
     /// When it is there but no database any more.
     pub(super) fn is_in_place(&self) -> Result<bool> {
-        if !self.database.is_at(&self.asked) {
+        if !self.database.is_at(&self.asked) || !self.database.is_at(&self.real) {
             return Ok(false);
         }
         let header = rollback::version(&self.database)?.header();
@@ -238,6 +238,12 @@ impl Refreshed {
             restarted: false,
             frames: 0,
         }
+    }
+
+    /// What was followed is gone, with what it would have told.
+    pub(super) fn lose(&mut self) {
+        self.gap = true;
+        self.doubtful = true;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod engine;
 mod hints;
+mod losses;
 mod nodes;
 mod pending;
 mod rules;

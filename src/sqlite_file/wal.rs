@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bytes::{array, be32};
-use super::file::File;
+use super::file::{File, Stamp};
 use super::reason::Result;
 
 /// The two numbers that mark the frames of one generation of the log; the first grows by one with each.
@@ -79,8 +79,11 @@ pub(super) struct Log {
     generation: Option<Generation>,
     committed: Position,
     read: Position,
-    /// The pages of the frames between `committed` and `read`.
+    /// The pages of the frames between `committed` and `read`: of a transaction so large that it is written before
+    /// its commit.
     staged: Vec<u32>,
+    /// The stamp of the file when it had nothing valid after `read`.
+    ended: Option<Stamp>,
     /// The last committed frame of each page.
     frames: HashMap<u32, u32>,
     /// Pages of the database after the last commit read; 0 before the first.
@@ -151,6 +154,7 @@ impl Log {
             committed: Position::default(),
             read: Position::default(),
             staged: Vec::new(),
+            ended: None,
             frames: HashMap::new(),
             pages: 0,
             buffer: Vec::new(),
@@ -164,8 +168,7 @@ impl Log {
             frame: 0,
             checksum: generation.map_or([0, 0], |it| it.checksum),
         };
-        self.read = self.committed;
-        self.staged.clear();
+        self.rewind();
         self.frames.clear();
         self.pages = 0;
     }
@@ -216,19 +219,34 @@ impl Log {
     /// # Errors
     /// When the file cannot be read.
     pub(super) fn has_later_commit(&self, file: &File) -> Result<bool> {
+        if !self.staged.is_empty() {
+            if self.ended.is_some() && self.ended == file.stamp()?.if_ripe() {
+                return Ok(false);
+            }
+            // A frame that continues the chain proves that the frames before it are as they were read.
+            if let Some(later) = self.commit_after(self.read, file)? {
+                return Ok(later);
+            }
+        }
+        Ok(self.commit_after(self.committed, file)? == Some(true))
+    }
+
+    /// Whether a commit is in the chain that continues at `position`; `None` where no frame continues it.
+    fn commit_after(&self, mut position: Position, file: &File) -> Result<Option<bool>> {
         let Some(generation) = self.generation else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut frame = vec![0; FRAME_HEADER + self.page_size];
-        let mut position = self.committed;
+        let mut found = None;
         loop {
             let offset = self.frame_offset(position.frame.saturating_add(1));
             let length = file.read(&mut frame, offset)?;
             match position.verify(generation, &frame[..length]) {
                 Some((_, 0, next)) if length == frame.len() => position = next,
-                Some(_) if length == frame.len() => return Ok(true),
-                _ => return Ok(false),
+                Some(_) if length == frame.len() => return Ok(Some(true)),
+                _ => return Ok(found),
             }
+            found = Some(false);
         }
     }
 
@@ -244,24 +262,42 @@ impl Log {
         budget: u32,
         changed: &mut HashSet<u32>,
     ) -> Result<Followed> {
+        if self.read.frame > limit {
+            self.rewind();
+        }
         let mut left = budget;
         let mut chunk = CHUNK.0;
+        let mut resumed = !self.staged.is_empty();
+        let stamp = file.stamp()?.if_ripe();
+        if resumed && self.ended.is_some() && self.ended == stamp {
+            return Ok(Followed::End);
+        }
         while self.read.frame < limit {
             if left == 0 {
                 return Ok(Followed::Budget);
             }
             let want = chunk.min(limit - self.read.frame);
             let taken = self.follow_chunk(file, want, changed)?;
-            if taken < want {
-                // Frames without commit may yet be overwritten by a writer that rolled them back.
-                self.read = self.committed;
-                self.staged.clear();
+            if taken == 0 && resumed {
+                // Frames without commit are written over by a writer that takes them back, and change again before
+                // their commit.
+                self.rewind();
+            } else if taken < want {
+                self.ended = stamp;
                 return Ok(Followed::End);
             }
+            resumed = false;
             left = left.saturating_sub(taken);
             chunk = CHUNK.1;
         }
         Ok(Followed::Limit)
+    }
+
+    /// Goes back to the last commit.
+    fn rewind(&mut self) {
+        self.read = self.committed;
+        self.staged.clear();
+        self.ended = None;
     }
 
     /// Reads up to `want` frames; how many were valid.
