@@ -84,6 +84,12 @@ impl LogFiles {
         }
     }
 
+    /// Frames whose checksum was computed.
+    #[cfg(test)]
+    pub(super) fn frames_verified(&self) -> u64 {
+        self.log.verified.get()
+    }
+
     /// Where the log is.
     pub(super) fn path(&self) -> PathBuf {
         self.log_path.clone()

@@ -89,6 +89,9 @@ pub(super) struct Log {
     /// Pages of the database after the last commit read; 0 before the first.
     pub(super) pages: u32,
     buffer: Vec<u8>,
+    /// Frames whose checksum was computed.
+    #[cfg(test)]
+    pub(super) verified: std::cell::Cell<u64>,
 }
 
 impl Generation {
@@ -158,6 +161,8 @@ impl Log {
             frames: HashMap::new(),
             pages: 0,
             buffer: Vec::new(),
+            #[cfg(test)]
+            verified: std::cell::Cell::default(),
         }
     }
 
@@ -241,6 +246,7 @@ impl Log {
         loop {
             let offset = self.frame_offset(position.frame.saturating_add(1));
             let length = file.read(&mut frame, offset)?;
+            self.count_verified();
             match position.verify(generation, &frame[..length]) {
                 Some((_, 0, next)) if length == frame.len() => position = next,
                 Some(_) if length == frame.len() => return Ok(Some(true)),
@@ -311,6 +317,7 @@ impl Log {
         let length = file.read(&mut buffer, self.frame_offset(self.read.frame + 1))?;
         let mut taken = 0;
         for frame in buffer[..length].chunks_exact(size) {
+            self.count_verified();
             let Some((page, pages, position)) = self.read.verify(generation, frame) else {
                 break;
             };
@@ -335,8 +342,39 @@ impl Log {
         self.pages = pages;
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unused_self, reason = "counts in tests only")
+    )]
+    fn count_verified(&self) {
+        #[cfg(test)]
+        self.verified.set(self.verified.get() + 1);
+    }
+
     fn frame_offset(&self, frame: u32) -> u64 {
         let size = FRAME_HEADER + self.page_size;
         HEADER as u64 + u64::from(frame.saturating_sub(1)) * size as u64
+    }
+}
+
+/// Follows the log of which these are the bytes, with pages of 64 bytes, from each place where a commit might end.
+#[cfg(test)]
+pub(super) fn check(bytes: &[u8]) {
+    let header = bytes.first_chunk().and_then(Generation::parse);
+    let Some(generation) = header.map(|it| it.0).or_else(|| {
+        Some(Generation {
+            salts: array(bytes, 16)?,
+            order: Order::Native,
+            checksum: [0, 0],
+        })
+    }) else {
+        return;
+    };
+    let mut position = Position::default();
+    for frame in bytes[HEADER..].chunks(FRAME_HEADER + 64) {
+        match position.verify(generation, frame) {
+            Some((_, _, next)) => position = next,
+            None => return,
+        }
     }
 }
