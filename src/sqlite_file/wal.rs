@@ -357,24 +357,36 @@ impl Log {
     }
 }
 
-/// Follows the log of which these are the bytes, with pages of 64 bytes, from each place where a commit might end.
+/// Reads `bytes` as a log with pages of 64 bytes; how many frames are of it. With `sums` their checksums are made good
+/// first, as far as there is a header.
 #[cfg(test)]
-pub(super) fn check(bytes: &[u8]) {
-    let header = bytes.first_chunk().and_then(Generation::parse);
-    let Some(generation) = header.map(|it| it.0).or_else(|| {
-        Some(Generation {
-            salts: array(bytes, 16)?,
-            order: Order::Native,
-            checksum: [0, 0],
-        })
-    }) else {
-        return;
+pub(super) fn count(mut bytes: Vec<u8>, sums: bool) -> Option<u32> {
+    let order = [Order::Little, Order::Big][usize::from(*bytes.get(3)? & 1)];
+    let seal = |bytes: &mut [u8], at: usize, sum: [u32; 2]| {
+        bytes[at..at + 4].copy_from_slice(&sum[0].to_be_bytes());
+        bytes[at + 4..at + 8].copy_from_slice(&sum[1].to_be_bytes());
     };
-    let mut position = Position::default();
-    for frame in bytes[HEADER..].chunks(FRAME_HEADER + 64) {
-        match position.verify(generation, frame) {
-            Some((_, _, next)) => position = next,
-            None => return,
+    if sums && bytes.len() >= HEADER {
+        let mut sum = checksum(order, [0, 0], &bytes[..HEADER - 8]);
+        seal(&mut bytes, HEADER - 8, sum);
+        let salts: Salts = array(&bytes, 16)?;
+        for frame in bytes[HEADER..].chunks_exact_mut(FRAME_HEADER + 64) {
+            frame[8..16].copy_from_slice(&salts);
+            sum = checksum(order, sum, &frame[..8]);
+            sum = checksum(order, sum, &frame[FRAME_HEADER..]);
+            seal(frame, 16, sum);
         }
     }
+    let (generation, _) = Generation::parse(bytes.first_chunk()?)?;
+    let mut position = Position {
+        frame: 0,
+        checksum: generation.checksum,
+    };
+    for frame in bytes[HEADER..].chunks(FRAME_HEADER + 64) {
+        let Some((_, _, next)) = position.verify(generation, frame) else {
+            break;
+        };
+        position = next;
+    }
+    Some(position.frame)
 }
