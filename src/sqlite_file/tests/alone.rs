@@ -63,8 +63,9 @@ fn transactions_that_spill() {
 
 #[test]
 fn a_vast_transaction_is_not_read_again_and_again() {
-    let (mut bench, mut writer) = without_index("PRAGMA cache_size=5; PRAGMA cache_spill=5;");
-    writer.run(&format!("BEGIN; {} UPDATE t SET a=1;", rows(1000, 90_000)));
+    // Pages that it changes again and again stay in its memory, so that the log only grows.
+    let (mut bench, mut writer) = without_index("PRAGMA cache_size=200; PRAGMA cache_spill=200;");
+    writer.run(&format!("BEGIN; {}", rows(1000, 90_000)));
     let length = fs::metadata(beside(&bench.path, "-wal")).unwrap().len();
     assert!(
         length > 5000 * 4096,
@@ -73,10 +74,11 @@ fn a_vast_transaction_is_not_read_again_and_again() {
     bench.settle();
     assert_eq!(bench.mirror.tables[&0].len(), 300);
     let frames = bench.tail.frames_verified();
-    idle(&mut bench, Duration::from_secs(1));
+    assert!(frames > 5000, "{frames}");
+    idle(&mut bench, Duration::from_secs(5));
     bench.settle();
     let again = bench.tail.frames_verified() - frames;
-    assert!(again < 10_000, "{again}");
+    assert!(again < 15_000, "{again}");
     writer.run("COMMIT;");
     bench.check(&mut writer);
 }
