@@ -3,16 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::geteuid;
 use tempfile::TempDir;
 use usrlocd::clock::{Clock, SystemClock};
 
-use crate::oracle::{agree, agrees_with_tables, shows_round, writes_round};
+use crate::oracle::{PATIENCE, agree, agrees_with_tables, shows_round, writes_round};
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::{Journal, Kamailio};
 use crate::support::phone::Phone;
-use crate::support::{eventually, holds};
+use crate::support::table::Table;
+use crate::support::{eventually, holds, tools};
 
 /// Calls that take a file by its number, and change neither it nor anybody's way to it.
 const HARMLESS: [&str; 9] = [
@@ -61,30 +67,34 @@ pub(crate) fn complaint(name: &str, arguments: &str) -> Option<&'static str> {
     }
 }
 
-fn only_reads(journal: Journal) {
-    let kamailio = Kamailio::builder().journal(journal).start();
-    let folder = kamailio.database().parent().expect("it is in one");
-    let before: BTreeSet<String> = kamailio.database_files().into_iter().collect();
-    let traces = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
-    let trace = traces.path().join("strace.log");
-    let shown = trace.display().to_string();
-    let mut daemon = Daemon::builder(&kamailio)
-        .wrapper(&["strace", "-f", "-y", "-s", "0", "-o", &shown])
-        .start();
+/// What makes a usrlocd note each of its calls in `trace`.
+///
+/// Root may write everywhere, unless this right is taken from it and the files are somebody else's: with [`give_away`]
+/// the system refuses whatever the trace would show.
+fn traced(trace: &Path) -> Vec<String> {
+    let root = ["setpriv", "--bounding-set=-dac_override,-fowner,-chown"];
+    let strace = ["strace", "-f", "-y", "-s", "0", "-o"];
+    let root = root.into_iter().filter(|_| geteuid().is_root());
+    let words = root.chain(strace).map(str::to_owned);
+    words.chain([trace.display().to_string()]).collect()
+}
 
-    let mut phones: Vec<Phone> = (0..20)
-        .map(|number| Phone::new(&kamailio, format!("u{number}"), "acme.example.com"))
-        .collect();
-    for round in 1..=3 {
-        phones.iter_mut().for_each(Phone::register);
-        shows_round(&daemon, phones.len(), round);
+/// Makes the files below `folder`, and it, somebody else's.
+fn give_away(folder: &Path) {
+    const NOBODY: u32 = 65534;
+    if !geteuid().is_root() {
+        return;
     }
-    let answer = daemon.delete("/v2/accounts/acme.example.com/registrations/u3");
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    agree(&kamailio, &daemon);
+    chown(folder, Some(NOBODY), Some(NOBODY)).expect("root may");
+    for entry in fs::read_dir(folder).expect("it is there") {
+        let path = entry.expect("it can be listed").path();
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+}
 
-    assert!(daemon.stop().success(), "{}", daemon.log());
-    let text = fs::read(&trace).expect("strace wrote it");
+/// How often which call was made on files below `folder`; each must be one of a passive reader.
+fn judged(trace: &Path, folder: &Path) -> BTreeMap<String, usize> {
+    let text = fs::read(trace).expect("strace wrote it");
     let text = String::from_utf8_lossy(&text);
     let prefix = folder.display().to_string();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
@@ -110,6 +120,38 @@ fn only_reads(journal: Journal) {
         "{seen:?}"
     );
     assert!(seen.contains_key("fcntl"), "no lock was probed: {seen:?}");
+    seen
+}
+
+fn only_reads(journal: Journal) {
+    let kamailio = Kamailio::builder().journal(journal).start();
+    let folder = kamailio.database().parent().expect("it is in one");
+    let before: BTreeSet<String> = kamailio.database_files().into_iter().collect();
+    give_away(folder);
+    let traces = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
+    let trace = traces.path().join("strace.log");
+    let mut daemon = Daemon::builder(&kamailio)
+        .wrapper(
+            &traced(&trace)
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        )
+        .start();
+
+    let mut phones: Vec<Phone> = (0..20)
+        .map(|number| Phone::new(&kamailio, format!("u{number}"), "acme.example.com"))
+        .collect();
+    for round in 1..=3 {
+        phones.iter_mut().for_each(Phone::register);
+        shows_round(&daemon, phones.len(), round);
+    }
+    let answer = daemon.delete("/v2/accounts/acme.example.com/registrations/u3");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    agree(&kamailio, &daemon);
+
+    assert!(daemon.stop().success(), "{}", daemon.log());
+    judged(&trace, folder);
     for name in kamailio.database_files() {
         let of_kamailio = ["-wal", "-shm", "-journal"]
             .iter()
@@ -127,6 +169,86 @@ fn only_reads_kamailios_files_wal() {
 #[test]
 fn only_reads_kamailios_files_rollback() {
     only_reads(Journal::Rollback);
+}
+
+/// Leaves a transaction of `file` half written, as a crash does.
+fn crash_in_a_transaction(file: &Path) {
+    let mut writer = Command::new(tools::program("sqlite3"))
+        .arg(file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("sqlite3 starts");
+    let sql = "pragma cache_size = 1; pragma cache_spill = 1; begin; \
+               update location set user_agent = hex(zeroblob(20000));\n";
+    let mut input = writer.stdin.take().expect("the input is a pipe");
+    input.write_all(sql.as_bytes()).expect("sqlite3 reads");
+    let mut journal = file.as_os_str().to_owned();
+    journal.push("-journal");
+    eventually("the journal is written", PATIENCE, || {
+        let first = fs::read(&journal).unwrap_or_default();
+        holds(first.first().is_some_and(|byte| *byte != 0), || {
+            "not yet".to_owned()
+        })
+    });
+    writer.kill().expect("it runs");
+    writer.wait().expect("an own child");
+}
+
+#[test]
+fn only_reads_whatever_becomes_of_the_files() {
+    let mut kamailio = Kamailio::builder().journal(Journal::Rollback).start();
+    for name in ["alice", "bob", "carol"] {
+        Phone::new(&kamailio, name, "acme.example.com").register();
+    }
+    kamailio.stop();
+    let folders = TempDir::with_prefix("usrlocd-files-").expect("a temporary directory");
+    let folder = folders.path().join("kamailio");
+    fs::create_dir(&folder).expect("an own directory");
+    let (file, next) = (folder.join("k.sqlite"), folders.path().join("next.sqlite"));
+    fs::copy(kamailio.database(), &next).expect("nobody has it open");
+    Table::at(&next).query("delete from location where username = 'bob'");
+    let trace = folders.path().join("strace.log");
+    let mut daemon = Daemon::builder(&kamailio)
+        .database(&file)
+        .wrapper(
+            &traced(&trace)
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        )
+        .prepare();
+    let shows = |daemon: &Daemon, count: usize| {
+        eventually("it shows what is there", PATIENCE, || {
+            let answer = daemon.get("/v2/registrations/count");
+            holds(
+                answer.status == 200 && answer.json()["data"]["count"] == count,
+                || answer.text(),
+            )
+        });
+    };
+    // It is not there yet.
+    give_away(&folder);
+    daemon.start_unready();
+    fs::copy(kamailio.database(), &file).expect("nobody has it open");
+    give_away(&folder);
+    shows(&daemon, 3);
+    crash_in_a_transaction(&file);
+    eventually("it cannot be read", PATIENCE, || {
+        holds(daemon.log().contains("rolled back"), || daemon.log())
+    });
+    let files = fs::read_dir(&folder).expect("it is there").count();
+    assert_eq!(files, 2, "the journal was left to the next writer");
+    Table::at(&file).query("select count(*) from location");
+    eventually("it can be read again", PATIENCE, || {
+        holds(daemon.get("/readyz").status == 200, || daemon.log())
+    });
+    fs::rename(&next, &file).expect("an own directory");
+    give_away(&folder);
+    shows(&daemon, 2);
+    assert!(daemon.stop().success(), "{}", daemon.log());
+    judged(&trace, &folder);
+    assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 1);
 }
 
 #[test]

@@ -85,6 +85,7 @@ struct Tail {
     windows_lost: Counter,
     sweeps: Counter,
     audit_misses: Counter,
+    blind_spots: Counter,
     epochs: Counter,
     malformed: Counter,
     upserts: Counter,
@@ -229,6 +230,10 @@ impl Tail {
                 "tail_audit_misses",
                 "Changes that only a pass over every row found: defects",
             ),
+            blind_spots: book.counter(
+                "tail_blind_spots",
+                "Changes that a pass over every row found because no index shows them: normal without WAL mode",
+            ),
             epochs: book.counter(
                 "tail_epochs",
                 "Times that file, schema or journal mode was another than before",
@@ -257,6 +262,7 @@ impl Tail {
             (&self.windows_lost, now.windows_lost),
             (&self.sweeps, now.sweeps),
             (&self.audit_misses, now.audit_misses),
+            (&self.blind_spots, now.blind_spots),
             (&self.epochs, now.epochs),
             (&self.malformed, now.malformed_rows),
             (&self.upserts, now.upserts),

@@ -19,8 +19,10 @@ pub struct Counters {
     pub windows_lost: u64,
     /// Complete passes over every row of every table.
     pub sweeps: u64,
-    /// Changes that a pass found though nothing had hinted at them.
+    /// Changes that a pass found though something should have hinted at them.
     pub audit_misses: u64,
+    /// Changes that a pass found and nothing could hint at: of a row that stayed where it was in the hint index.
+    pub blind_spots: u64,
     /// Times that the database was another than before: file, schema or journal mode.
     pub epochs: u64,
     /// Rows passed over because their content is no record.

@@ -7,8 +7,12 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, StatxFlags, fstat, open, stat, statx,
 };
 use rustix::io::{Errno, pread};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::reason::{Reason, Result};
+
+/// Nanoseconds within which two writes may leave the same stamp, and some to spare.
+const RIPE: i64 = 50_000_000;
 
 /// A file held open for reading.
 #[derive(Debug)]
@@ -109,6 +113,17 @@ impl Stamp {
     /// Whether the last write to the file was before `moment`.
     pub(super) fn is_older_than(&self, moment: Moment) -> bool {
         self.modified < moment
+    }
+
+    /// This stamp, if it is so old that whatever writes from now on is bound to change it: file systems take the time
+    /// from a clock that ticks some hundred times a second.
+    pub(super) fn if_ripe(self) -> Option<Self> {
+        let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::RealtimeCoarse);
+        let (seconds, nanoseconds) = self.modified;
+        let age = (tv_sec - seconds)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(tv_nsec - nanoseconds.cast_signed());
+        (age > RIPE).then_some(self)
     }
 
     #[expect(

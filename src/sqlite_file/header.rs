@@ -22,6 +22,8 @@ pub(super) struct Header {
     pub(super) change_counter: u32,
     /// Moves with each change of the schema.
     pub(super) schema_cookie: u32,
+    /// Whether commits give free pages back to the file system.
+    pub(super) auto_vacuum: bool,
 }
 
 impl Header {
@@ -60,6 +62,7 @@ impl Header {
             wal: header[19] == 2,
             change_counter: long(24),
             schema_cookie: long(40),
+            auto_vacuum: long(52) != 0,
         })
     }
 }

@@ -26,6 +26,11 @@ pub(super) fn reserved(fd: impl AsFd) -> Result<bool> {
     held(fd, RESERVED, FlockType::ReadLock)
 }
 
+/// Whether anybody has the database file `fd` open and has read from it; with a log, until they close it.
+pub(super) fn connected(fd: impl AsFd) -> Result<bool> {
+    held(fd, SHARED, FlockType::WriteLock)
+}
+
 /// Whether anybody has the database open whose index (`-shm`) is `fd`.
 ///
 /// The next to open an index that nobody has open trusts nothing in it, and makes it anew from the log.

@@ -34,8 +34,11 @@ pub(super) struct LogFiles {
     salts: Option<Salts>,
     /// Since when log and index have disagreed.
     disagreement: Option<Duration>,
-    /// The stamp of the database file when there was no log at the last look.
-    without_log: Option<Stamp>,
+    /// The stamp of the database file at the last look, if nobody wrote to it then: there was no log, or nobody had
+    /// the database open.
+    at_rest: Option<Stamp>,
+    /// What a look has found that failed after that; the next one to succeed tells it.
+    owed: Option<Refreshed>,
 }
 
 /// A committed state of a database with a log.
@@ -57,8 +60,9 @@ enum Witness {
     Index,
     /// The log alone: the index is of no use.
     Log,
-    /// The log alone: nobody has the database open.
-    Abandoned,
+    /// The log alone: nobody keeps the index up to date. Where nobody has the database open at all, the stamp of
+    /// its file as well.
+    Abandoned(Option<Stamp>),
     /// There is no log: the stamp of the database file.
     Stamp(Stamp),
 }
@@ -75,8 +79,15 @@ impl LogFiles {
             log: Log::new(page_size),
             salts: None,
             disagreement: None,
-            without_log: None,
+            at_rest: None,
+            owed: None,
         }
+    }
+
+    /// Frames whose checksum was computed.
+    #[cfg(test)]
+    pub(super) fn frames_verified(&self) -> u64 {
+        self.log.verified.get()
     }
 
     /// Where the log is.
@@ -97,24 +108,50 @@ impl LogFiles {
         budget: u32,
         changed: &mut HashSet<u32>,
     ) -> Result<Refreshed> {
-        let lost = self.reopen()?;
+        let mut found = self
+            .owed
+            .take()
+            .unwrap_or_else(|| Refreshed::at(Committed::Log(self.snapshot(None, Witness::Index))));
+        let looked = self.look(database, now, budget, changed, &mut found);
+        match looked {
+            Ok(state) => Ok(Refreshed {
+                state: Committed::Log(state),
+                ..found
+            }),
+            Err(reason) => {
+                self.owed = Some(found);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Looks what has been committed since, and how that can be verified.
+    fn look(
+        &mut self,
+        database: &File,
+        now: Duration,
+        budget: u32,
+        changed: &mut HashSet<u32>,
+        found: &mut Refreshed,
+    ) -> Result<Snapshot> {
+        found.behind = false;
+        self.reopen(found)?;
         let stamp = database.stamp()?;
+        if self.at_rest.is_some_and(|before| before != stamp) {
+            self.at_rest = None;
+            found.lose();
+        }
         let mut hunt = Hunt {
             budget,
             changed,
-            found: Refreshed::at(Committed::Log(self.snapshot(stamp, Witness::Index))),
+            found,
         };
-        // Without a log, and until it is there, the stamp alone shows what others have done.
-        hunt.found.gap = lost || self.without_log.is_some_and(|before| before != stamp);
-        hunt.found.doubtful = hunt.found.gap;
-        self.without_log = None;
-        let witness = self.look(now, stamp, &mut hunt)?;
-        if let Witness::Stamp(stamp) = witness {
-            self.without_log = Some(stamp);
-        }
-        let mut found = hunt.found;
-        found.state = Committed::Log(self.snapshot(stamp, witness));
-        Ok(found)
+        let witness = self.find_witness(database, now, stamp, &mut hunt)?;
+        self.at_rest = match witness {
+            Witness::Stamp(stamp) | Witness::Abandoned(Some(stamp)) => Some(stamp),
+            Witness::Abandoned(None) | Witness::Index | Witness::Log => None,
+        };
+        Ok(self.snapshot(Some(stamp), witness))
     }
 
     /// Whether what was read from `snapshot` was of it.
@@ -136,7 +173,9 @@ impl LogFiles {
             }
             Witness::Log => self.ends_at(snapshot),
             // Who opens the database now may go on to write, and then the index tells again.
-            Witness::Abandoned => Ok(self.ends_at(snapshot)? && self.is_abandoned()?),
+            Witness::Abandoned(stamp) => Ok(self.ends_at(snapshot)?
+                && self.is_abandoned(database)?
+                && (stamp.is_none() || stamp == Some(database.stamp()?))),
             Witness::Stamp(stamp) => {
                 Ok(!file::has_content(&self.log_path)? && database.stamp()? == stamp)
             }
@@ -154,23 +193,22 @@ impl LogFiles {
         Ok(!later && generation.map(|it| it.salts) == snapshot.salts && !file.is_unlinked()?)
     }
 
-    /// Whether nobody has the database open, so that its index is not to be believed.
-    fn is_abandoned(&self) -> Result<bool> {
+    /// Whether nobody keeps the index up to date, so that it is not to be believed.
+    fn is_abandoned(&self, database: &File) -> Result<bool> {
         match &self.index_file {
             Some(file) => Ok(!locks::in_use(file)?),
-            None => Ok(false),
+            None => Ok(!locks::connected(database)?),
         }
     }
 
-    /// Opens the files anew where their names lead elsewhere; whether changes may have been lost with the old.
-    fn reopen(&mut self) -> Result<bool> {
-        let mut lost = false;
+    /// Opens the files anew where their names lead elsewhere; with the old ones changes may be lost.
+    fn reopen(&mut self, found: &mut Refreshed) -> Result<()> {
         if self
             .log_file
             .as_ref()
             .is_some_and(|it| !it.is_at(&self.log_path))
         {
-            lost = true;
+            found.lose();
             self.log_file = None;
             self.restart(None);
         }
@@ -188,15 +226,22 @@ impl LogFiles {
             // Without permission to read it the log alone must do.
             self.index_file = File::open(&self.index_path).unwrap_or_default();
         }
-        Ok(lost)
+        Ok(())
     }
 
     /// Follows the log as far as the index says, or to its end where the index is of no use.
-    fn look(&mut self, now: Duration, stamp: Stamp, hunt: &mut Hunt<'_>) -> Result<Witness> {
-        if self.is_abandoned()? {
+    fn find_witness(
+        &mut self,
+        database: &File,
+        now: Duration,
+        stamp: Stamp,
+        hunt: &mut Hunt<'_>,
+    ) -> Result<Witness> {
+        if self.is_abandoned(database)? {
             self.disagreement = None;
+            let alone = !locks::connected(database)?;
             return Ok(match self.follow_alone(stamp, hunt)? {
-                Witness::Log => Witness::Abandoned,
+                Witness::Log => Witness::Abandoned(alone.then_some(stamp)),
                 other => other,
             });
         }
@@ -307,12 +352,13 @@ impl LogFiles {
         self.log.begin(None);
     }
 
-    fn snapshot(&self, stamp: Stamp, verified_by: Witness) -> Snapshot {
+    fn snapshot(&self, stamp: Option<Stamp>, verified_by: Witness) -> Snapshot {
+        let length = stamp.filter(|_| self.log.pages == 0);
         Snapshot {
             salts: self.salts,
             frame: self.log.committed(),
             pages: self.log.pages,
-            length: if self.log.pages == 0 { stamp.length } else { 0 },
+            length: length.map_or(0, |it| it.length),
             verified_by,
         }
     }
@@ -322,7 +368,7 @@ impl LogFiles {
 struct Hunt<'a> {
     budget: u32,
     changed: &'a mut HashSet<u32>,
-    found: Refreshed,
+    found: &'a mut Refreshed,
 }
 
 impl Hunt<'_> {

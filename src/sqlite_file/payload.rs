@@ -3,6 +3,9 @@
 use super::bytes::be32;
 use super::reason::{OrMalformed, Reason, Result};
 
+/// Bytes of a row or an entry, at most: a length that is none must not take all memory. SQLite allows more.
+const MOST: usize = 16 << 20;
+
 /// The content of a cell.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Payload<'a> {
@@ -70,7 +73,7 @@ impl<'a> Payload<'a> {
     /// Appends all bytes to `into` and the numbers of the overflow pages to `numbers`; `page` is room for them.
     ///
     /// # Errors
-    /// When an overflow page is missing, or there are more than the database has pages.
+    /// When an overflow page is missing, there are more than the database has pages, or it is a vast row.
     pub(super) fn append(
         &self,
         pages: &mut dyn Pages,
@@ -82,6 +85,9 @@ impl<'a> Payload<'a> {
         let room = pages.usable() - 4;
         let mut left = usize::try_from(self.length).or(Err(Reason::Malformed("a vast row")))?
             - self.local.len();
+        if left > MOST {
+            return Err(Reason::Malformed("a row is greater than 16 MiB"));
+        }
         if left.div_ceil(room) > pages.count() as usize {
             return Err(Reason::Malformed("a row is greater than the database"));
         }

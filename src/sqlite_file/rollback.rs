@@ -15,6 +15,9 @@ use super::header::{self, Header};
 use super::locks;
 use super::reason::{Reason, Result};
 
+/// More commits between two looks than these are not believed: a writer without a disk to wait for is not so fast.
+const COMMITS: u32 = 10_000;
+
 /// What is equal at the beginning and the end of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
@@ -32,7 +35,8 @@ pub(super) fn probe(database: &File, journal: &Path, earlier: Option<&Version>) 
         let journal = file::created(journal)?;
         let version = version(database)?;
         // Who rolls back the journal of another, which may be a copy younger than the file, reserves nothing.
-        let set_back = earlier.is_some_and(|it| version.stamp.is_older_than(it.stamp.modified));
+        // Without an earlier look, nobody knows whether the clock was set back since the file was written to.
+        let set_back = earlier.is_none_or(|it| version.stamp.is_older_than(it.stamp.modified));
         let untouched = !set_back && journal.is_some_and(|it| version.stamp.is_older_than(it));
         return if untouched && locks::reserved(database)? {
             Ok(version)
@@ -69,12 +73,14 @@ impl Version {
         self.header
     }
 
-    /// Whether commits can have led here from `earlier`. A file that was overwritten seldom has a later counter;
-    /// nor has one into which a transaction was written and taken back.
+    /// Whether commits can have led here from `earlier`. A file that was overwritten seldom has a counter that is
+    /// later by so little; nor has one into which a transaction was written and taken back. And a file of which the
+    /// end was cut off is another, unless a single commit (`VACUUM`) did it, or each does.
     pub(super) fn follows(&self, earlier: &Self) -> bool {
         let counter = |it: &Self| it.header.change_counter;
         let commits = counter(self).wrapping_sub(counter(earlier));
-        self == earlier || (1..1 << 31).contains(&commits)
+        let shrunk = self.length() < earlier.length() && !self.header.auto_vacuum;
+        self == earlier || (1..=COMMITS).contains(&commits) && (commits == 1 || !shrunk)
     }
 
     /// The length of the file.

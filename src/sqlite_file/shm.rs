@@ -59,7 +59,8 @@ pub(super) fn backfilled(file: &File) -> Result<u32> {
     Ok(at(BACKFILLED).max(at(BACKFILL_ATTEMPTED)))
 }
 
-fn parse(bytes: &[u8; LENGTH]) -> Reading {
+/// What the first bytes of an index say.
+pub(super) fn parse(bytes: &[u8; LENGTH]) -> Reading {
     let (Some(first), Some(second)) = (array::<HEADER>(bytes, 0), array::<HEADER>(bytes, HEADER))
     else {
         return Reading::Unusable;

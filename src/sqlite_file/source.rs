@@ -28,13 +28,16 @@ pub(super) struct Source {
     journal: PathBuf,
     header: Header,
     /// The log and its index, in WAL mode.
-    log: Option<LogFiles>,
+    pub(super) log: Option<LogFiles>,
     /// What was found last, without a log.
     last: Option<Version>,
     /// Pages of the database in the present window.
     count: u32,
     /// What has been read.
     pub(super) reads: Reads,
+    /// After so many windows the end of one cannot be verified.
+    #[cfg(test)]
+    pub(super) broken_end: Option<u32>,
 }
 
 /// How much has been read.
@@ -106,6 +109,8 @@ impl Source {
             last: None,
             count: 0,
             reads: Reads::default(),
+            #[cfg(test)]
+            broken_end: None,
         })
     }
 
@@ -125,12 +130,12 @@ impl Source {
         std::iter::once(self.real.clone()).chain(log).collect()
     }
 
-    /// Whether this is still the database that was asked for, of the same kind.
+    /// Whether this is still the database that was asked for, of the same kind, and the other files are beside it.
     ///
     /// # Errors
     /// When it is there but no database any more.
     pub(super) fn is_in_place(&self) -> Result<bool> {
-        if !self.database.is_at(&self.asked) {
+        if !self.database.is_at(&self.asked) || !self.database.is_at(&self.real) {
             return Ok(false);
         }
         let header = rollback::version(&self.database)?.header();
@@ -177,6 +182,8 @@ impl Source {
     /// # Errors
     /// When this cannot be told.
     pub(super) fn end(&mut self, state: &Committed) -> Result<bool> {
+        #[cfg(test)]
+        self.break_end()?;
         match (state, &self.log) {
             (Committed::Log(snapshot), Some(log)) => log.holds(&self.database, snapshot),
             (Committed::File(version), None) => {
@@ -188,6 +195,15 @@ impl Source {
             }
             _ => Ok(false),
         }
+    }
+
+    #[cfg(test)]
+    fn break_end(&mut self) -> Result<()> {
+        let source = rustix::io::Errno::IO;
+        let operation = "do what a test forbids";
+        let broken = self.broken_end.take_if(|left| *left == 0);
+        self.broken_end = self.broken_end.map(|left| left - 1);
+        broken.map_or(Ok(()), |_| Err(Reason::Io { operation, source }))
     }
 
     fn pages_in(&self, length: u64) -> u32 {
@@ -238,6 +254,12 @@ impl Refreshed {
             restarted: false,
             frames: 0,
         }
+    }
+
+    /// What was followed is gone, with what it would have told.
+    pub(super) fn lose(&mut self) {
+        self.gap = true;
+        self.doubtful = true;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod engine;
 mod hints;
+mod losses;
 mod nodes;
 mod pending;
 mod rules;
@@ -219,6 +220,20 @@ impl Tail {
     /// Whether an audit has found everything as told, in the state committed last.
     pub(super) fn is_audited(&self) -> bool {
         self.engine.is_audited()
+    }
+
+    /// Frames of the log whose checksum was computed.
+    pub(super) fn frames_verified(&self) -> u64 {
+        let source = self.engine.source.as_ref();
+        let log = source.and_then(|it| it.log.as_ref());
+        log.map_or(0, super::log::LogFiles::frames_verified)
+    }
+
+    /// Makes the end of a window fail, after so many that do not.
+    pub(super) fn break_end_after(&mut self, windows: u32) {
+        if let Some(source) = &mut self.engine.source {
+            source.broken_end = Some(windows);
+        }
     }
 
     /// Takes hints by `rules` from now on.

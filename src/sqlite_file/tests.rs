@@ -1,5 +1,7 @@
 //! Tests against real SQLite, which runs in a process of its own: locks of one process do not meet.
 
+mod alone;
+mod audit;
 mod concurrent;
 mod deaths;
 mod differential;
@@ -7,6 +9,8 @@ mod faults;
 mod figures;
 mod garbage;
 mod locked;
+mod losses;
 mod replaced;
+mod roots;
 mod rules;
 mod support;

@@ -10,6 +10,9 @@ use super::payload::Pages;
 use super::reason::{OrMalformed, Reason, Result};
 use super::walker::{Span, Walker};
 
+/// Bytes of the rows of a leaf, at most.
+const MOST: usize = 64 << 20;
+
 /// Leaves of one table, read in one window.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -85,7 +88,7 @@ impl Batch {
         let passed = walker.newly_above().iter();
         self.above.extend(passed.map(|it| (it.number, it.span)));
         let (first, first_changed) = (self.rows.len(), self.changed.len());
-        let most = self.payloads.len() + pages.usable() * pages.count() as usize;
+        let most = (pages.usable() * pages.count() as usize).min(MOST) + self.payloads.len();
         let mut least = level.span.low;
         for index in 0..node.cells {
             let (rowid, payload) = node.row(index)?;
@@ -106,7 +109,7 @@ impl Batch {
                 let numbers = self.numbers.drain(..);
                 self.overflows.extend(numbers.map(|number| (number, rowid)));
                 if self.payloads.len() > most {
-                    return Err(Reason::Malformed("a leaf is greater than the database"));
+                    return Err(Reason::Malformed("the rows of a leaf are vast"));
                 }
                 Hash::of(&self.payloads[start..])
             };

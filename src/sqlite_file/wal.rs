@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bytes::{array, be32};
-use super::file::File;
+use super::file::{File, Stamp};
 use super::reason::Result;
 
 /// The two numbers that mark the frames of one generation of the log; the first grows by one with each.
@@ -79,13 +79,19 @@ pub(super) struct Log {
     generation: Option<Generation>,
     committed: Position,
     read: Position,
-    /// The pages of the frames between `committed` and `read`.
+    /// The pages of the frames between `committed` and `read`: of a transaction so large that it is written before
+    /// its commit.
     staged: Vec<u32>,
+    /// The stamp of the file when it had nothing valid after `read`.
+    ended: Option<Stamp>,
     /// The last committed frame of each page.
     frames: HashMap<u32, u32>,
     /// Pages of the database after the last commit read; 0 before the first.
     pub(super) pages: u32,
     buffer: Vec<u8>,
+    /// Frames whose checksum was computed.
+    #[cfg(test)]
+    pub(super) verified: std::cell::Cell<u64>,
 }
 
 impl Generation {
@@ -151,9 +157,12 @@ impl Log {
             committed: Position::default(),
             read: Position::default(),
             staged: Vec::new(),
+            ended: None,
             frames: HashMap::new(),
             pages: 0,
             buffer: Vec::new(),
+            #[cfg(test)]
+            verified: std::cell::Cell::default(),
         }
     }
 
@@ -164,8 +173,7 @@ impl Log {
             frame: 0,
             checksum: generation.map_or([0, 0], |it| it.checksum),
         };
-        self.read = self.committed;
-        self.staged.clear();
+        self.rewind();
         self.frames.clear();
         self.pages = 0;
     }
@@ -216,19 +224,35 @@ impl Log {
     /// # Errors
     /// When the file cannot be read.
     pub(super) fn has_later_commit(&self, file: &File) -> Result<bool> {
+        if !self.staged.is_empty() {
+            if self.ended.is_some() && self.ended == file.stamp()?.if_ripe() {
+                return Ok(false);
+            }
+            // A frame that continues the chain proves that the frames before it are as they were read.
+            if let Some(later) = self.commit_after(self.read, file)? {
+                return Ok(later);
+            }
+        }
+        Ok(self.commit_after(self.committed, file)? == Some(true))
+    }
+
+    /// Whether a commit is in the chain that continues at `position`; `None` where no frame continues it.
+    fn commit_after(&self, mut position: Position, file: &File) -> Result<Option<bool>> {
         let Some(generation) = self.generation else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut frame = vec![0; FRAME_HEADER + self.page_size];
-        let mut position = self.committed;
+        let mut found = None;
         loop {
             let offset = self.frame_offset(position.frame.saturating_add(1));
             let length = file.read(&mut frame, offset)?;
+            self.count_verified();
             match position.verify(generation, &frame[..length]) {
                 Some((_, 0, next)) if length == frame.len() => position = next,
-                Some(_) if length == frame.len() => return Ok(true),
-                _ => return Ok(false),
+                Some(_) if length == frame.len() => return Ok(Some(true)),
+                _ => return Ok(found),
             }
+            found = Some(false);
         }
     }
 
@@ -244,24 +268,42 @@ impl Log {
         budget: u32,
         changed: &mut HashSet<u32>,
     ) -> Result<Followed> {
+        if self.read.frame > limit {
+            self.rewind();
+        }
         let mut left = budget;
         let mut chunk = CHUNK.0;
+        let mut resumed = !self.staged.is_empty();
+        let stamp = file.stamp()?.if_ripe();
+        if resumed && self.ended.is_some() && self.ended == stamp {
+            return Ok(Followed::End);
+        }
         while self.read.frame < limit {
             if left == 0 {
                 return Ok(Followed::Budget);
             }
             let want = chunk.min(limit - self.read.frame);
             let taken = self.follow_chunk(file, want, changed)?;
-            if taken < want {
-                // Frames without commit may yet be overwritten by a writer that rolled them back.
-                self.read = self.committed;
-                self.staged.clear();
+            if taken == 0 && resumed {
+                // Frames without commit are written over by a writer that takes them back, and change again before
+                // their commit.
+                self.rewind();
+            } else if taken < want {
+                self.ended = stamp;
                 return Ok(Followed::End);
             }
+            resumed = false;
             left = left.saturating_sub(taken);
             chunk = CHUNK.1;
         }
         Ok(Followed::Limit)
+    }
+
+    /// Goes back to the last commit.
+    fn rewind(&mut self) {
+        self.read = self.committed;
+        self.staged.clear();
+        self.ended = None;
     }
 
     /// Reads up to `want` frames; how many were valid.
@@ -275,6 +317,7 @@ impl Log {
         let length = file.read(&mut buffer, self.frame_offset(self.read.frame + 1))?;
         let mut taken = 0;
         for frame in buffer[..length].chunks_exact(size) {
+            self.count_verified();
             let Some((page, pages, position)) = self.read.verify(generation, frame) else {
                 break;
             };
@@ -299,8 +342,51 @@ impl Log {
         self.pages = pages;
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unused_self, reason = "counts in tests only")
+    )]
+    fn count_verified(&self) {
+        #[cfg(test)]
+        self.verified.set(self.verified.get() + 1);
+    }
+
     fn frame_offset(&self, frame: u32) -> u64 {
         let size = FRAME_HEADER + self.page_size;
         HEADER as u64 + u64::from(frame.saturating_sub(1)) * size as u64
     }
+}
+
+/// Reads `bytes` as a log with pages of 64 bytes; how many frames are of it. With `sums` their checksums are made good
+/// first, as far as there is a header.
+#[cfg(test)]
+pub(super) fn count(mut bytes: Vec<u8>, sums: bool) -> Option<u32> {
+    let order = [Order::Little, Order::Big][usize::from(*bytes.get(3)? & 1)];
+    let seal = |bytes: &mut [u8], at: usize, sum: [u32; 2]| {
+        bytes[at..at + 4].copy_from_slice(&sum[0].to_be_bytes());
+        bytes[at + 4..at + 8].copy_from_slice(&sum[1].to_be_bytes());
+    };
+    if sums && bytes.len() >= HEADER {
+        let mut sum = checksum(order, [0, 0], &bytes[..HEADER - 8]);
+        seal(&mut bytes, HEADER - 8, sum);
+        let salts: Salts = array(&bytes, 16)?;
+        for frame in bytes[HEADER..].chunks_exact_mut(FRAME_HEADER + 64) {
+            frame[8..16].copy_from_slice(&salts);
+            sum = checksum(order, sum, &frame[..8]);
+            sum = checksum(order, sum, &frame[FRAME_HEADER..]);
+            seal(frame, 16, sum);
+        }
+    }
+    let (generation, _) = Generation::parse(bytes.first_chunk()?)?;
+    let mut position = Position {
+        frame: 0,
+        checksum: generation.checksum,
+    };
+    for frame in bytes[HEADER..].chunks(FRAME_HEADER + 64) {
+        let Some((_, _, next)) = position.verify(generation, frame) else {
+            break;
+        };
+        position = next;
+    }
+    Some(position.frame)
 }

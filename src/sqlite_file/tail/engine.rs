@@ -6,17 +6,20 @@ use std::time::Duration;
 use crate::sqlite_file::counters::Counters;
 use crate::sqlite_file::known::Known;
 use crate::sqlite_file::reason::{Reason, Result};
+use crate::sqlite_file::schema::Schema;
 use crate::sqlite_file::source::{Committed, Source};
 use crate::sqlite_file::table::{self, Row, Table};
-use crate::sqlite_file::visit::{Batch, Difference, Leaf};
-use crate::sqlite_file::walker::Walker;
+use crate::sqlite_file::visit::{Batch, Difference};
+use crate::sqlite_file::walker::{Span, Walker};
 
 use super::hints::Hints;
+use super::losses::Losses;
 use super::nodes::Nodes;
 use super::pending::Pending;
 use super::rules::Rules;
+use super::schemas::{FIRST, Suspicion};
 use super::sweep::Sweep;
-use super::{Sink, TableSpec, TailOptions, schemas};
+use super::{Sink, TableSpec, TailOptions};
 
 /// Frames of the log read in a step.
 const FRAMES: u32 = 4096;
@@ -30,9 +33,6 @@ const BUSY: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_secs(1);
 /// Between steps while nothing happens.
 const IDLE: Duration = Duration::from_millis(250);
-/// Rows that are gone at once make a visit doubtful if they are this many, and most of the table.
-const MANY: u64 = 1000;
-
 /// Rows that wait to be looked at again, at most; the audit has the others.
 const RECHECKS: usize = 1 << 18;
 
@@ -48,6 +48,12 @@ pub(super) struct Engine {
     pub(super) nodes: Nodes,
     /// What the epoch depends on.
     pub(super) epoch: Option<Epoch>,
+    /// The schema that was read last, and of which state and when.
+    pub(super) schema: Schema,
+    pub(super) schema_of: Option<Committed>,
+    pub(super) schema_at: Duration,
+    /// Whether it still is the schema.
+    pub(super) suspicion: Suspicion,
     /// The committed state that windows show.
     pub(super) seen: Option<Committed>,
     /// The state of which all hints have been followed.
@@ -77,6 +83,7 @@ pub(super) struct Followed {
     pub(super) pending: Pending,
     /// Where hints come from in rollback mode.
     pub(super) hints: Hints,
+    pub(super) losses: Losses,
 }
 
 /// What does not change while changes can be followed.
@@ -120,6 +127,10 @@ impl Engine {
             sweep: Sweep::default(),
             nodes: Nodes::default(),
             epoch: None,
+            schema: Schema::default(),
+            schema_of: None,
+            schema_at: Duration::ZERO,
+            suspicion: Suspicion::default(),
             seen: None,
             settled: None,
             committed_at: Duration::ZERO,
@@ -167,14 +178,12 @@ impl Engine {
         }
     }
 
-    /// How long the hints and the sweep may wait.
+    /// How long the hints may wait. Rows to be looked at again are not in a hurry: a step that comes for their sake
+    /// would end the watching of files, and make what is committed just then wait.
     fn rest(&self, now: Duration) -> Duration {
-        let hints = self
-            .tables
-            .iter()
-            .filter_map(|it| it.hints.rest(now, self.seen));
-        let recheck = self.rechecks.front().map(|it| it.0.saturating_sub(now));
-        hints.chain(recheck).min().unwrap_or(IDLE)
+        let tables = self.tables.iter();
+        let rests = tables.filter_map(|it| it.hints.rest(now, self.seen));
+        rests.min().unwrap_or(IDLE)
     }
 
     fn wake(&self, now: Duration) -> Duration {
@@ -194,11 +203,7 @@ impl Engine {
 
     /// Makes sure that the files asked for are the ones that are open.
     fn open(&mut self) -> Result<()> {
-        let in_place = match &self.source {
-            Some(source) => source.is_in_place(),
-            None => Ok(false),
-        };
-        match in_place {
+        match self.is_in_place() {
             Ok(true) => return Ok(()),
             Ok(false) => self.close(),
             Err(reason) => {
@@ -208,6 +213,10 @@ impl Engine {
         }
         self.source = Some(Source::open(&self.options.path)?);
         Ok(())
+    }
+
+    fn is_in_place(&self) -> Result<bool> {
+        self.source.as_ref().map_or(Ok(false), Source::is_in_place)
     }
 
     /// Lets go of the files. What was known stays, and is compared with what comes next.
@@ -229,8 +238,16 @@ impl Engine {
         if found.gap {
             self.counters.gaps += 1;
             self.nodes.clear();
-            self.changed_pages.insert(schemas::FIRST);
+            self.suspect(Suspicion::Schema);
             self.sweep.heal();
+        }
+        if self.changed_pages.remove(&FIRST) {
+            self.suspect(Suspicion::Header);
+        }
+        if let Committed::File(version) = found.state
+            && self.epoch.is_some_and(|it| !it.has(version.header()))
+        {
+            self.suspect(Suspicion::Schema);
         }
         if found.doubtful {
             self.counters.epochs += 1;
@@ -244,10 +261,23 @@ impl Engine {
     }
 
     /// Reads in windows, as often as writers make it necessary; `read` begins anew each time.
+    ///
+    /// # Errors
+    /// Also when the schema has to be looked at first, because roots may have moved.
     pub(super) fn in_window<T>(
         &mut self,
         now: Duration,
+        read: impl FnMut(&mut Self, &mut Source) -> Result<T>,
+    ) -> Result<T> {
+        self.in_window_while(now, read, |engine| engine.suspicion == Suspicion::None)
+    }
+
+    /// Reads in windows as long as `sensible`.
+    pub(super) fn in_window_while<T>(
+        &mut self,
+        now: Duration,
         mut read: impl FnMut(&mut Self, &mut Source) -> Result<T>,
+        sensible: impl Fn(&Self) -> bool,
     ) -> Result<T> {
         for _ in 0..LOSSES {
             if let Some(value) = self.try_window(&mut read)? {
@@ -255,7 +285,8 @@ impl Engine {
                 return Ok(value);
             }
             self.sweep.narrow();
-            if self.refresh(now)? {
+            let behind = self.refresh(now)?;
+            if behind || !sensible(self) || !self.is_in_place()? {
                 break;
             }
         }
@@ -280,6 +311,10 @@ impl Engine {
         self.source = Some(source);
         if held? {
             self.counters.windows += 1;
+            if matches!(value, Err(Reason::Malformed(_))) {
+                // Perhaps it is not where it was.
+                self.suspect(Suspicion::Schema);
+            }
             value.map(Some)
         } else {
             self.counters.windows_lost += 1;
@@ -296,60 +331,80 @@ impl Engine {
         sink: &mut dyn Sink,
     ) {
         self.note_places(index);
-        let settled = self.is_settled();
-        let leaves = std::mem::take(&mut self.batch.leaves);
-        for leaf in &leaves {
-            let told = self.told();
-            let Some(followed) = self.tables.get_mut(index) else {
-                continue;
-            };
-            if cause != Cause::Audit {
-                followed.pending.remove(leaf.span);
-            }
-            let gone = self.tell(now, index, leaf, cause, sink);
-            self.sweep.missed_rows(gone);
-            if cause == Cause::Audit && settled {
-                self.counters.audit_misses += self.told() - told;
+        let proves = cause == Cause::Audit && self.is_settled();
+        let batch = std::mem::take(&mut self.batch);
+        if let Some(followed) = self.tables.get(index) {
+            let leaves = batch.leaves.iter();
+            let found: Vec<_> = leaves
+                .map(|leaf| (leaf.span, batch.differences(leaf, &followed.known)))
+                .collect();
+            self.weigh(now, index, &found);
+            for (span, differences) in found {
+                if cause != Cause::Audit {
+                    self.tables[index].pending.remove(span);
+                }
+                self.tell(now, index, differences, cause, proves, sink);
             }
         }
-        self.batch.leaves = leaves;
+        self.batch = batch;
     }
 
-    /// Tells how one leaf differs; how many rows are gone and were not told so, because that is doubtful.
+    /// Has the absence of rows confirmed first, where much of table `index` is gone at once.
+    fn weigh(&mut self, now: Duration, index: usize, found: &[(Span, Vec<Difference<'_>>)]) {
+        let Followed { known, losses, .. } = &mut self.tables[index];
+        if self.sweep.doubts() {
+            losses.forget();
+            return;
+        }
+        let (mut gone, mut new) = (0, 0);
+        for difference in found.iter().flat_map(|it| &it.1) {
+            match difference {
+                Difference::Gone(_) => gone += 1,
+                Difference::Present(rowid, ..) => new += usize::from(!knows(known, *rowid)),
+            }
+        }
+        if gone > 0 && losses.are_much(now, known.len(), gone, new) {
+            self.sweep.doubt();
+        }
+    }
+
+    /// Tells the differences of one leaf. Where the pass `proves` that hints are complete, they are misses.
     fn tell(
         &mut self,
         now: Duration,
         index: usize,
-        leaf: &Leaf,
+        differences: Vec<Difference<'_>>,
         cause: Cause,
+        proves: bool,
         sink: &mut dyn Sink,
-    ) -> u64 {
-        let Some(followed) = self.tables.get_mut(index) else {
-            return 0;
+    ) {
+        let Followed {
+            table: Some(table),
+            known,
+            hints,
+            ..
+        } = &mut self.tables[index]
+        else {
+            return;
         };
-        let Some(table) = &followed.table else {
-            return 0;
-        };
-        let differences = self.batch.differences(leaf, &followed.known);
-        let gone = differences
-            .iter()
-            .filter(|it| matches!(it, Difference::Gone(_)))
-            .count() as u64;
-        if gone > MANY && gone * 2 > followed.known.len() as u64 {
-            self.sweep.doubt();
-        }
         let believed = self.sweep.believes();
-        let recheck = cause == Cause::Hint && followed.hints.miss_some() && self.rules.recheck;
+        let is_blind = hints.miss_some();
+        let recheck = cause == Cause::Hint && is_blind && self.rules.recheck;
         for difference in differences {
             match difference {
                 Difference::Gone(rowid) if believed => {
-                    followed.known.remove(rowid);
+                    known.remove(rowid);
                     self.counters.deletes += 1;
+                    self.counters.audit_misses += u64::from(proves);
                     sink.delete(index, rowid);
                 }
-                Difference::Gone(_) => {}
+                Difference::Gone(_) => self.sweep.missed_row(),
                 Difference::Present(rowid, hash, payload) => {
-                    followed.known.insert(rowid, hash);
+                    // What no index shows can only be found so.
+                    let blind = is_blind && knows(known, rowid);
+                    self.counters.blind_spots += u64::from(proves && blind);
+                    self.counters.audit_misses += u64::from(proves && !blind);
+                    known.insert(rowid, hash);
                     if recheck && self.rechecks.len() < RECHECKS {
                         self.rechecks
                             .push_back((now + super::hints::RECHECK, index, rowid));
@@ -364,8 +419,12 @@ impl Engine {
                 }
             }
         }
-        if believed { 0 } else { gone }
     }
+}
+
+fn knows(known: &Known, rowid: i64) -> bool {
+    let (low, high) = (rowid, rowid);
+    known.within(Span { low, high }).next().is_some()
 }
 
 impl Followed {
@@ -377,6 +436,7 @@ impl Followed {
             known: Known::default(),
             pending: Pending::default(),
             hints: Hints::default(),
+            losses: Losses::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::sqlite_file::source::Committed;
 use crate::sqlite_file::walker::Span;
 
 use super::engine::Engine;
+use super::schemas::Suspicion;
 
 /// When a row that has changed is looked at again. Kamailio's times are of a second, so that the index does not
 /// show another change within it.
@@ -27,6 +28,8 @@ const PAGES_A_STEP: usize = 2048;
 const REST_A_PAGE: Duration = Duration::from_micros(60);
 /// Rest after looking at all rows, for each row: 25 times what it takes.
 const REST_A_ROW: Duration = Duration::from_micros(25);
+/// Times in succession that an index cannot be read until it is given up, for this epoch.
+const FAILURES: u32 = 3;
 
 /// Where hints come from.
 #[derive(Debug, Default)]
@@ -36,7 +39,7 @@ pub(super) enum Hints {
     Log,
     /// An index.
     Index(Box<Index>),
-    /// Nowhere: each commit may have changed every row.
+    /// Nowhere: each commit may have changed every row. There is no index, or it is damaged.
     Everything(Pace),
 }
 
@@ -55,6 +58,8 @@ pub(super) struct Index {
     walk: Option<Walk>,
     /// Whether it has been walked once.
     known: bool,
+    /// How often in succession it was malformed.
+    failures: u32,
     pace: Pace,
 }
 
@@ -85,6 +90,7 @@ impl Hints {
                 pages: HashMap::new(),
                 walk: None,
                 known: false,
+                failures: 0,
                 pace: Pace::default(),
             })),
         }
@@ -144,14 +150,16 @@ impl Engine {
                 break;
             };
             let mut hints = std::mem::take(&mut followed.hints);
-            let walked = match &mut hints {
-                Hints::Log => Ok(()),
-                Hints::Index(it) => self.walk_index(now, index, it),
-                Hints::Everything(pace) => {
-                    self.look_at_all(now, index, pace);
-                    Ok(())
+            let mut walked = Ok(());
+            if let Hints::Index(it) = &mut hints {
+                walked = self.walk_index(now, index, it);
+                if it.failures >= FAILURES {
+                    hints = Hints::Everything(Pace::default());
                 }
-            };
+            }
+            if let Hints::Everything(pace) = &mut hints {
+                self.look_at_all(now, index, pace);
+            }
             if let Some(followed) = self.tables.get_mut(index) {
                 followed.hints = hints;
             }
@@ -188,10 +196,11 @@ impl Engine {
         }
         let mut hints = Vec::new();
         let mut walked = Ok(());
+        let vanished = self.rules.vanished;
         let held = self.try_window(|_, source| {
-            walked = it.walk_on(source, &mut hints);
+            walked = it.walk_on(source, &mut hints, vanished);
             Ok(())
-        })?;
+        });
         if it.known
             && self.rules.indexes
             && let Some(followed) = self.tables.get_mut(index)
@@ -201,11 +210,24 @@ impl Engine {
                 followed.pending.add(Span { low, high });
             }
         }
-        if let Err(reason) = walked {
+        if walked.is_err() {
             it.walk = None;
             it.pace.next = now;
-            return if held.is_some() { Err(reason) } else { Ok(()) };
         }
+        // The pages are remembered by now, and hint only once: only after that it may fail.
+        let held = held?.is_some();
+        if let Err(reason) = walked {
+            return match reason {
+                _ if !held => Ok(()),
+                Reason::Malformed(_) => {
+                    it.failures += 1;
+                    self.suspect(Suspicion::Schema);
+                    Ok(())
+                }
+                other => Err(other),
+            };
+        }
+        it.failures = 0;
         if let Some(done) = it.walk.take_if(|walk| walk.left.is_empty()) {
             it.known = true;
             let pages = u32::try_from(done.met.len()).unwrap_or(u32::MAX);
@@ -220,7 +242,12 @@ impl Engine {
 
 impl Index {
     /// Walks some pages; the rowids of what has changed go to `hints`.
-    fn walk_on(&mut self, pages: &mut dyn Pages, hints: &mut Vec<i64>) -> Result<()> {
+    fn walk_on(
+        &mut self,
+        pages: &mut dyn Pages,
+        hints: &mut Vec<i64>,
+        vanished: bool,
+    ) -> Result<()> {
         let Some(walk) = &mut self.walk else {
             return Ok(());
         };
@@ -256,7 +283,7 @@ impl Index {
         if walk.left.is_empty() {
             self.pages.retain(|number, page| {
                 let met = walk.met.contains(number);
-                if !met {
+                if !met && vanished {
                     hints.extend(page.entries.iter().map(|it| it.0));
                 }
                 met

@@ -10,6 +10,10 @@ pub(in crate::sqlite_file) struct Rules {
     pub(in crate::sqlite_file) interiors: bool,
     /// A changed page of a hint index points at the rows of its entries.
     pub(in crate::sqlite_file) indexes: bool,
+    /// A page that has left a hint index points at the rows of the entries it had.
+    pub(in crate::sqlite_file) vanished: bool,
+    /// A changed overflow page of the log points at the row that it is of.
+    pub(in crate::sqlite_file) overflows: bool,
     /// A row that has changed may have changed again without moving in the hint index.
     pub(in crate::sqlite_file) recheck: bool,
     /// Every leaf is visited now and then without a hint.
@@ -22,6 +26,8 @@ impl Default for Rules {
             leaves: true,
             interiors: true,
             indexes: true,
+            vanished: true,
+            overflows: true,
             recheck: true,
             audit: true,
         }

@@ -16,40 +16,71 @@ use super::hints::Hints;
 /// The page that has the database header.
 pub(super) const FIRST: u32 = 1;
 
+/// Between two readings of the whole schema while commits come and nothing hints at a change of it, at least. A file
+/// that was copied over the database may have the same cookie, and is not written to while that is done.
+const SCHEMA_REST: Duration = Duration::from_secs(1);
+
+/// What has to be read before the roots of tables count again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Suspicion {
+    /// Nothing.
+    None,
+    /// The header: the first page has changed.
+    Header,
+    /// The whole schema, whatever the header says.
+    #[default]
+    Schema,
+}
+
 impl Engine {
+    /// The schema may not be what it was.
+    pub(super) fn suspect(&mut self, suspicion: Suspicion) {
+        self.suspicion = self.suspicion.max(suspicion);
+    }
+
     /// Reads the schema if it may have changed, and begins a new epoch if it has.
     ///
     /// # Errors
     /// When it cannot be read, or a table is missing that must be there.
     pub(super) fn read_schema(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
-        let unchanged = match (self.seen, self.epoch) {
-            (Some(Committed::File(version)), Some(epoch)) => {
-                version.header().schema_cookie == epoch.schema_cookie
-            }
-            (_, Some(_)) => !self.changed_pages.contains(&FIRST),
-            (_, None) => false,
-        };
-        if unchanged {
+        if matches!(self.seen, Some(Committed::File(_)))
+            && self.schema_of != self.seen
+            && now >= self.schema_at + SCHEMA_REST
+        {
+            self.suspect(Suspicion::Schema);
+        }
+        if self.epoch.is_some() && self.suspicion == Suspicion::None {
             return Ok(());
         }
-        let known = self.epoch;
-        let read = self.in_window(now, |_, source| {
-            let epoch = epoch(source)?;
+        let known = self.epoch.filter(|_| self.suspicion < Suspicion::Schema);
+        let read = |_: &mut Self, source: &mut Source| {
+            let epoch = Epoch::read(source)?;
             if Some(epoch) == known {
                 return Ok((epoch, None));
             }
             Schema::read(source).map(|schema| (epoch, Some(schema)))
-        })?;
-        self.changed_pages.remove(&FIRST);
-        let (epoch, Some(schema)) = read else {
+        };
+        let (epoch, schema) = self.in_window_while(now, read, |_| true)?;
+        self.suspicion = Suspicion::None;
+        let Some(schema) = schema else {
             return Ok(());
         };
+        (self.schema_of, self.schema_at) = (self.seen, now);
+        if self.epoch == Some(epoch) && self.schema == schema {
+            return Ok(());
+        }
+        self.begin_epoch(epoch, &schema, sink)?;
+        self.schema = schema;
+        Ok(())
+    }
+
+    fn begin_epoch(&mut self, epoch: Epoch, schema: &Schema, sink: &mut dyn Sink) -> Result<()> {
         self.nodes.clear();
         self.suspects.clear();
         // Until all tables are found it is no epoch.
         let mut moved = self.epoch.take().is_none_or(|old| old.file != epoch.file);
         for index in 0..self.tables.len() {
-            moved |= self.take_table(index, &schema, epoch.wal)?;
+            moved |= self.take_table(index, schema, epoch.wal)?;
             self.announce(index, sink);
         }
         self.epoch = Some(epoch);
@@ -116,15 +147,28 @@ impl Engine {
     }
 }
 
-/// The epoch of the present window.
-fn epoch(source: &mut Source) -> Result<Epoch> {
-    let mut page = Vec::new();
-    source.read(FIRST, &mut page)?;
-    let header = Header::parse(&page)?;
-    Ok(Epoch {
-        file: source.identity(),
-        page_size: source.header().page_size,
-        wal: source.header().wal,
-        schema_cookie: header.schema_cookie,
-    })
+impl Epoch {
+    /// The epoch of the present window.
+    fn read(source: &mut Source) -> Result<Self> {
+        let mut page = Vec::new();
+        source.read(FIRST, &mut page)?;
+        let header = Header::parse(&page)?;
+        let opened = source.header();
+        // Another journal or other pages: the file is to be opened anew.
+        if (header.page_size, header.wal) != (opened.page_size, opened.wal) {
+            return Err(Reason::Busy);
+        }
+        Ok(Self {
+            file: source.identity(),
+            page_size: header.page_size,
+            wal: header.wal,
+            schema_cookie: header.schema_cookie,
+        })
+    }
+
+    /// Whether a database with `header` may be of it.
+    pub(super) fn has(&self, header: Header) -> bool {
+        (self.page_size, self.wal, self.schema_cookie)
+            == (header.page_size, header.wal, header.schema_cookie)
+    }
 }

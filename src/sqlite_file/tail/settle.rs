@@ -184,7 +184,8 @@ impl Engine {
         for leaf in &self.batch.leaves {
             self.nodes.note(leaf.number, place(false, leaf.span));
         }
-        for &(number, rowid) in &self.batch.overflows {
+        let overflows = self.batch.overflows.iter();
+        for &(number, rowid) in overflows.filter(|_| self.rules.overflows) {
             let span = Span {
                 low: rowid,
                 high: rowid,

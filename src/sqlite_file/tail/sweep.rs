@@ -2,7 +2,7 @@
 //!
 //! A sweep heals when changes may have gone by unread: at the beginning, after a gap, when the database is
 //! another. Else it audits, slowly: it proves that every hint was taken. While nothing is committed an audit that
-//! has gone round has nothing more to find, and rests.
+//! has gone round should have nothing more to find: it rests, and now and then goes round once more, very slowly.
 
 use std::time::Duration;
 
@@ -15,10 +15,19 @@ use super::engine::{Cause, Engine};
 
 /// Leaves read in a window, at most.
 const WIDTH: usize = 128;
-/// Leaves that an audit visits at a time: while commits come, and while none come.
-const AUDIT: (usize, usize) = (20, 100);
-/// From one time to the next, at least, while none come: most steps are for the commit alone, and cost little.
-const AUDIT_PAUSE: Duration = Duration::from_millis(900);
+/// Leaves that an audit visits in a step while commits come.
+const BUSY_PORTION: usize = 20;
+/// From one time to the next, at least, while none come.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Leaves that an audit visits at a time while none come: so many that it goes round in a minute, and so few that a
+/// commit does not wait for it.
+const PORTION: (usize, usize) = (25, 1024);
+/// In so many times it goes round, a quarter of a second each.
+const TIMES: usize = 200;
+/// From the end of an audit that has found everything settled to the next.
+const REST: Duration = Duration::from_mins(10);
+/// Leaves that such a one visits at a time: they cost less than looking for commits does.
+const SLOW_PORTION: usize = 8;
 /// Until a cycle confirms that rows are gone which an earlier one has missed.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// Where a cycle begins.
@@ -41,6 +50,11 @@ pub(super) struct Sweep {
     audited: Option<Committed>,
     /// When the audit goes on, while no commits come.
     next_audit: Duration,
+    /// When it begins again although it has visited every leaf in the present state.
+    next_round: Duration,
+    /// Leaves visited in this cycle, and in the last one.
+    visited: usize,
+    leaves: usize,
 }
 
 /// Whether it is believed that rows are gone.
@@ -67,6 +81,9 @@ impl Default for Sweep {
             began_at: None,
             audited: None,
             next_audit: Duration::ZERO,
+            next_round: Duration::ZERO,
+            visited: 0,
+            leaves: 0,
         }
     }
 }
@@ -84,6 +101,7 @@ impl Sweep {
     /// Has every row compared, because changes may have gone by unread.
     pub(super) fn heal(&mut self) {
         self.cursor = START;
+        self.visited = 0;
         self.heals = true;
         self.audited = None;
     }
@@ -101,10 +119,15 @@ impl Sweep {
         matches!(self.doubt, Doubt::None | Doubt::Confirming)
     }
 
-    /// Counts rows whose absence was not told.
-    pub(super) fn missed_rows(&mut self, rows: u64) {
+    /// Whether it is confirmed, or waits to be.
+    pub(super) fn doubts(&self) -> bool {
+        self.doubt != Doubt::None
+    }
+
+    /// Counts a row whose absence was not told.
+    pub(super) fn missed_row(&mut self) {
         if let Doubt::Held(missed) = &mut self.doubt {
-            *missed += rows;
+            *missed += 1;
         }
     }
 
@@ -158,6 +181,8 @@ impl Sweep {
     fn end_cycle(&mut self, now: Duration) {
         self.cursor = START;
         self.audited = self.began_at.take();
+        self.next_round = now + REST;
+        self.leaves = std::mem::take(&mut self.visited);
         if !self.heals {
             return;
         }
@@ -186,7 +211,8 @@ impl Engine {
         if self.sweep.heals {
             return self.heal(now, budget, sink);
         }
-        if self.has_pending() || self.is_audited() || !self.rules.audit {
+        let rests = self.is_audited() && now < self.sweep.next_round;
+        if self.has_pending() || rests || !self.rules.audit {
             return Ok(());
         }
         self.audit(now, sink)
@@ -221,22 +247,29 @@ impl Engine {
             if self.sweep.cursor == (index, key) {
                 self.sweep.cursor = following(index, next);
             }
-            *budget = budget.saturating_sub(self.batch.leaves.len().max(1));
+            let leaves = self.batch.leaves.len();
+            self.sweep.visited += leaves;
+            *budget = budget.saturating_sub(leaves.max(1));
             self.tell_batch(now, index, Cause::Heal, sink);
         }
         Ok(())
     }
 
     fn audit(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
-        let mut left = AUDIT.0;
+        let mut left = BUSY_PORTION;
         if !self.is_busy(now) {
             if now < self.sweep.next_audit {
                 return Ok(());
             }
-            self.sweep.next_audit = now + AUDIT_PAUSE;
-            left = AUDIT.1;
+            self.sweep.next_audit = now + PAUSE;
+            left = if self.is_audited() {
+                SLOW_PORTION
+            } else {
+                let portion = self.sweep.leaves.div_ceil(TIMES);
+                portion.clamp(PORTION.0, PORTION.1)
+            };
         }
-        while left > 0 && !self.is_audited() && !self.sweep.heals {
+        while left > 0 && !self.sweep.heals {
             let (index, key) = self.begin_or_continue();
             if self.end_of_tables(now, index) {
                 break;
@@ -249,7 +282,9 @@ impl Engine {
                 break;
             };
             self.sweep.cursor = following(index, next);
-            left = left.saturating_sub(self.batch.leaves.len().max(1));
+            let leaves = self.batch.leaves.len();
+            self.sweep.visited += leaves;
+            left = left.saturating_sub(leaves.max(1));
             self.tell_batch(now, index, Cause::Audit, sink);
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::support::{Bench, cases};
+use super::support::{Bench, cases, spec};
 
 #[derive(Debug, Clone)]
 struct Layout {
@@ -14,6 +14,8 @@ struct Layout {
     auto_vacuum: u8,
     journal: &'static str,
     columns: Vec<&'static str>,
+    /// The columns of an index that gives hints.
+    index: &'static str,
 }
 
 #[derive(Debug, Clone)]
@@ -90,14 +92,22 @@ fn layout() -> impl Strategy<Value = Layout> {
             ]),
             1..6,
         ),
+        select(vec![
+            "",
+            "c0",
+            "c0 DESC",
+            "c0 COLLATE NOCASE ASC, id",
+            "c0, c0 DESC",
+        ]),
     )
         .prop_map(
-            |(page_size, reserved, auto_vacuum, journal, columns)| Layout {
+            |(page_size, reserved, auto_vacuum, journal, columns, index)| Layout {
                 page_size,
                 reserved,
                 auto_vacuum,
                 journal,
                 columns,
+                index,
             },
         )
 }
@@ -137,6 +147,13 @@ fn create(layout: &Layout) -> String {
         let _ = write!(sql, ", c{index} {kind}");
     }
     sql.push_str(", CHECK (id <> 123456789));");
+    if !layout.index.is_empty() {
+        let _ = write!(
+            sql,
+            "CREATE INDEX hint ON \"The Table\" ({});",
+            layout.index
+        );
+    }
     sql
 }
 
@@ -165,14 +182,14 @@ fn statement(change: &Change, columns: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn tail_tells_what_sqlite_reads(
         layout in layout(),
         rounds in proptest::collection::vec(proptest::collection::vec(change(), 1..30), 1..5),
     ) {
-        let mut bench = Bench::new(&["the table"]);
+        let mut bench = Bench::with(vec![spec("the table", Some("C0"))]);
         let mut writer = bench.writer();
         writer.run(&create(&layout));
         let mut columns = layout.columns.len();
