@@ -2,14 +2,13 @@
 
 use http::{Method, StatusCode};
 
-use super::site::{Site, phone, settings};
+use super::site::{Site, World, phone, settings};
 use crate::config::Limits;
-use crate::http::Keys;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
 fn starting() -> Site {
-    Site::starting(settings(), &Limits::default(), Keys::default())
+    Site::starting(settings(), &Limits::default(), World::default())
 }
 
 #[tokio::test]
