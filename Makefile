@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test check supply fuzz bench large deb package-test systemd-test reproducible
+.PHONY: help deps run test contract check supply fuzz bench large deb package-test systemd-test reproducible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, un
 
 test: deps ## all tests, those with a real Kamailio included
 	$(CARGO) test --locked
+
+contract: deps ## the API against its own description, by schemathesis, beside a real Kamailio
+	@tests/contract/tool
+	$(CARGO) test --locked --test usrlocd contract:: -- --ignored --nocapture
 
 check: deps supply ## formatting, lints, documentation, licences, then all tests
 	$(CARGO) fmt --check

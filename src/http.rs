@@ -1,6 +1,6 @@
 //! The API: Kazoo's Registrations API over HTTP, on TCP and on a Unix socket.
 //!
-//! A request is read ([`call`]), its path named ([`route`]), its caller known ([`access`]), and then it is a list,
+//! Every request passes the [`front`]; then it is read ([`call`]), its path named ([`route`]), its caller known ([`access`]), and then it is a list,
 //! a count or a flush ([`registrations`]). All checks stand in one place and in one order ([`api`]). Nothing here
 //! knows a file, a database or Kamailio: lists come from the view, flushes go to whoever [`Flush`]es.
 
@@ -8,15 +8,19 @@ mod access;
 mod api;
 mod body;
 mod call;
+mod connection;
 mod cors;
 mod envelope;
 mod error;
 mod filter;
 mod flush;
+mod front;
 mod health;
+mod household;
 mod jwt;
 mod limits;
 mod measured;
+mod negotiate;
 mod openapi;
 mod paging;
 mod params;
@@ -26,9 +30,11 @@ mod registrations;
 mod rendered;
 mod request_id;
 mod route;
+mod secret;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::fmt;
 use std::future::Future;
@@ -37,6 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::get;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -164,15 +171,27 @@ impl fmt::Debug for App {
 
 /// Every path that is answered.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(measured::metrics))
-        .route("/openapi.json", get(health::openapi))
-        .method_not_allowed_fallback(api::method_not_allowed)
-        .fallback(api::handle)
-        .layer(compression())
-        .with_state(app)
+    let mut router = Router::new();
+    for (path, handler) in [
+        ("/livez", get(health::livez)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(measured::metrics)),
+        ("/openapi.json", get(health::openapi)),
+    ] {
+        let handler = handler.options(health::options);
+        router = router.route(path, handler.clone());
+        router = router.route(&format!("{path}/"), handler);
+    }
+    let router = router
+        .method_not_allowed_fallback(health::method_not_allowed)
+        .fallback(api::handle);
+    fronted(router, app)
+}
+
+/// These paths, with all that stands before every answer.
+fn fronted(router: Router<Arc<App>>, app: Arc<App>) -> Router {
+    let front = middleware::from_fn_with_state(Arc::clone(&app), front::stand);
+    router.layer(compression()).layer(front).with_state(app)
 }
 
 /// gzip for whoever accepts it, from the size on from which Kazoo uses it.

@@ -101,5 +101,7 @@ fn database_with_rows_is_kept() {
 
 fn names(view: &View) -> Vec<String> {
     let rows = view.rows();
-    rows.iter().map(|row| row.username.lossy().into_owned()).collect()
+    rows.iter()
+        .map(|row| row.username.lossy().into_owned())
+        .collect()
 }

@@ -4,6 +4,7 @@ mod administered;
 mod api;
 mod cli;
 mod clock;
+mod contract;
 mod doctor;
 mod floors;
 mod flush;

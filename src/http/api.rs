@@ -2,7 +2,6 @@
 //!
 //! What cannot be read, rate, token, access, account, method, user, query: the first that fails is the answer.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +9,21 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 
 use super::access::{Caller, Right, authenticate};
-use super::call::Call;
+use super::body::indented;
+use super::call::{Call, asks_for_pretty};
 use super::envelope::Envelope;
 use super::error::Error;
 use super::limits::{Empty, Key};
 use super::peer::Peer;
 use super::registrations::{self, Subject};
-use super::request_id::{RequestId, X_REQUEST_ID};
+use super::request_id::RequestId;
 use super::route::{Route, What, Whose};
-use super::{App, cors, flush};
+use super::secret::Secret;
+use super::{App, flush};
 use crate::directory::Directory;
 use crate::metrics::Bucket;
 use crate::view::{Scope, SourceState};
@@ -37,43 +37,15 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
     request: Request<Body>,
 ) -> Response {
-    let id = app.request_ids.of(request.headers());
     let (parts, body) = request.into_parts();
-    let is_head = parts.method == Method::HEAD;
-    let cors = cors::Asked::of(&parts.headers, &app.settings.cors_origins);
-    let answer = AssertUnwindSafe(answer(&app, peer, &id, parts, body)).catch_unwind();
-    let mut response = match answer.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => refuse(&app, &id, &error),
-        Err(_) => {
-            tracing::error!(
-                request_id = id.as_str(),
-                "answering a request panicked; this is a defect"
-            );
-            refuse(&app, &id, &Error::Fault)
-        }
-    };
-    response.headers_mut().insert(X_REQUEST_ID, id.header());
-    cors.apply(response.headers_mut());
-    if is_head {
-        without_body(response)
-    } else {
-        response
+    let pretty = asks_for_pretty(&parts);
+    match answer(&app, peer, &id, parts, body).await {
+        Ok(response) => response,
+        Err(error) => refuse(&app, &id, &error, pretty),
     }
-}
-
-/// Answers a method that `/livez` and its like do not have.
-pub(super) async fn method_not_allowed(
-    State(app): State<Arc<App>>,
-    request: Request<Body>,
-) -> Response {
-    let id = app.request_ids.of(request.headers());
-    let allow = "GET, HEAD";
-    let mut response = refuse(&app, &id, &Error::MethodNotAllowed { allow });
-    response.headers_mut().insert(X_REQUEST_ID, id.header());
-    response
 }
 
 async fn answer(
@@ -87,17 +59,16 @@ async fn answer(
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let settings = &app.settings;
     let call = Call::read(parts, body, settings.body_bytes, settings.header_timeout).await?;
-    let origin = Key::Client(peer.origin());
-    take_tokens(app, origin, &call)?;
-    let route = route.ok_or(Error::NotFound)?;
-    if call.method == Method::OPTIONS {
-        return Ok(options(&route));
-    }
-    let caller =
-        authenticate(app, peer, &call).map_err(|refused| turn_away(app, origin, refused))?;
-    if let Caller::Token(_) | Caller::Kazoo(_) = caller {
-        take_tokens(app, Key::token(&caller.to_string()), &call)?;
-    }
+    let route = match route {
+        Some(route) if call.method != Method::OPTIONS => route,
+        // Neither needs a token.
+        other => {
+            stranger(app, peer)?;
+            let route = other.ok_or(Error::NotFound)?;
+            return Ok(allowed(route.allow()));
+        }
+    };
+    let caller = admit(app, peer, &call)?;
     let directory = Arc::clone(&app.directory.borrow());
     let account = authorize(&caller, &route, &call.method, &directory)?;
     let scope = account.as_deref().map_or(Scope::System, Scope::Account);
@@ -123,13 +94,13 @@ async fn answer(
         let who = flush::Who {
             caller: &caller,
             peer,
-            query: &query,
+            query: Secret::new(&query),
         };
         return flush::flush(app, &call, subject, &who, id, &directory).await;
     }
     let response = match route.what {
-        What::List | What::User(_) => registrations::list(app, &call, subject, id)?,
-        What::Count => registrations::count(app, &call, subject, id)?,
+        What::List | What::User(_) => registrations::list(app, &call, subject, id).await?,
+        What::Count => registrations::count(app, &call, subject, id).await?,
     };
     // The directory changes in one moment with the registrations. If that was in between, these may be those of
     // another account than the one that the caller may see.
@@ -140,29 +111,51 @@ async fn answer(
     Ok(response)
 }
 
+/// Lets in whoever is known and does not come too often. Each takes from the buckets of its kind alone: bad tokens never
+/// have a good one of the same address refused.
+fn admit(app: &App, peer: Peer, call: &Call) -> Result<Caller, Error> {
+    let client = Key::Client(peer.origin());
+    match authenticate(app, peer, call) {
+        Ok(caller) => {
+            take_tokens(app, client, call)?;
+            if let (Caller::Token(_) | Caller::Kazoo(_), Some(token)) = (&caller, call.token()) {
+                take_tokens(app, Key::token(token), call)?;
+            }
+            Ok(caller)
+        }
+        Err(refused) => {
+            stranger(app, peer)?;
+            if refused {
+                let failures = |empty| too_many(app, Bucket::Failures, empty);
+                app.limits.borrow().failure(client).map_err(failures)?;
+            }
+            Err(Error::InvalidCredentials)
+        }
+    }
+}
+
 /// Takes a request out of the buckets of `key`.
 fn take_tokens(app: &App, key: Key, call: &Call) -> Result<(), Error> {
     let limits = app.limits.borrow();
-    let too_many = |bucket, Empty { retry_after }| {
-        app.metrics.http.limited(bucket);
-        Error::TooManyRequests { retry_after }
-    };
-    let requests = |empty| too_many(Bucket::Requests, empty);
+    let requests = |empty| too_many(app, Bucket::Requests, empty);
     limits.request(key).map_err(requests)?;
     if call.method == Method::DELETE && !flush::is_dry(&call.params) {
-        let deletes = |empty| too_many(Bucket::Deletes, empty);
+        let deletes = |empty| too_many(app, Bucket::Deletes, empty);
         limits.delete(key).map_err(deletes)?;
     }
     Ok(())
 }
 
-/// What a caller without a good token is told.
-fn turn_away(app: &App, origin: Key, refused: bool) -> Error {
-    if refused && let Err(Empty { retry_after }) = app.limits.borrow().failure(origin) {
-        app.metrics.http.limited(Bucket::Failures);
-        return Error::TooManyRequests { retry_after };
-    }
-    Error::InvalidCredentials
+/// Takes a request without a good token out of its bucket.
+fn stranger(app: &App, peer: Peer) -> Result<(), Error> {
+    let key = Key::Client(peer.origin());
+    let requests = |empty| too_many(app, Bucket::Requests, empty);
+    app.limits.borrow().stranger(key).map_err(requests)
+}
+
+fn too_many(app: &App, bucket: Bucket, Empty { retry_after }: Empty) -> Error {
+    app.metrics.http.limited(bucket);
+    Error::TooManyRequests { retry_after }
 }
 
 /// The account that is asked for, if the caller may.
@@ -216,18 +209,20 @@ async fn is_known(
     }
 }
 
-fn options(route: &Route) -> Response {
+/// The answer to OPTIONS.
+pub(super) fn allowed(methods: &'static str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
         .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(route.allow()));
+        .insert(header::ALLOW, HeaderValue::from_static(methods));
     response
 }
 
-/// The answer to a request that fails.
-pub(super) fn refuse(app: &App, id: &RequestId, error: &Error) -> Response {
-    let mut response = json(app.envelope(id).error(error));
+/// The answer to a request that fails; `pretty` indents it.
+pub(super) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> Response {
+    let text = app.envelope(id).error(error);
+    let mut response = json(if pretty { indented(&text) } else { text });
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     match error {
@@ -239,13 +234,17 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error) -> Response {
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.max(1).into());
         }
-        Error::DatastoreUnreachable => {
+        Error::DatastoreUnreachable | Error::Overloaded => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Error::InvalidCredentials => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        Error::BodyTooLarge { .. }
+        Error::HeadUnreadable
+        | Error::UriTooLong
+        | Error::HeadTooLarge
+        | Error::HeadTooSlow
+        | Error::BodyTooLarge { .. }
         | Error::BodyNotJson { .. }
         | Error::BodyIncomplete
         | Error::BodyTooSlow
@@ -255,7 +254,6 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error) -> Response {
         | Error::UnknownUser { .. }
         | Error::NotFound
         | Error::Flush(_)
-        | Error::Overloaded
         | Error::Fault => {}
     }
     response
@@ -266,18 +264,6 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
-}
-
-/// The same answer without its body, for HEAD.
-fn without_body(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    if let Some(length) = hyper::body::Body::size_hint(&body).exact()
-        && parts.status != StatusCode::NO_CONTENT
-        && parts.status != StatusCode::NOT_MODIFIED
-    {
-        parts.headers.insert(header::CONTENT_LENGTH, length.into());
-    }
-    Response::from_parts(parts, Body::empty())
 }
 
 impl App {

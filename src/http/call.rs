@@ -2,6 +2,7 @@
 //!
 //! Reading checks form only: a body that is too large, too slow or no JSON. Who may do what comes later.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,10 +14,11 @@ use serde_json::Value;
 
 use super::error::{Error, Problem};
 use super::filter::Filters;
+use super::negotiate;
 use super::params::Params;
+use super::secret::Secret;
 
-/// A request, read.
-#[derive(Debug)]
+/// A request, read. `Debug` shows names and no values, which may be tokens.
 pub(super) struct Call {
     /// The method that is meant: DELETE also where a POST says `verb=delete`.
     pub(super) method: Method,
@@ -65,18 +67,17 @@ impl Call {
     }
 
     /// The token, from wherever the caller put it.
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(super) fn token(&self) -> Option<Secret<'_>> {
         self.header("x-auth-token")
             .or_else(|| self.in_body("auth_token"))
             .or_else(|| self.params.get("auth_token"))
             .or_else(|| bearer(self.header("authorization")?))
+            .map(Secret::new)
     }
 
     /// Whether the answer is to be indented.
     pub(super) fn wants_pretty(&self) -> bool {
-        let wanted = |text: &str| text.eq_ignore_ascii_case("true");
-        self.header("x-pretty-print").is_some_and(wanted)
-            || self.params.get("pretty_print").is_some_and(wanted)
+        wants_pretty(&self.headers, || self.params.get("pretty_print"))
     }
 
     /// How a list is to be written: as the query says, else as the `Accept` header prefers, else JSON.
@@ -87,10 +88,7 @@ impl Call {
                 _ => Format::Json,
             };
         }
-        match self.header("accept") {
-            Some(accept) if prefers_csv(accept) => Format::Csv,
-            _ => Format::Json,
-        }
+        negotiate::format(&self.headers)
     }
 
     /// Refuses parameters of the query in the body, where nobody would look for them.
@@ -146,6 +144,36 @@ impl Call {
     }
 }
 
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("method", &self.method)
+            .field("params", &self.params)
+            .field("headers", &self.headers.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a request wants its answer indented, whatever the answer is.
+pub(super) fn asks_for_pretty(request: &Parts) -> bool {
+    let query = request.uri.query().unwrap_or_default();
+    // Most have none, and need not be read for it.
+    let params = query
+        .contains("pretty_print")
+        .then(|| Params::parse(query))
+        .unwrap_or_default();
+    wants_pretty(&request.headers, || params.get("pretty_print"))
+}
+
+fn wants_pretty<'a>(headers: &HeaderMap, param: impl FnOnce() -> Option<&'a str>) -> bool {
+    let wanted = |text: &str| text.eq_ignore_ascii_case("true");
+    let header = headers.get("x-pretty-print");
+    header
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(wanted)
+        || param().is_some_and(wanted)
+}
+
 async fn read_json(body: Body, limit: usize) -> Result<Option<Value>, Error> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Error::BodyTooLarge { limit });
@@ -180,23 +208,4 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme
         .eq_ignore_ascii_case("bearer")
         .then_some(token.trim())
-}
-
-/// Whether CSV ranks above JSON in an `Accept` header (RFC 9110, 12.5.1).
-fn prefers_csv(accept: &str) -> bool {
-    let mut csv = 0.0;
-    let mut json = 0.0;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let quality = parts
-            .find_map(|part| part.strip_prefix("q=")?.parse().ok())
-            .unwrap_or(1.0);
-        match kind.as_str() {
-            "text/csv" | "text/comma-separated-values" => csv = f32::max(csv, quality),
-            "application/json" => json = f32::max(json, quality),
-            _ => {}
-        }
-    }
-    csv > json
 }

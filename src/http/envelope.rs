@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::Error;
+use super::secret::Secret;
 use crate::registration::item::write_json_string;
 use crate::view::{Knowledge, SourceState};
 
@@ -27,7 +28,7 @@ pub(super) struct Envelope<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Success<'a> {
     /// The token, as given by the caller.
-    pub(super) auth_token: Option<&'a str>,
+    pub(super) auth_token: Option<Secret<'a>>,
     /// How many items the page has.
     pub(super) page_size: Option<usize>,
     /// Changes with the content.
@@ -43,7 +44,7 @@ impl Envelope<'_> {
     pub(super) fn open(success: &Success<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
         if let Some(token) = success.auth_token {
-            text(out, "auth_token", token);
+            text(out, "auth_token", token.reveal());
         }
         out.extend_from_slice(b"\"data\":");
     }

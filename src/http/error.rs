@@ -17,6 +17,18 @@ const NAMED_FAILURES: usize = 100;
 /// Why there is no good answer.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(super) enum Error {
+    /// The head is not HTTP.
+    #[error("the request is no HTTP/1.1")]
+    HeadUnreadable,
+    /// The request line is longer than allowed.
+    #[error("the path and query are too long")]
+    UriTooLong,
+    /// The head is larger than allowed.
+    #[error("the header is too large")]
+    HeadTooLarge,
+    /// The head did not arrive in time.
+    #[error("the header did not arrive in time")]
+    HeadTooSlow,
     /// The body is larger than allowed.
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge {
@@ -155,11 +167,14 @@ impl Error {
     /// The status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::BodyTooLarge { .. }
+            Self::HeadUnreadable
+            | Self::BodyTooLarge { .. }
             | Self::BodyNotJson { .. }
             | Self::BodyIncomplete
             | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
@@ -180,11 +195,14 @@ impl Error {
     /// `message` of the envelope.
     pub(super) fn message(&self) -> &'static str {
         match self {
-            Self::BodyTooLarge { .. }
+            Self::HeadUnreadable
+            | Self::BodyTooLarge { .. }
             | Self::BodyNotJson { .. }
             | Self::BodyIncomplete
             | Self::Parameter { .. } => "validation error",
-            Self::BodyTooSlow => "request_timeout",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadTooLarge => "header_too_large",
+            Self::HeadTooSlow | Self::BodyTooSlow => "request_timeout",
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::InvalidCredentials => "invalid_credentials",
             Self::Forbidden => "forbidden",
@@ -211,6 +229,7 @@ impl Error {
                 "message": format!("Payload or Files must not be more than {limit} bytes"),
                 "target": limit,
             }}}),
+            Self::HeadUnreadable => json!({"request": {"invalid": {"message": self.to_string()}}}),
             Self::BodyNotJson { .. } | Self::BodyIncomplete => json!({"json": {"invalid": {
                 "message": self.to_string(),
                 "target": "body",
@@ -222,7 +241,10 @@ impl Error {
             Self::UnknownUser { username } => json!([username]),
             Self::Flush(incomplete) => incomplete.data(),
             Self::DatastoreUnreachable => json!({"message": "datastore timeout"}),
-            Self::BodyTooSlow
+            Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::HeadTooSlow
+            | Self::BodyTooSlow
             | Self::TooManyRequests { .. }
             | Self::InvalidCredentials
             | Self::Forbidden

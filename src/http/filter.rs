@@ -4,7 +4,7 @@ use super::error::{Error, Problem};
 use super::params::Params;
 use crate::clock::gregorian;
 use crate::registration::Registration;
-use crate::registration::item::{Field, Wire};
+use crate::registration::item::{Field, Value, Wire};
 
 /// Conditions that a registration must all meet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -88,8 +88,8 @@ impl Condition {
         let value = |field: &Field| one.value(*field, wire, now);
         let filled = |field| value(field).is_some_and(|value| !value.to_text().is_empty());
         match self {
-            Self::Is(field, wanted) => value(field).is_some_and(|own| own.to_text() == *wanted),
-            Self::IsNot(field, wanted) => value(field).is_none_or(|own| own.to_text() != *wanted),
+            Self::Is(field, wanted) => value(field).is_some_and(|own| equal(&own, wanted)),
+            Self::IsNot(field, wanted) => value(field).is_none_or(|own| !equal(&own, wanted)),
             Self::HasKey(field) => value(field).is_some(),
             Self::KeyMissing(field) => value(field).is_none(),
             Self::HasValue(field) => filled(field),
@@ -99,5 +99,21 @@ impl Condition {
             Self::CreatedFrom(from) => created() >= *from,
             Self::CreatedTo(to) => created() <= *to,
         }
+    }
+}
+
+/// Whether a value is the wanted one: numbers by their worth (`1.0` is `1`), all else by its text.
+fn equal(own: &Value<'_>, wanted: &str) -> bool {
+    match own {
+        Value::Integer(own) => {
+            let whole = match wanted.split_once('.') {
+                Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => whole,
+                Some(_) | None => wanted,
+            };
+            whole.parse() == Ok(*own)
+        }
+        #[expect(clippy::float_cmp, reason = "the very number is asked for")]
+        Value::Number(own) => wanted.parse() == Ok(*own),
+        Value::Text(_) | Value::Port(_) | Value::Flag(_) => own.to_text() == wanted,
     }
 }

@@ -16,6 +16,7 @@ use super::params::Params;
 use super::peer::Peer;
 use super::registrations::{Subject, enveloped, revision, select};
 use super::request_id::RequestId;
+use super::secret::Secret;
 use crate::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
 use crate::registration::{Registration, Text};
@@ -31,7 +32,7 @@ pub(super) struct Who<'a> {
     pub(super) caller: &'a Caller,
     pub(super) peer: Peer,
     /// The query as it was sent.
-    pub(super) query: &'a str,
+    pub(super) query: Secret<'a>,
 }
 
 /// Whether the flush is certain to do nothing, so that it costs nothing.
@@ -53,7 +54,7 @@ pub(super) async fn flush(
     let filters = Filters::parse(&call.params)?;
     let dry_run = dry_run(&call.params)?;
     let now = app.clock.unix_seconds();
-    let picked = select(app, subject, &filters, now).registrations;
+    let picked = select(app, subject, &filters, now).await.registrations;
     if dry_run {
         return Ok(ok(
             app,
@@ -166,7 +167,7 @@ fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {
             Scope::Account(id) => Some(id.to_owned()),
         },
         username: subject.username.map(lossy),
-        filters: filters_of(who.query),
+        filters: filters_of(who.query.reveal()),
     }
 }
 

@@ -3,16 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
 use super::App;
-use super::api::json;
+use super::api::{allowed, json, refuse};
 use super::envelope::source;
+use super::error::Error;
 use super::openapi;
+use super::request_id::RequestId;
 use crate::registration::item::write_json_string;
 use crate::view::{Knowledge, SourceState};
+
+/// The methods of these resources.
+const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The process answers.
 pub(super) async fn livez() -> Response {
@@ -72,4 +78,18 @@ fn why_not(known: Knowledge, max_lag: Duration) -> Option<String> {
 /// What the API is.
 pub(super) async fn openapi(State(app): State<Arc<App>>) -> Response {
     openapi::respond(app.settings.wire)
+}
+
+/// Which methods there are.
+pub(super) async fn options() -> Response {
+    allowed(METHODS)
+}
+
+/// Answers every other method.
+pub(super) async fn method_not_allowed(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+) -> Response {
+    let allow = METHODS;
+    refuse(&app, &id, &Error::MethodNotAllowed { allow }, false)
 }

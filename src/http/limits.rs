@@ -1,7 +1,8 @@
 //! How often a client may ask: token buckets by client address and by token.
 //!
+//! Who has a good token and who has none never take from the same bucket, so that nobody can have a good token refused.
 //! Memory is bounded: buckets that are full again are forgotten once there are many, and a client that comes when
-//! there is room for no more shares one bucket with the others like it.
+//! there is room for no more shares one bucket with the others that come then.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,11 +11,14 @@ use std::time::Duration;
 
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::DashMapStateStore;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::{Quota, RateLimiter};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::peer::Origin;
+use super::secret::Secret;
 use crate::clock::Clock;
 use crate::config::{self, Bucket};
 
@@ -28,6 +32,8 @@ const LOOK_EVERY: usize = 1024;
 #[derive(Debug)]
 pub struct Limits {
     requests: Option<Buckets>,
+    /// Requests of those without a good token, as many as of one with.
+    strangers: Option<Buckets>,
     deletes: Option<Buckets>,
     failures: Option<Buckets>,
 }
@@ -37,9 +43,9 @@ pub struct Limits {
 pub(super) enum Key {
     /// A client's.
     Client(Origin),
-    /// A token's, by a hash of its name.
+    /// A token's, by its hash.
     Token(u64),
-    /// All those for whom there was no room.
+    /// All those who came when there was no room.
     Rest,
 }
 
@@ -53,14 +59,17 @@ pub(super) struct Empty {
 #[derive(Clone, Debug)]
 struct Ticks(Arc<dyn Clock>);
 
-type Limiter = RateLimiter<Key, DashMapStateStore<Key>, Ticks, NoOpMiddleware<Duration>>;
+/// Buckets by their keys, not more than there is room for.
+#[derive(Debug, Default)]
+struct Room(DashMapStateStore<Key>);
+
+type Limiter = RateLimiter<Key, Room, Ticks, NoOpMiddleware<Duration>>;
 
 #[derive(Debug)]
 struct Buckets {
     limiter: Limiter,
     clock: Ticks,
     checks: AtomicUsize,
-    crowded: std::sync::atomic::AtomicBool,
 }
 
 impl Limits {
@@ -69,14 +78,20 @@ impl Limits {
     pub fn new(limits: &config::Limits, clock: &Arc<dyn Clock>) -> Self {
         Self {
             requests: Buckets::new(limits.requests, clock),
+            strangers: Buckets::new(limits.requests, clock),
             deletes: Buckets::new(limits.deletes, clock),
             failures: Buckets::new(limits.failures, clock),
         }
     }
 
-    /// Takes a request out of its bucket.
+    /// Takes a request with a good token, or of somebody who needs none, out of its bucket.
     pub(super) fn request(&self, key: Key) -> Result<(), Empty> {
         self.requests.as_ref().map_or(Ok(()), |all| all.take(key))
+    }
+
+    /// Takes a request without a good token out of its bucket.
+    pub(super) fn stranger(&self, key: Key) -> Result<(), Empty> {
+        self.strangers.as_ref().map_or(Ok(()), |all| all.take(key))
     }
 
     /// Takes a flush out of its bucket.
@@ -91,9 +106,9 @@ impl Limits {
 }
 
 impl Key {
-    /// The bucket of the token with this name.
-    pub(super) fn token(name: &str) -> Self {
-        Self::Token(xxh3_64(name.as_bytes()))
+    /// The bucket of this token.
+    pub(super) fn token(token: Secret<'_>) -> Self {
+        Self::Token(xxh3_64(token.reveal().as_bytes()))
     }
 }
 
@@ -105,10 +120,9 @@ impl Buckets {
             .allow_burst(NonZeroU32::new(size.burst).unwrap_or(NonZeroU32::MIN));
         let clock = Ticks(Arc::clone(clock));
         Some(Self {
-            limiter: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
+            limiter: RateLimiter::new(quota, Room::default(), clock.clone()),
             clock,
             checks: AtomicUsize::new(0),
-            crowded: false.into(),
         })
     }
 
@@ -120,20 +134,48 @@ impl Buckets {
         {
             self.tidy();
         }
-        let is_crowded = self.crowded.load(Ordering::Relaxed);
-        let key = if is_crowded { Key::Rest } else { key };
         self.limiter.check_key(&key).map_err(|not_until| Empty {
             retry_after: not_until.wait_time_from(self.clock.now()),
         })
     }
 
+    /// Forgets the buckets that are full again, should there be no room left.
     fn tidy(&self) {
-        if self.limiter.len() > MAX_BUCKETS {
+        if self.limiter.len() >= MAX_BUCKETS {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
-        let crowded = self.limiter.len() > MAX_BUCKETS;
-        self.crowded.store(crowded, Ordering::Relaxed);
+    }
+}
+
+impl StateStore for Room {
+    type Key = Key;
+
+    fn measure_and_replace<T, F, E>(&self, key: &Key, f: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let has_room = self.0.contains_key(key) || self.0.len() < MAX_BUCKETS;
+        let key = if has_room { key } else { &Key::Rest };
+        self.0.measure_and_replace(key, f)
+    }
+}
+
+impl ShrinkableKeyedStateStore<Key> for Room {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.0.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.0.shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -185,7 +227,13 @@ mod tests {
         for number in 0..200_000 {
             let _ = buckets.take(client(number));
         }
-        assert!(buckets.limiter.len() <= MAX_BUCKETS + LOOK_EVERY);
+        // One more for all the rest; and clients that come at the same time may each find the last room.
+        assert!(buckets.limiter.len() <= MAX_BUCKETS + 1);
+        // Whoever has a bucket keeps it, and those who have none share theirs.
+        assert_eq!(buckets.take(client(1)), Ok(()));
+        assert!(buckets.take(client(1)).is_err());
+        assert!(buckets.take(client(199_999)).is_err());
+        assert!(buckets.take(client(300_000)).is_err());
         clock.advance(Duration::from_secs(10));
         for _ in 0..=LOOK_EVERY {
             clock.advance(Duration::from_secs(1));

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::api::json as answer;
 use crate::registration::item::{Field, Kind, Wire};
 
+mod errors;
 mod parameters;
 mod parts;
 
@@ -56,70 +57,110 @@ pub(super) fn respond(wire: Wire) -> Response {
     })
 }
 
+/// Whose registrations a path names: the beginning of its template, of its operations' names, and what to call them.
+const SUBJECTS: [(&str, &str, &str); 3] = [
+    ("/v2/accounts/{account}/registrations", "", "an account"),
+    (
+        "/v2/account/registrations",
+        "Own",
+        "the token's only account",
+    ),
+    ("/v2/registrations", "All", "all accounts"),
+];
+
 fn paths() -> Value {
-    let account = parts::reference("parameters", "account");
-    let username = parts::reference("parameters", "username");
+    let mut paths = Map::new();
+    for (path, name, whose) in SUBJECTS {
+        let account = path
+            .contains("{account}")
+            .then(|| parts::reference("parameters", "account"));
+        let in_path: Vec<_> = account.into_iter().collect();
+        let has_accounts = name == "All";
+        let get = list(
+            &format!("list{name}Registrations"),
+            &format!("The registrations of {whose}"),
+        );
+        let mut item = resource(&format!("{name}Registrations"), get, &in_path);
+        if !has_accounts {
+            let summary = format!("Flush the registrations of {whose}");
+            flushable(&mut item, &format!("{name}Registrations"), &summary);
+        }
+        paths.insert(path.to_owned(), item);
+
+        let get = count(
+            &format!("count{name}Registrations"),
+            &format!("How many registrations {whose} has"),
+            has_accounts,
+        );
+        let item = resource(&format!("{name}Count"), get, &in_path);
+        paths.insert(format!("{path}/count"), item);
+        if has_accounts {
+            continue;
+        }
+
+        let mut in_path = in_path;
+        in_path.push(parts::reference("parameters", "username"));
+        let get = list(
+            &format!("list{name}UserRegistrations"),
+            &format!("The registrations of a SIP user of {whose}"),
+        );
+        let mut item = resource(&format!("{name}UserRegistrations"), get, &in_path);
+        let summary = format!("Flush the registrations of a SIP user of {whose}");
+        flushable(&mut item, &format!("{name}UserRegistrations"), &summary);
+        paths.insert(format!("{path}/{{username}}"), item);
+    }
+    let object = parts::json_content(&json!({"type": "object"}));
+    let text = json!({"type": "string"});
+    let metrics = json!({
+        "text/plain": {"schema": text}, "application/openmetrics-text": {"schema": text},
+    });
+    let summary = "Counters and gauges for Prometheus";
+    for (path, item) in [
+        (
+            "/livez",
+            parts::health(
+                "livez",
+                "Whether the process answers",
+                &[("200", object.clone())],
+            ),
+        ),
+        ("/readyz", parts::ready()),
+        (
+            "/metrics",
+            parts::health("metrics", summary, &[("200", metrics)]),
+        ),
+        (
+            "/openapi.json",
+            parts::health("openapi", "This description", &[("200", object)]),
+        ),
+    ] {
+        paths.insert(path.to_owned(), item);
+    }
+    paths.into()
+}
+
+/// A path that can be read.
+fn resource(name: &str, get: Value, in_path: &[Value]) -> Value {
     json!({
-        "/v2/accounts/{account}/registrations": {
-            "parameters": [account],
-            "get": list("listRegistrations", "The registrations of an account", true),
-            "head": parts::head("headRegistrations"),
-            "delete": flush("flushRegistrations", "Flush the registrations of an account"),
-            "post": tunnel("tunnelFlushRegistrations"),
-            "options": parts::options("optionsRegistrations"),
-        },
-        "/v2/accounts/{account}/registrations/count": {
-            "parameters": [account],
-            "get": count("countRegistrations", "How many registrations an account has"),
-            "head": parts::head("headCount"),
-            "options": parts::options("optionsCount"),
-        },
-        "/v2/accounts/{account}/registrations/{username}": {
-            "parameters": [account, username],
-            "get": list("listUserRegistrations", "The registrations of a SIP user", true),
-            "head": parts::head("headUserRegistrations"),
-            "delete": flush("flushUserRegistrations", "Flush the registrations of a SIP user"),
-            "post": tunnel("tunnelFlushUserRegistrations"),
-            "options": parts::options("optionsUserRegistrations"),
-        },
-        "/v2/account/registrations": {
-            "get": list("listOwnRegistrations", "The registrations of the token's only account", true),
-            "head": parts::head("headOwnRegistrations"),
-            "delete": flush("flushOwnRegistrations", "Flush the registrations of the token's only account"),
-            "post": tunnel("tunnelFlushOwnRegistrations"),
-            "options": parts::options("optionsOwnRegistrations"),
-        },
-        "/v2/account/registrations/count": {
-            "get": count("countOwnRegistrations", "How many registrations the token's only account has"),
-            "head": parts::head("headOwnCount"),
-            "options": parts::options("optionsOwnCount"),
-        },
-        "/v2/account/registrations/{username}": {
-            "parameters": [username],
-            "get": list("listOwnUserRegistrations", "The registrations of a SIP user of the token's only account", true),
-            "head": parts::head("headOwnUserRegistrations"),
-            "delete": flush("flushOwnUserRegistrations", "Flush a SIP user of the token's only account"),
-            "post": tunnel("tunnelFlushOwnUserRegistrations"),
-            "options": parts::options("optionsOwnUserRegistrations"),
-        },
-        "/v2/registrations": {
-            "get": list("listAllRegistrations", "The registrations of all accounts", false),
-            "head": parts::head("headAllRegistrations"),
-            "options": parts::options("optionsAllRegistrations"),
-        },
-        "/v2/registrations/count": {
-            "get": count_all(),
-            "head": parts::head("headAllCount"),
-            "options": parts::options("optionsAllCount"),
-        },
-        "/livez": parts::health("livez", "Whether the process answers", &["200"]),
-        "/readyz": parts::ready(),
-        "/metrics": parts::text("metrics", "Counters and gauges for Prometheus"),
-        "/openapi.json": parts::health("openapi", "This description", &["200"]),
+        "parameters": in_path,
+        "head": parts::head(&format!("head{name}"), &get),
+        "get": get,
+        "options": parts::options(&format!("options{name}"), "registrations"),
     })
 }
 
-fn list(id: &str, summary: &str, has_account: bool) -> Value {
+/// Adds the ways to flush it.
+fn flushable(item: &mut Value, name: &str, summary: &str) {
+    let mut delete = flush(&format!("flush{name}"), summary);
+    delete["requestBody"] = json!({
+        "required": false,
+        "content": parts::json_content(&parts::reference("schemas", "Credentials")),
+    });
+    item["delete"] = delete;
+    item["post"] = tunnel(&format!("tunnelFlush{name}"));
+}
+
+fn list(id: &str, summary: &str) -> Value {
     let mut parameters = parts::presentation();
     parameters.extend(parts::named(&[
         "accept",
@@ -128,48 +169,39 @@ fn list(id: &str, summary: &str, has_account: bool) -> Value {
         "ifNoneMatch",
     ]));
     parameters.extend(parameters::filters());
-    parts::operation(
-        id,
-        summary,
-        &parameters,
-        "List",
-        &parts::reading(has_account),
-    )
+    parts::operation(id, summary, &parameters, "List", &[])
 }
 
-fn count(id: &str, summary: &str) -> Value {
+fn count(id: &str, summary: &str, has_accounts: bool) -> Value {
     let mut parameters = parts::presentation();
     parameters.extend(parts::named(&["ifNoneMatch"]));
-    parameters.extend(parameters::filters());
-    parts::operation(id, summary, &parameters, "Count", &parts::reading(true))
-}
-
-fn count_all() -> Value {
-    let mut operation = count("countAllRegistrations", "How many registrations there are");
-    if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
-        parameters.push(parts::reference("parameters", "accounts"));
+    if has_accounts {
+        parameters.extend(parts::named(&["accounts"]));
     }
-    operation
+    parameters.extend(parameters::filters());
+    parts::operation(id, summary, &parameters, "Count", &[])
 }
 
 fn flush(id: &str, summary: &str) -> Value {
     let mut parameters = parts::presentation();
     parameters.extend(parts::named(&["dryRun"]));
     parameters.extend(parameters::filters());
-    parts::operation(id, summary, &parameters, "Flushed", &parts::flushing())
+    parts::operation(id, summary, &parameters, "Flushed", &[errors::FLUSHING])
 }
 
-/// A POST that says `verb=delete`.
+/// A POST that says `verb=delete`; without it there is no such method.
 fn tunnel(id: &str) -> Value {
     let summary = "Flush, for clients that cannot send DELETE: with `verb=delete` in query or body";
     let mut operation = flush(id, summary);
     if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
         parameters.push(parts::reference("parameters", "verb"));
     }
-    operation["requestBody"] = json!({
-        "required": false,
-        "content": {"application/json": {"schema": parts::reference("schemas", "Verb")}},
-    });
+    let body = json!({"anyOf": [
+        parts::reference("schemas", "Verb"),
+        parts::reference("schemas", "VerbInside"),
+        parts::reference("schemas", "Credentials"),
+    ]});
+    operation["requestBody"] = json!({"required": false, "content": parts::json_content(&body)});
     operation
 }
 

@@ -26,17 +26,10 @@ pub(super) struct Paging {
 impl Paging {
     /// The page that the parameters ask for, of the list called `list`; `None` for the whole list.
     pub(super) fn parse(params: &Params, list: &[u8]) -> Result<Option<Self>, Error> {
-        let after = match params.get("start_key") {
-            Some(key) => Some(
-                position(key, list)
-                    .ok_or_else(|| Error::parameter("start_key", Problem::BadCursor))?,
-            ),
-            None => None,
-        };
-        let size = match params.get("page_size") {
-            Some(text) => Some(size(text)?),
-            None => None,
-        };
+        let after = only(params, "start_key", |key| {
+            position(key, list).ok_or(Problem::BadCursor)
+        })?;
+        let size = only(params, "page_size", size)?;
         Ok(match (&after, size) {
             (None, None) => None,
             (_, size) => Some(Self {
@@ -70,12 +63,29 @@ fn check(position: &[u8], list: &[u8]) -> [u8; CHECK] {
     hash.digest().to_le_bytes()
 }
 
-fn size(text: &str) -> Result<usize, Error> {
-    let refuse = |problem| Error::parameter("page_size", problem);
+/// The value of a parameter that may stand there more than once, but with one meaning.
+fn only<T: PartialEq>(
+    params: &Params,
+    name: &str,
+    read: impl Fn(&str) -> Result<T, Problem>,
+) -> Result<Option<T>, Error> {
+    let refuse = |problem| Error::parameter(name, problem);
+    let mut only = None;
+    for text in params.all(name) {
+        let value = read(text).map_err(refuse)?;
+        if only.as_ref().is_some_and(|former| *former != value) {
+            return Err(refuse(Problem::Contradiction));
+        }
+        only = Some(value);
+    }
+    Ok(only)
+}
+
+fn size(text: &str) -> Result<usize, Problem> {
     match text.parse() {
-        Ok(0) => Err(refuse(Problem::Zero)),
+        Ok(0) => Err(Problem::Zero),
         Ok(size) => Ok(size),
-        Err(_) => Err(refuse(Problem::NotANumber)),
+        Err(_) => Err(Problem::NotANumber),
     }
 }
 
@@ -110,6 +120,9 @@ mod tests {
         assert_eq!(paging("page_size=7"), Ok(Some(7)));
         for bad in ["0", "-1", "x", "", "99999999999999999999999"] {
             assert!(paging(&format!("page_size={bad}")).is_err(), "{bad}");
+            assert!(paging(&format!("page_size=7&page_size={bad}")).is_err());
         }
+        assert_eq!(paging("page_size=7&page_size=07"), Ok(Some(7)));
+        assert!(paging("page_size=7&page_size=8").is_err());
     }
 }

@@ -1,7 +1,9 @@
 //! The parameters of a query. Pure.
 
-/// Names and values of a query, in its order.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+use std::fmt;
+
+/// Names and values of a query, in its order. `Debug` shows the names alone: a value may be a token.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
@@ -16,8 +18,16 @@ impl Params {
 
     /// The first value of `name`.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All values of `name`.
+    pub(super) fn all<'a, 'n>(
+        &'a self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.iter()
-            .find_map(|(own, value)| (own == name).then_some(value))
+            .filter_map(move |(own, value)| (own == name).then_some(value))
     }
 
     /// All of them.
@@ -25,5 +35,13 @@ impl Params {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|(name, _)| name))
+            .finish()
     }
 }

@@ -1,20 +1,15 @@
 //! Serves the API on sockets: connections, their limits, and their end.
 
-use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, Request, header};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,19 +17,17 @@ use tower::Service;
 
 use super::App;
 use super::api::refuse;
+use super::call::asks_for_pretty;
+use super::connection::{self, Ends};
 use super::error::Error;
+use super::front::cors_of;
+use super::household::Household;
 use super::measured::Watch;
 use super::peer::Peer;
 use super::request_id::X_REQUEST_ID;
 
 /// Connections above the limit that are told so; further ones wait to be accepted.
 const TURNED_AWAY: usize = 64;
-
-/// A request's head, at most; hyper answers 431 to a larger one.
-const HEAD_BYTES: usize = 64 << 10;
-
-/// How long a caller may take nothing of an answer.
-const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long to rest after the system refused a connection, for instance for want of file descriptors.
 const REST: Duration = Duration::from_millis(100);
@@ -61,8 +54,10 @@ pub async fn serve(
         room: Arc::new(Semaphore::new(app.settings.connections)),
         hall: Arc::new(Semaphore::new(TURNED_AWAY)),
         tasks: TaskTracker::new(),
-        cut_off: CancellationToken::new(),
-        shutdown,
+        ends: Ends {
+            shutdown,
+            cut_off: CancellationToken::new(),
+        },
         app,
     };
     for listener in listeners.tcp {
@@ -71,7 +66,7 @@ pub async fn serve(
     if let Some(listener) = listeners.unix {
         server.tasks.spawn(server.clone().accept_unix(listener));
     }
-    server.shutdown.cancelled().await;
+    server.ends.shutdown.cancelled().await;
     server.tasks.close();
     server.app.flushes.close();
     let drained = tokio::time::timeout(grace, async {
@@ -79,7 +74,7 @@ pub async fn serve(
         server.app.flushes.wait().await;
     });
     let is_drained = drained.await.is_ok();
-    server.cut_off.cancel();
+    server.ends.cut_off.cancel();
     server.tasks.wait().await;
     is_drained
 }
@@ -93,24 +88,14 @@ struct Server {
     /// Room for those who are turned away.
     hall: Arc<Semaphore>,
     tasks: TaskTracker,
-    shutdown: CancellationToken,
-    cut_off: CancellationToken,
-}
-
-/// Who may do all over the Unix socket: root, the socket's owner, and members of its group.
-#[derive(Clone, Copy, Debug)]
-struct Household {
-    owner: u32,
-    group: u32,
-    /// Nobody else can connect at all.
-    closed: bool,
+    ends: Ends,
 }
 
 impl Server {
     async fn accept_tcp(self, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
-                () = self.shutdown.cancelled() => return,
+                () = self.ends.shutdown.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -118,7 +103,7 @@ impl Server {
                     // Answers are written whole; waiting for more would only delay them.
                     let _ = stream.set_nodelay(true);
                     let peer = Peer::Host(address.ip().to_canonical());
-                    self.take_in(stream, peer).await;
+                    self.take_in(stream, ready(peer)).await;
                 }
                 Err(error) => rest(&error).await,
             }
@@ -129,12 +114,12 @@ impl Server {
         let household = Household::of(&listener);
         loop {
             let accepted = tokio::select! {
-                () = self.shutdown.cancelled() => return,
+                () = self.ends.shutdown.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let peer = household.peer(&stream);
+                    let peer = household.clone().peer(stream.peer_cred());
                     self.take_in(stream, peer).await;
                 }
                 Err(error) => rest(&error).await,
@@ -142,19 +127,19 @@ impl Server {
         }
     }
 
-    /// Serves a connection, or turns it away where there are too many.
-    async fn take_in<S>(&self, stream: S, peer: Peer)
+    /// Serves a connection, or turns it away where there are too many. Who it is may have to be looked up.
+    async fn take_in<S, P>(&self, stream: S, peer: P)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        P: Future<Output = Peer> + Send + 'static,
     {
-        let stream = TokioIo::new(super::patience::Patient::new(stream, WRITE_PATIENCE));
         if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
             self.tasks.spawn(self.clone().attend(stream, peer, room));
             return;
         }
         self.app.metrics.http.turned_away();
         let room = tokio::select! {
-            () = self.shutdown.cancelled() => return,
+            () = self.ends.shutdown.cancelled() => return,
             room = Arc::clone(&self.hall).acquire_owned() => room,
         };
         if let Ok(room) = room {
@@ -162,110 +147,44 @@ impl Server {
         }
     }
 
-    async fn attend<S>(self, stream: TokioIo<S>, peer: Peer, _room: OwnedSemaphorePermit)
+    async fn attend<S, P>(self, stream: S, peer: P, _room: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        P: Future<Output = Peer> + Send + 'static,
     {
-        let (router, app) = (self.router.clone(), Arc::clone(&self.app));
-        let _open = app.metrics.http.opened();
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let _open = self.app.metrics.http.opened();
+        let peer = peer.await;
+        connection::run(&self.app, stream, &self.ends, |mut request| {
             request.extensions_mut().insert(peer);
-            let watch = Watch::start(&app, &request);
-            let answer = router.clone().call(request);
-            watch.over(answer)
-        });
-        self.run(stream, service).await;
+            let watch = Watch::start(&self.app, &request);
+            let answer = self.router.clone().call(request);
+            Box::pin(watch.over(answer))
+        })
+        .await;
     }
 
-    async fn turn_away<S>(self, stream: TokioIo<S>, _room: OwnedSemaphorePermit)
+    async fn turn_away<S>(self, stream: S, _room: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let app = Arc::clone(&self.app);
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let response = overloaded(&app, &request);
-            std::future::ready(Ok::<_, Infallible>(response))
-        });
-        self.run(stream, service).await;
-    }
-
-    /// Answers the requests of one connection until it ends.
-    async fn run<S, R>(&self, stream: TokioIo<S>, service: R)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        R: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
-        R::Future: Send + 'static,
-    {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.app.settings.header_timeout)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(stream, service);
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = self.shutdown.cancelled() => None,
-        };
-        let ended = if let Some(ended) = ended {
-            ended
-        } else {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = self.cut_off.cancelled() => Ok(()),
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
-        }
+        connection::run(&self.app, stream, &self.ends, |request| {
+            Box::pin(ready(Ok(overloaded(&self.app, request))))
+        })
+        .await;
     }
 }
 
-impl Household {
-    fn of(listener: &UnixListener) -> Self {
-        let file = listener
-            .local_addr()
-            .ok()
-            .and_then(|address| address.as_pathname().map(std::fs::metadata))
-            .and_then(Result::ok);
-        match file {
-            Some(file) => Self {
-                owner: file.uid(),
-                group: file.gid(),
-                closed: file.mode() & 0o002 == 0,
-            },
-            // A socket without a file has no group; it is for root alone.
-            None => Self {
-                owner: 0,
-                group: 0,
-                closed: false,
-            },
-        }
-    }
-
-    fn peer(self, stream: &UnixStream) -> Peer {
-        match stream.peer_cred() {
-            Ok(credentials) => {
-                let uid = credentials.uid();
-                let is_member = self.closed || credentials.gid() == self.group;
-                let trusted = uid == 0 || uid == self.owner || is_member;
-                Peer::Process { uid, trusted }
-            }
-            Err(_) => Peer::Process {
-                uid: u32::MAX,
-                trusted: false,
-            },
-        }
-    }
-}
-
-fn overloaded(app: &App, request: &Request<Incoming>) -> Response {
+fn overloaded<B>(app: &App, request: Request<B>) -> Response {
     let id = app.request_ids.of(request.headers());
-    let mut response = refuse(app, &id, &Error::Overloaded).map(Body::new);
+    let cors = cors_of(app, &request);
+    let pretty = asks_for_pretty(&request.into_parts().0);
+    let mut response = refuse(app, &id, &Error::Overloaded, pretty);
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id.header());
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(cors) = cors {
+        cors.apply(headers);
+    }
     response
 }
 

@@ -1,22 +1,30 @@
 //! Tests of the API: one file a route and one a subject that all routes share, over a view that is filled by hand.
 
+mod concealed;
 mod connections;
 mod cors;
 mod count;
 mod delete;
+mod faults;
 mod filters;
 mod formats;
+mod garbage;
+mod head;
 mod health;
+mod household;
 mod jwt;
 mod large;
+mod late;
 mod limits;
 mod list;
 mod openapi;
 mod paging;
 mod ready;
 mod refused;
+mod revisions;
 mod secrecy;
 mod site;
 mod starting;
 mod system;
 mod user;
+mod wire;

@@ -15,7 +15,7 @@ const REQUEST: &[f64] = &[
 ];
 
 /// The codes that the API answers with, by name; others have the last.
-const CODES: [(u16, &str); 20] = [
+const CODES: [(u16, &str); 21] = [
     (200, "200"),
     (204, "204"),
     (304, "304"),
@@ -27,6 +27,7 @@ const CODES: [(u16, &str); 20] = [
     (406, "406"),
     (408, "408"),
     (413, "413"),
+    (414, "414"),
     (415, "415"),
     (429, "429"),
     (431, "431"),
@@ -64,7 +65,7 @@ impl Template {
     #[must_use]
     pub fn of(path: &str) -> usize {
         const OTHER: usize = Template::ALL.len() - 1;
-        match path {
+        match path.strip_suffix('/').unwrap_or(path) {
             "/livez" => return 8,
             "/readyz" => return 9,
             "/metrics" => return 10,
@@ -200,6 +201,11 @@ impl Http {
                 .get_or_create_owned(&vec![("route", route), ("code", code)])
         });
         counter.inc();
+    }
+
+    /// A request whose head could not be read was answered with `code`.
+    pub fn unreadable(&self, code: u16) {
+        self.answered(Template::ALL.len() - 1, code, Duration::ZERO);
     }
 
     /// A connection is taken in.

@@ -56,7 +56,7 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "accept",
         "query",
         "accept",
-        "Instead of the header `Accept`",
+        "`csv` or `text/csv` for CSV, anything else for JSON; instead of the header `Accept`",
     ),
     (
         "pageSize",
@@ -133,10 +133,12 @@ pub(super) fn filters() -> Vec<Value> {
 fn schema(component: &str) -> Value {
     match component {
         "account" | "username" => json!({"type": "string", "minLength": 1}),
-        "prettyPrint" | "xPrettyPrint" | "dryRun" | "accounts" => {
-            json!({"type": "string", "enum": ["true", "false"]})
+        "dryRun" => json!({"type": "string", "enum": ["true", "false"]}),
+        // Anything else is as good as nothing.
+        "prettyPrint" | "xPrettyPrint" | "accounts" => {
+            json!({"type": "string", "examples": ["true"]})
         }
-        "accept" => json!({"type": "string", "enum": ["csv", "json"]}),
+        "accept" => json!({"type": "string", "examples": ["csv", "text/csv", "json"]}),
         "pageSize" => json!({"type": "integer", "minimum": 1}),
         "verb" => json!({"type": "string", "enum": ["delete"]}),
         _ => json!({"type": "string"}),

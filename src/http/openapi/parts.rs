@@ -2,57 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// Errors: component, status, description.
-const ERRORS: &[(&str, &str, &str)] = &[
-    (
-        "BadRequest",
-        "400",
-        "A parameter or the body cannot be what it is (`validation error`)",
-    ),
-    (
-        "Unauthorized",
-        "401",
-        "No good token (`invalid_credentials`)",
-    ),
-    ("Forbidden", "403", "The token may not (`forbidden`)"),
-    (
-        "NotFound",
-        "404",
-        "No such account (`bad_identifier`) or SIP user (`bad identifier`)",
-    ),
-    (
-        "MethodNotAllowed",
-        "405",
-        "The resource has no such method (`invalid_method`)",
-    ),
-    (
-        "RequestTimeout",
-        "408",
-        "The body did not arrive in time (`request_timeout`)",
-    ),
-    (
-        "TooManyRequests",
-        "429",
-        "Too many requests (`too_many_requests`)",
-    ),
-    ("Fault", "500", "A defect (`unspecified_fault`)"),
-    (
-        "FlushIncomplete",
-        "502",
-        "Some bindings are not confirmed to be gone (`flush_incomplete`)",
-    ),
-    (
-        "Unavailable",
-        "503",
-        "Kamailio's tables have not been read yet (`datastore_unreachable`), Kamailio cannot be reached \
-         (`kamailio_unreachable`), or too many connections (`service_unavailable`)",
-    ),
-    (
-        "KamailioTimeout",
-        "504",
-        "Kamailio did not answer in time (`kamailio_timeout`)",
-    ),
-];
+use super::errors;
 
 pub(super) fn reference(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
@@ -70,37 +20,21 @@ pub(super) fn presentation() -> Vec<Value> {
     named(&["prettyPrint", "xPrettyPrint", "xRequestId"])
 }
 
-/// The errors of lists and counts.
-pub(super) fn reading(has_account: bool) -> Vec<&'static str> {
-    let mut errors = vec!["400", "401", "403", "405", "408", "429", "500", "503"];
-    if has_account {
-        errors.push("404");
-    }
-    errors
-}
-
-/// The errors of flushes.
-pub(super) fn flushing() -> Vec<&'static str> {
-    ERRORS.iter().map(|(_, status, _)| *status).collect()
-}
-
+/// An operation on registrations that answers `success`.
 pub(super) fn operation(
     id: &str,
     summary: &str,
     parameters: &[Value],
     success: &str,
-    errors: &[&str],
+    refusals: &[&[&str]],
 ) -> Value {
     let mut responses = Map::new();
     responses.insert("200".to_owned(), reference("responses", success));
     if success != "Flushed" {
         responses.insert("304".to_owned(), reference("responses", "NotModified"));
     }
-    for (name, status, _) in ERRORS {
-        if errors.contains(status) {
-            responses.insert((*status).to_owned(), reference("responses", name));
-        }
-    }
+    errors::add(&[errors::EVERYWHERE, errors::READING], &mut responses);
+    errors::add(refusals, &mut responses);
     json!({
         "operationId": id,
         "summary": summary,
@@ -110,123 +44,208 @@ pub(super) fn operation(
     })
 }
 
-/// HEAD: as GET, without a body.
-pub(super) fn head(id: &str) -> Value {
-    let plain = |description: &str| json!({"description": description});
-    let mut responses = Map::new();
-    responses.insert("200".to_owned(), plain("As GET, without the body"));
-    responses.insert("304".to_owned(), plain("Not modified"));
-    for (_, status, description) in ERRORS {
-        responses.insert((*status).to_owned(), plain(description));
+/// HEAD: as GET, whatever that is, without a body.
+pub(super) fn head(id: &str, get: &Value) -> Value {
+    let mut head = get.clone();
+    head["operationId"] = id.into();
+    head["summary"] = "As GET, without the body".into();
+    let components = responses();
+    if let Some(Value::Object(answers)) = head.get_mut("responses") {
+        for answer in answers.values_mut() {
+            let name = answer["$ref"]
+                .as_str()
+                .and_then(|path| path.rsplit('/').next());
+            let component = name.and_then(|name| components.get(name));
+            if let Some(component) = component {
+                *answer = component.clone();
+            }
+            if let Some(answer) = answer.as_object_mut() {
+                answer.remove("content");
+            }
+        }
     }
-    json!({"operationId": id, "summary": "As GET, without the body", "tags": ["registrations"], "responses": responses})
+    head
 }
 
 /// OPTIONS: the methods of a resource.
-pub(super) fn options(id: &str) -> Value {
+pub(super) fn options(id: &str, tag: &str) -> Value {
+    let mut responses = Map::new();
+    responses.insert(
+        "204".to_owned(),
+        json!({"description": "They are in `Allow`", "headers": with_headers(&["Allow"], &[])}),
+    );
+    errors::add(&[errors::EVERYWHERE, &["429"]], &mut responses);
     json!({
         "operationId": id,
         "summary": "The methods of the resource",
-        "tags": ["registrations"],
+        "tags": [tag],
+        "parameters": named(&["xRequestId"]),
         "security": [],
-        "responses": {
-            "204": {"description": "They are in `Allow`", "headers": {"Allow": reference("headers", "Allow")}},
-            "400": reference("responses", "BadRequest"),
-            "408": reference("responses", "RequestTimeout"),
-            "429": reference("responses", "TooManyRequests"),
-        },
+        "responses": responses,
     })
 }
 
-/// A resource of health: JSON, without a token.
-pub(super) fn health(id: &str, summary: &str, statuses: &[&str]) -> Value {
-    let content = json!({"application/json": {"schema": {"type": "object"}}});
-    unguarded(id, summary, statuses, &content)
+/// A resource of health, without a token: its statuses and what they carry, by content type.
+pub(super) fn health(id: &str, summary: &str, answers: &[(&str, Value)]) -> Value {
+    let mut responses = Map::new();
+    errors::add(&[errors::EVERYWHERE], &mut responses);
+    for (status, content) in answers {
+        let response = json!({
+            "description": summary, "headers": with_headers(&[], &[]), "content": content,
+        });
+        responses.insert((*status).to_owned(), response);
+    }
+    let get = json!({
+        "operationId": id, "summary": summary, "tags": ["operation"], "security": [],
+        "parameters": named(&["xRequestId"]), "responses": responses,
+    });
+    let head = head(&format!("{id}Head"), &get);
+    json!({"get": get, "head": head, "options": options(&format!("{id}Options"), "operation")})
 }
 
 /// Whether the answers are to be trusted, and if not, why.
 pub(super) fn ready() -> Value {
-    let content = json!({"application/json": {"schema": reference("schemas", "Ready")}});
+    let of = |schema: Value| json!({"application/json": {"schema": schema}});
+    let ready = reference("schemas", "Ready");
+    // Too many connections look alike from afar.
+    let not = json!({"anyOf": [ready, errors::schema_of("503")]});
     let summary = "Whether the view follows Kamailio's tables, and if not, why";
-    unguarded("readyz", summary, &["200", "503"], &content)
-}
-
-/// A text, without a token.
-pub(super) fn text(id: &str, summary: &str) -> Value {
-    unguarded(
-        id,
+    health(
+        "readyz",
         summary,
-        &["200"],
-        &json!({"text/plain": {"schema": {"type": "string"}}}),
+        &[("200", of(ready.clone())), ("503", of(not))],
     )
 }
 
-fn unguarded(id: &str, summary: &str, statuses: &[&str], content: &Value) -> Value {
-    let response = |status: &&str| {
-        let response = json!({"description": summary, "content": content});
-        ((*status).to_owned(), response)
-    };
-    let mut responses: Map<_, _> = statuses.iter().map(response).collect();
-    responses.insert("405".to_owned(), reference("responses", "MethodNotAllowed"));
-    json!({"get": {
-        "operationId": id, "summary": summary, "tags": ["operation"], "security": [], "responses": responses,
-    }})
+/// JSON, as `schema` says.
+pub(super) fn json_content(schema: &Value) -> Value {
+    json!({"application/json": {"schema": schema}})
+}
+
+/// Headers that every answer has, or may have.
+const OF_ALL: &[&str] = &["X-Request-ID"];
+const MAYBE: &[&str] = &[
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Headers",
+    "Access-Control-Expose-Headers",
+    "Access-Control-Max-Age",
+    "Content-Encoding",
+    "Vary",
+];
+
+/// Headers: name, type, description.
+const HEADERS: &[(&str, &str, &str)] = &[
+    ("X-Request-ID", "string", "The request's id"),
+    ("ETag", "string", "The revision, as a weak validator"),
+    (
+        "Cache-Control",
+        "string",
+        "`private, no-cache`: ask with `If-None-Match`",
+    ),
+    (
+        "Vary",
+        "string",
+        "The headers of the request that the answer depends on",
+    ),
+    (
+        "Content-Encoding",
+        "string",
+        "`gzip`, for whoever accepts it",
+    ),
+    (
+        "Content-Disposition",
+        "string",
+        "The name of a file, with CSV",
+    ),
+    ("X-Flushed", "integer", "How many bindings were flushed"),
+    (
+        "X-Would-Flush",
+        "integer",
+        "How many bindings a flush would pick",
+    ),
+    (
+        "X-Next-Start-Key",
+        "string",
+        "Where the next page of a CSV list starts",
+    ),
+    ("Retry-After", "integer", "Seconds to wait"),
+    ("Allow", "string", "The methods of the resource"),
+    ("WWW-Authenticate", "string", "`Bearer`"),
+    (
+        "Access-Control-Allow-Origin",
+        "string",
+        "For browsers, where `[http] cors_origins` lets them in",
+    ),
+    ("Access-Control-Allow-Methods", "string", "For browsers"),
+    ("Access-Control-Allow-Headers", "string", "For browsers"),
+    ("Access-Control-Expose-Headers", "string", "For browsers"),
+    ("Access-Control-Max-Age", "integer", "For browsers"),
+];
+
+/// The headers of an answer: those that it has beside the ones of every answer, and those that it may have.
+pub(super) fn with_headers(has: &[&str], may_have: &[&str]) -> Value {
+    let mut headers = Map::new();
+    for name in MAYBE.iter().chain(may_have) {
+        headers.insert((*name).to_owned(), reference("headers", name));
+    }
+    for name in OF_ALL.iter().chain(has) {
+        let (_, kind, description) = HEADERS
+            .iter()
+            .find(|(known, ..)| known == name)
+            .expect("every header that is used is described");
+        let header =
+            json!({"description": description, "required": true, "schema": {"type": kind}});
+        headers.insert((*name).to_owned(), header);
+    }
+    headers.into()
 }
 
 pub(super) fn headers() -> Value {
-    let header = |description: &str, kind: &str| json!({"description": description, "schema": {"type": kind}});
-    json!({
-        "X-Request-ID": header("The request's id", "string"),
-        "ETag": header("The revision, as a weak validator", "string"),
-        "X-Flushed": header("How many bindings were flushed", "integer"),
-        "X-Would-Flush": header("How many bindings a flush would pick", "integer"),
-        "X-Next-Start-Key": header("Where the next page of a CSV list starts", "string"),
-        "Retry-After": header("Seconds to wait", "integer"),
-        "Allow": header("The methods of the resource", "string"),
-    })
+    let header = |(name, kind, description): &(&str, &str, &str)| {
+        let header = json!({"description": description, "schema": {"type": kind}});
+        ((*name).to_owned(), header)
+    };
+    HEADERS.iter().map(header).collect::<Map<_, _>>().into()
 }
 
 pub(super) fn responses() -> Value {
-    let with = |names: &[&str]| -> Map<String, Value> {
-        let header = |name: &&str| ((*name).to_owned(), reference("headers", name));
-        names.iter().map(header).collect()
-    };
-    let json_of = |schema: &str| json!({"schema": reference("schemas", schema)});
-    let mut all = Map::new();
-    all.insert("List".to_owned(), json!({
-        "description": "A list, or a page of it",
-        "headers": with(&["X-Request-ID", "ETag", "X-Next-Start-Key"]),
-        "content": {"application/json": json_of("ListEnvelope"), "text/csv": {"schema": {"type": "string"}}},
-    }));
+    let json_of = |schema: &str| json_content(&reference("schemas", schema));
+    let mut all = errors::responses();
+    let validators = ["ETag", "Cache-Control", "Vary"];
+    let mut list = json_of("ListEnvelope");
+    list["text/csv"] = json!({"schema": {"type": "string"}});
+    all.insert(
+        "List".to_owned(),
+        json!({
+            "description": "A list, or a page of it",
+            "headers": with_headers(&validators, &["X-Next-Start-Key", "Content-Disposition"]),
+            "content": list,
+        }),
+    );
     all.insert(
         "Count".to_owned(),
         json!({
             "description": "A number",
-            "headers": with(&["X-Request-ID", "ETag"]),
-            "content": {"application/json": json_of("CountEnvelope")},
+            "headers": with_headers(&validators, &[]),
+            "content": json_of("CountEnvelope"),
         }),
     );
     all.insert(
         "Flushed".to_owned(),
         json!({
             "description": "All that was picked is gone, or would be",
-            "headers": with(&["X-Request-ID", "X-Flushed", "X-Would-Flush"]),
-            "content": {"application/json": json_of("FlushedEnvelope")},
+            "headers": with_headers(&[], &["X-Flushed", "X-Would-Flush"]),
+            "content": json_of("FlushedEnvelope"),
         }),
     );
-    all.insert("NotModified".to_owned(), json!({
-        "description": "The caller holds it already", "headers": with(&["X-Request-ID", "ETag"]),
-    }));
-    for (name, status, description) in ERRORS {
-        let extra = match *status {
-            "405" => with(&["X-Request-ID", "Allow"]),
-            "429" | "503" => with(&["X-Request-ID", "Retry-After"]),
-            _ => with(&["X-Request-ID"]),
-        };
-        all.insert((*name).to_owned(), json!({
-            "description": description, "headers": extra, "content": {"application/json": json_of("ErrorEnvelope")},
-        }));
-    }
+    all.insert(
+        "NotModified".to_owned(),
+        json!({
+            "description": "The caller holds it already",
+            "headers": with_headers(&validators, &[]),
+        }),
+    );
     all.into()
 }
 
@@ -266,7 +285,7 @@ pub(super) fn schemas(item: &Value) -> Value {
     let number = json!({"type": "object", "required": ["count"], "properties": {
         "count": count, "accounts": {"type": "array", "items": account},
     }});
-    json!({
+    let mut all = json!({
         "Registration": item,
         "Source": {
             "type": "object", "required": ["state"],
@@ -288,25 +307,23 @@ pub(super) fn schemas(item: &Value) -> Value {
         "ListEnvelope": envelope(items, &["page_size"]),
         "CountEnvelope": envelope(number, &[]),
         "FlushedEnvelope": envelope(json!({"const": "ok"}), &[]),
-        "ErrorEnvelope": {
-            "type": "object",
-            "required": ["data", "error", "message", "node", "request_id", "source", "status", "timestamp", "version"],
-            "properties": {
-                "data": {"description": "What there is to say about it"},
-                "error": {"type": "string", "description": "The status"},
-                "message": {"type": "string"},
-                "node": {"type": "string"},
-                "request_id": {"type": "string"},
-                "source": reference("schemas", "Source"),
-                "status": {"const": "error"},
-                "timestamp": {"type": "string", "format": "date-time"},
-                "version": {"type": "string"},
-            },
-        },
-        "Verb": {"type": "object", "properties": {
-            "verb": {"enum": ["delete"]},
-            "auth_token": {"type": "string"},
-            "data": {"type": "object"},
+        "Credentials": {"type": "object", "properties": {
+            "auth_token": {"type": "string", "description": "The token, if it is nowhere else"},
+            "data": {"type": "object", "properties": {"auth_token": {"type": "string"}}},
         }},
-    })
+        "Verb": {"type": "object", "required": ["verb"], "properties": {
+            "verb": {"enum": ["delete"]},
+            "auth_token": {"type": "string", "description": "The token, if it is nowhere else"},
+        }},
+        "VerbInside": {"type": "object", "required": ["data"], "properties": {
+            "data": {"type": "object", "required": ["verb"], "properties": {
+                "verb": {"enum": ["delete"]},
+                "auth_token": {"type": "string", "description": "The token, if it is nowhere else"},
+            }},
+        }},
+    });
+    if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {
+        all.extend(errors);
+    }
+    all
 }

@@ -82,7 +82,10 @@ async fn slow_heads_and_bodies_end() {
     settings.header_timeout = Duration::from_millis(200);
     let site = site(settings);
     let served = served(&site).await;
-    exchange(served.address, "GET / HTTP/1.1\r\n").await;
+    let answer = exchange(served.address, "GET / HTTP/1.1\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(envelope(&answer)["message"] == "request_timeout");
+    assert_eq!(exchange(served.address, "").await, "", "nothing was asked");
     let answer = exchange(
         served.address,
         &format!("{LIST}content-length: 10\r\n\r\n{{"),
@@ -92,22 +95,122 @@ async fn slow_heads_and_bodies_end() {
     assert!(answer.contains("request_timeout"));
 }
 
+/// The body of an answer.
+fn envelope(answer: &str) -> serde_json::Value {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
 #[tokio::test]
-async fn what_is_too_large_or_no_http_is_refused() {
+async fn what_is_too_large_or_no_http_is_refused_in_an_envelope() {
     let site = site(settings());
     let served = served(&site).await;
     let long = "x".repeat(70_000);
-    for (request, status) in [
-        ("nonsense\r\n\r\n".to_owned(), "400"),
-        // Not ended, so that nothing is left unread when the connection closes.
-        (format!("{LIST}x: {long}"), "431"),
-        (format!("{LIST}content-length: 99999\r\n\r\n"), "400"),
+    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    for (request, status, message) in [
+        ("nonsense\r\n\r\n".to_owned(), "400", "validation error"),
+        (
+            "GET / HTTP/1.1\r\nx: \0\r\n\r\n".to_owned(),
+            "400",
+            "validation error",
+        ),
+        (
+            format!("{LIST}content-length: x\r\n\r\n"),
+            "400",
+            "validation error",
+        ),
+        (
+            format!("{LIST}x: {long}\r\n\r\n"),
+            "431",
+            "header_too_large",
+        ),
+        (format!("{LIST}{many}\r\n"), "431", "header_too_large"),
+        (
+            format!("GET /{long} HTTP/1.1\r\n\r\n"),
+            "414",
+            "uri_too_long",
+        ),
+        (
+            format!("{LIST}content-length: 99999\r\n\r\n"),
+            "400",
+            "validation error",
+        ),
     ] {
         let answer = exchange(served.address, &request).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{answer}"
         );
+        let envelope = envelope(&answer);
+        assert_eq!(envelope["error"], status);
+        assert_eq!(envelope["message"], message);
+        let id = envelope["request_id"].as_str().unwrap();
+        assert!(answer.contains(&format!("x-request-id: {id}\r\n")));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_after_a_good_request_leaves_its_answer_whole() {
+    let site = site(settings());
+    let served = served(&site).await;
+    let answer = exchange(served.address, &format!("{LIST}\r\nnonsense\r\n\r\n")).await;
+    let (first, second) = answer.rsplit_once("HTTP/1.1 400 ").unwrap();
+    assert!(first.starts_with("HTTP/1.1 200 ") && first.ends_with('}'));
+    assert_eq!(
+        envelope(&format!("HTTP/1.1 400 {second}"))["message"],
+        "validation error"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_body_that_is_sent_all_the_same_never_ends_in_a_reset() {
+    let mut settings = settings();
+    settings.connections = 1;
+    let site = site(settings);
+    let served = served(&site).await;
+    let body = "x".repeat(200_000);
+    let head = LIST.replace("GET", "DELETE");
+    let sized = format!("{head}content-length: 200000\r\n\r\n{body}");
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n30D40\r\n{body}\r\n0\r\n\r\n");
+    for _ in 0..20 {
+        for request in [&sized, &chunked] {
+            let answer = exchange(served.address, request).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+            assert!(answer.contains("must not be more than"));
+        }
+    }
+    let mut first = TcpStream::connect(served.address).await.unwrap();
+    first
+        .write_all(format!("{LIST}\r\n").as_bytes())
+        .await
+        .unwrap();
+    first.read_exact(&mut [0]).await.unwrap();
+    for _ in 0..20 {
+        for request in [&sized, &chunked] {
+            let answer = exchange(served.address, request).await;
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+            assert_eq!(envelope(&answer)["message"], "service_unavailable");
+        }
+    }
+    assert!(site.fake.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn head_of_a_streamed_list_claims_no_length() {
+    let site = site(settings());
+    site.add((0..2000).map(|number| phone("acme", &format!("u{number}"), number + 10)));
+    let served = served(&site).await;
+    let head = LIST.replace("GET", "HEAD");
+    for query in ["", "?filter_cseq=7", "?accept=csv", "?pretty_print=true"] {
+        let head = head.replace("registrations", &format!("registrations{query}"));
+        // The connection stays good for another request.
+        let answer = exchange(
+            served.address,
+            &format!("{head}\r\n{head}connection: close\r\n\r\n"),
+        )
+        .await;
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+        assert!(!answer.contains("content-length"), "{answer}");
     }
 }
 
@@ -115,6 +218,7 @@ async fn what_is_too_large_or_no_http_is_refused() {
 async fn one_connection_too_many_is_told_so() {
     let mut settings = settings();
     settings.connections = 1;
+    settings.cors_origins = vec!["*".to_owned()];
     let site = site(settings);
     let served = served(&site).await;
     let mut first = TcpStream::connect(served.address).await.unwrap();
@@ -124,8 +228,13 @@ async fn one_connection_too_many_is_told_so() {
         .unwrap();
     let mut byte = [0];
     first.read_exact(&mut byte).await.unwrap();
-    let answer = exchange(served.address, &format!("{LIST}\r\n")).await;
+    let browser = format!("{LIST}origin: https://a.example\r\n\r\n");
+    let answer = exchange(served.address, &browser).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.contains("access-control-allow-origin: *"),
+        "{answer}"
+    );
     assert!(answer.contains("service_unavailable") && answer.contains("retry-after: 1"));
     drop(first);
     // The room is free again as soon as the server has seen the end of the first.

@@ -33,10 +33,23 @@ async fn cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn not_modified_for_who_holds_the_revision() {
+async fn every_refusal_is_told() {
     let site = Site::furnished();
-    let answer = site.get(COUNT).answer().await;
-    let etag = answer.header("etag").unwrap();
-    let answer = site.get(COUNT).header("if-none-match", etag).answer().await;
-    assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
+    for (name, ask) in [
+        ("no_token", site.get(COUNT).without("x-auth-token")),
+        (
+            "forbidden",
+            site.get("/v2/accounts/other/registrations/count")
+                .with_token(ACME),
+        ),
+        (
+            "unknown_account",
+            site.get("/v2/accounts/nowhere/registrations/count"),
+        ),
+        ("wrong_method", site.delete(COUNT)),
+        ("bad_filter", site.get(&format!("{COUNT}?filter_x=1"))),
+        ("bad_number", site.get(&format!("{COUNT}?modified_from=x"))),
+    ] {
+        insta::assert_snapshot!(name, ask.answer().await.show());
+    }
 }

@@ -168,3 +168,49 @@ async fn a_flush_that_panics_is_a_fault_with_an_id() {
     assert_eq!(answer.json()["message"], "unspecified_fault");
     assert_eq!(answer.header("x-request-id"), Some("request-1"));
 }
+
+#[tokio::test]
+async fn every_answer_is_shown() {
+    let site = Site::furnished();
+    let user = format!("{LIST}/bob");
+    for (name, ask) in [
+        ("user", site.delete(&user)),
+        ("dry_run", site.delete(&format!("{LIST}?dry_run=true"))),
+        ("user_dry_run", site.delete(&format!("{user}?dry_run=true"))),
+        (
+            "filtered",
+            site.delete(&format!("{LIST}?filter_username=bob")),
+        ),
+        ("no_token", site.delete(&user).without("x-auth-token")),
+        ("forbidden", site.delete(&user).with_token("read-token")),
+        (
+            "unknown_account",
+            site.delete("/v2/accounts/nowhere/registrations/bob"),
+        ),
+        ("unknown_user", site.delete(&format!("{LIST}/ghost"))),
+        ("bad_dry_run", site.delete(&format!("{user}?dry_run=1"))),
+        (
+            "contradiction",
+            site.delete(&format!("{LIST}?dry_run=true&dry_run=false")),
+        ),
+        ("bad_filter", site.delete(&format!("{user}?filter_x=1"))),
+        (
+            "filter_in_body",
+            site.delete(LIST)
+                .body(r#"{"data": {"filter_username": "bob"}}"#),
+        ),
+        ("bad_body", site.delete(&user).body("{")),
+        (
+            "token_in_body",
+            site.delete(LIST)
+                .without("x-auth-token")
+                .body(r#"{"data": {"auth_token": "acme-token"}}"#),
+        ),
+    ] {
+        insta::assert_snapshot!(name, ask.answer().await.show());
+    }
+    site.fake
+        .panics
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    insta::assert_snapshot!("fault", site.delete(&user).answer().await.show());
+}

@@ -138,3 +138,27 @@ async fn the_revision_is_that_of_the_rows_that_are_left() {
     site.add([phone("acme", "alice", 9)]);
     assert_ne!(revision().await, before);
 }
+
+#[tokio::test]
+async fn numbers_are_compared_by_their_worth() {
+    let site = Site::new();
+    let mut one = phone("acme", "alice", 2);
+    let mut binding = (*one.binding).clone();
+    binding.q = Some(1.0);
+    one.binding = binding.into();
+    site.add([one, phone("acme", "bob", 3)]);
+    for (query, users) in [
+        ("filter_q=1.0", &["alice"][..]),
+        ("filter_q=1", &["alice"]),
+        ("filter_q=1.00", &["alice"]),
+        ("filter_q=0.5", &[]),
+        ("filter_q=one", &[]),
+        ("filter_not_q=1.0", &["bob"]),
+        ("filter_cseq=7.0", &["alice", "bob"]),
+        ("filter_cseq=7.5", &[]),
+        ("filter_contact_port=5062.0", &[]),
+    ] {
+        let answer = site.get(&format!("{LIST}?{query}")).answer().await;
+        assert_eq!(answer.usernames(), users, "{query}");
+    }
+}

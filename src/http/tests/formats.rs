@@ -164,3 +164,35 @@ async fn odd_bytes_are_written_as_json_and_csv_want_them() {
         .unwrap();
     assert_eq!(&record[column], expected);
 }
+
+#[tokio::test]
+async fn nobody_is_refused_for_the_codings_that_they_accept() {
+    let site = Site::furnished();
+    for accepted in ["*;q=0", "gzip;q=0, identity;q=0", "identity;q=0", "br"] {
+        let answer = site
+            .delete(LIST)
+            .header("accept-encoding", accepted)
+            .answer()
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{accepted}");
+        assert_eq!(answer.header("content-encoding"), None, "{accepted}");
+        assert_eq!(answer.data(), "ok");
+    }
+}
+
+#[tokio::test]
+async fn errors_are_indented_as_well() {
+    let site = Site::furnished();
+    for ask in [
+        site.get(&format!("{LIST}/ghost?pretty_print=true")),
+        site.get("/nothing").header("x-pretty-print", "true"),
+        site.delete(LIST).body("{").header("x-pretty-print", "True"),
+        site.get(&format!("{LIST}?pretty_print=true"))
+            .without("x-auth-token"),
+    ] {
+        let answer = ask.answer().await;
+        assert!(answer.status.is_client_error());
+        assert!(answer.text().starts_with("{\n  \"data\": "), "{answer:?}");
+        assert_eq!(answer.json()["status"], "error");
+    }
+}

@@ -71,12 +71,26 @@ async fn metrics_are_text() {
 #[tokio::test]
 async fn can_only_be_got() {
     let site = Site::new();
-    for path in ["/livez", "/readyz", "/metrics"] {
-        let answer = site.ask(Method::POST, path).answer().await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(answer.json()["message"], "invalid_method");
-        let answer = site.ask(Method::HEAD, path).answer().await;
-        assert_eq!(answer.status, StatusCode::OK);
-        assert!(answer.body.is_empty());
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
+        for path in [path.to_owned(), format!("{path}/")] {
+            let bare = |method| site.ask(method, &path).without("x-auth-token");
+            let get = bare(Method::GET).answer().await;
+            assert_eq!(get.status, StatusCode::OK, "{path}");
+            let head = bare(Method::HEAD).answer().await;
+            assert_eq!(head.status, StatusCode::OK);
+            assert!(head.body.is_empty());
+            assert_eq!(head.header("content-type"), get.header("content-type"));
+            let options = bare(Method::OPTIONS).answer().await;
+            assert_eq!(options.status, StatusCode::NO_CONTENT);
+            let answer = bare(Method::POST).answer().await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(answer.json()["message"], "invalid_method");
+            for answer in [options, answer] {
+                assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"));
+                assert_eq!(answer.header("x-request-id"), Some("request-1"));
+            }
+        }
     }
+    let answer = site.ask(Method::DELETE, "/readyz").answer().await;
+    insta::assert_snapshot!(answer.show());
 }

@@ -4,18 +4,36 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use super::site::{NOW, Site, settings};
-use crate::config::Limits;
+use crate::config::{Bucket, Limits};
 use crate::http::Keys;
+use crate::http::peer::Peer;
 
 const PRIVATE: &[u8] = include_bytes!("keys/private_for_tests_only.pem");
 const PUBLIC: &[u8] = include_bytes!("keys/public.pem");
 const LIST: &str = "/v2/accounts/acme/registrations";
 
 fn site() -> Site {
-    let keys = Keys::new("kazoo", [("k1", PUBLIC)]).unwrap();
-    let site = Site::with_keys(settings(), &Limits::default(), keys);
+    limited(&Limits::default())
+}
+
+fn limited(limits: &Limits) -> Site {
+    let site = Site::with_keys(settings(), limits, keys());
     site.furnish();
     site
+}
+
+/// A token of Kazoo's for this account, acting for another one where that is named.
+pub(super) fn token_of(account: &str, acting: Option<&str>) -> String {
+    let mut changes = json!({"account_id": account});
+    if let Some(other) = acting {
+        changes["as"] = json!({"account_id": other, "owner_id": "x"});
+    }
+    signed(Algorithm::RS256, "k1", &claims(&changes))
+}
+
+/// The key by which those are good.
+pub(super) fn keys() -> Keys {
+    Keys::new("kazoo", [("k1", PUBLIC)]).unwrap()
 }
 
 fn signed(algorithm: Algorithm, kid: &str, claims: &Value) -> String {
@@ -129,4 +147,29 @@ fn a_key_that_is_none_is_named() {
         format!("{keys:?}"),
         r#"Keys { issuer: "kazoo", kids: ["k1"], .. }"#
     );
+}
+
+#[tokio::test]
+async fn two_tokens_of_one_account_have_a_bucket_each() {
+    let site = limited(&Limits {
+        requests: Bucket {
+            burst: 1,
+            per_second: 0.5,
+        },
+        ..Limits::default()
+    });
+    let other = signed(
+        Algorithm::RS256,
+        "k1",
+        &claims(&json!({"owner_id": "somebody else"})),
+    );
+    let answer = async |token: &str, last: u8| {
+        let ask = site.get(LIST).with_token(token);
+        let host = Peer::Host([192, 0, 2, last].into());
+        ask.coming_from(host).answer().await.status.as_u16()
+    };
+    let first = token_of("acme", None);
+    assert_eq!(answer(&first, 1).await, 200);
+    assert_eq!(answer(&first, 2).await, 429);
+    assert_eq!(answer(&other, 3).await, 200);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::site::{ACME, Site, settings};
 use crate::config::{Bucket, Limits};
@@ -98,4 +98,44 @@ async fn flushes_have_a_bucket_and_dry_runs_are_free() {
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(site.get(LIST).answer().await.status, StatusCode::OK);
     assert_eq!(site.fake.asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn those_without_a_good_token_take_nothing_from_those_with_one() {
+    let site = site(2, 1, 1);
+    let mut refused = 0;
+    for _ in 0..50 {
+        for ask in [
+            site.delete(LIST).without("x-auth-token"),
+            site.delete(LIST).with_token("wrong"),
+            site.get(LIST).without("x-auth-token"),
+            site.ask(Method::OPTIONS, LIST).without("x-auth-token"),
+            site.get("/nothing"),
+        ] {
+            let status = ask.answer().await.status;
+            refused += usize::from(status == StatusCode::TOO_MANY_REQUESTS);
+        }
+    }
+    assert_eq!(refused, 250 - 2, "they have a limit of their own");
+    assert_eq!(site.get(LIST).answer().await.status, StatusCode::OK);
+    assert_eq!(site.delete(LIST).answer().await.status, StatusCode::OK);
+    let answer = site.get(LIST).answer().await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn every_bucket_that_is_empty_says_so() {
+    let deletes = site(9, 1, 9);
+    deletes.delete(LIST).answer().await;
+    let failures = site(9, 9, 1);
+    failures.get(LIST).with_token("wrong").answer().await;
+    let strangers = site(1, 9, 9);
+    strangers.get(LIST).without("x-auth-token").answer().await;
+    for (name, ask) in [
+        ("deletes", deletes.delete(LIST)),
+        ("failures", failures.get(LIST).with_token("wrong")),
+        ("strangers", strangers.get(LIST).without("x-auth-token")),
+    ] {
+        insta::assert_snapshot!(name, ask.answer().await.show());
+    }
 }

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
-
 use super::site::{ACME, Site, phone};
-use crate::http::tests::site::settings;
 use crate::registration::Expiry;
-use crate::registration::item::Wire;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -27,6 +23,28 @@ async fn a_known_account_without_registrations_has_an_empty_list() {
 }
 
 #[tokio::test]
+async fn the_account_of_the_token_is_named_by_nobody() {
+    let site = Site::furnished();
+    for (name, path) in [
+        (
+            "own_list",
+            "/v2/account/registrations?filter_username=alice",
+        ),
+        ("own_count", "/v2/account/registrations/count"),
+        ("own_user", "/v2/account/registrations/alice"),
+    ] {
+        let answer = site.get(path).with_token(ACME).answer().await;
+        insta::assert_snapshot!(name, answer.show());
+    }
+    let answer = site
+        .delete("/v2/account/registrations")
+        .with_token(ACME)
+        .answer()
+        .await;
+    insta::assert_snapshot!("own_flush", answer.show());
+}
+
+#[tokio::test]
 async fn every_spelling_of_the_path_is_the_same_list() {
     let site = Site::furnished();
     let expected = site.get(LIST).with_token(ACME).answer().await.data();
@@ -39,20 +57,6 @@ async fn every_spelling_of_the_path_is_the_same_list() {
         let answer = site.get(path).with_token(ACME).answer().await;
         assert_eq!(answer.data(), expected, "{path}");
     }
-}
-
-#[tokio::test]
-async fn kazoos_own_wire_has_integer_ports() {
-    let mut settings = settings();
-    settings.wire = Wire::Kazoo43;
-    let site = Site::with(settings, &crate::config::Limits::default());
-    let mut unknown = phone("acme", "alice", 2);
-    unknown.network_address = None;
-    site.add([unknown]);
-    let item = site.get(LIST).answer().await.data()[0].clone();
-    assert_eq!(item["contact_port"], 5062);
-    assert_eq!(item["proxy_port"], 5060);
-    assert_eq!(item.get("network_ip"), None);
 }
 
 #[tokio::test]
@@ -94,41 +98,4 @@ async fn a_permanent_contact_says_so() {
     let item = site.get(LIST).answer().await.data()[0].clone();
     assert_eq!(item["permanent"], true);
     assert!(item.get("expires").is_none() && item.get("expires_at").is_none());
-}
-
-#[tokio::test]
-async fn not_modified_for_who_holds_the_revision() {
-    let site = Site::furnished();
-    let answer = site.get(LIST).answer().await;
-    let etag = answer.header("etag").unwrap().to_owned();
-    assert_eq!(
-        etag,
-        format!("W/\"{}\"", answer.json()["revision"].as_str().unwrap())
-    );
-    for tags in [&*etag, "*", &format!("\"x\", {etag}"), &etag[2..]] {
-        let answer = site.get(LIST).header("if-none-match", tags).answer().await;
-        assert_eq!(answer.status, StatusCode::NOT_MODIFIED, "{tags}");
-        assert!(answer.body.is_empty());
-        assert_eq!(answer.header("etag"), Some(&*etag));
-    }
-    let answer = site
-        .get(LIST)
-        .header("if-none-match", "\"x\"")
-        .answer()
-        .await;
-    assert_eq!(answer.status, StatusCode::OK);
-}
-
-#[tokio::test]
-async fn head_has_the_headers_of_get() {
-    let site = Site::furnished();
-    let get = site.get(LIST).answer().await;
-    let head = site.ask(Method::HEAD, LIST).answer().await;
-    assert_eq!(head.status, StatusCode::OK);
-    assert!(head.body.is_empty());
-    assert_eq!(
-        head.header("content-length"),
-        Some(&*get.body.len().to_string())
-    );
-    assert_eq!(head.header("etag"), get.header("etag"));
 }

@@ -115,3 +115,32 @@ async fn what_is_no_key_of_this_list_is_refused() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{size}");
     }
 }
+
+#[tokio::test]
+async fn what_is_said_twice_must_be_the_same() {
+    let site = Site::furnished();
+    let first = site.get(&format!("{LIST}?page_size=1")).answer().await;
+    let one = first.json()["next_start_key"].as_str().unwrap().to_owned();
+    let second = site
+        .get(&format!("{LIST}?page_size=1&start_key={one}"))
+        .answer()
+        .await;
+    let two = second.json()["next_start_key"].as_str().unwrap().to_owned();
+    for (query, status) in [
+        (format!("page_size=1&start_key={one}&start_key={one}"), 200),
+        ("page_size=1&page_size=1".to_owned(), 200),
+        (format!("start_key={one}&start_key={two}"), 400),
+        (format!("start_key={one}&start_key=x"), 400),
+        ("page_size=1&page_size=2".to_owned(), 400),
+        ("page_size=1&page_size=0".to_owned(), 400),
+        ("page_size=1&page_size=x".to_owned(), 400),
+    ] {
+        let answer = site.get(&format!("{LIST}?{query}")).answer().await;
+        assert_eq!(answer.status.as_u16(), status, "{query}");
+    }
+    let answer = site
+        .get(&format!("{LIST}?page_size=1&page_size=2"))
+        .answer()
+        .await;
+    insta::assert_snapshot!("contradiction", answer.show());
+}

@@ -46,6 +46,16 @@ const DIRECTORY: &str = r#"{
                  {"id": "empty", "realm": "empty.example.com"}],
     "devices": [{"id": "d9", "account_id": "acme", "username": "Offline"}]}"#;
 
+/// Who there is: tokens and accounts.
+pub(super) struct World {
+    /// The key by which Kazoo's tokens are good.
+    pub(super) keys: Keys,
+    /// The directory, as its file has it.
+    pub(super) directory: String,
+    /// The tokens, as their file has them.
+    pub(super) tokens: String,
+}
+
 /// What the fake that flushes does, and what it was asked.
 #[derive(Default)]
 pub(super) struct Fake {
@@ -122,6 +132,24 @@ pub(super) fn settings() -> Settings {
     }
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            keys: Keys::default(),
+            directory: DIRECTORY.to_owned(),
+            tokens: tokens_file(),
+        }
+    }
+}
+
+impl World {
+    /// Adds a token; accounts and rights as the tokens' file has them.
+    pub(super) fn add_token(&mut self, token: &str, name: &str, accounts: &str, rights: &str) {
+        self.tokens
+            .push_str(&stanza(&(token, name, accounts, rights)));
+    }
+}
+
 impl Site {
     /// An ordinary API with a live and empty view.
     pub(super) fn new() -> Self {
@@ -133,13 +161,27 @@ impl Site {
     }
 
     pub(super) fn with_keys(settings: Settings, limits: &config::Limits, keys: Keys) -> Self {
-        let site = Self::starting(settings, limits, keys);
+        let world = World {
+            keys,
+            ..World::default()
+        };
+        Self::of(settings, limits, world)
+    }
+
+    /// An API of this world.
+    pub(super) fn of(settings: Settings, limits: &config::Limits, world: World) -> Self {
+        let site = Self::starting(settings, limits, world);
         site.restore([]);
         site
     }
 
+    /// Now, in Unix seconds.
+    pub(super) fn now(&self) -> i64 {
+        self.clock.unix_seconds()
+    }
+
     /// An API whose view is still to be restored.
-    pub(super) fn starting(settings: Settings, limits: &config::Limits, keys: Keys) -> Self {
+    pub(super) fn starting(settings: Settings, limits: &config::Limits, world: World) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let view = Arc::new(View::new(Arc::clone(&shared)));
@@ -147,11 +189,11 @@ impl Site {
         let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
         let app = App::new(Parts {
             view: Arc::clone(&view),
-            directory: watch::Sender::new(Arc::new(Directory::parse(DIRECTORY).unwrap()))
+            directory: watch::Sender::new(Arc::new(Directory::parse(&world.directory).unwrap()))
                 .subscribe(),
-            tokens: watch::Sender::new(Arc::new(tokens::parse(&tokens_file(), "tokens").unwrap()))
+            tokens: watch::Sender::new(Arc::new(tokens::parse(&world.tokens, "tokens").unwrap()))
                 .subscribe(),
-            keys: watch::Sender::new(Arc::new(keys)).subscribe(),
+            keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
             clock: shared,
@@ -375,13 +417,15 @@ pub(super) fn phone(account: &str, username: &str, number: u16) -> Registration 
     }
 }
 
+/// A token's stanza in the tokens' file.
+fn stanza((token, name, accounts, rights): &(&str, &str, &str, &str)) -> String {
+    let sha256 = tokens::sha256_hex(token);
+    format!(
+        "[[token]]\nname = \"{name}\"\nsha256 = \"{sha256}\"\naccounts = {accounts}\nrights = {rights}\n"
+    )
+}
+
 fn tokens_file() -> String {
-    let stanza = |(token, name, accounts, rights): &(&str, &str, &str, &str)| {
-        let sha256 = tokens::sha256_hex(token);
-        format!(
-            "[[token]]\nname = \"{name}\"\nsha256 = \"{sha256}\"\naccounts = {accounts}\nrights = {rights}\n"
-        )
-    };
     let expired = format!(
         "[[token]]\nname = \"old\"\nsha256 = \"{}\"\naccounts = [\"*\"]\nrights = [\"read\"]\nexpires = 2023-11-14T22:18:20Z\n",
         tokens::sha256_hex("old-token")

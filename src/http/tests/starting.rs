@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::site::{NOW, Site, phone, settings};
+use super::site::{NOW, Site, World, phone, settings};
 use crate::config::Limits;
-use crate::http::Keys;
 use crate::registration::{Departed, Registration};
 use crate::view::{Source, SourceState};
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
 fn starting() -> Site {
-    Site::starting(settings(), &Limits::default(), Keys::default())
+    Site::starting(settings(), &Limits::default(), World::default())
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `GET /v2/registrations` and `/v2/registrations/count`
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::site::{ACME, Site, phone};
 
@@ -31,4 +31,34 @@ async fn cannot_be_deleted() {
     let answer = site.delete("/v2/registrations").answer().await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(site.fake.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_answer_is_shown() {
+    let site = Site::furnished();
+    for (name, ask) in [
+        (
+            "list",
+            site.get("/v2/registrations?filter_not_username=bob"),
+        ),
+        ("count", site.get("/v2/registrations/count")),
+        (
+            "count_with_accounts",
+            site.get("/v2/registrations/count?accounts=true"),
+        ),
+        (
+            "no_token",
+            site.get("/v2/registrations").without("x-auth-token"),
+        ),
+        ("forbidden", site.get("/v2/registrations").with_token(ACME)),
+        (
+            "count_forbidden",
+            site.get("/v2/registrations/count").with_token(ACME),
+        ),
+        ("wrong_method", site.ask(Method::PUT, "/v2/registrations")),
+        ("not_found", site.get("/v2/registrations/alice")),
+        ("bad_filter", site.get("/v2/registrations?has_key=x")),
+    ] {
+        insta::assert_snapshot!(name, ask.answer().await.show());
+    }
 }

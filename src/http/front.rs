@@ -1,0 +1,117 @@
+//! What stands before every answer, whatever the path: the request's id, CORS, and a net for panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::FutureExt;
+use http::{HeaderMap, Request, header};
+use hyper::body::{Body as _, Frame, SizeHint};
+use thiserror::Error;
+
+use super::api::refuse;
+use super::error::Error;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::{App, cors, negotiate};
+
+/// Ends an answer whose writing panicked: the caller sees that it is not whole.
+#[derive(Debug, Error)]
+#[error("writing the answer panicked")]
+struct Broken;
+
+/// Stands before every answer.
+pub(super) async fn stand(
+    State(app): State<Arc<App>>,
+    mut request: Request<Body>,
+    next: Next,
+) -> Response {
+    let id = app.request_ids.of(request.headers());
+    let cors = cors_of(&app, &request);
+    conceal(request.headers_mut());
+    negotiate::settle_coding(request.headers_mut());
+    request.extensions_mut().insert(id.clone());
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = match answer.await {
+        Ok(response) => guarded(response, &id),
+        Err(_) => {
+            report(&id);
+            refuse(&app, &id, &Error::Fault, false)
+        }
+    };
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
+    if let Some(cors) = cors {
+        cors.apply(response.headers_mut());
+    }
+    response
+}
+
+/// What a browser asks of the API; health and metrics are not for web pages.
+pub(super) fn cors_of<B>(app: &App, request: &Request<B>) -> Option<cors::Asked> {
+    let path = request.uri().path();
+    let is_api = path.starts_with("/v2/") || path.starts_with("/v1/");
+    is_api.then(|| cors::Asked::of(request.headers(), &app.settings.cors_origins))
+}
+
+/// Keeps tokens out of whatever shows these headers with `Debug`.
+pub(super) fn conceal(headers: &mut HeaderMap) {
+    for name in ["x-auth-token", header::AUTHORIZATION.as_str()] {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+fn report(id: &RequestId) {
+    tracing::error!(
+        request_id = id.as_str(),
+        "answering a request panicked; this is a defect"
+    );
+}
+
+/// The answer, with a net under a body that is still to be written.
+fn guarded(response: Response, id: &RequestId) -> Response {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    let id = id.clone();
+    response.map(|body| Body::new(Guarded { body, id }))
+}
+
+/// A body that ends with an error where it would panic.
+#[derive(Debug)]
+struct Guarded {
+    body: Body,
+    id: RequestId,
+}
+
+impl hyper::body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let body = &mut self.body;
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context)));
+        polled.unwrap_or_else(|_| {
+            report(&self.id);
+            // Whatever is left of it is in pieces.
+            self.body = Body::empty();
+            Poll::Ready(Some(Err(axum::Error::new(Broken))))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
