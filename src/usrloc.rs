@@ -17,6 +17,7 @@ use crate::registration::{Binding, Changeset, Key};
 use crate::sqlite_file::{Row, Sink, Table, TableSpec};
 use columns::{AttributeColumns, LocationColumns};
 use decode::Texts;
+pub use decode::time;
 use slots::{SlotId, Slots};
 
 /// The bindings of one or more usrloc tables, put together from rows.

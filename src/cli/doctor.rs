@@ -1,14 +1,20 @@
 //! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
 
 mod acl;
+mod capacity;
 mod clocks;
 mod database;
+mod exposure;
 mod findings;
 mod identity;
 mod kamailio;
 mod kamailio_cfg;
+mod mend;
 mod ours;
 mod rows;
+mod schema;
+mod settings;
+mod surroundings;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +24,7 @@ use clap::{Args, ValueEnum};
 
 use self::findings::{Findings, Group};
 use self::identity::Identity;
+use self::mend::Site;
 use super::configuration::Configuration;
 use super::output::print;
 use crate::config::Loaded;
@@ -106,15 +113,20 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
             format!("{file} is not there; the defaults hold.")
         },
     );
+    surroundings::check(Path::new("/"), config, findings);
+    let asked = kamailio::ask(&config.kamailio)?;
     let database = find_database(loaded, findings);
-    let tables = database.as_deref().and_then(|database| {
-        let inspection = database::check(database, identity, findings)?;
-        tables::check(database, &config.kamailio.tables, &inspection, findings)
+    let place = database.as_deref().unwrap_or(&config.kamailio.database);
+    let site = Site::new(Path::new("/"), place, &loaded.file, &config.kamailio.tables);
+    let tables = database.and_then(|_| {
+        let inspection = database::check(&site, identity, findings)?;
+        tables::check(&site, &inspection, findings)
     });
-    let cfg = kamailio::check(&config.kamailio, tables.as_ref(), findings)?;
-    if let (Some(database), Some(tables)) = (&database, &tables) {
-        let by_ruid = cfg.as_ref().and_then(|cfg| cfg.usrloc("db_ops_ruid"));
-        tables::index(database, tables, by_ruid, findings);
+    asked.judge(&site, identity, tables.as_ref(), findings);
+    if let Some(tables) = &tables {
+        let realm = config.kamailio.default_realm.as_deref();
+        settings::check(&site, realm, asked.cfg(), tables.counts, findings);
+        tables::index(&site, tables, asked.cfg(), findings);
     }
     clocks::check(Path::new("/"), findings);
     ours::check(config, identity, findings);
@@ -131,11 +143,15 @@ fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
     let Some(found) = discovery.found else {
         let looked: Vec<String> = discovery.looked.iter().map(ToString::to_string).collect();
         let message = format!(
-            "No database of Kamailio's was found: {}. Name it in {}:",
+            "No database of Kamailio's was found: {}. If it is elsewhere, name it in {}. Debian's Kamailio as installed writes no registrations to any database: {} has the lines that make it.",
             looked.join("; "),
-            loaded.file.display()
+            loaded.file.display(),
+            kamailio::EXAMPLE
         );
-        let mend = ["[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"".to_owned()];
+        let mend = [format!(
+            "# {}\n[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"",
+            loaded.file.display()
+        )];
         findings.fail(group, "database_found", message, mend);
         return None;
     };
@@ -155,7 +171,10 @@ fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
             others.join(", "),
             loaded.file.display()
         );
-        let mend = [format!("[kamailio]\ndatabase = \"{shown}\"")];
+        let mend = [format!(
+            "# {}\n[kamailio]\ndatabase = \"{shown}\"",
+            loaded.file.display()
+        )];
         findings.warn(group, "database_found", message, mend);
     }
     Some(found.database)

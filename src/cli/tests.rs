@@ -36,6 +36,13 @@ fn a_wrong_command_line_is_64_and_help_is_no_failure() {
 }
 
 #[test]
+fn a_panic_is_a_defect_with_status_70() {
+    let ending = guarded(|| panic!("as a defect does")).unwrap_err();
+    assert_eq!(ending.exit_status(), 70);
+    assert!(guarded(|| Ok(())).is_ok());
+}
+
+#[test]
 fn a_wrong_configuration_is_78() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.toml");
