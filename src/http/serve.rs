@@ -26,6 +26,7 @@ use super::error::Error;
 use super::measured::Watch;
 use super::peer::Peer;
 use super::request_id::X_REQUEST_ID;
+use crate::rate_limited::RateLimited;
 
 /// Connections above the limit that are told so; further ones wait to be accepted.
 const TURNED_AWAY: usize = 64;
@@ -108,6 +109,7 @@ struct Household {
 
 impl Server {
     async fn accept_tcp(self, listener: TcpListener) {
+        let mut trouble = RateLimited::default();
         loop {
             let accepted = tokio::select! {
                 () = self.shutdown.cancelled() => return,
@@ -118,15 +120,17 @@ impl Server {
                     // Answers are written whole; waiting for more would only delay them.
                     let _ = stream.set_nodelay(true);
                     let peer = Peer::Host(address.ip().to_canonical());
+                    self.recovered(&mut trouble);
                     self.take_in(stream, peer).await;
                 }
-                Err(error) => rest(&error).await,
+                Err(error) => self.rest(&mut trouble, &error).await,
             }
         }
     }
 
     async fn accept_unix(self, listener: UnixListener) {
         let household = Household::of(&listener);
+        let mut trouble = RateLimited::default();
         loop {
             let accepted = tokio::select! {
                 () = self.shutdown.cancelled() => return,
@@ -135,10 +139,28 @@ impl Server {
             match accepted {
                 Ok((stream, _)) => {
                     let peer = household.peer(&stream);
+                    self.recovered(&mut trouble);
                     self.take_in(stream, peer).await;
                 }
-                Err(error) => rest(&error).await,
+                Err(error) => self.rest(&mut trouble, &error).await,
             }
+        }
+    }
+
+    /// Rests after the system refused a connection.
+    async fn rest(&self, trouble: &mut RateLimited, error: &io::Error) {
+        if let Some(say) = trouble.failed(self.app.clock.monotonic()) {
+            let (count, lasting) = (say.count(), say.seconds());
+            tracing::warn!(count, lasting, %error, "the system refused a connection");
+        }
+        tokio::time::sleep(REST).await;
+    }
+
+    /// Says that connections are accepted again, where they were refused.
+    fn recovered(&self, trouble: &mut RateLimited) {
+        if let Some(recovered) = trouble.succeeded(self.app.clock.monotonic()) {
+            let (failures, lasted) = (recovered.failures, recovered.lasted.as_secs());
+            tracing::info!(failures, lasted, "the system gives connections again");
         }
     }
 
@@ -267,9 +289,4 @@ fn overloaded(app: &App, request: &Request<Incoming>) -> Response {
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
-}
-
-async fn rest(error: &io::Error) {
-    tracing::warn!(%error, "the system refused a connection");
-    tokio::time::sleep(REST).await;
 }

@@ -1,6 +1,7 @@
 //! Looks for Kamailio's database where nobody has said where it is, until there is one.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::config::discovery::{Discovery, Looked};
@@ -12,15 +13,18 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Seeker {
     root: PathBuf,
+    /// Told what was found.
+    place: Arc<OnceLock<PathBuf>>,
     next: Duration,
     told: Vec<Looked>,
 }
 
 impl Seeker {
-    /// Looks below `root`.
-    pub(super) fn new(root: PathBuf) -> Self {
+    /// Looks below `root`, and puts into `place` what it finds.
+    pub(super) fn new(root: PathBuf, place: Arc<OnceLock<PathBuf>>) -> Self {
         Self {
             root,
+            place,
             next: Duration::ZERO,
             told: Vec::new(),
         }
@@ -52,6 +56,7 @@ impl Seeker {
                 "found more than one database and took the first; name the right one in [kamailio] database"
             );
         }
+        self.place.get_or_init(|| found.database.clone());
         Some(found.database)
     }
 
@@ -77,12 +82,14 @@ mod tests {
     #[test]
     fn keeps_looking_until_the_file_appears() {
         let root = tempfile::TempDir::new().unwrap();
-        let mut seeker = Seeker::new(root.path().to_owned());
+        let place = Arc::new(OnceLock::new());
+        let mut seeker = Seeker::new(root.path().to_owned(), Arc::clone(&place));
         assert_eq!(seeker.look(Duration::ZERO), None);
         let database = root.path().join("var/lib/kamailio/kamailio.sqlite");
         fs::create_dir_all(database.parent().unwrap()).unwrap();
         fs::write(&database, "x").unwrap();
         assert_eq!(seeker.look(INTERVAL / 2), None);
-        assert_eq!(seeker.look(INTERVAL), Some(database));
+        assert_eq!(seeker.look(INTERVAL), Some(database.clone()));
+        assert_eq!(place.get(), Some(&database));
     }
 }
