@@ -171,7 +171,7 @@ fn authorize(
     let account = match &route.realm {
         Whose::System => None,
         Whose::Account(id) => Some(id.clone()),
-        Whose::Own => Some(caller.only_account()?.to_owned()),
+        Whose::Own => Some(caller.only_account(directory)?.to_owned()),
     };
     let right = match *method {
         Method::DELETE => Right::Flush,
@@ -181,8 +181,12 @@ fn authorize(
         None => caller.sees_all(),
         Some(account) => caller.sees(account, directory),
     };
-    if !sees || !caller.has(right) {
+    if !caller.has(right) || (!sees && account.is_some()) {
         return Err(Error::Forbidden);
+    }
+    if !sees {
+        let accounts = caller.accounts(directory);
+        return Err(Error::NotAll { accounts });
     }
     // Before the tables have been read, nobody is known, and saying so would be a lie.
     if app.view.source().state == SourceState::Unavailable {
@@ -232,6 +236,8 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error) -> Response {
         | Error::BodyTooSlow
         | Error::Parameter { .. }
         | Error::Forbidden
+        | Error::NotAll { .. }
+        | Error::Ambiguous { .. }
         | Error::UnknownAccount { .. }
         | Error::UnknownUser { .. }
         | Error::NotFound
