@@ -85,8 +85,8 @@ async fn answer(
 ) -> Result<Response, Error> {
     let route = Route::parse(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let settings = &app.settings;
-    let call = Call::read(parts, body, settings.body_bytes, settings.header_timeout).await?;
+    let limits = Arc::clone(&app.limits.borrow());
+    let call = Call::read(parts, body, limits.body_bytes, limits.header_timeout).await?;
     let origin = Key::Client(peer.origin());
     take_tokens(app, origin, &call)?;
     let route = route.ok_or(Error::NotFound)?;

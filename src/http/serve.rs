@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -59,7 +60,7 @@ pub async fn serve(
 ) -> bool {
     let server = Server {
         router: super::router(Arc::clone(&app)),
-        room: Arc::new(Semaphore::new(app.settings.connections)),
+        room: Room::default(),
         hall: Arc::new(Semaphore::new(TURNED_AWAY)),
         tasks: TaskTracker::new(),
         cut_off: CancellationToken::new(),
@@ -89,13 +90,34 @@ pub async fn serve(
 struct Server {
     app: Arc<App>,
     router: Router,
-    /// Room for connections.
-    room: Arc<Semaphore>,
+    room: Room,
     /// Room for those who are turned away.
     hall: Arc<Semaphore>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
     cut_off: CancellationToken,
+}
+
+/// The connections that are open. How many there may be can change while they are.
+#[derive(Clone, Default)]
+struct Room(Arc<AtomicUsize>);
+
+/// A place in it, which is free again when this is dropped.
+struct Seat(Room);
+
+impl Room {
+    /// A place, while fewer than `most` are taken.
+    fn enter(&self, most: usize) -> Option<Seat> {
+        let seat = Seat(self.clone());
+        let taken = self.0.fetch_add(1, Ordering::Relaxed);
+        (taken < most).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Who may do all over the Unix socket: root, the socket's owner, and members of its group.
@@ -170,8 +192,9 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = TokioIo::new(super::patience::Patient::new(stream, WRITE_PATIENCE));
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
-            self.tasks.spawn(self.clone().attend(stream, peer, room));
+        let most = self.app.limits.borrow().connections;
+        if let Some(seat) = self.room.enter(most) {
+            self.tasks.spawn(self.clone().attend(stream, peer, seat));
             return;
         }
         self.app.metrics.http.turned_away();
@@ -184,7 +207,7 @@ impl Server {
         }
     }
 
-    async fn attend<S>(self, stream: TokioIo<S>, peer: Peer, _room: OwnedSemaphorePermit)
+    async fn attend<S>(self, stream: TokioIo<S>, peer: Peer, _seat: Seat)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -218,9 +241,10 @@ impl Server {
         R: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
         R::Future: Send + 'static,
     {
+        let header_timeout = self.app.limits.borrow().header_timeout;
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.app.settings.header_timeout)
+            .header_read_timeout(header_timeout)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(stream, service);
         tokio::pin!(connection);

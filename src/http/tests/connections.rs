@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::site::{Site, phone, settings};
 use crate::config::Limits;
-use crate::http::{Listeners, Settings, serve};
+use crate::http::{Listeners, serve};
 
 const LIST: &str =
     "GET /v2/accounts/acme/registrations HTTP/1.1\r\nhost: x\r\nx-auth-token: ops-token\r\n";
@@ -44,8 +44,8 @@ async fn served(site: &Site) -> Served {
     }
 }
 
-fn site(settings: Settings) -> Site {
-    let site = Site::with(settings, &Limits::default());
+fn site(limits: &Limits) -> Site {
+    let site = Site::with(settings(), limits);
     site.furnish();
     site
 }
@@ -69,7 +69,7 @@ async fn to_end(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
 
 #[tokio::test]
 async fn answers_over_tcp() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let served = served(&site).await;
     let answer = exchange(served.address, &format!("{LIST}connection: close\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -78,9 +78,10 @@ async fn answers_over_tcp() {
 
 #[tokio::test]
 async fn slow_heads_and_bodies_end() {
-    let mut settings = settings();
-    settings.header_timeout = Duration::from_millis(200);
-    let site = site(settings);
+    let site = site(&Limits {
+        header_timeout: Duration::from_millis(200),
+        ..Limits::default()
+    });
     let served = served(&site).await;
     exchange(served.address, "GET / HTTP/1.1\r\n").await;
     let answer = exchange(
@@ -94,7 +95,7 @@ async fn slow_heads_and_bodies_end() {
 
 #[tokio::test]
 async fn what_is_too_large_or_no_http_is_refused() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let served = served(&site).await;
     let long = "x".repeat(70_000);
     for (request, status) in [
@@ -113,9 +114,10 @@ async fn what_is_too_large_or_no_http_is_refused() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
-    let mut settings = settings();
-    settings.connections = 1;
-    let site = site(settings);
+    let site = site(&Limits {
+        connections: 1,
+        ..Limits::default()
+    });
     let served = served(&site).await;
     let mut first = TcpStream::connect(served.address).await.unwrap();
     first
@@ -140,7 +142,7 @@ async fn one_connection_too_many_is_told_so() {
 
 #[tokio::test]
 async fn the_end_waits_for_answers_but_not_for_ever() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let served = served(&site).await;
     let mut idle = TcpStream::connect(served.address).await.unwrap();
     idle.write_all(format!("{LIST}\r\n").as_bytes())
@@ -168,7 +170,7 @@ async fn the_end_waits_for_answers_but_not_for_ever() {
 
 #[tokio::test]
 async fn on_the_unix_socket_its_owner_needs_no_token() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let listeners = Listeners {
