@@ -115,7 +115,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     );
     surroundings::check(Path::new("/"), config, findings);
     let asked = kamailio::ask(&config.kamailio)?;
-    let database = find_database(loaded, findings);
+    let database = find_database(Path::new("/"), loaded, findings);
     let place = database.as_deref().unwrap_or(&config.kamailio.database);
     let site = Site::new(Path::new("/"), place, &loaded.file, &config.kamailio.tables);
     let tables = database.and_then(|_| {
@@ -134,12 +134,12 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
 }
 
 /// The database: what the configuration says, or what is found.
-fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
+fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
     let group = Group::Database;
     if loaded.config.kamailio.database_given {
         return Some(loaded.config.kamailio.database.clone());
     }
-    let discovery = Discovery::look(Path::new("/"));
+    let discovery = Discovery::look(root);
     let Some(found) = discovery.found else {
         let looked: Vec<String> = discovery.looked.iter().map(ToString::to_string).collect();
         let message = format!(
@@ -184,4 +184,60 @@ fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
 fn many(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// What is said of the database below `root`, and which one it is; the configuration is the text.
+    fn found(root: &Path, toml: &str) -> (Option<PathBuf>, String) {
+        let file = root.join("own.toml");
+        fs::write(&file, toml).unwrap();
+        let loaded = Loaded::load(Some(&file), [], &[]).unwrap();
+        let mut findings = Findings::default();
+        let database = find_database(root, &loaded, &mut findings);
+        let (errors, warnings) = findings.counts();
+        (
+            database,
+            format!("{errors} {warnings} {}", findings.text("x")),
+        )
+    }
+
+    #[test]
+    fn the_database_is_named_found_or_missed() {
+        let root = tempfile::TempDir::new().unwrap();
+        let root = root.path();
+        let put = |name: &str| {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "x").unwrap();
+            path
+        };
+        let (none, said) = found(root, "");
+        assert_eq!(none, None);
+        assert!(said.starts_with("1 0 "), "{said}");
+        let own = root.join("own.toml").display().to_string();
+        // The place of our own configuration, wherever it is.
+        assert!(said.contains(&format!("# {own}")), "{said}");
+        assert!(said.contains("kamailio-sqlite.cfg"), "{said}");
+
+        let debian = put("var/lib/kamailio/kamailio.sqlite");
+        let (one, said) = found(root, "");
+        assert_eq!(one, Some(debian.clone()));
+        assert!(said.starts_with("0 0 ") && said.contains("Found"), "{said}");
+
+        let kazoo = put("etc/kazoo/kamailio/db/kazoo.db");
+        let (first, said) = found(root, "");
+        assert_eq!(first, Some(kazoo));
+        assert!(
+            said.starts_with("0 1 ") && said.contains("there is also"),
+            "{said}"
+        );
+
+        let (named, said) = found(root, "[kamailio]\ndatabase = \"/x/y\"\n");
+        assert_eq!(named, Some("/x/y".into()));
+        assert!(said.starts_with("0 0 "), "{said}");
+    }
 }

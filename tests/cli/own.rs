@@ -38,7 +38,7 @@ fn lab() -> Lab {
     for (account, user) in accounts.iter().zip(["ann", "Ben", "cem"]) {
         let mut phone = Phone::of(&kamailio, &account.device(user, 1));
         phone.register();
-        contacts.push(phone.contact_uri());
+        contacts.push(phone.contact_uri().to_vec());
     }
     let ids = accounts.each_ref().map(|account| account.id.clone());
     let [one, two, three] = ids.each_ref().map(String::as_str);
@@ -59,6 +59,7 @@ fn lab() -> Lab {
     );
     fs::write(daemon.config_file(), config + &more).expect("it is ours");
     daemon.start();
+    let contacts: Vec<&[u8]> = contacts.iter().map(Vec::as_slice).collect();
     lists(&daemon, "/v2/registrations", &contacts);
     Lab {
         daemon,

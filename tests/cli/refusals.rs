@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{ID, OWN_TOKEN, ends, err, lab, lab_with, out};
 use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
 use crate::support::{eventually, holds, tools};
 use std::time::Duration;
 
@@ -234,4 +235,24 @@ fn answers_that_are_not_ours_are_told() {
     let starting = r#"{"message": "datastore_unreachable"}"#;
     let words = "Kamailio's database has not been read yet";
     told(&["count"], "503 Service Unavailable", starting, 69, words);
+}
+
+#[test]
+fn a_configuration_is_called_well_only_where_all_files_are() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let check = |quiet: bool| {
+        let mut command = daemon.command("check-config");
+        command.args(quiet.then_some("--quiet"));
+        command.output().expect("it runs")
+    };
+    assert!(out(&check(false)).ends_with(": ok\n"));
+    let quiet = check(true);
+    assert_eq!((quiet.status.code(), out(&quiet)), (Some(0), String::new()));
+    fs::write(daemon.tokens_file(), "[[token]]\n").expect("it is ours");
+    for quiet in [false, true] {
+        let output = check(quiet);
+        assert_eq!(out(&output), "");
+        ends(&output, 78, "tokens.toml:1:");
+    }
 }

@@ -14,7 +14,11 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "401",
         "No good token (`invalid_credentials`)",
     ),
-    ("Forbidden", "403", "The token may not (`forbidden`)"),
+    (
+        "Forbidden",
+        "403",
+        "The token may not (`forbidden`); where it asks for all accounts, `data.accounts` names those that it may see",
+    ),
     (
         "NotFound",
         "404",
