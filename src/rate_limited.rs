@@ -88,6 +88,8 @@ impl RateLimited {
     /// Notes a success at `now` (monotonic); what to say of it when it ends failures that were mentioned.
     pub fn succeeded(&mut self, now: Duration) -> Option<Recovered> {
         let failing = self.failing.take().filter(|failing| failing.said)?;
+        // The end tells their number.
+        self.unsaid = 0;
         Some(Recovered {
             failures: failing.total,
             lasted: now.saturating_sub(failing.since),

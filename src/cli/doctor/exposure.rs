@@ -209,7 +209,7 @@ mod tests {
             let mut findings = Findings::default();
             let endpoint = Endpoint::Unixgram(socket.clone());
             check(&endpoint, &[], identity, &mut findings);
-            findings.text("x")
+            findings.json("x")
         };
         let member = Identity::testing(4711, &[status.gid()]);
         let stranger = Identity::testing(4711, &[]);
