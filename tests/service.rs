@@ -64,7 +64,7 @@ impl Manager {
 
     /// Waits for a message that ends so, which may have come already.
     fn wait_for_end(&mut self, end: &str) {
-        while !self.seen.iter().any(|message| message.ends_with(end)) {
+        while !self.seen.iter().any(|it| it.trim_end().ends_with(end)) {
             let message = self.next();
             assert!(message.is_some(), "no {end}; there came {:?}", self.seen);
         }

@@ -150,7 +150,7 @@ impl KamailioCfg {
         // usrloc's own default, `DEFAULT_DB_URL`.
         let url = self.usrloc("db_url").map_or("mysql://", |it| &*it.value);
         match url.strip_prefix(SQLITE) {
-            Some(path) => Keeps::File(path.into()),
+            Some(path) => Keeps::File(format!("/{}", path.trim_start_matches('/')).into()),
             None => Keeps::Elsewhere(url.split(':').next().unwrap_or_default().to_owned()),
         }
     }
@@ -287,7 +287,7 @@ include_file "absent.cfg"
         let file = |path: &str| Keeps::File(path.into());
         let url = |url: &str| format!("modparam(\"usrloc\", \"db_url\", \"{url}\")\n");
         assert_eq!(keeps(&url("sqlite:///var/k.db")), file("/var/k.db"));
-        assert_eq!(keeps(&url("sqlite:////var/k.db")), file("//var/k.db"));
+        assert_eq!(keeps(&url("sqlite:////var/k.db")), file("/var/k.db"));
         let defined = format!(
             "#!define DBURL \"sqlite:///k\"\n{}",
             url("x").replace("\"x\"", "DBURL")
