@@ -19,12 +19,15 @@ mod remote;
 mod serve;
 mod show_rows;
 mod token;
+mod unit;
 mod watch;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
+use anyhow::anyhow;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
@@ -114,7 +117,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if complete::answer(&args) {
         return ExitCode::SUCCESS;
     }
-    match perform(args) {
+    match guarded(|| perform(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ending) => {
             ending.report();
@@ -126,6 +129,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn perform(args: impl IntoIterator<Item = OsString>) -> Result<(), Ending> {
     let cli = Cli::try_parse_from(args).map_err(Ending::Parser)?;
     run(cli).map_err(Ending::Failure)
+}
+
+/// Does it; a panic is a defect of ours, with its own status, where the runtime would end with 101.
+fn guarded(work: impl FnOnce() -> Result<(), Ending>) -> Result<(), Ending> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Ending::Failure(Failure::Software(anyhow!(
+            "this is a defect; report it with the lines above"
+        ))))
+    })
 }
 
 impl Ending {

@@ -8,6 +8,7 @@ mod changes;
 mod files;
 mod inherited;
 mod notify;
+mod probe;
 mod reload;
 mod supervise;
 mod watched;
@@ -33,6 +34,7 @@ use crate::store::{self, Store};
 use crate::view::View;
 pub use files::{Report, check_files, check_keys};
 use inherited::Inherited;
+use probe::Probe;
 use reload::Live;
 use supervise::Tasks;
 
@@ -162,21 +164,27 @@ async fn serve(
         keys: live.keys(),
         limits: live.limits(),
         flush: Arc::new(flusher.clone()),
-        metrics,
+        metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
         settings: settings(&config),
     });
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = Tasks::new(draining.clone(), stopping.clone())?;
     tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
+    let probe = Probe::new(
+        client(&config, 1)?.counted(Arc::clone(&metrics)),
+        Arc::clone(&metrics),
+    );
     let manager = notify::Manager::default();
     let reported = notify::Parts {
+        answers: probe.answers(),
         clock: Arc::clone(&clock),
         view: Arc::clone(&view),
         settled: parts.settled.subscribe(),
     };
     tasks.start("notify", manager.clone().report(reported, stopping.clone()));
     tasks.start("mirror", mirror(options, parts, stopping.clone()));
+    tasks.start("probe", probe.run(stopping.clone()));
     let recheck_stop = stopping.clone();
     tasks.start("recheck", async move {
         flusher.recheck(recheck_stop).await;
@@ -244,23 +252,13 @@ fn flusher(
     doubts: Arc<Notify>,
     metrics: &Arc<Metrics>,
 ) -> Result<Flusher, Failure> {
-    let endpoint = config
-        .kamailio
-        .jsonrpc
-        .parse()
-        .context("[kamailio] jsonrpc")
-        .map_err(Failure::Usage)?;
-    let options = kamailio::Options {
-        endpoint,
-        timeout: config.kamailio.rpc_timeout,
-        // One more than flushes use, for the questions about hidden rows.
-        connections: config.flush.concurrency + 1,
-    };
+    // One more than flushes use, for the questions about hidden rows.
+    let kamailio = client(config, config.flush.concurrency + 1)?;
     let parts = flush::Parts {
         clock: Arc::clone(clock),
         view: Arc::clone(view),
         store: Arc::clone(store),
-        kamailio: Arc::new(Kamailio::new(options).counted(Arc::clone(metrics))),
+        kamailio: Arc::new(kamailio.counted(Arc::clone(metrics))),
         doubts,
         metrics: Arc::clone(metrics),
     };
@@ -272,6 +270,21 @@ fn flusher(
             also: config.flush.also.clone(),
         },
     ))
+}
+
+/// A client of Kamailio that may have so many calls under way.
+fn client(config: &Config, connections: usize) -> Result<Kamailio, Failure> {
+    let endpoint = config
+        .kamailio
+        .jsonrpc
+        .parse()
+        .context("[kamailio] jsonrpc")
+        .map_err(Failure::Usage)?;
+    Ok(Kamailio::new(kamailio::Options {
+        endpoint,
+        timeout: config.kamailio.rpc_timeout,
+        connections,
+    }))
 }
 
 fn naming(config: &Config) -> Naming {
@@ -297,9 +310,6 @@ fn settings(config: &Config) -> http::Settings {
             .to_string_lossy()
             .into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        body_bytes: config.limits.body_bytes,
-        header_timeout: config.limits.header_timeout,
-        connections: config.limits.connections,
         metrics_accounts: config.metrics.accounts,
     }
 }

@@ -114,6 +114,16 @@ impl Directory {
         id == ancestor || self.ancestors(id).any(|above| above == ancestor)
     }
 
+    /// `ancestor` and the accounts below it, by id.
+    #[must_use]
+    pub fn within(&self, ancestor: &str) -> Vec<String> {
+        let below = self.accounts.keys().map(|id| &**id);
+        let below = below.filter(|id| self.ancestors(id).any(|above| above == ancestor));
+        let mut ids: Vec<String> = below.chain([ancestor]).map(str::to_owned).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// How many accounts and devices there are.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {

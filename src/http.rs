@@ -88,7 +88,7 @@ pub struct Parts {
     pub tokens: watch::Receiver<Arc<TokenSet>>,
     /// The keys of Kazoo's tokens.
     pub keys: watch::Receiver<Arc<Keys>>,
-    /// Token buckets.
+    /// How much a client may take.
     pub limits: watch::Receiver<Arc<Limits>>,
     /// Who flushes.
     pub flush: Arc<dyn Flush>,
@@ -113,12 +113,6 @@ pub struct Settings {
     pub node: String,
     /// Our version in answers.
     pub version: String,
-    /// Bytes of a request's body, at most.
-    pub body_bytes: usize,
-    /// How long a request's header may take, and then its body.
-    pub header_timeout: Duration,
-    /// Connections at a time, at most.
-    pub connections: usize,
     /// Accounts that `/metrics` names, at most.
     pub metrics_accounts: usize,
 }

@@ -26,14 +26,16 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::rate_limited::{RateLimited, Say};
 use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::{Reason, State};
 use crate::store::{Store, Stored};
-use crate::view::{Change, EXPIRE_INTERVAL, Source, SourceState, View};
+use crate::view::{Change, EXPIRE_INTERVAL, Scope, Source, SourceState, View};
 use follow::Thread;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
 pub use resolve::{Naming, Resolver};
+use seek::Place;
 use settling::Settling;
 
 /// How many rows are shown at a time: readers wait for a portion at most.
@@ -87,8 +89,10 @@ pub struct Mirror {
     keeper: Arc<Keeper>,
     thread: Thread,
     state: Option<State>,
-    /// Whether the log says that the tables cannot be read.
-    unreadable: bool,
+    /// When to say that the tables cannot be read.
+    trouble: RateLimited,
+    /// The database, once it is known.
+    database: Place,
     complete: bool,
     settling: Settling,
     /// At how many looks in a row the thread hung.
@@ -121,6 +125,7 @@ impl Mirror {
                     self.parts.view.expire();
                     self.settle();
                     self.watch_over();
+                    self.tell_outage();
                 }
             }
         };
@@ -195,25 +200,66 @@ impl Mirror {
             as_of: as_of.or(former.as_of),
         });
         if self.state.as_ref() != Some(&state) {
-            let registrations = self.parts.view.count(crate::view::Scope::System).0;
-            match &state {
-                // The first time is what readiness is about, and has a line of its own.
-                State::Live if self.unreadable => {
-                    self.unreadable = false;
-                    tracing::info!(registrations, "reads Kamailio's tables now");
-                }
-                State::Live => tracing::debug!(registrations, "follows Kamailio's tables"),
-                State::Healing => tracing::debug!(registrations, "compares every row"),
-                State::Opening => tracing::debug!("opens Kamailio's database"),
-                State::Absent(reason) | State::Blocked(reason) => {
-                    self.parts.metrics.source.failed(kind(reason));
-                    self.unreadable = true;
-                    tracing::warn!(%reason, registrations, "cannot read Kamailio's tables; serves the last known rows");
-                }
-            }
             self.state = Some(state);
+            self.tell_change();
         }
         self.settle();
+    }
+
+    /// Says what the state has become.
+    fn tell_change(&mut self) {
+        let registrations = self.registrations();
+        let now = self.parts.clock.monotonic();
+        match &self.state {
+            Some(State::Live) => {
+                tracing::debug!(registrations, "follows Kamailio's tables");
+                // The first time is what readiness is about, and has a line of its own.
+                if let Some(recovered) = self.trouble.succeeded(now) {
+                    let lasted = recovered.lasted.as_secs();
+                    tracing::info!(registrations, lasted, "reads Kamailio's tables now");
+                }
+            }
+            Some(State::Healing) => tracing::debug!(registrations, "compares every row"),
+            Some(State::Opening) | None => tracing::debug!("opens Kamailio's database"),
+            Some(State::Absent(reason) | State::Blocked(reason)) => {
+                self.parts.metrics.source.failed(kind(reason));
+                let say = self.trouble.failed(now);
+                self.tell_trouble(say);
+            }
+        }
+    }
+
+    /// Says now and then that the tables still cannot be read.
+    fn tell_outage(&mut self) {
+        if let Some(State::Absent(_) | State::Blocked(_)) = self.state {
+            let say = self.trouble.lasts(self.parts.clock.monotonic());
+            self.tell_trouble(say);
+        }
+    }
+
+    /// Says why the tables cannot be read, where it is to be said.
+    fn tell_trouble(&self, say: Option<Say>) {
+        let Some(State::Absent(reason) | State::Blocked(reason)) = &self.state else {
+            return;
+        };
+        if let Some(say) = say {
+            let place = self.database.get();
+            let place = place.map_or_else(
+                || "none was found".to_owned(),
+                |database| database.display().to_string(),
+            );
+            let cause = in_words(reason);
+            tracing::warn!(
+                registrations = self.registrations(),
+                count = say.count(),
+                lasting = say.seconds(),
+                "cannot read Kamailio's tables; serves the last known rows: {place}: {cause}; run `usrlocd doctor`"
+            );
+        }
+    }
+
+    fn registrations(&self) -> usize {
+        self.parts.view.count(Scope::System).0
     }
 
     /// Says when the first knowledge about the tables is settled.
@@ -266,6 +312,14 @@ impl Mirror {
         );
         self.keeper.set_owners(Some(self.resolver.owners()));
         Ok(())
+    }
+}
+
+/// A reason with what the system said of it.
+fn in_words(reason: &Reason) -> String {
+    match reason {
+        Reason::Io { source, .. } => format!("{reason}: {}", std::io::Error::from(*source)),
+        _ => reason.to_string(),
     }
 }
 

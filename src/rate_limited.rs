@@ -10,6 +10,9 @@ const EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct RateLimited {
     failing: Option<Failing>,
+    /// When a failure was last mentioned: one that comes and goes is not mentioned more often than one that stays.
+    said_at: Option<Duration>,
+    unsaid: u64,
 }
 
 /// A failure that goes on.
@@ -17,8 +20,8 @@ pub struct RateLimited {
 struct Failing {
     since: Duration,
     total: u64,
-    said_at: Duration,
-    unsaid: u64,
+    /// Whether it was mentioned, so that its end is to be mentioned too.
+    said: bool,
 }
 
 /// What to say of a failure.
@@ -26,9 +29,9 @@ struct Failing {
 pub enum Say {
     /// It is the first one.
     First,
-    /// It goes on.
+    /// It goes on, or came again soon.
     Again {
-        /// How many there were since it was last mentioned, this one included.
+        /// How many there were since it was last mentioned.
         count: u64,
         /// How long it has gone on.
         lasting: Duration,
@@ -44,33 +47,50 @@ pub struct Recovered {
     pub lasted: Duration,
 }
 
+impl Say {
+    /// How many failures there were since it was last mentioned, for a field of the log; none of the first one.
+    #[must_use]
+    pub fn count(self) -> Option<u64> {
+        match self {
+            Self::First => None,
+            Self::Again { count, .. } => Some(count),
+        }
+    }
+
+    /// For how many seconds it has gone on, for a field of the log; none of the first one.
+    #[must_use]
+    pub fn seconds(self) -> Option<u64> {
+        match self {
+            Self::First => None,
+            Self::Again { lasting, .. } => Some(lasting.as_secs()),
+        }
+    }
+}
+
 impl RateLimited {
     /// Notes a failure at `now` (monotonic); what to say of it, if anything.
     pub fn failed(&mut self, now: Duration) -> Option<Say> {
-        let Some(failing) = &mut self.failing else {
-            self.failing = Some(Failing {
-                since: now,
-                total: 1,
-                said_at: now,
-                unsaid: 0,
-            });
-            return Some(Say::First);
-        };
+        let failing = self.failing.get_or_insert(Failing {
+            since: now,
+            total: 0,
+            said: false,
+        });
         failing.total += 1;
-        failing.unsaid += 1;
-        if now.saturating_sub(failing.said_at) < EVERY {
-            return None;
-        }
-        failing.said_at = now;
-        Some(Say::Again {
-            count: std::mem::take(&mut failing.unsaid),
-            lasting: now.saturating_sub(failing.since),
-        })
+        self.unsaid += 1;
+        self.say(now)
     }
 
-    /// Notes a success at `now` (monotonic); what to say of it when it ends failures.
+    /// Notes that the last failure goes on at `now` (monotonic); what to say of it, if anything.
+    pub fn lasts(&mut self, now: Duration) -> Option<Say> {
+        self.say(now)
+    }
+
+    /// Notes a success at `now` (monotonic); what to say of it when it ends failures that were mentioned.
     pub fn succeeded(&mut self, now: Duration) -> Option<Recovered> {
-        self.failing.take().map(|failing| Recovered {
+        let failing = self.failing.take().filter(|failing| failing.said)?;
+        // The end tells their number.
+        self.unsaid = 0;
+        Some(Recovered {
             failures: failing.total,
             lasted: now.saturating_sub(failing.since),
         })
@@ -80,6 +100,26 @@ impl RateLimited {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
+    }
+
+    fn say(&mut self, now: Duration) -> Option<Say> {
+        let failing = self.failing.as_mut()?;
+        let is_due = |at: Duration| now.saturating_sub(at) >= EVERY;
+        if !self.said_at.is_none_or(is_due) {
+            return None;
+        }
+        self.said_at = Some(now);
+        let count = std::mem::take(&mut self.unsaid);
+        let is_first =
+            !std::mem::replace(&mut failing.said, true) && failing.total == 1 && count == 1;
+        Some(if is_first {
+            Say::First
+        } else {
+            Say::Again {
+                count,
+                lasting: now.saturating_sub(failing.since),
+            }
+        })
     }
 }
 
@@ -108,6 +148,33 @@ mod tests {
         };
         assert_eq!(limited.succeeded(at(80)), Some(recovered));
         assert_eq!(limited.succeeded(at(81)), None);
-        assert_eq!(limited.failed(at(82)), Some(Say::First));
+        assert_eq!(limited.failed(at(120)), Some(Say::First));
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_mentioned_no_more_often() {
+        let mut limited = RateLimited::default();
+        let mut said = Vec::new();
+        let mut recoveries = 0;
+        for second in (0..62).step_by(2) {
+            said.extend(limited.failed(at(second)));
+            recoveries += usize::from(limited.succeeded(at(second + 1)).is_some());
+        }
+        let again = Say::Again {
+            count: 15,
+            lasting: at(0),
+        };
+        assert_eq!(said, [Say::First, again, again]);
+        assert_eq!(recoveries, 3, "the ends of those that were mentioned");
+    }
+
+    #[test]
+    fn one_failure_that_lasts_is_mentioned_again() {
+        let mut limited = RateLimited::default();
+        assert_eq!(limited.lasts(at(0)), None, "there is none");
+        assert_eq!(limited.failed(at(0)), Some(Say::First));
+        let said: Vec<_> = (1..=60).filter_map(|s| limited.lasts(at(s))).collect();
+        assert_eq!(said.len(), 2);
+        assert_eq!((said[1].count(), said[1].seconds()), (Some(0), Some(60)));
     }
 }

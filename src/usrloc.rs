@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::registration::{Binding, Changeset};
 use crate::sqlite_file::{Row, Sink, Table, TableSpec};
 use columns::{AttributeColumns, LocationColumns};
+pub use decode::time;
 use decode::{Attribute, Fields, Texts};
 use slots::{SlotId, Slots};
 

@@ -2,6 +2,7 @@
 
 mod completions;
 mod manual;
+mod own;
 mod paging;
 mod refusals;
 mod terminal;
@@ -91,6 +92,18 @@ fn ends(output: &Output, status: i32, word: &str) {
     assert!(said.contains(word), "{said}");
 }
 
+/// README's sample of a table has the columns of the real one.
+#[track_caller]
+fn readme_shows(table: &str) {
+    let words =
+        |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+    let head = words(table.lines().next().expect("a line of names"));
+    assert!(head.len() > 2, "{table}");
+    let readme = include_str!("../README.md");
+    let is_there = readme.lines().any(|line| words(line) == head);
+    assert!(is_there, "README shows no table of {head:?}");
+}
+
 #[test]
 fn lists_in_each_format() {
     let lab = lab();
@@ -122,6 +135,8 @@ fn lists_in_each_format() {
             .count(),
         2
     );
+    readme_shows(&lab.prints(&["list", "-o", "table"]));
+    readme_shows(&lab.prints(&["accounts", "-o", "table"]));
     let none = lab.verb(&["list", "--filter", "username=carol", "-o", "json"]);
     ends(&none, 0, "nobody is registered");
     assert_eq!(out(&none), "[\n]\n");
@@ -134,6 +149,8 @@ fn shows_counts_and_lists_accounts() {
         &["show", "alice", "-o", "json"][..],
         &["show", "alice@acme.example.com", "-o", "json"],
         &["show", "ALICE", "--account", ID, "-o", "json"],
+        &["show", "ALICE", "-o", "json"],
+        &["show", "ALIce@acme.example.com", "-o", "json"],
     ] {
         let items: Value = serde_json::from_str(&lab.prints(args)).expect("it is JSON");
         assert_eq!(items[0]["username"], "alice");

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+mod examples;
 mod files;
 mod first_run;
 mod kamailio;
@@ -41,7 +42,81 @@ fn examine(daemon: &Daemon, arguments: &[&str]) -> (Value, Option<i32>) {
     let output = ask(daemon, &[&["-o", "json"], arguments].concat());
     let report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    for mend in mends(&report) {
+        assert_eq!(danger(&mend), None, "{mend}");
+    }
     (report, output.status.code())
+}
+
+/// Every line that mends something.
+fn mends(report: &Value) -> Vec<String> {
+    let findings = report["findings"].as_array().into_iter().flatten();
+    let mends = findings.flat_map(|it| it["mend"].as_array().into_iter().flatten());
+    mends
+        .map(|mend| mend.as_str().expect("a text").to_owned())
+        .collect()
+}
+
+/// What would be wrong with running a line that mends.
+fn danger(mend: &str) -> Option<&'static str> {
+    if mend.contains("reinit") {
+        return Some("it deletes the whole database");
+    }
+    let words: Vec<&str> = mend.split([' ', ';']).collect();
+    let after = |verb: &str| -> Vec<&str> {
+        let units = words.windows(3).filter(|it| it[..2] == ["systemctl", verb]);
+        units.map(|it| it[2]).collect()
+    };
+    if after("stop") != after("start") {
+        return Some("it leaves Kamailio stopped");
+    }
+    let writes = [
+        "insert ",
+        "update ",
+        "delete ",
+        "alter ",
+        "create ",
+        "drop ",
+        "journal_mode=",
+    ];
+    let is_statement = mend.contains("sqlite3 ") && writes.iter().any(|it| mend.contains(it));
+    if is_statement && after("stop").is_empty() {
+        return Some("it writes beside Kamailio");
+    }
+    let groups = ["root", "adm", "sudo"];
+    if groups.iter().any(|it| mend.contains(&format!("-aG {it}"))) {
+        return Some("it opens much more than Kamailio's files");
+    }
+    None
+}
+
+#[test]
+fn dangerous_mends_are_known_as_such() {
+    for mend in [
+        "kamdbctl reinit",
+        "systemctl stop kamailio && sqlite3 k \"pragma journal_mode=wal\"",
+        "sqlite3 k \"insert into version values (1)\"",
+        "usermod -aG root usrlocd",
+    ] {
+        assert!(danger(mend).is_some(), "{mend}");
+    }
+    let good = "systemctl stop k && sqlite3 k \"delete from location\"; systemctl start k";
+    assert_eq!(danger(good), None);
+}
+
+/// The statement in the one line that mends a check.
+#[track_caller]
+fn statement(report: &Value, check: &str) -> String {
+    let findings = report["findings"].as_array().expect("a list");
+    let found = findings.iter().find(|it| it["check"] == check);
+    let lines = found.map(|it| it["mend"].clone()).unwrap_or_default();
+    let lines = lines.as_array().cloned().unwrap_or_default();
+    let line = lines
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|it| it.contains("sqlite3"));
+    let line = line.unwrap_or_else(|| panic!("no statement for {check} in {report:#}"));
+    line.split('"').nth(1).expect("it is quoted").to_owned()
 }
 
 /// The mark and message of a check.
@@ -115,9 +190,10 @@ fn healthy_setup_is_well() {
         "journal",
         "columns",
         "rows",
+        "db_mode",
         "clock_kamailio",
         "jsonrpc",
-        "db_mode",
+        "kamailio_version",
         "workers",
         "private_memory",
         "contacts",
@@ -126,6 +202,7 @@ fn healthy_setup_is_well() {
         "clock_set",
         "store",
         "tokens",
+        "socket",
         "daemon",
     ];
     assert_eq!(checks, expected);

@@ -123,6 +123,21 @@ fn imports_go_down_only() {
     );
 }
 
+/// The architecture page shows the same floors.
+#[test]
+fn the_crates_documentation_has_the_same_floors() {
+    let page = &files()["lib"];
+    let rows = page.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let rows = rows.filter(|row| row.starts_with(|first: char| first.is_ascii_digit()));
+    let shown: Vec<Vec<&str>> = rows
+        .map(|row| row.split(['[', ']']).skip(1).step_by(2))
+        .map(|names| names.map(|name| name.trim_matches('`')).collect())
+        .collect();
+    // The program's two files are above all of them.
+    let (_, floors) = FLOORS.split_last().expect("there are some");
+    assert_eq!(shown, floors);
+}
+
 #[test]
 fn driver_crates_stay_in_their_room() {
     let mut wrong = Vec::new();

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 use usrlocd::clock::{Clock, SystemClock};
 
 use crate::oracle::{PATIENCE, agree, lists, of};
@@ -129,8 +129,38 @@ fn changes_of_state_have_a_line_each() {
     let others = lines.iter().filter(|(level, _)| level != "INFO");
     let unreadable = "cannot read Kamailio's tables; serves the last known rows";
     for (level, message) in others {
-        assert_eq!((level.as_str(), message.as_str()), ("WARN", unreadable));
+        assert_eq!(level, "WARN", "{message}");
+        assert!(message.starts_with(unreadable), "{message}");
+        assert!(message.ends_with("; run `usrlocd doctor`"), "{message}");
     }
+}
+
+/// A database that usrlocd's user may not read: file, cause and what to do stand in the line.
+#[test]
+fn what_keeps_it_from_reading_is_said_in_words() {
+    let kamailio = Kamailio::builder().start();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let database = folder.path().join("kamailio.sqlite");
+    fs::copy(kamailio.database(), &database).expect("both are ours");
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    // Root may read everything, but for these capabilities.
+    let as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+    let wrapper: &[&str] = if geteuid().is_root() { &as_others } else { &[] };
+    let mut daemon = Daemon::builder(&kamailio)
+        .database(&database)
+        .wrapper(wrapper)
+        .prepare();
+    daemon.start_unready();
+    let said = format!(
+        "cannot read Kamailio's tables; serves the last known rows: {}: cannot open the database or a file beside it: Permission denied",
+        database.display()
+    );
+    eventually("it is said", PATIENCE, || {
+        let log = daemon.log();
+        let line = log.lines().find(|line| line.contains(&said));
+        let is_whole = line.is_some_and(|line| line.contains("; run `usrlocd doctor`"));
+        holds(is_whole, || log.clone())
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::oracle::{PATIENCE, lists, of};
@@ -167,6 +168,12 @@ fn counts_what_happens() {
             1.0,
         ),
         ("usrlocd_source_state{state=\"live\"}".to_owned(), 1.0),
+        ("usrlocd_kamailio_up".to_owned(), 1.0),
+        (
+            "usrlocd_kamailio_rpc_duration_seconds_count{method=\"ul.rm\",outcome=\"ok\"}"
+                .to_owned(),
+            1.0,
+        ),
         ("usrlocd_tail_audit_misses_total".to_owned(), 0.0),
     ] {
         assert_eq!(value(&text, &sample), Some(expected), "{sample} in\n{text}");
@@ -184,6 +191,14 @@ fn counts_what_happens() {
     for secret in ["alice", "bob", "127.0.0.1", "nobody", Daemon::TOKEN] {
         assert!(!text.contains(secret), "{secret} is in\n{text}");
     }
+    kamailio.signal(Signal::STOP);
+    eventually("the silence shows", PATIENCE * 3, || {
+        let text = scrape(&daemon);
+        holds(value(&text, "usrlocd_kamailio_up") == Some(0.0), || {
+            text.clone()
+        })
+    });
+    kamailio.signal(Signal::CONT);
     std::fs::remove_file(kamailio.database()).expect("it is there");
     eventually("the loss is counted", PATIENCE, || {
         let text = scrape(&daemon);
@@ -248,6 +263,69 @@ fn rules() -> Vec<BTreeMap<String, String>> {
         }
     }
     rules
+}
+
+/// The values that each label of each metric has in the text.
+fn values(text: &str) -> BTreeMap<(String, String), BTreeSet<String>> {
+    let mut found: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let Some((metric, rest)) = line.split_once('{') else {
+            continue;
+        };
+        let (inner, _) = rest.rsplit_once('}').expect("labels end");
+        for (label, value) in inner.split("\",").filter_map(|one| one.split_once("=\"")) {
+            let key = (metric.to_owned(), label.to_owned());
+            let value = value.trim_end_matches('"').to_owned();
+            found.entry(key).or_default().insert(value);
+        }
+    }
+    found
+}
+
+/// What an expression asks of labels: metric, label, and each value that it names. Patterns with a dot name none.
+fn asked(expression: &str) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    for (at, _) in expression.match_indices('{') {
+        let before = &expression[..at];
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let start = before.rfind(|c| !is_name(c)).map_or(0, |end| end + 1);
+        let metric = &before[start..];
+        let rest = &expression[at + 1..];
+        let inner = &rest[..rest.find('}').expect("it ends")];
+        for one in inner.split(',') {
+            let Some((label, value)) = one.split_once(['=', '!']) else {
+                continue;
+            };
+            let value = value.trim_start_matches(['=', '~']).trim_matches('"');
+            for value in value.split('|').filter(|it| !it.contains(['$', '.'])) {
+                let [metric, label] = [metric, label.trim()].map(str::to_owned);
+                found.push((metric, label, value.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn dashboard_and_rules_ask_for_values_that_exist() {
+    let (_kamailio, _daemon, text) = lived();
+    let values = values(&text);
+    let mut seen = 0;
+    for (title, expression) in queries() {
+        for (metric, label, value) in asked(&expression) {
+            if metric == "up" {
+                continue;
+            }
+            seen += 1;
+            let known = values.get(&(metric.clone(), label.clone()));
+            let is_known = known.is_some_and(|known| known.contains(&value));
+            assert!(
+                is_known,
+                "{title}: {metric} has no {label} {value:?}: {known:?}"
+            );
+        }
+    }
+    assert!(seen > 5, "only {seen} values: has the test gone blind?");
 }
 
 /// The names in an expression: those before, and those of labels.

@@ -191,6 +191,32 @@ fn every_warning_and_error_is_explained() {
     }
 }
 
+/// README's table of what may be seen speaks of messages that exist.
+#[test]
+fn what_readme_says_may_be_seen_exists() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let code: String = files.iter().map(|file| read(file)).collect();
+    // A text that goes on in the next line is one text.
+    let code = code.replace("\\\n", "");
+    let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = read(&root().join("README.md"));
+    let (_, section) = readme
+        .split_once("\n## When something is wrong\n")
+        .expect("it has the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let seen = rows.filter_map(|row| row.split(" | ").next());
+    let messages: Vec<&str> = seen
+        .flat_map(|seen| seen.split('`').skip(1).step_by(2))
+        .filter(|quoted| quoted.contains(' '))
+        .collect();
+    assert!(messages.len() > 3, "{messages:?}: has the test gone blind?");
+    for message in messages {
+        assert!(code.contains(message), "nothing says {message:?}");
+    }
+}
+
 /// What belongs on every machine, and to nobody's home.
 #[test]
 fn no_path_of_a_private_machine() {

@@ -1,5 +1,6 @@
 //! What the Debian package holds beside the program: the manual of the configuration, and the examples.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,6 +54,23 @@ fn the_manual_of_the_configuration_has_every_key_with_its_default() {
         rest = &rest[at + heading.len() - 1..];
     }
     assert!(keys > 20, "the example has only {keys} keys");
+}
+
+/// A machine that has what `make deps` installs has what a missing program's message names, and the other way round.
+#[test]
+fn the_lists_of_what_tests_need_agree() {
+    let deps = fs::read_to_string(deploy("../tests/deps")).expect("it is there");
+    let line = deps
+        .lines()
+        .find_map(|line| line.strip_prefix("packages=\""));
+    let line = line.expect("it has a list").trim_end_matches(" $*\"");
+    let (_, install) = tools::INSTALL
+        .split_once("--no-install-recommends ")
+        .expect("it has a list");
+    let packages =
+        |list: &str| -> BTreeSet<String> { list.split_whitespace().map(str::to_owned).collect() };
+    assert!(packages(line).len() > 8, "{line}: has the test gone blind?");
+    assert_eq!(packages(line), packages(install));
 }
 
 #[test]

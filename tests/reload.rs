@@ -1,6 +1,8 @@
 //! What a running usrlocd takes over: on SIGHUP all or nothing, and by itself each file that changes.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
@@ -144,6 +146,38 @@ fn hangup_says_in_one_line_what_changed() {
     let line = site.line("reloaded:", 2);
     assert!(line.contains("(needs a restart)"), "{line}");
     assert!(!line.contains("limits"), "{line}");
+}
+
+#[test]
+fn bounds_of_connections_and_bodies_are_taken_over() {
+    let site = Site::new();
+    site.configure("[limits]\nconnections = 1\nbody_bytes = 10\n");
+    let line = site.line("reloaded:", 1);
+    for part in [
+        "limits.connections 1024 -> 1",
+        "limits.body_bytes 65536 -> 10",
+    ] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+    assert!(!line.contains("restart"), "{line}");
+    let token = [("X-Auth-Token", Daemon::TOKEN)];
+    let body = b"{\"verb\": \"delete\"}";
+    eventually("the body is too large", PATIENCE, || {
+        let status = site.daemon.request("POST", ALL, &token, body).status;
+        holds(status == 400, || status.to_string())
+    });
+    // Answered, and kept open: the only connection is taken.
+    let mut first = TcpStream::connect(site.daemon.address()).expect("it listens");
+    first
+        .write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        .expect("it reads");
+    first.read_exact(&mut [0]).expect("it answers");
+    assert_eq!(site.status(Daemon::TOKEN), 503);
+    drop(first);
+    eventually("there is room again", PATIENCE, || {
+        let status = site.status(Daemon::TOKEN);
+        holds(status == 200, || status.to_string())
+    });
 }
 
 #[test]

@@ -61,6 +61,14 @@ impl Manager {
         }
         panic!("no {line}; there came {:?}", self.seen);
     }
+
+    /// Waits for a message that ends so, which may have come already.
+    fn wait_for_end(&mut self, end: &str) {
+        while !self.seen.iter().any(|it| it.trim_end().ends_with(end)) {
+            let message = self.next();
+            assert!(message.is_some(), "no {end}; there came {:?}", self.seen);
+        }
+    }
 }
 
 fn phone(kamailio: &Kamailio) -> Phone {
@@ -79,10 +87,13 @@ fn tells_systemd_of_readiness_reload_and_end() {
     let mut daemon = Daemon::builder(&kamailio)
         .environment("NOTIFY_SOCKET", &manager.address())
         .start();
-    let ready = manager.next().expect("a first message");
+    let first = manager.next().expect("a first message");
+    assert!(first.starts_with("STATUS=starting: "), "{first}");
+    let ready = manager.wait_for("READY=1");
     assert!(ready.starts_with("READY=1\n"), "{ready}");
-    let count = "STATUS=1 registrations; live, lag ";
+    let count = "STATUS=1 registration; live, lag ";
     assert!(ready.contains(count), "{ready}");
+    manager.wait_for_end("; kamailio ok");
 
     daemon.signal(Signal::HUP);
     let reloading = manager.wait_for("RELOADING=1");

@@ -1,9 +1,12 @@
 //! `usrlocd check-config`: every mistake in the configuration, tokens, directory and keys, before the daemon finds them.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::configuration::Configuration;
 use super::output::{hint, print};
+use super::unit::{self, Unit};
 use crate::config::Problems;
 pub(super) use crate::daemon::check_keys;
 use crate::daemon::{self, Failure};
@@ -15,6 +18,8 @@ Examples:
   usrlocd check-config --config new.toml && systemctl reload usrlocd
   usrlocd check-config --print
       shows each value in force, and where it was set
+  usrlocd check-config --quiet
+      says nothing where all is well, as before each reload of the unit
 
 Exit status:
   0 all well; 78 mistakes, one a line, as FILE:LINE:COLUMN: message;
@@ -28,6 +33,10 @@ pub(super) struct CheckConfig {
     #[arg(short, long)]
     print: bool,
 
+    /// Say nothing where all is well
+    #[arg(short, long, conflicts_with = "print")]
+    quiet: bool,
+
     #[command(flatten)]
     configuration: Configuration,
 }
@@ -35,9 +44,22 @@ pub(super) struct CheckConfig {
 impl CheckConfig {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let loaded = self.configuration.load()?;
+        let report = daemon::check_files(&loaded.config);
         if self.print {
             print(&loaded.to_string())?;
-        } else {
+        }
+        for warning in report.warnings {
+            hint(format_args!("warning: {warning}"));
+        }
+        if let Some(warning) = unit::warning(&Unit::read(Path::new("/")).unseen()) {
+            hint(format_args!(
+                "warning: {warning}; put `env NAME=VALUE` in front to check with it"
+            ));
+        }
+        if let Some(problems) = Problems::of(report.problems) {
+            return Err(problems.into());
+        }
+        if !self.print && !self.quiet {
             let file = loaded.file.display();
             let absent = if loaded.found {
                 ""
@@ -46,13 +68,6 @@ impl CheckConfig {
             };
             print(&format!("{file}: ok{absent}\n"))?;
         }
-        let report = daemon::check_files(&loaded.config);
-        for warning in report.warnings {
-            hint(format_args!("warning: {warning}"));
-        }
-        match Problems::of(report.problems) {
-            Some(problems) => Err(problems.into()),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }

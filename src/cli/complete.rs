@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::Cli;
-use super::count::{ACCOUNT_KEYS, ACCOUNTS, accounts as listed_accounts};
-use super::pages::{Pages, own_path};
+use super::count::{self, ACCOUNT_KEYS};
+use super::pages::{Pages, Reach};
 use super::remote::{self, Filters, Remote};
 use crate::client::Client;
 use crate::daemon::Failure;
@@ -47,9 +47,7 @@ pub(super) fn accounts() -> ArgValueCompleter {
         let mut found = Vec::new();
         let typed = Typed::now();
         typed.ask(async |client| {
-            let answer = remote::ask(&client, http::Method::GET, ACCOUNTS).await?;
-            let mut envelope = remote::envelope(&client, answer).await?;
-            found = listed_accounts(&mut envelope)?;
+            found = count::seen(&client).await?.0;
             Ok(())
         });
         let text = |account: &Value, key: &str| account[key].as_str().map(str::to_owned);
@@ -70,9 +68,11 @@ pub(super) fn users() -> ArgValueCompleter {
         let typed = Typed::now();
         let mut found = BTreeMap::new();
         typed.ask(async |client| {
-            let path = remote::path(typed.account().as_deref(), None);
-            let path = own_path(&client, &path).await?;
-            walk(&client, &path, prefix, &mut found).await
+            let reach = Reach::of(&client, typed.account().as_deref()).await?;
+            for path in &reach.paths {
+                walk(&client, &reach.only(path), prefix, &mut found).await?;
+            }
+            Ok(())
         });
         candidates(found.into_iter(), current)
     })
@@ -107,12 +107,12 @@ pub(super) fn filters() -> ArgValueCompleter {
 /// The users whose names begin with `prefix`, with their realms. The list is in the order of names in lower case.
 async fn walk(
     client: &Client,
-    path: &str,
+    reach: &Reach,
     prefix: &str,
     found: &mut BTreeMap<String, Option<String>>,
 ) -> Result<(), Failure> {
     let filters = Filters::default();
-    let mut pages = Pages::of(client, path, &filters);
+    let mut pages = Pages::of(client, reach, &filters);
     let prefix = prefix.to_ascii_lowercase();
     while let Some(page) = pages.next().await? {
         for item in &page.data {

@@ -3,10 +3,11 @@
 use anyhow::anyhow;
 use clap::Args;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::complete;
 use super::output::{hint, lines, print};
+use super::pages::Reach;
 use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
@@ -27,7 +28,7 @@ Exit status:
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Count {
-    /// The account's id; without it all accounts
+    /// The account's id; without it all accounts that you may see
     #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -43,7 +44,8 @@ pub(super) struct Count {
 
 /// List accounts with the number of their registrations
 ///
-/// Accounts appear that have rows in Kamailio's tables; names and realms come from the directory.
+/// Accounts appear that have rows in Kamailio's tables, of those that you may see; names and realms come from the
+/// directory or from the rows.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -52,7 +54,7 @@ Examples:
   usrlocd accounts -o json
 
 Exit status:
-  0 done, 64 usage, 69 no daemon, 77 permission (it needs the right to all accounts)
+  0 done, 64 usage, 69 no daemon, 77 permission
 
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
@@ -66,7 +68,7 @@ pub(super) struct Accounts {
 }
 
 /// Where the accounts are.
-pub(super) const ACCOUNTS: &str = "/v2/registrations/count?accounts=true";
+const ACCOUNTS: &str = "/v2/registrations/count?accounts=true";
 
 /// The keys of an account.
 pub(super) const ACCOUNT_KEYS: &[&str] = &["id", "name", "realm", "count"];
@@ -76,26 +78,37 @@ impl Count {
         let as_json = matches!(self.output, Some(Format::Json | Format::Ndjson));
         self.watching.check(!as_json)?;
         let client = self.remote.client()?;
-        let path = remote::path(self.account.as_deref(), Some("count"));
-        let target = format!("{path}?{}", self.filters.query(&[]));
+        let last = format!("/count?{}", self.filters.query(&[]));
         remote::run(async {
+            let reach = Reach::of(&client, self.account.as_deref()).await?;
             if self.watching.wanted() {
                 let draw = async |_: Room| {
-                    let envelope = envelope(&client, &target).await?;
-                    let text = format!("{}\n", envelope["data"]["count"]);
-                    Ok(Frame::of(text, &envelope))
+                    let (count, source) = count(&client, &reach, &last).await?;
+                    Ok(Frame::of(format!("{count}\n"), &source))
                 };
                 return redraw::run(&self.watching, draw).await;
             }
-            let envelope = envelope(&client, &target).await?;
-            remote::mention_source(&envelope["source"]);
+            let (count, source) = count(&client, &reach, &last).await?;
+            remote::mention_source(&source);
             if as_json {
-                print(&format!("{}\n", envelope["data"]))
+                print(&format!("{}\n", json!({"count": count})))
             } else {
-                print(&format!("{}\n", envelope["data"]["count"]))
+                print(&format!("{count}\n"))
             }
         })
     }
+}
+
+/// How many there are in all lists, and what is known of Kamailio's tables.
+async fn count(client: &Client, reach: &Reach, last: &str) -> Result<(u64, Value), Failure> {
+    let envelopes = reach.envelopes(client, last).await?;
+    let counts = envelopes.iter().map(|it| it["data"]["count"].as_u64());
+    let Some(sum) = counts.sum::<Option<u64>>() else {
+        return Err(remote::stranger(client));
+    };
+    let source = envelopes.into_iter().next_back();
+    let source = source.map(|mut it| it["source"].take());
+    Ok((sum, source.unwrap_or_default()))
 }
 
 impl Accounts {
@@ -108,15 +121,13 @@ impl Accounts {
         remote::run(async {
             if self.watching.wanted() {
                 let draw = async |_: Room| {
-                    let mut envelope = envelope(&client, ACCOUNTS).await?;
-                    let text = table(accounts(&mut envelope)?);
-                    Ok(Frame::of(text, &envelope))
+                    let (accounts, source) = seen(&client).await?;
+                    Ok(Frame::of(table(accounts), &source))
                 };
                 return redraw::run(&self.watching, draw).await;
             }
-            let mut envelope = envelope(&client, ACCOUNTS).await?;
-            remote::mention_source(&envelope["source"]);
-            let accounts = accounts(&mut envelope)?;
+            let (accounts, source) = seen(&client).await?;
+            remote::mention_source(&source);
             if accounts.is_empty() {
                 hint("no account has registrations");
             }
@@ -130,13 +141,38 @@ impl Accounts {
     }
 }
 
-async fn envelope(client: &Client, target: &str) -> Result<Value, Failure> {
-    let answer = remote::ask(client, Method::GET, target).await?;
-    remote::envelope(client, answer).await
+/// The accounts that the caller may see and that have rows, and what is known of Kamailio's tables.
+pub(super) async fn seen(client: &Client) -> Result<(Vec<Value>, Value), Failure> {
+    let reach = Reach::of(client, None).await?;
+    if reach.is_system() {
+        let answer = remote::ask(client, Method::GET, ACCOUNTS).await?;
+        let mut envelope = remote::envelope(client, answer).await?;
+        let accounts = accounts(&mut envelope)?;
+        return Ok((accounts, envelope["source"].take()));
+    }
+    let (mut all, mut source) = (Vec::new(), Value::Null);
+    for path in &reach.paths {
+        let one = reach.only(path);
+        let (count, known) = count(client, &one, "/count").await?;
+        let first = one.envelopes(client, "?page_size=1").await?;
+        source = known;
+        // An account is named by its rows: the API tells no other way.
+        if let Some(item) = first.first().map(|it| &it["data"][0])
+            && count > 0
+        {
+            all.push(json!({
+                "id": remote::account_of(path),
+                "name": item["account_name"],
+                "realm": item["account_realm"],
+                "count": count,
+            }));
+        }
+    }
+    Ok((all, source))
 }
 
 /// The accounts with their numbers.
-pub(super) fn accounts(envelope: &mut Value) -> Result<Vec<Value>, Failure> {
+fn accounts(envelope: &mut Value) -> Result<Vec<Value>, Failure> {
     match envelope["data"]["accounts"].take() {
         Value::Array(accounts) => Ok(accounts),
         _ => Err(Failure::Unavailable(anyhow!(

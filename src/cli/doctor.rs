@@ -1,14 +1,20 @@
 //! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
 
 mod acl;
+mod capacity;
 mod clocks;
 mod database;
+mod exposure;
 mod findings;
 mod identity;
 mod kamailio;
 mod kamailio_cfg;
+mod mend;
 mod ours;
 mod rows;
+mod schema;
+mod settings;
+mod surroundings;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +24,7 @@ use clap::{Args, ValueEnum};
 
 use self::findings::{Findings, Group};
 use self::identity::Identity;
+use self::mend::Site;
 use super::configuration::Configuration;
 use super::output::print;
 use crate::config::Loaded;
@@ -106,15 +113,20 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
             format!("{file} is not there; the defaults hold.")
         },
     );
-    let database = find_database(loaded, findings);
-    let tables = database.as_deref().and_then(|database| {
-        let inspection = database::check(database, identity, findings)?;
-        tables::check(database, &config.kamailio.tables, &inspection, findings)
+    surroundings::check(Path::new("/"), config, findings);
+    let asked = kamailio::ask(&config.kamailio)?;
+    let database = find_database(Path::new("/"), loaded, findings);
+    let place = database.as_deref().unwrap_or(&config.kamailio.database);
+    let site = Site::new(Path::new("/"), place, &loaded.file, &config.kamailio.tables);
+    let tables = database.and_then(|_| {
+        let inspection = database::check(&site, identity, findings)?;
+        tables::check(&site, &inspection, findings)
     });
-    let cfg = kamailio::check(&config.kamailio, tables.as_ref(), findings)?;
-    if let (Some(database), Some(tables)) = (&database, &tables) {
-        let by_ruid = cfg.as_ref().and_then(|cfg| cfg.usrloc("db_ops_ruid"));
-        tables::index(database, tables, by_ruid, findings);
+    asked.judge(&site, identity, tables.as_ref(), findings);
+    if let Some(tables) = &tables {
+        let realm = config.kamailio.default_realm.as_deref();
+        settings::check(&site, realm, asked.cfg(), tables.counts, findings);
+        tables::index(&site, tables, asked.cfg(), findings);
     }
     clocks::check(Path::new("/"), findings);
     ours::check(config, identity, findings);
@@ -122,20 +134,24 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
 }
 
 /// The database: what the configuration says, or what is found.
-fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
+fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
     let group = Group::Database;
     if loaded.config.kamailio.database_given {
         return Some(loaded.config.kamailio.database.clone());
     }
-    let discovery = Discovery::look(Path::new("/"));
+    let discovery = Discovery::look(root);
     let Some(found) = discovery.found else {
         let looked: Vec<String> = discovery.looked.iter().map(ToString::to_string).collect();
         let message = format!(
-            "No database of Kamailio's was found: {}. Name it in {}:",
+            "No database of Kamailio's was found: {}. If it is elsewhere, name it in {}. Debian's Kamailio as installed writes no registrations to any database: {} has the lines that make it.",
             looked.join("; "),
-            loaded.file.display()
+            loaded.file.display(),
+            kamailio::EXAMPLE
         );
-        let mend = ["[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"".to_owned()];
+        let mend = [format!(
+            "# {}\n[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"",
+            loaded.file.display()
+        )];
         findings.fail(group, "database_found", message, mend);
         return None;
     };
@@ -155,7 +171,10 @@ fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
             others.join(", "),
             loaded.file.display()
         );
-        let mend = [format!("[kamailio]\ndatabase = \"{shown}\"")];
+        let mend = [format!(
+            "# {}\n[kamailio]\ndatabase = \"{shown}\"",
+            loaded.file.display()
+        )];
         findings.warn(group, "database_found", message, mend);
     }
     Some(found.database)
@@ -165,4 +184,60 @@ fn find_database(loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
 fn many(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// What is said of the database below `root`, and which one it is; the configuration is the text.
+    fn found(root: &Path, toml: &str) -> (Option<PathBuf>, String) {
+        let file = root.join("own.toml");
+        fs::write(&file, toml).unwrap();
+        let loaded = Loaded::load(Some(&file), [], &[]).unwrap();
+        let mut findings = Findings::default();
+        let database = find_database(root, &loaded, &mut findings);
+        let (errors, warnings) = findings.counts();
+        (
+            database,
+            format!("{errors} {warnings} {}", findings.text("x")),
+        )
+    }
+
+    #[test]
+    fn the_database_is_named_found_or_missed() {
+        let root = tempfile::TempDir::new().unwrap();
+        let root = root.path();
+        let put = |name: &str| {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "x").unwrap();
+            path
+        };
+        let (none, said) = found(root, "");
+        assert_eq!(none, None);
+        assert!(said.starts_with("1 0 "), "{said}");
+        let own = root.join("own.toml").display().to_string();
+        // The place of our own configuration, wherever it is.
+        assert!(said.contains(&format!("# {own}")), "{said}");
+        assert!(said.contains("kamailio-sqlite.cfg"), "{said}");
+
+        let debian = put("var/lib/kamailio/kamailio.sqlite");
+        let (one, said) = found(root, "");
+        assert_eq!(one, Some(debian.clone()));
+        assert!(said.starts_with("0 0 ") && said.contains("Found"), "{said}");
+
+        let kazoo = put("etc/kazoo/kamailio/db/kazoo.db");
+        let (first, said) = found(root, "");
+        assert_eq!(first, Some(kazoo));
+        assert!(
+            said.starts_with("0 1 ") && said.contains("there is also"),
+            "{said}"
+        );
+
+        let (named, said) = found(root, "[kamailio]\ndatabase = \"/x/y\"\n");
+        assert_eq!(named, Some("/x/y".into()));
+        assert!(said.starts_with("0 0 "), "{said}");
+    }
 }

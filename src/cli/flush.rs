@@ -92,11 +92,14 @@ impl Flush {
             .send(Method::DELETE, &target, &[])
             .await
             .map_err(|error| remote::lost(client, error))?;
-        if answer.status == StatusCode::BAD_GATEWAY {
-            let body = answer.body().await;
-            let body = body.map_err(|error| remote::lost(client, error))?;
-            let envelope: Value = remote::parse(client, &body)?;
-            return self.partly(&envelope["data"]);
+        let status = answer.status;
+        if let StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT = status
+        {
+            let wait = answer.header("retry-after").unwrap_or("some").to_owned();
+            let envelope = remote::envelope(client, answer).await?;
+            return Err(self.failed(client, status, &wait, &envelope));
         }
         if !answer.status.is_success() {
             return Err(remote::refused(client, answer).await);
@@ -151,23 +154,33 @@ impl Flush {
         print(&format!("flushed {flushed} {noun} of {}\n", self.whom()))
     }
 
-    /// Kamailio answers, and not all went.
-    fn partly(&self, data: &Value) -> Result<(), Failure> {
-        let total = &data["failed_total"];
-        if self.is_json() {
-            print(&format!("{data}\n"))?;
+    /// Not all went: says what did, and why not the rest.
+    fn failed(&self, client: &Client, status: StatusCode, wait: &str, envelope: &Value) -> Failure {
+        let data = &envelope["data"];
+        let (flushed, failed) = (data["flushed"].as_u64(), &data["failed"]);
+        if self.is_json() && flushed.is_some() {
+            let result = json!({
+                "failed": failed,
+                "failed_total": data["failed_total"],
+                "flushed": flushed,
+            });
+            if let Err(failure) = print(&format!("{result}\n")) {
+                return failure;
+            }
         }
-        for failure in data["failed"].as_array().into_iter().flatten() {
-            hint(format_args!(
-                "{}: {}",
-                cell(&failure["aor"]),
-                cell(&failure["reason"])
-            ));
+        match flushed {
+            Some(flushed) if flushed > 0 || status == StatusCode::BAD_GATEWAY => {
+                for failure in failed.as_array().into_iter().flatten() {
+                    let (aor, reason) = (cell(&failure["aor"]), cell(&failure["reason"]));
+                    hint(format_args!("{aor}: {reason}"));
+                }
+                Failure::Partly(anyhow!(
+                    "flushed {flushed}, failed {}; what failed is still listed; asking again is safe",
+                    data["failed_total"]
+                ))
+            }
+            _ => remote::refusal(client, status, wait, envelope),
         }
-        Err(Failure::Partly(anyhow!(
-            "flushed {}, failed {total}; what failed is still listed; asking again is safe",
-            data["flushed"]
-        )))
     }
 }
 

@@ -1,13 +1,14 @@
 //! `usrlocd list` and `usrlocd show`: who is registered.
 
+use std::cmp::Ordering;
+
 use anyhow::anyhow;
 use clap::Args;
-use http::Method;
 use serde_json::Value;
 
 use super::complete;
 use super::output::{hint, lines, print, print_more};
-use super::pages::{Page, Pages, own_path};
+use super::pages::{Page, Pages, Reach};
 use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
@@ -56,7 +57,7 @@ Exit status:
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
 pub(super) struct List {
-    /// The account's id; without it all accounts
+    /// The account's id; without it all accounts that you may see
     #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -74,7 +75,7 @@ pub(super) struct List {
 #[command(after_long_help = "\
 Examples:
   usrlocd show alice
-      in all accounts
+      in all accounts, in any case of letters
   usrlocd show alice@acme.example.com -o json
   usrlocd show alice --account acme.example.com
 
@@ -101,11 +102,8 @@ pub(super) struct Show {
 /// Which items are to be printed, and how.
 #[derive(Debug)]
 struct Wanted<'a> {
-    path: String,
-    filters: &'a Filters,
     output: &'a Output,
     watching: &'a Watching,
-    remote: &'a Remote,
     /// What stands for an empty list.
     nobody: &'a str,
 }
@@ -113,22 +111,45 @@ struct Wanted<'a> {
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
         let wanted = Wanted {
-            path: remote::path(self.account.as_deref(), None),
-            filters: &self.filters,
             output: &self.output,
             watching: &self.watching,
-            remote: &self.remote,
             nobody: "nobody is registered",
         };
-        if wanted.run()? == Some(0) {
-            hint(wanted.nobody);
-        }
-        Ok(())
+        let format = wanted.format()?;
+        let client = self.remote.client()?;
+        remote::run(async {
+            let reach = Reach::of(&client, self.account.as_deref()).await?;
+            if wanted.print(&client, &reach, &self.filters, format).await? == Some(0) {
+                hint(wanted.nobody);
+            }
+            Ok(())
+        })
     }
 }
 
 impl Show {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let wanted = Wanted {
+            output: &self.output,
+            watching: &self.watching,
+            nobody: "not registered",
+        };
+        let format = wanted.format()?;
+        let client = self.remote.client()?;
+        remote::run(async {
+            let (reach, filters) = self.meant(&client).await?;
+            match wanted.print(&client, &reach, &filters, format).await? {
+                Some(0) => Err(Failure::Failed(anyhow!(
+                    "`{}` is not registered; `usrlocd list` shows who is",
+                    self.user
+                ))),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Where the user's registrations are.
+    async fn meant(&self, client: &Client) -> Result<(Reach, Filters), Failure> {
         let (user, realm) = match self.user.split_once('@') {
             Some((user, realm)) => (user, Some(realm)),
             None => (&*self.user, None),
@@ -138,58 +159,89 @@ impl Show {
             filters.and("filter_realm", realm);
         }
         // `count` is a word of the API, not a user of it.
-        let path = match &self.account {
-            Some(account) if user != "count" => remote::path(Some(account), Some(user)),
-            account => {
-                filters.and("filter_username", user);
-                remote::path(account.as_deref(), None)
-            }
-        };
-        let wanted = Wanted {
-            path,
-            filters: &filters,
-            output: &self.output,
-            watching: &self.watching,
-            remote: &self.remote,
-            nobody: "not registered",
-        };
-        match wanted.run()? {
-            Some(0) => Err(Failure::Failed(anyhow!(
-                "`{}` is not registered; `usrlocd list` shows who is (letters' case counts)",
-                self.user
-            ))),
-            _ => Ok(()),
+        if let Some(account) = &self.account
+            && user != "count"
+        {
+            return Ok((Reach::at(remote::path(Some(account), Some(user))), filters));
         }
+        let reach = Reach::of(client, self.account.as_deref()).await?;
+        let user = spelling(client, &reach, user).await?;
+        filters.and("filter_username", &user);
+        Ok((reach, filters))
     }
 }
 
+/// The name as the lists spell it: filters compare letter by letter, and people do not.
+async fn spelling(client: &Client, reach: &Reach, user: &str) -> Result<String, Failure> {
+    for name in [user.to_owned(), user.to_ascii_lowercase()] {
+        let mut filters = Filters::default();
+        filters.and("filter_username", &name);
+        let last = format!("/count?{}", filters.query(&[]));
+        let envelopes = reach.envelopes(client, &last).await?;
+        if envelopes.iter().any(|it| it["data"]["count"] != 0) {
+            return Ok(name);
+        }
+    }
+    // Lists are in the order of names in lower case.
+    let lower = user.to_ascii_lowercase();
+    for path in &reach.paths {
+        let one = reach.only(path);
+        let everybody = Filters::default();
+        let mut pages = Pages::of(client, &one, &everybody);
+        'list: while let Some(page) = pages.next().await? {
+            for item in &page.data {
+                let item: Value = remote::parse(client, item.get().as_bytes())?;
+                let name = item["username"].as_str().unwrap_or_default();
+                match name.to_ascii_lowercase().cmp(&lower) {
+                    Ordering::Less => {}
+                    Ordering::Equal => return Ok(name.to_owned()),
+                    Ordering::Greater => break 'list,
+                }
+            }
+        }
+    }
+    Ok(user.to_owned())
+}
+
 impl Wanted<'_> {
-    /// Prints the items; their number where it is known.
-    fn run(&self) -> Result<Option<usize>, Failure> {
+    /// The format, if all that is asked for goes together.
+    fn format(&self) -> Result<Format, Failure> {
         let format = self.output.format()?;
         let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
         self.output.check(&keys)?;
         self.watching.check(format.is_tabular())?;
-        let client = self.remote.client()?;
-        let mut count = None;
-        remote::run(async {
-            let path = own_path(&client, &self.path).await?;
-            if self.watching.wanted() {
-                let draw = async |room: Room| self.frame(&client, &path, format, room).await;
-                return redraw::run(self.watching, draw).await;
-            }
-            if format == Format::Csv {
-                return csv(&client, &path, self.filters).await;
-            }
-            count = Some(self.pages(&client, &path, format).await?);
-            Ok(())
-        })?;
-        Ok(count)
+        Ok(format)
+    }
+
+    /// Prints the items; their number where it is known.
+    async fn print(
+        &self,
+        client: &Client,
+        reach: &Reach,
+        filters: &Filters,
+        format: Format,
+    ) -> Result<Option<usize>, Failure> {
+        if self.watching.wanted() {
+            let draw = async |room: Room| self.frame(client, reach, filters, format, room).await;
+            redraw::run(self.watching, draw).await?;
+            return Ok(None);
+        }
+        if format == Format::Csv {
+            csv(client, reach, filters).await?;
+            return Ok(None);
+        }
+        self.pages(client, reach, filters, format).await.map(Some)
     }
 
     /// Walks the pages of the list and prints them as they come; a table needs all of them first.
-    async fn pages(&self, client: &Client, path: &str, format: Format) -> Result<usize, Failure> {
-        let mut pages = Pages::of(client, path, self.filters);
+    async fn pages(
+        &self,
+        client: &Client,
+        reach: &Reach,
+        filters: &Filters,
+        format: Format,
+    ) -> Result<usize, Failure> {
+        let mut pages = Pages::of(client, reach, filters);
         let mut rows = Vec::new();
         let mut count = 0;
         let mut first = true;
@@ -198,7 +250,7 @@ impl Wanted<'_> {
                 remote::mention_source(&page.source);
             }
             let text = match format {
-                Format::Json => array(&page, first),
+                Format::Json => array(&page, first, count),
                 Format::Ndjson => lines(&page.data),
                 Format::Table | Format::Wide | Format::Csv => {
                     take_rows(client, &page, &mut rows)?;
@@ -217,24 +269,25 @@ impl Wanted<'_> {
         Ok(count)
     }
 
-    /// The table as far as it fits `room`. Sorting needs the whole list; else a page is enough.
+    /// The table as far as it fits `room`. Sorting needs the whole list; else what fits is enough.
     async fn frame(
         &self,
         client: &Client,
-        path: &str,
+        reach: &Reach,
+        filters: &Filters,
         format: Format,
         room: Room,
     ) -> Result<Frame, Failure> {
-        let mut pages = Pages::of(client, path, self.filters);
+        let mut pages = Pages::of(client, reach, filters);
         if !self.output.sorts() {
             pages = pages.sized(room.height);
         }
         let (mut rows, mut warning, mut more) = (Vec::new(), None, false);
         while let Some(page) = pages.next().await? {
             take_rows(client, &page, &mut rows)?;
-            warning = remote::warning(&page.source);
-            more = page.next_start_key.is_some();
-            if !self.output.sorts() {
+            warning = warning.or_else(|| remote::warning(&page.source));
+            more = !page.is_last;
+            if !self.output.sorts() && rows.len() >= room.height {
                 break;
             }
         }
@@ -262,29 +315,47 @@ fn columns(format: Format) -> &'static [&'static str] {
     if format == Format::Wide { WIDE } else { TABLE }
 }
 
-async fn csv(client: &Client, path: &str, filters: &Filters) -> Result<(), Failure> {
-    let target = format!("{path}?{}", filters.query(&[("accept", "csv")]));
-    let mut answer = remote::ask(client, Method::GET, &target).await?;
-    while let Some(piece) = answer
-        .piece()
-        .await
-        .map_err(|error| remote::lost(client, error))?
-    {
-        if !print_more(&piece)? {
-            break;
+async fn csv(client: &Client, reach: &Reach, filters: &Filters) -> Result<(), Failure> {
+    let mut has_header = false;
+    for path in &reach.paths {
+        let target = format!("{path}?{}", filters.query(&[("accept", "csv")]));
+        let Some(mut answer) = reach.ask(client, &target).await? else {
+            continue;
+        };
+        // Each list has its row of names; one is enough.
+        let mut skipping = std::mem::replace(&mut has_header, true);
+        while let Some(piece) = answer
+            .piece()
+            .await
+            .map_err(|error| remote::lost(client, error))?
+        {
+            let piece = if skipping {
+                match piece.iter().position(|byte| *byte == b'\n') {
+                    None => continue,
+                    Some(end) => {
+                        skipping = false;
+                        piece.slice(end + 1..)
+                    }
+                }
+            } else {
+                piece
+            };
+            if !print_more(&piece)? {
+                return Ok(());
+            }
         }
     }
     Ok(())
 }
 
-/// A page as its part of one array.
-fn array(page: &Page, first: bool) -> String {
+/// A page as its part of one array, of which so many items were printed before.
+fn array(page: &Page, first: bool, before: usize) -> String {
     let mut text = String::from(if first { "[" } else { "" });
     for (at, item) in page.data.iter().enumerate() {
-        text.push_str(if first && at == 0 { "\n" } else { ",\n" });
+        text.push_str(if before + at == 0 { "\n" } else { ",\n" });
         text.push_str(item.get());
     }
-    if page.next_start_key.is_none() {
+    if page.is_last {
         text.push_str("\n]\n");
     }
     text

@@ -104,11 +104,11 @@ impl Watching {
 }
 
 impl Frame {
-    /// The frame of an answer that is whole.
-    pub(super) fn of(text: String, envelope: &Value) -> Self {
+    /// The frame of an answer that is whole; `source` is what the daemon says of Kamailio's tables.
+    pub(super) fn of(text: String, source: &Value) -> Self {
         Self {
             text,
-            warning: remote::warning(&envelope["source"]),
+            warning: remote::warning(source),
             more: false,
         }
     }

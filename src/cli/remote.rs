@@ -16,6 +16,9 @@ use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
 use crate::daemon::Failure;
 
+/// Overrides the configuration's socket, and is overridden by flags.
+const URL: &str = "USRLOCD_URL";
+
 const DEFAULT_SOCKET: &str = "/run/usrlocd/usrlocd.sock";
 
 /// Where the running daemon is.
@@ -26,11 +29,11 @@ pub(super) struct Remote {
     #[arg(long, value_name = "FILE", conflicts_with = "url", value_hint = ValueHint::FilePath)]
     socket: Option<String>,
 
+    // The variable is read later: a --socket overrides it.
     #[arg(
-        help = "Its address, for instance http://127.0.0.1:8000, instead of the socket",
+        help = "Its address, for instance http://127.0.0.1:8000, instead of the socket [env: USRLOCD_URL]",
         long,
-        value_name = "URL",
-        env = "USRLOCD_URL"
+        value_name = "URL"
     )]
     url: Option<String>,
 
@@ -93,6 +96,16 @@ pub(super) fn path(account: Option<&str>, last: Option<&str>) -> String {
     path
 }
 
+/// The account of a path that [`path`] made.
+pub(super) fn account_of(path: &str) -> String {
+    let id = path
+        .strip_prefix("/v2/accounts/")
+        .and_then(|rest| rest.split('/').next());
+    percent_encoding::percent_decode_str(id.unwrap_or_default())
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
 /// Runs what asks the daemon.
 pub(super) fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,7 +122,7 @@ impl Remote {
         let or_variable = |option, name| value(option).or_else(|| std::env::var(name).ok());
         Self {
             socket: value("socket"),
-            url: or_variable("url", "USRLOCD_URL"),
+            url: value("url"),
             token_file: or_variable("token-file", "USRLOCD_TOKEN_FILE").map(PathBuf::from),
             file: ConfigurationFile {
                 config: or_variable("config", "USRLOCD_CONFIG").map(PathBuf::from),
@@ -119,12 +132,15 @@ impl Remote {
 
     /// The client for the daemon.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let address = match (&self.url, &self.socket) {
-            (Some(url), _) => {
-                Address::parse(url).map_err(|error| Failure::Usage(anyhow!("--url: {error}")))?
-            }
-            (None, Some(socket)) => Address::Socket(absolute(socket).into()),
-            (None, None) => Address::Socket(self.configured()?),
+        let parse = |name, url: &str| {
+            Address::parse(url).map_err(|error| Failure::Usage(anyhow!("{name}: {error}")))
+        };
+        let variable = std::env::var(URL).ok().filter(|url| !url.is_empty());
+        let address = match (&self.url, &self.socket, variable) {
+            (Some(url), _, _) => parse("--url", url)?,
+            (None, Some(socket), _) => Address::Socket(absolute(socket).into()),
+            (None, None, Some(url)) => parse(URL, &url)?,
+            (None, None, None) => Address::Socket(self.configured()?),
         };
         Ok(Client::new(address, self.token()?))
     }
@@ -191,12 +207,15 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
     client: &Client,
     body: &'a [u8],
 ) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|_| {
-        Failure::Unavailable(anyhow!(
-            "{} does not answer as usrlocd does; is it another program?",
-            client.address().shown()
-        ))
-    })
+    serde_json::from_slice(body).map_err(|_| stranger(client))
+}
+
+/// What answers is not usrlocd.
+pub(super) fn stranger(client: &Client) -> Failure {
+    Failure::Unavailable(anyhow!(
+        "{} does not answer as usrlocd does; is it another program?",
+        client.address().shown()
+    ))
 }
 
 /// Says on standard error if the answer may not be the present state.
@@ -255,6 +274,11 @@ pub(super) async fn refused(client: &Client, answer: Answer) -> Failure {
     let wait = answer.header("retry-after").unwrap_or("some").to_owned();
     let body = answer.body().await.unwrap_or_default();
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    refusal(client, status, &wait, &value)
+}
+
+/// The same for an answer that is read already; `wait` is for how many seconds.
+pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &Value) -> Failure {
     let message = value["message"].as_str().unwrap_or("no reason given");
     let data = &value["data"];
     match status {
@@ -309,6 +333,7 @@ fn mistakes(data: &Value, message: &str) -> String {
     let Some(parameters) = data.as_object().filter(|all| !all.is_empty()) else {
         return message.to_owned();
     };
+    let broken = parameters.iter().filter(|(_, rules)| rules.is_object());
     let one = |(name, rules): (&String, &Value)| {
         let why = rules
             .as_object()
@@ -326,5 +351,5 @@ fn mistakes(data: &Value, message: &str) -> String {
             format!("{key}: {why}")
         }
     };
-    parameters.iter().map(one).collect::<Vec<_>>().join("; ")
+    broken.map(one).collect::<Vec<_>>().join("; ")
 }

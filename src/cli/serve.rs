@@ -17,8 +17,11 @@ Examples:
       on two addresses
 
 Signals:
-  SIGHUP reads tokens, directory, limits and log level anew; a bad file is reported
-  and the old one stays in force. SIGTERM drains and ends.
+  SIGHUP reads the configuration and the files that it names anew, and takes over
+  tokens, keys of JWTs, directory, limits and log level: all of it, or nothing where
+  one file is bad. A file that changes by itself is taken over alone. One line says
+  what changed, and which keys wait for a restart. SIGTERM answers what is under way
+  and ends.
 
 Exit status:
   0 ended by SIGTERM, 64 usage, 70 a defect of ours, 71 the system refused (a port that

@@ -36,6 +36,40 @@ fn a_wrong_command_line_is_64_and_help_is_no_failure() {
 }
 
 #[test]
+fn a_panic_is_a_defect_with_status_70() {
+    let ending = guarded(|| panic!("as a defect does")).unwrap_err();
+    assert_eq!(ending.exit_status(), 70);
+    assert!(guarded(|| Ok(())).is_ok());
+}
+
+#[test]
+fn a_tokens_file_that_cannot_be_used_has_its_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (new, list, revoke) = (
+        ["token", "new", "--name", "n"],
+        ["token", "list"],
+        ["token", "revoke", "n"],
+    );
+    let status = |verb: &[&str], file: &str| status_of(&[verb, &["--file", file]].concat());
+    let is_no_file = folder.path().display().to_string();
+    for verb in [&new[..], &list, &revoke] {
+        assert_eq!(status(verb, &is_no_file), 74, "{verb:?}");
+    }
+    assert_eq!(status(&new, &path("absent/tokens.toml")), 73);
+    let broken = path("broken.toml");
+    std::fs::write(&broken, "[[token]]\n").unwrap();
+    for verb in [&new[..], &list, &revoke] {
+        assert_eq!(status(verb, &broken), 78, "{verb:?}");
+    }
+    let good = path("good.toml");
+    assert_eq!(status(&new, &good), 0);
+    assert_eq!(status(&new, &good), 1, "the name is taken");
+    assert_eq!(status(&["token", "revoke", "other"], &good), 1);
+    assert_eq!(status(&list, &good), 0);
+}
+
+#[test]
 fn a_wrong_configuration_is_78() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.toml");

@@ -1,5 +1,7 @@
 //! `usrlocd token`: makes, lists and revokes tokens of the API.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -7,9 +9,13 @@ use clap::{Args, Subcommand};
 
 use super::configuration::{Configuration, absolute};
 use super::output::{hint, print};
+use super::unit::{self, Unit};
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::Failure;
 use crate::tokens::{self, Stanza, TokenFileError};
+
+/// The variables that decide which file is meant.
+const NAMES_THE_FILE: [&str; 2] = ["USRLOCD_CONFIG", "USRLOCD_AUTH__TOKENS_FILE"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -122,12 +128,13 @@ struct New {
 impl TokenVerb {
     pub(super) fn run(self) -> Result<(), Failure> {
         let file = self.file()?;
+        readable(&file)?;
         let now = SystemClock::new().unix_seconds();
         match self.verb {
             Verb::New(new) => new.run(&file, now),
             Verb::List => list(&file, now),
             Verb::Revoke { name } => {
-                tokens::revoke(&file, &name).map_err(failure)?;
+                tokens::revoke(&file, &name).map_err(|error| failure(error, false))?;
                 hint(format_args!("{}: `{name}` is revoked", file.display()));
                 Ok(())
             }
@@ -138,6 +145,14 @@ impl TokenVerb {
     fn file(&self) -> Result<PathBuf, Failure> {
         if let Some(file) = &self.file {
             return Ok(PathBuf::from(absolute(file)));
+        }
+        let unit = Unit::read(Path::new("/"));
+        let mut unseen = unit.unseen();
+        unseen.retain(|it| NAMES_THE_FILE.contains(&&*it.name));
+        if let Some(warning) = unit::warning(&unseen) {
+            hint(format_args!(
+                "warning: {warning}; name the daemon's tokens file with --file"
+            ));
         }
         let loaded = Configuration::of(self.config.clone()).load()?;
         loaded.config.auth.tokens_file.ok_or_else(|| {
@@ -157,7 +172,7 @@ impl New {
             .context("make a token")
             .map_err(Failure::System)?;
         let absent = !file.exists();
-        tokens::add(file, &stanza, &token).map_err(failure)?;
+        tokens::add(file, &stanza, &token).map_err(|error| failure(error, absent))?;
         print(&format!("{token}\n"))?;
         hint(format_args!(
             "{}: `{}` is added: accounts {}, rights {}. It is shown this once; keep it safe.",
@@ -221,19 +236,35 @@ fn expiry(text: &str, now: i64) -> Result<i64, Failure> {
     Ok(end)
 }
 
-/// The exit status that fits what went wrong with the tokens file.
-fn failure(error: TokenFileError) -> Failure {
+/// Whether the file, if it is there, can be read at all.
+fn readable(file: &Path) -> Result<(), Failure> {
+    match fs::read(file) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(Failure::Permission(unreadable(file, error)))
+        }
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Failure::Io(unreadable(file, error)))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!("{}: cannot read it", file.display()))
+}
+
+/// The exit status that fits what went wrong with the tokens file, which may have been `absent` before.
+fn failure(error: TokenFileError, absent: bool) -> Failure {
     match error {
         TokenFileError::Problems(problems) => Failure::Config(problems),
         error @ (TokenFileError::Taken { .. }
         | TokenFileError::Missing { .. }
         | TokenFileError::Unusual { .. }
         | TokenFileError::Busy { .. }) => Failure::Failed(error.into()),
-        TokenFileError::Io { ref source, .. }
-            if source.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
+        TokenFileError::Io { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
             Failure::Permission(error.into())
         }
-        error @ TokenFileError::Io { .. } => Failure::CannotCreate(error.into()),
+        error @ TokenFileError::Io { .. } if absent => Failure::CannotCreate(error.into()),
+        error @ TokenFileError::Io { .. } => Failure::Io(error.into()),
     }
 }

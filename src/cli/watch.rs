@@ -9,7 +9,6 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use http::Method;
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
@@ -19,7 +18,7 @@ use tokio::time::sleep;
 use self::diff::{Change, Happened, Seen, Snapshot};
 use super::complete;
 use super::output::{harmless, hint, is_coloured, local_time, print_more};
-use super::pages::{Pages, own_path};
+use super::pages::{Pages, Reach};
 use super::redraw::interval;
 use super::remote::{self, Filters, Remote};
 use crate::client::Client;
@@ -61,7 +60,7 @@ Exit status:
   0 its reader has gone away, 1 no such account, 64 usage, 69 no daemon at the
   start, 77 permission, 130 ended by Ctrl-C")]
 pub(super) struct Watch {
-    /// The account's id; without it all accounts
+    /// The account's id; without it all accounts that you may see
     #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -113,14 +112,13 @@ impl Watch {
     }
 
     async fn work(&self, client: &Client) -> Result<(), Failure> {
-        let path = remote::path(self.account.as_deref(), None);
-        let path = own_path(client, &path).await?;
+        let reach = Reach::of(client, self.account.as_deref()).await?;
         let clock = SystemClock::new();
         let mut trouble = Trouble::default();
         let mut known: Option<(String, Snapshot)> = None;
         loop {
             let start = clock.monotonic();
-            match self.step(client, &path, &mut known, &mut trouble).await {
+            match self.step(client, &reach, &mut known, &mut trouble).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 // A daemon that restarts, or has too much to do, is back soon; at the start there may be none at all.
@@ -143,11 +141,11 @@ impl Watch {
     async fn step(
         &self,
         client: &Client,
-        path: &str,
+        reach: &Reach,
         known: &mut Option<(String, Snapshot)>,
         trouble: &mut Trouble,
     ) -> Result<bool, Failure> {
-        let look = self.look(client, path).await?;
+        let look = self.look(client, reach).await?;
         let state = look.source["state"].as_str().unwrap_or_default();
         trouble.tell(remote::warning(&look.source));
         // A list that is still being compared may lack rows for a moment: nothing of it is told yet.
@@ -158,7 +156,7 @@ impl Watch {
         if !is_settled || !is_news {
             return Ok(true);
         }
-        let later = self.list(client, path).await?;
+        let later = self.list(client, reach).await?;
         let more = match known {
             None if self.initial => self.tell(later.present(), look.now)?,
             None => true,
@@ -173,20 +171,26 @@ impl Watch {
         Ok(more)
     }
 
-    async fn look(&self, client: &Client, path: &str) -> Result<Look, Failure> {
-        let target = format!("{path}/count?{}", self.filters.query(&[]));
-        let answer = remote::ask(client, Method::GET, &target).await?;
-        let envelope = remote::envelope(client, answer).await?;
-        let text = |key: &str| envelope[key].as_str().unwrap_or_default();
+    async fn look(&self, client: &Client, reach: &Reach) -> Result<Look, Failure> {
+        let last = format!("/count?{}", self.filters.query(&[]));
+        let mut envelopes = reach.envelopes(client, &last).await?;
+        let text = |envelope: &Value, key: &str| envelope[key].as_str().map(str::to_owned);
+        let revisions = envelopes.iter().map(|it| text(it, "revision"));
+        let revisions: Option<Vec<String>> = revisions.collect();
+        let revision = revisions.ok_or_else(|| remote::stranger(client))?.join(" ");
+        let mut last = envelopes.pop().unwrap_or_default();
+        let now = text(&last, "timestamp").and_then(|time| time.parse().ok());
+        let own = || Timestamp::from_second(SystemClock::new().unix_seconds()).ok();
         Ok(Look {
-            revision: text("revision").to_owned(),
-            now: text("timestamp").parse().unwrap_or_default(),
-            source: envelope["source"].clone(),
+            revision,
+            // Where no account is known yet nobody tells the daemon's time.
+            now: now.or_else(own).unwrap_or_default(),
+            source: last["source"].take(),
         })
     }
 
-    async fn list(&self, client: &Client, path: &str) -> Result<Snapshot, Failure> {
-        let mut pages = Pages::of(client, path, &self.filters);
+    async fn list(&self, client: &Client, reach: &Reach) -> Result<Snapshot, Failure> {
+        let mut pages = Pages::of(client, reach, &self.filters);
         let mut all = Vec::new();
         while let Some(page) = pages.next().await? {
             for item in &page.data {

@@ -5,14 +5,7 @@ use std::fmt;
 use super::Config;
 
 /// Keys (or whole sections, with a dot at the end) that a running daemon takes over.
-const LIVE: [&str; 6] = [
-    "auth.",
-    "directory.",
-    "limits.requests",
-    "limits.deletes",
-    "limits.failures",
-    "log.level",
-];
+const LIVE: [&str; 4] = ["auth.", "directory.", "limits.", "log.level"];
 
 /// A key whose value differs.
 #[derive(Clone, PartialEq, Eq, Debug)]

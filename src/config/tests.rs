@@ -285,7 +285,7 @@ fn changes_say_whether_a_restart_is_needed() {
         "http.listen [\"127.0.0.1:8000\"] -> [] (needs a restart)",
         "directory.file \"\" -> \"/d.json\"",
         "limits.requests { burst = 2000, per_second = 1000 } -> { burst = 1, per_second = 1000 }",
-        "limits.connections 1024 -> 5 (needs a restart)",
+        "limits.connections 1024 -> 5",
         "log.level \"info\" -> \"debug\"",
         "log.format \"auto\" -> \"json\" (needs a restart)",
     ];

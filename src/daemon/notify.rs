@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::probe::Answers;
 use crate::clock::Clock;
 use crate::view::{Scope, View};
 
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub(super) view: Arc<View>,
     /// True once every row was read, or the tables are known to be unreadable for more than a moment.
     pub(super) settled: watch::Receiver<bool>,
+    /// Whether Kamailio answers.
+    pub(super) answers: Answers,
 }
 
 /// Reports until it is stopped.
@@ -55,14 +58,20 @@ impl Manager {
             status: String::new(),
             fed: Duration::ZERO,
         };
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            known = async { reporter.parts.settled.wait_for(|settled| *settled).await.is_ok() } => {
-                // The mirror's end is the supervisor's business.
-                if !known {
+        let mut settled = reporter.parts.settled.clone();
+        let mut ticks = tokio::time::interval(TICK * STATUS_TICKS);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                known = async { settled.wait_for(|settled| *settled).await.is_ok() } => {
+                    if known {
+                        break;
+                    }
+                    // The mirror's end is the supervisor's business.
                     stop.cancelled().await;
                     return Ok(());
                 }
+                _ = ticks.tick() => reporter.starting(),
             }
         }
         self.ready.store(true, Ordering::Relaxed);
@@ -99,6 +108,12 @@ impl Manager {
 }
 
 impl Reporter {
+    /// Says how far it is, while a large table or a busy database is read.
+    fn starting(&self) {
+        let line = format!("starting: {}", self.line());
+        send(&[NotifyState::Status(&line)]);
+    }
+
     fn ready(&mut self) {
         let took = self.parts.clock.monotonic().saturating_sub(self.started);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -148,15 +163,22 @@ impl Reporter {
 
     fn line(&self) -> String {
         let registrations = self.parts.view.count(Scope::System).0;
+        let noun = if registrations == 1 {
+            "registration"
+        } else {
+            "registrations"
+        };
         let source = self.parts.view.source();
-        let state = source.state.as_str();
-        match source.lag {
-            Some(lag) => format!(
-                "{registrations} registrations; {state}, lag {:.1} s",
-                lag.as_secs_f64()
-            ),
-            None => format!("{registrations} registrations; {state}"),
+        let mut line = format!("{registrations} {noun}; {}", source.state.as_str());
+        if let Some(lag) = source.lag {
+            line.push_str(&format!(", lag {:.1} s", lag.as_secs_f64()));
         }
+        line.push_str(match *self.parts.answers.borrow() {
+            None => "",
+            Some(true) => "; kamailio ok",
+            Some(false) => "; kamailio does not answer",
+        });
+        line
     }
 }
 

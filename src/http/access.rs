@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::App;
 use super::call::Call;
-use super::error::{Error, Problem};
+use super::error::Error;
 use super::jwt::{Claims, Refused};
 use super::peer::Peer;
 use crate::directory::Directory;
@@ -98,8 +98,24 @@ impl Caller {
         }
     }
 
+    /// The accounts that the caller may see, each once; none for one who may see all.
+    pub(super) fn accounts(&self, directory: &Directory) -> Vec<String> {
+        let own: Vec<&str> = match self {
+            Self::Process { .. } => Vec::new(),
+            Self::Token(token) => match &token.accounts {
+                Accounts::All => Vec::new(),
+                Accounts::List(ids) => ids.iter().map(String::as_str).collect(),
+            },
+            Self::Kazoo(claims) => vec![&*claims.account_id],
+        };
+        let mut all: Vec<String> = own.iter().flat_map(|id| directory.within(id)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// The account of a caller who has exactly one.
-    pub(super) fn only_account(&self) -> Result<&str, Error> {
+    pub(super) fn only_account(&self, directory: &Directory) -> Result<&str, Error> {
         let only = match self {
             Self::Process { .. } => None,
             Self::Token(token) => match &token.accounts {
@@ -108,7 +124,9 @@ impl Caller {
             },
             Self::Kazoo(claims) => Some(&*claims.account_id),
         };
-        only.ok_or_else(|| Error::parameter("account_id", Problem::AmbiguousAccount))
+        only.ok_or_else(|| Error::Ambiguous {
+            accounts: self.accounts(directory),
+        })
     }
 }
 

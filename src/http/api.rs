@@ -57,8 +57,8 @@ async fn answer(
 ) -> Result<Response, Error> {
     let route = Route::parse(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let settings = &app.settings;
-    let call = Call::read(parts, body, settings.body_bytes, settings.header_timeout).await?;
+    let limits = Arc::clone(&app.limits.borrow());
+    let call = Call::read(parts, body, limits.body_bytes, limits.header_timeout).await?;
     let route = match route {
         Some(route) if call.method != Method::OPTIONS => route,
         // Neither needs a token.
@@ -168,7 +168,7 @@ fn authorize(
     let account = match &route.realm {
         Whose::System => None,
         Whose::Account(id) => Some(id.clone()),
-        Whose::Own => Some(caller.only_account()?.to_owned()),
+        Whose::Own => Some(caller.only_account(directory)?.to_owned()),
     };
     let right = match *method {
         Method::DELETE => Right::Flush,
@@ -178,8 +178,12 @@ fn authorize(
         None => caller.sees_all(),
         Some(account) => caller.sees(account, directory),
     };
-    if !sees || !caller.has(right) {
+    if !caller.has(right) || (!sees && account.is_some()) {
         return Err(Error::Forbidden);
+    }
+    if !sees {
+        let accounts = caller.accounts(directory);
+        return Err(Error::NotAll { accounts });
     }
     Ok(account)
 }
@@ -250,6 +254,8 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> 
         | Error::BodyTooSlow
         | Error::Parameter { .. }
         | Error::Forbidden
+        | Error::NotAll { .. }
+        | Error::Ambiguous { .. }
         | Error::UnknownAccount { .. }
         | Error::UnknownUser { .. }
         | Error::NotFound

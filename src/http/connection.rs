@@ -60,7 +60,7 @@ where
     let stream = Unread::new(Patient::new(stream, WRITE_PATIENCE));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(app.settings.header_timeout)
+        .header_read_timeout(app.limits.borrow().header_timeout)
         // Who has said all and closes the way here still wants the answer.
         .half_close(true)
         .max_buf_size(HEAD_BYTES)

@@ -69,6 +69,18 @@ pub(super) enum Error {
     /// The caller may not.
     #[error("forbidden")]
     Forbidden,
+    /// The caller may not see all accounts.
+    #[error("forbidden")]
+    NotAll {
+        /// Those that the caller may see.
+        accounts: Vec<String>,
+    },
+    /// The caller has not exactly one account, and names none.
+    #[error("the token does not have exactly one account; name it in the path")]
+    Ambiguous {
+        /// Those that the caller may see; all where there is none.
+        accounts: Vec<String>,
+    },
     /// The account is not known.
     #[error("no such account")]
     UnknownAccount {
@@ -128,9 +140,6 @@ pub(super) enum Problem {
     /// Given twice, with different values.
     #[error("given twice with different values")]
     Contradiction,
-    /// The token has not exactly one account.
-    #[error("the token does not have exactly one account; name it in the path")]
-    AmbiguousAccount,
     /// Belongs in the query, and stands in the body.
     #[error("belongs in the query, not in the body")]
     InBody,
@@ -171,13 +180,14 @@ impl Error {
             | Self::BodyTooLarge { .. }
             | Self::BodyNotJson { .. }
             | Self::BodyIncomplete
+            | Self::Ambiguous { .. }
             | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NotAll { .. } => StatusCode::FORBIDDEN,
             Self::UnknownAccount { .. } | Self::UnknownUser { .. } | Self::NotFound => {
                 StatusCode::NOT_FOUND
             }
@@ -199,13 +209,14 @@ impl Error {
             | Self::BodyTooLarge { .. }
             | Self::BodyNotJson { .. }
             | Self::BodyIncomplete
+            | Self::Ambiguous { .. }
             | Self::Parameter { .. } => "validation error",
             Self::UriTooLong => "uri_too_long",
             Self::HeadTooLarge => "header_too_large",
             Self::HeadTooSlow | Self::BodyTooSlow => "request_timeout",
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::InvalidCredentials => "invalid_credentials",
-            Self::Forbidden => "forbidden",
+            Self::Forbidden | Self::NotAll { .. } => "forbidden",
             Self::UnknownAccount { .. } => "bad_identifier",
             // Kazoo spells it so, with a space, for users alone.
             Self::UnknownUser { .. } => "bad identifier",
@@ -237,6 +248,14 @@ impl Error {
             Self::Parameter { name, problem } => json!({name: {problem.rule(): {
                 "message": problem.to_string(),
             }}}),
+            // It is the caller's own token: this tells nothing that its owner may not know.
+            Self::NotAll { accounts } => {
+                json!({"accounts": accounts, "message": self.to_string()})
+            }
+            Self::Ambiguous { accounts } => json!({
+                "account_id": {"required": {"message": self.to_string()}},
+                "accounts": accounts,
+            }),
             Self::UnknownAccount { id } => json!({"cause": id, "message": "bad identifier"}),
             Self::UnknownUser { username } => json!([username]),
             Self::Flush(incomplete) => incomplete.data(),
@@ -265,7 +284,6 @@ impl Problem {
             Self::Zero => "minimum",
             Self::BadCursor => "invalid",
             Self::Contradiction => "unique",
-            Self::AmbiguousAccount => "required",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How often a client may ask: token buckets by client address and by token.
+//! How much a client may take: connections, bytes and time, and token buckets by client address and by token.
 //!
 //! Who has a good token and who has none never take from the same bucket, so that nobody can have a good token refused.
 //! Memory is bounded: buckets that are full again are forgotten once there are many, and a client that comes when
@@ -28,7 +28,7 @@ const MAX_BUCKETS: usize = 50_000;
 /// How many checks pass before the number of buckets is looked at.
 const LOOK_EVERY: usize = 1024;
 
-/// The buckets of all clients.
+/// The buckets of all clients, and what each connection may take.
 #[derive(Debug)]
 pub struct Limits {
     requests: Option<Buckets>,
@@ -36,6 +36,12 @@ pub struct Limits {
     strangers: Option<Buckets>,
     deletes: Option<Buckets>,
     failures: Option<Buckets>,
+    /// Connections at a time.
+    pub(super) connections: usize,
+    /// Bytes of a request's body.
+    pub(super) body_bytes: usize,
+    /// How long a request's header may take, and then its body.
+    pub(super) header_timeout: Duration,
 }
 
 /// Whose bucket.
@@ -81,6 +87,9 @@ impl Limits {
             strangers: Buckets::new(limits.requests, clock),
             deletes: Buckets::new(limits.deletes, clock),
             failures: Buckets::new(limits.failures, clock),
+            connections: limits.connections,
+            body_bytes: limits.body_bytes,
+            header_timeout: limits.header_timeout,
         }
     }
 

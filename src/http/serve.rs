@@ -3,6 +3,7 @@
 use std::future::{Future, ready};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,6 +26,7 @@ use super::household::Household;
 use super::measured::Watch;
 use super::peer::Peer;
 use super::request_id::X_REQUEST_ID;
+use crate::rate_limited::RateLimited;
 
 /// Connections above the limit that are told so; further ones wait to be accepted.
 const TURNED_AWAY: usize = 64;
@@ -51,7 +53,7 @@ pub async fn serve(
 ) -> bool {
     let server = Server {
         router: super::router(Arc::clone(&app)),
-        room: Arc::new(Semaphore::new(app.settings.connections)),
+        room: Room::default(),
         hall: Arc::new(Semaphore::new(TURNED_AWAY)),
         tasks: TaskTracker::new(),
         ends: Ends {
@@ -83,16 +85,38 @@ pub async fn serve(
 struct Server {
     app: Arc<App>,
     router: Router,
-    /// Room for connections.
-    room: Arc<Semaphore>,
+    room: Room,
     /// Room for those who are turned away.
     hall: Arc<Semaphore>,
     tasks: TaskTracker,
     ends: Ends,
 }
 
+/// The connections that are open. How many there may be can change while they are.
+#[derive(Clone, Default)]
+struct Room(Arc<AtomicUsize>);
+
+/// A place in it, which is free again when this is dropped.
+struct Seat(Room);
+
+impl Room {
+    /// A place, while fewer than `most` are taken.
+    fn enter(&self, most: usize) -> Option<Seat> {
+        let seat = Seat(self.clone());
+        let taken = self.0.fetch_add(1, Ordering::Relaxed);
+        (taken < most).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Server {
     async fn accept_tcp(self, listener: TcpListener) {
+        let mut trouble = RateLimited::default();
         loop {
             let accepted = tokio::select! {
                 () = self.ends.shutdown.cancelled() => return,
@@ -103,15 +127,17 @@ impl Server {
                     // Answers are written whole; waiting for more would only delay them.
                     let _ = stream.set_nodelay(true);
                     let peer = Peer::Host(address.ip().to_canonical());
+                    self.recovered(&mut trouble);
                     self.take_in(stream, ready(peer)).await;
                 }
-                Err(error) => rest(&error).await,
+                Err(error) => self.rest(&mut trouble, &error).await,
             }
         }
     }
 
     async fn accept_unix(self, listener: UnixListener) {
         let household = Household::of(&listener);
+        let mut trouble = RateLimited::default();
         loop {
             let accepted = tokio::select! {
                 () = self.ends.shutdown.cancelled() => return,
@@ -120,10 +146,28 @@ impl Server {
             match accepted {
                 Ok((stream, _)) => {
                     let peer = household.clone().peer(stream.peer_cred());
+                    self.recovered(&mut trouble);
                     self.take_in(stream, peer).await;
                 }
-                Err(error) => rest(&error).await,
+                Err(error) => self.rest(&mut trouble, &error).await,
             }
+        }
+    }
+
+    /// Rests after the system refused a connection.
+    async fn rest(&self, trouble: &mut RateLimited, error: &io::Error) {
+        if let Some(say) = trouble.failed(self.app.clock.monotonic()) {
+            let (count, lasting) = (say.count(), say.seconds());
+            tracing::warn!(count, lasting, %error, "the system refused a connection");
+        }
+        tokio::time::sleep(REST).await;
+    }
+
+    /// Says that connections are accepted again, where they were refused.
+    fn recovered(&self, trouble: &mut RateLimited) {
+        if let Some(recovered) = trouble.succeeded(self.app.clock.monotonic()) {
+            let (failures, lasted) = (recovered.failures, recovered.lasted.as_secs());
+            tracing::info!(failures, lasted, "the system gives connections again");
         }
     }
 
@@ -133,8 +177,9 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Future<Output = Peer> + Send + 'static,
     {
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
-            self.tasks.spawn(self.clone().attend(stream, peer, room));
+        let most = self.app.limits.borrow().connections;
+        if let Some(seat) = self.room.enter(most) {
+            self.tasks.spawn(self.clone().attend(stream, peer, seat));
             return;
         }
         self.app.metrics.http.turned_away();
@@ -147,7 +192,7 @@ impl Server {
         }
     }
 
-    async fn attend<S, P>(self, stream: S, peer: P, _room: OwnedSemaphorePermit)
+    async fn attend<S, P>(self, stream: S, peer: P, _seat: Seat)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Future<Output = Peer> + Send + 'static,
@@ -186,9 +231,4 @@ fn overloaded<B>(app: &App, request: Request<B>) -> Response {
         cors.apply(headers);
     }
     response
-}
-
-async fn rest(error: &io::Error) {
-    tracing::warn!(%error, "the system refused a connection");
-    tokio::time::sleep(REST).await;
 }

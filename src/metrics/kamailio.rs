@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::{Book, Histogram, Labels};
 
@@ -26,6 +27,7 @@ const CALL: &[f64] = &[
 pub struct Kamailio {
     calls: Family<Labels, Counter>,
     duration: Family<Labels, Histogram, fn() -> Histogram>,
+    up: Family<Labels, Gauge>,
 }
 
 impl Kamailio {
@@ -44,8 +46,12 @@ impl Kamailio {
             calls,
             duration: book.histograms(
                 "kamailio_rpc_duration_seconds",
-                "How long calls to Kamailio took",
+                "How long calls to Kamailio took, by method and outcome",
                 || Histogram::new(CALL),
+            ),
+            up: book.gauges(
+                "kamailio_up",
+                "1 if Kamailio answered JSON-RPC when it was last asked, every 30 s; 0 if not",
             ),
         }
     }
@@ -58,7 +64,12 @@ impl Kamailio {
             .get_or_create(&vec![("method", method), ("outcome", outcome)])
             .inc();
         self.duration
-            .get_or_create(&vec![("method", method)])
+            .get_or_create(&vec![("method", method), ("outcome", outcome)])
             .observe(took);
+    }
+
+    /// Whether Kamailio answered when it was asked for nothing but that.
+    pub fn is_up(&self, answers: bool) {
+        self.up.get_or_create(&Labels::new()).set(answers.into());
     }
 }

@@ -63,6 +63,7 @@ pub struct Source {
     registrations: Family<Labels, Gauge>,
     accounts: Family<Vec<(&'static str, String)>, Gauge>,
     truncated: Family<Labels, Gauge>,
+    ghosts: Gauge,
     state: Family<Labels, Gauge>,
     lag: Seconds,
     as_of: Seconds,
@@ -118,6 +119,10 @@ impl Source {
             truncated: book.gauges(
                 "account_series_truncated",
                 "Accounts that usrlocd_account_registrations leaves out",
+            ),
+            ghosts: book.gauge(
+                "ghost_rows",
+                "Rows of the tables that are no registration: flushed, expired, or doubles of others",
             ),
             state: book.gauges("source_state", "1 for the state that the source is in"),
             lag: book.enter(
@@ -188,6 +193,7 @@ impl Source {
             let labels = vec![("state", state), ("transport", "")];
             set(&self.registrations.get_or_create(&labels), count);
         }
+        set(&self.ghosts, figures.hidden + unlisted);
         if let Some(accounts) = &figures.accounts {
             self.accounts.clear();
             for (id, count) in &accounts.largest {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::caution;
 use super::doubt::{Doubt, Verdict};
 use super::mailbox::{Mailbox, News};
-use super::seek::Seeker;
+use super::seek::{Place, Seeker};
 use super::wake::{Bell, Next, Rhythm, Ring, StopOnDrop, Watch};
 use super::{Options, Parts};
 use crate::clock::Clock;
@@ -50,11 +50,20 @@ pub(super) struct Thread {
 }
 
 impl Follower {
-    pub(super) fn new(options: Options, mailbox: Arc<Mailbox>, parts: &Parts) -> Self {
+    /// Follows what `options` say, and puts into `place` where that is.
+    pub(super) fn new(
+        options: Options,
+        mailbox: Arc<Mailbox>,
+        place: &Place,
+        parts: &Parts,
+    ) -> Self {
         let usrloc = Usrloc::new(&options.tables);
         let store = || parts.store.path().to_owned();
-        let seeker = options.discover.map(|root| Seeker::new(root, store()));
+        let seeker = options
+            .discover
+            .map(|root| Seeker::new(root, store(), place.clone()));
         if seeker.is_none() {
+            place.put(options.database.clone());
             caution::warn_if_writable(&options.database);
         }
         Self {

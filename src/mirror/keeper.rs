@@ -167,8 +167,13 @@ impl Keeper {
             Err(error) => {
                 self.metrics.store.failed();
                 if let Some(say) = trouble.failed(self.clock.monotonic()) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%error, cause, ?say, "serves registrations from memory alone");
+                    let source = std::error::Error::source(&error);
+                    let cause = source.map_or_else(String::new, |cause| format!(": {cause}"));
+                    tracing::error!(
+                        count = say.count(),
+                        lasting = say.seconds(),
+                        "serves registrations from memory alone: {error}{cause}; run `usrlocd doctor`"
+                    );
                 }
                 let room = self.room();
                 let mut pending = self.pending();

@@ -1,6 +1,7 @@
 //! Looks for Kamailio's database where nobody has said where it is, until there is one that has rows.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::discovery::{Discovery, Found, Looked};
@@ -9,6 +10,23 @@ use crate::config::is_same_file;
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Where the database is, once that is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place(Arc<Mutex<Option<PathBuf>>>);
+
+impl Place {
+    /// It is there.
+    pub(super) fn put(&self, database: PathBuf) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(database);
+    }
+
+    /// Where it is.
+    pub(super) fn get(&self) -> Option<PathBuf> {
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        place.clone()
+    }
+}
+
 /// Looks for the database, and says what it found.
 #[derive(Debug)]
 pub(super) struct Seeker {
@@ -16,17 +34,20 @@ pub(super) struct Seeker {
     /// Our own store, which is never what is looked for.
     store: PathBuf,
     found: Option<PathBuf>,
+    /// Told what was found.
+    place: Place,
     next: Duration,
     told: Vec<Looked>,
 }
 
 impl Seeker {
-    /// Looks below `root` for another file than our `store`.
-    pub(super) fn new(root: PathBuf, store: PathBuf) -> Self {
+    /// Looks below `root` for another file than our `store`, and puts into `place` what it finds.
+    pub(super) fn new(root: PathBuf, store: PathBuf, place: Place) -> Self {
         Self {
             root,
             store,
             found: None,
+            place,
             next: Duration::ZERO,
             told: Vec::new(),
         }
@@ -57,6 +78,7 @@ impl Seeker {
             self.tell_store(&found);
             return None;
         }
+        self.place.put(found.database.clone());
         if let Some(former) = self.found.replace(found.database.clone()) {
             tracing::warn!(
                 database = %found.database.display(),
@@ -116,15 +138,17 @@ mod tests {
     #[test]
     fn keeps_looking_until_the_file_appears() {
         let root = tempfile::TempDir::new().unwrap();
-        let mut seeker = Seeker::new(root.path().to_owned(), root.path().join("store.db"));
+        let (store, place) = (root.path().join("store.db"), Place::default());
+        let mut seeker = Seeker::new(root.path().to_owned(), store, place.clone());
         assert_eq!(seeker.look(Duration::ZERO), None);
         let database = root.path().join("var/lib/kamailio/kamailio.sqlite");
         fs::create_dir_all(database.parent().unwrap()).unwrap();
         fs::write(&database, "x").unwrap();
         assert_eq!(seeker.look(INTERVAL / 2), None);
         assert!(!seeker.has_found());
-        assert_eq!(seeker.look(INTERVAL), Some(database));
+        assert_eq!(seeker.look(INTERVAL), Some(database.clone()));
         assert!(seeker.has_found());
+        assert_eq!(place.get(), Some(database));
     }
 
     fn make(root: &Path, name: &str) -> PathBuf {
@@ -137,12 +161,14 @@ mod tests {
     #[test]
     fn tells_of_a_database_that_comes_later_and_first() {
         let root = tempfile::TempDir::new().unwrap();
-        let mut seeker = Seeker::new(root.path().to_owned(), root.path().join("store.db"));
+        let (store, place) = (root.path().join("store.db"), Place::default());
+        let mut seeker = Seeker::new(root.path().to_owned(), store, place.clone());
         let packaged = make(root.path(), "var/lib/kamailio/kamailio.sqlite");
         assert_eq!(seeker.look(Duration::ZERO), Some(packaged));
         assert_eq!(seeker.look(INTERVAL), None);
         let kazoo = make(root.path(), "etc/kazoo/kamailio/db/kazoo.db");
-        assert_eq!(seeker.look(INTERVAL * 2), Some(kazoo));
+        assert_eq!(seeker.look(INTERVAL * 2), Some(kazoo.clone()));
+        assert_eq!(place.get(), Some(kazoo));
         assert_eq!(seeker.look(INTERVAL * 3), None);
     }
 
@@ -153,7 +179,7 @@ mod tests {
         let name = root.path().join("var/lib/kamailio/kamailio.sqlite");
         fs::create_dir_all(name.parent().unwrap()).unwrap();
         fs::hard_link(&store, &name).unwrap();
-        let mut seeker = Seeker::new(root.path().to_owned(), store);
+        let mut seeker = Seeker::new(root.path().to_owned(), store, Place::default());
         assert_eq!(seeker.look(Duration::ZERO), None);
         assert!(!seeker.has_found());
     }

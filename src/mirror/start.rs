@@ -10,8 +10,10 @@ use super::follow::Follower;
 use super::keeper::Keeper;
 use super::mailbox::Mailbox;
 use super::resolve::{Resolved, Resolver};
+use super::seek::Place;
 use super::settling::Settling;
 use super::{Mirror, Options, Parts, stored};
+use crate::rate_limited::RateLimited;
 use crate::store::{Contents, Reading};
 use crate::view::{Kept, Source, SourceState, View};
 
@@ -57,7 +59,9 @@ async fn take_over(
     let mailbox = Arc::new(Mailbox::default());
     let kept = contents.registrations.iter();
     let former = kept.map(|one| Arc::clone(&one.binding)).collect();
-    let thread = Follower::new(options, Arc::clone(&mailbox), &parts).start(former)?;
+    let database = Place::default();
+    let follower = Follower::new(options, Arc::clone(&mailbox), &database, &parts);
+    let thread = follower.start(former)?;
     let keeper = Arc::new(Keeper::new(
         Arc::clone(&parts.store),
         Arc::clone(&parts.view),
@@ -89,7 +93,8 @@ async fn take_over(
         keeper,
         thread,
         state: None,
-        unreadable: false,
+        trouble: RateLimited::default(),
+        database,
         complete: false,
         settling: Settling::default(),
         hung: 0,

@@ -246,7 +246,8 @@ fn real(value: Value<'_>) -> Option<f64> {
 }
 
 /// Unix seconds of a time column: Julian day, Unix seconds (`expires_type=1`), or `YYYY-MM-DD HH:MM:SS` in UTC.
-fn time(value: Value<'_>) -> Option<i64> {
+#[must_use]
+pub fn time(value: Value<'_>) -> Option<i64> {
     match value {
         Value::Null => None,
         Value::Integer(unix) => Some(unix),

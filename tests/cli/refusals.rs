@@ -8,9 +8,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use rustix::process::{Signal, geteuid};
+use serde_json::Value;
 
 use super::{ID, OWN_TOKEN, ends, err, lab, lab_with, out};
 use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
 use crate::support::{eventually, holds, tools};
 use std::time::Duration;
 
@@ -40,9 +42,14 @@ fn refusals_have_words_and_a_status() {
     };
     assert_eq!(out(&by_url(&["count"], Some(&good))), "2\n");
     assert_eq!(out(&by_url(&["list"], Some(&own))).lines().count(), 2);
+    assert_eq!(out(&by_url(&["count"], Some(&own))), "2\n");
+    let accounts = out(&by_url(&["accounts"], Some(&own)));
+    assert!(
+        accounts.contains(ID) && accounts.contains(":2"),
+        "{accounts}"
+    );
     ends(&by_url(&["count"], None), 77, "--token-file");
     ends(&by_url(&["count"], Some(&bad)), 77, "not valid");
-    ends(&by_url(&["accounts"], Some(&own)), 77, "may not");
     ends(&by_url(&["flush", ID, "--yes"], Some(&own)), 77, "may not");
     ends(
         &lab.verb(&["list", "--filter", "nonsense=1"]),
@@ -64,6 +71,14 @@ fn refusals_have_words_and_a_status() {
         64,
         "cannot be used with",
     );
+    // A flag overrides the environment.
+    let mut command = lab.daemon.command("count");
+    command.arg("--socket").arg(lab.daemon.socket());
+    command.env("USRLOCD_URL", "http://127.0.0.1:1");
+    assert_eq!(out(&command.output().expect("it runs")), "2\n");
+    let mut command = lab.daemon.command("count");
+    command.env("USRLOCD_URL", "http://127.0.0.1:1");
+    ends(&command.output().expect("it runs"), 69, "127.0.0.1:1");
     lab.daemon.stop();
     ends(&lab.verb(&["list"]), 69, "systemctl start usrlocd");
     ends(
@@ -93,11 +108,22 @@ fn too_many_requests_say_when_to_ask_again() {
 fn a_flush_without_kamailio_says_what_became_of_it() {
     let mut lab = lab();
     let flush = ["flush", ID, "--yes"];
+    let as_json = ["flush", ID, "--yes", "-o", "json"];
+    let nothing = |output: &std::process::Output| {
+        let said: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        assert_eq!(said["flushed"], 0, "{said}");
+        let failed = said["failed"].as_array().map(Vec::len);
+        assert_eq!(failed, Some(2), "{said}");
+    };
     lab.kamailio.signal(Signal::STOP);
     ends(&lab.verb(&flush), 69, "does not answer in time");
+    let output = lab.verb(&as_json);
+    ends(&output, 69, "does not answer in time");
+    nothing(&output);
     lab.kamailio.signal(Signal::CONT);
     lab.kamailio.kill9();
     ends(&lab.verb(&flush), 69, "nothing was flushed: Kamailio's");
+    nothing(&lab.verb(&as_json));
     assert_eq!(lab.prints(&["count"]), "2\n", "they are still listed");
 }
 
@@ -209,4 +235,24 @@ fn answers_that_are_not_ours_are_told() {
     let starting = r#"{"message": "datastore_unreachable"}"#;
     let words = "Kamailio's database has not been read yet";
     told(&["count"], "503 Service Unavailable", starting, 69, words);
+}
+
+#[test]
+fn a_configuration_is_called_well_only_where_all_files_are() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let check = |quiet: bool| {
+        let mut command = daemon.command("check-config");
+        command.args(quiet.then_some("--quiet"));
+        command.output().expect("it runs")
+    };
+    assert!(out(&check(false)).ends_with(": ok\n"));
+    let quiet = check(true);
+    assert_eq!((quiet.status.code(), out(&quiet)), (Some(0), String::new()));
+    fs::write(daemon.tokens_file(), "[[token]]\n").expect("it is ours");
+    for quiet in [false, true] {
+        let output = check(quiet);
+        assert_eq!(out(&output), "");
+        ends(&output, 78, "tokens.toml:1:");
+    }
 }

@@ -131,3 +131,43 @@ fn tokens_that_the_daemon_cannot_read_are_an_error() {
     let (report, _) = examine(&daemon, &["--user", "nobody"]);
     says(&report, "tokens_mode", "fail", "the daemon does not start");
 }
+
+#[test]
+fn a_daemon_without_a_socket_is_asked_over_tcp() {
+    let kamailio = Kamailio::builder().start();
+    let mut daemon = Daemon::builder(&kamailio).prepare();
+    let config = fs::read_to_string(daemon.config_file()).expect("it is ours");
+    let own = format!("socket = {:?}", daemon.socket().display().to_string());
+    assert!(config.contains(&own), "{config}");
+    fs::write(daemon.config_file(), config.replace(&own, "socket = \"\"")).expect("it is ours");
+    daemon.start();
+    let words = format!("answers at {}", daemon.address());
+    says(&examine(&daemon, &[]).0, "daemon", "ok", &words);
+    daemon.stop();
+    says(
+        &examine(&daemon, &[]).0,
+        "daemon",
+        "fail",
+        "does not answer at",
+    );
+}
+
+#[test]
+fn the_daemons_own_reason_is_told_and_who_may_use_its_socket() {
+    let kamailio = Kamailio::builder().start();
+    let mut daemon = Daemon::builder(&kamailio)
+        .database(std::path::Path::new("/nonexistent/k"))
+        .prepare();
+    daemon.start_unready();
+    let (report, _) = examine(&daemon, &[]);
+    says(&report, "daemon", "fail", "have never been read");
+    says(&report, "socket", "ok", "0660");
+    let socket = daemon.socket();
+    fs::set_permissions(&socket, Permissions::from_mode(0o666)).expect("it is ours");
+    says(
+        &examine(&daemon, &[]).0,
+        "socket",
+        "warn",
+        "Everyone on this machine",
+    );
+}

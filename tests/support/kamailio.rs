@@ -17,7 +17,7 @@ use super::process::Process;
 use super::table::{Row, Table};
 use super::{eventually, holds, http, registrar_cfg, tools};
 
-pub(crate) use builder::{Builder, Journal, Received};
+pub(crate) use builder::{Builder, Configuration, Journal, Received};
 
 /// The time within which a Kamailio has started on a busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -56,6 +56,11 @@ impl Kamailio {
             .arg(self.folder.path())
             .arg("-f")
             .arg(self.file("kamailio.cfg"));
+        if self.lab.configuration == Configuration::Debian {
+            for transport in ["udp", "tcp"] {
+                command.args(["-l", &format!("{transport}:{}", self.address())]);
+            }
+        }
         let mut process = Process::spawn(&mut command, &self.file("kamailio.log"));
         eventually("Kamailio starts", START, || {
             if let Some(status) = process.ended() {
@@ -249,12 +254,15 @@ impl Kamailio {
 
     fn create(&self) {
         self.create_database();
-        let cfg = registrar_cfg::render(
-            &self.lab,
-            self.port,
-            &self.database,
-            self.datagram_socket().as_deref(),
-        );
+        let cfg = if self.lab.configuration == Configuration::Debian {
+            let local = registrar_cfg::local(&self.database);
+            fs::write(self.file("kamailio-local.cfg"), local)
+                .expect("an own directory is writable");
+            registrar_cfg::debian()
+        } else {
+            let socket = self.file("rpc.sock");
+            registrar_cfg::render(&self.lab, self.port, &self.database, &socket)
+        };
         fs::write(self.file("kamailio.cfg"), cfg).expect("an own directory is writable");
     }
 
@@ -276,7 +284,8 @@ impl Kamailio {
         }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// A file in its directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

@@ -1,20 +1,81 @@
 //! The kamailio.cfg of a private registrar.
 
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
-use super::kamailio::{Builder, Received};
+use super::kamailio::{Builder, Configuration, Received};
 
-/// The configuration of a registrar that keeps its tables in `database`.
-pub(super) fn render(lab: &Builder, port: u16, database: &Path, datagram: Option<&Path>) -> String {
+/// Debian's configuration as installed.
+const DEBIAN: &str = "/etc/kamailio/kamailio.cfg";
+
+/// The configuration of a registrar that keeps its tables in `database`; `socket` is for JSON-RPC in datagrams.
+pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -> String {
+    let rpc = match lab.configuration {
+        Configuration::Snippet(name) => snippet(name, socket),
+        Configuration::Own | Configuration::Debian => {
+            [json_rpc(lab.datagram.then_some(socket)), HTTP.to_owned()].concat()
+        }
+    };
     [
         core(lab, port),
-        modules(datagram),
+        modules(),
         usrloc(lab, database),
         registrar(lab),
         routes(lab),
+        rpc,
     ]
     .concat()
+}
+
+/// Debian's configuration as installed, but for what would disturb others on this machine, and for the time after
+/// which usrloc writes back.
+pub(super) fn debian() -> String {
+    let mut cfg = fs::read_to_string(DEBIAN).expect("Debian's Kamailio is installed");
+    for (theirs, ours) in [
+        (
+            "modparam(\"jsonrpcs\", \"transport\", 7)",
+            "modparam(\"jsonrpcs\", \"transport\", 1)",
+        ),
+        (
+            "modparam(\"usrloc\", \"timer_interval\", 60)",
+            "modparam(\"usrloc\", \"timer_interval\", 1)",
+        ),
+    ] {
+        assert!(cfg.contains(theirs), "{DEBIAN} has no {theirs}");
+        cfg = cfg.replace(theirs, ours);
+    }
+    cfg
+}
+
+/// What we tell operators to put beside it.
+pub(super) fn local(database: &Path) -> String {
+    let cfg = deployed("kamailio-sqlite.cfg");
+    let url = "\"sqlite:///var/lib/kamailio/kamailio.sqlite\"";
+    assert!(cfg.contains(url), "it has no {url}");
+    cfg.replace(url, &format!("\"sqlite://{}\"", database.display()))
+}
+
+/// A file of `deploy/kamailio` with sockets of the lab's; HTTP stays, by which the lab asks.
+fn snippet(name: &str, socket: &Path) -> String {
+    let cfg = deployed(name);
+    let own = "/run/kamailio/kamailio_rpc.sock";
+    let (transport, both) = ("\"transport\", 4)", "\"transport\", 5)");
+    if !cfg.contains(transport) {
+        return cfg;
+    }
+    assert!(cfg.contains(own), "{name} has no {own}");
+    let modparam = format!("\"dgram_socket\", \"{own}\"");
+    let ours = format!("\"dgram_socket\", \"{}\"", socket.display());
+    let cfg = cfg.replace(transport, both).replace(&modparam, &ours);
+    ["loadmodule \"xhttp.so\"\n", &cfg, HTTP].concat()
+}
+
+fn deployed(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy/kamailio")
+        .join(name);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 fn core(lab: &Builder, port: u16) -> String {
@@ -45,7 +106,7 @@ listen=tcp:127.0.0.1:{port}
     cfg
 }
 
-fn modules(datagram: Option<&Path>) -> String {
+fn modules() -> String {
     let mut cfg = String::new();
     for module in [
         "db_sqlite",
@@ -58,11 +119,14 @@ fn modules(datagram: Option<&Path>) -> String {
         "nathelper",
         "usrloc",
         "registrar",
-        "xhttp",
-        "jsonrpcs",
     ] {
         let _ = writeln!(cfg, "loadmodule \"{module}.so\"");
     }
+    cfg
+}
+
+fn json_rpc(datagram: Option<&Path>) -> String {
+    let mut cfg = "loadmodule \"xhttp.so\"\nloadmodule \"jsonrpcs.so\"\n".to_owned();
     // The transport is a set of bits: 1 HTTP, 2 FIFO, 4 datagrams. 0 would be all of them, at paths of the system.
     match datagram {
         None => cfg.push_str("modparam(\"jsonrpcs\", \"transport\", 1)\n"),
@@ -164,18 +228,22 @@ request_route {{
 	exit;
 }}
 
-event_route[xhttp:request] {{
-	if ($si != \"127.0.0.1\" && $si != \"::1\") {{
-		xhttp_reply(\"403\", \"Forbidden\", \"text/plain\", \"loopback only\\n\");
-		exit;
-	}}
-	if ($hu =~ \"^/RPC\") {{
-		jsonrpc_dispatch();
-		exit;
-	}}
-	xhttp_reply(\"404\", \"Not Found\", \"text/plain\", \"nothing here\\n\");
-}}
 ",
         save = lab.save_flags,
     )
 }
+
+/// Who may call JSON-RPC over HTTP.
+const HTTP: &str = "
+event_route[xhttp:request] {
+	if ($si != \"127.0.0.1\" && $si != \"::1\") {
+		xhttp_reply(\"403\", \"Forbidden\", \"text/plain\", \"loopback only\\n\");
+		exit;
+	}
+	if ($hu =~ \"^/RPC\") {
+		jsonrpc_dispatch();
+		exit;
+	}
+	xhttp_reply(\"404\", \"Not Found\", \"text/plain\", \"nothing here\\n\");
+}
+";

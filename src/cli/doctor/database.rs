@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::acl;
 use super::findings::{Findings, Group};
-use super::identity::{Identity, Want, group_name};
+use super::identity::{Identity, Want};
+use super::kamailio::EXAMPLE;
+use super::mend::{Opening, Site, group_of, has_kamailio_group, shell};
 use crate::clock::{Clock, SystemClock};
 use crate::sqlite_file::{Inspection, Reason};
 
@@ -22,44 +24,45 @@ const LONG_LOG: u64 = 64 << 20;
 
 /// Checks the file; `None` when it cannot be read.
 pub(super) fn check(
-    database: &Path,
+    site: &Site,
     identity: &Identity,
     findings: &mut Findings,
 ) -> Option<Inspection> {
-    let readable = permissions(database, identity, findings);
+    let database = &*site.database;
+    let readable = permissions(site, identity, findings);
     directory(database, identity, findings);
     if !readable {
         return None;
     }
     match inspect(database) {
         Ok(inspection) => {
-            journal(database, &inspection, findings);
+            journal(site, &inspection, findings);
             Some(inspection)
         }
         Err(reason) => {
-            unreadable(database, &reason, findings);
+            unreadable(site, &reason, findings);
             None
         }
     }
 }
 
 /// Whether the user may read the database and the files beside it; says so.
-fn permissions(database: &Path, identity: &Identity, findings: &mut Findings) -> bool {
+fn permissions(site: &Site, identity: &Identity, findings: &mut Findings) -> bool {
     let check = "database_readable";
+    let database = &*site.database;
     let shown = database.display();
     match fs::metadata(database) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let message = format!(
-                "{shown} does not exist. usrlocd waits for it. If Kamailio has its tables in another file, name that in /etc/usrlocd/usrlocd.toml; if it has none yet:"
+                "{shown} does not exist. usrlocd waits for it. If Kamailio has its tables in another file, name that in {}. Debian's Kamailio as installed writes no registrations to any database: {EXAMPLE} has the lines that make it. The database itself:",
+                site.config.display()
             );
-            let mend = ["kamdbctl create".to_owned()];
-            findings.fail(Group::Database, check, message, mend);
+            findings.fail(Group::Database, check, message, site.create());
             return false;
         }
         Ok(status) if !status.is_file() => {
-            let message =
-                format!("{shown} is not a file. Name the file in /etc/usrlocd/usrlocd.toml:");
-            let mend = ["[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"".to_owned()];
+            let message = format!("{shown} is not a file. Name the file:");
+            let mend = [site.configure("[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"")];
             findings.fail(Group::Database, check, message, mend);
             return false;
         }
@@ -83,19 +86,25 @@ fn permissions(database: &Path, identity: &Identity, findings: &mut Findings) ->
 }
 
 fn closed_to(identity: &Identity, file: &Path, obstacle: &Path, findings: &mut Findings) {
-    let owner = fs::metadata(obstacle).map_or(0, |status| status.gid());
-    let owner = group_name(owner);
-    let bits = if obstacle.is_dir() { "g+x" } else { "g+r" };
     let message = format!(
         "The user {identity} may not read {}: {} is closed to it. Let it read, never write:",
         file.display(),
         obstacle.display()
     );
-    let mend = [format!(
-        "usermod -aG {owner} {identity} && chmod {bits} {} && systemctl restart usrlocd",
-        obstacle.display()
-    )];
-    findings.fail(Group::Database, "database_readable", message, mend);
+    let opening = Opening {
+        user: identity.name(),
+        obstacle,
+        folder: file.parent().unwrap_or(Path::new("/")),
+        is_directory: obstacle.is_dir(),
+        group: &group_of(obstacle),
+        has_kamailio: has_kamailio_group(),
+    };
+    findings.fail(
+        Group::Database,
+        "database_readable",
+        message,
+        [opening.command()],
+    );
 }
 
 /// What the user may do in the database's directory, and what else is in it.
@@ -115,7 +124,7 @@ fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
         let message = format!(
             "The user {identity} may write in {shown} or to the database. usrlocd needs only to read; a program of this user that opens the database with SQLite could leave files there that stop Kamailio's writing. Take the right away:"
         );
-        let files = format!("{shown} {}", database.display());
+        let files = format!("{} {}", shell(&shown), shell(&database.display()));
         let mend = if acl::is_there(folder) || acl::is_there(database) {
             format!("getfacl {files}; setfacl -x u:{identity} {files}   # or the group's entry")
         } else {
@@ -127,7 +136,8 @@ fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
             "A default ACL of {shown} lets the user {identity} write every file that Kamailio makes there, -wal and -shm too. Take the right away:"
         );
         let mend = [format!(
-            "getfacl {shown}; setfacl -d -x u:{identity} {shown}   # or the group's entry"
+            "getfacl {0}; setfacl -d -x u:{identity} {0}   # or the group's entry",
+            shell(&shown)
         )];
         findings.warn(group, "directory", message, mend);
     } else {
@@ -154,8 +164,8 @@ fn foreign(database: &Path, findings: &mut Findings) {
             );
             let mend = [format!(
                 "chown --reference={} {}",
-                database.display(),
-                file.display()
+                shell(&database.display()),
+                shell(&file.display())
             )];
             findings.fail(Group::Database, "side_files", message, mend);
         }
@@ -186,39 +196,42 @@ fn passes(reason: &Reason) -> bool {
 }
 
 /// Says why the database cannot be read.
-pub(super) fn unreadable(database: &Path, reason: &Reason, findings: &mut Findings) {
-    let shown = database.display();
+pub(super) fn unreadable(site: &Site, reason: &Reason, findings: &mut Findings) {
+    let shown = site.database.display();
+    let database = shell(&shown);
     let mend = match reason {
-        Reason::Empty | Reason::NoTable(_) => {
-            "kamdbctl create   # or check [kamailio] database and table".to_owned()
-        }
-        Reason::HotJournal => {
-            "systemctl restart kamailio   # it takes the interrupted transaction back".to_owned()
-        }
-        Reason::Locked | Reason::Busy | Reason::WalMismatch => {
-            format!("fuser -v {shown}   # who holds it? then ask the doctor again")
-        }
-        Reason::Io { .. } => format!("ls -l {shown}*"),
-        _ => format!(
-            "sqlite3 /path/of/a/COPY 'pragma integrity_check'   # of a copy, never of {shown}"
-        ),
+        Reason::Empty => site.create(),
+        Reason::NoTable(_) => site.create_tables(),
+        Reason::HotJournal => vec![format!(
+            "systemctl restart {}   # it takes the interrupted transaction back",
+            site.service
+        )],
+        Reason::Locked | Reason::Busy | Reason::WalMismatch => vec![format!(
+            "fuser -v {database}   # who holds it? then ask the doctor again"
+        )],
+        Reason::Io { .. } => vec![format!("ls -l {database}*")],
+        _ => vec![format!(
+            "sqlite3 /path/of/a/COPY 'pragma integrity_check'   # of a copy, never of {database}"
+        )],
     };
     let mut cause = reason.to_string();
     if let Reason::Io { source, .. } = reason {
         cause = format!("{cause}: {}", std::io::Error::from(*source));
     }
+    if let Reason::NoTable(_) = reason {
+        cause.push_str(". If Kamailio keeps its tables in another file or under another name, correct [kamailio] database and table; if it has none yet, create them");
+    }
     let message = format!("{shown} cannot be read: {cause}.");
-    findings.fail(Group::Database, "database_format", message, [mend]);
+    findings.fail(Group::Database, "database_format", message, mend);
 }
 
-fn journal(database: &Path, inspection: &Inspection, findings: &mut Findings) {
+fn journal(site: &Site, inspection: &Inspection, findings: &mut Findings) {
     let group = Group::Database;
-    let shown = database.display();
+    let database = &*site.database;
+    let shown = shell(&database.display());
     if !inspection.wal {
-        let message = "The database is in rollback-journal mode. usrlocd follows it without a lock, but each other reader makes Kamailio lose rows, and Kamailio's own workers collide. In WAL mode neither happens, writing is about seven times as fast, and changes show sooner. Switch while Kamailio is stopped (not by db_set_journal_mode, whose processes collide):";
-        let mend = [format!(
-            "systemctl stop kamailio && sqlite3 {shown} 'pragma journal_mode=wal' && systemctl start kamailio"
-        )];
+        let message = "The database is in rollback-journal mode. usrlocd follows it without a lock, but each other reader makes Kamailio lose rows. In WAL mode readers do no harm, writing is about seven times as fast, Kamailio's own workers are in each other's way far less, and changes show sooner. Switch while Kamailio is stopped (not by db_set_journal_mode, over which its processes collide):";
+        let mend = [site.stopped("pragma journal_mode=wal")];
         findings.warn(group, "journal", message, mend);
         return;
     }

@@ -82,6 +82,21 @@ impl Identity {
         self.groups.contains(&gid)
     }
 
+    /// Anybody, without a group that matters.
+    pub(super) fn stranger() -> Self {
+        Self {
+            name: "nobody".to_owned(),
+            uid: u32::MAX - 1,
+            groups: BTreeSet::new(),
+            own: false,
+        }
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Somebody else, with these groups.
     #[cfg(test)]
     pub(super) fn testing(uid: u32, groups: &[u32]) -> Self {
@@ -149,6 +164,11 @@ impl fmt::Display for Identity {
 /// The name of the group `gid`.
 pub(super) fn group_name(gid: u32) -> String {
     name_of("/etc/group", gid)
+}
+
+/// The name of the user `uid`.
+pub(super) fn user_name(uid: u32) -> String {
+    name_of("/etc/passwd", uid)
 }
 
 /// The name that `file` gives `id`, or the number.

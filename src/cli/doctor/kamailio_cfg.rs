@@ -15,9 +15,23 @@ const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
 /// Files that include each other end here.
 const DEEPEST: usize = 16;
 
+/// How `db_sqlite` is spoken to in a `db_url`; the file's path follows.
+const SQLITE: &str = "sqlite://";
+
+/// Where usrloc keeps its rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Keeps {
+    /// In this SQLite file.
+    File(PathBuf),
+    /// In a database of another kind, by the scheme of its URL: the rest may hold a password.
+    Elsewhere(String),
+}
+
 /// The configuration of a Kamailio.
 #[derive(Debug, Default)]
 pub(super) struct KamailioCfg {
+    /// The file that it begins with.
+    file: PathBuf,
     /// Words that are defined, with what stands for them.
     defined: HashMap<String, String>,
     /// usrloc's parameters; the last one holds.
@@ -49,21 +63,39 @@ impl fmt::Display for Setting {
 /// defines; the default where it names none. `None` where the processes are not on this machine.
 pub(super) fn of_processes(processes: &Value) -> Option<(PathBuf, Vec<String>)> {
     let all = processes.as_array()?;
-    all.iter().find_map(|process| {
-        let folder = PathBuf::from(format!("/proc/{}", process["PID"].as_u64()?));
-        let line = fs::read(folder.join("cmdline")).ok()?;
-        let words: Vec<String> = line
-            .split(|byte| *byte == 0)
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect();
-        if !words.first()?.contains("kamailio") {
-            return None;
-        }
-        let (file, defined) = of_command_line(&words);
-        let file = file.unwrap_or_else(|| DEFAULT.to_owned());
-        let folder = fs::read_link(folder.join("cwd")).unwrap_or_else(|_| "/".into());
-        Some((folder.join(file), defined))
+    let ids = all.iter().filter_map(|process| process["PID"].as_u64());
+    ids.into_iter()
+        .find_map(|id| of_process(&PathBuf::from(format!("/proc/{id}"))))
+}
+
+/// The configuration of the Kamailio that runs on this machine, does not answer, and keeps its rows in `database`.
+pub(super) fn of_database(database: &Path) -> Option<KamailioCfg> {
+    let database = fs::canonicalize(database).ok()?;
+    let processes = fs::read_dir("/proc").ok()?;
+    let folders = processes.filter_map(|it| Some(it.ok()?.path()));
+    let commands: HashSet<(PathBuf, Vec<String>)> =
+        folders.filter_map(|folder| of_process(&folder)).collect();
+    let read = |(file, defined): (PathBuf, Vec<String>)| KamailioCfg::read(&file, &defined).ok();
+    commands.into_iter().filter_map(read).find(|cfg| {
+        matches!(cfg.keeps(), Keeps::File(file) if fs::canonicalize(&file).is_ok_and(|it| it == database))
     })
+}
+
+/// What the command line of the process in `/proc` says, if it is a Kamailio's.
+fn of_process(folder: &Path) -> Option<(PathBuf, Vec<String>)> {
+    let line = fs::read(folder.join("cmdline")).ok()?;
+    let words: Vec<String> = line
+        .split(|byte| *byte == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    let program = Path::new(words.first()?).file_name()?.to_string_lossy();
+    if !program.contains("kamailio") {
+        return None;
+    }
+    let (file, defined) = of_command_line(&words);
+    let file = file.unwrap_or_else(|| DEFAULT.to_owned());
+    let folder = fs::read_link(folder.join("cwd")).unwrap_or_else(|_| "/".into());
+    Some((folder.join(file), defined))
 }
 
 /// The values of `-f` and `-A`.
@@ -88,7 +120,10 @@ fn of_command_line(words: &[String]) -> (Option<String>, Vec<String>) {
 impl KamailioCfg {
     /// Reads `file` and what it includes; `defined` are words of the command line, as `NAME` or `NAME=VALUE`.
     pub(super) fn read(file: &Path, defined: &[String]) -> io::Result<Self> {
-        let mut cfg = Self::default();
+        let mut cfg = Self {
+            file: file.to_owned(),
+            ..Self::default()
+        };
         for word in defined {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             cfg.defined.insert(name.to_owned(), value.to_owned());
@@ -100,6 +135,24 @@ impl KamailioCfg {
     /// What is set of usrloc's parameter `name`.
     pub(super) fn usrloc(&self, name: &str) -> Option<&Setting> {
         self.usrloc.get(name)
+    }
+
+    /// Where usrloc's parameter `name` is set, or that it is not.
+    pub(super) fn place(&self, name: &str) -> String {
+        self.usrloc(name).map_or_else(
+            || format!("the default, {} sets none", self.file.display()),
+            ToString::to_string,
+        )
+    }
+
+    /// Where usrloc keeps its rows, unless its `db_mode` is 0.
+    pub(super) fn keeps(&self) -> Keeps {
+        // usrloc's own default, `DEFAULT_DB_URL`.
+        let url = self.usrloc("db_url").map_or("mysql://", |it| &*it.value);
+        match url.strip_prefix(SQLITE) {
+            Some(path) => Keeps::File(format!("/{}", path.trim_start_matches('/')).into()),
+            None => Keeps::Elsewhere(url.split(':').next().unwrap_or_default().to_owned()),
+        }
     }
 
     fn take_in(&mut self, file: &Path, depth: usize) -> io::Result<()> {
@@ -226,6 +279,25 @@ include_file "absent.cfg"
         assert_eq!(number(&with, "timer_interval"), Some(7));
         assert_eq!(with.usrloc("db_ops_ruid"), None);
         assert!(KamailioCfg::read(Path::new("/nonexistent"), &[]).is_err());
+    }
+
+    #[test]
+    fn where_rows_are_kept_is_told_without_a_password() {
+        let keeps = |line: &str| read(line, &[]).keeps();
+        let file = |path: &str| Keeps::File(path.into());
+        let url = |url: &str| format!("modparam(\"usrloc\", \"db_url\", \"{url}\")\n");
+        assert_eq!(keeps(&url("sqlite:///var/k.db")), file("/var/k.db"));
+        assert_eq!(keeps(&url("sqlite:////var/k.db")), file("/var/k.db"));
+        let defined = format!(
+            "#!define DBURL \"sqlite:///k\"\n{}",
+            url("x").replace("\"x\"", "DBURL")
+        );
+        assert_eq!(keeps(&defined), file("/k"));
+        assert_eq!(
+            keeps(&url("postgres://u:secret@h/d")),
+            Keeps::Elsewhere("postgres".to_owned())
+        );
+        assert_eq!(keeps(""), Keeps::Elsewhere("mysql".to_owned()));
     }
 
     #[test]

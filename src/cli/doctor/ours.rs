@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -11,10 +12,11 @@ use rustix::fs::statvfs;
 
 use super::super::check_config::check_keys;
 use super::findings::{Findings, Group};
-use super::identity::{Identity, Want, group_name};
+use super::identity::{Identity, Want, group_name, user_name};
 use super::many;
+use super::mend::shell;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, JwtKey};
+use crate::config::{self, Config, JwtKey};
 use crate::directory::Directory;
 use crate::tokens;
 
@@ -37,9 +39,7 @@ pub(super) fn check(config: &Config, identity: &Identity, findings: &mut Finding
     if let Some(file) = &config.directory.file {
         directory(file, identity, findings);
     }
-    if let Some(socket) = &config.http.socket {
-        daemon(socket, findings);
-    }
+    daemon(&config.http, findings);
 }
 
 /// Whether the store can be written, judged without trying.
@@ -232,24 +232,41 @@ fn directory(file: &Path, identity: &Identity, findings: &mut Findings) {
     }
 }
 
-/// Asks the daemon how it is.
-fn daemon(socket: &Path, findings: &mut Findings) {
-    let shown = socket.display();
-    let (status, body) = match ask(socket) {
-        Ok(answer) => answer,
+/// Asks the daemon how it is: over its socket, or over TCP where it has none.
+fn daemon(http: &config::Http, findings: &mut Findings) {
+    let asked = match (&http.socket, http.listen.first()) {
+        (Some(socket), _) => {
+            let answer = UnixStream::connect(socket).and_then(|stream| {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                ask(stream)
+            });
+            (socket.display().to_string(), answer)
+        }
+        (None, Some(address)) => {
+            let address = reachable(*address);
+            let answer = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                ask(stream)
+            });
+            (address.to_string(), answer)
+        }
+        (None, None) => return,
+    };
+    if let Some(socket) = &http.socket {
+        socket_file(socket, findings);
+    }
+    let (shown, answer) = asked;
+    match answer {
+        Ok((status, body)) => health(&shown, status, &body, findings),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let group = fs::metadata(socket)
-                .map_or_else(|_| "usrlocd".to_owned(), |it| group_name(it.gid()));
+            let socket = http.socket.as_deref().unwrap_or(Path::new("/"));
             let message = format!(
                 "You may not use the socket {shown}. Ask as root, or join its group and log in anew:"
             );
-            findings.warn(
-                GROUP,
-                "daemon",
-                message,
-                [format!("usermod -aG {group} \"$USER\"")],
-            );
-            return;
+            let mend = [format!("usermod -aG {} \"$USER\"", socket_group(socket))];
+            findings.warn(GROUP, "daemon", message, mend);
         }
         Err(error) => {
             let message = format!("The daemon does not answer at {shown}: {error}. Start it:");
@@ -259,9 +276,55 @@ fn daemon(socket: &Path, findings: &mut Findings) {
                 message,
                 ["systemctl enable --now usrlocd; journalctl -u usrlocd -n 20".to_owned()],
             );
-            return;
         }
+    }
+}
+
+/// The group whose members may use the socket; never that of root, which may do much more.
+fn socket_group(socket: &Path) -> String {
+    match fs::metadata(socket).map(|it| it.gid()) {
+        Ok(0) | Err(_) => "usrlocd".to_owned(),
+        Ok(gid) => group_name(gid),
+    }
+}
+
+/// Where a listener on all addresses can be asked.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// Who may use the socket without a token.
+fn socket_file(socket: &Path, findings: &mut Findings) {
+    let check = "socket";
+    let Ok(status) = fs::metadata(socket) else {
+        return;
     };
+    let shown = socket.display();
+    let mode = status.mode() & 0o777;
+    let (user, group) = (user_name(status.uid()), group_name(status.gid()));
+    let owners = format!("{user}:{group}, {mode:04o}");
+    if mode & 0o002 != 0 {
+        let message = format!(
+            "Everyone on this machine can connect to {shown} ({owners}). Take the right away:"
+        );
+        let mend = [format!("chmod o-rwx {}", shell(&shown))];
+        findings.warn(GROUP, check, message, mend);
+    } else {
+        let message = format!(
+            "{shown} is for {user} and members of the group {group} ({owners}); they and root need no token."
+        );
+        findings.ok(GROUP, check, message);
+    }
+}
+
+/// What the daemon says of itself.
+fn health(shown: &str, status: u16, body: &serde_json::Value, findings: &mut Findings) {
     let state = body["source"]["state"]
         .as_str()
         .unwrap_or("unknown")
@@ -276,8 +339,11 @@ fn daemon(socket: &Path, findings: &mut Findings) {
             format!("The daemon answers at {shown}: {state}{lag}."),
         );
     } else {
+        let reason = body["reason"].as_str().unwrap_or("It does not say why.");
+        // This is the doctor.
+        let reason = reason.replace(" Run `usrlocd doctor` to see why.", "");
         let message = format!(
-            "The daemon runs, and its answers are not current: {state}{lag}. Its log says why:"
+            "The daemon runs, and its answers are not current ({state}{lag}): {reason} Its log says more:"
         );
         findings.fail(
             GROUP,
@@ -289,10 +355,7 @@ fn daemon(socket: &Path, findings: &mut Findings) {
 }
 
 /// Status and body of `/readyz`.
-fn ask(socket: &Path) -> io::Result<(u16, serde_json::Value)> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn ask(mut stream: impl Read + Write) -> io::Result<(u16, serde_json::Value)> {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(1 << 20).read_to_string(&mut answer)?;

@@ -3,43 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::clock::unix_of_julian_day;
 use crate::sqlite_file::{Row, Sink, Table, Value};
+use crate::usrloc::time;
 
-/// A Julian day of our time has seven digits; what is greater is seconds since 1970.
-const GREATEST_DAY: i64 = 10_000_000;
-
-/// How long after its end a registration is a zombie: usrloc's timer runs at least once a minute.
-const ZOMBIE_AGE: i64 = 600;
+/// How many seconds after its end a registration is a zombie: usrloc's timer runs at least once a minute.
+pub(super) const ZOMBIE_AGE: i64 = 600;
 
 /// How far ahead of us Kamailio's clock may be.
 const CLOCK_SLACK: i64 = 60;
-
-/// Columns of `location` that are shown, or that rows are told apart by.
-const LOCATION: [&str; 19] = [
-    "callid",
-    "cflags",
-    "contact",
-    "cseq",
-    "domain",
-    "expires",
-    "flags",
-    "instance",
-    "last_modified",
-    "methods",
-    "path",
-    "q",
-    "received",
-    "reg_id",
-    "ruid",
-    "server_id",
-    "socket",
-    "user_agent",
-    "username",
-];
-
-/// Columns of `location_attrs`.
-const ATTRIBUTES: [&str; 3] = ["ruid", "aname", "avalue"];
 
 /// What a tailed table is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,39 +100,23 @@ impl Rows {
         }
     }
 
-    /// Columns that are missing, as `table.column`; and tables, by name.
-    pub(super) fn missing(&self) -> Vec<String> {
+    /// What the tables are, each with its name and what is known of its columns.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (Role, &str, Option<&Table>)> {
         let tables = self.roles.iter().zip(&self.schemas);
-        let missing = tables.flat_map(|((role, name), schema)| {
-            let wanted: &[&str] = match role {
-                Role::Version => &[],
-                Role::Attributes => &ATTRIBUTES,
-                Role::Location => &LOCATION,
-            };
-            match schema {
-                None if *role == Role::Version => Vec::new(),
-                None => vec![name.clone()],
-                Some(schema) => wanted
-                    .iter()
-                    .filter(|column| schema.column(column).is_none())
-                    .map(|column| format!("{name}.{column}"))
-                    .collect(),
-            }
-        });
-        missing.collect()
+        tables.map(|((role, name), schema)| (*role, &**name, schema.as_ref()))
     }
 
     fn facts(&self, table: usize, row: &Row<'_>) -> Facts {
         let value = |column| self.value(table, row, column);
         let contact = [value("username"), value("domain"), value("contact")].map(bytes);
         let expires = value("expires");
-        let end = seconds(expires).filter(|end| *end > 0);
-        let modified = seconds(value("last_modified")).unwrap_or_default();
+        let end = time(expires).filter(|end| *end > 0);
+        let modified = time(value("last_modified")).unwrap_or_default();
         Facts {
             contact: hash((table, contact)),
             ruid: hash(bytes(value("ruid"))),
             without_domain: matches!(value("domain"), Value::Null | Value::Text(b"")),
-            epoch_times: matches!(expires, Value::Integer(it) if it == 0 || it > GREATEST_DAY),
+            epoch_times: matches!(expires, Value::Integer(_)),
             current: end.is_none_or(|end| end > self.now),
             zombie: end.is_some_and(|end| end + ZOMBIE_AGE < self.now),
             from_future: modified > self.now + CLOCK_SLACK,
@@ -217,15 +172,4 @@ fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-/// The Unix second of a time in a usrloc table.
-#[expect(clippy::cast_precision_loss, reason = "Julian days have seven digits")]
-fn seconds(value: Value<'_>) -> Option<i64> {
-    match value {
-        Value::Real(day) => Some(unix_of_julian_day(day)),
-        Value::Integer(it) if it == 0 || it > GREATEST_DAY => Some(it),
-        Value::Integer(day) => Some(unix_of_julian_day(day as f64)),
-        Value::Null | Value::Text(_) | Value::Blob(_) => None,
-    }
 }

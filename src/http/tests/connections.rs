@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::site::{Site, phone, settings};
 use crate::config::Limits;
-use crate::http::{Listeners, Settings, serve};
+use crate::http::{Listeners, serve};
 
 const LIST: &str =
     "GET /v2/accounts/acme/registrations HTTP/1.1\r\nhost: x\r\nx-auth-token: ops-token\r\n";
@@ -44,8 +44,8 @@ async fn served(site: &Site) -> Served {
     }
 }
 
-fn site(settings: Settings) -> Site {
-    let site = Site::with(settings, &Limits::default());
+fn site(limits: &Limits) -> Site {
+    let site = Site::with(settings(), limits);
     site.furnish();
     site
 }
@@ -69,7 +69,7 @@ async fn to_end(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
 
 #[tokio::test]
 async fn answers_over_tcp() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let served = served(&site).await;
     let answer = exchange(served.address, &format!("{LIST}connection: close\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -78,9 +78,10 @@ async fn answers_over_tcp() {
 
 #[tokio::test]
 async fn slow_heads_and_bodies_end() {
-    let mut settings = settings();
-    settings.header_timeout = Duration::from_millis(200);
-    let site = site(settings);
+    let site = site(&Limits {
+        header_timeout: Duration::from_millis(200),
+        ..Limits::default()
+    });
     let served = served(&site).await;
     let answer = exchange(served.address, "GET / HTTP/1.1\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -103,7 +104,7 @@ fn envelope(answer: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn what_is_too_large_or_no_http_is_refused_in_an_envelope() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let served = served(&site).await;
     let long = "x".repeat(70_000);
     let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
@@ -151,7 +152,7 @@ async fn what_is_too_large_or_no_http_is_refused_in_an_envelope() {
 
 #[tokio::test]
 async fn what_cannot_be_read_after_a_good_request_leaves_its_answer_whole() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let served = served(&site).await;
     let answer = exchange(served.address, &format!("{LIST}\r\nnonsense\r\n\r\n")).await;
     let (first, second) = answer.rsplit_once("HTTP/1.1 400 ").unwrap();
@@ -164,9 +165,10 @@ async fn what_cannot_be_read_after_a_good_request_leaves_its_answer_whole() {
 
 #[tokio::test]
 async fn a_refused_body_that_is_sent_all_the_same_never_ends_in_a_reset() {
-    let mut settings = settings();
-    settings.connections = 1;
-    let site = site(settings);
+    let site = site(&Limits {
+        connections: 1,
+        ..Limits::default()
+    });
     let served = served(&site).await;
     let body = "x".repeat(200_000);
     let head = LIST.replace("GET", "DELETE");
@@ -197,7 +199,7 @@ async fn a_refused_body_that_is_sent_all_the_same_never_ends_in_a_reset() {
 
 #[tokio::test]
 async fn head_of_a_streamed_list_claims_no_length() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     site.add((0..2000).map(|number| phone("acme", &format!("u{number}"), number + 10)));
     let served = served(&site).await;
     let head = LIST.replace("GET", "HEAD");
@@ -217,9 +219,12 @@ async fn head_of_a_streamed_list_claims_no_length() {
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let mut settings = settings();
-    settings.connections = 1;
     settings.cors_origins = vec!["*".to_owned()];
-    let site = site(settings);
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
+    let site = Site::with(settings, &limits);
     let served = served(&site).await;
     let mut first = TcpStream::connect(served.address).await.unwrap();
     first
@@ -249,7 +254,7 @@ async fn one_connection_too_many_is_told_so() {
 
 #[tokio::test]
 async fn the_end_waits_for_answers_but_not_for_ever() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let served = served(&site).await;
     let mut idle = TcpStream::connect(served.address).await.unwrap();
     idle.write_all(format!("{LIST}\r\n").as_bytes())
@@ -277,7 +282,7 @@ async fn the_end_waits_for_answers_but_not_for_ever() {
 
 #[tokio::test]
 async fn on_the_unix_socket_its_owner_needs_no_token() {
-    let site = site(settings());
+    let site = site(&Limits::default());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let listeners = Listeners {

@@ -51,8 +51,6 @@ fn random_bytes_harm_nobody() {
         .enable_all()
         .build()
         .unwrap();
-    let mut settings = settings();
-    settings.header_timeout = Duration::from_secs(1);
     let off = Bucket {
         burst: 1,
         per_second: 0.0,
@@ -61,9 +59,10 @@ fn random_bytes_harm_nobody() {
         requests: off,
         deletes: off,
         failures: off,
+        header_timeout: Duration::from_secs(1),
         ..Limits::default()
     };
-    let site = Site::with(settings, &limits);
+    let site = Site::with(settings(), &limits);
     site.furnish();
     let address = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

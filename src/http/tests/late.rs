@@ -46,9 +46,11 @@ impl hyper::body::Body for Cut {
 
 #[tokio::test]
 async fn a_body_that_is_late_or_cut_is_told_so() {
-    let mut settings = settings();
-    settings.header_timeout = Duration::from_millis(50);
-    let site = Site::with(settings, &Limits::default());
+    let limits = Limits {
+        header_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let site = Site::with(settings(), &limits);
     for (name, body) in [("late", Body::new(Never)), ("cut", Body::new(Cut))] {
         let ask = site.ask(Method::DELETE, LIST).body(body);
         insta::assert_snapshot!(name, ask.answer().await.show());

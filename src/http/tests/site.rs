@@ -125,9 +125,6 @@ pub(super) fn settings() -> Settings {
         cors_origins: Vec::new(),
         node: "node-1".to_owned(),
         version: "1.2.3".to_owned(),
-        body_bytes: 1024,
-        header_timeout: Duration::from_secs(10),
-        connections: 16,
         metrics_accounts: 0,
     }
 }
@@ -182,6 +179,10 @@ impl Site {
 
     /// An API whose view is still to be restored.
     pub(super) fn starting(settings: Settings, limits: &config::Limits, world: World) -> Self {
+        let limits = &config::Limits {
+            body_bytes: 1024,
+            ..limits.clone()
+        };
         let clock = Arc::new(ManualClock::at(NOW));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let view = Arc::new(View::new(Arc::clone(&shared)));

@@ -12,6 +12,18 @@ pub(crate) enum Journal {
     Rollback,
 }
 
+/// Whose configuration a registrar runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Configuration {
+    /// The lab's own.
+    Own,
+    /// The lab's own, whose JSON-RPC is what this file of `deploy/kamailio` makes.
+    Snippet(&'static str),
+    /// Debian's as installed, with `deploy/kamailio/kamailio-sqlite.cfg` beside it. It listens on loopback and writes
+    /// back every second; nothing else of the builder's counts.
+    Debian,
+}
+
 /// When the source address of a REGISTER is stored as `received`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
@@ -48,6 +60,7 @@ pub(crate) struct Builder {
     pub(in crate::support) save_flags: String,
     pub(in crate::support) port: Option<u16>,
     pub(in crate::support) tables: Vec<String>,
+    pub(in crate::support) configuration: Configuration,
 }
 
 impl Builder {
@@ -72,6 +85,7 @@ impl Builder {
             save_flags: "0x00".to_owned(),
             port: None,
             tables: vec!["location".to_owned()],
+            configuration: Configuration::Own,
         }
     }
 
@@ -171,6 +185,12 @@ impl Builder {
     /// A port to use instead of a free one.
     pub(crate) fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// Another configuration than the lab's own.
+    pub(crate) fn configuration(mut self, configuration: Configuration) -> Self {
+        self.configuration = configuration;
         self
     }
 

@@ -1,0 +1,165 @@
+//! Whether the tables are those of a Kamailio that usrlocd knows.
+
+use super::findings::{Findings, Group};
+use super::mend::Site;
+use super::rows::{Role, Rows};
+
+/// The versions of `location` and `location_attrs` that this usrlocd knows (`usrloc-create.sql`).
+const LOCATION_VERSION: i64 = 9;
+const ATTRIBUTES_VERSION: i64 = 1;
+
+/// Columns of `location` that are shown, or that rows are told apart by, as Kamailio's schema declares them.
+const LOCATION: [(&str, &str); 19] = [
+    ("callid", "VARCHAR(255) DEFAULT 'Default-Call-ID' NOT NULL"),
+    ("cflags", "INTEGER DEFAULT 0 NOT NULL"),
+    ("contact", "VARCHAR(512) DEFAULT '' NOT NULL"),
+    ("cseq", "INTEGER DEFAULT 1 NOT NULL"),
+    ("domain", "VARCHAR(64) DEFAULT NULL"),
+    (
+        "expires",
+        "TIMESTAMP WITHOUT TIME ZONE DEFAULT '2030-05-28 21:32:15' NOT NULL",
+    ),
+    ("flags", "INTEGER DEFAULT 0 NOT NULL"),
+    ("instance", "VARCHAR(255) DEFAULT NULL"),
+    (
+        "last_modified",
+        "TIMESTAMP WITHOUT TIME ZONE DEFAULT '2000-01-01 00:00:01' NOT NULL",
+    ),
+    ("methods", "INTEGER DEFAULT NULL"),
+    ("path", "VARCHAR(512) DEFAULT NULL"),
+    ("q", "REAL DEFAULT 1.0 NOT NULL"),
+    ("received", "VARCHAR(128) DEFAULT NULL"),
+    ("reg_id", "INTEGER DEFAULT 0 NOT NULL"),
+    ("ruid", "VARCHAR(64) DEFAULT '' NOT NULL"),
+    ("server_id", "INTEGER DEFAULT 0 NOT NULL"),
+    ("socket", "VARCHAR(64) DEFAULT NULL"),
+    ("user_agent", "VARCHAR(255) DEFAULT '' NOT NULL"),
+    ("username", "VARCHAR(64) DEFAULT '' NOT NULL"),
+];
+
+/// Columns of `location_attrs`.
+const ATTRIBUTES: [(&str, &str); 3] = [
+    ("aname", "VARCHAR(64) DEFAULT '' NOT NULL"),
+    ("avalue", "VARCHAR(512) DEFAULT '' NOT NULL"),
+    ("ruid", "VARCHAR(64) DEFAULT '' NOT NULL"),
+];
+
+/// Without these a row is no registration, so that there is nothing to keep.
+const ESSENTIAL: [&str; 4] = ["contact", "expires", "ruid", "username"];
+
+/// A column that a table lacks.
+#[derive(Clone, Copy, Debug)]
+struct Missing<'a> {
+    table: &'a str,
+    column: &'static str,
+    declaration: &'static str,
+}
+
+/// Checks columns and versions.
+pub(super) fn check(site: &Site, rows: &Rows, findings: &mut Findings) {
+    columns(site, rows, findings);
+    versions(site, rows, findings);
+}
+
+fn columns(site: &Site, rows: &Rows, findings: &mut Findings) {
+    let check = "columns";
+    let mut absent: Vec<&str> = Vec::new();
+    let mut missing: Vec<Missing<'_>> = Vec::new();
+    for (role, table, schema) in rows.tables() {
+        let wanted: &[(&str, &str)] = match role {
+            Role::Version => continue,
+            Role::Attributes => &ATTRIBUTES,
+            Role::Location => &LOCATION,
+        };
+        let Some(schema) = schema else {
+            absent.push(table);
+            continue;
+        };
+        let lacks = wanted
+            .iter()
+            .filter(|(column, _)| schema.column(column).is_none());
+        missing.extend(lacks.map(|(column, declaration)| Missing {
+            table,
+            column,
+            declaration,
+        }));
+    }
+    if absent.is_empty() && missing.is_empty() {
+        findings.ok(Group::Tables, check, "All columns are there.");
+        return;
+    }
+    let names = missing
+        .iter()
+        .map(|it| format!("{}.{}", it.table, it.column));
+    let names: Vec<String> = absent
+        .iter()
+        .map(ToString::to_string)
+        .chain(names)
+        .collect();
+    let what = format!(
+        "Missing: {}. What stands there is not shown by the API.",
+        names.join(", ")
+    );
+    if missing.iter().any(|it| ESSENTIAL.contains(&it.column)) {
+        let message = format!(
+            "{what} Such a table is of no Kamailio that usrlocd knows. Make the usrloc tables anew with the schema of your Kamailio's version, and nothing else of the database; all registrations go, and come back as the phones register:"
+        );
+        findings.fail(Group::Tables, check, message, site.recreate_tables());
+        return;
+    }
+    let message = format!("{what} Add it as your Kamailio's schema has it; rows stay:");
+    let mut mend = if absent.is_empty() {
+        Vec::new()
+    } else {
+        site.create_tables()
+    };
+    mend.extend(missing.iter().map(|it| {
+        let Missing {
+            table,
+            column,
+            declaration,
+        } = it;
+        site.stopped(&format!(
+            "alter table {table} add column {column} {declaration}"
+        ))
+    }));
+    findings.fail(Group::Tables, check, message, mend);
+}
+
+/// The version that each table should have.
+fn versions(site: &Site, rows: &Rows, findings: &mut Findings) {
+    let (group, check) = (Group::Tables, "version");
+    if rows.versions.is_empty() {
+        let message = "The table version is empty or not there, so that nothing tells of which Kamailio the tables are; columns are found by name.";
+        findings.note(group, check, message);
+        return;
+    }
+    for (role, table, _) in rows.tables() {
+        let known = match role {
+            Role::Version => continue,
+            Role::Attributes => ATTRIBUTES_VERSION,
+            Role::Location => LOCATION_VERSION,
+        };
+        match rows.versions.get(table) {
+            Some(version) if *version == known => {}
+            Some(version) => {
+                let message = format!(
+                    "The table version says {version} for {table}; this usrlocd knows {known}. Columns are found by name, so it may still work. See which one your Kamailio wants:"
+                );
+                let mend = [
+                    "grep \"'location\" /usr/share/kamailio/db_sqlite/usrloc-create.sql".to_owned(),
+                ];
+                findings.warn(group, check, message, mend);
+            }
+            None => {
+                let message = format!(
+                    "The table version has no row for {table}; Kamailio may refuse to start. Add it:"
+                );
+                let statement = format!(
+                    "insert into version (table_name, table_version) values ('{table}', {known})"
+                );
+                findings.warn(group, check, message, [site.stopped(&statement)]);
+            }
+        }
+    }
+}
