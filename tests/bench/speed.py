@@ -6,6 +6,7 @@ byte, and what memory it takes while it is read. Before that, what memory regist
 writes about each, found in the tables (cold) or in the store (warm).
 """
 
+import os
 import random
 import re
 import shutil
@@ -170,6 +171,8 @@ def run(bench, folder):
     for program in (bare_program, shutil.which("wrk")):
         if not program or not Path(program).exists():
             sys.exit("make bench needs wrk and the example `bare`: make deps; cargo build --release --example bare")
+    # As the systemd unit has it.
+    os.environ["MALLOC_ARENA_MAX"] = "2"
     where = Path(tempfile.mkdtemp(prefix="usrlocd-bench-", dir=folder))
     file, name = str(where / "kamailio.sqlite"), f"HTTP, {CONNECTIONS} connections"
     usrlocd, others = Usrlocd(bench.options.program, file, where), []
