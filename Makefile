@@ -32,7 +32,7 @@ supply: ## what usrlocd is built from: licences, banned crates, sources, known d
 	@tests/package/supply
 
 fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for other numbers)
-	PROPTEST_CASES=$(or $(CASES),50000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
+	PROPTEST_CASES=$(or $(CASES),20000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
 
 bench: ## how fresh and fast the answers are, and what that costs, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, million)
@@ -40,7 +40,7 @@ bench: ## how fresh and fast the answers are, and what that costs, in a table (Q
 	$(CARGO) build --locked --release --bin usrlocd --example bare
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))
 
-large: ## the tests left out for their size or length: a file over 1 GiB, and the figures of the reader alone
+large: ## the tests left out for their length: the figures of the reader alone
 	$(CARGO) test --locked --release --lib sqlite_file -- --ignored --nocapture
 
 deb: ## the Debian package, in target/package, checked by lintian

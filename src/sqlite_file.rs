@@ -14,6 +14,9 @@
 //! [`Tail`] keeps a hash of each row it has told and tells the [`Sink`] the differences. Hints only decide which
 //! leaves are read first; a rolling audit visits all the others, so that no hint is needed to be right at last.
 //!
+//! A damaged page of a table stops all: what it held cannot be known, and half a table is not told as a whole one. A
+//! damaged hint index is done without. A row of more than 16 MiB counts as damage.
+//!
 //! The rooms, from the bytes up: `bytes`, `page` (b-tree nodes), `record`, `sql` and `schema` decode and are
 //! pure; `file`, `locks`, `shm`, `wal`, `log`, `rollback` and `source` read files and provide windows; `walker` finds leaves;
 //! `known` is the memory; `tail` and `visit` decide. `at_rest` reads a database that nobody writes to. Time comes in as a parameter.
