@@ -169,16 +169,16 @@ impl Reporter {
             "registrations"
         };
         let source = self.parts.view.source();
-        let mut line = format!("{registrations} {noun}; {}", source.state.as_str());
-        if let Some(lag) = source.lag {
-            line.push_str(&format!(", lag {:.1} s", lag.as_secs_f64()));
-        }
-        line.push_str(match *self.parts.answers.borrow() {
+        let state = source.state.as_str();
+        let lag = source.lag;
+        let lag = lag.map(|lag| format!(", lag {:.1} s", lag.as_secs_f64()));
+        let lag = lag.unwrap_or_default();
+        let kamailio = match *self.parts.answers.borrow() {
             None => "",
             Some(true) => "; kamailio ok",
             Some(false) => "; kamailio does not answer",
-        });
-        line
+        };
+        format!("{registrations} {noun}; {state}{lag}{kamailio}")
     }
 }
 
