@@ -18,7 +18,7 @@ const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
 const LOST_ATTRIBUTE: Duration = Duration::from_secs(10);
 
 /// A slot's place.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) struct SlotId(u32);
 
 /// All bindings.
@@ -32,6 +32,8 @@ pub(super) struct Slots {
     names: HashSet<Text>,
     attributes: usize,
     touched: Vec<SlotId>,
+    /// The slot after the last one that was asked for.
+    next: SlotId,
     /// When slots that wait are to be looked at again.
     deadlines: BTreeSet<(Duration, SlotId)>,
     completed: bool,
@@ -70,10 +72,20 @@ impl Slots {
 
     /// The slot of this key, which may be an empty one.
     pub(super) fn with_key(&mut self, table: &Arc<str>, ruid: &[u8]) -> SlotId {
-        let known = self.by_key.get(table).and_then(|known| known.get(ruid));
-        known
-            .copied()
-            .unwrap_or_else(|| self.add(Arc::clone(table), Ruid(ruid.into())))
+        let id = self
+            .guess(table, ruid)
+            .or_else(|| self.by_key.get(table)?.get(ruid).copied())
+            .unwrap_or_else(|| self.add(Arc::clone(table), Ruid(ruid.into())));
+        self.next = SlotId(id.0.saturating_add(1));
+        id
+    }
+
+    /// The slot after the last one that was asked for, if it is of this key. At a start nearly all are: rows were
+    /// kept in about their order.
+    fn guess(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
+        let slot = self.all.get(self.next.0 as usize)?;
+        let key = slot.key.as_ref()?;
+        (key.ruid.0.as_bytes() == ruid && key.table == *table).then_some(self.next)
     }
 
     /// What has been told of this slot.
