@@ -35,7 +35,7 @@ const RETRY: Duration = Duration::from_secs(2);
 struct Pending {
     rows: HashMap<Key, Option<Stored>>,
     departed: Vec<Departed>,
-    unhidden: Vec<Key>,
+    unhidden: Vec<Hidden>,
 }
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Keeper {
         &self,
         rows: impl IntoIterator<Item = (Key, Option<Stored>)>,
         departed: Vec<Departed>,
-        unhidden: Vec<Key>,
+        unhidden: Vec<Hidden>,
     ) {
         let mut rows = rows.into_iter().peekable();
         if rows.peek().is_none() && departed.is_empty() && unhidden.is_empty() {
@@ -156,7 +156,7 @@ impl Keeper {
                 self.metrics.store.failed();
                 if let Some(say) = trouble.failed(self.clock.monotonic()) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%error, cause, ?say, "serves registrations from memory alone");
+                    tracing::error!(%error, cause, %say, "serves registrations from memory alone");
                 }
                 self.put_back(batch);
                 false

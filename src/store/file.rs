@@ -21,6 +21,7 @@ const APPLICATION_ID: i64 = 0x7573_726c;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0001_begin.sql"),
     include_str!("../../sql/migrations/0002_source.sql"),
+    include_str!("../../sql/migrations/0003_ended.sql"),
 ];
 
 /// How many broken stores are kept.

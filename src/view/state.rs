@@ -128,9 +128,7 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, key: &Key, consequences: &mut Consequences) {
-        if self.hidden.remove(key).is_some() {
-            consequences.unhidden.push(key.clone());
-        }
+        consequences.unhidden.extend(self.hidden.remove(key));
         if let Some((position, registration)) = self.rows.remove(key) {
             self.take_out(&position, &registration);
             self.depart(&registration, consequences);
@@ -164,17 +162,21 @@ impl State {
     }
 
     /// Forgets what was hidden before `at` without having a row.
-    pub(super) fn forget_absent(&mut self, at: i64) -> Vec<Key> {
-        let absent: Vec<Key> = self
+    pub(super) fn forget_absent(&mut self, at: i64) -> Vec<Hidden> {
+        let absent: Vec<Hidden> = self
             .hidden
             .values()
             .filter(|hidden| hidden.at < at && !self.rows.contains_key(&hidden.key))
-            .map(|hidden| hidden.key.clone())
+            .cloned()
             .collect();
-        for key in &absent {
-            self.hidden.remove(key);
+        for hidden in &absent {
+            self.hidden.remove(&hidden.key);
         }
         absent
+    }
+
+    pub(super) fn is_hidden(&self, key: &Key) -> bool {
+        self.hidden.contains_key(key)
     }
 
     pub(super) fn unhide(&mut self, key: &Key) {
@@ -280,6 +282,33 @@ impl State {
             .collect()
     }
 
+    pub(super) fn is_anothers(
+        &self,
+        account: &str,
+        table: &str,
+        username: &Text,
+        domain: Option<&Text>,
+    ) -> bool {
+        let is_own = |id: Option<&Arc<str>>| id.is_some_and(|id| &**id == account);
+        let mut rows = starting_with(&self.ordered, user_prefix(username.as_bytes()))
+            .map(|one| (&one.binding, one.account_id.as_ref()))
+            .filter(|(row, _)| &*row.key.table == table)
+            .filter(|(row, _)| row.username == *username && row.domain.as_ref() == domain)
+            .map(|(_, id)| is_own(id))
+            .peekable();
+        if rows.peek().is_some() {
+            return rows.any(|own| !own);
+        }
+        let gone: Vec<_> = self
+            .departed(username.as_bytes())
+            .filter(|(who, _)| who.username == *username && who.domain.as_ref() == domain)
+            .map(|(who, at)| (*at, is_own(who.account_id.as_ref())))
+            .collect();
+        // Of the same second either may be the last.
+        let last = gone.iter().map(|(at, _)| *at).max();
+        gone.iter().any(|(at, own)| Some(*at) == last && !own)
+    }
+
     pub(super) fn knows_account(&self, id: &str) -> bool {
         self.accounts.contains_key(id)
     }
@@ -296,17 +325,8 @@ impl State {
         let there = starting_with(&self.ordered, user_prefix(username))
             .filter(|one| in_scope(one.account_id.as_ref()))
             .map(|one| (one.binding.username.clone(), one.binding.domain.clone()));
-        let any_case = username.to_ascii_lowercase();
-        let first = Who {
-            any_case: any_case.clone(),
-            username: Text::default(),
-            domain: None,
-            account_id: None,
-        };
         let gone = self
-            .departed
-            .range(first..)
-            .take_while(|(who, _)| who.any_case == any_case)
+            .departed(username)
             .filter(|(who, _)| in_scope(who.account_id.as_ref()))
             .map(|(who, _)| (who.username.clone(), who.domain.clone()));
         there
@@ -314,6 +334,20 @@ impl State {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect()
+    }
+
+    /// Whose rows of this username, in any case, went, and when the last one did.
+    fn departed(&self, username: &[u8]) -> impl Iterator<Item = (&Who, &i64)> {
+        let any_case = username.to_ascii_lowercase();
+        let first = Who {
+            any_case: any_case.clone(),
+            username: Text::default(),
+            domain: None,
+            account_id: None,
+        };
+        self.departed
+            .range(first..)
+            .take_while(move |(who, _)| who.any_case == any_case)
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Registration>> {
@@ -379,8 +413,7 @@ impl State {
             return;
         };
         if registration.binding.last_modified > hidden.at {
-            self.hidden.remove(key);
-            consequences.unhidden.push(key.clone());
+            consequences.unhidden.extend(self.hidden.remove(key));
         } else if hidden.fingerprint != registration.binding.row_fingerprint() {
             hidden.fingerprint = registration.binding.row_fingerprint();
             consequences.doubtful = true;
