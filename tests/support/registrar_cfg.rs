@@ -5,6 +5,12 @@ use std::path::Path;
 
 use super::kamailio::{Builder, Received};
 
+/// Hash tables as Kazoo keeps them, see [`Builder::cache`].
+const CACHE: &str = "loadmodule \"htable.so\"
+modparam(\"htable\", \"htable\", \"auth_cache=>size=8;\")
+modparam(\"htable\", \"htable\", \"realms=>size=8;\")
+";
+
 /// The configuration of a registrar that keeps its tables in `database`.
 pub(super) fn render(lab: &Builder, port: u16, database: &Path, datagram: Option<&Path>) -> String {
     [
@@ -12,6 +18,7 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, datagram: Option
         modules(datagram),
         usrloc(lab, database),
         registrar(lab),
+        if lab.cache { CACHE } else { "" }.to_owned(),
         routes(lab),
     ]
     .concat()
@@ -130,6 +137,11 @@ fn routes(lab: &Builder) -> String {
             "\tif (nat_uac_test(\"3\")) {\n\t\tfix_nated_register();\n\t\tsetbflag(1);\n\t}\n"
         }
     };
+    let cache = if lab.cache {
+        "\t$sht(auth_cache=>$tU@$td) = \"known\";\n\t$sht(realms=>$td) = \"known\";\n"
+    } else {
+        ""
+    };
     let mut others = String::new();
     for table in lab.tables.iter().skip(1) {
         let _ = write!(
@@ -158,7 +170,7 @@ request_route {{
 	}} else if ($hdr(X-CCV) != $null && $hdr(X-CCV) != \"\") {{
 		$xavp(ulattrs=>custom_channel_vars) = $hdr(X-CCV);
 	}}
-{received}{others}	if (!save(\"location\", \"{save}\")) {{
+{cache}{received}{others}	if (!save(\"location\", \"{save}\")) {{
 		sl_reply_error();
 	}}
 	exit;
