@@ -1,4 +1,4 @@
-SELECT at, token, client, request_id, account, username, filters, flushed, failed
+SELECT at, token, client, request_id, account, username, filters, flushed, failed, ended
 FROM flush
 ORDER BY id DESC
 LIMIT ?1

@@ -130,7 +130,7 @@ pub struct Directory {
 /// How registrations are removed from Kamailio.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Flush {
-    /// Further calls for each address of record.
+    /// Further calls for each address of record; those that are the same for several are made once.
     pub also: Vec<AlsoCall>,
     /// Calls to Kamailio at a time; at least 1.
     pub concurrency: usize,

@@ -7,29 +7,26 @@
 mod also;
 mod aor;
 mod belief;
+mod noted;
 mod recheck;
 mod silence;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod turns;
+mod work;
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::AlsoCall;
 use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
-use crate::registration::{Hidden, Registration, Text};
-use crate::store::{FlushRecord, Store};
+use crate::registration::{Registration, Text};
+use crate::store::Store;
 use crate::view::View;
-use also::Further;
-use aor::Flushed;
-use belief::Belief;
-use silence::Silence;
-use targets::Target;
 use turns::Turns;
 
 /// The target of the log line that each flush leaves: it stands out from the rest as the audit.
@@ -40,17 +37,17 @@ pub const AUDIT: &str = "usrlocd::audit";
 pub struct Request {
     /// The registrations picked, all of one account.
     pub registrations: Vec<Arc<Registration>>,
-    /// Further addresses of record (username, domain) that Kamailio is asked to remove although no row of theirs
-    /// is listed: those of a known user, whose row may lag behind Kamailio's memory.
+    /// Addresses of record (username, domain) that Kamailio is asked to remove even if no row of theirs is picked:
+    /// those of a known user, whose row may lag behind Kamailio's memory. Another account's are left alone.
     pub further: Vec<(Text, Option<Text>)>,
     /// Whether filters chose the registrations, so that not one more may go; else all contacts of their addresses of
     /// record are meant.
     pub exactly: bool,
-    /// For the audit.
+    /// Who asks. Nothing that is not of the account asked for goes.
     pub actor: Actor,
 }
 
-/// Who asks for a flush, for the audit.
+/// Who asks for a flush, for whom, and for the audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Actor {
     /// Name of the token, or what else the caller was recognized by; never the token.
@@ -59,7 +56,7 @@ pub struct Actor {
     pub client: String,
     /// The request's id.
     pub request_id: String,
-    /// The account asked for.
+    /// The account asked for; `None` for all that there are.
     pub account_id: Option<String>,
     /// The user asked for.
     pub username: Option<String>,
@@ -142,16 +139,6 @@ pub struct Flusher {
     turns: Arc<Turns>,
 }
 
-/// What one flush has learned about Kamailio, for all of its addresses of record.
-#[derive(Debug)]
-struct Round<'a> {
-    kamailio: &'a Kamailio,
-    exactly: bool,
-    belief: Belief<'a>,
-    silence: Silence,
-    further: Further<'a>,
-}
-
 impl Flusher {
     /// With these parts and options.
     #[must_use]
@@ -181,89 +168,21 @@ impl Flusher {
     }
 
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
-        let parts = &self.parts;
-        let concurrency = self.options.concurrency.max(1);
-        let targets = targets::targets(&request, &parts.view, &self.options.tables);
-        let at = parts.clock.unix_seconds();
-        let round = Round {
-            kamailio: &parts.kamailio,
-            exactly: request.exactly,
-            belief: Belief::new(&parts.kamailio, &parts.view, &targets),
-            silence: Silence::new(concurrency),
-            further: Further::new(&self.options.also),
-        };
-        let (mut outcome, mut hidden) = (Outcome::default(), Vec::<Hidden>::new());
-        let mut results = stream::iter(targets)
-            .map(|target| self.work_on(target, &round))
-            .buffer_unordered(concurrency);
-        while let Some((flushed, rows)) = results.next().await {
-            outcome.flushed += flushed.gone.len() as u64 + flushed.back;
-            outcome.failed.extend(flushed.failure);
-            hidden.extend(rows);
+        let note = self.note_begin(&request.actor).await;
+        let targets = targets::targets(&request, &self.options.tables);
+        let mut done = self.work(&request, targets).await;
+        // What has come back or gone since need not be kept.
+        done.hidden
+            .retain(|one| self.parts.view.is_hidden(&one.key));
+        if !done.hidden.is_empty()
+            && let Err(error) = self.parts.store.hide(&done.hidden).await
+        {
+            done.error.get_or_insert(error);
         }
-        drop(results);
-        self.audit(&request.actor, at, &outcome).await;
-        if !hidden.is_empty() {
-            parts.store.hide(&hidden).await?;
-        }
-        Ok(outcome)
-    }
-
-    /// Flushes one address of record, and hides what is gone before anybody else may work on it.
-    async fn work_on(&self, mut target: Target, round: &Round<'_>) -> (Flushed, Vec<Hidden>) {
-        let _turn = self.turns.take(target.place()).await;
-        if let Some(kind) = round.silence.given_up() {
-            return (Flushed::failed(target.not_asked(kind)), Vec::new());
-        }
-        // Another flush may have been faster: what it removed is neither ours to count nor missing.
-        target.forget_what_went(&self.parts.view);
-        if round.exactly && target.picked.is_empty() {
-            return Default::default();
-        }
-        let result = target.remove(round).await;
-        round.silence.note(result.as_ref().err());
-        let mut flushed = match result {
-            Ok(flushed) => flushed,
-            Err(fault) => return (Flushed::failed(target.failure(&fault)), Vec::new()),
-        };
-        // Whatever REGISTER comes later than now is none that was flushed.
-        let now = self.parts.clock.unix_seconds();
-        let hidden = target.to_hide(&flushed, &self.parts.view, now);
-        self.parts.view.hide(hidden.iter().cloned());
-        if let Err(failure) = round.further.call(&target, round.kamailio).await {
-            flushed.failure.get_or_insert(failure);
-        }
-        (flushed, hidden)
-    }
-
-    /// Leaves a line in the log and a row in the store. That a flush happened is true whether or not it is noted.
-    async fn audit(&self, actor: &Actor, at: i64, outcome: &Outcome) {
-        let record = FlushRecord {
-            at,
-            token: actor.token.clone(),
-            client: actor.client.clone(),
-            request_id: actor.request_id.clone(),
-            account: actor.account_id.clone(),
-            username: actor.username.clone(),
-            filters: actor.filters.clone(),
-            flushed: outcome.flushed,
-            failed: outcome.failed.len() as u64,
-        };
-        tracing::info!(
-            target: AUDIT,
-            token = record.token,
-            client = record.client,
-            request_id = record.request_id,
-            account = record.account,
-            username = record.username,
-            filters = record.filters,
-            flushed = record.flushed,
-            failed = record.failed,
-            "flushed registrations"
-        );
-        if let Err(error) = self.parts.store.record_flush(&record).await {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, cause, "a flush is missing in the audit table");
+        self.note_end(note, &done.outcome).await;
+        match done.error {
+            None => Ok(done.outcome),
+            Some(error) => Err(error.into()),
         }
     }
 }

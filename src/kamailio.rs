@@ -14,11 +14,14 @@ mod message;
 mod tests;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use self::message::Reply;
 use crate::metrics::Metrics;
@@ -39,7 +42,8 @@ const ID_BITS: u32 = 52;
 pub struct Options {
     /// Where it listens.
     pub endpoint: Endpoint,
-    /// The time for one call, from waiting for a free connection to the last byte of its reply.
+    /// The time for one call, from the first byte of its request to the last of its reply. Waiting for a free
+    /// connection counts only while Kamailio answers nobody.
     pub timeout: Duration,
     /// How many calls may be under way at once; at least one.
     pub connections: usize,
@@ -51,6 +55,8 @@ pub struct Kamailio {
     transport: Transport,
     timeout: Duration,
     free: Semaphore,
+    /// How many replies there were.
+    replies: AtomicU64,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -61,12 +67,21 @@ enum Transport {
 }
 
 /// A parameter of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Param {
     /// A text, sent byte for byte; it may hold anything but NUL.
     Text(Text),
     /// A number.
     Integer(i64),
+}
+
+/// Since when a Kamailio has been up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uptime {
+    /// For how long, in whole seconds of the system's clock.
+    pub lasted: Duration,
+    /// The moment in Kamailio's own words: the same for as long as it is the same Kamailio, whatever clocks do.
+    pub since: String,
 }
 
 /// What became of a contact that was to be removed.
@@ -122,6 +137,7 @@ impl Kamailio {
             },
             timeout: options.timeout,
             free: Semaphore::new(options.connections.max(1)),
+            replies: AtomicU64::new(0),
             metrics: None,
         }
     }
@@ -154,21 +170,36 @@ impl Kamailio {
         let id = random_id()?;
         let request = message::encode(method, params, id)?;
         let exchange = async {
-            let _one_of_few = self.free.acquire().await;
             match &self.transport {
                 Transport::Http(pool) => message::decode(&pool.exchange(request).await?),
                 Transport::Unixgram(path) => datagram::exchange(path, &request, id).await,
             }
         };
-        let reply = tokio::time::timeout(self.timeout, exchange)
-            .await
-            .map_err(|_| Fault::Timeout)??;
+        let _one_of_few = self.connection().await?;
+        let result = timeout(self.timeout, exchange).await;
+        let reply = result.map_err(|_| Fault::Timeout)??;
+        self.replies.fetch_add(1, Ordering::Relaxed);
         match reply {
             Reply {
                 id: Some(its),
                 outcome,
             } if its == id => outcome,
             _ => Err(Fault::Malformed("the reply is for another request".into())),
+        }
+    }
+
+    /// Waits for a free connection for as long as Kamailio answers others: it is busy then, and the turn comes.
+    async fn connection(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let mut free = pin!(self.free.acquire());
+        loop {
+            let replies = self.replies.load(Ordering::Relaxed);
+            match timeout(self.timeout, &mut free).await {
+                Ok(permit) => return Ok(permit.expect("nobody closes it")),
+                Err(_) if self.replies.load(Ordering::Relaxed) == replies => {
+                    return Err(Fault::Timeout);
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -220,15 +251,19 @@ impl Kamailio {
         }
     }
 
-    /// `core.uptime`: for how long Kamailio has been up.
+    /// `core.uptime`: since when Kamailio has been up.
     ///
     /// # Errors
     /// Each [`Fault`].
-    pub async fn uptime(&self) -> Result<Duration, Fault> {
+    pub async fn uptime(&self) -> Result<Uptime, Fault> {
         let result = self.call("core.uptime", &[]).await?;
-        let seconds = result["uptime"].as_u64();
-        seconds
-            .map(Duration::from_secs)
+        let uptime = |result: &Value| {
+            Some(Uptime {
+                lasted: Duration::from_secs(result["uptime"].as_u64()?),
+                since: result["up_since"].as_str()?.to_owned(),
+            })
+        };
+        uptime(&result)
             .ok_or_else(|| Fault::Malformed("core.uptime answers without an uptime".into()))
     }
 
@@ -253,6 +288,12 @@ impl Fault {
             Self::Unsendable(_) => "unsendable",
             Self::Rpc { .. } => "refused",
         }
+    }
+
+    /// The system's word on it, where there is one.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        std::error::Error::source(self).map(ToString::to_string)
     }
 
     /// Whether nothing listens there, or nothing that talks.

@@ -30,9 +30,11 @@
 //!
 //! A flush, step by step: `http` picks the registrations that the caller's list shows. For each address of record
 //! `flush` asks Kamailio whether it has the contacts, has it remove them, and asks again. What was there and is
-//! gone is confirmed, hidden at once (the table may keep the row until usrloc's timer runs) and remembered on disk;
-//! only then is the answer `"ok"`. While rows are hidden Kamailio is asked about them again and again, so that a
-//! phone that is back is listed.
+//! gone is confirmed and hidden at once (the table may keep the row until usrloc's timer runs). On disk it is hidden
+//! before it is removed, and shown again if that fails: whenever the program ends, the next start hides what may be
+//! gone and asks Kamailio about it. What belongs to another account is left alone. At the end Kamailio must still be
+//! the one that was asked; only then is the answer `"ok"`. While rows are hidden Kamailio is asked about them again
+//! and again, so that a phone that is back is listed.
 //!
 //! # The floors
 //!

@@ -1,6 +1,7 @@
 //! When to speak of a failure that repeats itself: at once, then every half minute with a count, then once when it
 //! is over. Pure; whoever holds it has the clock and writes the line.
 
+use std::fmt;
 use std::time::Duration;
 
 /// How long a failure that goes on is not mentioned again.
@@ -123,6 +124,17 @@ impl RateLimited {
     }
 }
 
+impl fmt::Display for Say {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First => write!(f, "for the first time"),
+            Self::Again { count, lasting } => {
+                write!(f, "{count} times more, for {} s now", lasting.as_secs())
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +153,8 @@ mod tests {
             lasting: at(lasting),
         };
         assert_eq!(said, [Say::First, again(30, 30), again(30, 60)]);
+        assert_eq!(said[0].to_string(), "for the first time");
+        assert_eq!(said[2].to_string(), "30 times more, for 60 s now");
         assert!(limited.is_failing());
         let recovered = Recovered {
             failures: 66,

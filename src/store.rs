@@ -15,7 +15,7 @@ mod write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
@@ -40,6 +40,10 @@ pub struct Stored {
     pub account: Option<Arc<str>>,
 }
 
+/// A line of the audit that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlushId(i64);
+
 /// One line of the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlushRecord {
@@ -61,6 +65,8 @@ pub struct FlushRecord {
     pub flushed: u64,
     /// How many did not.
     pub failed: u64,
+    /// When it ended, Unix seconds; `None` while it has not, and for ever where usrlocd ended before it did.
+    pub ended: Option<i64>,
 }
 
 /// What changed since the last batch. What is removed goes before what is upserted comes.
@@ -72,8 +78,8 @@ pub struct Batch {
     pub removed: Vec<Key>,
     /// Users to remember; the latest time of each counts.
     pub departed: Vec<Departed>,
-    /// Rows that are hidden no longer.
-    pub unhidden: Vec<Key>,
+    /// Rows that are hidden no longer, as they were hidden.
+    pub unhidden: Vec<Hidden>,
     /// Users who departed before this Unix second are forgotten.
     pub forget_departed_before: i64,
     /// With this batch the store equals Kamailio's tables as they were at this moment, since the Unix epoch.
@@ -180,8 +186,9 @@ enum Durability {
 enum Change<'a> {
     Batch(&'a Batch),
     Hide(&'a [Hidden]),
-    Unhide(&'a [Key]),
-    Flush(&'a FlushRecord),
+    Unhide(&'a [Hidden]),
+    /// A line of the audit, and where to say which one it is.
+    Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
     /// Accounts that nobody has any more.
     Forget(&'a [i64]),
 }
@@ -258,22 +265,42 @@ impl Store {
             .await
     }
 
-    /// Shows hidden rows again.
+    /// Hides rows. On return this holds even if this process is killed; until the next [`Store::hide`] a loss of
+    /// power may undo it.
     ///
     /// # Errors
     /// [`Error::CannotWrite`].
-    pub async fn unhide(&self, keys: &[Key]) -> Result<(), Error> {
-        self.write_surely(Durability::Process, Change::Unhide(keys))
+    pub async fn hide_lightly(&self, rows: &[Hidden]) -> Result<(), Error> {
+        self.write_surely(Durability::Process, Change::Hide(rows))
             .await
     }
 
-    /// Adds a line to the audit, which keeps 100,000 lines and 400 days. It holds even if the machine loses power.
+    /// Shows hidden rows again, but for those that were hidden anew after what `rows` says.
     ///
     /// # Errors
     /// [`Error::CannotWrite`].
-    pub async fn record_flush(&self, record: &FlushRecord) -> Result<(), Error> {
-        self.write_surely(Durability::Power, Change::Flush(record))
+    pub async fn unhide(&self, rows: &[Hidden]) -> Result<(), Error> {
+        self.write_surely(Durability::Process, Change::Unhide(rows))
             .await
+    }
+
+    /// Adds a line to the audit, or writes over the one that is there as `id`; the audit keeps 100,000 lines and 400
+    /// days. It holds even if the machine loses power.
+    ///
+    /// # Errors
+    /// [`Error::CannotWrite`].
+    ///
+    /// # Panics
+    /// Never: what is written has an id.
+    pub async fn record_flush(
+        &self,
+        id: Option<FlushId>,
+        record: &FlushRecord,
+    ) -> Result<FlushId, Error> {
+        let written = OnceLock::new();
+        let change = Change::Flush(id, record, &written);
+        self.write_surely(Durability::Power, change).await?;
+        Ok(*written.get().expect("what is written has an id"))
     }
 
     /// Begins to read what an earlier run left. A store that turns out to be broken is set aside, and a new one has
@@ -445,8 +472,11 @@ async fn write_once(
     match change {
         Change::Batch(batch) => write::apply(&mut transaction, batch).await?,
         Change::Hide(rows) => write::hide(&mut transaction, rows).await?,
-        Change::Unhide(keys) => write::unhide(&mut transaction, keys).await?,
-        Change::Flush(record) => write::record_flush(&mut transaction, record).await?,
+        Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,
+        Change::Flush(id, record, written) => {
+            let id = write::record_flush(&mut transaction, id, record).await?;
+            written.get_or_init(|| id);
+        }
         Change::Forget(ids) => write::forget_accounts(&mut transaction, ids).await?,
     }
     transaction.commit().await

@@ -67,8 +67,8 @@ pub enum Scope<'a> {
 pub struct Consequences {
     /// Rows that were removed.
     pub departed: Vec<Departed>,
-    /// Rows that were hidden and no longer are.
-    pub unhidden: Vec<Key>,
+    /// Rows that were hidden and no longer are, as they were hidden.
+    pub unhidden: Vec<Hidden>,
     /// Whether a hidden row changed in a way that only Kamailio can explain.
     pub doubtful: bool,
 }
@@ -254,13 +254,19 @@ impl View {
     }
 
     /// Forgets hidden rows that the tables do not have; to be called once all rows are known. Returns them.
-    pub fn forget_absent(&self) -> Vec<Key> {
+    pub fn forget_absent(&self) -> Vec<Hidden> {
         self.now().forget_absent(i64::MAX)
     }
 
     /// Forgets hidden rows that the tables do not have, of flushes before the Unix second `at`. Returns them.
-    pub fn forget_absent_before(&self, at: i64) -> Vec<Key> {
+    pub fn forget_absent_before(&self, at: i64) -> Vec<Hidden> {
         self.now().forget_absent(at)
+    }
+
+    /// Whether a flush hides the row with this key.
+    #[must_use]
+    pub fn is_hidden(&self, key: &Key) -> bool {
+        self.now().is_hidden(key)
     }
 
     /// The rows that are hidden now.
@@ -298,6 +304,19 @@ impl View {
     #[must_use]
     pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.now().rows_of(username, domain)
+    }
+
+    /// Whether the address of record `username@domain` in `table` is not the account's alone: it has a row of somebody
+    /// else, listed or not, or has none and the last one, within the last hour, was somebody else's.
+    #[must_use]
+    pub fn is_anothers(
+        &self,
+        account: &str,
+        table: &str,
+        username: &Text,
+        domain: Option<&Text>,
+    ) -> bool {
+        self.now().is_anothers(account, table, username, domain)
     }
 
     /// Whether a row belongs to the account, or one did within the last hour.

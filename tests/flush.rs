@@ -1,5 +1,15 @@
 //! A flush takes registrations out of Kamailio's memory and out of the list, for certain, and disturbs nobody else.
 
+mod also;
+mod crash;
+mod faults;
+mod leftovers;
+mod matching;
+mod middle;
+mod owners;
+mod races;
+mod transports;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 

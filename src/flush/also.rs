@@ -1,9 +1,11 @@
-//! The further calls of `[flush] also`, made for each address of record that was removed.
+//! The further calls of `[flush] also`, made for each address of record, or for each realm, that was removed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Failure;
-use super::targets::Target;
+use super::targets::{self, Target};
 use crate::config::{AlsoCall, Param as Configured};
 use crate::kamailio::{Fault, Kamailio, Param};
 use crate::registration::Text;
@@ -11,11 +13,26 @@ use crate::registration::Text;
 /// The code by which Kamailio says that there is nothing of that name; `htable.delete` does of a key.
 const NOTHING_THERE: i64 = 404;
 
-/// The further calls of one flush.
+/// What makes a call one of an address of record; one without is the same for many, and is made once, at the end.
+const OF_ONE: [&str; 2] = ["{aor}", "{username}"];
+
+/// A call with everything filled in: its place in the configuration, and its parameters.
+type Filled = (usize, Vec<Param>);
+
+/// The further calls of one flush; each is made once, however many addresses of record ask for it.
 #[derive(Debug)]
 pub(super) struct Further<'a> {
     calls: &'a [AlsoCall],
     warned: AtomicBool,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// Those that were made, or are being made.
+    made: BTreeSet<Filled>,
+    /// Those that wait for the end, with the first address of record that asked for each.
+    waiting: BTreeMap<Filled, Text>,
 }
 
 impl<'a> Further<'a> {
@@ -23,32 +40,59 @@ impl<'a> Further<'a> {
         Self {
             calls,
             warned: AtomicBool::new(false),
+            asked: Mutex::default(),
         }
     }
 
-    /// Makes the calls. That Kamailio refuses one is no failure of the flush: the binding is gone, and the same is
-    /// refused next time.
+    /// Makes the calls of this address of record, and notes those for the end. That Kamailio refuses one is no failure
+    /// of the flush: the binding is gone, and the same is refused next time.
     pub(super) async fn call(&self, target: &Target, kamailio: &Kamailio) -> Result<(), Failure> {
-        for call in self.calls {
-            let params: Vec<_> = call
-                .params
-                .iter()
-                .map(|param| filled(param, target))
-                .collect();
-            match kamailio.call(&call.method, &params).await {
-                Ok(_) => {}
-                Err(Fault::Rpc { code, message }) => self.refused(call, code, &message),
-                Err(fault) => {
-                    let failure = target.failure(&fault);
-                    let reason = format!(
-                        "it is removed, but the further call {} failed: {}",
-                        call.method, failure.reason
-                    );
-                    return Err(Failure { reason, ..failure });
-                }
+        for (place, call) in self.calls.iter().enumerate() {
+            let params = call.params.iter().map(|param| filled(param, target));
+            let filled = (place, params.collect());
+            if !is_of_one(call) {
+                let mut asked = self.asked();
+                asked
+                    .waiting
+                    .entry(filled)
+                    .or_insert_with(|| target.aor.clone());
+            } else if self.asked().made.insert(filled.clone()) {
+                self.make(&filled, &target.aor, kamailio).await?;
             }
         }
         Ok(())
+    }
+
+    /// Makes the calls that are the same for many, once all is removed.
+    pub(super) async fn finish(&self, kamailio: &Kamailio) -> Vec<Failure> {
+        let waiting = std::mem::take(&mut self.asked().waiting);
+        let mut failures = Vec::new();
+        for (filled, aor) in waiting {
+            failures.extend(self.make(&filled, &aor, kamailio).await.err());
+        }
+        failures
+    }
+
+    async fn make(&self, filled: &Filled, aor: &Text, kamailio: &Kamailio) -> Result<(), Failure> {
+        let (place, params) = filled;
+        let call = &self.calls[*place];
+        match kamailio.call(&call.method, params).await {
+            Ok(_) => Ok(()),
+            Err(Fault::Rpc { code, message }) => {
+                self.refused(call, code, &message);
+                Ok(())
+            }
+            Err(fault) => {
+                let method = &call.method;
+                tracing::debug!(method, %fault, cause = fault.cause(), "a further call of a flush failed");
+                let failure = targets::failure(aor, &fault);
+                let reason = format!(
+                    "it is removed, but the further call {method} failed: {}",
+                    failure.reason
+                );
+                Err(Failure { reason, ..failure })
+            }
+        }
     }
 
     /// Says once in a flush that a call is refused.
@@ -70,6 +114,18 @@ impl<'a> Further<'a> {
             );
         }
     }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_of_one(call: &AlsoCall) -> bool {
+    let names_it = |text: &str| OF_ONE.iter().any(|name| text.contains(name));
+    call.params.iter().any(|param| match param {
+        Configured::Text(template) => names_it(template),
+        Configured::Integer(_) => false,
+    })
 }
 
 fn filled(param: &Configured, target: &Target) -> Param {

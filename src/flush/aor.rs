@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::targets::Target;
-use super::{Failure, Round};
+use super::Failure;
+use super::targets::{Target, contacts_of};
+use super::work::Round;
 use crate::kamailio::{Contact, Fault, Lookup, Removed};
 use crate::registration::{Registration, Text};
 
@@ -12,6 +13,7 @@ const STILL_THERE: &str = "Kamailio still has the contact after removing it";
 const NOT_SINGLY: &str = "Kamailio cannot remove a single contact of a user (its usrloc has a matching_mode other \
      than 0); flush the whole user";
 const APPEARED: &str = "the contact appeared while it was being flushed; flush it again";
+const NOT_ALONE: &str = "the contact cannot be removed without another one that was not asked for";
 
 /// What became of a target.
 #[derive(Debug, Default)]
@@ -22,6 +24,10 @@ pub(super) struct Flushed {
     pub(super) back: u64,
     /// The ruids of all that Kamailio had and does not have any more, where all contacts were meant.
     pub(super) vanished: Vec<Text>,
+    /// The ruids of what Kamailio has after all.
+    pub(super) alive: BTreeSet<Text>,
+    /// When it was removed, Unix seconds: a REGISTER of a later second came after that.
+    pub(super) at: i64,
     pub(super) failure: Option<Failure>,
 }
 
@@ -32,6 +38,15 @@ pub(super) struct Memory {
     pub(super) is_known: bool,
     /// The contacts that are in force, by ruid.
     pub(super) contacts: BTreeMap<Text, Contact>,
+}
+
+/// What is left of contacts that were to be removed one by one.
+#[derive(Debug, Default)]
+struct Left<'a> {
+    /// Kamailio did not find them.
+    not_found: BTreeSet<&'a Text>,
+    /// They were not touched.
+    not_alone: BTreeSet<&'a Text>,
 }
 
 impl Flushed {
@@ -58,65 +73,130 @@ impl Memory {
                 .collect(),
         }
     }
+
+    /// How often it has a contact.
+    fn count(&self, contact: &Text) -> usize {
+        let same = |one: &&Contact| one.address == *contact;
+        self.contacts.values().filter(same).count()
+    }
 }
 
 impl Target {
-    /// Removes what was picked from Kamailio and finds out whether it is gone.
-    pub(super) async fn remove(&self, round: &Round<'_>) -> Result<Flushed, Fault> {
+    /// Removes what was picked from Kamailio and finds out whether it is gone; `None` where nothing was picked and all
+    /// there is may be another account's.
+    pub(super) async fn remove(&self, round: &Round<'_>) -> Result<Option<Flushed>, Fault> {
         let before = self.look(round).await?;
-        let all = self.whole && !round.exactly;
-        let kept = if all {
-            round.kamailio.remove(&self.table, &self.aor).await?;
-            BTreeSet::new()
+        let all = !round.exactly && self.is_alone(&before, round);
+        if !all && self.picked.is_empty() {
+            return Ok(None);
+        }
+        let left = if all {
+            round.kamailio().remove(&self.table, &self.aor).await?;
+            Left::default()
         } else {
             self.remove_singly(round, &before).await?
         };
+        let at = round.parts.clock.unix_seconds();
         let after = self.look(round).await?;
-        let mut flushed = Flushed::default();
+        let mut flushed = Flushed {
+            at,
+            ..Flushed::default()
+        };
         for one in &self.picked {
-            self.judge(one, &before, &after, &kept, round, &mut flushed)
+            self.judge(one, &before, &after, &left, round, &mut flushed)
                 .await?;
         }
         if all {
             self.judge_rest(&before, &after, &mut flushed);
         }
-        Ok(flushed)
+        flushed.alive = after.contacts.into_keys().collect();
+        Ok(Some(flushed))
     }
 
     async fn look(&self, round: &Round<'_>) -> Result<Memory, Fault> {
-        let lookup = round.kamailio.lookup(&self.table, &self.aor).await?;
+        let lookup = round.kamailio().lookup(&self.table, &self.aor).await?;
         let memory = Memory::of(lookup);
         round.belief.saw(&memory);
         Ok(memory)
     }
 
-    /// Removes the picked contacts one by one; returns those that Kamailio did not find.
+    /// Whether nothing of the address of record is known to be another account's.
+    fn is_alone(&self, memory: &Memory, round: &Round<'_>) -> bool {
+        let rows = !round.account.is_some_and(|account| {
+            let (username, domain) = (&self.username, self.domain.as_ref());
+            let view = &round.parts.view;
+            view.is_anothers(account, &self.table, username, domain)
+        });
+        rows && !memory
+            .contacts
+            .keys()
+            .any(|ruid| self.is_anothers(ruid, round))
+    }
+
+    /// Whether the row of this ruid, listed or not, is another account's.
+    fn is_anothers(&self, ruid: &Text, round: &Round<'_>) -> bool {
+        let row = round.parts.view.get(&self.key(ruid));
+        row.is_some_and(|row| !round.is_own(&row))
+    }
+
+    /// Removes the picked contacts one by one; returns those that are left.
     ///
-    /// With a `matching_mode` other than 0 it finds none (`ul.rm_contact` gives a Call-ID and a Path of its own). If
-    /// the picked ones are all that the user has, all can be removed at once; else nothing is: it would be more than
-    /// was asked for.
-    async fn remove_singly(
-        &self,
-        round: &Round<'_>,
-        before: &Memory,
-    ) -> Result<BTreeSet<&Text>, Fault> {
-        let picked = self.picked.iter().map(|one| &one.binding.contact);
-        let picked: BTreeSet<&Text> = picked.collect();
-        let mut kept = BTreeSet::new();
+    /// With a `matching_mode` other than 0 Kamailio finds none (`ul.rm_contact` gives a Call-ID and a Path of its own).
+    /// If the picked ones are all that the user has at that moment, all can be removed at once; else nothing is: it
+    /// would be more than was asked for.
+    async fn remove_singly(&self, round: &Round<'_>, before: &Memory) -> Result<Left<'_>, Fault> {
+        let picked = contacts_of(&self.picked);
+        let mut left = Left::default();
         for contact in &picked {
-            let kamailio = round.kamailio;
-            let removed = kamailio.remove_contact(&self.table, &self.aor, contact);
-            if removed.await? != Removed::Done {
-                kept.insert(*contact);
+            if self.is_shared(contact, before, round) {
+                left.not_alone.insert(*contact);
+            } else if !self.remove_contact(contact, before, round).await? {
+                left.not_found.insert(*contact);
             }
         }
-        let had = |contact: &&Text| before.contacts.values().any(|one| one.address == **contact);
-        let mut all = before.contacts.values();
-        if kept.iter().any(had) && self.whole && all.all(|one| picked.contains(&one.address)) {
-            round.kamailio.remove(&self.table, &self.aor).await?;
-            kept.clear();
+        if left.not_found.iter().any(|one| before.count(one) > 0) {
+            let now = self.look(round).await?;
+            let rows = self.rows(&round.parts.view);
+            let is_all = now
+                .contacts
+                .values()
+                .all(|one| picked.contains(&one.address))
+                && rows.iter().all(|one| picked.contains(&one.binding.contact))
+                && self.is_alone(&now, round);
+            if is_all {
+                round.kamailio().remove(&self.table, &self.aor).await?;
+                left.not_found.clear();
+            }
         }
-        Ok(kept)
+        Ok(left)
+    }
+
+    /// Whether the same contact is another account's as well, so that Kamailio would take either.
+    fn is_shared(&self, contact: &Text, before: &Memory, round: &Round<'_>) -> bool {
+        let mut same = before
+            .contacts
+            .iter()
+            .filter(|(_, one)| one.address == *contact);
+        same.any(|(ruid, _)| self.is_anothers(ruid, round))
+    }
+
+    /// Removes a contact as often as Kamailio has it (phones behind one address may share it); whether it found one.
+    async fn remove_contact(
+        &self,
+        contact: &Text,
+        before: &Memory,
+        round: &Round<'_>,
+    ) -> Result<bool, Fault> {
+        let mut found = false;
+        for _ in 0..before.count(contact).max(1) {
+            let kamailio = round.kamailio();
+            let removed = kamailio.remove_contact(&self.table, &self.aor, contact);
+            if removed.await? != Removed::Done {
+                break;
+            }
+            found = true;
+        }
+        Ok(found)
     }
 
     /// Decides what became of one that was picked.
@@ -125,18 +205,23 @@ impl Target {
         one: &Arc<Registration>,
         before: &Memory,
         after: &Memory,
-        kept: &BTreeSet<&Text>,
+        left: &Left<'_>,
         round: &Round<'_>,
         flushed: &mut Flushed,
     ) -> Result<(), Fault> {
-        let ruid = &one.binding.key.ruid.0;
-        let there = after.contacts.get(ruid);
-        let problem = match (before.contacts.get(ruid), there) {
-            (Some(_), Some(_)) if kept.contains(&one.binding.contact) => Some(NOT_SINGLY),
+        let (key, contact) = (&one.binding.key, &one.binding.contact);
+        let there = after.contacts.get(&key.ruid.0);
+        let problem = match (before.contacts.get(&key.ruid.0), there) {
+            (Some(_), Some(_)) if left.not_alone.contains(contact) => Some(NOT_ALONE),
+            (Some(_), Some(_)) if left.not_found.contains(contact) => Some(NOT_SINGLY),
             // It was there, and if it is there again then by a REGISTER that came in between.
             (Some(before), Some(after)) => (!is_newer(after, before)).then_some(STILL_THERE),
             (Some(_), None) => None,
+            // It had been removed and has registered again, or Kamailio has just loaded it.
+            (None, Some(_)) if !before.is_known => Some(APPEARED),
             (None, Some(_)) => round.belief.doubt().await?.map(|_| APPEARED),
+            // The table has let go of it as well: it went by itself.
+            (None, None) if round.parts.view.get(key).is_none() => return Ok(()),
             (None, None) => round.belief.doubt().await?,
         };
         match problem {
@@ -161,7 +246,7 @@ impl Target {
     }
 }
 
-/// Whether `after` comes from another REGISTER than `before`.
+/// Whether `after` comes from a later REGISTER than `before`.
 fn is_newer(after: &Contact, before: &Contact) -> bool {
-    (&after.call_id, after.cseq) != (&before.call_id, before.cseq)
+    after.call_id != before.call_id || after.cseq > before.cseq
 }

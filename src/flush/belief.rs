@@ -10,11 +10,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::Parts;
 use super::aor::Memory;
 use super::targets::Target;
 use super::turns::Place;
-use crate::kamailio::{Fault, Kamailio};
-use crate::view::{Scope, View};
+use crate::kamailio::{Fault, Uptime};
+use crate::view::Scope;
 
 /// How long Kamailio must have been up: until then it may still be loading.
 const LOADED_AFTER: Duration = Duration::from_secs(30);
@@ -22,32 +23,58 @@ const LOADED_AFTER: Duration = Duration::from_secs(30);
 /// How many other registrations Kamailio is asked about, to see that the table is its own.
 const SAMPLES: usize = 8;
 
+/// So many rows that were written since Kamailio started, and that it knows nothing of, were not written by it.
+const SEVERAL: usize = 2;
+
 const LOADING: &str =
     "Kamailio does not know the contact but has just started and may still be loading";
+const SINCE_WHEN: &str = "Kamailio does not know the contact and does not say since when it is up; it may still be loading";
 const STRANGE: &str = "Kamailio knows nothing of the table that is read; is [kamailio] jsonrpc that of another Kamailio? \
      Nothing is hidden; if it has just registered, ask again";
+const RESTARTED: &str =
+    "Kamailio was started anew during the flush and may have loaded the contact again; ask again";
+const UNSURE: &str = "Kamailio stopped answering before it was sure that it is the same as at the beginning; ask again";
 
 /// What is known about a Kamailio, asked once for each flush and only when it matters.
 #[derive(Debug)]
 pub(super) struct Belief<'a> {
-    kamailio: &'a Kamailio,
-    view: &'a View,
+    parts: &'a Parts,
     flushed: BTreeSet<Place>,
+    /// Since when it is up, and our own monotonic time when it said so; `None` where it refuses to say.
+    up: Option<(Uptime, Duration)>,
     /// Whether it has known something of the table.
     knows: AtomicBool,
-    well_up: OnceCell<bool>,
     makes_sense: OnceCell<bool>,
 }
 
 impl<'a> Belief<'a> {
-    pub(super) fn new(kamailio: &'a Kamailio, view: &'a View, targets: &[Target]) -> Self {
-        Self {
-            kamailio,
-            view,
+    /// Asks who it is that will be asked.
+    pub(super) async fn begin(parts: &'a Parts, targets: &[Target]) -> Result<Self, Fault> {
+        let up = match parts.kamailio.uptime().await {
+            Ok(up) => Some((up, parts.clock.monotonic())),
+            Err(Fault::Rpc { .. }) => None,
+            Err(fault) => return Err(fault),
+        };
+        Ok(Self {
+            parts,
             flushed: targets.iter().map(Target::place).collect(),
+            up,
             knows: AtomicBool::new(false),
-            well_up: OnceCell::new(),
             makes_sense: OnceCell::new(),
+        })
+    }
+
+    /// Why what was seen since [`Belief::begin`] is not believed after all: another Kamailio has taken the place of
+    /// the one that was asked. `None` where it is the same.
+    pub(super) async fn end(&self) -> Option<&'static str> {
+        let (began, _) = self.up.as_ref()?;
+        match self.parts.kamailio.uptime().await {
+            Ok(now) if now.since == began.since => None,
+            Ok(_) => Some(RESTARTED),
+            Err(fault) => {
+                tracing::debug!(%fault, cause = fault.cause(), "a flush ends without Kamailio's last word");
+                Some(UNSURE)
+            }
         }
     }
 
@@ -60,52 +87,66 @@ impl<'a> Belief<'a> {
 
     /// Why "not found" is not believed; `None` where it is.
     pub(super) async fn doubt(&self) -> Result<Option<&'static str>, Fault> {
-        let well_up = || async { Ok(self.kamailio.uptime().await? >= LOADED_AFTER) };
-        if !*self.well_up.get_or_try_init(well_up).await? {
+        let Some((up, asked)) = &self.up else {
+            return Ok(Some(SINCE_WHEN));
+        };
+        let since = self.parts.clock.monotonic().saturating_sub(*asked);
+        if up.lasted + since < LOADED_AFTER {
             return Ok(Some(LOADING));
         }
         if self.knows.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let sense = || self.knows_others();
+        let sense = || async { Ok(self.knows_others().await? || self.may_be_empty(up).await?) };
         let sense = *self.makes_sense.get_or_try_init(sense).await?;
         Ok((!sense).then_some(STRANGE))
     }
 
-    /// Whether Kamailio knows one of the registrations that are not flushed; where there is none, whether it has none
-    /// at all.
+    /// Whether Kamailio knows one of the registrations that are not flushed.
     async fn knows_others(&self) -> Result<bool, Fault> {
-        let mut others = self.view.list(Scope::System).registrations;
+        let mut others = self.parts.view.list(Scope::System).registrations;
         others.retain(|one| {
             let binding = &one.binding;
             let place = (binding.key.table.clone(), binding.address_of_record());
             !self.flushed.contains(&place)
         });
         others.sort_by_key(|one| std::cmp::Reverse(one.binding.last_modified));
-        if others.is_empty() {
-            return self.has_none().await;
-        }
         for one in others.iter().take(SAMPLES) {
             let (table, aor) = (&one.binding.key.table, one.binding.address_of_record());
-            if Memory::of(self.kamailio.lookup(table, &aor).await?).is_known {
+            let lookup = self.parts.kamailio.lookup(table, &aor).await?;
+            if Memory::of(lookup).is_known {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
+    /// Whether Kamailio has nothing in memory, and the rows do not speak against it: those that came since it started
+    /// were its own, and it would know them.
+    async fn may_be_empty(&self, up: &Uptime) -> Result<bool, Fault> {
+        let lasted = i64::try_from(up.lasted.as_secs()).unwrap_or(i64::MAX);
+        let start = self.parts.clock.unix_seconds().saturating_sub(lasted);
+        let rows = self.parts.view.list(Scope::System).registrations;
+        let is_fresh = |last_modified: i64| last_modified > start;
+        let fresh = rows
+            .iter()
+            .filter(|one| is_fresh(one.binding.last_modified));
+        Ok(fresh.count() < SEVERAL && self.has_none().await?)
+    }
+
     /// Whether Kamailio counts no contact in memory; it counts none where it keeps them in the database alone.
     async fn has_none(&self) -> Result<bool, Fault> {
         let every_table = ["usrloc:".into()];
-        let counts = match self.kamailio.call("stats.fetchn", &every_table).await {
-            Err(Fault::Rpc { .. }) => return Ok(true),
+        let counts = match self.parts.kamailio.call("stats.fetchn", &every_table).await {
+            // Who says nothing does not say that there is none.
+            Err(Fault::Rpc { .. }) => return Ok(false),
             other => other?,
         };
-        let contacts = counts.as_object().into_iter().flatten();
-        let contacts = contacts.filter(|(name, _)| name.ends_with("_contacts"));
-        Ok(contacts
-            .filter_map(|(_, count)| Value::as_u64(count))
-            .sum::<u64>()
-            == 0)
+        let counts = counts.as_object().into_iter().flatten();
+        let contacts: Option<Vec<u64>> = counts
+            .filter(|(name, _)| name.ends_with("_contacts"))
+            .map(|(_, count)| Value::as_u64(count))
+            .collect();
+        Ok(contacts.is_some_and(|counts| !counts.is_empty() && counts.iter().all(|n| *n == 0)))
     }
 }

@@ -1,7 +1,8 @@
 //! Asks Kamailio about hidden rows again and again: it may have them after all.
 //!
 //! A Kamailio that was killed loads removed contacts again from its table; a phone that registers again revives
-//! its contact before the table shows it.
+//! its contact before the table shows it; and a flush that was cut short by the end of the program has hidden rows in
+//! the store that Kamailio may never have been asked to remove.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::Flusher;
 use super::aor::Memory;
 use super::turns::Place;
+use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
-use crate::registration::Key;
+use crate::registration::Hidden;
+use crate::view::Scope;
 
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -22,83 +25,88 @@ const PAUSE: Duration = Duration::from_secs(2);
 const AWAITED: i64 = 60;
 
 impl Flusher {
-    /// Asks until `stop`.
+    /// Asks until `stop`; first about what an earlier run has hidden.
     pub async fn recheck(&self, stop: CancellationToken) {
-        let mut trouble = RateLimited::default();
-        loop {
-            let pause = async {
+        let rounds = async {
+            self.parts.view.wait_for(Scope::System).await;
+            let mut trouble = RateLimited::default();
+            loop {
+                self.recheck_once(&mut trouble).await;
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = self.parts.doubts.notified() => {}
                 }
-            };
-            if stop.run_until_cancelled(pause).await.is_none() {
-                return;
             }
-            if stop
-                .run_until_cancelled(self.recheck_once(&mut trouble))
-                .await
-                .is_none()
-            {
-                return;
-            }
-        }
+        };
+        let _stopped: Option<()> = stop.run_until_cancelled(rounds).await;
     }
 
     /// Shows again what Kamailio has.
-    async fn recheck_once(&self, trouble: &mut RateLimited) {
+    pub(super) async fn recheck_once(&self, trouble: &mut RateLimited) {
         let before = self.parts.clock.unix_seconds() - AWAITED;
         let never_came = self.parts.view.forget_absent_before(before);
         self.unhide_in_store(&never_came).await;
-        let mut hidden: BTreeMap<Place, Vec<Key>> = BTreeMap::new();
+        let mut hidden: BTreeMap<Place, Vec<Hidden>> = BTreeMap::new();
         for (one, registration) in self.parts.view.hidden() {
             let place = (
                 Arc::clone(&one.key.table),
                 registration.binding.address_of_record(),
             );
-            hidden.entry(place).or_default().push(one.key);
+            hidden.entry(place).or_default().push(one);
         }
-        for ((table, aor), keys) in hidden {
-            // A flush in between would be undone by what Kamailio said before it.
-            let _turn = self.turns.take((Arc::clone(&table), aor.clone())).await;
-            match self.parts.kamailio.lookup(&table, &aor).await {
-                Ok(lookup) => {
-                    trouble.succeeded(self.parts.clock.monotonic());
-                    let there = Memory::of(lookup).contacts;
-                    let revived: Vec<Key> = keys
-                        .into_iter()
-                        .filter(|key| there.contains_key(&key.ruid.0))
-                        .collect();
-                    self.show_again(&revived).await;
-                }
-                Err(fault) => {
-                    if let Some(say) = trouble.failed(self.parts.clock.monotonic()) {
-                        tracing::warn!(%fault, ?say, "cannot ask Kamailio about flushed registrations");
-                    }
-                    return;
+        let mut first = None;
+        for (place, rows) in hidden {
+            if let Err(fault) = self.look_again(place, rows).await {
+                // A fault of one address of record says nothing about the next.
+                let is_silent = fault.is_unreachable() || fault.is_timeout();
+                first.get_or_insert(fault);
+                if is_silent {
+                    break;
                 }
             }
         }
+        self.say(first.as_ref(), trouble);
     }
 
-    async fn show_again(&self, keys: &[Key]) {
-        if keys.is_empty() {
-            return;
+    /// Asks about one address of record.
+    async fn look_again(&self, place: Place, rows: Vec<Hidden>) -> Result<(), Fault> {
+        // A flush in between would be undone by what Kamailio said before it.
+        let _turn = self.turns.take(place.clone()).await;
+        let (table, aor) = place;
+        let there = Memory::of(self.parts.kamailio.lookup(&table, &aor).await?).contacts;
+        let revived: Vec<Hidden> = rows
+            .into_iter()
+            .filter(|row| there.contains_key(&row.key.ruid.0))
+            .collect();
+        if !revived.is_empty() {
+            self.parts.view.unhide(revived.iter().map(|row| &row.key));
+            tracing::debug!(
+                registrations = revived.len(),
+                "Kamailio has flushed registrations again; they are listed"
+            );
+            self.unhide_in_store(&revived).await;
         }
-        self.parts.view.unhide(keys);
-        tracing::debug!(
-            registrations = keys.len(),
-            "Kamailio has flushed registrations again; they are listed"
-        );
-        self.unhide_in_store(keys).await;
+        Ok(())
     }
 
-    async fn unhide_in_store(&self, keys: &[Key]) {
-        if keys.is_empty() {
+    /// Says how a round went, if that is news.
+    fn say(&self, fault: Option<&Fault>, trouble: &mut RateLimited) {
+        let now = self.parts.clock.monotonic();
+        let Some(fault) = fault else {
+            if let Some(recovered) = trouble.succeeded(now) {
+                let lasted = recovered.lasted.as_secs();
+                let failures = recovered.failures;
+                tracing::info!(
+                    failures,
+                    lasted,
+                    "Kamailio answers about flushed registrations again"
+                );
+            }
             return;
-        }
-        if let Err(error) = self.parts.store.unhide(keys).await {
-            tracing::error!(%error, "flushed registrations that came back are hidden again after a restart");
+        };
+        if let Some(say) = trouble.failed(now) {
+            let cause = fault.cause();
+            tracing::warn!(%fault, cause, %say, "cannot ask Kamailio about flushed registrations");
         }
     }
 }

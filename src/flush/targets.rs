@@ -10,9 +10,6 @@ use crate::kamailio::Fault;
 use crate::registration::{Hidden, Key, Registration, Ruid, Text};
 use crate::view::View;
 
-/// Kamailio's own words are told up to so many characters.
-const WORDS: usize = 200;
-
 /// An address of record in one table, with the registrations of it that were picked.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -22,12 +19,12 @@ pub(super) struct Target {
     pub(super) domain: Option<Text>,
     /// In any order; none where only Kamailio's memory may have a contact.
     pub(super) picked: Vec<Arc<Registration>>,
-    /// Whether these are all that the table has of the address of record.
-    pub(super) whole: bool,
+    /// What the store has as hidden already, in case that we end before it is known.
+    pub(super) announced: Vec<Hidden>,
 }
 
 /// The targets of a request.
-pub(super) fn targets(request: &Request, view: &View, tables: &[String]) -> Vec<Target> {
+pub(super) fn targets(request: &Request, tables: &[String]) -> Vec<Target> {
     let mut targets: BTreeMap<Place, Target> = BTreeMap::new();
     for registration in &request.registrations {
         let binding = &registration.binding;
@@ -37,11 +34,6 @@ pub(super) fn targets(request: &Request, view: &View, tables: &[String]) -> Vec<
             Target::new(Arc::clone(table), aor.clone(), username, domain)
         });
         target.picked.push(Arc::clone(registration));
-    }
-    for target in targets.values_mut() {
-        let picked = contacts_of(&target.picked);
-        let rows = target.rows(view);
-        target.whole = rows.iter().all(|row| picked.contains(&row.binding.contact));
     }
     for (username, domain) in &request.further {
         for table in tables {
@@ -61,7 +53,7 @@ impl Target {
             username,
             domain,
             picked: Vec::new(),
-            whole: true,
+            announced: Vec::new(),
         }
     }
 
@@ -78,8 +70,17 @@ impl Target {
         (Arc::clone(&self.table), self.aor.clone())
     }
 
+    /// What is to be hidden should all that was picked go.
+    pub(super) fn intended(&self, at: i64) -> impl Iterator<Item = Hidden> {
+        self.picked.iter().map(move |one| Hidden {
+            key: one.binding.key.clone(),
+            fingerprint: one.binding.row_fingerprint(),
+            at,
+        })
+    }
+
     /// The rows of the address of record that may be shown.
-    fn rows(&self, view: &View) -> Vec<Arc<Registration>> {
+    pub(super) fn rows(&self, view: &View) -> Vec<Arc<Registration>> {
         let mut rows = view.rows_of(&self.username, self.domain.as_ref());
         rows.retain(|row| row.binding.key.table == self.table);
         rows
@@ -92,55 +93,47 @@ impl Target {
         self.picked.retain(|one| there.contains(&one.binding.key));
     }
 
-    /// What is to be hidden: the rows of what is gone, those with the same contact (the same contact of the same
-    /// address of record may have several), and what Kamailio had in memory alone: its row may be on its way.
-    pub(super) fn to_hide(&self, flushed: &Flushed, view: &View, at: i64) -> Vec<Hidden> {
+    /// What is to be hidden: of `rows`, which were there before, those of what is gone and those with the same contact
+    /// (the same contact of the same address of record may have several); and what Kamailio had in memory alone: its
+    /// row may be on its way. Nothing that Kamailio has after all: it is from a later REGISTER.
+    pub(super) fn to_hide(&self, flushed: &Flushed, rows: &[Arc<Registration>]) -> Vec<Hidden> {
         let contacts = contacts_of(&flushed.gone);
         let mut hidden: BTreeMap<Key, u64> = flushed
             .vanished
             .iter()
             .map(|ruid| (self.key(ruid), 0))
             .collect();
-        for row in self.rows(view) {
+        for row in rows {
             let key = &row.binding.key;
-            if hidden.contains_key(key) || contacts.contains(&row.binding.contact) {
+            let is_gone = hidden.contains_key(key) || contacts.contains(&row.binding.contact);
+            if is_gone && !flushed.alive.contains(&key.ruid.0) {
                 hidden.insert(key.clone(), row.binding.row_fingerprint());
             }
         }
         let hide = |(key, fingerprint)| Hidden {
             key,
             fingerprint,
-            at,
+            at: flushed.at,
         };
         hidden.into_iter().map(hide).collect()
     }
 
-    fn key(&self, ruid: &Text) -> Key {
+    pub(super) fn key(&self, ruid: &Text) -> Key {
         Key {
             table: Arc::clone(&self.table),
             ruid: Ruid(ruid.clone()),
         }
     }
 
-    /// The failure that a fault is. What a caller reads has Kamailio's words at most, and no other program's.
+    /// The failure that a fault is.
     pub(super) fn failure(&self, fault: &Fault) -> Failure {
-        tracing::debug!(%fault, "an address of record is not flushed");
-        let kind = if fault.is_unreachable() {
-            FailureKind::Unreachable
-        } else if fault.is_timeout() {
-            FailureKind::Timeout
-        } else {
-            FailureKind::Unconfirmed
-        };
-        let reason = match fault {
-            Fault::Malformed(_) => "Kamailio's answer cannot be understood".to_owned(),
-            fault => fault.to_string().chars().take(WORDS).collect(),
-        };
-        Failure {
-            aor: self.aor.clone(),
-            reason,
-            kind,
-        }
+        tracing::debug!(
+            aor = %self.aor.lossy(),
+            %fault,
+            cause = fault.cause(),
+            "an address of record is not flushed"
+        );
+        failure(&self.aor, fault)
     }
 
     pub(super) fn unconfirmed(&self, reason: &str) -> Failure {
@@ -160,7 +153,33 @@ impl Target {
     }
 }
 
-fn contacts_of(registrations: &[Arc<Registration>]) -> BTreeSet<&Text> {
+/// The failure of an address of record that a fault is. A caller reads our words alone.
+pub(super) fn failure(aor: &Text, fault: &Fault) -> Failure {
+    let (kind, reason) = match fault {
+        Fault::Unreachable { .. } => (FailureKind::Unreachable, "Kamailio cannot be reached"),
+        Fault::Timeout => (FailureKind::Timeout, "Kamailio did not answer in time"),
+        Fault::TooLarge => (FailureKind::Unconfirmed, "Kamailio's answer is too large"),
+        Fault::Unsendable(_) => (
+            FailureKind::Unconfirmed,
+            "the request cannot be sent to Kamailio: it is too long, or has a NUL byte",
+        ),
+        Fault::Malformed(_) => (
+            FailureKind::Unconfirmed,
+            "Kamailio's answer cannot be understood",
+        ),
+        Fault::Rpc { .. } => (
+            FailureKind::Unconfirmed,
+            "Kamailio refuses; the log at debug has its words",
+        ),
+    };
+    Failure {
+        aor: aor.clone(),
+        reason: reason.to_owned(),
+        kind,
+    }
+}
+
+pub(super) fn contacts_of(registrations: &[Arc<Registration>]) -> BTreeSet<&Text> {
     registrations
         .iter()
         .map(|one| &one.binding.contact)

@@ -19,7 +19,7 @@ use super::request_id::RequestId;
 use super::secret::Secret;
 use crate::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
-use crate::registration::{Registration, Text};
+use crate::registration::Text;
 use crate::view::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
@@ -66,9 +66,7 @@ pub(super) async fn flush(
         ));
     }
     let further = match subject.username {
-        Some(username) if filters.is_empty() => {
-            further(app, subject.scope, username, &picked, directory)
-        }
+        Some(username) if filters.is_empty() => further(app, subject.scope, username, directory),
         Some(_) | None => Vec::new(),
     };
     let request = Request {
@@ -124,19 +122,15 @@ fn incomplete(outcome: Outcome) -> Result<u64, Incomplete> {
     })
 }
 
-/// The user's addresses of record that Kamailio may have although no row of theirs is picked.
+/// The user's addresses of record: Kamailio may have them in memory although a row lags behind.
 fn further(
     app: &App,
     scope: Scope<'_>,
     username: &[u8],
-    picked: &[Arc<Registration>],
     directory: &Directory,
 ) -> Vec<(Text, Option<Text>)> {
     let mut aors: BTreeSet<_> = app.view.known_aors(scope, username).into_iter().collect();
     aors.extend(device_aor(scope, username, directory));
-    for one in picked {
-        aors.remove(&(one.binding.username.clone(), one.binding.domain.clone()));
-    }
     aors.into_iter().collect()
 }
 

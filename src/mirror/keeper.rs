@@ -65,7 +65,7 @@ impl Keeper {
         &self,
         rows: impl IntoIterator<Item = (Key, Option<Stored>)>,
         departed: Vec<Departed>,
-        unhidden: Vec<Key>,
+        unhidden: Vec<Hidden>,
     ) {
         let mut rows = rows.into_iter().peekable();
         if rows.peek().is_none() && departed.is_empty() && unhidden.is_empty() {

@@ -1,11 +1,11 @@
 //! What waits to be written to the store: each row, user and key once, and never more than is worth keeping.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
-use crate::registration::{Departed, Key, Text};
+use crate::registration::{Departed, Hidden, Key, Text};
 use crate::store::{Batch, Stored};
 use crate::view::KNOWN_FOR;
 
@@ -23,7 +23,8 @@ pub(super) struct Pending {
     order: VecDeque<Key>,
     /// Users, and when the last of their rows went.
     departed: HashMap<Who, i64>,
-    unhidden: HashSet<Key>,
+    /// Rows that are hidden no longer; the flush that hid each last.
+    unhidden: HashMap<Key, Hidden>,
     /// There was too much, and it was given up: the store has to be compared with the view.
     given_up: bool,
     /// See [`Batch::owners`].
@@ -36,7 +37,7 @@ impl Pending {
         &mut self,
         rows: impl IntoIterator<Item = (Key, Option<Stored>)>,
         departed: impl IntoIterator<Item = Departed>,
-        unhidden: impl IntoIterator<Item = Key>,
+        unhidden: impl IntoIterator<Item = Hidden>,
     ) {
         for (key, row) in rows {
             if self.rows.insert(key.clone(), row).is_none() {
@@ -48,7 +49,13 @@ impl Pending {
             let at = self.departed.entry(who).or_insert(one.at);
             *at = one.at.max(*at);
         }
-        self.unhidden.extend(unhidden);
+        for one in unhidden {
+            let latest = self.unhidden.entry(one.key.clone());
+            let latest = latest.or_insert_with(|| one.clone());
+            if one.at >= latest.at {
+                *latest = one;
+            }
+        }
     }
 
     /// Adds rows that are older than all that waits.
@@ -122,7 +129,7 @@ impl Pending {
         });
         let mut batch = Batch {
             departed: departed.collect(),
-            unhidden: mem::take(&mut self.unhidden).into_iter().collect(),
+            unhidden: mem::take(&mut self.unhidden).into_values().collect(),
             forget_departed_before: now - KNOWN_FOR,
             ..Batch::default()
         };
@@ -268,7 +275,12 @@ mod tests {
     #[test]
     fn too_much_is_given_up() {
         let mut pending = Pending::default();
-        pending.put([gone("a")], [departed("bob", 5)], [gone("b").0]);
+        let hidden = Hidden {
+            key: gone("b").0,
+            fingerprint: 0,
+            at: 1,
+        };
+        pending.put([gone("a")], [departed("bob", 5)], [hidden]);
         pending.bound(3);
         assert_eq!(pending.len(), 3);
         pending.bound(2);

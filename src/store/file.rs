@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0001_begin.sql"),
     include_str!("../../sql/migrations/0002_source.sql"),
     include_str!("../../sql/migrations/0003_owners.sql"),
+    include_str!("../../sql/migrations/0004_ended.sql"),
 ];
 
 /// How many broken stores are kept.

@@ -242,6 +242,7 @@ pub(super) async fn flushes(
                 filters: row.try_get_unchecked(6)?,
                 flushed: u64::try_from(row.try_get_unchecked::<i64, _>(7)?).unwrap_or_default(),
                 failed: u64::try_from(row.try_get_unchecked::<i64, _>(8)?).unwrap_or_default(),
+                ended: row.try_get_unchecked(9)?,
             })
         })
         .collect()

@@ -92,6 +92,7 @@ fn record(at: i64) -> FlushRecord {
         filters: "filter_user_agent=X".into(),
         flushed: 3,
         failed: 1,
+        ended: Some(at),
     }
 }
 
@@ -157,7 +158,7 @@ async fn contents_survive_a_close() {
         .await
         .unwrap();
     store.hide(&[hidden("uloc-1")]).await.unwrap();
-    store.record_flush(&record(NOW)).await.unwrap();
+    store.record_flush(None, &record(NOW)).await.unwrap();
     store.close().await;
 
     let store = Store::open(&path, NOW).await.unwrap();
@@ -185,7 +186,7 @@ async fn a_batch_may_come_twice() {
             domain: None,
             at: NOW,
         }],
-        unhidden: vec![key("unknown")],
+        unhidden: vec![hidden("unknown")],
         forget_departed_before: NOW - 3600,
         as_of: Some(Duration::from_millis(1_795_000_000_123)),
         owners: None,
@@ -234,8 +235,8 @@ async fn batches_of_every_size_are_whole() {
         assert_eq!(contents.registrations, all);
         assert_eq!(contents.hidden.len(), rows.len());
         let gone = Batch {
-            removed: keys.clone(),
-            unhidden: keys,
+            removed: keys,
+            unhidden: rows,
             ..Batch::default()
         };
         store.apply(&gone).await.unwrap();
@@ -344,7 +345,7 @@ async fn what_is_hidden_survives_a_crash() {
         .hide(&[hidden("a"), hidden("b"), hidden("c")])
         .await
         .unwrap();
-    store.unhide(&[key("b")]).await.unwrap();
+    store.unhide(&[hidden("b")]).await.unwrap();
     // What a crash at this moment would leave: the files as they are, nothing closed.
     let crashed = TempDir::new().unwrap();
     for name in ["usrlocd.db", "usrlocd.db-wal"] {
@@ -357,6 +358,64 @@ async fn what_is_hidden_survives_a_crash() {
         store.load().await.unwrap().hidden,
         [hidden("a"), hidden("c")]
     );
+}
+
+#[tokio::test]
+async fn what_is_hidden_lightly_survives_the_process() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    store.hide_lightly(&[hidden("a")]).await.unwrap();
+    let crashed = TempDir::new().unwrap();
+    for name in ["usrlocd.db", "usrlocd.db-wal"] {
+        fs::copy(path.with_file_name(name), crashed.path().join(name)).unwrap();
+    }
+    let store = Store::open(&crashed.path().join("usrlocd.db"), NOW)
+        .await
+        .unwrap();
+    assert_eq!(store.load().await.unwrap().hidden, [hidden("a")]);
+}
+
+#[tokio::test]
+async fn what_was_hidden_anew_is_not_shown_by_an_earlier_word() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let anew = Hidden {
+        at: NOW + 1,
+        ..hidden("a")
+    };
+    let rows = [hidden("a"), hidden("b"), hidden("c")];
+    store.hide(&rows).await.unwrap();
+    store.hide(std::slice::from_ref(&anew)).await.unwrap();
+    let late = Batch {
+        unhidden: vec![hidden("a"), hidden("b")],
+        ..Batch::default()
+    };
+    store.apply(&late).await.unwrap();
+    let kept = || async { store.load().await.unwrap().hidden };
+    assert_eq!(kept().await, [hidden("c"), anew.clone()]);
+    store.unhide(&[anew, hidden("c")]).await.unwrap();
+    assert_eq!(kept().await, []);
+}
+
+#[tokio::test]
+async fn a_flush_is_noted_when_it_begins_and_when_it_ends() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let begun = FlushRecord {
+        flushed: 0,
+        failed: 0,
+        ended: None,
+        ..record(NOW)
+    };
+    let id = store.record_flush(None, &begun).await.unwrap();
+    let other = store.record_flush(None, &begun).await.unwrap();
+    assert_ne!(id, other);
+    assert_eq!(
+        store.flushes(10).await.unwrap(),
+        [begun.clone(), begun.clone()]
+    );
+    store.record_flush(Some(id), &record(NOW)).await.unwrap();
+    assert_eq!(store.flushes(10).await.unwrap(), [begun, record(NOW)]);
 }
 
 #[tokio::test]
@@ -574,7 +633,7 @@ async fn the_audit_lists_the_latest_first_and_forgets() {
     let store = Store::open(&path, NOW).await.unwrap();
     for day in [0, 300, 399, 401] {
         store
-            .record_flush(&record(NOW + day * 86_400))
+            .record_flush(None, &record(NOW + day * 86_400))
             .await
             .unwrap();
     }
@@ -613,8 +672,12 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     let (_directory, path) = closed_store().await;
     let store = Store::open(&path, NOW).await.unwrap();
     store.hide(&[hidden("a")]).await.unwrap();
-    store.record_flush(&record(NOW)).await.unwrap();
-    pragma(&store, "DROP TABLE source; PRAGMA user_version = 1").await;
+    store.record_flush(None, &record(NOW)).await.unwrap();
+    pragma(
+        &store,
+        "ALTER TABLE flush DROP COLUMN ended; DROP TABLE source; PRAGMA user_version = 1",
+    )
+    .await;
     store.close().await;
     let store = Store::open(&path, NOW).await.unwrap();
     let contents = store.load().await.unwrap();

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Batch, FlushRecord, Hidden, Stored};
+use super::{Batch, FlushId, FlushRecord, Hidden, Stored};
 use crate::registration::{Attributes, Key, Ruid, Text};
 
 /// How long and how many flushes the audit keeps.
@@ -216,21 +216,27 @@ pub(super) async fn hide(
     .await
 }
 
-/// Shows hidden rows again; the caller's transaction is around it.
+/// Shows hidden rows again, unless they were hidden once more since; the caller's transaction is around it.
 pub(super) async fn unhide(
     connection: &mut SqliteConnection,
-    keys: &[Key],
+    rows: &[Hidden],
 ) -> Result<(), sqlx::Error> {
     const UNHIDE: &str = include_str!("../../sql/unhide.sql");
-    in_chunks(connection, UNHIDE, keys, by_key).await
+    in_chunks(connection, UNHIDE, rows, |statement, row| {
+        by_key(statement, &row.key).bind(row.at)
+    })
+    .await
 }
 
-/// Adds a row to the audit and drops those that are too old or too many.
+/// Puts a row into the audit, in place of the one with this `id`; returns its id. Drops rows that are too old or too
+/// many.
 pub(super) async fn record_flush(
     connection: &mut SqliteConnection,
+    id: Option<FlushId>,
     record: &FlushRecord,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(include_str!("../../sql/flush_add.sql"))
+) -> Result<FlushId, sqlx::Error> {
+    let id: i64 = sqlx::query_scalar(include_str!("../../sql/flush_put.sql"))
+        .bind(id.map(|id| id.0))
         .bind(record.at)
         .bind(record.token.as_str())
         .bind(record.client.as_str())
@@ -240,14 +246,15 @@ pub(super) async fn record_flush(
         .bind(record.filters.as_str())
         .bind(i64::try_from(record.flushed).unwrap_or(i64::MAX))
         .bind(i64::try_from(record.failed).unwrap_or(i64::MAX))
-        .execute(&mut *connection)
+        .bind(record.ended)
+        .fetch_one(&mut *connection)
         .await?;
     sqlx::query(include_str!("../../sql/flushes_prune.sql"))
         .bind(record.at.saturating_sub(AUDIT_SECONDS))
         .bind(AUDIT_ROWS)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(FlushId(id))
 }
 
 /// Runs `sql` over all items.

@@ -157,8 +157,7 @@ impl Slots {
             let key = all[id.0 as usize].key();
             key.map_or(0, |key| hash_of(&key.table, key.ruid.0.as_bytes()))
         };
-        self.by_key
-            .insert_unique(hash_of(table, ruid), id, rehash);
+        self.by_key.insert_unique(hash_of(table, ruid), id, rehash);
         self.touch(id);
         id
     }

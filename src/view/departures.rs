@@ -62,6 +62,19 @@ impl Departures {
         accounts.flat_map(|users| aors(users, username)).collect()
     }
 
+    /// The accounts that had this address of record, and when the last row of each went; the empty id is that of no
+    /// account.
+    pub(super) fn of_aor(
+        &self,
+        username: &Text,
+        domain: Option<&Text>,
+    ) -> impl Iterator<Item = (&str, i64)> {
+        let user = User::new(username.clone(), domain.cloned());
+        self.by_account
+            .iter()
+            .filter_map(move |(account, users)| Some((&**account, *users.get(&user)?)))
+    }
+
     /// Forgets who departed before `at`.
     pub(super) fn forget_before(&mut self, at: i64) {
         while self.by_time.first().is_some_and(|first| first.0 < at) {

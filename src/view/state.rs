@@ -111,9 +111,7 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, key: &Key, consequences: &mut Consequences) {
-        if self.hidden.remove(key).is_some() {
-            consequences.unhidden.push(key.clone());
-        }
+        consequences.unhidden.extend(self.hidden.remove(key));
         if let Some(Keyed(registration)) = self.rows.take(key) {
             let row = Row::new(registration);
             self.take_out(&row);
@@ -141,17 +139,21 @@ impl State {
     }
 
     /// Forgets what was hidden before `at` without having a row.
-    pub(super) fn forget_absent(&mut self, at: i64) -> Vec<Key> {
-        let absent: Vec<Key> = self
+    pub(super) fn forget_absent(&mut self, at: i64) -> Vec<Hidden> {
+        let absent: Vec<Hidden> = self
             .hidden
             .values()
             .filter(|hidden| hidden.at < at && !self.rows.contains(&hidden.key))
-            .map(|hidden| hidden.key.clone())
+            .cloned()
             .collect();
-        for key in &absent {
-            self.hidden.remove(key);
+        for hidden in &absent {
+            self.hidden.remove(&hidden.key);
         }
         absent
+    }
+
+    pub(super) fn is_hidden(&self, key: &Key) -> bool {
+        self.hidden.contains_key(key)
     }
 
     pub(super) fn unhide(&mut self, key: &Key) {
@@ -191,6 +193,31 @@ impl State {
             .filter(|one| may_show(&self.hidden, self.now, one))
             .cloned()
             .collect()
+    }
+
+    pub(super) fn is_anothers(
+        &self,
+        account: &str,
+        table: &str,
+        username: &Text,
+        domain: Option<&Text>,
+    ) -> bool {
+        let mut rows = self
+            .system
+            .rows_of_user(username.as_bytes())
+            .filter(|one| &*one.binding.key.table == table)
+            .filter(|one| {
+                one.binding.username == *username && one.binding.domain.as_ref() == domain
+            })
+            .peekable();
+        if rows.peek().is_some() {
+            return rows.any(|one| one.account_id.as_deref() != Some(account));
+        }
+        let gone: Vec<_> = self.departures.of_aor(username, domain).collect();
+        // Of the same second either may be the last.
+        let last = gone.iter().map(|(_, at)| *at).max();
+        gone.iter()
+            .any(|(id, at)| Some(*at) == last && *id != account)
     }
 
     pub(super) fn knows_account(&self, id: &str) -> bool {
@@ -281,8 +308,7 @@ impl State {
             return;
         };
         if registration.binding.last_modified > hidden.at {
-            self.hidden.remove(key);
-            consequences.unhidden.push(key.clone());
+            consequences.unhidden.extend(self.hidden.remove(key));
         } else if hidden.fingerprint != registration.binding.row_fingerprint() {
             hidden.fingerprint = registration.binding.row_fingerprint();
             consequences.doubtful = true;

@@ -178,7 +178,8 @@ fn a_hidden_row_shows_again_when_it_comes_from_a_later_register() {
             ..row.clone()
         },
     );
-    assert_eq!(newer.unhidden, [row.key]);
+    let [shown] = newer.unhidden.try_into().expect("one row");
+    assert_eq!((shown.key, shown.at), (row.key, NOW));
     assert_eq!(contacts(&view), ["a"]);
 }
 
@@ -208,9 +209,48 @@ fn what_is_hidden_stays_so_before_its_row_is_known() {
     view.restore(kept, Source::default());
     put(&view, row.clone());
     assert!(contacts(&view).is_empty());
-    assert_eq!(view.forget_absent(), [binding("2", "eve", "b", 0).key]);
+    let eve = hidden(&binding("2", "eve", "b", 0), NOW);
+    assert!(view.is_hidden(&eve.key));
+    assert_eq!(view.forget_absent(), std::slice::from_ref(&eve));
+    assert!(!view.is_hidden(&eve.key));
     view.unhide([&row.key]);
     assert_eq!(contacts(&view), ["a"]);
+}
+
+#[test]
+fn an_address_of_record_is_its_last_owners() {
+    let (clock, view) = view();
+    let (bob, domain) = ("bob".into(), Some("acme.example.com".into()));
+    let anothers = |account| view.is_anothers(account, "location", &bob, domain.as_ref());
+    assert!(!anothers("acme"), "nobody had it");
+    let row = binding("1", "bob", "a", NOW + 60);
+    let of = |account, row: &Binding| Change::Upsert(Arc::new(registration(row.clone(), account)));
+    put(&view, row.clone());
+    assert!(!anothers("acme") && anothers("globex"));
+    view.hide([hidden(&row, NOW)]);
+    assert!(anothers("globex"), "hidden rows count");
+    assert!(
+        !view.is_anothers("globex", "other", &bob, None),
+        "tables and domains count"
+    );
+    // The same row goes over to another account.
+    view.apply([of(Some("globex"), &row)]);
+    assert!(anothers("acme") && !anothers("globex"));
+    // Two share it.
+    let second = binding("2", "bob", "b", NOW + 60);
+    put(&view, second.clone());
+    assert!(anothers("acme") && anothers("globex"));
+    view.apply([of(None, &row)]);
+    assert!(anothers("acme"), "nobody's is not one's own");
+    view.apply([of(Some("globex"), &row)]);
+    // The last one that goes was the owner's.
+    view.apply([Change::Remove(row.key)]);
+    assert!(!anothers("acme"));
+    clock.advance(Duration::from_secs(1));
+    view.apply([Change::Remove(second.key)]);
+    assert!(!anothers("acme") && anothers("globex"));
+    clock.advance(Duration::from_secs(3700));
+    assert!(!anothers("acme") && !anothers("globex"));
 }
 
 #[test]

@@ -6,6 +6,12 @@ use std::path::Path;
 
 use super::kamailio::{Builder, Configuration, Received};
 
+/// Hash tables as Kazoo keeps them, see [`Builder::cache`].
+const CACHE: &str = "loadmodule \"htable.so\"
+modparam(\"htable\", \"htable\", \"auth_cache=>size=8;\")
+modparam(\"htable\", \"htable\", \"realms=>size=8;\")
+";
+
 /// Debian's configuration as installed.
 const DEBIAN: &str = "/etc/kamailio/kamailio.cfg";
 
@@ -22,6 +28,7 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -
         modules(),
         usrloc(lab, database),
         registrar(lab),
+        if lab.cache { CACHE } else { "" }.to_owned(),
         routes(lab),
         rpc,
     ]
@@ -194,6 +201,11 @@ fn routes(lab: &Builder) -> String {
             "\tif (nat_uac_test(\"3\")) {\n\t\tfix_nated_register();\n\t\tsetbflag(1);\n\t}\n"
         }
     };
+    let cache = if lab.cache {
+        "\t$sht(auth_cache=>$tU@$td) = \"known\";\n\t$sht(realms=>$td) = \"known\";\n"
+    } else {
+        ""
+    };
     let mut others = String::new();
     for table in lab.tables.iter().skip(1) {
         let _ = write!(
@@ -222,7 +234,7 @@ request_route {{
 	}} else if ($hdr(X-CCV) != $null && $hdr(X-CCV) != \"\") {{
 		$xavp(ulattrs=>custom_channel_vars) = $hdr(X-CCV);
 	}}
-{received}{others}	if (!save(\"location\", \"{save}\")) {{
+{cache}{received}{others}	if (!save(\"location\", \"{save}\")) {{
 		sl_reply_error();
 	}}
 	exit;

@@ -237,7 +237,7 @@ async fn silence_is_a_timeout_and_the_next_call_works() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_free_connection_counts_against_the_timeout() {
+async fn waiting_for_a_free_connection_counts_while_nobody_is_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}/RPC", listener.local_addr().unwrap());
     let client = client(&endpoint, Duration::from_millis(100));
@@ -245,6 +245,23 @@ async fn waiting_for_a_free_connection_counts_against_the_timeout() {
     let (first, second, third) = tokio::join!(calls.0, calls.1, calls.2);
     for result in [first, second, third] {
         assert!(result.unwrap_err().is_timeout());
+    }
+}
+
+#[tokio::test]
+async fn a_busy_kamailio_answers_all_who_wait_their_turn() {
+    // Two connections at a time, each reply well within the time-out, and the last caller's turn far beyond it.
+    let mut fake = Fake::start(|_, mut stream| async move {
+        while let Some(id) = request(&mut stream).await {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            write(&mut stream, &good(id)).await;
+        }
+    })
+    .await;
+    fake.client.timeout = Duration::from_secs(1);
+    let calls = (0..24).map(|_| fake.client.version());
+    for result in futures_util::future::join_all(calls).await {
+        result.unwrap();
     }
 }
 

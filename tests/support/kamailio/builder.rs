@@ -57,6 +57,7 @@ pub(crate) struct Builder {
     pub(in crate::support) outbound: bool,
     pub(in crate::support) ipv6: bool,
     pub(in crate::support) datagram: bool,
+    pub(in crate::support) cache: bool,
     pub(in crate::support) save_flags: String,
     pub(in crate::support) port: Option<u16>,
     pub(in crate::support) tables: Vec<String>,
@@ -82,6 +83,7 @@ impl Builder {
             outbound: false,
             ipv6: false,
             datagram: false,
+            cache: false,
             save_flags: "0x00".to_owned(),
             port: None,
             tables: vec!["location".to_owned()],
@@ -173,6 +175,12 @@ impl Builder {
     /// Serves JSON-RPC on a datagram socket too, see [`Kamailio::datagram_socket`].
     pub(crate) fn datagram(mut self, yes: bool) -> Self {
         self.datagram = yes;
+        self
+    }
+
+    /// Keeps two hash tables: `auth_cache` has each address of record that registered, `realms` each realm.
+    pub(crate) fn cache(mut self, yes: bool) -> Self {
+        self.cache = yes;
         self
     }
 

@@ -1,0 +1,11 @@
+//! Flushing against a fake of Kamailio: every answer that a real one cannot be made to give at the right moment.
+
+mod also;
+mod belief;
+mod confirm;
+mod fake;
+mod noted;
+mod owners;
+mod recheck;
+mod singly;
+mod site;

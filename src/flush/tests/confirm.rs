@@ -1,0 +1,328 @@
+//! Remove and confirm.
+
+use serde_json::{Value, json};
+
+use super::fake::{Answer, Memory};
+use super::site::{NOW, Site, aor, contact, key, reasons, row};
+use crate::flush::FailureKind;
+use crate::registration::Binding;
+
+/// Whether this is the `nth` call of `method`, which the closure counts.
+fn nth(method: &'static str, nth: usize) -> impl FnMut(&str) -> bool {
+    let mut seen = 0;
+    move |called| {
+        seen += usize::from(called == method);
+        called == method && seen == nth
+    }
+}
+
+#[tokio::test]
+async fn removes_confirms_and_hides() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    site.phone("acme", "bob", "b2");
+    site.phone("globex", "eve", "e1");
+    let outcome = site.flush().await;
+    assert_eq!((outcome.flushed, reasons(&outcome)), (2, vec![]));
+    assert_eq!(site.ruids(), ["e1"]);
+    assert_eq!(site.hidden().await, ["b1", "b2"]);
+    assert_eq!(
+        site.fake.memory().calls,
+        [
+            "core.uptime",
+            "ul.lookup location bob@acme.example.com",
+            "ul.rm location bob@acme.example.com",
+            "ul.lookup location bob@acme.example.com",
+            "core.uptime",
+        ]
+    );
+    // Again: there is nothing left to ask about.
+    assert_eq!(site.flush().await.flushed, 0);
+    assert_eq!(site.fake.memory().calls.len(), 5);
+}
+
+#[tokio::test]
+async fn an_ok_of_kamailios_proves_nothing() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    site.fake.answers("ul.rm", || Answer::Result(json!({})));
+    let outcome = site.flush().await;
+    assert_eq!(outcome.flushed, 0);
+    assert_eq!(
+        reasons(&outcome),
+        ["bob@acme.example.com: Kamailio still has the contact after removing it"]
+    );
+    assert_eq!(outcome.failed[0].kind, FailureKind::Unconfirmed);
+    assert_eq!(site.ruids(), ["b1"]);
+    assert!(site.hidden().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_phone_that_registers_in_between_is_flushed_and_stays_listed() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    let mut after = nth("ul.lookup", 2);
+    site.fake.bend(move |memory, method, _| {
+        if after(method) {
+            // Write-back: the removed contact comes back to life, with its ruid.
+            memory.register(&aor("bob"), "b1", &contact("b1"), 2);
+        }
+        None
+    });
+    let outcome = site.flush().await;
+    assert_eq!((outcome.flushed, reasons(&outcome)), (1, vec![]));
+    assert_eq!(site.ruids(), ["b1"]);
+    assert!(site.hidden().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_row_of_a_register_in_between_is_not_hidden() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    let fresh = Binding {
+        contact: contact("b1").as_str().into(),
+        last_modified: NOW,
+        ..row("bob", "b2")
+    };
+    let view = std::sync::Arc::clone(&site.view);
+    let mut after = nth("ul.lookup", 2);
+    let registered = fresh.clone();
+    site.fake.bend(move |memory, method, _| {
+        if after(method) {
+            // Write-through: a new ruid, and the tables have its row before the flush is over.
+            memory.register(&aor("bob"), "b2", &contact("b1"), 2);
+            let row = crate::registration::testing::registration(registered.clone(), Some("acme"));
+            view.apply([crate::view::Change::Upsert(row.into())]);
+        }
+        None
+    });
+    let outcome = site.flush().await;
+    assert_eq!((outcome.flushed, reasons(&outcome)), (1, vec![]));
+    assert_eq!(site.ruids(), ["b2"]);
+    assert!(!site.view.is_hidden(&fresh.key));
+}
+
+#[tokio::test]
+async fn a_row_that_comes_with_the_last_answer_is_not_hidden_either() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    let view = std::sync::Arc::clone(&site.view);
+    let mut end = nth("core.uptime", 2);
+    site.fake.bend(move |memory, method, _| {
+        if end(method) {
+            memory.register(&aor("bob"), "b2", &contact("b1"), 2);
+            let row = Binding {
+                contact: contact("b1").as_str().into(),
+                last_modified: NOW,
+                ..row("bob", "b2")
+            };
+            let row = crate::registration::testing::registration(row, Some("acme"));
+            view.apply([crate::view::Change::Upsert(row.into())]);
+        }
+        None
+    });
+    assert_eq!(site.flush().await.flushed, 1);
+    assert_eq!(site.ruids(), ["b2"]);
+}
+
+#[tokio::test]
+async fn what_kamailio_loads_again_is_no_new_register() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    site.fake
+        .memory()
+        .register(&aor("bob"), "b1", &contact("b1"), 7);
+    let mut after = nth("ul.lookup", 2);
+    site.fake.bend(move |memory, method, _| {
+        if after(method) {
+            memory.register(&aor("bob"), "b1", &contact("b1"), 1);
+        }
+        None
+    });
+    let outcome = site.flush().await;
+    assert_eq!(outcome.flushed, 0);
+    assert!(reasons(&outcome)[0].contains("still has the contact"));
+    assert_eq!(site.ruids(), ["b1"]);
+}
+
+#[tokio::test]
+async fn a_contact_without_a_row_goes_too_and_its_row_is_hidden_when_it_comes() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    site.fake
+        .memory()
+        .register(&aor("bob"), "b2", &contact("b2"), 1);
+    let outcome = site.flush().await;
+    assert_eq!(outcome.flushed, 1, "what nobody has seen is not counted");
+    assert!(site.fake.memory().ruids(&aor("bob")).is_empty());
+    site.put("acme", row("bob", "b2"));
+    assert!(site.ruids().is_empty(), "its row was on its way");
+}
+
+#[tokio::test]
+async fn a_contact_without_a_row_that_stays_is_said() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    site.fake
+        .memory()
+        .register(&aor("bob"), "b2", &contact("b2"), 1);
+    let keep_second = |memory: &mut Memory, method: &str, _: &[Value]| {
+        (method == "ul.rm").then(|| {
+            memory.contacts.get_mut(&aor("bob")).unwrap().remove(0);
+            Answer::Result(json!({}))
+        })
+    };
+    site.fake.bend(keep_second);
+    let outcome = site.flush().await;
+    assert_eq!(outcome.flushed, 1);
+    assert!(reasons(&outcome)[0].contains("still has the contact"));
+    assert_eq!(
+        site.ruids(),
+        Vec::<String>::new(),
+        "what went is hidden even so"
+    );
+}
+
+#[tokio::test]
+async fn no_word_of_kamailios_reaches_the_caller() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    site.fake
+        .answers("ul.rm", || Answer::Error(500, "secret /etc/kamailio words"));
+    let outcome = site.flush().await;
+    assert_eq!(
+        reasons(&outcome),
+        ["bob@acme.example.com: Kamailio refuses; the log at debug has its words"]
+    );
+    assert_eq!(site.ruids(), ["b1"]);
+    assert!(site.hidden().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_partial_failure_names_what_failed_and_lists_it() {
+    let site = Site::new().await;
+    site.phone("acme", "alice", "a1");
+    site.phone("acme", "bob", "b1");
+    site.phone("acme", "carol", "c1");
+    site.fake.bend(|_, method, params| {
+        let is_bob = method == "ul.rm" && params[1] == aor("bob");
+        is_bob.then_some(Answer::Cut)
+    });
+    let outcome = site.flush().await;
+    assert_eq!(outcome.flushed, 2);
+    assert_eq!(
+        reasons(&outcome),
+        ["bob@acme.example.com: Kamailio's answer cannot be understood"]
+    );
+    assert_eq!(site.ruids(), ["b1"]);
+    assert_eq!(site.hidden().await, ["a1", "c1"]);
+    site.fake.bend(|_, _, _| None);
+    assert_eq!(site.flush().await.flushed, 1, "asking again is safe");
+}
+
+#[tokio::test]
+async fn silence_is_a_timeout_and_the_rest_is_not_asked() {
+    let site = Site::new().await;
+    for number in 0..12 {
+        site.phone("acme", &format!("u{number:02}"), &format!("r{number:02}"));
+    }
+    site.fake.answers("ul.lookup", || Answer::Silence);
+    let outcome = site.flush().await;
+    assert_eq!((outcome.flushed, outcome.failed.len()), (0, 12));
+    let timeouts = outcome
+        .failed
+        .iter()
+        .filter(|one| one.kind == FailureKind::Timeout);
+    assert_eq!(timeouts.count(), 12);
+    let asked = site.fake.calls(&["ul.lookup"]).len();
+    assert!(asked <= 3, "{asked} were asked");
+    assert_eq!(site.ruids().len(), 12);
+    assert!(site.hidden().await.is_empty());
+}
+
+#[tokio::test]
+async fn one_that_does_not_answer_at_all_is_asked_once() {
+    let site = Site::new().await;
+    site.phone("acme", "alice", "a1");
+    site.phone("acme", "bob", "b1");
+    site.fake.bend(|_, _, _| Some(Answer::Silence));
+    let outcome = site.flush().await;
+    assert_eq!(outcome.failed.len(), 2);
+    assert!(
+        outcome
+            .failed
+            .iter()
+            .all(|one| one.kind == FailureKind::Timeout)
+    );
+    assert_eq!(site.fake.memory().calls, ["core.uptime"]);
+    assert_eq!(site.ruids(), ["a1", "b1"]);
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable() {
+    let site = Site::alone().await;
+    site.phone("acme", "alice", "a1");
+    site.phone("acme", "bob", "b1");
+    let outcome = site.flush().await;
+    assert_eq!(outcome.flushed, 0);
+    let kinds = outcome.failed.iter().map(|one| one.kind);
+    assert_eq!(kinds.collect::<Vec<_>>(), [FailureKind::Unreachable; 2]);
+    assert_eq!(site.ruids(), ["a1", "b1"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_after_the_removal_confirms_nothing() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    let mut after = nth("ul.lookup", 2);
+    site.fake
+        .bend(move |_, method, _| after(method).then_some(Answer::Silence));
+    let outcome = site.flush().await;
+    assert_eq!(outcome.flushed, 0);
+    assert_eq!(
+        reasons(&outcome),
+        ["bob@acme.example.com: Kamailio did not answer in time"]
+    );
+    assert_eq!(site.ruids(), ["b1"]);
+    // It is gone nevertheless, which the next flush finds.
+    site.fake.bend(|_, _, _| None);
+    assert_eq!(site.flush().await.flushed, 1);
+    assert!(site.ruids().is_empty());
+}
+
+#[tokio::test]
+async fn two_flushes_at_once_count_each_contact_once() {
+    let site = Site::new().await;
+    for number in 0..30 {
+        site.phone("acme", &format!("u{number:02}"), &format!("r{number:02}"));
+    }
+    let (one, other) = tokio::join!(site.flush(), site.flush());
+    assert_eq!(one.flushed + other.flushed, 30);
+    assert_eq!((reasons(&one), reasons(&other)), (vec![], vec![]));
+    assert!(site.ruids().is_empty());
+    assert_eq!(site.hidden().await.len(), 30, "and both leave it hidden");
+}
+
+#[tokio::test]
+async fn what_changed_in_the_second_of_its_removal_is_asked_about() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    let view = std::sync::Arc::clone(&site.view);
+    let mut after = nth("ul.lookup", 2);
+    site.fake.bend(move |_, method, _| {
+        if after(method) {
+            let row = Binding {
+                last_modified: NOW,
+                cseq: Some(2),
+                ..row("bob", "b1")
+            };
+            let row = crate::registration::testing::registration(row, Some("acme"));
+            view.apply([crate::view::Change::Upsert(row.into())]);
+        }
+        None
+    });
+    assert_eq!(site.flush().await.flushed, 1);
+    assert!(site.view.is_hidden(&key("b1")));
+    let doubt = site.doubts.notified();
+    assert!(futures_util::FutureExt::now_or_never(doubt).is_some());
+}

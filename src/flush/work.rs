@@ -1,0 +1,244 @@
+//! Working a flush off: some addresses of record at a time, each by one worker alone.
+
+use std::collections::VecDeque;
+
+use futures_util::future::join_all;
+
+use super::also::Further;
+use super::aor::Flushed;
+use super::belief::Belief;
+use super::silence::Silence;
+use super::targets::{self, Target};
+use super::{Failure, FailureKind, Flusher, Outcome, Parts, Request};
+use crate::kamailio::{Fault, Kamailio};
+use crate::registration::{Hidden, Registration, Text};
+use crate::store;
+
+/// How many addresses of record are announced to the store at a time.
+const PORTION: usize = 64;
+
+/// What one flush has learned about Kamailio, for all of its addresses of record.
+#[derive(Debug)]
+pub(super) struct Round<'a> {
+    pub(super) parts: &'a Parts,
+    /// Whose contacts may go.
+    pub(super) account: Option<&'a str>,
+    pub(super) exactly: bool,
+    pub(super) belief: Belief<'a>,
+    silence: Silence,
+    further: Further<'a>,
+}
+
+/// The addresses of record that are still to be worked on.
+struct Queue(tokio::sync::Mutex<Waiting>);
+
+struct Waiting {
+    waiting: std::vec::IntoIter<Target>,
+    announced: VecDeque<Target>,
+}
+
+/// What has been done of a flush.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// What the view hides because of it.
+    pub(super) hidden: Vec<Hidden>,
+    /// The addresses of record that are confirmed to be gone.
+    gone: Vec<Text>,
+    /// Why not all of it was even tried.
+    pub(super) error: Option<store::Error>,
+}
+
+impl Round<'_> {
+    pub(super) fn kamailio(&self) -> &Kamailio {
+        &self.parts.kamailio
+    }
+
+    /// Whether a registration is of the account that is flushed.
+    pub(super) fn is_own(&self, registration: &Registration) -> bool {
+        self.account
+            .is_none_or(|account| registration.account_id.as_deref() == Some(account))
+    }
+}
+
+impl Flusher {
+    /// Flushes the targets.
+    pub(super) async fn work(&self, request: &Request, targets: Vec<Target>) -> Done {
+        let parts = &self.parts;
+        if targets.is_empty() {
+            return Done::default();
+        }
+        let belief = match Belief::begin(parts, &targets).await {
+            Ok(belief) => belief,
+            Err(fault) => return Done::nothing(&targets, &fault),
+        };
+        let round = Round {
+            parts,
+            account: request.actor.account_id.as_deref(),
+            exactly: request.exactly,
+            belief,
+            silence: Silence::new(self.options.concurrency.max(1)),
+            further: Further::new(&self.options.also),
+        };
+        let mut done = self.work_on_all(targets, &round).await;
+        if round.silence.given_up().is_none() {
+            let failures = round.further.finish(&parts.kamailio).await;
+            done.outcome.failed.extend(failures);
+        }
+        if done.outcome.flushed > 0
+            && let Some(reason) = round.belief.end().await
+        {
+            self.take_back(&mut done, reason).await;
+        }
+        done
+    }
+
+    /// Works on some at a time.
+    async fn work_on_all(&self, targets: Vec<Target>, round: &Round<'_>) -> Done {
+        let queue = Queue::new(targets);
+        let workers = (0..self.options.concurrency.max(1)).map(|_| self.work_off(&queue, round));
+        let mut done = Done::default();
+        for part in join_all(workers).await {
+            done.merge(part);
+        }
+        done
+    }
+
+    async fn work_off(&self, queue: &Queue, round: &Round<'_>) -> Done {
+        let mut done = Done::default();
+        loop {
+            match self.next(queue, round).await {
+                Ok(Some(target)) => {
+                    let (aor, flushed, hidden) = self.work_on(target, round).await;
+                    done.add(aor, flushed, hidden);
+                }
+                Ok(None) => return done,
+                Err(error) => {
+                    done.error = Some(error);
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// The next to be worked on. A portion is announced before its first one is given out.
+    async fn next(&self, queue: &Queue, round: &Round<'_>) -> Result<Option<Target>, store::Error> {
+        let mut queue = queue.0.lock().await;
+        if queue.announced.is_empty() {
+            let mut portion: VecDeque<Target> = queue.waiting.by_ref().take(PORTION).collect();
+            // Else they will not be asked for.
+            if round.silence.given_up().is_none() {
+                self.announce(portion.make_contiguous()).await?;
+            }
+            queue.announced = portion;
+        }
+        Ok(queue.announced.pop_front())
+    }
+
+    /// Flushes one address of record, and hides what is gone before anybody else may work on it.
+    async fn work_on(&self, mut target: Target, round: &Round<'_>) -> (Text, Flushed, Vec<Hidden>) {
+        let _turn = self.turns.take(target.place()).await;
+        let announced = std::mem::take(&mut target.announced);
+        let (flushed, hidden) = self.flush_one(&mut target, round).await;
+        self.renounce(announced).await;
+        (target.aor, flushed, hidden)
+    }
+
+    async fn flush_one(&self, target: &mut Target, round: &Round<'_>) -> (Flushed, Vec<Hidden>) {
+        if let Some(kind) = round.silence.given_up() {
+            return (Flushed::failed(target.not_asked(kind)), Vec::new());
+        }
+        // Another flush may have been faster: what it removed is neither ours to count nor missing.
+        target.forget_what_went(&self.parts.view);
+        if round.exactly && target.picked.is_empty() {
+            return Default::default();
+        }
+        let mut rows = target.rows(&self.parts.view);
+        rows.retain(|row| round.is_own(row));
+        let result = target.remove(round).await;
+        round.silence.note(result.as_ref().err());
+        let mut flushed = match result {
+            Ok(Some(flushed)) => flushed,
+            Ok(None) => return Default::default(),
+            Err(fault) => return (Flushed::failed(target.failure(&fault)), Vec::new()),
+        };
+        let hidden = target.to_hide(&flushed, &rows);
+        self.hide(&hidden);
+        if let Err(failure) = round.further.call(target, &self.parts.kamailio).await {
+            flushed.failure.get_or_insert(failure);
+        }
+        (flushed, hidden)
+    }
+
+    /// Hides rows. One that has changed since it was looked at may be from a REGISTER of the same second as its
+    /// removal: Kamailio is asked.
+    fn hide(&self, hidden: &[Hidden]) {
+        let view = &self.parts.view;
+        view.hide(hidden.iter().cloned());
+        let has_changed = |one: &Hidden| {
+            let row = view.get(&one.key);
+            row.is_some_and(|row| row.binding.row_fingerprint() != one.fingerprint)
+        };
+        if hidden.iter().any(has_changed) {
+            self.parts.doubts.notify_one();
+        }
+    }
+
+    /// Shows again what was flushed, and says of all of it why it is not confirmed.
+    async fn take_back(&self, done: &mut Done, reason: &str) {
+        self.parts
+            .view
+            .unhide(done.hidden.iter().map(|one| &one.key));
+        self.unhide_in_store(&done.hidden).await;
+        done.hidden.clear();
+        done.outcome.flushed = 0;
+        let failed = &mut done.outcome.failed;
+        failed.extend(done.gone.drain(..).map(|aor| Failure {
+            aor,
+            reason: reason.to_owned(),
+            kind: FailureKind::Unconfirmed,
+        }));
+    }
+}
+
+impl Queue {
+    fn new(targets: Vec<Target>) -> Self {
+        Self(tokio::sync::Mutex::new(Waiting {
+            waiting: targets.into_iter(),
+            announced: VecDeque::new(),
+        }))
+    }
+}
+
+impl Done {
+    /// Nothing: Kamailio did not even say that it is there.
+    fn nothing(targets: &[Target], fault: &Fault) -> Self {
+        tracing::debug!(%fault, cause = fault.cause(), "a flush does not begin");
+        let failed = targets.iter().map(|one| targets::failure(&one.aor, fault));
+        Self {
+            outcome: Outcome {
+                flushed: 0,
+                failed: failed.collect(),
+            },
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, aor: Text, flushed: Flushed, hidden: Vec<Hidden>) {
+        let gone = flushed.gone.len() as u64 + flushed.back;
+        self.outcome.flushed += gone;
+        if gone > 0 && flushed.failure.is_none() {
+            self.gone.push(aor);
+        }
+        self.outcome.failed.extend(flushed.failure);
+        self.hidden.extend(hidden);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.outcome.flushed += other.outcome.flushed;
+        self.outcome.failed.extend(other.outcome.failed);
+        self.hidden.extend(other.hidden);
+        self.gone.extend(other.gone);
+        self.error = self.error.take().or(other.error);
+    }
+}
