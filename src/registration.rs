@@ -101,29 +101,36 @@ pub struct Registration {
     /// The account that owns it.
     pub account_id: Option<Arc<str>>,
     /// The SIP user in its original case, as far as known.
-    pub username: Arc<str>,
+    pub username: Text,
+    /// The device (or other document) that the phone authenticated as.
+    pub authorizing_id: Option<Text>,
+    /// The user who owns the device.
+    pub owner_id: Option<Text>,
+    /// The presence id, `user@realm`.
+    pub presence_id: Option<Text>,
+    /// Host (IPv6 in brackets) and port of the contact URI.
+    pub contact_address: Option<(Text, u16)>,
+    /// Host (without brackets) and port that the REGISTER came from.
+    pub network_address: Option<(Text, u16)>,
+    /// What it has in common with others.
+    pub common: Arc<Common>,
+}
+
+/// What many registrations have in common: all of an account's that came in by one socket, for instance.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Common {
     /// The realm in its original case; absent where the row has no domain and no default is configured.
     pub realm: Option<Arc<str>>,
     /// The owning account's name.
     pub account_name: Option<Arc<str>>,
     /// The owning account's realm.
     pub account_realm: Option<Arc<str>>,
-    /// The device (or other document) that the phone authenticated as.
-    pub authorizing_id: Option<Arc<str>>,
     /// What `authorizing_id` names: `device` and the like.
     pub authorizing_type: Option<Arc<str>>,
-    /// The user who owns the device.
-    pub owner_id: Option<Arc<str>>,
-    /// The presence id, `user@realm`.
-    pub presence_id: Option<Arc<str>>,
     /// Whether Kazoo keeps silent when this registration ends.
     pub suppress_unregister_notify: bool,
     /// Whether Kazoo tells the former contact that it was replaced.
     pub register_overwrite_notify: bool,
-    /// Host (IPv6 in brackets) and port of the contact URI.
-    pub contact_address: Option<(Arc<str>, u16)>,
-    /// Host (without brackets) and port that the REGISTER came from.
-    pub network_address: Option<(Arc<str>, u16)>,
     /// Advertised host and port of the socket that received the REGISTER.
     pub proxy_address: Option<(Arc<str>, u16)>,
     /// What carries the phone's messages.
@@ -198,12 +205,13 @@ impl<'a> IntoIterator for &'a Attributes {
 impl FromIterator<(Text, Text)> for Attributes {
     /// With equal names the last one wins.
     fn from_iter<I: IntoIterator<Item = (Text, Text)>>(pairs: I) -> Self {
-        let pairs: Vec<_> = pairs.into_iter().collect();
-        if pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
-            return Self(pairs.into());
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        if !pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
+            let sorted: std::collections::BTreeMap<Text, Text> = pairs.into_iter().collect();
+            pairs = sorted.into_iter().collect();
         }
-        let sorted: std::collections::BTreeMap<Text, Text> = pairs.into_iter().collect();
-        Self(sorted.into_iter().collect())
+        text::bring_together(pairs.iter_mut().map(|(_, value)| value));
+        Self(pairs.into())
     }
 }
 

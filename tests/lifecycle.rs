@@ -244,7 +244,7 @@ fn check_config_reads_what_the_configuration_names() {
     assert_eq!(output.status.code(), Some(78), "{}", said(&output));
     for place in [
         "tokens.toml:2:8: ",
-        "directory.json:2:1: account \"a\" names the parent \"b\"",
+        "directory.json:2:26: account \"a\" names the parent \"b\"",
         "private.pem:1:1: this is a private key",
         "nonsense.pem:1:1: this is no PEM file",
     ] {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, JwtKey, Problem, Problems};
-use crate::directory::{self, Directory};
+use crate::directory::Directory;
 use crate::document::Place;
 use crate::http::Keys;
 use crate::tokens;
@@ -35,7 +35,8 @@ pub fn check_files(config: &Config) -> Report {
         Ok(loaded) => report.warnings = loaded.warnings,
         Err(problems) => add(problems),
     }
-    load_directory(config).map_err(&mut add).ok();
+    let directory = config.directory.file.as_deref();
+    load_directory(directory).map_err(&mut add).ok();
     load_keys(config).map_err(add).ok();
     report
 }
@@ -64,8 +65,9 @@ pub(super) fn load_tokens(config: &Config) -> Result<tokens::Loaded, Problems> {
     }
 }
 
-pub(super) fn load_directory(config: &Config) -> Result<Directory, Problems> {
-    match &config.directory.file {
+/// The directory; an empty one where no file is named. Takes a while where the file is large.
+pub(super) fn load_directory(file: Option<&Path>) -> Result<Directory, Problems> {
+    match file {
         Some(file) => read_directory(file).map_err(Problems::from),
         None => Ok(Directory::default()),
     }
@@ -92,20 +94,8 @@ fn read_directory(file: &Path) -> Result<Directory, Problem> {
     let name = file.to_string_lossy();
     let text = fs::read_to_string(file).map_err(|error| Problem::unreadable(&name, &error))?;
     Directory::parse(&text).map_err(|error| {
-        let (line, column, message) = match error {
-            directory::Error::Shape {
-                line,
-                column,
-                message,
-            } => (line, column, message),
-            directory::Error::Content { line, message } => (line, 1, message),
-        };
-        // The parser says the place once more at the end.
-        let message = match message.rsplit_once(" at line ") {
-            Some((message, _)) => message.to_owned(),
-            None => message,
-        };
-        Problem::new(Place::at(&name, line.max(1), column.max(1)), message)
+        let place = Place::at(&name, error.line, error.column);
+        Problem::new(place, error.message)
     })
 }
 

@@ -1,5 +1,6 @@
 //! From a binding to a registration: who owns it, and what its columns say about addresses.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::directory::{Account, Device, Directory};
 use crate::parallel;
 use crate::registration::intern::Interner;
-use crate::registration::{Binding, Registration, Text};
+use crate::registration::{Binding, Common, Registration, Text};
 use crate::sip::{Socket, Transport, UriAddress};
 use crate::store::Stored;
 
@@ -37,18 +38,33 @@ pub struct Naming {
 pub struct Resolver {
     naming: Arc<Naming>,
     directory: Arc<Directory>,
-    /// Accounts, realms and addresses, which many registrations have in common.
     shared: Arc<Mutex<Shared>>,
 }
 
-/// Accounts, realms and addresses, each kept once.
-type Shared = Interner<Arc<str>>;
+/// What many registrations have in common, each kept once.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Accounts, realms and addresses.
+    texts: Interner<Arc<str>>,
+    common: Interner<Arc<Common>>,
+}
 
 /// Fewer registrations than this are not worth a thread.
 const WORTH_A_THREAD: usize = 4096;
 
 /// The custom channel vars of a binding.
-struct Vars(Map<String, Value>);
+struct Vars<'a> {
+    /// As they stand in the attribute.
+    text: Option<&'a Text>,
+    vars: Map<String, Value>,
+}
+
+/// What the attribute `AUTHORIZING@ACCOUNT` says, each part absent where empty.
+#[derive(Default)]
+struct Token {
+    authorizing: Option<Text>,
+    account: Option<Text>,
+}
 
 impl Resolver {
     /// Over this configuration and directory.
@@ -64,11 +80,8 @@ impl Resolver {
     /// The registration that `binding` is, first seen at `first_registration` (Unix seconds).
     #[must_use]
     pub fn registration(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
-        let one = self.resolve(binding, first_registration);
-        share(
-            one,
-            &mut self.shared.lock().unwrap_or_else(PoisonError::into_inner),
-        )
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        self.resolve(binding, first_registration, &mut shared)
     }
 
     /// The registrations that these are, worked out on all cores.
@@ -78,172 +91,226 @@ impl Resolver {
             // One of its own, because waiting for each other costs more than a few texts.
             let mut shared = Shared::default();
             let one = |stored: Stored| {
-                let one = self.resolve(stored.binding, stored.first_registration);
-                Arc::new(share(one, &mut shared))
+                let (binding, first) = (stored.binding, stored.first_registration);
+                Arc::new(self.resolve(binding, first, &mut shared))
             };
             portion.into_iter().map(one).collect::<Vec<_>>()
         });
         parallel::joined(portions)
     }
 
-    /// The registration, with texts of its own.
-    fn resolve(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
-        let vars = Vars::of(&binding);
-        let token = binding.attributes.get(TOKEN).and_then(parse_token);
-        let domain = binding
-            .domain
-            .as_ref()
-            .filter(|domain| !domain.is_empty())
-            .map(Text::lossy);
-        let default = (!self.naming.default_realm.is_empty())
-            .then(|| self.naming.default_realm.as_str().into());
-        let domain = domain.or(default);
-        let realm = domain
-            .as_deref()
-            .map(|domain| vars.original("Realm", domain));
-        let username = vars.original("Username", &binding.username.lossy());
-        let by_token = || token.as_ref().and_then(|(_, account)| account.clone());
-        let account_id = vars.text("Account-ID").or_else(by_token).or_else(|| {
-            let domain = domain.as_deref()?;
-            Some(
-                self.directory
-                    .account_of_realm(domain)
-                    .map_or_else(|| domain.into(), |one| Arc::clone(&one.id)),
-            )
+    /// Those of the registrations that are others now, worked out on all cores.
+    #[must_use]
+    pub fn again(&self, former: Vec<Arc<Registration>>) -> Vec<Arc<Registration>> {
+        let portions = parallel::portions(former, WORTH_A_THREAD, |portion| {
+            let mut shared = Shared::default();
+            let again = |former: Arc<Registration>| {
+                let (binding, first) = (Arc::clone(&former.binding), former.first_registration);
+                let again = self.resolve(binding, first, &mut shared);
+                (again != *former).then(|| Arc::new(again))
+            };
+            portion.into_iter().filter_map(again).collect::<Vec<_>>()
         });
-        let account = account_id
-            .as_deref()
-            .and_then(|id| self.directory.account(id));
+        parallel::joined(portions)
+    }
+
+    fn resolve(
+        &self,
+        binding: Arc<Binding>,
+        first_registration: i64,
+        shared: &mut Shared,
+    ) -> Registration {
+        let vars = Vars::of(&binding);
+        let token = binding.attributes.get(TOKEN).map(Token::parse);
+        let token = token.unwrap_or_default();
+        let domain = binding.domain.as_ref();
+        let domain = domain.filter(|domain| !domain.is_empty());
+        let default = Some(self.naming.default_realm.as_str().into());
+        let default = default.filter(|realm: &Cow<'_, str>| !realm.is_empty());
+        let domain = domain.map(Text::lossy).or(default);
+        let username = vars.username(&binding.username);
+        let account_id = self.owner(&vars, &token, domain.as_deref(), shared);
+        let account = account_id.as_deref();
+        let account = account.and_then(|id| self.directory.account(id));
         let device = account_id
             .as_deref()
-            .and_then(|id| self.directory.device(id, &username));
-        let of_account = |part: fn(&Account) -> Option<Arc<str>>| account.and_then(part);
-        let of_device = |part: fn(&Device) -> Option<Arc<str>>| device.and_then(part);
+            .and_then(|id| self.directory.device(id, &username.lossy()));
+        let of_device = |part: fn(&Device) -> Option<Text>| device.and_then(part);
         let authorizing_id = vars
             .text("Authorizing-ID")
-            .or_else(|| {
-                token
-                    .as_ref()
-                    .and_then(|(authorizing, _)| authorizing.clone())
-            })
-            .or_else(|| of_device(|device| Some(Arc::clone(&device.id))));
-        let authorizing_type = vars
-            .text("Authorizing-Type")
-            .or_else(|| of_device(|device| device.kind.clone()))
-            .or_else(|| authorizing_id.is_some().then(|| DEVICE.into()));
-        let silent = vars
-            .flag("Suppress-Unregister-Notifications")
-            .or_else(|| vars.flag("Suppress-Unregister-Notify"))
-            .or_else(|| device.and_then(|device| device.suppress_unregister_notify));
-        let received = binding
-            .received
-            .as_ref()
-            .and_then(|received| UriAddress::parse(received.as_bytes()));
-        let socket = binding
-            .socket
-            .as_ref()
-            .and_then(|socket| Socket::parse(socket.as_bytes()));
+            .or(token.authorizing)
+            .or_else(|| of_device(|device| Some(device.id.clone())));
+        let owner_id = vars.text("Owner-ID");
+        let presence_id = vars.text("Presence-ID");
+        let received = binding.received.as_ref();
+        let source = received.and_then(|received| UriAddress::parse(received.as_bytes()));
+        let contact = UriAddress::parse(binding.contact.as_bytes());
+        // Hosts stand in the columns that they were read from.
+        let host = |column: Option<&Text>, host: String| match column {
+            Some(column) => column.part(host.as_bytes()),
+            None => host.as_str().into(),
+        };
+        let facts = Facts {
+            vars: &vars,
+            realm: domain
+                .as_deref()
+                .map(|domain| vars.original("Realm", domain)),
+            account,
+            device,
+            authorized: authorizing_id.is_some(),
+            received: source.as_ref(),
+        };
         Registration {
-            account_name: of_account(|account| account.name.clone())
-                .or_else(|| vars.text("Account-Name")),
-            account_realm: of_account(|account| account.realm.clone())
-                .or_else(|| vars.text("Account-Realm"))
-                .or_else(|| realm.clone()),
+            common: self.common(&facts, &binding, shared),
             account_id,
             username,
-            realm,
             authorizing_id,
-            authorizing_type,
-            owner_id: vars
-                .text("Owner-ID")
-                .or_else(|| of_device(|device| device.owner_id.clone())),
-            presence_id: vars
-                .text("Presence-ID")
-                .or_else(|| of_device(|device| device.presence_id.clone())),
-            suppress_unregister_notify: silent.unwrap_or(true),
-            register_overwrite_notify: vars.flag("Register-Overwrite-Notify").unwrap_or(false),
-            contact_address: UriAddress::parse(binding.contact.as_bytes())
-                .map(|contact| (contact.uri_host().into(), contact.port)),
-            network_address: received
+            owner_id: owner_id.or_else(|| of_device(|device| device.owner_id.clone())),
+            presence_id: presence_id.or_else(|| of_device(|device| device.presence_id.clone())),
+            contact_address: contact.map(|contact| {
+                (
+                    host(Some(&binding.contact), contact.uri_host()),
+                    contact.port,
+                )
+            }),
+            network_address: source
                 .as_ref()
-                .map(|received| (received.bare_host().into(), received.port)),
-            proxy_address: socket
-                .as_ref()
-                .map(|socket| (self.advertised(&socket.address), socket.port)),
-            proxy_protocol: socket
-                .as_ref()
-                .map(|socket| socket.transport_from(received.as_ref())),
-            proxy_path: socket.as_ref().and_then(|socket| self.proxy_path(socket)),
+                .map(|source| (host(received, source.bare_host()), source.port)),
             first_registration,
             binding,
         }
     }
 
+    /// The id of the account that owns the row: the first of these that is known.
+    fn owner(
+        &self,
+        vars: &Vars<'_>,
+        token: &Token,
+        domain: Option<&str>,
+        shared: &mut Shared,
+    ) -> Option<Arc<str>> {
+        if let Some(id) = vars.str("Account-ID") {
+            return Some(shared.texts.get(id));
+        }
+        if let Some(id) = &token.account {
+            return Some(shared.texts.get(&id.lossy()));
+        }
+        let domain = domain?;
+        let account = self.directory.account_of_realm(domain);
+        Some(
+            shared
+                .texts
+                .get(account.map_or(domain, |account| &account.id)),
+        )
+    }
+
+    /// What the registration has in common with others.
+    fn common(&self, facts: &Facts<'_>, binding: &Binding, shared: &mut Shared) -> Arc<Common> {
+        let Facts {
+            vars,
+            realm,
+            account,
+            device,
+            authorized,
+            received,
+        } = facts;
+        let Shared { texts, common } = shared;
+        let socket = binding.socket.as_ref();
+        let socket = socket.and_then(|socket| Socket::parse(socket.as_bytes()));
+        let silent = vars
+            .flag("Suppress-Unregister-Notifications")
+            .or_else(|| vars.flag("Suppress-Unregister-Notify"))
+            .or_else(|| device.and_then(|device| device.suppress_unregister_notify));
+        let named = account.and_then(|account| account.name.as_deref());
+        let of_account = account.and_then(|account| account.realm.as_deref());
+        let kind = device.and_then(|device| device.kind.as_deref());
+        let kind = vars
+            .str("Authorizing-Type")
+            .or(kind)
+            .or(authorized.then_some(DEVICE));
+        let account_realm = of_account
+            .or_else(|| vars.str("Account-Realm"))
+            .or(realm.as_deref());
+        let mut text = |text: &str| texts.get(text);
+        let made = Common {
+            realm: realm.as_deref().map(&mut text),
+            account_name: named.or_else(|| vars.str("Account-Name")).map(&mut text),
+            account_realm: account_realm.map(&mut text),
+            authorizing_type: kind.map(&mut text),
+            suppress_unregister_notify: silent.unwrap_or(true),
+            register_overwrite_notify: vars.flag("Register-Overwrite-Notify").unwrap_or(false),
+            proxy_address: socket
+                .as_ref()
+                .map(|socket| (text(&self.advertised(&socket.address)), socket.port)),
+            proxy_protocol: socket
+                .as_ref()
+                .map(|socket| socket.transport_from(*received)),
+            proxy_path: socket
+                .as_ref()
+                .and_then(|socket| self.proxy_path(socket))
+                .map(|path| text(&path)),
+        };
+        common.get(&made)
+    }
+
     /// The address that the world knows `address` by; IPv6 in brackets either way.
-    fn advertised(&self, address: &str) -> Arc<str> {
+    fn advertised<'a>(&'a self, address: &'a str) -> Cow<'a, str> {
         let bare = address.trim_start_matches('[').trim_end_matches(']');
         let known = |address: &str| self.naming.advertise.get(address);
         match known(address).or_else(|| known(bare)) {
             Some(advertised) if advertised.contains(':') && !advertised.starts_with('[') => {
                 format!("[{advertised}]").into()
             }
-            Some(advertised) => advertised.as_str().into(),
+            Some(advertised) => advertised.into(),
             None => address.into(),
         }
     }
 
-    fn proxy_path(&self, socket: &Socket) -> Option<Arc<str>> {
+    fn proxy_path(&self, socket: &Socket) -> Option<String> {
         let template = (!self.naming.proxy_path.is_empty()).then_some(&self.naming.proxy_path)?;
         let path = template
             .replace("{ip}", &socket.address)
             .replace("{port}", &socket.port.to_string())
             .replace("{proto}", Transport::as_str(socket.transport));
-        Some(path.into())
+        Some(path)
     }
 }
 
-/// The registration, with texts that it has in common with others.
-fn share(mut one: Registration, shared: &mut Shared) -> Registration {
-    let texts = [
-        &mut one.account_id,
-        &mut one.realm,
-        &mut one.account_name,
-        &mut one.account_realm,
-        &mut one.authorizing_type,
-        &mut one.proxy_path,
-    ];
-    let addresses = [
-        &mut one.contact_address,
-        &mut one.network_address,
-        &mut one.proxy_address,
-    ];
-    let hosts = addresses.into_iter().flatten().map(|(host, _)| host);
-    for text in texts.into_iter().flatten().chain(hosts) {
-        *text = shared.get(text);
-    }
-    one
+/// What [`Common`] follows from, besides the columns.
+struct Facts<'a> {
+    vars: &'a Vars<'a>,
+    realm: Option<Cow<'a, str>>,
+    account: Option<&'a Account>,
+    device: Option<&'a Device>,
+    /// Whether it is known what the phone authenticated as.
+    authorized: bool,
+    received: Option<&'a UriAddress>,
 }
 
-impl Vars {
-    fn of(binding: &Binding) -> Self {
+impl<'a> Vars<'a> {
+    fn of(binding: &'a Binding) -> Self {
         let text = binding.attributes.get(CHANNEL_VARS);
-        Self(
-            text.and_then(|text| serde_json::from_str(&text.lossy()).ok())
+        Self {
+            text,
+            vars: text
+                .and_then(|text| serde_json::from_str(&text.lossy()).ok())
                 .unwrap_or_default(),
-        )
+        }
     }
 
-    fn text(&self, name: &str) -> Option<Arc<str>> {
-        self.0
-            .get(name)?
-            .as_str()
-            .filter(|text| !text.is_empty())
-            .map(Arc::from)
+    fn str(&self, name: &str) -> Option<&str> {
+        let text = self.vars.get(name)?.as_str();
+        text.filter(|text| !text.is_empty())
+    }
+
+    /// The var as a part of the attribute, which is kept anyway.
+    fn text(&self, name: &str) -> Option<Text> {
+        Some(self.text?.part(self.str(name)?.as_bytes()))
     }
 
     /// Kazoo writes booleans as such or as text.
     fn flag(&self, name: &str) -> Option<bool> {
-        match self.0.get(name)? {
+        match self.vars.get(name)? {
             Value::Bool(flag) => Some(*flag),
             Value::String(text) => text.to_ascii_lowercase().parse().ok(),
             _ => None,
@@ -251,23 +318,36 @@ impl Vars {
     }
 
     /// The var, where it is `lowered` (as usrloc stores it) in its original case; else `lowered`.
-    fn original(&self, name: &str, lowered: &str) -> Arc<str> {
-        let original = self
-            .text(name)
-            .filter(|text| text.to_lowercase() == lowered.to_lowercase());
-        original.unwrap_or_else(|| lowered.into())
+    fn original<'b>(&'b self, name: &str, lowered: &'b str) -> Cow<'b, str> {
+        let same = |text: &&str| text.to_lowercase() == lowered.to_lowercase();
+        self.str(name).filter(same).unwrap_or(lowered).into()
+    }
+
+    /// The username in its original case, as far as known.
+    fn username(&self, lowered: &Text) -> Text {
+        let original = self.original("Username", &lowered.lossy()).into_owned();
+        match self.text {
+            Some(text) if original.as_bytes() != lowered.as_bytes() => {
+                text.part(original.as_bytes())
+            }
+            _ => lowered.clone(),
+        }
     }
 }
 
-/// An id of Kazoo's, where there is one.
-type Id = Option<Arc<str>>;
-
-/// The parts of `AUTHORIZING@ACCOUNT`, each absent where empty; `None` where there is no `@`.
-fn parse_token(token: &Text) -> Option<(Id, Id)> {
-    let token = token.lossy();
-    let (authorizing, account) = token.split_once('@')?;
-    let filled = |part: &str| (!part.is_empty()).then(|| Arc::from(part));
-    Some((filled(authorizing), filled(account)))
+impl Token {
+    /// Nothing where there is no `@`.
+    fn parse(token: &Text) -> Self {
+        let mut halves = token.as_bytes().splitn(2, |byte| *byte == b'@');
+        let (Some(authorizing), Some(account)) = (halves.next(), halves.next()) else {
+            return Self::default();
+        };
+        let filled = |part: &[u8]| (!part.is_empty()).then(|| token.part(part));
+        Self {
+            authorizing: filled(authorizing),
+            account: filled(account),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Shared texts: most registrations have the realm, the account or the phone's model in common with others.
+//! Shared texts and the like: most registrations have the realm, the account or the phone's model in common with
+//! others.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::Text;
+use super::{Common, Text};
 
 /// The fewest texts that are looked through for those that nobody uses any more.
 const FEW: usize = 4096;
@@ -60,6 +61,18 @@ impl Shared for Arc<str> {
 
     fn of(content: &str) -> Self {
         content.into()
+    }
+
+    fn is_alone(&self) -> bool {
+        Self::strong_count(self) == 1
+    }
+}
+
+impl Shared for Arc<Common> {
+    type Content = Common;
+
+    fn of(content: &Common) -> Self {
+        Self::new(content.clone())
     }
 
     fn is_alone(&self) -> bool {

@@ -294,18 +294,18 @@ impl Registration {
     #[must_use]
     pub fn value(&self, field: Field, wire: Wire, now: i64) -> Option<Value<'_>> {
         use Field as F;
-        let binding = &*self.binding;
+        let (binding, common) = (&*self.binding, &*self.common);
         match field {
-            F::Username | F::FromUser | F::ToUser => text(Some(&*self.username)),
-            F::Realm | F::FromHost | F::ToHost => text(self.realm.as_deref()),
-            F::AccountName => text(self.account_name.as_deref()),
-            F::AccountRealm => text(self.account_realm.as_deref()),
-            F::AuthorizingId => text(self.authorizing_id.as_deref()),
-            F::AuthorizingType => text(self.authorizing_type.as_deref()),
-            F::OwnerId => text(self.owner_id.as_deref()),
-            F::PresenceId => text(self.presence_id.as_deref()),
-            F::SuppressUnregisterNotify => Some(Value::Flag(self.suppress_unregister_notify)),
-            F::RegisterOverwriteNotify => Some(Value::Flag(self.register_overwrite_notify)),
+            F::Username | F::FromUser | F::ToUser => own(Some(&self.username)),
+            F::Realm | F::FromHost | F::ToHost => text(common.realm.as_deref()),
+            F::AccountName => text(common.account_name.as_deref()),
+            F::AccountRealm => text(common.account_realm.as_deref()),
+            F::AuthorizingId => own(self.authorizing_id.as_ref()),
+            F::AuthorizingType => text(common.authorizing_type.as_deref()),
+            F::OwnerId => own(self.owner_id.as_ref()),
+            F::PresenceId => own(self.presence_id.as_ref()),
+            F::SuppressUnregisterNotify => Some(Value::Flag(common.suppress_unregister_notify)),
+            F::RegisterOverwriteNotify => Some(Value::Flag(common.register_overwrite_notify)),
             F::CallId => column(binding.call_id.as_ref()),
             F::UserAgent => column(binding.user_agent.as_ref()),
             F::Contact | F::OriginalContact => column(Some(&binding.contact)),
@@ -317,10 +317,10 @@ impl Registration {
             }
             F::SourceIp => host(self.network_address.as_ref()),
             F::SourcePort => port(self.network_address.as_ref(), Wire::Document),
-            F::ProxyIp => host(self.proxy_address.as_ref()),
-            F::ProxyPort => port(self.proxy_address.as_ref(), wire),
-            F::ProxyProtocol => text(self.proxy_protocol.map(Transport::as_str)),
-            F::ProxyPath => text(self.proxy_path.as_deref()),
+            F::ProxyIp => text(common.proxy_address.as_ref().map(|(host, _)| &**host)),
+            F::ProxyPort => port(common.proxy_address.as_ref(), wire),
+            F::ProxyProtocol => text(common.proxy_protocol.map(Transport::as_str)),
+            F::ProxyPath => text(common.proxy_path.as_deref()),
             F::EventTimestamp | F::LastRegistration => {
                 Some(Value::Integer(gregorian(binding.last_modified)))
             }
@@ -405,19 +405,19 @@ fn text(value: Option<&str>) -> Option<Value<'_>> {
     value.map(|text| Value::Text(text.into()))
 }
 
+fn own(value: Option<&super::Text>) -> Option<Value<'_>> {
+    value.map(|text| Value::Text(text.lossy()))
+}
+
 fn column(value: Option<&super::Text>) -> Option<Value<'_>> {
-    value
-        .filter(|text| !text.is_empty())
-        .map(|text| Value::Text(text.lossy()))
+    own(value.filter(|text| !text.is_empty()))
 }
 
-type Address = (std::sync::Arc<str>, u16);
-
-fn host(address: Option<&Address>) -> Option<Value<'_>> {
-    text(address.map(|(host, _)| &**host))
+fn host(address: Option<&(super::Text, u16)>) -> Option<Value<'_>> {
+    own(address.map(|(host, _)| host))
 }
 
-fn port(address: Option<&Address>, wire: Wire) -> Option<Value<'_>> {
+fn port<T>(address: Option<&(T, u16)>, wire: Wire) -> Option<Value<'_>> {
     let (_, port) = address?;
     Some(match wire {
         Wire::Document => Value::Port(*port),

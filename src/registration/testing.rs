@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attributes, Binding, Expiry, Key, Registration, Ruid};
+use super::{Attributes, Binding, Common, Expiry, Key, Registration, Ruid};
 
 /// A plain binding of `username@acme.example.com` in `location` that ends at `end`.
 pub(crate) fn binding(ruid: &str, username: &str, contact: &str, end: i64) -> Binding {
@@ -35,24 +35,27 @@ pub(crate) fn binding(ruid: &str, username: &str, contact: &str, end: i64) -> Bi
 
 /// The registration of this account that the binding is, with nothing else known.
 pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Registration {
-    Registration {
-        account_id: account_id.map(Arc::from),
-        username: binding.username.lossy().into(),
+    let common = Common {
         realm: binding.domain.as_ref().map(|domain| domain.lossy().into()),
         account_name: None,
         account_realm: None,
-        authorizing_id: None,
         authorizing_type: None,
-        owner_id: None,
-        presence_id: None,
         suppress_unregister_notify: true,
         register_overwrite_notify: false,
-        contact_address: None,
-        network_address: None,
         proxy_address: None,
         proxy_protocol: None,
         proxy_path: None,
+    };
+    Registration {
+        account_id: account_id.map(Arc::from),
+        username: binding.username.clone(),
+        authorizing_id: None,
+        owner_id: None,
+        presence_id: None,
+        contact_address: None,
+        network_address: None,
         first_registration: binding.last_modified,
         binding: Arc::new(binding),
+        common: Arc::new(common),
     }
 }

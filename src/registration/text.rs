@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use serde::{Deserialize, Deserializer};
 use triomphe::ThinArc;
 
 /// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
@@ -50,6 +51,22 @@ impl Text {
         }
     }
 
+    /// The text of these bytes, which takes no memory of its own where they stand somewhere in this text.
+    #[must_use]
+    pub fn part(&self, bytes: &[u8]) -> Self {
+        let own = self.as_bytes();
+        let windows = &mut own.windows(bytes.len().max(1));
+        let place = windows.position(|window| window == bytes);
+        let place = place.and_then(|place| u32::try_from(place).ok());
+        match (place, u32::try_from(bytes.len())) {
+            (Some(place), Ok(length)) => self.pack.text(Piece {
+                start: self.piece.start + place,
+                length,
+            }),
+            _ => bytes.into(),
+        }
+    }
+
     /// Whether there is no byte.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -57,7 +74,7 @@ impl Text {
     }
 
     /// Whether nobody else has this text, or one of the same pack.
-    pub(super) fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         ThinArc::strong_count(&self.pack.0) == 1
     }
 }
@@ -86,7 +103,30 @@ impl Packer {
     }
 }
 
+/// Puts texts that are kept together side by side, where they are not yet.
+pub(super) fn bring_together<'a>(texts: impl Iterator<Item = &'a mut Text>) {
+    let texts: Vec<&mut Text> = texts.collect();
+    let side_by_side = |two: &[&mut Text]| two[0].pack.is(&two[1].pack);
+    if texts.windows(2).all(side_by_side) {
+        return;
+    }
+    let mut packer = Packer::default();
+    let pieces: Vec<Piece> = texts
+        .iter()
+        .map(|text| packer.add(text.as_bytes()))
+        .collect();
+    let pack = packer.pack();
+    for (text, piece) in texts.into_iter().zip(pieces) {
+        *text = pack.text(piece);
+    }
+}
+
 impl Pack {
+    /// Whether both are the same piece of memory.
+    fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0.slice.as_ptr(), other.0.slice.as_ptr())
+    }
+
     /// The text at `piece`, which the packer of this pack gave.
     ///
     /// # Panics
@@ -125,6 +165,12 @@ impl From<Vec<u8>> for Text {
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         Self::from(text.as_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| text.as_str().into())
     }
 }
 
@@ -190,6 +236,35 @@ mod tests {
         assert!(!texts[0].is_alone());
         let second = packer.add(b"next");
         assert_eq!(packer.pack().text(second), Text::from("next"));
+    }
+
+    #[test]
+    fn a_part_of_a_text_shares_its_memory() {
+        let mut packer = Packer::default();
+        let (_, own) = (packer.add(b"user"), packer.add(b"sip:user@host"));
+        let text = packer.pack().text(own);
+        assert!(text.is_alone());
+        let part = text.part(b"host");
+        assert_eq!(part, Text::from("host"));
+        assert!(!text.is_alone(), "it is the same memory");
+        drop(part);
+        for stranger in ["hosts", "", "sip:user@host2"] {
+            let other = text.part(stranger.as_bytes());
+            assert_eq!(other, Text::from(stranger));
+            assert!(text.is_alone(), "{stranger}");
+        }
+    }
+
+    #[test]
+    fn texts_are_brought_together() {
+        let mut texts = ["one", "", "two"].map(Text::from);
+        let one = texts[0].clone();
+        bring_together(texts.iter_mut());
+        assert_eq!(texts, ["one", "", "two"].map(Text::from));
+        assert!(one.is_alone() && !texts[2].is_alone());
+        let [_, _, two] = texts.clone();
+        bring_together(texts.iter_mut());
+        assert!(two.pack.is(&texts[2].pack), "they are already");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::http::peer::Peer;
 use crate::http::{App, Flush, Flushing, Keys, Limits, Parts, Settings, router};
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
-use crate::registration::{Binding, Expiry, Key, Registration, Ruid};
+use crate::registration::{Binding, Common, Expiry, Key, Registration, Ruid};
 use crate::sip::Transport;
 use crate::tokens;
 use crate::view::{Change, Kept, Source, SourceState, View};
@@ -350,25 +350,28 @@ pub(super) fn phone(account: &str, username: &str, number: u16) -> Registration 
         server_id: Some(0),
         attributes: [].into_iter().collect(),
     };
+    let common = Common {
+        realm: Some(realm.as_str().into()),
+        account_name: Some(account.to_uppercase().as_str().into()),
+        account_realm: Some(realm.as_str().into()),
+        authorizing_type: Some("device".into()),
+        suppress_unregister_notify: true,
+        register_overwrite_notify: false,
+        proxy_address: Some(("203.0.113.5".into(), 5060)),
+        proxy_protocol: Some(Transport::Udp),
+        proxy_path: None,
+    };
     Registration {
         binding: Arc::new(binding),
         first_registration: now - 900,
         account_id: Some(account.into()),
         username: username.into(),
-        realm: Some(realm.as_str().into()),
-        account_name: Some(account.to_uppercase().as_str().into()),
-        account_realm: Some(realm.as_str().into()),
         authorizing_id: Some(format!("device-{username}").as_str().into()),
-        authorizing_type: Some("device".into()),
         owner_id: Some(format!("owner-{username}").as_str().into()),
         presence_id: None,
-        suppress_unregister_notify: true,
-        register_overwrite_notify: false,
         contact_address: Some((address.as_str().into(), 5060 + number)),
         network_address: Some((address.as_str().into(), 5060 + number)),
-        proxy_address: Some(("203.0.113.5".into(), 5060)),
-        proxy_protocol: Some(Transport::Udp),
-        proxy_path: None,
+        common: Arc::new(common),
     }
 }
 

@@ -134,7 +134,7 @@ fn the_owner_is_found_in_this_order() {
         let one = resolver.registration(row("sip:a@b", None, "", attributes), 0);
         (
             one.account_id.unwrap().to_string(),
-            one.authorizing_id.map(|id| id.to_string()),
+            one.authorizing_id.map(|id| id.lossy().into_owned()),
         )
     };
     let vars = ("custom_channel_vars", r#"{"Account-ID": "by-vars"}"#);
