@@ -142,11 +142,14 @@ async fn serve(
         tables: config.kamailio.tables.clone(),
         naming: naming(&config),
     };
+    let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
+    let app_directory = in_force.subscribe();
     let parts = mirror::Parts {
         clock: Arc::clone(&clock),
         view: Arc::clone(&view),
         store: Arc::clone(&store),
         directory: live.directory(),
+        in_force,
         doubts: Arc::clone(&doubts),
         metrics: Arc::clone(&metrics),
         heartbeat: Arc::default(),
@@ -155,7 +158,7 @@ async fn serve(
     let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
     let app = App::new(http::Parts {
         view: Arc::clone(&view),
-        directory: live.directory(),
+        directory: app_directory,
         tokens: live.tokens(),
         keys: live.keys(),
         limits: live.limits(),

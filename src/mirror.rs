@@ -61,8 +61,11 @@ pub struct Parts {
     pub view: Arc<View>,
     /// Where they are kept.
     pub store: Arc<Store>,
-    /// The directory in force.
+    /// The directory as it is to be.
     pub directory: watch::Receiver<Arc<Directory>>,
+    /// The directory that the registrations follow: theirs and this one change in one moment, so that who may see an
+    /// account sees what it had or what it has, and nothing between.
+    pub in_force: watch::Sender<Arc<Directory>>,
     /// Told when a hidden row changed in a way that only Kamailio can explain.
     pub doubts: Arc<Notify>,
     /// What is counted.
@@ -95,10 +98,9 @@ impl Mirror {
     #[must_use]
     pub fn new(options: Options, mut parts: Parts, contents: Contents) -> Self {
         let naming = Arc::new(options.naming);
-        let resolver = Resolver::new(
-            Arc::clone(&naming),
-            Arc::clone(&parts.directory.borrow_and_update()),
-        );
+        let directory = Arc::clone(&parts.directory.borrow_and_update());
+        parts.in_force.send_replace(Arc::clone(&directory));
+        let resolver = Resolver::new(Arc::clone(&naming), directory);
         let former: Vec<_> = contents
             .registrations
             .iter()
@@ -162,7 +164,11 @@ impl Mirror {
                 () = stop.cancelled() => break Ok(()),
                 _ = &mut ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
                 news = self.mailbox.take() => self.show(news).await,
-                Ok(()) = self.parts.directory.changed() => self.adopt_directory().await,
+                Ok(()) = self.parts.directory.changed() => {
+                    if let Err(error) = self.adopt_directory().await {
+                        break Err(error);
+                    }
+                }
                 _ = expiry.tick() => {
                     self.parts.view.expire();
                     self.settle();
@@ -290,20 +296,26 @@ impl Mirror {
         }
     }
 
-    /// Resolves every row again with a directory that has changed.
-    async fn adopt_directory(&mut self) {
+    /// Resolves every row again with a directory that has changed, and puts both in force.
+    async fn adopt_directory(&mut self) -> std::io::Result<()> {
         let directory = Arc::clone(&self.parts.directory.borrow_and_update());
-        self.resolver = Resolver::new(Arc::clone(&self.naming), directory);
-        for portion in self.parts.view.rows().chunks(PORTION) {
-            let again = |one: &Arc<Registration>| {
-                let again = self
-                    .resolver
-                    .registration(Arc::clone(&one.binding), one.first_registration);
-                (again != **one).then(|| Change::Upsert(Arc::new(again)))
-            };
-            self.adopt(portion.iter().filter_map(again).collect());
-            tokio::task::yield_now().await;
-        }
+        self.resolver = Resolver::new(Arc::clone(&self.naming), Arc::clone(&directory));
+        let (resolver, view) = (self.resolver.clone(), Arc::clone(&self.parts.view));
+        let in_force = self.parts.in_force.clone();
+        let work = move || {
+            let changed = resolver.again(view.rows());
+            let publish = || drop(in_force.send_replace(directory));
+            let consequences = view.replace(&changed, publish);
+            (changed, consequences)
+        };
+        let (changed, consequences) = tokio::task::spawn_blocking(work).await?;
+        let kept = |one: &Arc<Registration>| (one.binding.key.clone(), Some(stored(one)));
+        self.keeper.put(
+            changed.iter().map(kept),
+            consequences.departed,
+            consequences.unhidden,
+        );
+        Ok(())
     }
 }
 

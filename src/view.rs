@@ -1,17 +1,20 @@
 //! The view: every registration in memory, ready to be listed, counted and found.
 //!
 //! The tables' rows go in as [`Change`]s; what comes out are the *listed* registrations: valid to the second, not
-//! hidden by a flush, one of those that are alike. Listings are kept sorted and counted as rows change, so that
-//! reading costs what is read. The store keeps the same rows on disk; the view never waits for it.
+//! hidden by a flush, one of those that are alike. Lists are kept sorted and counted as rows change, so that
+//! reading costs what is read. Each account has a list of its own, which no row of another account changes. The store keeps the same rows on disk; the view never waits for it.
 
+mod departures;
 mod listing;
 mod order;
 mod restore;
+mod roll;
 mod source;
 mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use listing::{Listing, Page};
@@ -71,6 +74,9 @@ pub const KNOWN_FOR: i64 = 3600;
 /// How often to look for registrations that have expired without anybody asking, see [`View::expire`].
 pub const EXPIRE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How many rows are changed at a time, at most: readers wait for no more.
+const AT_ONCE: usize = 256;
+
 /// Every registration, shared by those who change and those who read.
 #[derive(Debug)]
 pub struct View {
@@ -115,6 +121,45 @@ impl View {
         drop(former);
         self.set_source(source);
         self.restored.send_replace(true);
+    }
+
+    /// Puts `changed` in the place of what is known of these rows, and does `publish` in the same moment. Readers are
+    /// not held up, however many they are. To be called by whoever [applies](Self::apply) changes, and not meanwhile.
+    pub fn replace(&self, changed: &[Arc<Registration>], publish: impl FnOnce()) -> Consequences {
+        let mut consequences = Consequences::default();
+        if changed.len() <= AT_ONCE {
+            let mut state = self.now();
+            for registration in changed {
+                state.upsert(registration, &mut consequences);
+            }
+            publish();
+            return consequences;
+        }
+        let (now, former) = {
+            let state = self.now();
+            (state.now, state.rows())
+        };
+        consequences.departed = moved(&former, changed, now);
+        // They are known still: their rows are there until the moment when others are.
+        for portion in consequences.departed.chunks(AT_ONCE) {
+            let mut state = self.now();
+            for departed in portion {
+                state.departures.remember(departed.clone());
+            }
+        }
+        let rows = former.into_iter().chain(changed.iter().cloned()).collect();
+        let kept = Kept {
+            rows,
+            ..Kept::default()
+        };
+        let mut next = State::restored(now, kept);
+        let mut state = self.now();
+        next.succeed(&mut state);
+        let former = std::mem::replace(&mut *state, next);
+        publish();
+        drop(state);
+        drop(former);
+        consequences
     }
 
     /// Waits until the view has been [restored](Self::restore); before that it may say nothing.
@@ -172,7 +217,7 @@ impl View {
     /// is of that moment.
     #[must_use]
     pub fn list(&self, scope: Scope<'_>) -> Listing {
-        self.now().list(scope, None, None)
+        self.now().list(scope, None)
     }
 
     /// At most `limit` of them, after `position`.
@@ -184,7 +229,7 @@ impl View {
     /// The registrations of one SIP user, whose name is matched in any case.
     #[must_use]
     pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
-        self.now().list(scope, Some(username), None)
+        self.now().list(scope, Some(username))
     }
 
     /// How many registrations `scope` has, and their revision.
@@ -254,4 +299,15 @@ impl View {
         state.advance(self.clock.unix_seconds());
         state
     }
+}
+
+/// Who of the `former` rows' users has another account in `changed`.
+fn moved(former: &[Arc<Registration>], changed: &[Arc<Registration>], now: i64) -> Vec<Departed> {
+    let former: HashMap<&Key, &Arc<Registration>> =
+        former.iter().map(|one| (&one.binding.key, one)).collect();
+    let moved = changed.iter().filter_map(|one| {
+        let former = former.get(&one.binding.key)?;
+        state::has_moved(former, one).then(|| state::departed(former, now))
+    });
+    moved.collect()
 }

@@ -146,6 +146,7 @@ async fn mirror(folder: &Path, database: &Path, clock: &Arc<Stepped>, view: &Arc
         view: Arc::clone(view),
         store: Arc::new(store),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
+        in_force: watch::Sender::default(),
         doubts: Arc::default(),
         heartbeat: Arc::default(),
         settled: watch::Sender::new(false),

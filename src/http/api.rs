@@ -129,10 +129,17 @@ async fn answer(
         };
         return flush::flush(app, &call, subject, &who, id, &directory).await;
     }
-    match route.what {
-        What::List | What::User(_) => registrations::list(app, &call, subject, id),
-        What::Count => registrations::count(app, &call, subject, id),
+    let response = match route.what {
+        What::List | What::User(_) => registrations::list(app, &call, subject, id)?,
+        What::Count => registrations::count(app, &call, subject, id)?,
+    };
+    // The directory changes in one moment with the registrations. If that was in between, these may be those of
+    // another account than the one that the caller may see.
+    let now = Arc::clone(&app.directory.borrow());
+    if !Arc::ptr_eq(&now, &directory) {
+        authorize(app, &caller, &route, &call.method, &now)?;
     }
+    Ok(response)
 }
 
 /// Takes a request out of the buckets of `key`.

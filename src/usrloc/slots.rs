@@ -198,6 +198,10 @@ impl Slots {
         let patient = now < until;
         let (telling, waits) = slot.attempt(patient, attributes_in_use);
         if let Some(binding) = telling.map(Arc::new) {
+            // The key of the former content would keep all of that in memory.
+            slot.key = Some(binding.key.clone());
+            self.by_key.remove(&key);
+            self.by_key.insert(binding.key.clone(), id);
             slot.told = Some(Arc::clone(&binding));
             changes.upsert(binding);
         }

@@ -1,7 +1,7 @@
 use super::slots::{SlotId, Slots};
 use super::*;
 use crate::registration::testing::binding;
-use crate::registration::{Attributes, Change, Text};
+use crate::registration::{Attributes, Change, Packer, Ruid, Text};
 
 const VARS: &str = "custom_channel_vars";
 
@@ -119,6 +119,31 @@ fn an_attribute_that_does_not_come_back_is_kept_for_a_while() {
         attributes(slots.changes(at(10_001), true)),
         [pairs(&[("token", "d@b")])]
     );
+}
+
+#[test]
+fn a_refresh_keeps_nothing_of_the_former_content() {
+    let mut slots = slots();
+    // The texts of a row are one piece of memory.
+    let row = |call_id: &str| {
+        let mut packer = Packer::default();
+        let (ruid, call_id) = (packer.add(b"1"), packer.add(call_id.as_bytes()));
+        let pack = packer.pack();
+        let mut row = binding("1", "bob", "b", 100);
+        row.key.ruid = Ruid(pack.text(ruid));
+        row.call_id = Some(pack.text(call_id));
+        row
+    };
+    let former = row("former");
+    let call_id = former.call_id.clone().unwrap();
+    let id = slots.with_key(former.key.clone());
+    slots.set_row(id, 7, former);
+    slots.set_attribute(id, 70, "token".into(), "d@a".into());
+    slots.changes(at(0), true);
+    assert!(!call_id.is_alone());
+    slots.set_row(id, 7, row("later"));
+    assert_eq!(slots.changes(at(1), true).len(), 1);
+    assert!(call_id.is_alone());
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub struct Listing {
 }
 
 /// A part of a listing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The registrations, each with its place.
     pub registrations: Vec<(Position, Arc<Registration>)>,

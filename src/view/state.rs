@@ -1,75 +1,55 @@
-//! The rows and the sorted lists that are kept of them.
+//! The rows, and the sorted lists that are kept of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::mem;
 use std::sync::Arc;
 
+use super::departures::{Aor, Departures};
 use super::listing::{Listing, Page};
-use super::order::{Position, group, user_prefix};
+use super::order::{Position, Row};
+use super::roll::Roll;
 use super::{Consequences, KNOWN_FOR, Scope, Tally};
 use crate::registration::{Departed, Hidden, Key, Registration, Text};
-use crate::sip::Transport;
-
-pub(super) type Sorted = BTreeMap<Position, Arc<Registration>>;
 
 #[derive(Debug)]
 pub(super) struct State {
     /// The second up to which expiry has been worked off.
     pub(super) now: i64,
     /// Every row of the tables.
-    pub(super) rows: HashMap<Key, (Position, Arc<Registration>)>,
-    /// The same, in the order of lists.
-    pub(super) ordered: Sorted,
+    pub(super) rows: HashSet<Keyed>,
     /// When valid rows end.
-    pub(super) ends: BTreeSet<(i64, Position)>,
-    hidden: HashMap<Key, Hidden>,
-    pub(super) system: Listed,
-    /// See [`Tally::listed`].
-    pub(super) by_transport: [usize; Transport::ALL.len() + 1],
-    pub(super) accounts: HashMap<Arc<str>, Account>,
-    /// Whose rows went, and when the last one did.
-    departed: BTreeMap<Who, i64>,
-    departures: BTreeMap<i64, Vec<Who>>,
+    pub(super) ends: BTreeSet<End>,
+    pub(super) hidden: HashMap<Key, Hidden>,
+    pub(super) system: Roll,
+    /// Of each account that has rows.
+    pub(super) accounts: HashMap<Arc<str>, Roll>,
+    pub(super) departures: Departures,
 }
 
-/// Who had a row: the username in lower case, then exactly; the domain; the account.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Who {
-    any_case: Vec<u8>,
-    username: Text,
-    domain: Option<Text>,
-    account_id: Option<Arc<str>>,
-}
+/// A registration, to be found by its key.
+#[derive(Debug)]
+pub(super) struct Keyed(pub(super) Arc<Registration>);
 
-/// The listed registrations of one scope, with the sum of their digests.
-#[derive(Debug, Default)]
-pub(super) struct Listed {
-    pub(super) registrations: Sorted,
-    pub(super) revision: u128,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Account {
-    pub(super) listed: Listed,
-    /// Rows, listed or not.
-    pub(super) rows: usize,
-    /// When the last of its rows that went did so.
-    departed: Option<i64>,
+/// When a registration ends.
+#[derive(Debug)]
+pub(super) struct End {
+    at: i64,
+    registration: Arc<Registration>,
 }
 
 impl State {
     pub(super) fn new(now: i64) -> Self {
         Self {
             now,
-            rows: HashMap::new(),
-            ordered: Sorted::new(),
+            rows: HashSet::new(),
             ends: BTreeSet::new(),
             hidden: HashMap::new(),
-            system: Listed::default(),
-            by_transport: Default::default(),
+            system: Roll::default(),
             accounts: HashMap::new(),
-            departed: BTreeMap::new(),
-            departures: BTreeMap::new(),
+            departures: Departures::default(),
         }
     }
 
@@ -77,16 +57,13 @@ impl State {
     pub(super) fn advance(&mut self, now: i64) {
         if now < self.now {
             self.now = now;
-            let all: Vec<_> = self.ordered.values().cloned().collect();
-            self.ends = all
+            let all: Vec<_> = self.system.rows().cloned().collect();
+            let ends = all
                 .iter()
-                .filter_map(|registration| {
-                    let end = registration.binding.expiry.end().filter(|end| *end > now)?;
-                    Some((end, Position::of(&registration.binding)))
-                })
-                .collect();
-            for registration in all {
-                self.settle(&registration);
+                .filter_map(|row| End::after(now, row.registration()));
+            self.ends = ends.collect();
+            for row in all {
+                self.settle(&row);
             }
             return;
         }
@@ -94,13 +71,21 @@ impl State {
             return;
         }
         self.now = now;
-        while let Some((_, position)) = self.ends.first().filter(|(end, _)| *end <= now).cloned() {
+        while let Some(end) = self.ends.first().filter(|end| end.at <= now) {
+            let row = Row::new(Arc::clone(&end.registration));
             self.ends.pop_first();
-            if let Some(registration) = self.ordered.get(&position).cloned() {
-                self.settle(&registration);
-            }
+            self.settle(&row);
         }
-        self.forget();
+        self.departures.forget_before(now - KNOWN_FOR);
+    }
+
+    /// Takes over from `former`, which has the same rows with another content, what is not in them.
+    pub(super) fn succeed(&mut self, former: &mut Self) {
+        for hidden in former.hidden.values() {
+            self.hide(hidden.clone());
+        }
+        self.departures = mem::take(&mut former.departures);
+        self.advance(former.now);
     }
 
     pub(super) fn upsert(
@@ -108,59 +93,51 @@ impl State {
         registration: &Arc<Registration>,
         consequences: &mut Consequences,
     ) {
-        let key = registration.binding.key.clone();
-        let former = self.rows.get(&key).cloned();
-        if let Some((position, former)) = &former {
-            self.take_out(position, former);
+        let former = self.rows.take(&registration.binding.key);
+        let former = former.map(|Keyed(former)| Row::new(former));
+        if let Some(former) = &former {
+            self.take_out(former);
         }
         self.look_through(registration, consequences);
-        self.put_in(key, registration);
-        if let Some((_, former)) = former {
-            let moved = former.account_id != registration.account_id
-                || former.binding.username != registration.binding.username
-                || former.binding.domain != registration.binding.domain;
-            if moved {
-                self.depart(&former, consequences);
+        let row = Row::new(Arc::clone(registration));
+        self.put_in(&row);
+        if let Some(former) = former {
+            if has_moved(former.registration(), registration) {
+                self.depart(former.registration(), consequences);
             }
             self.settle(&former);
         }
-        self.settle(registration);
+        self.settle(&row);
     }
 
     pub(super) fn remove(&mut self, key: &Key, consequences: &mut Consequences) {
         if self.hidden.remove(key).is_some() {
             consequences.unhidden.push(key.clone());
         }
-        if let Some((position, registration)) = self.rows.remove(key) {
-            self.take_out(&position, &registration);
-            self.depart(&registration, consequences);
-            self.settle(&registration);
+        if let Some(Keyed(registration)) = self.rows.take(key) {
+            let row = Row::new(registration);
+            self.take_out(&row);
+            self.depart(row.registration(), consequences);
+            self.settle(&row);
         }
     }
 
     /// Hides a row, or remembers to hide it should it come.
     pub(super) fn hide(&mut self, hidden: Hidden) {
         let key = hidden.key.clone();
-        if self.note_hidden(hidden)
-            && let Some((_, registration)) = self.rows.get(&key).cloned()
-        {
-            self.settle(&registration);
+        if self.note_hidden(hidden) {
+            self.settle_key(&key);
         }
     }
 
     /// Notes that a row is hidden, without a look at the lists; not if the phone has registered again since.
     pub(super) fn note_hidden(&mut self, hidden: Hidden) -> bool {
         let row = self.rows.get(&hidden.key);
-        let is_later = row.is_some_and(|(_, row)| row.binding.last_modified > hidden.at);
+        let is_later = row.is_some_and(|Keyed(row)| row.binding.last_modified > hidden.at);
         if !is_later {
             self.hidden.insert(hidden.key.clone(), hidden);
         }
         !is_later
-    }
-
-    /// Whether the row is valid now and not hidden.
-    pub(super) fn may_show(&self, row: &Registration) -> bool {
-        row.binding.expiry.is_valid_at(self.now) && !self.hidden.contains_key(&row.binding.key)
     }
 
     /// Forgets what was hidden before `at` without having a row.
@@ -168,7 +145,7 @@ impl State {
         let absent: Vec<Key> = self
             .hidden
             .values()
-            .filter(|hidden| hidden.at < at && !self.rows.contains_key(&hidden.key))
+            .filter(|hidden| hidden.at < at && !self.rows.contains(&hidden.key))
             .map(|hidden| hidden.key.clone())
             .collect();
         for key in &absent {
@@ -178,197 +155,122 @@ impl State {
     }
 
     pub(super) fn unhide(&mut self, key: &Key) {
-        if self.hidden.remove(key).is_some()
-            && let Some((_, registration)) = self.rows.get(key).cloned()
-        {
-            self.settle(&registration);
+        if self.hidden.remove(key).is_some() {
+            self.settle_key(key);
         }
-    }
-
-    pub(super) fn remember(&mut self, departed: Departed) {
-        let Departed {
-            account: account_id,
-            username,
-            domain,
-            at,
-        } = departed;
-        if let Some(id) = &account_id {
-            let account = self.accounts.entry(Arc::clone(id)).or_default();
-            account.departed = account.departed.max(Some(at));
-        }
-        let any_case = username.as_bytes().to_ascii_lowercase();
-        let who = Who {
-            any_case,
-            username,
-            domain,
-            account_id,
-        };
-        self.departed.insert(who.clone(), at);
-        self.departures.entry(at).or_default().push(who);
     }
 
     pub(super) fn hidden(&self) -> Vec<(Hidden, Arc<Registration>)> {
-        let row =
-            |hidden: &Hidden| Some((hidden.clone(), Arc::clone(&self.rows.get(&hidden.key)?.1)));
+        let row = |hidden: &Hidden| Some((hidden.clone(), self.get(&hidden.key)?));
         self.hidden.values().filter_map(row).collect()
     }
 
-    pub(super) fn list(
-        &self,
-        scope: Scope<'_>,
-        user: Option<&[u8]>,
-        limit: Option<usize>,
-    ) -> Listing {
-        let Some(listed) = self.listed(scope) else {
-            return Listing::default();
+    pub(super) fn list(&self, scope: Scope<'_>, user: Option<&[u8]>) -> Listing {
+        let listing = |roll: &Roll| match user {
+            None => roll.list(),
+            Some(user) => roll.list_user(user),
         };
-        let limit = limit.unwrap_or(usize::MAX);
-        match user {
-            None => Listing {
-                registrations: listed.registrations.values().take(limit).cloned().collect(),
-                revision: listed.revision,
-            },
-            Some(user) => {
-                let registrations: Vec<_> = starting_with(&listed.registrations, user_prefix(user))
-                    .take(limit)
-                    .cloned()
-                    .collect();
-                let sum = |sum: u128, one: &Arc<Registration>| sum.wrapping_add(one.digest());
-                Listing {
-                    revision: registrations.iter().fold(0, sum),
-                    registrations,
-                }
-            }
-        }
+        self.roll(scope).map(listing).unwrap_or_default()
     }
 
     pub(super) fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
-        let Some(listed) = self.listed(scope) else {
-            return Page {
-                registrations: Vec::new(),
-                more: false,
-                revision: 0,
-            };
-        };
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rows = listed.registrations.range((start, Bound::Unbounded));
-        let registrations = rows
-            .by_ref()
-            .take(limit)
-            .map(|(position, one)| (position.clone(), Arc::clone(one)))
-            .collect();
-        Page {
-            registrations,
-            more: rows.next().is_some(),
-            revision: listed.revision,
-        }
+        let page = |roll: &Roll| roll.page(after, limit);
+        self.roll(scope).map(page).unwrap_or_default()
     }
 
     pub(super) fn count(&self, scope: Scope<'_>) -> (usize, u128) {
-        self.listed(scope).map_or((0, 0), |listed| {
-            (listed.registrations.len(), listed.revision)
-        })
+        self.roll(scope).map(Roll::count).unwrap_or_default()
     }
 
     pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
-        starting_with(&self.ordered, user_prefix(username.as_bytes()))
+        self.system
+            .rows_of_user(username.as_bytes())
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
-            .filter(|one| self.may_show(one))
+            .filter(|one| may_show(&self.hidden, self.now, one))
             .cloned()
             .collect()
     }
 
     pub(super) fn knows_account(&self, id: &str) -> bool {
-        self.accounts.contains_key(id)
+        self.accounts.contains_key(id) || self.departures.has_account(id)
     }
 
-    pub(super) fn known_aors(
-        &self,
-        scope: Scope<'_>,
-        username: &[u8],
-    ) -> Vec<(Text, Option<Text>)> {
-        let in_scope = |id: Option<&Arc<str>>| match scope {
-            Scope::System => true,
-            Scope::Account(account) => id.is_some_and(|id| &**id == account),
-        };
-        let there = starting_with(&self.ordered, user_prefix(username))
-            .filter(|one| in_scope(one.account_id.as_ref()))
+    /// Looks at rows and departures of `scope` alone: how long it takes tells nothing about other accounts.
+    pub(super) fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<Aor> {
+        let there = self.roll(scope).into_iter();
+        let there = there
+            .flat_map(|roll| roll.rows_of_user(username))
             .map(|one| (one.binding.username.clone(), one.binding.domain.clone()));
-        let any_case = username.to_ascii_lowercase();
-        let first = Who {
-            any_case: any_case.clone(),
-            username: Text::default(),
-            domain: None,
-            account_id: None,
+        let gone = match scope {
+            Scope::System => self.departures.of_user_anywhere(username),
+            Scope::Account(id) => self.departures.of_user(id, username),
         };
-        let gone = self
-            .departed
-            .range(first..)
-            .take_while(|(who, _)| who.any_case == any_case)
-            .filter(|(who, _)| in_scope(who.account_id.as_ref()))
-            .map(|(who, _)| (who.username.clone(), who.domain.clone()));
-        there
-            .chain(gone)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+        let aors: BTreeSet<_> = there.chain(gone).collect();
+        aors.into_iter().collect()
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Registration>> {
         self.rows
             .get(key)
-            .map(|(_, registration)| Arc::clone(registration))
+            .map(|Keyed(registration)| Arc::clone(registration))
     }
 
     pub(super) fn rows(&self) -> Vec<Arc<Registration>> {
-        self.ordered.values().cloned().collect()
+        let rows = self.system.rows();
+        rows.map(|row| Arc::clone(row.registration())).collect()
     }
 
     pub(super) fn tally(&self) -> Tally {
-        let is_there = |key: &&Key| self.rows.contains_key(*key);
+        let is_there = |key: &&Key| self.rows.contains(*key);
         Tally {
-            listed: self.by_transport,
+            listed: self.system.by_transport(),
             hidden: self.hidden.keys().filter(is_there).count(),
             rows: self.rows.len(),
         }
     }
 
     pub(super) fn accounts(&self) -> Vec<(Arc<str>, usize)> {
-        let mut accounts: Vec<_> = self
-            .accounts
-            .iter()
-            .filter(|(_, account)| account.rows > 0)
-            .map(|(id, account)| (Arc::clone(id), account.listed.registrations.len()))
-            .collect();
+        let count = |(id, roll): (&Arc<str>, &Roll)| (Arc::clone(id), roll.listed());
+        let mut accounts: Vec<_> = self.accounts.iter().map(count).collect();
         accounts.sort();
         accounts
     }
 
-    fn listed(&self, scope: Scope<'_>) -> Option<&Listed> {
+    fn roll(&self, scope: Scope<'_>) -> Option<&Roll> {
         match scope {
             Scope::System => Some(&self.system),
-            Scope::Account(id) => self.accounts.get(id).map(|account| &account.listed),
+            Scope::Account(id) => self.accounts.get(id),
         }
     }
 
-    fn put_in(&mut self, key: Key, registration: &Arc<Registration>) {
-        let position = Position::of(&registration.binding);
-        self.ordered
-            .insert(position.clone(), Arc::clone(registration));
-        if let Some(end) = registration
-            .binding
-            .expiry
-            .end()
-            .filter(|end| *end > self.now)
-        {
-            self.ends.insert((end, position.clone()));
-        }
+    fn put_in(&mut self, row: &Row) {
+        let registration = row.registration();
+        self.ends.extend(End::after(self.now, registration));
+        self.system.put_in(row.clone());
         if let Some(id) = &registration.account_id {
-            self.accounts.entry(Arc::clone(id)).or_default().rows += 1;
+            let account = self.accounts.entry(Arc::clone(id)).or_default();
+            account.put_in(row.clone());
         }
-        self.rows.insert(key, (position, Arc::clone(registration)));
+        self.rows.insert(Keyed(Arc::clone(registration)));
+    }
+
+    /// Takes a row out of everything but `rows`.
+    fn take_out(&mut self, row: &Row) {
+        let registration = row.registration();
+        if let Some(end) = End::of(registration) {
+            self.ends.remove(&end);
+        }
+        self.system.take_out(row);
+        if let Some(id) = &registration.account_id
+            && let Some(account) = self.accounts.get_mut(id)
+        {
+            account.take_out(row);
+            if account.is_empty() {
+                self.accounts.remove(id);
+            }
+        }
     }
 
     /// Decides whether a row that is hidden stays so with its new content: it does not if it comes from a REGISTER
@@ -387,135 +289,110 @@ impl State {
         }
     }
 
-    /// Takes a row out of everything but `rows`.
-    fn take_out(&mut self, position: &Position, registration: &Registration) {
-        self.ordered.remove(position);
-        if let Some(end) = registration.binding.expiry.end() {
-            self.ends.remove(&(end, position.clone()));
-        }
-        self.unlist(position);
-        if let Some(account) = registration
-            .account_id
-            .as_ref()
-            .and_then(|id| self.accounts.get_mut(id))
-        {
-            account.rows -= 1;
+    fn settle_key(&mut self, key: &Key) {
+        if let Some(registration) = self.get(key) {
+            self.settle(&Row::new(registration));
         }
     }
 
-    /// Lists the one of the rows alike `registration` that is to be listed, and none of the others.
-    fn settle(&mut self, registration: &Registration) {
-        let alike: Vec<_> = range_starting_with(&self.ordered, group(&registration.binding))
-            .map(|(position, one)| (position.clone(), Arc::clone(one)))
-            .collect();
-        let winner = alike
-            .iter()
-            .filter(|(_, one)| self.may_show(one))
-            .max_by_key(|(_, one)| one.binding.last_modified)
-            .map(|(position, _)| position.clone());
-        for (position, one) in alike {
-            if Some(&position) == winner.as_ref() {
-                self.list_one(position, one);
-            } else {
-                self.unlist(&position);
-            }
-        }
-    }
-
-    fn list_one(&mut self, position: Position, registration: Arc<Registration>) {
-        if self
-            .system
-            .registrations
-            .get(&position)
-            .is_some_and(|listed| Arc::ptr_eq(listed, &registration))
+    /// Lists the one of the rows alike `row` that is to be listed: one in the system's list, and one in that of the
+    /// row's account, whatever other accounts have.
+    fn settle(&mut self, row: &Row) {
+        let (hidden, now) = (&self.hidden, self.now);
+        let may_show = |one: &Registration| may_show(hidden, now, one);
+        self.system.settle(row, may_show);
+        if let Some(id) = &row.registration().account_id
+            && let Some(account) = self.accounts.get_mut(id)
         {
-            return;
-        }
-        self.unlist(&position);
-        self.by_transport[by_transport(&registration)] += 1;
-        let digest = registration.digest();
-        if let Some(id) = &registration.account_id {
-            let account = self.accounts.entry(Arc::clone(id)).or_default();
-            account
-                .listed
-                .insert(position.clone(), Arc::clone(&registration), digest);
-        }
-        self.system.insert(position, registration, digest);
-    }
-
-    fn unlist(&mut self, position: &Position) {
-        let Some(registration) = self.system.registrations.remove(position) else {
-            return;
-        };
-        self.by_transport[by_transport(&registration)] -= 1;
-        let digest = registration.digest();
-        self.system.revision = self.system.revision.wrapping_sub(digest);
-        if let Some(account) = registration
-            .account_id
-            .as_ref()
-            .and_then(|id| self.accounts.get_mut(id))
-        {
-            account.listed.registrations.remove(position);
-            account.listed.revision = account.listed.revision.wrapping_sub(digest);
+            account.settle(row, may_show);
         }
     }
 
     fn depart(&mut self, registration: &Registration, consequences: &mut Consequences) {
-        let departed = Departed {
-            account: registration.account_id.clone(),
-            username: registration.binding.username.clone(),
-            domain: registration.binding.domain.clone(),
-            at: self.now,
-        };
+        let departed = departed(registration, self.now);
         consequences.departed.push(departed.clone());
-        self.remember(departed);
-    }
-
-    /// Forgets rows and accounts that went more than [`KNOWN_FOR`] ago.
-    fn forget(&mut self) {
-        let before = self.now - KNOWN_FOR;
-        while let Some(entry) = self
-            .departures
-            .first_entry()
-            .filter(|entry| *entry.key() < before)
-        {
-            for who in entry.remove() {
-                if self.departed.get(&who).is_some_and(|at| *at < before) {
-                    self.departed.remove(&who);
-                }
-                if let Some(id) = &who.account_id
-                    && let Some(account) = self.accounts.get(id)
-                    && account.rows == 0
-                    && account.departed.is_none_or(|at| at < before)
-                {
-                    self.accounts.remove(id);
-                }
-            }
-        }
+        self.departures.remember(departed);
     }
 }
 
-impl Listed {
-    fn insert(&mut self, position: Position, registration: Arc<Registration>, digest: u128) {
-        self.registrations.insert(position, registration);
-        self.revision = self.revision.wrapping_add(digest);
+/// Whether the row is valid now and not hidden.
+pub(super) fn may_show(hidden: &HashMap<Key, Hidden>, now: i64, row: &Registration) -> bool {
+    row.binding.expiry.is_valid_at(now) && !hidden.contains_key(&row.binding.key)
+}
+
+/// Whether the former user of a row, or its account, may have no row any more.
+pub(super) fn has_moved(former: &Registration, registration: &Registration) -> bool {
+    former.account_id != registration.account_id
+        || former.binding.username != registration.binding.username
+        || former.binding.domain != registration.binding.domain
+}
+
+/// What is remembered of a row that went: a copy, because one text would keep all of the row's in memory.
+pub(super) fn departed(registration: &Registration, at: i64) -> Departed {
+    Departed {
+        account: registration.account_id.clone(),
+        username: registration.binding.username.as_bytes().into(),
+        domain: registration.binding.domain.clone(),
+        at,
     }
 }
 
-pub(super) fn by_transport(registration: &Registration) -> usize {
-    let known = registration.proxy_protocol;
-    known.map_or(Transport::ALL.len(), |transport| transport as usize)
+impl Borrow<Key> for Keyed {
+    fn borrow(&self) -> &Key {
+        &self.0.binding.key
+    }
 }
 
-fn starting_with(sorted: &Sorted, prefix: Vec<u8>) -> impl Iterator<Item = &Arc<Registration>> {
-    range_starting_with(sorted, prefix).map(|(_, one)| one)
+impl Hash for Keyed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.binding.key.hash(state);
+    }
 }
 
-fn range_starting_with(
-    sorted: &Sorted,
-    prefix: Vec<u8>,
-) -> impl Iterator<Item = (&Position, &Arc<Registration>)> {
-    sorted
-        .range(Position::from_bytes(&prefix)..)
-        .take_while(move |(position, _)| position.as_bytes().starts_with(&prefix))
+impl PartialEq for Keyed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.binding.key == other.0.binding.key
+    }
 }
+
+impl Eq for Keyed {}
+
+impl End {
+    /// The end of the registration, unless it is permanent.
+    fn of(registration: &Arc<Registration>) -> Option<Self> {
+        Some(Self {
+            at: registration.binding.expiry.end()?,
+            registration: Arc::clone(registration),
+        })
+    }
+
+    /// The same, where it comes after `now`.
+    pub(super) fn after(now: i64, registration: &Arc<Registration>) -> Option<Self> {
+        Self::of(registration).filter(|end| end.at > now)
+    }
+
+    /// In order of time; those of one second by where they are in memory.
+    fn order(&self) -> (i64, *const Registration) {
+        (self.at, Arc::as_ptr(&self.registration))
+    }
+}
+
+impl Ord for End {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for End {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for End {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for End {}

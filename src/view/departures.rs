@@ -1,0 +1,111 @@
+//! Who had a row until lately: an account or a username stays known for an hour after its last row went.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::registration::{Departed, Text};
+
+/// An address of record: `username`, `domain`.
+pub(super) type Aor = (Text, Option<Text>);
+
+/// Users whose rows went, each once, with the time when the last one did. By account, so that what is asked about
+/// one takes as long whatever happened to others.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    /// Rows of no account are under the empty id, which no account has.
+    by_account: HashMap<Arc<str>, BTreeMap<User, i64>>,
+    by_time: BTreeSet<(i64, Arc<str>, User)>,
+}
+
+/// A user: the name in lower case, then exactly; the domain.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct User {
+    any_case: Arc<[u8]>,
+    username: Text,
+    domain: Option<Text>,
+}
+
+impl Departures {
+    /// Remembers a user; the latest time counts.
+    pub(super) fn remember(&mut self, departed: Departed) {
+        let Departed {
+            account,
+            username,
+            domain,
+            at,
+        } = departed;
+        let account = account.unwrap_or_default();
+        let user = User::new(username, domain);
+        let users = self.by_account.entry(Arc::clone(&account)).or_default();
+        let former = users.insert(user.clone(), at);
+        if let Some(former) = former {
+            let (account, user) = (Arc::clone(&account), user.clone());
+            self.by_time.remove(&(former, account, user));
+        }
+        self.by_time.insert((at, account, user));
+    }
+
+    /// Whether a row of the account went.
+    pub(super) fn has_account(&self, id: &str) -> bool {
+        self.by_account.contains_key(id)
+    }
+
+    /// The addresses of record of the account's user, whose name is matched in any case.
+    pub(super) fn of_user(&self, account: &str, username: &[u8]) -> Vec<Aor> {
+        let users = self.by_account.get(account);
+        users.map_or_else(Vec::new, |users| aors(users, username))
+    }
+
+    /// The same, whatever their account.
+    pub(super) fn of_user_anywhere(&self, username: &[u8]) -> Vec<Aor> {
+        let accounts = self.by_account.values();
+        accounts.flat_map(|users| aors(users, username)).collect()
+    }
+
+    /// Forgets who departed before `at`.
+    pub(super) fn forget_before(&mut self, at: i64) {
+        while self.by_time.first().is_some_and(|first| first.0 < at) {
+            let Some((_, account, user)) = self.by_time.pop_first() else {
+                return;
+            };
+            if let Some(users) = self.by_account.get_mut(&account) {
+                users.remove(&user);
+                if users.is_empty() {
+                    self.by_account.remove(&account);
+                }
+            }
+        }
+    }
+
+    /// How many users are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let users: usize = self.by_account.values().map(BTreeMap::len).sum();
+        assert_eq!(users, self.by_time.len());
+        users
+    }
+}
+
+impl User {
+    fn new(username: Text, domain: Option<Text>) -> Self {
+        Self {
+            any_case: username.as_bytes().to_ascii_lowercase().into(),
+            username,
+            domain,
+        }
+    }
+}
+
+fn aors(users: &BTreeMap<User, i64>, username: &[u8]) -> Vec<Aor> {
+    let any_case: Arc<[u8]> = username.to_ascii_lowercase().into();
+    let first = User {
+        any_case: Arc::clone(&any_case),
+        username: Text::default(),
+        domain: None,
+    };
+    users
+        .range(first..)
+        .take_while(|(user, _)| user.any_case == any_case)
+        .map(|(user, _)| (user.username.clone(), user.domain.clone()))
+        .collect()
+}
