@@ -1,19 +1,21 @@
 //! What can be replaced while the daemon runs: tokens, directory, keys, limits and the level of the log.
 //!
-//! SIGHUP takes over all or nothing. A file that changed by itself is taken over alone, so that a revoked token is
-//! refused although somebody is half way through the directory. One line says what changed.
+//! SIGHUP takes over all or nothing. A file that changed by itself is read and taken over alone, so that a revoked
+//! token is refused although somebody is half way through the directory. One line says what changed. The directory
+//! may be large: it is read in a thread of its own, and nothing waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use notify::RecommendedWatcher;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Failure;
 use super::changes::{self, Pending};
 use super::files::{self, Pems};
-use super::watched;
+use super::watched::{self, Touched};
 use crate::clock::Clock;
 use crate::config::{Applies, Config, Loaded, Problems};
 use crate::directory::Directory;
@@ -48,19 +50,41 @@ pub(super) struct Live {
     /// What was last reported of each part that is bad.
     bad: BTreeMap<Part, String>,
     watcher: Option<RecommendedWatcher>,
-    /// Told when one of the files may have changed.
-    pub(super) changed: Arc<Notify>,
+    touched: Arc<Touched>,
+    /// Threads that read the directory.
+    readers: JoinSet<Read>,
+    /// The number of the latest of them.
+    latest: u64,
 }
+
+/// Something to take over.
+pub(super) enum News {
+    /// Files may have changed.
+    Touched,
+    /// The directory has been read.
+    Directory(Result<Read, JoinError>),
+}
+
+/// A directory that has been read: its reader's number, and the directory if it is another one.
+type Read = (u64, Result<Option<Directory>, Problems>);
 
 /// What is read by itself, by its name in messages.
 type Part = &'static str;
 
-/// What was read: whatever is bad is not there.
+const CONFIG: Part = "the configuration";
+const TOKENS: Part = "the tokens file";
+const DIRECTORY: Part = "the directory";
+const KEYS: Part = "the key of JWTs";
+
+/// What was read: whatever is bad, or has not been looked at, is not there.
+#[derive(Default)]
 struct Reading {
     config: Option<Config>,
     tokens: Option<tokens::Loaded>,
     directory: Option<Directory>,
     keys: Option<(Keys, Pems)>,
+    /// What was looked at.
+    parts: BTreeSet<Part>,
     bad: BTreeMap<Part, String>,
 }
 
@@ -83,13 +107,17 @@ impl Live {
             pending: Pending::default(),
             pems,
             tokens: watch::Sender::new(Arc::new(tokens.tokens)),
-            directory: watch::Sender::new(Arc::new(files::load_directory(&config)?)),
+            directory: watch::Sender::new(Arc::new(files::load_directory(
+                config.directory.file.as_deref(),
+            )?)),
             keys: watch::Sender::new(Arc::new(keys)),
             limits: watch::Sender::new(Arc::new(Limits::new(&config.limits, clock))),
             warnings: Vec::new(),
             bad: BTreeMap::new(),
             watcher: None,
-            changed: Arc::new(Notify::new()),
+            touched: Arc::default(),
+            readers: JoinSet::new(),
+            latest: 0,
             config,
         };
         live.warn(tokens.warnings);
@@ -113,40 +141,111 @@ impl Live {
         self.limits.subscribe()
     }
 
-    /// Reads all files again and takes over what changed; `config` is what the configuration says now.
-    pub(super) fn reload(&mut self, config: Result<Config, Problems>, asked: Asked) {
-        let reading = self.read(config);
-        if asked == Asked::Hangup && !reading.bad.is_empty() {
+    /// Reads all files again, and takes over what changed if all are good; `config` is what the configuration says
+    /// now.
+    pub(super) async fn hangup(&mut self, config: Result<Config, Problems>) {
+        // What is being read already is older.
+        self.start_reader(
+            config
+                .as_ref()
+                .unwrap_or(&self.config)
+                .directory
+                .file
+                .clone(),
+        );
+        let read = loop {
+            match self.readers.join_next().await {
+                Some(Ok((number, read))) if number == self.latest => break read,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return tracing::error!(%error, "cannot read the directory"),
+                None => return,
+            }
+        };
+        let mut reading = Reading::default();
+        let config = reading.note(CONFIG, config);
+        let of = config.as_ref().unwrap_or(&self.config);
+        reading.tokens = reading.note(TOKENS, files::load_tokens(of));
+        reading.keys = reading.note(KEYS, files::load_keys(of));
+        reading.directory = reading.note(DIRECTORY, read).flatten();
+        reading.config = config;
+        if reading.bad.is_empty() {
+            self.take_over(reading, Asked::Hangup);
+        } else {
             let bad: Vec<&str> = reading.bad.values().map(String::as_str).collect();
             tracing::error!("reloaded nothing, all stays as it was: {}", bad.join("; "));
             self.bad = reading.bad;
-            return;
         }
+    }
+
+    /// Waits for something to take over.
+    pub(super) async fn news(&mut self) -> News {
+        tokio::select! {
+            () = self.touched.wait() => News::Touched,
+            Some(read) = self.readers.join_next() => News::Directory(read),
+        }
+    }
+
+    /// Reads the files that may have changed, and takes over those that are good; `config` tells what the
+    /// configuration says now.
+    pub(super) fn look_again(&mut self, config: impl Fn() -> Result<Config, Problems>) {
+        let touched = self.touched.take();
+        let mut reading = Reading::default();
+        let all = touched.contains(&self.config_file);
+        let config = all.then(|| reading.note(CONFIG, config())).flatten();
+        let of = config.as_ref().unwrap_or(&self.config);
+        let is_touched = |file: &PathBuf| all || touched.contains(file);
+        if all || of.auth.tokens_file.as_ref().is_some_and(is_touched) {
+            reading.tokens = reading.note(TOKENS, files::load_tokens(of));
+        }
+        if all || of.auth.jwt.keys.iter().any(|key| is_touched(&key.pem_file)) {
+            reading.keys = reading.note(KEYS, files::load_keys(of));
+        }
+        let directory = of.directory.file.clone();
+        reading.config = config;
+        self.take_over(reading, Asked::Watch);
+        if all || directory.as_ref().is_some_and(is_touched) {
+            self.start_reader(directory);
+        }
+    }
+
+    /// Takes over the directory that a thread has read.
+    pub(super) fn directory_read(&mut self, read: Result<Read, JoinError>) {
+        match read {
+            // Somebody has begun to read it anew since.
+            Ok((number, _)) if number != self.latest => {}
+            Ok((_, read)) => {
+                let mut reading = Reading::default();
+                reading.directory = reading.note(DIRECTORY, read).flatten();
+                self.take_over(reading, Asked::Watch);
+            }
+            Err(error) => tracing::error!(%error, "cannot read the directory"),
+        }
+    }
+
+    fn start_reader(&mut self, file: Option<PathBuf>) {
+        self.latest += 1;
+        let (number, current) = (self.latest, Arc::clone(&self.directory.borrow()));
+        self.readers.spawn_blocking(move || {
+            let read = files::load_directory(file.as_deref());
+            (number, read.map(|new| (new != *current).then_some(new)))
+        });
+    }
+
+    fn take_over(&mut self, reading: Reading, asked: Asked) {
         for (part, mistakes) in &reading.bad {
             if self.bad.get(part) != Some(mistakes) {
                 tracing::error!("{part} cannot be reloaded, the old one stays: {mistakes}");
             }
         }
-        let mended = self
-            .bad
-            .keys()
-            .filter(|part| !reading.bad.contains_key(*part));
-        let mut said: Vec<String> = mended.map(|part| format!("{part} is good again")).collect();
-        self.bad.clone_from(&reading.bad);
-        self.adopt(reading, asked, &mut said);
-    }
-
-    fn read(&self, config: Result<Config, Problems>) -> Reading {
-        let mut bad = BTreeMap::new();
-        let config = good("the configuration", config, &mut bad);
-        let of = config.as_ref().unwrap_or(&self.config);
-        Reading {
-            tokens: good("the tokens file", files::load_tokens(of), &mut bad),
-            directory: good("the directory", files::load_directory(of), &mut bad),
-            keys: good("the key of JWTs", files::load_keys(of), &mut bad),
-            config,
-            bad,
+        let mut said = Vec::new();
+        for part in &reading.parts {
+            let was_bad = self.bad.remove(part).is_some();
+            if was_bad && !reading.bad.contains_key(part) {
+                said.push(format!("{part} is good again"));
+            }
         }
+        self.bad.extend(reading.bad.clone());
+        self.adopt(reading, asked, &mut said);
     }
 
     fn adopt(&mut self, reading: Reading, asked: Asked, said: &mut Vec<String>) {
@@ -156,8 +255,8 @@ impl Live {
             self.warn(loaded.warnings);
         }
         if let Some(directory) = reading.directory {
-            said.extend(changes::directory(&self.directory.borrow(), &directory));
-            replace(&self.directory, directory);
+            said.push(changes::directory(&self.directory.borrow(), &directory));
+            self.directory.send_replace(Arc::new(directory));
         }
         if let Some((keys, pems)) = reading.keys {
             said.extend(changes::keys(&self.pems, &pems));
@@ -226,16 +325,20 @@ impl Live {
     fn watch(&mut self) {
         let mut files = files::named(&self.config);
         files.insert(self.config_file.clone());
-        self.watcher = watched::watch(files, &self.changed);
+        self.watcher = watched::watch(files, &self.touched);
     }
 }
 
-fn good<T>(part: Part, read: Result<T, Problems>, bad: &mut BTreeMap<Part, String>) -> Option<T> {
-    let mistakes = |problems: Problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        bad.insert(part, lines.join("; "));
-    };
-    read.map_err(mistakes).ok()
+impl Reading {
+    /// What was read of `part`, if it is good.
+    fn note<T>(&mut self, part: Part, read: Result<T, Problems>) -> Option<T> {
+        self.parts.insert(part);
+        let mistakes = |problems: Problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            self.bad.insert(part, lines.join("; "));
+        };
+        read.map_err(mistakes).ok()
+    }
 }
 
 fn replace<T: PartialEq>(sender: &watch::Sender<Arc<T>>, new: T) {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::notify::Manager;
-use super::reload::{Asked, Live};
+use super::reload::{Live, News};
 use super::{Failure, Reload};
 use crate::store;
 
@@ -87,13 +87,16 @@ impl Tasks {
                 _ = self.signals.interrupt.recv() => break Ok(()),
                 _ = self.signals.hangup.recv() => {
                     manager.reloading();
-                    live.reload(reload(), Asked::Hangup);
+                    live.hangup(reload()).await;
                     manager.reloaded();
                 }
-                () = live.changed.notified() => {
-                    tokio::time::sleep(SETTLE).await;
-                    live.reload(reload(), Asked::Watch);
-                }
+                news = live.news() => match news {
+                    News::Touched => {
+                        tokio::time::sleep(SETTLE).await;
+                        live.look_again(&reload);
+                    }
+                    News::Directory(read) => live.directory_read(read),
+                },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
             }
