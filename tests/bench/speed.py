@@ -1,9 +1,12 @@
 """How many requests a second usrlocd answers, beside a bare axum server that answers the same bytes from memory.
 
 Both are asked by wrk over 32 kept connections, one after the other in rounds, while a writer changes the tables; what
-counts is the ratio within the run. Then one long list: its first byte, and what memory it takes while it is read.
+counts is the ratio within the run. Then one long list, in the ways in which it can be asked for and read: its first
+byte, and what memory it takes while it is read. Before that, what memory registrations take with all that Kazoo
+writes about each, found in the tables (cold) or in the store (warm).
 """
 
+import os
 import random
 import re
 import shutil
@@ -30,6 +33,17 @@ QUESTIONS = {
 }
 SLOWER = 3
 FIRST_BYTE, GROWTH, RESIDENT = 0.05, 20e6, 200e6
+# How much more memory the second half of the rows may take than the first.
+LINEAR = 1.1
+# The ways to a long list: its query, its headers, and the pause in seconds after each piece of 64 KiB.
+LONG = {
+    "": ("", {}, 0),
+    "read slowly": ("", {}, 0.002),
+    "gzip": ("", {"Accept-Encoding": "gzip"}, 0),
+    "filtered": ("?filter_not_user_agent=x&has_value=username", {}, 0),
+    "CSV": ("", {"Accept": "text/csv"}, 0),
+    "indented": ("?pretty_print=true", {}, 0),
+}
 
 
 class Bare:
@@ -84,25 +98,72 @@ def rates(bench, name, usrlocd, bare):
 
 
 def long_list(bench, name, usrlocd):
-    """The list of all accounts, read by one who takes his time."""
-    path = "/v2/registrations"
-    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Auth-Token: {TOKEN}\r\n\r\n".encode()
-    firsts, growths = [], []
-    for _ in range(5):
-        before = usrlocd.memory()
-        # The highest memory is counted anew from here.
-        Path(f"/proc/{usrlocd.process.pid}/clear_refs").write_text("5")
-        with socket.create_connection(("127.0.0.1", usrlocd.port), timeout=60) as connection:
-            begin = time.monotonic()
-            connection.sendall(head)
-            size = len(connection.recv(1))
-            firsts.append(time.monotonic() - begin)
-            while piece := connection.recv(1 << 16):
-                size += len(piece)
-        growths.append(usrlocd.memory("VmHWM") - before)
-    bench.say(name, "list of 100,000: size", "", size, " MB", None, 1e-6)
-    bench.say(name, "list of 100,000: first byte", "50 ms", median(firsts), " ms", FIRST_BYTE, 1e3)
-    bench.say(name, "list of 100,000: memory grows by", "20 MB", max(growths), " MB", GROWTH, 1e-6)
+    """The list of all accounts."""
+    for way, (query, headers, pause) in LONG.items():
+        what = "list of 100,000" + (f", {way}" if way else "")
+        lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+        head = (
+            f"GET /v2/registrations{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Auth-Token: {TOKEN}\r\n{lines}\r\n"
+        ).encode()
+        read = [read_long(usrlocd, head, pause) for _ in range(1 if pause else 3)]
+        sizes, firsts, growths = zip(*read)
+        bench.say(name, f"{what}: size", "", sizes[0], " MB", None, 1e-6)
+        bench.say(name, f"{what}: first byte", "50 ms", median(firsts), " ms", FIRST_BYTE, 1e3)
+        bench.say(name, f"{what}: memory grows by", "20 MB", max(growths), " MB", GROWTH, 1e-6)
+
+
+def read_long(usrlocd, head, pause):
+    """Its size, the seconds until its first byte, and by how much the memory grew meanwhile."""
+    before = usrlocd.memory()
+    # The highest memory is counted anew from here.
+    Path(f"/proc/{usrlocd.process.pid}/clear_refs").write_text("5")
+    with socket.socket() as connection:
+        if pause:
+            # Little may wait on the way, so that usrlocd waits for the reader.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", usrlocd.port))
+        begin = time.monotonic()
+        connection.sendall(head)
+        start = connection.recv(16)
+        first, size = time.monotonic() - begin, len(start)
+        if not start.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"{head}: {start}")
+        while piece := connection.recv(1 << 16):
+            size += len(piece)
+            time.sleep(pause)
+    return size, first, usrlocd.memory("VmHWM") - before
+
+
+def memory(bench, name, folder):
+    """What registrations take: at no row, half of them and all, found in the tables and found in the store."""
+    taken = {}
+    for rows in (0, ROWS // 2, ROWS):
+        where = Path(tempfile.mkdtemp(prefix="usrlocd-bench-", dir=folder))
+        file = str(where / "kamailio.sqlite")
+        usrlocd = Usrlocd(bench.options.program, file, where)
+        try:
+            tables.fill(file, "WAL", rows, ACCOUNTS)
+            for start in ("cold", "warm"):
+                usrlocd.start()
+                usrlocd.until(usrlocd.is_live, 600)
+                usrlocd.rest()
+                if usrlocd.count() != rows:
+                    raise RuntimeError(f"{usrlocd.count()} registrations instead of {rows}")
+                taken[start, rows] = usrlocd.memory()
+                if rows:
+                    what = f"resident with {rows:,} registrations, {start}"
+                    limit = RESIDENT * rows / ROWS
+                    bench.say(name, what, f"{limit / 1e6:.0f} MB", taken[start, rows], " MB", limit, 1e-6)
+                usrlocd.stop()
+        finally:
+            usrlocd.end()
+            shutil.rmtree(where)
+    for start in ("cold", "warm"):
+        none, half, all_rows = (taken[start, rows] for rows in (0, ROWS // 2, ROWS))
+        bench.say(name, f"resident for each registration, {start}", "", (all_rows - none) / ROWS, " B")
+        linear = (all_rows - half) / (half - none)
+        bench.say(name, f"second half of the registrations to the first, {start}", f"<= {LINEAR}", linear, "", LINEAR)
 
 
 def run(bench, folder):
@@ -110,27 +171,29 @@ def run(bench, folder):
     for program in (bare_program, shutil.which("wrk")):
         if not program or not Path(program).exists():
             sys.exit("make bench needs wrk and the example `bare`: make deps; cargo build --release --example bare")
+    # As the systemd unit has it.
+    os.environ["MALLOC_ARENA_MAX"] = "2"
     where = Path(tempfile.mkdtemp(prefix="usrlocd-bench-", dir=folder))
     file, name = str(where / "kamailio.sqlite"), f"HTTP, {CONNECTIONS} connections"
     usrlocd, others = Usrlocd(bench.options.program, file, where), []
     print(f"{name}: fills the tables …", flush=True)
     try:
         tables.SIZED = True
+        memory(bench, name, folder)
         tables.fill(file, "WAL", ROWS, ACCOUNTS)
         usrlocd.start()
         usrlocd.until(usrlocd.is_live, 600)
         usrlocd.rest()
-        bench.say(name, "resident with 100,000 registrations", "200 MB", usrlocd.memory(), " MB", RESIDENT, 1e-6)
         bare = Bare(bare_program, usrlocd, where)
-        # A change is a row and its attribute: three statements.
-        arguments = {"rows": ROWS, "accounts": ACCOUNTS, "rate": 3 * CHANGES, "quiet": 36000, "marked": 0,
+        # A change is a row and its two attributes: four statements.
+        arguments = {"rows": ROWS, "accounts": ACCOUNTS, "rate": 4 * CHANGES, "quiet": 36000, "marked": 0,
                      "mark-every": 1, "seed": random.randrange(1 << 30)}
         flags = [f"--{key}={value}" for key, value in arguments.items()]
         command = [sys.executable, HERE / "writer.py", file, *flags, "--sized"]
         others = [bare.process, subprocess.Popen(command, stdout=subprocess.DEVNULL)]
         rates(bench, name, usrlocd, bare)
         long_list(bench, name, usrlocd)
-        bench.say(name, "resident in the end", "", usrlocd.memory(), " MB", None, 1e-6)
+        bench.say(name, "resident in the end", "200 MB", usrlocd.memory(), " MB", RESIDENT, 1e-6)
         if others[1].poll() is not None:
             raise RuntimeError("the writer ended before its time")
     finally:

@@ -16,7 +16,7 @@ LOCATION = (
 INSERT = f"INSERT INTO location ({LOCATION}) VALUES ({', '.join('?' * 22)})"
 INSERT_ATTRIBUTE = (
     "INSERT INTO location_attrs (ruid, username, domain, aname, atype, avalue, last_modified)"
-    " VALUES (?, ?, ?, 'token', 2, ?, ?)"
+    " VALUES (?, ?, ?, ?, 2, ?, ?)"
 )
 
 
@@ -25,7 +25,8 @@ def julian(unix):
     return (unix - 0.5) / 86400 + 2440587.5
 
 
-# With `SIZED`, the first phones are those of two further accounts: one of 10, one of 1,000.
+# With `SIZED`, the first phones are those of two further accounts: one of 10, one of 1,000; and each row has all the
+# attributes that Kazoo gives it.
 SIZED = False
 
 
@@ -63,9 +64,17 @@ class Phone:
             0, 0, -1, 0, 0,
         )
 
-    def attribute(self, now):
+    def attributes(self, now):
         device = f"{self.number:032x}"
-        return (self.ruid, self.user, self.domain, f"{device}@{self.owner}", julian(now))
+        named = {"token": f"{device}@{self.owner}"}
+        if SIZED:
+            named["custom_channel_vars"] = json.dumps({
+                "Account-ID": self.owner, "Account-Realm": self.domain, "Account-Name": f"Account {self.owner[-6:]}",
+                "Authorizing-ID": device, "Authorizing-Type": "device", "Owner-ID": f"{self.number + (1 << 120):032x}",
+                "Username": self.user, "Realm": self.domain,
+                "Suppress-Unregister-Notifications": False, "Register-Overwrite-Notify": False,
+            }, separators=(",", ":"))
+        return [(self.ruid, self.user, self.domain, name, value, julian(now)) for name, value in named.items()]
 
 
 def connect(file):
@@ -89,7 +98,7 @@ def fill(file, journal, rows, accounts):
     database.execute("BEGIN")
     for phone in phones:
         database.execute(INSERT, phone.row(now, 7200 + phone.number % 3600))
-        database.execute(INSERT_ATTRIBUTE, phone.attribute(now))
+        database.executemany(INSERT_ATTRIBUTE, phone.attributes(now))
     database.execute("COMMIT")
     database.close()
 
@@ -101,7 +110,7 @@ def truth(file, wanted):
     rows = set()
     query = (
         "SELECT l.ruid, l.username, l.callid, l.contact, l.cseq, round((l.expires - 2440587.5) * 86400 + 0.5), a.avalue"
-        " FROM location l JOIN location_attrs a ON a.ruid = l.ruid"
+        " FROM location l JOIN location_attrs a ON a.ruid = l.ruid AND a.aname = 'token'"
     )
     for ruid, user, call_id, contact, cseq, expires, token in database.execute(query):
         device, owner = token.split("@")

@@ -85,16 +85,20 @@ class Writer:
             (phone.user, phone.domain, row[6], phone.call_id, phone.cseq, row[13], row[4], julian(now), phone.ruid),
         )
         self.execute("DELETE FROM location_attrs WHERE ruid=?", (phone.ruid,))
-        self.execute(INSERT_ATTRIBUTE, phone.attribute(now))
+        self.add_attributes(phone, now)
         return committed
 
     def insert(self, phone, now):
         """Seen once it has its attribute: until then nobody knows whose it is."""
         row = self.execute(INSERT, phone.row(now, 7200))
-        attribute = self.execute(INSERT_ATTRIBUTE, phone.attribute(now))
+        attribute = self.add_attributes(phone, now)
         if row:
             self.alive.append(phone.number)
         return row and attribute
+
+    def add_attributes(self, phone, now):
+        """The moment at which the last one was committed."""
+        return [self.execute(INSERT_ATTRIBUTE, values) for values in phone.attributes(now)][-1]
 
     def delete(self, phone, _now, at):
         committed = self.execute("DELETE FROM location WHERE ruid=?", (phone.ruid,))
