@@ -14,6 +14,7 @@ mod metrics;
 mod mirror;
 mod operations;
 mod oracle;
+mod owners;
 mod package;
 mod reload;
 mod restart;
