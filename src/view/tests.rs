@@ -342,7 +342,7 @@ fn a_row_alike_of_another_account_changes_nothing_in_an_accounts_list() {
     view.apply([Change::Remove(binding("2", "", "", 0).key)]);
     assert_eq!(ruids(Scope::System), ["1"]);
     assert_eq!(view.count(Scope::Account("acme")), (1, before.revision));
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     assert!(ruids(Scope::Account("acme")).is_empty());
 }
 
@@ -366,7 +366,7 @@ fn asking_for_a_user_costs_what_the_own_account_has() {
         assert!(view.known_aors(Scope::Account("acme"), b"100").is_empty());
     }
     // To look at the rows of other accounts takes a minute.
-    assert!(clock.monotonic() - begin < Duration::from_secs(5));
+    assert!(clock.monotonic().saturating_sub(begin) < Duration::from_secs(5));
     assert_eq!(
         view.known_aors(Scope::Account("account-7"), b"100").len(),
         1
