@@ -86,9 +86,8 @@ impl Target {
         rows
     }
 
-    /// Leaves out what is not there any more since it was picked.
-    pub(super) fn forget_what_went(&mut self, view: &View) {
-        let rows = self.rows(view);
+    /// Leaves out what is not among `rows`, those that are there now: it went since it was picked.
+    pub(super) fn forget_what_went(&mut self, rows: &[Arc<Registration>]) {
         let there: BTreeSet<&Key> = rows.iter().map(|row| &row.binding.key).collect();
         self.picked.retain(|one| there.contains(&one.binding.key));
     }

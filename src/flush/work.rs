@@ -148,13 +148,13 @@ impl Flusher {
         if let Some(kind) = round.silence.given_up() {
             return (Flushed::failed(target.not_asked(kind)), Vec::new());
         }
-        // Another flush may have been faster: what it removed is neither ours to count nor missing.
-        target.forget_what_went(&self.parts.view);
+        let mut rows = target.rows(&self.parts.view);
+        rows.retain(|row| round.is_own(row));
+        // Another flush may have been faster, or it has another owner now: that is neither ours to count nor missing.
+        target.forget_what_went(&rows);
         if round.exactly && target.picked.is_empty() {
             return Default::default();
         }
-        let mut rows = target.rows(&self.parts.view);
-        rows.retain(|row| round.is_own(row));
         let result = target.remove(round).await;
         round.silence.note(result.as_ref().err());
         let mut flushed = match result {

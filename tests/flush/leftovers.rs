@@ -12,7 +12,7 @@ use crate::support::phone::Phone;
 use crate::support::{eventually, holds, unix_now};
 
 /// A Kamailio is believed after 30 s; some more for a busy machine.
-const BELIEVED: Duration = Duration::from_secs(60);
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// Puts a row without a username into the table: Kamailio does not load it and leaves it alone.
 fn leave_a_row(kamailio: &Kamailio, number: u32) {

@@ -22,6 +22,29 @@ async fn a_former_owner_cannot_remove_the_phone_of_the_new_one() {
 }
 
 #[tokio::test]
+async fn nor_one_that_changes_its_owner_while_it_is_flushed() {
+    for exactly in [false, true] {
+        let site = Site::new().await;
+        let bob = site.phone("acme", "bob", "b1");
+        let picked = site.listed(crate::view::Scope::Account("acme"));
+        let (view, mut asked) = (std::sync::Arc::clone(&site.view), 0);
+        site.fake.bend(move |_, _, _| {
+            asked += 1;
+            if asked == 1 {
+                let row = crate::registration::testing::registration(bob.clone(), Some("globex"));
+                view.apply([Change::Upsert(row.into())]);
+            }
+            None
+        });
+        let outcome = site.flush_of("acme", picked, &[], exactly).await;
+        assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
+        assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b1"]);
+        assert_eq!(site.ruids(), ["b1"]);
+        assert!(site.hidden().await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn nor_the_one_that_has_no_row_yet() {
     let site = Site::new().await;
     let first = site.phone("acme", "bob", "b1");
