@@ -30,7 +30,9 @@ fn rows() -> Vec<Binding> {
         let user = format!("user{}", number % 4);
         let contact = format!("sip:{user}@192.0.2.{}", number % 8);
         let end = NOW + [600, -5, 1][number % 3];
-        let token = (number % 5 == 0).then(|| ("token".into(), "d@by-token".into()));
+        let token = number
+            .is_multiple_of(5)
+            .then(|| ("token".into(), "d@by-token".into()));
         Binding {
             domain: Some(domain.into()),
             expiry: if number == 3 {
@@ -150,8 +152,8 @@ async fn nothing_is_shown_early_where_other_rules_decide_on_owners() {
 async fn rows_alike_of_different_accounts_are_noticed() {
     let resolver = resolver(PLAIN);
     let registrations = |rows: Vec<Binding>| {
-        let resolved = rows.into_iter().map(Arc::new);
-        resolved.map(|row| Arc::new(resolver.registration(row, NOW)))
+        let rows = rows.into_iter().map(Arc::new);
+        rows.map(|row| Arc::new(resolver.registration(row, NOW)))
     };
     let alike = |ruid: &str, token: &str| Binding {
         attributes: [("token".into(), token.into())].into_iter().collect(),
