@@ -224,7 +224,7 @@ impl View {
 
     /// Shows an account before the view has been restored: `rows` are all it has, none where it is not known. `None`
     /// has those who wait for it wait for the rest.
-    pub fn bring_early(&self, account: &Arc<str>, rows: Option<Vec<Arc<Registration>>>) {
+    pub fn bring_early(&self, account: &Arc<str>, rows: Option<&[Arc<Registration>]>) {
         if let Some(early) = &mut *self.early() {
             early.bring(account, rows);
         }

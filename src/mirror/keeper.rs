@@ -106,7 +106,9 @@ impl Keeper {
         {
             let pause = if self.view.said_source().state == SourceState::Unavailable {
                 // What is read for the first time is to be shown first; writing it would hold that up.
-                self.arrived.notify_one();
+                if self.waits() {
+                    self.arrived.notify_one();
+                }
                 PAUSE
             } else if !self.write(&mut trouble).await {
                 RETRY

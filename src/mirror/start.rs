@@ -138,7 +138,7 @@ async fn bring_early(reading: &Reading<'_>, resolver: &Resolver, view: &Arc<View
         let bring = move || {
             let rows = kept.map(|kept| resolver.registrations(kept));
             let whole = rows.filter(|rows| rows.moved.is_empty());
-            view.bring_early(&account, whole.map(|whole| whole.rows));
+            view.bring_early(&account, whole.as_ref().map(|whole| &*whole.rows));
         };
         if let Err(error) = tokio::task::spawn_blocking(bring).await {
             tracing::error!(%error, "bringing an account early failed; this is a defect");

@@ -117,7 +117,10 @@ async fn upsert(connection: &mut SqliteConnection, chunk: &[&Stored]) -> Result<
     let is_moved = |stored: &Stored| known.get(&stored.binding.key).is_some_and(|it| !it.1);
     let moved = chunk.iter().copied().filter(|stored| is_moved(stored));
     let moved: Vec<&Stored> = moved.collect();
-    in_chunks(connection, OWN, &moved, by_owner).await?;
+    in_chunks(connection, OWN, &moved, |statement, stored| {
+        by_owner(statement, stored)
+    })
+    .await?;
 
     let former = |stored: &Stored| known.get(&stored.binding.key).map(|it| it.0);
     let stale: Vec<&Key> = hashed
@@ -156,7 +159,7 @@ async fn known(
     const KNOWN: &str = include_str!("../../sql/registration_known.sql");
     let mut known = HashMap::new();
     for part in parts(chunk) {
-        let rows = statement(KNOWN, part, by_owner)
+        let rows = statement(KNOWN, part, |statement, stored| by_owner(statement, stored))
             .fetch_all(&mut *connection)
             .await?;
         for row in rows {
@@ -171,7 +174,7 @@ async fn known(
 }
 
 /// A registration's key and account.
-fn by_owner(statement: Statement, stored: &&Stored) -> Statement {
+fn by_owner(statement: Statement, stored: &Stored) -> Statement {
     by_key(statement, &stored.binding.key).bind(stored.account.clone())
 }
 

@@ -48,17 +48,15 @@ impl Early {
 
     /// Whether the account can be answered for. If not, it is asked for.
     pub(super) fn has(&mut self, account: &str) -> bool {
-        match self.asked.get(account) {
-            Some(fate) => *fate == Fate::Here,
-            None => {
-                if self.wanted.len() < WANTED && self.asked.len() < ACCOUNTS {
-                    let account: Arc<str> = account.into();
-                    self.wanted.push_back(Arc::clone(&account));
-                    self.asked.insert(account, Fate::Waits);
-                }
-                false
-            }
+        if let Some(fate) = self.asked.get(account) {
+            return *fate == Fate::Here;
         }
+        if self.wanted.len() < WANTED && self.asked.len() < ACCOUNTS {
+            let account: Arc<str> = account.into();
+            self.wanted.push_back(Arc::clone(&account));
+            self.asked.insert(account, Fate::Waits);
+        }
+        false
     }
 
     /// The next account that somebody waits for.
@@ -78,14 +76,14 @@ impl Early {
     }
 
     /// Brings an account with all of its rows; `None` where it comes with all others.
-    pub(super) fn bring(&mut self, account: &Arc<str>, rows: Option<Vec<Arc<Registration>>>) {
+    pub(super) fn bring(&mut self, account: &Arc<str>, rows: Option<&[Arc<Registration>]>) {
         let fate = if rows.is_some() {
             Fate::Here
         } else {
             Fate::Later
         };
         let mut nobody_cares = super::Consequences::default();
-        for row in rows.iter().flatten() {
+        for row in rows.into_iter().flatten() {
             self.state.upsert(row, &mut nobody_cares);
         }
         self.asked.insert(Arc::clone(account), fate);

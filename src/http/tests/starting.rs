@@ -65,7 +65,8 @@ async fn bring(site: &Site, phones: &[Registration]) {
     let account = site.view.wanted().await;
     let is_its = |one: &&Registration| one.account_id.as_ref() == Some(&account);
     let rows = phones.iter().filter(is_its).cloned().map(Arc::new);
-    site.view.bring_early(&account, Some(rows.collect()));
+    let rows: Vec<_> = rows.collect();
+    site.view.bring_early(&account, Some(&rows));
 }
 
 #[tokio::test]

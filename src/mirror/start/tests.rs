@@ -30,7 +30,9 @@ fn rows() -> Vec<Binding> {
         let user = format!("user{}", number % 4);
         let contact = format!("sip:{user}@192.0.2.{}", number % 8);
         let end = NOW + [600, -5, 1][number % 3];
-        let token = (number % 5 == 0).then(|| ("token".into(), "d@by-token".into()));
+        let token = number
+            .is_multiple_of(5)
+            .then(|| ("token".into(), "d@by-token".into()));
         Binding {
             domain: Some(domain.into()),
             expiry: if number == 3 {
