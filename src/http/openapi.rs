@@ -151,12 +151,7 @@ fn resource(name: &str, get: Value, in_path: &[Value]) -> Value {
 
 /// Adds the ways to flush it.
 fn flushable(item: &mut Value, name: &str, summary: &str) {
-    let mut delete = flush(&format!("flush{name}"), summary);
-    delete["requestBody"] = json!({
-        "required": false,
-        "content": parts::json_content(&parts::reference("schemas", "Credentials")),
-    });
-    item["delete"] = delete;
+    item["delete"] = flush(&format!("flush{name}"), summary);
     item["post"] = tunnel(&format!("tunnelFlush{name}"));
 }
 
@@ -186,22 +181,21 @@ fn flush(id: &str, summary: &str) -> Value {
     let mut parameters = parts::presentation();
     parameters.extend(parts::named(&["dryRun"]));
     parameters.extend(parameters::filters());
-    parts::operation(id, summary, &parameters, "Flushed", &[errors::FLUSHING])
+    let mut operation = parts::operation(id, summary, &parameters, "Flushed", &[errors::FLUSHING]);
+    let body = parts::json_content(&parts::reference("schemas", "Body"));
+    operation["requestBody"] = json!({"required": false, "content": body});
+    operation
 }
 
 /// A POST that says `verb=delete`; without it there is no such method.
 fn tunnel(id: &str) -> Value {
-    let summary = "Flush, for clients that cannot send DELETE: with `verb=delete` in query or body";
+    let summary = "Flush, for clients that cannot send DELETE";
     let mut operation = flush(id, summary);
+    operation["description"] =
+        "`verb=delete` stands in the query, or in the body at its top or under `data`.".into();
     if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
         parameters.push(parts::reference("parameters", "verb"));
     }
-    let body = json!({"anyOf": [
-        parts::reference("schemas", "Verb"),
-        parts::reference("schemas", "VerbInside"),
-        parts::reference("schemas", "Credentials"),
-    ]});
-    operation["requestBody"] = json!({"required": false, "content": parts::json_content(&body)});
     operation
 }
 

@@ -72,21 +72,20 @@ impl Route {
         Some(Self { realm, what })
     }
 
-    /// The methods that the resource has, for the `Allow` header.
+    /// The methods that the resource has, for the `Allow` header. POST is one only where it says that it is a DELETE.
     pub(super) fn allow(&self) -> &'static str {
         match (&self.realm, &self.what) {
             (Whose::System, _) | (_, What::Count) => "GET, HEAD, OPTIONS",
             (Whose::Account(_) | Whose::Own, What::List | What::User(_)) => {
-                "GET, HEAD, DELETE, OPTIONS"
+                "GET, HEAD, DELETE, POST, OPTIONS"
             }
         }
     }
 
-    /// Whether the resource has this method.
+    /// Whether the resource has this method; a POST that means a DELETE is one here.
     pub(super) fn allows(&self, method: &Method) -> bool {
-        self.allow()
-            .split(", ")
-            .any(|allowed| allowed == method.as_str())
+        let mut allowed = self.allow().split(", ");
+        *method != Method::POST && allowed.any(|allowed| allowed == method.as_str())
     }
 }
 

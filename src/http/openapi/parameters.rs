@@ -82,7 +82,12 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "dry_run",
         "`true`: do nothing, and tell in `X-Would-Flush` what would go",
     ),
-    ("verb", "query", "verb", "What the POST means"),
+    (
+        "verb",
+        "query",
+        "verb",
+        "What the POST means; may stand in the body instead",
+    ),
 ];
 
 /// All of them, as components.
@@ -92,7 +97,7 @@ pub(super) fn parameters() -> Value {
     let mut all = Map::new();
     let mut add = |component: &str, place: &str, name: &str, schema: Value, description: &str| {
         let parameter = json!({
-            "in": place, "name": name, "required": place == "path", "schema": schema, "description": description,
+            "in": place, "name": name, "required": place == "path" || name == "verb", "schema": schema, "description": description,
         });
         all.insert(component.to_owned(), parameter);
     };

@@ -307,19 +307,11 @@ pub(super) fn schemas(item: &Value) -> Value {
         "ListEnvelope": envelope(items, &["page_size"]),
         "CountEnvelope": envelope(number, &[]),
         "FlushedEnvelope": envelope(json!({"const": "ok"}), &[]),
-        "Credentials": {"type": "object", "properties": {
-            "auth_token": {"type": "string", "description": "The token, if it is nowhere else"},
-            "data": {"type": "object", "properties": {"auth_token": {"type": "string"}}},
-        }},
-        "Verb": {"type": "object", "required": ["verb"], "properties": {
-            "verb": {"enum": ["delete"]},
-            "auth_token": {"type": "string", "description": "The token, if it is nowhere else"},
-        }},
-        "VerbInside": {"type": "object", "required": ["data"], "properties": {
-            "data": {"type": "object", "required": ["verb"], "properties": {
-                "verb": {"enum": ["delete"]},
-                "auth_token": {"type": "string", "description": "The token, if it is nowhere else"},
-            }},
+        // What is no text in these places counts as not there.
+        "Body": {"type": "object", "properties": {
+            "auth_token": {"description": "The token, if it is nowhere else; also under `data`"},
+            "verb": {"description": "With POST, `delete` makes it a DELETE, as the parameter does; also under `data`"},
+            "data": {"description": "May hold the same keys"},
         }},
     });
     if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {

@@ -155,7 +155,10 @@ async fn options_needs_no_token() {
         .answer()
         .await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
-    assert_eq!(answer.header("allow"), Some("GET, HEAD, DELETE, OPTIONS"));
+    assert_eq!(
+        answer.header("allow"),
+        Some("GET, HEAD, DELETE, POST, OPTIONS")
+    );
 }
 
 #[tokio::test]
