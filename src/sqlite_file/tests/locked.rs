@@ -52,6 +52,20 @@ fn changes_that_the_hint_index_does_not_show() {
 }
 
 #[test]
+fn rows_that_are_looked_at_again_do_not_disturb_the_rest() {
+    let (mut bench, mut writer) = started("delete", 100);
+    writer.run("UPDATE t SET a=a+1 WHERE id=7;");
+    bench.settle();
+    // No commit is expected any more, and the row is due before the next look but one.
+    bench.now += Duration::from_millis(1100);
+    for _ in 0..10 {
+        let step = bench.step();
+        // A caller that is told to come soon does not watch the files meanwhile.
+        assert!(step.wake >= Duration::from_millis(250), "{step:?}");
+    }
+}
+
+#[test]
 fn a_writer_that_has_locked_but_not_written_is_no_hindrance() {
     let (mut bench, mut writer) = started("delete", 1000);
     let shows = |bench: &Bench, id, text: &str| {
