@@ -21,7 +21,7 @@ const ALL: &str = Daemon::TOKEN;
 const ONE: &str = "one-token-0123456789abcdef";
 
 /// A Kamailio that has just started is not believed for 30 s when it does not know somebody.
-const BELIEF: Duration = Duration::from_secs(60);
+const BELIEF: Duration = Duration::from_mins(1);
 
 /// The account whose phones stay, and the one whose phones are flushed.
 fn accounts() -> [Account; 2] {
