@@ -158,10 +158,11 @@ impl fmt::Debug for Call {
 pub(super) fn asks_for_pretty(request: &Parts) -> bool {
     let query = request.uri.query().unwrap_or_default();
     // Most have none, and need not be read for it.
-    let params = query
-        .contains("pretty_print")
-        .then(|| Params::parse(query))
-        .unwrap_or_default();
+    let params = if query.contains("pretty_print") {
+        Params::parse(query)
+    } else {
+        Params::default()
+    };
     wants_pretty(&request.headers, || params.get("pretty_print"))
 }
 

@@ -112,7 +112,6 @@ fn equal(own: &Value<'_>, wanted: &str) -> bool {
             };
             whole.parse() == Ok(*own)
         }
-        #[expect(clippy::float_cmp, reason = "the very number is asked for")]
         Value::Number(own) => wanted.parse() == Ok(*own),
         Value::Text(_) | Value::Port(_) | Value::Flag(_) => own.to_text() == wanted,
     }

@@ -36,12 +36,11 @@ pub(super) async fn stand(
     negotiate::settle_coding(request.headers_mut());
     request.extensions_mut().insert(id.clone());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = match answer.await {
-        Ok(response) => guarded(response, &id),
-        Err(_) => {
-            report(&id);
-            refuse(&app, &id, &Error::Fault, false)
-        }
+    let mut response = if let Ok(response) = answer.await {
+        guarded(response, &id)
+    } else {
+        report(&id);
+        refuse(&app, &id, &Error::Fault, false)
     };
     response.headers_mut().insert(X_REQUEST_ID, id.header());
     if let Some(cors) = cors {

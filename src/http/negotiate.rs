@@ -92,7 +92,7 @@ fn quality(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&'static str]) -> HeaderMap {
         let value = |value: &&'static str| (name.clone(), HeaderValue::from_static(value));
         values.iter().map(value).collect()
     }
@@ -116,7 +116,7 @@ mod tests {
             (&["br, deflate"], false),
             (&[""], false),
         ] {
-            let mut headers = headers(header::ACCEPT_ENCODING, accepted);
+            let mut headers = headers(&header::ACCEPT_ENCODING, accepted);
             settle_coding(&mut headers);
             let left = headers.get(header::ACCEPT_ENCODING);
             assert_eq!(left.is_some(), gzip, "{accepted:?}");
@@ -133,7 +133,7 @@ mod tests {
             (&["text/csv;q=none"], Format::Json),
             (&[], Format::Json),
         ] {
-            let headers = headers(header::ACCEPT, accepted);
+            let headers = headers(&header::ACCEPT, accepted);
             assert_eq!(format(&headers), expected, "{accepted:?}");
         }
     }

@@ -80,7 +80,7 @@ fn paths() -> Value {
             &format!("list{name}Registrations"),
             &format!("The registrations of {whose}"),
         );
-        let mut item = resource(&format!("{name}Registrations"), get, &in_path);
+        let mut item = resource(&format!("{name}Registrations"), &get, &in_path);
         if !has_accounts {
             let summary = format!("Flush the registrations of {whose}");
             flushable(&mut item, &format!("{name}Registrations"), &summary);
@@ -92,7 +92,7 @@ fn paths() -> Value {
             &format!("How many registrations {whose} has"),
             has_accounts,
         );
-        let item = resource(&format!("{name}Count"), get, &in_path);
+        let item = resource(&format!("{name}Count"), &get, &in_path);
         paths.insert(format!("{path}/count"), item);
         if has_accounts {
             continue;
@@ -104,7 +104,7 @@ fn paths() -> Value {
             &format!("list{name}UserRegistrations"),
             &format!("The registrations of a SIP user of {whose}"),
         );
-        let mut item = resource(&format!("{name}UserRegistrations"), get, &in_path);
+        let mut item = resource(&format!("{name}UserRegistrations"), &get, &in_path);
         let summary = format!("Flush the registrations of a SIP user of {whose}");
         flushable(&mut item, &format!("{name}UserRegistrations"), &summary);
         paths.insert(format!("{path}/{{username}}"), item);
@@ -140,10 +140,10 @@ fn paths() -> Value {
 }
 
 /// A path that can be read.
-fn resource(name: &str, get: Value, in_path: &[Value]) -> Value {
+fn resource(name: &str, get: &Value, in_path: &[Value]) -> Value {
     json!({
         "parameters": in_path,
-        "head": parts::head(&format!("head{name}"), &get),
+        "head": parts::head(&format!("head{name}"), get),
         "get": get,
         "options": parts::options(&format!("options{name}"), "registrations"),
     })

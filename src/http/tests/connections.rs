@@ -107,7 +107,7 @@ async fn what_is_too_large_or_no_http_is_refused_in_an_envelope() {
     let site = site(&Limits::default());
     let served = served(&site).await;
     let long = "x".repeat(70_000);
-    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    let many = "x-y: z\r\n".repeat(200);
     for (request, status, message) in [
         ("nonsense\r\n\r\n".to_owned(), "400", "validation error"),
         (
