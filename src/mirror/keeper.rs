@@ -106,7 +106,7 @@ impl Keeper {
         {
             let pause = if self.view.said_source().state == SourceState::Unavailable {
                 // What is read for the first time is to be shown first; writing it would hold that up.
-                if self.waits() {
+                if !self.pending().is_all_taken() {
                     self.arrived.notify_one();
                 }
                 PAUSE
