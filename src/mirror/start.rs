@@ -41,7 +41,7 @@ impl Mirror {
         };
         let mirror = tokio::select! {
             mirror = take_over => mirror?,
-            never = bring_early(&reading, &early, &view) => match never {},
+            never = bring_early(&reading, &early, &view) => match never? {},
         };
         reading.end().await;
         Ok(mirror)
@@ -114,7 +114,11 @@ fn source(contents: &Contents) -> Source {
 
 /// Shows accounts that are asked for before everything is there; only where the rows that each has in the store are
 /// those that it will have then, because they were kept by the rules that are in force.
-async fn bring_early(reading: &Reading<'_>, resolver: &Resolver, view: &Arc<View>) -> Infallible {
+async fn bring_early(
+    reading: &Reading<'_>,
+    resolver: &Resolver,
+    view: &Arc<View>,
+) -> std::io::Result<Infallible> {
     let little = reading.little();
     if reading.owners() != Some(resolver.owners()) || little.as_of.is_none() {
         return std::future::pending().await;
@@ -140,9 +144,7 @@ async fn bring_early(reading: &Reading<'_>, resolver: &Resolver, view: &Arc<View
             let whole = rows.filter(|rows| rows.moved.is_empty());
             view.bring_early(&account, whole.as_ref().map(|whole| &*whole.rows));
         };
-        if let Err(error) = tokio::task::spawn_blocking(bring).await {
-            tracing::error!(%error, "bringing an account early failed; this is a defect");
-        }
+        tokio::task::spawn_blocking(bring).await?;
     }
 }
 

@@ -101,7 +101,7 @@ async fn an_account_has_early_what_it_has_with_all_others() {
         }
     };
     tokio::select! {
-        never = bring_early(&reading, &resolver, &early) => match never {},
+        never = bring_early(&reading, &resolver, &early) => match never.unwrap() {},
         () = ask => {}
     }
     let told = |view: &View, account| {
