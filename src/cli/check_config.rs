@@ -7,7 +7,7 @@ use clap::Args;
 use super::configuration::Configuration;
 use super::output::{hint, print};
 use super::unit::{self, Unit};
-use crate::config::Problems;
+use crate::config::{Problem, Problems};
 pub(super) use crate::daemon::check_keys;
 use crate::daemon::{self, Failure};
 
@@ -24,6 +24,9 @@ Examples:
 Exit status:
   0 all well; 78 mistakes, one a line, as FILE:LINE:COLUMN: message;
   77 a file that may not be read";
+
+/// Where systemd hands credentials over, to the daemon alone.
+const CREDENTIALS: &str = "/run/credentials/";
 
 /// Check the configuration and the files that it names, and report every mistake
 #[derive(Debug, Args)]
@@ -56,7 +59,9 @@ impl CheckConfig {
                 "warning: {warning}; put `env NAME=VALUE` in front to check with it"
             ));
         }
-        if let Some(problems) = Problems::of(report.problems) {
+        let problems = report.problems.into_iter();
+        let problems = problems.filter(|it| !is_handed_over(it)).collect();
+        if let Some(problems) = Problems::of(problems) {
             return Err(problems.into());
         }
         if !self.print && !self.quiet {
@@ -69,5 +74,27 @@ impl CheckConfig {
             print(&format!("{file}: ok{absent}\n"))?;
         }
         Ok(())
+    }
+}
+
+/// Whether the problem is that a credential is for the daemon alone: the unit's check before a reload may not read
+/// what the daemon itself can.
+fn is_handed_over(problem: &Problem) -> bool {
+    problem.denied && problem.place.to_string().starts_with(CREDENTIALS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn a_credential_is_the_daemons_to_read() {
+        let of = |file: &str, kind: ErrorKind| Problem::unreadable(file, &Error::from(kind));
+        let credential = "/run/credentials/usrlocd.service/tokens.toml";
+        assert!(is_handed_over(&of(credential, ErrorKind::PermissionDenied)));
+        assert!(!is_handed_over(&of(credential, ErrorKind::NotFound)));
+        let own = "/etc/usrlocd/tokens.toml";
+        assert!(!is_handed_over(&of(own, ErrorKind::PermissionDenied)));
     }
 }
