@@ -26,6 +26,11 @@ const SAMPLES: usize = 8;
 /// So many rows that were written since Kamailio started, and that it knows nothing of, were not written by it.
 const SEVERAL: usize = 2;
 
+/// In the first second of its life a Kamailio cannot be told from one that takes its place within that second: it is
+/// asked again, so often and after such a pause.
+const FIRST_SECOND: usize = 8;
+const PAUSE: Duration = Duration::from_millis(150);
+
 const LOADING: &str =
     "Kamailio does not know the contact but has just started and may still be loading";
 const SINCE_WHEN: &str = "Kamailio does not know the contact and does not say since when it is up; it may still be loading";
@@ -50,11 +55,14 @@ pub(super) struct Belief<'a> {
 impl<'a> Belief<'a> {
     /// Asks who it is that will be asked.
     pub(super) async fn begin(parts: &'a Parts, targets: &[Target]) -> Result<Self, Fault> {
-        let up = match parts.kamailio.uptime().await {
-            Ok(up) => Some((up, parts.clock.monotonic())),
-            Err(Fault::Rpc { .. }) => None,
-            Err(fault) => return Err(fault),
-        };
+        let mut up = since_when(parts).await?;
+        for _ in 0..FIRST_SECOND {
+            if up.as_ref().is_none_or(|(up, _)| !up.lasted.is_zero()) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            up = since_when(parts).await?;
+        }
         Ok(Self {
             parts,
             flushed: targets.iter().map(Target::place).collect(),
@@ -148,5 +156,14 @@ impl<'a> Belief<'a> {
             .map(|(_, count)| Value::as_u64(count))
             .collect();
         Ok(contacts.is_some_and(|counts| !counts.is_empty() && counts.iter().all(|n| *n == 0)))
+    }
+}
+
+/// Since when Kamailio is up, unless it refuses to say.
+async fn since_when(parts: &Parts) -> Result<Option<(Uptime, Duration)>, Fault> {
+    match parts.kamailio.uptime().await {
+        Ok(up) => Ok(Some((up, parts.clock.monotonic()))),
+        Err(Fault::Rpc { .. }) => Ok(None),
+        Err(fault) => Err(fault),
     }
 }

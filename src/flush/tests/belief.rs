@@ -218,6 +218,20 @@ async fn a_kamailio_that_starts_anew_in_the_middle_confirms_nothing() {
 }
 
 #[tokio::test]
+async fn the_first_second_of_a_kamailio_is_waited_out() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    let mut asked = 0;
+    site.fake.bend(move |memory, method, _| {
+        asked += u64::from(method == "core.uptime");
+        memory.uptime = asked / 3;
+        None
+    });
+    assert_eq!(site.flush().await.flushed, 1);
+    assert_eq!(site.fake.memory().calls[..3], ["core.uptime"; 3]);
+}
+
+#[tokio::test]
 async fn one_that_falls_silent_before_the_end_is_not_sure() {
     let site = Site::new().await;
     site.phone("acme", "bob", "b1");
