@@ -1,6 +1,6 @@
 //! What a step does: open, see what was committed, take hints, visit leaves, tell the differences.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::sqlite_file::counters::Counters;
@@ -63,7 +63,7 @@ pub(super) struct Engine {
     /// Pages that commits have changed and nobody has looked at.
     pub(super) changed_pages: HashSet<u32>,
     /// Interior pages among them.
-    pub(super) suspects: Vec<u32>,
+    pub(super) suspects: BTreeSet<u32>,
     /// Rows to be looked at again: when, table and rowid.
     pub(super) rechecks: VecDeque<(Duration, usize, i64)>,
     pub(super) batch: Batch,
@@ -135,7 +135,7 @@ impl Engine {
             settled: None,
             committed_at: Duration::ZERO,
             changed_pages: HashSet::new(),
-            suspects: Vec::new(),
+            suspects: BTreeSet::new(),
             rechecks: VecDeque::new(),
             batch: Batch::default(),
             walker: Walker::default(),

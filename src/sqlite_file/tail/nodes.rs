@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::sqlite_file::page::{Kind, Node};
 use crate::sqlite_file::payload::Pages;
-use crate::sqlite_file::reason::{Reason, Result};
+use crate::sqlite_file::reason::Result;
 use crate::sqlite_file::walker::{Span, child_at};
 
 /// The pages of all tables.
@@ -74,6 +74,7 @@ impl Nodes {
         // A suspect's own span may be noted wrongly; what its parent says counts.
         let mut told = HashMap::new();
         let mut bound = pages.count();
+        // Pages that were noted at places where they no longer are may lead to the same children again and again.
         while let Some((number, place)) = left.pop() {
             if number > pages.count() {
                 findings.gone.push(number);
@@ -82,9 +83,13 @@ impl Nodes {
             if told.get(&number).is_some_and(|it| *it != place.span) {
                 continue;
             }
-            bound = bound
-                .checked_sub(1)
-                .ok_or(Reason::Malformed("a b-tree greater than the database"))?;
+            let Some(rest) = bound.checked_sub(1) else {
+                // Rather than go on, look at all the keys that are left.
+                findings.pending.push((place.table, place.span));
+                findings.gone.push(number);
+                continue;
+            };
+            bound = rest;
             pages.read(number, &mut page)?;
             let children = match Node::parse(number, &page, pages.usable()) {
                 Ok(node) if node.kind == Kind::TableInterior => self.new_children(&node, place),
@@ -132,5 +137,83 @@ impl Nodes {
         for &(number, place) in &findings.interiors {
             self.note(number, place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite_file::reason::Reason;
+
+    const SIZE: usize = 512;
+
+    struct Memory(Vec<Vec<u8>>);
+
+    impl Pages for Memory {
+        fn usable(&self) -> usize {
+            SIZE
+        }
+
+        fn count(&self) -> u32 {
+            u32::try_from(self.0.len()).unwrap()
+        }
+
+        fn read(&mut self, number: u32, page: &mut Vec<u8>) -> Result<()> {
+            let found = self.0.get(number as usize - 1);
+            page.clone_from(found.ok_or(Reason::Malformed("no page"))?);
+            Ok(())
+        }
+    }
+
+    fn leaf() -> Vec<u8> {
+        let mut page = vec![0; SIZE];
+        page[0] = 13;
+        page
+    }
+
+    /// An interior page with these children, each with its greatest key.
+    fn interior(children: &[(u8, u8)], right: u8) -> Vec<u8> {
+        let mut page = vec![0; SIZE];
+        page[0] = 5;
+        page[4] = u8::try_from(children.len()).unwrap();
+        page[11] = right;
+        for (index, (child, key)) in children.iter().enumerate() {
+            let at = SIZE - 8 * (index + 1);
+            page[at + 3] = *child;
+            page[at + 4] = *key;
+            let pointer = u16::try_from(at).unwrap().to_be_bytes();
+            page[12 + 2 * index..14 + 2 * index].copy_from_slice(&pointer);
+        }
+        page
+    }
+
+    #[test]
+    fn what_is_too_tangled_is_looked_at_whole() {
+        let root = interior(&[(3, 10), (4, 20), (5, 30)], 6);
+        // The seventh has left the tree and still looks as it did.
+        let leaves = std::iter::repeat_with(leaf).take(4);
+        let pages = [leaf(), root.clone()].into_iter().chain(leaves);
+        let mut pages = Memory(pages.chain([root]).collect());
+        let mut nodes = Nodes::default();
+        let place = |low, high| Place {
+            table: 0,
+            interior: true,
+            span: Span { low, high },
+        };
+        nodes.note(2, place(i64::MIN, i64::MAX));
+        nodes.note(7, place(i64::MIN, i64::MAX));
+        let findings = nodes.examine(&mut pages, &[2, 7]).unwrap();
+        let mut spans: Vec<_> = findings
+            .pending
+            .iter()
+            .map(|(_, span)| (span.low, span.high))
+            .collect();
+        spans.sort_unstable();
+        let mut covered = i128::from(i64::MIN);
+        for (low, high) in spans {
+            assert!(i128::from(low) <= covered, "{findings:?}");
+            covered = covered.max(i128::from(high) + 1);
+        }
+        assert_eq!(covered, i128::from(i64::MAX) + 1, "{findings:?}");
     }
 }

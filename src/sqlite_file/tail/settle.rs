@@ -62,7 +62,7 @@ impl Engine {
             };
             if place.interior {
                 if self.rules.interiors {
-                    self.suspects.push(number);
+                    self.suspects.insert(number);
                 }
                 continue;
             }
@@ -77,18 +77,14 @@ impl Engine {
     }
 
     fn examine_suspects(&mut self, now: Duration) -> Result<()> {
-        let from = self.suspects.len().saturating_sub(SUSPECTS);
-        let suspects = self.suspects.split_off(from);
+        let suspects: Vec<u32> = self.suspects.iter().take(SUSPECTS).copied().collect();
         let examined = self.in_window(now, |engine, source| {
             engine.nodes.examine(source, &suspects)
         });
-        let findings = match examined {
-            Ok(findings) => findings,
-            Err(reason) => {
-                self.suspects.extend(suspects);
-                return Err(reason);
-            }
-        };
+        let findings = examined?;
+        for number in &suspects {
+            self.suspects.remove(number);
+        }
         self.nodes.update(&findings);
         for (table, span) in findings.pending {
             if let Some(followed) = self.tables.get_mut(table as usize) {
