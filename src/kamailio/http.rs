@@ -39,11 +39,14 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Link>>,
 }
 
+/// What moves a connection's bytes.
+type Wire = Connection<TokioIo<Watched>, Full<Bytes>>;
+
 /// One connection.
 #[derive(Debug)]
 struct Link {
     sender: SendRequest<Full<Bytes>>,
-    connection: Connection<TokioIo<Watched>, Full<Bytes>>,
+    connection: Wire,
     heard: Arc<AtomicBool>,
 }
 
@@ -98,14 +101,14 @@ impl Pool {
                 continue;
             }
             match link.exchange(request()?).await {
-                Ok(reply) => return Ok(self.keep(link, reply)),
+                Ok((reply, link)) => return Ok(self.keep(link, reply)),
                 Err(Failure::Fault(fault)) => return Err(fault),
                 Err(Failure::Unheard(_)) => break,
             }
         }
-        let mut link = self.connect().await?;
+        let link = self.connect().await?;
         match link.exchange(request()?).await {
-            Ok(reply) => Ok(self.keep(link, reply)),
+            Ok((reply, link)) => Ok(self.keep(link, reply)),
             Err(Failure::Fault(fault)) => Err(fault),
             Err(Failure::Unheard(source)) => Err(Fault::Unreachable { source }),
         }
@@ -141,11 +144,11 @@ impl Pool {
             .pop()
     }
 
-    fn keep(&self, link: Link, reply: Bytes) -> Bytes {
+    fn keep(&self, link: Option<Link>, reply: Bytes) -> Bytes {
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(link);
+            .extend(link);
         reply
     }
 }
@@ -160,22 +163,55 @@ impl Link {
         }
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
-        self.heard.store(false, Ordering::Relaxed);
-        let mut talk = pin!(talk(&mut self.sender, request));
-        let result = tokio::select! {
-            biased;
-            result = &mut talk => result,
-            // What it had read before it ended is still on its way.
-            _ = &mut self.connection => talk.await,
-        };
-        result.map_err(|fault| match fault {
-            Fault::Malformed(reason) if !self.heard.load(Ordering::Relaxed) => {
-                Failure::Unheard(io::Error::new(io::ErrorKind::UnexpectedEof, reason))
+    /// One request and the body of its reply, with the connection, if it is still open.
+    async fn exchange(
+        self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Bytes, Option<Self>), Failure> {
+        let Self {
+            mut sender,
+            connection,
+            heard,
+        } = self;
+        heard.store(false, Ordering::Relaxed);
+        let mut connection = Some(connection);
+        let result = {
+            let mut talk = pin!(talk(&mut sender, request));
+            let early = tokio::select! {
+                biased;
+                result = &mut talk => Some(result),
+                () = end(&mut connection) => None,
+            };
+            match early {
+                Some(result) => result,
+                // What the connection had read before it ended is still on its way.
+                None => talk.await,
             }
-            fault => Failure::Fault(fault),
-        })
+        };
+        match result {
+            Ok(reply) => {
+                let link = connection.map(|connection| Self {
+                    sender,
+                    connection,
+                    heard,
+                });
+                Ok((reply, link))
+            }
+            Err(Fault::Malformed(reason)) if !heard.load(Ordering::Relaxed) => Err(
+                Failure::Unheard(io::Error::new(io::ErrorKind::UnexpectedEof, reason)),
+            ),
+            Err(fault) => Err(Failure::Fault(fault)),
+        }
     }
+}
+
+/// Drives a connection to its end and drops it: a request that it had not begun to send learns only so that it ended.
+async fn end(connection: &mut Option<Wire>) {
+    if let Some(open) = connection {
+        // How it ended is told to the request.
+        let _ = open.await;
+    }
+    *connection = None;
 }
 
 async fn talk(
@@ -231,5 +267,49 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn request() -> Request<Full<Bytes>> {
+        Request::new(Full::default())
+    }
+
+    #[tokio::test]
+    async fn an_end_between_two_looks_leaves_no_request_waiting() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let pool = Pool::new(format!("http://{address}/RPC").parse().unwrap());
+        let link = pool.connect().await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let answer = async {
+            // What is left unread would reset the connection where it ends.
+            assert!(peer.read(&mut [0; 4096]).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            peer.write_all(answer).await.unwrap();
+        };
+        let ((), answered) = tokio::join!(answer, link.exchange(request()));
+        let (_, link) = answered.unwrap_or_else(|_| panic!("a reply"));
+        let mut link = link.unwrap();
+        assert!(link.is_ready().await);
+        drop(peer);
+        // The runtime hears of the end with what else it hears of; the connection has not been asked again.
+        let _other = pool.connect().await.unwrap();
+        listener.accept().await.unwrap();
+        let exchange = link.exchange(request());
+        let result = timeout(Duration::from_secs(10), exchange).await;
+        assert!(
+            matches!(result, Ok(Err(Failure::Unheard(_)))),
+            "an end without a byte"
+        );
     }
 }
