@@ -11,6 +11,7 @@ pub(crate) mod testing;
 mod text;
 
 use std::borrow::Borrow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -92,9 +93,16 @@ pub struct Binding {
 pub struct Attributes(Box<[(Text, Text)]>);
 
 /// A registration: a binding with all that is known about it besides, as the API shows it (the *item* of
-/// contract and seed). Which account, device and proxy it belongs to was resolved when it was made.
+/// contract and seed).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Registration {
+    details: Details,
+    digest: u64,
+}
+
+/// What a registration is made of. Which account, device and proxy it belongs to was resolved before.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Details {
     /// The row and its attributes.
     pub binding: Arc<Binding>,
     /// `last_modified` of the row when its ruid was first seen, Unix seconds.
@@ -163,6 +171,30 @@ pub struct Departed {
     pub domain: Option<Text>,
     /// When it went, Unix seconds.
     pub at: i64,
+}
+
+impl Registration {
+    /// The registration of these details, which never change.
+    #[must_use]
+    pub fn new(details: Details) -> Self {
+        let digest = details.digest();
+        Self { details, digest }
+    }
+
+    /// A digest of what the item shows, equal across restarts: all keys but `expires`, which counts down by itself.
+    /// The sum of the digests of a list's items is the list's revision.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
+impl Deref for Registration {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.details
+    }
 }
 
 impl Borrow<[u8]> for Ruid {

@@ -296,7 +296,7 @@ impl View {
 
     /// How many registrations `scope` has, and their revision.
     #[must_use]
-    pub fn count(&self, scope: Scope<'_>) -> (usize, u128) {
+    pub fn count(&self, scope: Scope<'_>) -> (usize, u64) {
         self.read(scope, |state| state.count(scope))
     }
 

@@ -214,7 +214,7 @@ pub(super) async fn select(
 }
 
 /// The revision that callers see: it changes with the sum of the rows' digests, and with that only.
-pub(super) fn revision(sum: u128) -> String {
+pub(super) fn revision(sum: u64) -> String {
     hex::encode(xxh3_128(&sum.to_le_bytes()).to_be_bytes())
 }
 
@@ -290,7 +290,7 @@ async fn page(
         .map(|(place, _)| paging::next_start_key(place, &subject.name()));
     let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
     // That there is a next page is part of the answer, so that nobody is told "not modified" on the last page.
-    let sum = sum(registrations.iter()).wrapping_add(u128::from(more));
+    let sum = sum(registrations.iter()).wrapping_add(u64::from(more));
     Found {
         size: registrations.len(),
         rows: Rows::Each(registrations),
@@ -306,7 +306,7 @@ fn is_of(one: &Registration, username: &[u8]) -> bool {
         .eq_ignore_ascii_case(username)
 }
 
-fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u128 {
+fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u64 {
     registrations.fold(0, |sum, one| sum.wrapping_add(one.digest()))
 }
 

@@ -25,19 +25,19 @@ struct Kept {
     second: i64,
     bytes: usize,
     /// By account; the system's list is under the empty id, which no account has.
-    lists: HashMap<String, (u128, Bytes)>,
+    lists: HashMap<String, (u64, Bytes)>,
 }
 
 impl Rendered {
     /// The list of `scope` at this second and revision.
-    pub(super) fn get(&self, scope: Scope<'_>, revision: u128, second: i64) -> Option<Bytes> {
+    pub(super) fn get(&self, scope: Scope<'_>, revision: u64, second: i64) -> Option<Bytes> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (own, text) = kept.lists.get(name(scope))?;
         (kept.second == second && *own == revision).then(|| text.clone())
     }
 
     /// Keeps a list, if there is room.
-    pub(super) fn put(&self, scope: Scope<'_>, revision: u128, second: i64, text: &Bytes) {
+    pub(super) fn put(&self, scope: Scope<'_>, revision: u64, second: i64, text: &Bytes) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.second != second {
             *kept = Kept {

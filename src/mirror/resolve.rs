@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::directory::{Account, Device, Directory};
 use crate::parallel;
 use crate::registration::intern::Interner;
-use crate::registration::{Binding, Common, Registration, Text};
+use crate::registration::{Binding, Common, Details, Registration, Text};
 use crate::sip::{Socket, Transport, UriAddress};
 use crate::store::Stored;
 
@@ -198,7 +198,7 @@ impl Resolver {
             authorized: authorizing_id.is_some(),
             received: source.as_ref(),
         };
-        Registration {
+        Registration::new(Details {
             common: self.common(&facts, &binding, shared),
             account_id,
             username,
@@ -216,7 +216,7 @@ impl Resolver {
                 .map(|source| (host(received, source.bare_host()), source.port)),
             first_registration,
             binding,
-        }
+        })
     }
 
     /// The id of the account that owns the row: the first of these that is known.

@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Expiry, Registration};
+use super::{Details, Expiry};
 use crate::clock::gregorian;
 use crate::sip::Transport;
 
@@ -289,7 +289,7 @@ impl Value<'_> {
     }
 }
 
-impl Registration {
+impl Details {
     /// The value of `field` at `now` (Unix seconds); `None` where it is not known.
     #[must_use]
     pub fn value(&self, field: Field, wire: Wire, now: i64) -> Option<Value<'_>> {
@@ -364,10 +364,8 @@ impl Registration {
         out.push(b'}');
     }
 
-    /// A digest of the item's content, equal across restarts: all keys but `expires`, which counts down by
-    /// itself. The sum of the digests of a list's items is the list's revision.
-    #[must_use]
-    pub fn digest(&self) -> u128 {
+    /// See [`Registration::digest`](super::Registration::digest).
+    pub(super) fn digest(&self) -> u64 {
         let mut content = Vec::with_capacity(1024);
         for (number, field) in (0_u8..).zip(Field::ALL) {
             if *field == Field::Expires {
@@ -378,7 +376,7 @@ impl Registration {
                 value.write_digest(&mut content);
             }
         }
-        xxh3_128(&content)
+        xxh3_64(&content)
     }
 }
 

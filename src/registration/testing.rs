@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attributes, Binding, Common, Expiry, Key, Registration, Ruid};
+use super::{Attributes, Binding, Common, Details, Expiry, Key, Registration, Ruid};
 
 /// A plain binding of `username@acme.example.com` in `location` that ends at `end`.
 pub(crate) fn binding(ruid: &str, username: &str, contact: &str, end: i64) -> Binding {
@@ -46,7 +46,7 @@ pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Regist
         proxy_protocol: None,
         proxy_path: None,
     };
-    Registration {
+    Registration::new(Details {
         account_id: account_id.map(Arc::from),
         username: binding.username.clone(),
         authorizing_id: None,
@@ -57,5 +57,5 @@ pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Regist
         first_registration: binding.last_modified,
         binding: Arc::new(binding),
         common: Arc::new(common),
-    }
+    })
 }

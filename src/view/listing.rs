@@ -11,7 +11,7 @@ pub struct Listing {
     /// The registrations.
     pub registrations: Vec<Arc<Registration>>,
     /// Sum of their digests: it changes whenever the set or the content changes.
-    pub revision: u128,
+    pub revision: u64,
 }
 
 /// A part of a listing.
@@ -22,5 +22,5 @@ pub struct Page {
     /// Whether more follow.
     pub more: bool,
     /// The revision of the whole listing.
-    pub revision: u128,
+    pub revision: u64,
 }

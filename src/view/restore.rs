@@ -20,23 +20,19 @@ pub struct Kept {
     pub hidden: Vec<Hidden>,
 }
 
-/// A row with the digest of its content.
-type Digested = (Row, u128);
-
 impl State {
     /// The state that these rows, and then hiding, lead to.
     pub(super) fn restored(now: i64, kept: Kept) -> Self {
         let mut state = Self::new(now);
-        let digested = |one: Arc<Registration>| {
-            let digest = one.digest();
-            (Row::new(one), digest)
-        };
-        let mut rows = parallel::map(last_of_each_key(kept.rows), digested);
-        rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut rows: Vec<Row> = last_of_each_key(kept.rows)
+            .into_iter()
+            .map(Row::new)
+            .collect();
+        rows.sort_unstable();
         for departed in kept.departed {
             state.departures.remember(departed);
         }
-        let registrations = || rows.iter().map(|(row, _)| row.registration());
+        let registrations = || rows.iter().map(Row::registration);
         (state.rows, state.ends) = parallel::both(
             || registrations().map(|one| Keyed(Arc::clone(one))).collect(),
             || {
@@ -62,10 +58,10 @@ impl State {
 }
 
 /// The rows of each account, in their order.
-fn by_account(rows: &[Digested]) -> HashMap<Arc<str>, Vec<Digested>> {
-    let mut accounts: HashMap<Arc<str>, Vec<Digested>> = HashMap::new();
+fn by_account(rows: &[Row]) -> HashMap<Arc<str>, Vec<Row>> {
+    let mut accounts: HashMap<Arc<str>, Vec<Row>> = HashMap::new();
     for row in rows {
-        if let Some(id) = &row.0.registration().account_id {
+        if let Some(id) = &row.registration().account_id {
             accounts
                 .entry(Arc::clone(id))
                 .or_default()

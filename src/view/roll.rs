@@ -19,23 +19,20 @@ pub(super) struct Roll {
     rows: BTreeMap<Row, bool>,
     by_transport: ByTransport,
     /// Sum of the digests of the listed ones.
-    revision: u128,
+    revision: u64,
 }
 
 impl Roll {
-    /// The roll of rows that are in order, each with the digest of its content.
-    pub(super) fn of_sorted(
-        rows: &[(Row, u128)],
-        may_show: impl Fn(&Registration) -> bool,
-    ) -> Self {
+    /// The roll of rows that are in order.
+    pub(super) fn of_sorted(rows: &[Row], may_show: impl Fn(&Registration) -> bool) -> Self {
         let mut roll = Self::default();
         let mut marked = Vec::with_capacity(rows.len());
-        for alike in rows.chunk_by(|(a, _), (b, _)| a.is_alike(b)) {
-            let winner = winner(alike.iter().map(|(row, _)| row), &may_show);
-            for (row, digest) in alike {
+        for alike in rows.chunk_by(Row::is_alike) {
+            let winner = winner(alike.iter(), &may_show);
+            for row in alike {
                 let listed = winner.is_some_and(|winner| std::ptr::eq(winner, row));
                 if listed {
-                    roll.count_in(row.registration(), *digest);
+                    roll.count_in(row.registration());
                 }
                 marked.push((row.clone(), listed));
             }
@@ -72,7 +69,7 @@ impl Roll {
                 *mark = listed;
             }
             if listed {
-                self.count_in(one.registration(), one.registration().digest());
+                self.count_in(one.registration());
             } else {
                 self.count_out(one.registration());
             }
@@ -80,7 +77,7 @@ impl Roll {
     }
 
     /// How many are listed, and their revision.
-    pub(super) fn count(&self) -> (usize, u128) {
+    pub(super) fn count(&self) -> (usize, u64) {
         (self.listed(), self.revision)
     }
 
@@ -106,7 +103,7 @@ impl Roll {
         let own = self.after(&Position::before_user(username));
         let own = own.take_while(|(row, _)| row.is_of(username));
         let registrations: Vec<_> = only_listed(own).map(Arc::clone).collect();
-        let sum = |sum: u128, one: &Arc<Registration>| sum.wrapping_add(one.digest());
+        let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
         Listing {
             revision: registrations.iter().fold(0, sum),
             registrations,
@@ -161,9 +158,9 @@ impl Roll {
             .range::<dyn Placed + '_, _>((Bound::Excluded(position), Bound::Unbounded))
     }
 
-    fn count_in(&mut self, registration: &Registration, digest: u128) {
+    fn count_in(&mut self, registration: &Registration) {
         self.by_transport[by_transport(registration)] += 1;
-        self.revision = self.revision.wrapping_add(digest);
+        self.revision = self.revision.wrapping_add(registration.digest());
     }
 
     fn count_out(&mut self, registration: &Registration) {

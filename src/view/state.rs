@@ -180,7 +180,7 @@ impl State {
         self.roll(scope).map(page).unwrap_or_default()
     }
 
-    pub(super) fn count(&self, scope: Scope<'_>) -> (usize, u128) {
+    pub(super) fn count(&self, scope: Scope<'_>) -> (usize, u64) {
         self.roll(scope).map(Roll::count).unwrap_or_default()
     }
 

@@ -2,8 +2,9 @@
 
 use http::StatusCode;
 
-use super::site::{ACME, Site, failure, phone};
+use super::site::{ACME, Site, details, failure, phone};
 use crate::flush::FailureKind::{self, Timeout, Unconfirmed, Unreachable};
+use crate::registration::Registration;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -63,11 +64,11 @@ async fn flushes_a_user_and_asks_for_what_has_no_row_yet() {
 #[tokio::test]
 async fn a_user_with_addresses_in_two_domains_is_flushed_from_both() {
     let site = Site::furnished();
-    let mut elsewhere = phone("acme", "bob", 7);
+    let mut elsewhere = details("acme", "bob", 7);
     let mut binding = (*elsewhere.binding).clone();
     binding.domain = Some("pbx.acme.example.com".into());
     elsewhere.binding = binding.into();
-    site.add([elsewhere]);
+    site.add([Registration::new(elsewhere)]);
     site.view.apply([crate::view::Change::Remove(
         phone("acme", "bob", 7).binding.key.clone(),
     )]);

@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::site::{NOW, Site, phone};
+use super::site::{NOW, Site, details, phone};
+use crate::registration::Registration;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -45,11 +46,11 @@ fn cases() -> Vec<(String, &'static [&'static str])> {
 
 fn site() -> Site {
     let site = Site::furnished();
-    let mut alice = phone("acme", "alice", 2);
+    let mut alice = details("acme", "alice", 2);
     let mut binding = (*alice.binding).clone();
     binding.path = Some("<sip:edge.example.com;lr>".into());
     alice.binding = binding.into();
-    site.add([alice]);
+    site.add([Registration::new(alice)]);
     site
 }
 
@@ -142,11 +143,11 @@ async fn the_revision_is_that_of_the_rows_that_are_left() {
 #[tokio::test]
 async fn numbers_are_compared_by_their_worth() {
     let site = Site::new();
-    let mut one = phone("acme", "alice", 2);
+    let mut one = details("acme", "alice", 2);
     let mut binding = (*one.binding).clone();
     binding.q = Some(1.0);
     one.binding = binding.into();
-    site.add([one, phone("acme", "bob", 3)]);
+    site.add([Registration::new(one), phone("acme", "bob", 3)]);
     for (query, users) in [
         ("filter_q=1.0", &["alice"][..]),
         ("filter_q=1", &["alice"]),

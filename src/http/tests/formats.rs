@@ -3,7 +3,8 @@
 use http::{Method, StatusCode};
 use tokio::io::AsyncReadExt;
 
-use super::site::{Site, phone};
+use super::site::{Site, details};
+use crate::registration::Registration;
 use crate::registration::item::Field;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
@@ -145,11 +146,11 @@ async fn a_post_may_say_delete() {
 #[tokio::test]
 async fn odd_bytes_are_written_as_json_and_csv_want_them() {
     let site = Site::new();
-    let mut odd = phone("acme", "alice", 1);
+    let mut odd = details("acme", "alice", 1);
     let mut binding = (*odd.binding).clone();
     binding.user_agent = Some(b"\x00\"q\\\x1f\xff,\r\n\x7f\xe2\x82\xac".as_slice().into());
     odd.binding = binding.into();
-    site.add([odd]);
+    site.add([Registration::new(odd)]);
     let expected = "\0\"q\\\u{1f}\u{fffd},\r\n\u{7f}€";
     assert_eq!(
         site.get(LIST).answer().await.data()[0]["user_agent"],

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::site::{ACME, Site, phone};
-use crate::registration::Expiry;
+use super::site::{ACME, Site, details};
+use crate::registration::{Expiry, Registration};
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -78,9 +78,9 @@ async fn expires_counts_down_while_the_revision_stays() {
 async fn a_changed_row_shows_at_once() {
     let site = Site::furnished();
     let before = site.get(LIST).answer().await;
-    let mut changed = phone("acme", "alice", 2);
+    let mut changed = details("acme", "alice", 2);
     changed.owner_id = Some("somebody-else".into());
-    site.add([changed]);
+    site.add([Registration::new(changed)]);
     let after = site.get(LIST).answer().await;
     assert_eq!(after.data()[0]["owner_id"], "somebody-else");
     assert_ne!(before.json()["revision"], after.json()["revision"]);
@@ -90,11 +90,11 @@ async fn a_changed_row_shows_at_once() {
 #[tokio::test]
 async fn a_permanent_contact_says_so() {
     let site = Site::new();
-    let mut permanent = phone("acme", "alice", 2);
+    let mut permanent = details("acme", "alice", 2);
     let mut binding = (*permanent.binding).clone();
     binding.expiry = Expiry::Permanent;
     permanent.binding = binding.into();
-    site.add([permanent]);
+    site.add([Registration::new(permanent)]);
     let item = site.get(LIST).answer().await.data()[0].clone();
     assert_eq!(item["permanent"], true);
     assert!(item.get("expires").is_none() && item.get("expires_at").is_none());

@@ -19,7 +19,7 @@ use crate::http::peer::Peer;
 use crate::http::{App, Flush, Flushing, Keys, Limits, Parts, Settings, router};
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
-use crate::registration::{Binding, Common, Expiry, Key, Registration, Ruid};
+use crate::registration::{Binding, Common, Details, Expiry, Key, Registration, Ruid};
 use crate::sip::Transport;
 use crate::tokens;
 use crate::view::{Change, Kept, Source, SourceState, View};
@@ -363,6 +363,11 @@ impl Answer {
 
 /// A phone of an account, its `number` telling it from others.
 pub(super) fn phone(account: &str, username: &str, number: u16) -> Registration {
+    Registration::new(details(account, username, number))
+}
+
+/// What [`phone`] is made of.
+pub(super) fn details(account: &str, username: &str, number: u16) -> Details {
     let realm = format!("{account}.example.com");
     let now = i64::try_from(NOW).unwrap();
     let address = format!("192.0.2.{}", number % 250);
@@ -404,7 +409,7 @@ pub(super) fn phone(account: &str, username: &str, number: u16) -> Registration 
         proxy_protocol: Some(Transport::Udp),
         proxy_path: None,
     };
-    Registration {
+    Details {
         binding: Arc::new(binding),
         first_registration: now - 900,
         account_id: Some(account.into()),

@@ -2,14 +2,15 @@
 
 use http::{Method, StatusCode};
 
-use super::site::{ACME, Site, phone};
+use super::site::{ACME, Site, details};
+use crate::registration::Registration;
 
 #[tokio::test]
 async fn lists_everybody() {
     let site = Site::furnished();
-    let mut stray = phone("nobody", "zoe", 9);
+    let mut stray = details("nobody", "zoe", 9);
     stray.account_id = None;
-    site.add([stray]);
+    site.add([Registration::new(stray)]);
     let answer = site.get("/v2/registrations").answer().await;
     assert_eq!(answer.usernames(), ["alice", "bob", "bob", "carol", "zoe"]);
     let answer = site.get("/v1/registrations/count/").answer().await;

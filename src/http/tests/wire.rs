@@ -1,7 +1,8 @@
 //! `[http] wire = "kazoo-4.3"`: items as Kazoo 4.3 really writes them.
 
-use super::site::{Site, phone, settings};
+use super::site::{Site, details, phone, settings};
 use crate::config::Limits;
+use crate::registration::Registration;
 use crate::registration::item::Wire;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
@@ -10,9 +11,9 @@ fn site() -> Site {
     let mut settings = settings();
     settings.wire = Wire::Kazoo43;
     let site = Site::with(settings, &Limits::default());
-    let mut unknown = phone("acme", "alice", 2);
+    let mut unknown = details("acme", "alice", 2);
     unknown.network_address = None;
-    site.add([unknown, phone("acme", "bob", 1)]);
+    site.add([Registration::new(unknown), phone("acme", "bob", 1)]);
     site
 }
 

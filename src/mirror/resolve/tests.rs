@@ -133,8 +133,10 @@ fn the_owner_is_found_in_this_order() {
     let owner = |resolver: &Resolver, attributes: &[(&str, &str)]| {
         let one = resolver.registration(row("sip:a@b", None, "", attributes), 0);
         (
-            one.account_id.unwrap().to_string(),
-            one.authorizing_id.map(|id| id.lossy().into_owned()),
+            one.account_id.as_deref().unwrap().to_owned(),
+            one.authorizing_id
+                .as_ref()
+                .map(|id| id.lossy().into_owned()),
         )
     };
     let vars = ("custom_channel_vars", r#"{"Account-ID": "by-vars"}"#);

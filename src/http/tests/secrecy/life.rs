@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::jwt::{keys, token_of};
-use super::super::site::{Site, World, phone, settings};
+use super::super::site::{Site, World, details, settings};
 use crate::config::{Bucket, Limits};
 use crate::directory::Directory;
 use crate::registration::{Expiry, Hidden, Key, Registration, Ruid};
@@ -298,7 +298,7 @@ impl Row {
     fn registration(&self, pair: &Pair) -> Registration {
         let now = pair.among.now();
         let owner = self.account.map_or_else(|| "nobody".to_owned(), name);
-        let mut one = phone(&owner, USERS[self.user], u16::from(self.ruid));
+        let mut one = details(&owner, USERS[self.user], u16::from(self.ruid));
         let mut binding = (*one.binding).clone();
         binding.key = key(self.ruid);
         binding.last_modified = now;
@@ -315,7 +315,7 @@ impl Row {
         one.first_registration = now;
         one.account_id = self.account.map(|account| name(account).as_str().into());
         one.binding = Arc::new(binding);
-        one
+        Registration::new(one)
     }
 }
 
