@@ -43,6 +43,10 @@ pub enum Expiry {
     At(i64),
 }
 
+/// A number of usrloc's. Kamailio's have 32 bits; the greatest of 64 bits is taken for none, so that one that may be
+/// absent takes no more room than one that is there.
+pub type Number = nonmax::NonMaxI64;
+
 /// One row of `location` with its attributes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Binding {
@@ -67,23 +71,23 @@ pub struct Binding {
     /// `callid`.
     pub call_id: Option<Text>,
     /// `cseq`.
-    pub cseq: Option<i64>,
+    pub cseq: Option<Number>,
     /// `flags`.
-    pub flags: Option<i64>,
+    pub flags: Option<Number>,
     /// `cflags`.
-    pub cflags: Option<i64>,
+    pub cflags: Option<Number>,
     /// `user_agent`; absent when empty or Kamailio's `n/a`.
     pub user_agent: Option<Text>,
     /// `socket`: `proto:address:port` of the socket that received the REGISTER.
     pub socket: Option<Text>,
     /// `methods`: bit mask.
-    pub methods: Option<i64>,
+    pub methods: Option<Number>,
     /// `instance`: `+sip.instance` with its angle brackets (RFC 5626).
     pub instance: Option<Text>,
     /// `reg_id` (RFC 5626); absent when 0.
-    pub reg_id: Option<i64>,
+    pub reg_id: Option<Number>,
     /// `server_id`.
-    pub server_id: Option<i64>,
+    pub server_id: Option<Number>,
     /// The row's attributes (`<table>_attrs`): name to value; with equal names the last row wins.
     pub attributes: Attributes,
 }
@@ -327,12 +331,12 @@ impl Binding {
             expiry,
             Some(self.last_modified),
             q,
-            self.cseq,
-            self.flags,
-            self.cflags,
-            self.methods,
-            self.reg_id,
-            self.server_id,
+            self.cseq.map(i64::from),
+            self.flags.map(i64::from),
+            self.cflags.map(i64::from),
+            self.methods.map(i64::from),
+            self.reg_id.map(i64::from),
+            self.server_id.map(i64::from),
         ] {
             hash.update(&[u8::from(number.is_some())]);
             hash.update(&number.unwrap_or_default().to_le_bytes());

@@ -3,6 +3,7 @@
 //! Knows columns and their oddities, but no file and no clock. [`Usrloc`] is told row by row what the tables hold
 //! (it is the [`Sink`] of the tail) and says, as a [`Changeset`], what became of bindings.
 
+mod attribute_rows;
 mod columns;
 mod decode;
 mod slots;

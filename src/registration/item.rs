@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Details, Expiry};
+use super::{Details, Expiry, Number};
 use crate::clock::gregorian;
 use crate::sip::Transport;
 
@@ -339,13 +339,13 @@ impl Details {
             F::Ruid => column(Some(&binding.key.ruid.0)),
             F::Path => column(binding.path.as_ref()),
             F::Instance => column(binding.instance.as_ref()),
-            F::RegId => binding.reg_id.map(Value::Integer),
+            F::RegId => number(binding.reg_id),
             F::Q => binding.q.map(Value::Number),
-            F::Methods => binding.methods.map(Value::Integer),
-            F::Flags => binding.flags.map(Value::Integer),
-            F::Cflags => binding.cflags.map(Value::Integer),
-            F::Cseq => binding.cseq.map(Value::Integer),
-            F::ServerId => binding.server_id.map(Value::Integer),
+            F::Methods => number(binding.methods),
+            F::Flags => number(binding.flags),
+            F::Cflags => number(binding.cflags),
+            F::Cseq => number(binding.cseq),
+            F::ServerId => number(binding.server_id),
         }
     }
 
@@ -409,6 +409,10 @@ fn own(value: Option<&super::Text>) -> Option<Value<'_>> {
 
 fn column(value: Option<&super::Text>) -> Option<Value<'_>> {
     own(value.filter(|text| !text.is_empty()))
+}
+
+fn number(value: Option<Number>) -> Option<Value<'static>> {
+    value.map(|number| Value::Integer(number.get()))
 }
 
 fn host(address: Option<&(super::Text, u16)>) -> Option<Value<'_>> {

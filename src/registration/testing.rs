@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attributes, Binding, Common, Details, Expiry, Key, Registration, Ruid};
+use super::{Attributes, Binding, Common, Details, Expiry, Key, Number, Registration, Ruid};
 
 /// A plain binding of `username@acme.example.com` in `location` that ends at `end`.
 pub(crate) fn binding(ruid: &str, username: &str, contact: &str, end: i64) -> Binding {
@@ -20,15 +20,15 @@ pub(crate) fn binding(ruid: &str, username: &str, contact: &str, end: i64) -> Bi
         last_modified: end - 600,
         q: None,
         call_id: Some("call@192.0.2.1".into()),
-        cseq: Some(1),
-        flags: Some(0),
-        cflags: Some(0),
+        cseq: Number::new(1),
+        flags: Number::new(0),
+        cflags: Number::new(0),
         user_agent: Some("Phone 1.0".into()),
         socket: Some("udp:10.0.0.5:5060".into()),
         methods: None,
         instance: None,
         reg_id: None,
-        server_id: Some(0),
+        server_id: Number::new(0),
         attributes: Attributes::default(),
     }
 }

@@ -229,7 +229,9 @@ mod tests {
                     }
                     Step::Stale => {
                         known.make_stale();
-                        model.values_mut().for_each(|hash| *hash = Hash::STALE);
+                        for hash in model.values_mut() {
+                            *hash = Hash::STALE;
+                        }
                     }
                 }
             }

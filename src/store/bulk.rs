@@ -10,7 +10,7 @@ use super::Stored;
 use super::read::Names;
 use crate::parallel;
 use crate::registration::intern::Interner;
-use crate::registration::{Attributes, Binding, Expiry, Key, Packer, Ruid, Text};
+use crate::registration::{Attributes, Binding, Expiry, Key, Number, Packer, Ruid, Text};
 use crate::sqlite_file::{AtRest, Held, Leaf, Reason, Value};
 
 /// Fewer leaves than this are not worth a thread.
@@ -103,6 +103,7 @@ fn stored(
     let pack = own.pack();
     let of = |piece| pack.text(piece);
     let mut shared = |bytes: &[u8]| texts.get(bytes);
+    let number = |value: Option<i64>| value.and_then(Number::new);
     let binding = Binding {
         key: Key {
             table: tables.get(columns.text(1)?),
@@ -119,15 +120,15 @@ fn stored(
         last_modified: columns.integer(11)?,
         q: columns.optional_real(12)?,
         call_id: call_id.map(of),
-        cseq: columns.optional_integer(14)?,
-        flags: columns.optional_integer(15)?,
-        cflags: columns.optional_integer(16)?,
+        cseq: number(columns.optional_integer(14)?),
+        flags: number(columns.optional_integer(15)?),
+        cflags: number(columns.optional_integer(16)?),
         user_agent: columns.optional_bytes(17)?.map(&mut shared),
         socket: columns.optional_bytes(18)?.map(&mut shared),
-        methods: columns.optional_integer(19)?,
+        methods: number(columns.optional_integer(19)?),
         instance: instance.map(of),
-        reg_id: columns.optional_integer(21)?,
-        server_id: columns.optional_integer(22)?,
+        reg_id: number(columns.optional_integer(21)?),
+        server_id: number(columns.optional_integer(22)?),
         attributes: attributes
             .iter()
             .map(|(_, name, value)| (name.clone(), value.clone()))

@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite, SqliteConnection};
 
 use super::{Contents, Departed, FlushRecord, Hidden, Stored};
-use crate::registration::{Attributes, Binding, Expiry, Key, Ruid, Text};
+use crate::registration::{Attributes, Binding, Expiry, Key, Number, Ruid, Text};
 
 type Select = Query<'static, Sqlite, SqliteArguments>;
 
@@ -152,15 +152,15 @@ fn binding(
         last_modified: row.try_get_unchecked(11)?,
         q: row.try_get_unchecked(12)?,
         call_id: optional(row, 13)?,
-        cseq: row.try_get_unchecked(14)?,
-        flags: row.try_get_unchecked(15)?,
-        cflags: row.try_get_unchecked(16)?,
+        cseq: number(row, 14)?,
+        flags: number(row, 15)?,
+        cflags: number(row, 16)?,
         user_agent: optional(row, 17)?,
         socket: optional(row, 18)?,
-        methods: row.try_get_unchecked(19)?,
+        methods: number(row, 19)?,
         instance: optional(row, 20)?,
-        reg_id: row.try_get_unchecked(21)?,
-        server_id: row.try_get_unchecked(22)?,
+        reg_id: number(row, 21)?,
+        server_id: number(row, 22)?,
         attributes,
     })
 }
@@ -250,6 +250,12 @@ pub(super) async fn flushes(
 
 fn text(row: &SqliteRow, column: usize) -> Result<Text, sqlx::Error> {
     row.try_get_unchecked::<&[u8], _>(column).map(Text::from)
+}
+
+fn number(row: &SqliteRow, column: usize) -> Result<Option<Number>, sqlx::Error> {
+    Ok(row
+        .try_get_unchecked::<Option<i64>, _>(column)?
+        .and_then(Number::new))
 }
 
 fn optional(row: &SqliteRow, column: usize) -> Result<Option<Text>, sqlx::Error> {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::registration::Text;
-use crate::registration::{Attributes, Expiry, Ruid};
+use crate::registration::{Attributes, Expiry, Number, Ruid};
 
 const NOW: i64 = 1_795_000_000;
 
@@ -52,15 +52,15 @@ fn registration(number: u32) -> Stored {
             last_modified: NOW,
             q: Some(0.5),
             call_id: Some(format!("{number}@192.0.2.17").as_str().into()),
-            cseq: Some(7),
-            flags: Some(0),
-            cflags: Some(2),
+            cseq: Number::new(7),
+            flags: Number::new(0),
+            cflags: Number::new(2),
             user_agent: Some("Yealink SIP-T46S 66.85.0.5".into()),
             socket: Some("udp:127.0.0.1:5060".into()),
-            methods: Some(5087),
+            methods: Number::new(5087),
             instance: Some("<urn:uuid:00000000-0000-1000-8000-000A95A0E128>".into()),
-            reg_id: Some(1),
-            server_id: Some(0),
+            reg_id: Number::new(1),
+            server_id: Number::new(0),
             attributes: attributes
                 .iter()
                 .map(|(name, value)| ((*name).into(), value.as_str().into()))

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::columns::{AttributeColumns, LocationColumns};
 use crate::clock::unix_of_julian_day;
 use crate::registration::intern::Interner;
-use crate::registration::{Attributes, Binding, Expiry, Key, Packer, Ruid, Text};
+use crate::registration::{Attributes, Binding, Expiry, Key, Number, Packer, Ruid, Text};
 use crate::sqlite_file::{Row, Value};
 
 /// Real numbers below this are Julian days (the year 22,000 is day 10,000,000), above it Unix seconds.
@@ -52,15 +52,15 @@ pub(super) struct Fields<'a> {
     last_modified: i64,
     q: Option<f64>,
     call_id: Option<Bytes<'a>>,
-    cseq: Option<i64>,
-    flags: Option<i64>,
-    cflags: Option<i64>,
+    cseq: Option<Number>,
+    flags: Option<Number>,
+    cflags: Option<Number>,
     user_agent: Option<Bytes<'a>>,
     socket: Option<Bytes<'a>>,
-    methods: Option<i64>,
+    methods: Option<Number>,
     instance: Option<Bytes<'a>>,
-    reg_id: Option<i64>,
-    server_id: Option<i64>,
+    reg_id: Option<Number>,
+    server_id: Option<Number>,
 }
 
 /// A row of `location_attrs`.
@@ -100,7 +100,7 @@ impl<'a> Fields<'a> {
             socket: filled(columns.socket.of(row)),
             methods: integer(columns.methods.of(row)),
             instance: filled(columns.instance.of(row)),
-            reg_id: integer(columns.reg_id.of(row)).filter(|id| *id != 0),
+            reg_id: integer(columns.reg_id.of(row)).filter(|id| id.get() != 0),
             server_id: integer(columns.server_id.of(row)),
         })
     }
@@ -214,19 +214,20 @@ fn text(value: Value<'_>) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-fn integer(value: Value<'_>) -> Option<i64> {
-    match value {
-        Value::Null => None,
-        Value::Integer(number) => Some(number),
+fn integer(value: Value<'_>) -> Option<Number> {
+    let number = match value {
+        Value::Null => return None,
+        Value::Integer(number) => number,
         #[expect(
             clippy::cast_possible_truncation,
             reason = "saturates; no real row has such a number"
         )]
-        Value::Real(number) => Some(number as i64),
+        Value::Real(number) => number as i64,
         Value::Text(bytes) | Value::Blob(bytes) => {
-            std::str::from_utf8(bytes).ok()?.trim().parse().ok()
+            std::str::from_utf8(bytes).ok()?.trim().parse().ok()?
         }
-    }
+    };
+    Number::new(number)
 }
 
 fn real(value: Value<'_>) -> Option<f64> {
@@ -300,8 +301,8 @@ mod tests {
 
     #[test]
     fn numbers_in_every_storage_class() {
-        assert_eq!(integer(Value::Text(b"17")), Some(17));
-        assert_eq!(integer(Value::Real(17.0)), Some(17));
+        assert_eq!(integer(Value::Text(b"17")), Number::new(17));
+        assert_eq!(integer(Value::Real(17.0)), Number::new(17));
         assert_eq!(real(Value::Integer(-1)), Some(-1.0));
         assert_eq!(real(Value::Text(b"0.5")), Some(0.5));
         assert_eq!(real(Value::Text(b"NaN")), None);
@@ -323,15 +324,15 @@ mod tests {
             last_modified: number(6).unwrap_or(7),
             q: [None, Some(0.0), Some(0.5)][choices[7]],
             call_id: text(8),
-            cseq: number(9),
-            flags: number(10),
-            cflags: number(11),
+            cseq: number(9).and_then(Number::new),
+            flags: number(10).and_then(Number::new),
+            cflags: number(11).and_then(Number::new),
             user_agent: text(12),
             socket: text(13),
-            methods: number(14),
+            methods: number(14).and_then(Number::new),
             instance: text(15),
-            reg_id: number(16),
-            server_id: number(17),
+            reg_id: number(16).and_then(Number::new),
+            server_id: number(17).and_then(Number::new),
         }
     }
 

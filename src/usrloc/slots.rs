@@ -12,6 +12,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::attribute_rows::AttributeRows;
 use crate::registration::{Attributes, Binding, Changeset, Key, Ruid, Text};
 
 /// How long a new row waits for its first attribute, where other rows have attributes.
@@ -66,8 +67,7 @@ struct Slot {
     incoming: Option<Box<Binding>>,
     /// What has been told.
     told: Option<Arc<Binding>>,
-    /// Attribute rows, by rowid.
-    attributes: Vec<(i64, Text, Text)>,
+    attributes: AttributeRows,
     touched: bool,
 }
 
@@ -96,7 +96,7 @@ impl Slots {
             let slot = &mut self.all[at];
             slot.row = None;
             slot.incoming = None;
-            slot.attributes = Vec::new();
+            slot.attributes = AttributeRows::default();
             self.former += usize::from(slot.told.is_some());
             self.touch(SlotId(u32::try_from(at).expect("its place is an id")));
         }
@@ -220,20 +220,11 @@ impl Slots {
             None => (self.name(name), value.into()),
         };
         let slot = self.touch(id);
-        match slot
-            .attributes
-            .binary_search_by_key(&rowid, |(rowid, ..)| *rowid)
-        {
-            Ok(at) => slot.attributes[at] = (rowid, name, value),
-            Err(at) => {
-                // There are one or two of them in each of very many slots: no room to spare.
-                slot.attributes.reserve_exact(1);
-                slot.attributes.insert(at, (rowid, name, value));
-                let orphaned = slot.row.is_none();
-                self.attributes += 1;
-                self.orphans += usize::from(orphaned);
-            }
-        }
+        let told = slot.told.as_ref().map(|told| &told.attributes);
+        let is_new = slot.attributes.set(rowid, (name, value), told);
+        let orphaned = slot.row.is_none();
+        self.attributes += usize::from(is_new);
+        self.orphans += usize::from(is_new && orphaned);
     }
 
     /// The one copy of an attribute's name.
@@ -248,15 +239,11 @@ impl Slots {
 
     pub(super) fn remove_attribute(&mut self, id: SlotId, rowid: i64) {
         let slot = self.touch(id);
-        if let Ok(at) = slot
-            .attributes
-            .binary_search_by_key(&rowid, |(rowid, ..)| *rowid)
-        {
-            slot.attributes.remove(at);
-            let orphaned = slot.row.is_none();
-            self.attributes -= 1;
-            self.orphans -= usize::from(orphaned);
-        }
+        let told = slot.told.as_ref().map(|told| &told.attributes);
+        let was_there = slot.attributes.remove(rowid, told);
+        let orphaned = slot.row.is_none();
+        self.attributes -= usize::from(was_there);
+        self.orphans -= usize::from(was_there && orphaned);
     }
 
     pub(super) fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
@@ -321,6 +308,7 @@ impl Slots {
         if slot.row.is_none() {
             self.withheld.remove(&id);
             if complete && let Some(told) = slot.told.take() {
+                slot.attributes.each(Some(&told.attributes));
                 slot.key = Some(Box::new(alone(&told.key)));
                 changes.remove(told.key.clone());
             }
@@ -330,6 +318,7 @@ impl Slots {
             return;
         }
         if slot.is_told() {
+            slot.share();
             self.withheld.remove(&id);
             return;
         }
@@ -392,8 +381,7 @@ impl Slots {
     pub(super) fn bytes(&self) -> usize {
         // What an allocation costs beside its bytes.
         const HEAP: usize = 16;
-        let attributes = self.all.iter().map(|slot| slot.attributes.capacity());
-        let attributes = attributes.map(|count| count * size_of::<(i64, Text, Text)>() + HEAP);
+        let attributes = self.all.iter().map(|slot| slot.attributes.bytes() + HEAP);
         let keys = self.all.iter().filter(|slot| slot.key.is_some()).count();
         self.all.capacity() * size_of::<Slot>()
             + self.by_key.allocation_size()
@@ -414,55 +402,33 @@ impl Slot {
         let (Some(told), None) = (&self.told, &self.incoming) else {
             return false;
         };
-        let own = &self.attributes;
-        let is_told = |(_, name, value): &(i64, Text, Text)| {
-            let told = told.attributes.get(name.as_bytes());
-            told == Some(value)
-        };
-        let is_present = |told: &Text| own.iter().any(|(_, name, _)| name == told);
-        own.iter().all(is_told) && told.attributes.iter().all(|(name, _)| is_present(name))
+        self.attributes.are_told(&told.attributes)
     }
 
     /// What there is to tell, and whether the slot waits for something.
     fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
-        let current = || {
-            self.attributes
-                .iter()
-                .map(|(_, name, value)| (name.clone(), value.clone()))
-        };
-        let Some(told) = &self.told else {
+        let told = self.told.as_ref().map(|told| &told.attributes);
+        let current = || self.attributes.content(told);
+        let cloned = |(name, value): (&Text, &Text)| (name.clone(), value.clone());
+        let Some(told) = told else {
             if patient && attributes_in_use && self.attributes.is_empty() {
                 return (None, true);
             }
-            let attributes = current().collect();
+            let attributes = current().map(cloned).collect();
             return (self.renewed(attributes), false);
         };
-        let present = |name: &Text| {
-            self.attributes
-                .iter()
-                .any(|(_, present, _)| present == name)
-        };
-        let lost = told.attributes.iter().filter(|(name, _)| !present(name));
-        let kept: Vec<_> = lost
-            .filter(|_| patient)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let is_present = |name: &Text| current().any(|(present, _)| present == name);
+        let lost = told.iter().filter(|(name, _)| !is_present(name));
+        let kept: Vec<_> = lost.filter(|_| patient).map(cloned).collect();
         let waits = !kept.is_empty();
-        let attributes = kept.into_iter().chain(current()).collect();
+        let attributes = kept.into_iter().chain(current().map(cloned)).collect();
         (self.renewed(attributes), waits)
     }
 
-    /// Keeps equal values once: what an earlier run stored and what the rows say are different copies.
+    /// Keeps no content of attribute rows twice.
     fn share(&mut self) {
-        let Some(told) = &self.told else { return };
-        for (_, name, value) in &mut self.attributes {
-            if let Some(own) = told
-                .attributes
-                .get(name.as_bytes())
-                .filter(|own| *own == value)
-            {
-                *value = own.clone();
-            }
+        if let Some(told) = &self.told {
+            self.attributes.share(&told.attributes);
         }
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::registration::testing::{binding, registration};
-use crate::registration::{Binding, Expiry, Packer};
+use crate::registration::{Binding, Expiry, Number, Packer};
 
 const NOW: i64 = 1_700_000_000;
 
@@ -162,7 +162,7 @@ fn a_hidden_row_shows_again_when_it_comes_from_a_later_register() {
     let doubtful = put(
         &view,
         Binding {
-            cseq: Some(77),
+            cseq: Number::new(77),
             last_modified: NOW,
             ..row.clone()
         },

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::fake::{Answer, Memory};
 use super::site::{NOW, Site, aor, contact, key, reasons, row};
 use crate::flush::FailureKind;
-use crate::registration::Binding;
+use crate::registration::{Binding, Number};
 
 /// Whether this is the `nth` call of `method`, which the closure counts.
 fn nth(method: &'static str, nth: usize) -> impl FnMut(&str) -> bool {
@@ -313,7 +313,7 @@ async fn what_changed_in_the_second_of_its_removal_is_asked_about() {
         if after(method) {
             let row = Binding {
                 last_modified: NOW,
-                cseq: Some(2),
+                cseq: Number::new(2),
                 ..row("bob", "b1")
             };
             let row = crate::registration::testing::registration(row, Some("acme"));

@@ -19,7 +19,7 @@ use crate::http::peer::Peer;
 use crate::http::{App, Flush, Flushing, Keys, Limits, Parts, Settings, router};
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
-use crate::registration::{Binding, Common, Details, Expiry, Key, Registration, Ruid};
+use crate::registration::{Binding, Common, Details, Expiry, Key, Number, Registration, Ruid};
 use crate::sip::Transport;
 use crate::tokens;
 use crate::view::{Change, Kept, Source, SourceState, View};
@@ -387,15 +387,15 @@ pub(super) fn details(account: &str, username: &str, number: u16) -> Details {
         last_modified: now - 300,
         q: None,
         call_id: Some(format!("call-{number}@phone").as_str().into()),
-        cseq: Some(7),
-        flags: Some(0),
-        cflags: Some(64),
+        cseq: Number::new(7),
+        flags: Number::new(0),
+        cflags: Number::new(64),
         user_agent: Some("Yealink SIP-T38G 38.0.0.115".into()),
         socket: Some("udp:10.0.0.5:5060".into()),
-        methods: Some(8159),
+        methods: Number::new(8159),
         instance: None,
         reg_id: None,
-        server_id: Some(0),
+        server_id: Number::new(0),
         attributes: [].into_iter().collect(),
     };
     let common = Common {
