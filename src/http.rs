@@ -31,6 +31,7 @@ mod rendered;
 mod request_id;
 mod route;
 mod secret;
+mod select;
 mod serve;
 #[cfg(test)]
 mod tests;

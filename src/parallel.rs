@@ -25,15 +25,9 @@ pub fn joined<T>(portions: Vec<Vec<T>>) -> Vec<T> {
     all
 }
 
-/// The result of each portion of the items, in order: a portion for each core, of at least `least` items.
-///
-/// # Panics
-/// When `work` does.
-pub fn portions<T: Send, U: Send>(
-    mut items: Vec<T>,
-    least: usize,
-    work: impl Fn(Vec<T>) -> U + Sync,
-) -> Vec<U> {
+/// The items in portions, in order: one for each core, of at least `least` items; always one at least.
+#[must_use]
+pub fn split<T>(mut items: Vec<T>, least: usize) -> Vec<Vec<T>> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let parts = cores.min(items.len() / least.max(1)).max(1);
     let size = items.len().div_ceil(parts);
@@ -41,14 +35,28 @@ pub fn portions<T: Send, U: Send>(
     while items.len() > size {
         portions.push(items.split_off(items.len() - size));
     }
+    portions.push(items);
+    portions.reverse();
+    portions
+}
+
+/// The result of each portion of the items, in order: a portion for each core, of at least `least` items.
+///
+/// # Panics
+/// When `work` does.
+pub fn portions<T: Send, U: Send>(
+    items: Vec<T>,
+    least: usize,
+    work: impl Fn(Vec<T>) -> U + Sync,
+) -> Vec<U> {
+    let mut portions = split(items, least).into_iter();
+    let own = portions.next().unwrap_or_default();
     let work = &work;
     thread::scope(|scope| {
         let helpers: Vec<_> = portions
-            .into_iter()
-            .rev()
             .map(|portion| scope.spawn(move || work(portion)))
             .collect();
-        let mut results = vec![work(items)];
+        let mut results = vec![work(own)];
         for helper in helpers {
             match helper.join() {
                 Ok(result) => results.push(result),

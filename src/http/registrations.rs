@@ -15,6 +15,7 @@ use super::error::Error;
 use super::filter::Filters;
 use super::paging::{self, Paging};
 use super::request_id::RequestId;
+use super::select::{BATCH, select};
 use crate::directory::Directory;
 use crate::registration::Registration;
 use crate::view::{Listing, Position, Scope};
@@ -22,9 +23,6 @@ use crate::view::{Listing, Position, Scope};
 /// Lists of up to so many registrations are written in one piece and shared among those who ask for them within
 /// the second; longer ones are written piece by piece as their callers take them.
 const SHARED_ROWS: usize = 1024;
-
-/// How many registrations are looked through at a time where filters choose: about a millisecond's work.
-const BATCH: usize = 256;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
 const ATTACHMENT: HeaderValue =
@@ -184,33 +182,6 @@ pub(super) fn enveloped(
     } else {
         out
     }
-}
-
-/// The registrations of `subject` that the filters select. Others are served in between, however many there are.
-pub(super) async fn select(
-    app: &App,
-    subject: Subject<'_>,
-    filters: &Filters,
-    now: i64,
-) -> Listing {
-    let listing = match subject.username {
-        Some(username) => app.view.list_user(subject.scope, username),
-        None => app.view.list(subject.scope),
-    };
-    if filters.is_empty() {
-        return listing;
-    }
-    let mut left = Listing::default();
-    for batch in listing.registrations.chunks(BATCH) {
-        for one in batch {
-            if filters.match_one(one, app.settings.wire, now) {
-                left.revision = left.revision.wrapping_add(one.digest());
-                left.registrations.push(Arc::clone(one));
-            }
-        }
-        tokio::task::yield_now().await;
-    }
-    left
 }
 
 /// The revision that callers see: it changes with the sum of the rows' digests, and with that only.

@@ -163,3 +163,26 @@ async fn numbers_are_compared_by_their_worth() {
         assert_eq!(answer.usernames(), users, "{query}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_many_are_looked_through_in_order() {
+    const MANY: u16 = 20_000;
+    let site = Site::new();
+    let user = |number: u16| format!("user{number:05}");
+    site.add((0..MANY).map(|number| phone("acme", &user(number), number)));
+    let query = format!("{LIST}?filter_not_username={}", user(9_000));
+    let answer = site.get(&query).answer().await;
+    let left: Vec<String> = (0..MANY)
+        .filter(|number| *number != 9_000)
+        .map(user)
+        .collect();
+    assert_eq!(answer.usernames(), left);
+    // The revision is that of these rows, however they were found.
+    let all = site
+        .get(&format!("{LIST}?has_value=username"))
+        .answer()
+        .await;
+    let plain = site.get(LIST).answer().await;
+    assert_eq!(all.json()["revision"], plain.json()["revision"]);
+    assert_ne!(answer.json()["revision"], plain.json()["revision"]);
+}
