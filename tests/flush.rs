@@ -9,6 +9,7 @@ mod middle;
 mod owners;
 mod races;
 mod transports;
+mod withdrawn;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
