@@ -190,10 +190,10 @@ fn only_reads_while_it_looks_for_the_database() {
     let traces = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
     let trace = traces.path().join("strace.log");
     let cfg = kamailio.config_file().display().to_string();
-    let traced = traced(&trace);
+    let strace = traced(&trace);
     let namespace = if geteuid().is_root() { "-m" } else { "-rm" };
     let wrapper = ["unshare", namespace, "sh", "-c", ETC, "sh", &cfg];
-    let wrapper = wrapper.into_iter().chain(traced.iter().map(String::as_str));
+    let wrapper = wrapper.into_iter().chain(strace.iter().map(String::as_str));
     let mut daemon = Daemon::builder(&kamailio)
         .wrapper(&wrapper.collect::<Vec<_>>())
         .prepare();

@@ -112,8 +112,8 @@ impl Target {
         let at = round.parts.clock.unix_seconds();
         let after = self.look(round).await?;
         let mut flushed = Flushed {
-            at,
             rows,
+            at,
             ..Flushed::default()
         };
         for one in &self.picked {
