@@ -14,6 +14,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod warrant;
 mod work;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::registration::{Registration, Text};
 use crate::store::Store;
 use crate::view::View;
 use turns::Turns;
+pub use warrant::Warrant;
 
 /// The target of the log line that each flush leaves: it stands out from the rest as the audit.
 pub const AUDIT: &str = "usrlocd::audit";
@@ -45,6 +47,8 @@ pub struct Request {
     pub exactly: bool,
     /// Who asks. Nothing that is not of the account asked for goes.
     pub actor: Actor,
+    /// By what right. Nothing goes any more once it is withdrawn.
+    pub warrant: Arc<dyn Warrant>,
 }
 
 /// Who asks for a flush, for whom, and for the audit.
@@ -93,6 +97,8 @@ pub enum FailureKind {
     Timeout,
     /// Kamailio answered, and the binding is not confirmed to be gone.
     Unconfirmed,
+    /// The caller may not flush it any more.
+    Withdrawn,
 }
 
 /// Why a flush could not be answered for; what Kamailio was asked to remove may be gone.

@@ -26,6 +26,7 @@ mod paging;
 mod params;
 mod patience;
 mod peer;
+mod permit;
 mod registrations;
 mod rendered;
 mod request_id;

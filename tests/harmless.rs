@@ -92,8 +92,20 @@ fn give_away(folder: &Path) {
     }
 }
 
-/// How often which call was made on files below `folder`; each must be one of a passive reader.
+/// How often which call was made on Kamailio's database in `folder`; each must be one of a passive reader.
 fn judged(trace: &Path, folder: &Path) -> BTreeMap<String, usize> {
+    let seen = calls_of_a_reader(trace, folder);
+    // What proves that it was this daemon and these files.
+    assert!(
+        seen.get("pread64").is_some_and(|count| *count > 10),
+        "{seen:?}"
+    );
+    assert!(seen.contains_key("fcntl"), "no lock was probed: {seen:?}");
+    seen
+}
+
+/// How often which call was made on files below `folder`; each must be one of a passive reader.
+fn calls_of_a_reader(trace: &Path, folder: &Path) -> BTreeMap<String, usize> {
     let text = fs::read(trace).expect("strace wrote it");
     let text = String::from_utf8_lossy(&text);
     let prefix = folder.display().to_string();
@@ -114,12 +126,6 @@ fn judged(trace: &Path, folder: &Path) -> BTreeMap<String, usize> {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // What proves that it was this daemon and these files.
-    assert!(
-        seen.get("pread64").is_some_and(|count| *count > 10),
-        "{seen:?}"
-    );
-    assert!(seen.contains_key("fcntl"), "no lock was probed: {seen:?}");
     seen
 }
 
@@ -158,7 +164,7 @@ fn only_reads(journal: Journal) {
             .any(|suffix| name == format!("kamailio.sqlite{suffix}"));
         assert!(before.contains(&name) || of_kamailio, "{name} appeared");
     }
-    assert_eq!(kamailio.lock_errors(), 0, "{}", kamailio.log());
+    kamailio.has_missed_no_lock();
 }
 
 #[test]
@@ -169,6 +175,59 @@ fn only_reads_kamailios_files_wal() {
 #[test]
 fn only_reads_kamailios_files_rollback() {
     only_reads(Journal::Rollback);
+}
+
+/// Makes a place of our own out of `/etc/kamailio`, which only this usrlocd sees, and puts a `kamailio.cfg` there.
+const ETC: &str = "mount -t tmpfs tmpfs /etc/kamailio && cp \"$1\" /etc/kamailio/kamailio.cfg && shift && exec \"$@\"";
+
+/// Nobody has said where the database is: usrlocd reads Kamailio's configuration to find it.
+#[test]
+fn only_reads_while_it_looks_for_the_database() {
+    let kamailio = Kamailio::builder().start();
+    let folder = kamailio.database().parent().expect("it is in one");
+    let before: BTreeSet<String> = kamailio.database_files().into_iter().collect();
+    give_away(folder);
+    let traces = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
+    let trace = traces.path().join("strace.log");
+    let cfg = kamailio.config_file().display().to_string();
+    let strace = traced(&trace);
+    let namespace = if geteuid().is_root() { "-m" } else { "-rm" };
+    let wrapper = ["unshare", namespace, "sh", "-c", ETC, "sh", &cfg];
+    let wrapper = wrapper.into_iter().chain(strace.iter().map(String::as_str));
+    let mut daemon = Daemon::builder(&kamailio)
+        .wrapper(&wrapper.collect::<Vec<_>>())
+        .prepare();
+    let config = fs::read_to_string(daemon.config_file()).expect("it was written");
+    let others = config
+        .lines()
+        .filter(|line| !line.starts_with("database = "));
+    let others = others.collect::<Vec<_>>().join("\n");
+    assert_ne!(others.lines().count(), config.lines().count());
+    fs::write(daemon.config_file(), others).expect("an own directory is writable");
+    daemon.start();
+
+    let mut phones: Vec<Phone> = (0..20)
+        .map(|number| Phone::new(&kamailio, format!("u{number}"), "acme.example.com"))
+        .collect();
+    for round in 1..=3 {
+        phones.iter_mut().for_each(Phone::register);
+        shows_round(&daemon, phones.len(), round);
+    }
+    agree(&kamailio, &daemon);
+    let log = daemon.log();
+    assert!(log.contains("/etc/kamailio/kamailio.cfg line "), "{log}");
+
+    assert!(daemon.stop().success(), "{}", daemon.log());
+    judged(&trace, folder);
+    let seen = calls_of_a_reader(&trace, Path::new("/etc/kamailio"));
+    assert!(seen.contains_key("read"), "{seen:?}");
+    for name in kamailio.database_files() {
+        let of_kamailio = ["-wal", "-shm"]
+            .iter()
+            .any(|suffix| name == format!("kamailio.sqlite{suffix}"));
+        assert!(before.contains(&name) || of_kamailio, "{name} appeared");
+    }
+    kamailio.has_missed_no_lock();
 }
 
 /// Leaves a transaction of `file` half written, as a crash does.
@@ -324,7 +383,7 @@ fn load_fails_nothing(journal: Journal) {
     let rounds = i64::from(total / (RATE * 2));
     shows_round(&daemon, phones.len(), rounds);
     agrees_with_tables(&kamailio, &daemon);
-    assert_eq!(kamailio.lock_errors(), 0, "{}", kamailio.log());
+    kamailio.has_missed_no_lock();
 }
 
 #[test]

@@ -29,10 +29,12 @@ fn contacts(kamailio: &Kamailio, expected: &[&[u8]]) -> Vec<Row> {
 
 /// Register, refresh, a second contact, un-register: in every mode the table follows.
 fn follows_the_phones(db_mode: u8, journal: Journal) {
-    let kamailio = Kamailio::builder()
-        .db_mode(db_mode)
-        .journal(journal)
-        .start();
+    let mut builder = Kamailio::builder().db_mode(db_mode).journal(journal);
+    if db_mode != 2 {
+        // Who writes through is in the way of the timer, which would refuse the phone or lose its attributes.
+        builder = builder.timer_interval(3600);
+    }
+    let kamailio = builder.start();
     let acme = Account::new("ac", "Acme", "acme.example.com");
     let device = acme.device("alice", 1);
 
@@ -73,7 +75,7 @@ fn follows_the_phones(db_mode: u8, journal: Journal) {
     soft.unregister();
     contacts(&kamailio, &[]);
     assert!(kamailio.lookup("alice@acme.example.com").is_empty());
-    assert_eq!(kamailio.lock_errors(), 0, "{}", kamailio.log());
+    kamailio.has_missed_no_lock();
 }
 
 #[test]

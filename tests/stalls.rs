@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
+use usrlocd::clock::{Clock, SystemClock};
 
 use crate::oracle::{PATIENCE, agree, agrees_with_tables, list, writes_round};
 use crate::support::daemon::Daemon;
@@ -51,7 +53,7 @@ fn held_up(journal: Journal) {
         writes_round(&kamailio, phones.len(), round);
         agree(&kamailio, &daemon);
     }
-    assert_eq!(kamailio.lock_errors(), 0, "{}", kamailio.log());
+    kamailio.has_missed_no_lock();
 }
 
 #[test]
@@ -64,35 +66,110 @@ fn held_up_over_commits_without_a_log() {
     held_up(Journal::Rollback);
 }
 
+/// A writer that has changed the table and keeps its lock after the commit, until it ends.
+struct InTheWay {
+    writer: Child,
+    input: ChildStdin,
+}
+
+impl InTheWay {
+    /// Puts it there; returns when nobody else can read.
+    fn of(kamailio: &Kamailio) -> Self {
+        let mut writer = Command::new(tools::program("sqlite3"))
+            .arg(kamailio.database())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("sqlite3 starts");
+        let mut input = writer.stdin.take().expect("the input is a pipe");
+        let sql =
+            ".timeout 10000\npragma locking_mode = exclusive;\nupdate location set cseq = 7;\n";
+        input.write_all(sql.as_bytes()).expect("sqlite3 reads");
+        eventually("the writer has its lock", PATIENCE, || {
+            let output = Command::new(tools::program("sqlite3"))
+                .arg(kamailio.database())
+                .arg("select 1 from location")
+                .output()
+                .expect("sqlite3 starts");
+            holds(!output.status.success(), || "not yet".to_owned())
+        });
+        Self { writer, input }
+    }
+
+    fn ends(mut self) {
+        drop(self.input);
+        self.writer.wait().expect("an own child");
+    }
+}
+
+/// What an answer says about the source: its state, the moment that it is true of in Unix milliseconds, and how many
+/// ago that was.
+fn source(daemon: &Daemon) -> (String, u64, u64) {
+    let envelope = daemon.get(ALL).json();
+    let source = &envelope["source"];
+    let state = source["state"].as_str().expect("a state").to_owned();
+    let as_of = Duration::from_secs_f64(source["as_of"].as_f64().expect("seconds"));
+    let as_of = u64::try_from(as_of.as_millis()).expect("our age");
+    (state, as_of, source["lag_ms"].as_u64().expect("a lag"))
+}
+
+#[test]
+fn what_is_shown_behind_a_writer_in_the_way_is_said_to_be_old() {
+    let mut kamailio = Kamailio::builder().journal(Journal::Rollback).start();
+    Phone::new(&kamailio, "alice", REALM).register();
+    kamailio.stop();
+    let daemon = Daemon::builder(&kamailio).start();
+    agrees_with_tables(&kamailio, &daemon);
+    let clock = SystemClock::new();
+    let unix = || u64::try_from(clock.unix().as_millis()).expect("our age");
+    let before = unix();
+    assert_eq!(source(&daemon).0, "live");
+    let writer = InTheWay::of(&kamailio);
+    let locked = unix();
+    let (_, as_of, lag) = eventually("it is stale", PATIENCE, || {
+        let source = source(&daemon);
+        holds(source.0 == "stale", || format!("{source:?}")).map(|()| source)
+    });
+    // It was true of some moment since the start, and of none behind the lock.
+    assert!(
+        as_of + 10_000 > before && as_of <= locked,
+        "{as_of} of {locked}"
+    );
+    assert_eq!(daemon.get("/readyz").status, 503);
+    eventually("the lag grows and the moment stays", PATIENCE, || {
+        let (state, still, now) = source(&daemon);
+        assert_eq!((state.as_str(), still), ("stale", as_of));
+        assert!(now + as_of <= unix() + 100, "{now} ms after {as_of}");
+        holds(now >= lag + 2000, || format!("{now} after {lag}"))
+    });
+    assert_eq!(
+        list(&daemon, ALL)[0]["cseq"],
+        1,
+        "the last known row is served"
+    );
+    writer.ends();
+    eventually("it is live again", PATIENCE, || {
+        let source = source(&daemon);
+        holds(source.0 == "live" && source.1 > locked, || {
+            format!("{source:?}")
+        })
+    });
+    assert_eq!(list(&daemon, ALL)[0]["cseq"], 7);
+    assert_eq!(daemon.get("/readyz").status, 200);
+}
+
 #[test]
 fn readiness_waits_for_a_writer_in_the_way() {
     let mut kamailio = Kamailio::builder().journal(Journal::Rollback).start();
     Phone::new(&kamailio, "alice", REALM).register();
     kamailio.stop();
-    // It keeps its lock after the commit, until it ends.
-    let mut writer = Command::new(tools::program("sqlite3"))
-        .arg(kamailio.database())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("sqlite3 starts");
-    let mut input = writer.stdin.take().expect("the input is a pipe");
-    let sql = "pragma locking_mode = exclusive;\nupdate location set cseq = 7;\n";
-    input.write_all(sql.as_bytes()).expect("sqlite3 reads");
+    let writer = InTheWay::of(&kamailio);
     let folder = TempDir::with_prefix("usrlocd-notify-").expect("a temporary directory");
     let address = folder.path().join("notify");
     let manager = UnixDatagram::bind(&address).expect("it is new");
     manager
         .set_read_timeout(Some(PATIENCE))
         .expect("a time-out is allowed");
-    eventually("the writer has its lock", PATIENCE, || {
-        let output = Command::new(tools::program("sqlite3"))
-            .arg(kamailio.database())
-            .arg("select 1 from location")
-            .output()
-            .expect("sqlite3 starts");
-        holds(!output.status.success(), || "not yet".to_owned())
-    });
     let mut daemon = Daemon::builder(&kamailio)
         .environment("NOTIFY_SOCKET", &address.display().to_string())
         .prepare();
@@ -100,8 +177,7 @@ fn readiness_waits_for_a_writer_in_the_way() {
     eventually("the writer is in the way", PATIENCE, || {
         holds(daemon.log().contains("holds the database"), || daemon.log())
     });
-    drop(input);
-    writer.wait().expect("an own child");
+    writer.ends();
     let mut bytes = [0; 4096];
     let ready = loop {
         let length = manager.recv(&mut bytes).expect("a message");

@@ -1,5 +1,8 @@
 //! Our own store in trouble: what is shown stays fresh, what is stored comes right, and nobody else's file suffers.
 
+mod bounded;
+mod read_only;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};

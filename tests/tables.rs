@@ -14,11 +14,15 @@ const TABLES: [&str; 2] = ["location", "location2"];
 
 /// A Kamailio that keeps two tables, and a usrlocd that is told of both.
 fn lab(db_mode: u8, journal: Journal) -> (Kamailio, Daemon) {
-    let kamailio = Kamailio::builder()
+    let mut builder = Kamailio::builder()
         .db_mode(db_mode)
         .journal(journal)
-        .tables(&TABLES)
-        .start();
+        .tables(&TABLES);
+    if db_mode != 2 {
+        // Who writes through is in the way of the timer, and attributes would be lost.
+        builder = builder.timer_interval(3600);
+    }
+    let kamailio = builder.start();
     let daemon = Daemon::builder(&kamailio)
         .environment("USRLOCD_KAMAILIO__TABLE", &TABLES.join(", "))
         .start();
@@ -110,7 +114,7 @@ fn follows_and_flushes(db_mode: u8, journal: Journal) {
     let bobs = kamailio.lookup_in(TABLES[1], "bob@acme.example.com");
     assert!(bobs.is_empty(), "{bobs:?}");
     agree(&kamailio, &daemon);
-    assert_eq!(kamailio.lock_errors(), 0, "{}", kamailio.log());
+    kamailio.has_missed_no_lock();
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) struct Flushed {
     pub(super) vanished: Vec<Text>,
     /// The ruids of what Kamailio has after all.
     pub(super) alive: BTreeSet<Text>,
+    /// The rows that were the account's just before it was removed.
+    pub(super) rows: Vec<Arc<Registration>>,
     /// When it was removed, Unix seconds: a REGISTER of a later second came after that.
     pub(super) at: i64,
     pub(super) failure: Option<Failure>,
@@ -47,6 +49,10 @@ struct Left<'a> {
     not_found: BTreeSet<&'a Text>,
     /// They were not touched.
     not_alone: BTreeSet<&'a Text>,
+    /// Nor these: the caller may not any more.
+    withdrawn: BTreeSet<&'a Text>,
+    /// Nor these: they are not the account's any more.
+    anothers: BTreeSet<&'a Text>,
 }
 
 impl Flushed {
@@ -82,11 +88,18 @@ impl Memory {
 }
 
 impl Target {
-    /// Removes what was picked from Kamailio and finds out whether it is gone; `None` where nothing was picked and all
-    /// there is may be another account's.
-    pub(super) async fn remove(&self, round: &Round<'_>) -> Result<Option<Flushed>, Fault> {
+    /// Removes what was picked from Kamailio and finds out whether it is gone; `None` where nothing that was picked is
+    /// the account's and all there is may be another account's.
+    pub(super) async fn remove(&mut self, round: &Round<'_>) -> Result<Option<Flushed>, Fault> {
         let before = self.look(round).await?;
-        let all = !round.exactly && self.is_alone(&before, round);
+        // Meanwhile tokens and owners may have changed.
+        if !round.warrant.holds() {
+            return Ok(Some(Flushed::failed(self.withdrawn())));
+        }
+        let rows = self.keep_own(round);
+        let all = !round.exactly
+            && round.warrant.covers(self.domain.as_ref())
+            && self.is_alone(&before, round);
         if !all && self.picked.is_empty() {
             return Ok(None);
         }
@@ -99,6 +112,7 @@ impl Target {
         let at = round.parts.clock.unix_seconds();
         let after = self.look(round).await?;
         let mut flushed = Flushed {
+            rows,
             at,
             ..Flushed::default()
         };
@@ -148,7 +162,11 @@ impl Target {
         let picked = contacts_of(&self.picked);
         let mut left = Left::default();
         for contact in &picked {
-            if self.is_shared(contact, before, round) {
+            if !round.warrant.holds() {
+                left.withdrawn.insert(*contact);
+            } else if !self.is_own(contact, round) {
+                left.anothers.insert(*contact);
+            } else if self.is_shared(contact, before, round) {
                 left.not_alone.insert(*contact);
             } else if !self.remove_contact(contact, before, round).await? {
                 left.not_found.insert(*contact);
@@ -163,12 +181,23 @@ impl Target {
                 .all(|one| picked.contains(&one.address))
                 && rows.iter().all(|one| picked.contains(&one.binding.contact))
                 && self.is_alone(&now, round);
-            if is_all {
+            if is_all && round.warrant.holds() {
                 round.kamailio().remove(&self.table, &self.aor).await?;
                 left.not_found.clear();
+            } else if is_all {
+                left.withdrawn.append(&mut left.not_found);
             }
         }
         Ok(left)
+    }
+
+    /// Whether the contact is the account's still.
+    fn is_own(&self, contact: &Text, round: &Round<'_>) -> bool {
+        let mut same = self
+            .picked
+            .iter()
+            .filter(|one| one.binding.contact == *contact);
+        same.any(|one| !self.is_anothers(&one.binding.key.ruid.0, round))
     }
 
     /// Whether the same contact is another account's as well, so that Kamailio would take either.
@@ -210,6 +239,13 @@ impl Target {
         flushed: &mut Flushed,
     ) -> Result<(), Fault> {
         let (key, contact) = (&one.binding.key, &one.binding.contact);
+        if left.anothers.contains(contact) {
+            return Ok(());
+        }
+        if left.withdrawn.contains(contact) {
+            flushed.failure = Some(self.withdrawn());
+            return Ok(());
+        }
         let there = after.contacts.get(&key.ruid.0);
         let problem = match (before.contacts.get(&key.ruid.0), there) {
             (Some(_), Some(_)) if left.not_alone.contains(contact) => Some(NOT_ALONE),

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use super::aor::Flushed;
 use super::turns::Place;
+use super::work::Round;
 use super::{Failure, FailureKind, Request};
 use crate::kamailio::Fault;
 use crate::registration::{Hidden, Key, Registration, Ruid, Text};
 use crate::view::View;
+
+const WITHDRAWN: &str =
+    "not removed: the caller's right to flush the account was withdrawn meanwhile";
 
 /// An address of record in one table, with the registrations of it that were picked.
 #[derive(Debug)]
@@ -86,23 +90,27 @@ impl Target {
         rows
     }
 
-    /// Leaves out what is not among `rows`, those that are there now: it went since it was picked.
-    pub(super) fn forget_what_went(&mut self, rows: &[Arc<Registration>]) {
+    /// The rows that are the account's now. What was picked and is none of them is left out: another flush may have
+    /// been faster, or it has another owner. That is neither the account's to count nor missing.
+    pub(super) fn keep_own(&mut self, round: &Round<'_>) -> Vec<Arc<Registration>> {
+        let mut rows = self.rows(&round.parts.view);
+        rows.retain(|row| round.is_own(row));
         let there: BTreeSet<&Key> = rows.iter().map(|row| &row.binding.key).collect();
         self.picked.retain(|one| there.contains(&one.binding.key));
+        rows
     }
 
-    /// What is to be hidden: of `rows`, which were there before, those of what is gone and those with the same contact
+    /// What is to be hidden: of the rows that were there before, those of what is gone and those with the same contact
     /// (the same contact of the same address of record may have several); and what Kamailio had in memory alone: its
     /// row may be on its way. Nothing that Kamailio has after all: it is from a later REGISTER.
-    pub(super) fn to_hide(&self, flushed: &Flushed, rows: &[Arc<Registration>]) -> Vec<Hidden> {
+    pub(super) fn to_hide(&self, flushed: &Flushed) -> Vec<Hidden> {
         let contacts = contacts_of(&flushed.gone);
         let mut hidden: BTreeMap<Key, u64> = flushed
             .vanished
             .iter()
             .map(|ruid| (self.key(ruid), 0))
             .collect();
-        for row in rows {
+        for row in &flushed.rows {
             let key = &row.binding.key;
             let is_gone = hidden.contains_key(key) || contacts.contains(&row.binding.contact);
             if is_gone && !flushed.alive.contains(&key.ruid.0) {
@@ -140,6 +148,14 @@ impl Target {
             aor: self.aor.clone(),
             reason: reason.to_owned(),
             kind: FailureKind::Unconfirmed,
+        }
+    }
+
+    /// The failure of an address of record that the caller may not flush any more.
+    pub(super) fn withdrawn(&self) -> Failure {
+        Failure {
+            kind: FailureKind::Withdrawn,
+            ..self.unconfirmed(WITHDRAWN)
         }
     }
 

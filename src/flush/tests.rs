@@ -9,3 +9,4 @@ mod owners;
 mod recheck;
 mod singly;
 mod site;
+mod withdrawn;

@@ -9,7 +9,7 @@ use super::aor::Flushed;
 use super::belief::Belief;
 use super::silence::Silence;
 use super::targets::{self, Target};
-use super::{Failure, FailureKind, Flusher, Outcome, Parts, Request};
+use super::{Failure, FailureKind, Flusher, Outcome, Parts, Request, Warrant};
 use crate::kamailio::{Fault, Kamailio};
 use crate::registration::{Hidden, Registration, Text};
 use crate::store;
@@ -24,6 +24,8 @@ pub(super) struct Round<'a> {
     pub(super) parts: &'a Parts,
     /// Whose contacts may go.
     pub(super) account: Option<&'a str>,
+    /// By what right.
+    pub(super) warrant: &'a dyn Warrant,
     pub(super) exactly: bool,
     pub(super) belief: Belief<'a>,
     silence: Silence,
@@ -76,6 +78,7 @@ impl Flusher {
         let round = Round {
             parts,
             account: request.actor.account_id.as_deref(),
+            warrant: &*request.warrant,
             exactly: request.exactly,
             belief,
             silence: Silence::new(self.options.concurrency.max(1)),
@@ -128,7 +131,7 @@ impl Flusher {
         if queue.announced.is_empty() {
             let mut portion: VecDeque<Target> = queue.waiting.by_ref().take(PORTION).collect();
             // Else they will not be asked for.
-            if round.silence.given_up().is_none() {
+            if round.silence.given_up().is_none() && round.warrant.holds() {
                 self.announce(portion.make_contiguous()).await?;
             }
             queue.announced = portion;
@@ -149,10 +152,10 @@ impl Flusher {
         if let Some(kind) = round.silence.given_up() {
             return (Flushed::failed(target.not_asked(kind)), Vec::new());
         }
-        let mut rows = target.rows(&self.parts.view);
-        rows.retain(|row| round.is_own(row));
-        // Another flush may have been faster, or it has another owner now: that is neither ours to count nor missing.
-        target.forget_what_went(&rows);
+        if !round.warrant.holds() {
+            return (Flushed::failed(target.withdrawn()), Vec::new());
+        }
+        target.keep_own(round);
         if round.exactly && target.picked.is_empty() {
             return Default::default();
         }
@@ -163,7 +166,7 @@ impl Flusher {
             Ok(None) => return Default::default(),
             Err(fault) => return (Flushed::failed(target.failure(&fault)), Vec::new()),
         };
-        let hidden = target.to_hide(&flushed, &rows);
+        let hidden = target.to_hide(&flushed);
         self.hide(&hidden);
         if let Err(failure) = round.further.call(target, &self.parts.kamailio).await {
             flushed.failure.get_or_insert(failure);

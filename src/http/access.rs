@@ -8,6 +8,7 @@ use super::call::Call;
 use super::error::Error;
 use super::jwt::{Claims, Refused};
 use super::peer::Peer;
+use super::secret::Secret;
 use crate::directory::Directory;
 use crate::metrics::Refusal;
 use crate::tokens::{self, Accounts, Token};
@@ -35,40 +36,67 @@ pub(super) enum Right {
     Flush,
 }
 
-/// Finds out who calls. `Err(true)` where a token was presented and refused, `Err(false)` where there is none.
-pub(super) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller, bool> {
+/// Why a caller is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unknown {
+    /// No token was presented.
+    NoToken,
+    /// One was, and is not good.
+    Refused {
+        /// The reason, as it is counted.
+        counted: Refusal,
+        /// The reason, of a token that is none of ours.
+        reason: Refused,
+    },
+}
+
+/// Finds out who calls, and counts whom it does not find out.
+pub(super) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller, Unknown> {
+    let known = recognize(app, peer, call.token());
+    match &known {
+        Ok(_) => {}
+        Err(Unknown::NoToken) => app.metrics.http.refused(Refusal::Missing),
+        Err(Unknown::Refused { counted, reason }) => {
+            app.metrics.http.refused(*counted);
+            tracing::debug!(client = %peer, refused = %reason, "a token was refused");
+        }
+    }
+    known
+}
+
+/// Whom a token makes a caller, now.
+pub(super) fn recognize(
+    app: &App,
+    peer: Peer,
+    token: Option<Secret<'_>>,
+) -> Result<Caller, Unknown> {
     if let Peer::Process { uid, trusted: true } = peer {
         return Ok(Caller::Process { uid });
     }
-    let Some(presented) = call.token() else {
-        app.metrics.http.refused(Refusal::Missing);
-        return Err(false);
-    };
-    let presented = presented.reveal();
+    let presented = token.ok_or(Unknown::NoToken)?.reveal();
     let now = app.clock.unix_seconds();
     let expired = match app.tokens.borrow().verify(presented, now) {
         Ok(token) => return Ok(Caller::Token(Arc::clone(token))),
         Err(refused) => matches!(refused, tokens::Refused::Expired { .. }),
     };
     let directory = app.directory.borrow();
-    match app.keys.borrow().verify(presented, now, &directory) {
-        Ok(claims) => Ok(Caller::Kazoo(claims)),
-        Err(refused) => {
-            app.metrics.http.refused(match refused {
+    let claims = app.keys.borrow().verify(presented, now, &directory);
+    claims
+        .map(Caller::Kazoo)
+        .map_err(|reason| Unknown::Refused {
+            counted: match reason {
                 _ if expired => Refusal::Expired,
                 Refused::Unknown => Refusal::Unknown,
                 Refused::Expired => Refusal::Expired,
                 Refused::NotGood | Refused::NotBelow => Refusal::Invalid,
-            });
-            tracing::debug!(client = %peer, %refused, "a token was refused");
-            Err(true)
-        }
-    }
+            },
+            reason,
+        })
 }
 
 impl Caller {
     /// Whether the caller may do this at all.
-    pub(super) fn has(&self, right: Right) -> bool {
+    fn has(&self, right: Right) -> bool {
         match (self, right) {
             (Self::Process { .. } | Self::Kazoo(_), Right::Read | Right::Flush) => true,
             (Self::Token(token), Right::Read) => token.rights.read,
@@ -77,7 +105,7 @@ impl Caller {
     }
 
     /// Whether the caller may see every account.
-    pub(super) fn sees_all(&self) -> bool {
+    fn sees_all(&self) -> bool {
         match self {
             Self::Process { .. } => true,
             Self::Token(token) => token.accounts == Accounts::All,
@@ -86,7 +114,7 @@ impl Caller {
     }
 
     /// Whether the caller may see the account: one of the caller's own, or one below it.
-    pub(super) fn sees(&self, account_id: &str, directory: &Directory) -> bool {
+    fn sees(&self, account_id: &str, directory: &Directory) -> bool {
         let within = |own: &str| directory.is_within(account_id, own);
         match self {
             Self::Process { .. } => true,
@@ -96,6 +124,27 @@ impl Caller {
             },
             Self::Kazoo(claims) => within(&claims.account_id),
         }
+    }
+
+    /// Whether the caller may do this with the account; with all that there are, where there is none.
+    pub(super) fn may(
+        &self,
+        right: Right,
+        account: Option<&str>,
+        directory: &Directory,
+    ) -> Result<(), Error> {
+        let sees = match account {
+            None => self.sees_all(),
+            Some(account) => self.sees(account, directory),
+        };
+        if !self.has(right) || (!sees && account.is_some()) {
+            return Err(Error::Forbidden);
+        }
+        if !sees {
+            let accounts = self.accounts(directory);
+            return Err(Error::NotAll { accounts });
+        }
+        Ok(())
     }
 
     /// The accounts that the caller may see, each once; none for one who may see all.

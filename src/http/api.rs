@@ -12,7 +12,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 
-use super::access::{Caller, Right, authenticate};
+use super::access::{Caller, Right, Unknown, authenticate};
 use super::body::indented;
 use super::call::{Call, asks_for_pretty};
 use super::envelope::Envelope;
@@ -123,9 +123,9 @@ fn admit(app: &App, peer: Peer, call: &Call) -> Result<Caller, Error> {
             }
             Ok(caller)
         }
-        Err(refused) => {
+        Err(unknown) => {
             stranger(app, peer)?;
-            if refused {
+            if unknown != Unknown::NoToken {
                 let failures = |empty| too_many(app, Bucket::Failures, empty);
                 app.limits.borrow().failure(client).map_err(failures)?;
             }
@@ -174,17 +174,7 @@ fn authorize(
         Method::DELETE => Right::Flush,
         _ => Right::Read,
     };
-    let sees = match &account {
-        None => caller.sees_all(),
-        Some(account) => caller.sees(account, directory),
-    };
-    if !caller.has(right) || (!sees && account.is_some()) {
-        return Err(Error::Forbidden);
-    }
-    if !sees {
-        let accounts = caller.accounts(directory);
-        return Err(Error::NotAll { accounts });
-    }
+    caller.may(right, account.as_deref(), directory)?;
     Ok(account)
 }
 

@@ -14,6 +14,7 @@ use super::error::{Cause, Error, Incomplete, Problem};
 use super::filter::Filters;
 use super::params::Params;
 use super::peer::Peer;
+use super::permit::Permit;
 use super::registrations::{Subject, enveloped, revision};
 use super::request_id::RequestId;
 use super::secret::Secret;
@@ -48,7 +49,7 @@ pub(super) async fn flush(
     subject: Subject<'_>,
     who: &Who<'_>,
     id: &RequestId,
-    directory: &Directory,
+    directory: &Arc<Directory>,
 ) -> Result<Response, Error> {
     refuse_unknown(&call.params)?;
     call.refuse_parameters_in_body()?;
@@ -56,6 +57,9 @@ pub(super) async fn flush(
     let dry_run = dry_run(&call.params)?;
     let now = app.clock.unix_seconds();
     let picked = select(app, subject, &filters, now).await.registrations;
+    let permit = Permit::new(app, who.peer, call.token(), subject.scope, directory);
+    // Others were served in between, and what is picked is of the directory that there is now.
+    permit.check()?;
     if dry_run {
         return Ok(ok(
             app,
@@ -70,13 +74,19 @@ pub(super) async fn flush(
         Some(username) if filters.is_empty() => further(app, subject.scope, username, directory),
         Some(_) | None => Vec::new(),
     };
+    let permit = Arc::new(permit);
     let request = Request {
         registrations: picked,
         further,
         exactly: !filters.is_empty(),
         actor: actor(subject, who, id),
+        warrant: Arc::clone(&permit) as _,
     };
     let outcome = carry_out(app, request, id).await?;
+    if is_withdrawn(&outcome) {
+        // Nothing was done: the answer is that of a request that comes now.
+        permit.check()?;
+    }
     match incomplete(outcome) {
         Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),
         Err(incomplete) => Err(Error::Flush(incomplete)),
@@ -100,6 +110,12 @@ async fn carry_out(app: &Arc<App>, request: Request, id: &RequestId) -> Result<O
             Err(Error::Fault)
         }
     }
+}
+
+/// Whether the caller's right was withdrawn before anything was removed.
+fn is_withdrawn(Outcome { flushed, failed }: &Outcome) -> bool {
+    let mut kinds = failed.iter().map(|failure| failure.kind);
+    *flushed == 0 && !failed.is_empty() && kinds.all(|kind| kind == FailureKind::Withdrawn)
 }
 
 /// How many were flushed, if nothing failed.

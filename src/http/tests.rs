@@ -28,3 +28,4 @@ mod starting;
 mod system;
 mod user;
 mod wire;
+mod withdrawn;

@@ -35,7 +35,9 @@ class Usrlocd:
 
     def start(self):
         log = open(self.folder / "usrlocd.log", "ab")
-        self.process = subprocess.Popen([self.program, "serve", "--config", self.config], stdout=log, stderr=log)
+        # As the systemd unit has it: Kamailio comes first.
+        command = ["nice", "-n", "10", self.program, "serve", "--config", self.config]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log)
         return time.monotonic()
 
     def stop(self):

@@ -153,7 +153,7 @@ fn repeated(cfg: Option<&KamailioCfg>, counts: Counts, findings: &mut Findings) 
 
 fn matching_mode(cfg: Option<&KamailioCfg>, findings: &mut Findings) {
     let check = "matching_mode";
-    if let Some((Some(mode @ (1 | 3)), place)) = cfg.map(|cfg| value(cfg, check)) {
+    if let Some((Some(mode @ 1..=3), place)) = cfg.map(|cfg| value(cfg, check)) {
         let message = format!(
             "matching_mode {mode} ({place}): Kamailio finds no single contact then, so that flushes remove whole users only. A flush that filters some contacts of a user fails and says so."
         );

@@ -21,27 +21,48 @@ async fn a_former_owner_cannot_remove_the_phone_of_the_new_one() {
     assert!(site.ruids().is_empty());
 }
 
+/// Gives the row to another account at the `number`th call of the flush.
+fn sell_at(site: &Site, row: &Binding, number: usize) {
+    let (view, row, mut asked) = (std::sync::Arc::clone(&site.view), row.clone(), 0);
+    site.fake.bend(move |_, _, _| {
+        asked += 1;
+        if asked == number {
+            let sold = crate::registration::testing::registration(row.clone(), Some("globex"));
+            view.apply([Change::Upsert(sold.into())]);
+        }
+        None
+    });
+}
+
 #[tokio::test]
 async fn nor_one_that_changes_its_owner_while_it_is_flushed() {
-    for exactly in [false, true] {
+    // Before its turn, and when it has come.
+    for (exactly, number) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
         let site = Site::new().await;
         let bob = site.phone("acme", "bob", "b1");
         let picked = site.listed(crate::view::Scope::Account("acme"));
-        let (view, mut asked) = (std::sync::Arc::clone(&site.view), 0);
-        site.fake.bend(move |_, _, _| {
-            asked += 1;
-            if asked == 1 {
-                let row = crate::registration::testing::registration(bob.clone(), Some("globex"));
-                view.apply([Change::Upsert(row.into())]);
-            }
-            None
-        });
+        sell_at(&site, &bob, number);
         let outcome = site.flush_of("acme", picked, &[], exactly).await;
         assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
+        assert!(site.fake.calls(&["ul.rm", "ul.rm_contact"]).is_empty());
         assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b1"]);
         assert_eq!(site.ruids(), ["b1"]);
         assert!(site.hidden().await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn nor_one_that_changes_it_while_another_contact_is_removed() {
+    let site = Site::new().await;
+    site.phone("acme", "bob", "b1");
+    let second = site.phone("acme", "bob", "b2");
+    // Uptime, look, and the first contact.
+    sell_at(&site, &second, 3);
+    let outcome = site.flush_exactly(&["b1", "b2"]).await;
+    assert_eq!((outcome.flushed, reasons(&outcome)), (1, vec![]));
+    assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b2"]);
+    assert_eq!(site.ruids(), ["b2"]);
+    assert_eq!(site.hidden().await, ["b1"]);
 }
 
 #[tokio::test]
@@ -148,4 +169,23 @@ async fn rows_of_nobody_are_nobodys() {
     assert_eq!(outcome.flushed, 0);
     assert_eq!(site.ruids(), ["b1"]);
     assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b1"]);
+}
+
+#[tokio::test]
+async fn where_the_realm_has_changed_hands_only_what_has_a_row_goes() {
+    let site = Site::new().await;
+    let bob = site.phone("acme", "bob", "b1");
+    site.fake
+        .memory()
+        .register(&aor("bob"), "b2", &contact("b2"), 1);
+    site.right
+        .covers
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(site.flush().await.flushed, 1);
+    assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b2"]);
+    site.view.apply([Change::Remove(bob.key)]);
+    let outcome = site.flush_user("acme", "bob").await;
+    assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
+    assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b2"]);
+    assert!(site.fake.calls(&["ul.rm"]).is_empty());
 }

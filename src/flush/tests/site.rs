@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 use super::fake::Fake;
 use crate::clock::ManualClock;
 use crate::config::AlsoCall;
-use crate::flush::{Actor, Flusher, Options, Outcome, Parts, Request};
+use crate::flush::{Actor, Flusher, Options, Outcome, Parts, Request, Warrant};
 use crate::kamailio::{self, Kamailio};
 use crate::metrics::Metrics;
 use crate::registration::testing::{binding, registration};
@@ -31,7 +32,36 @@ pub(super) struct Site {
     pub(super) fake: Fake,
     pub(super) doubts: Arc<Notify>,
     pub(super) flusher: Flusher,
+    pub(super) right: Arc<Right>,
     folder: TempDir,
+}
+
+/// What a test lets the caller do; at first all.
+#[derive(Debug)]
+pub(super) struct Right {
+    /// Flush at all.
+    pub(super) holds: AtomicBool,
+    /// Have what the tables do not show.
+    pub(super) covers: AtomicBool,
+}
+
+impl Default for Right {
+    fn default() -> Self {
+        Self {
+            holds: AtomicBool::new(true),
+            covers: AtomicBool::new(true),
+        }
+    }
+}
+
+impl Warrant for Right {
+    fn holds(&self) -> bool {
+        self.holds.load(Ordering::SeqCst)
+    }
+
+    fn covers(&self, _: Option<&Text>) -> bool {
+        self.covers.load(Ordering::SeqCst)
+    }
 }
 
 impl Site {
@@ -101,6 +131,7 @@ impl Site {
             fake,
             doubts,
             flusher: Flusher::new(parts, options),
+            right: Arc::default(),
             folder,
         }
     }
@@ -173,6 +204,7 @@ impl Site {
             further: further.to_vec(),
             exactly,
             actor: actor(account),
+            warrant: Arc::clone(&self.right) as _,
         };
         self.flusher.flush(request).await.unwrap()
     }

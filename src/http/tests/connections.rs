@@ -150,6 +150,61 @@ async fn what_is_too_large_or_no_http_is_refused_in_an_envelope() {
     }
 }
 
+/// An answer for people: its status, its header in order, its body indented; without what is different each time.
+fn shown(answer: &str) -> String {
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap();
+    let mut header: Vec<_> = lines.filter(|line| !line.starts_with("date: ")).collect();
+    header.sort_unstable();
+    let envelope = envelope(answer);
+    let id = envelope["request_id"].as_str().unwrap();
+    let body = serde_json::to_string_pretty(&envelope).unwrap();
+    let shown = format!("{status}\n{}\n\n{body}", header.join("\n"));
+    shown.replace(id, "REQUEST-ID")
+}
+
+#[tokio::test]
+async fn what_is_refused_before_it_is_a_request_is_shown() {
+    let site = site(&Limits {
+        connections: 1,
+        header_timeout: Duration::from_secs(3),
+        ..Limits::default()
+    });
+    let served = served(&site).await;
+    let long = "x".repeat(70_000);
+    for (name, request) in [
+        ("no_http", "nonsense\r\n\r\n".to_owned()),
+        ("slow_header", "GET / HTTP/1.1\r\n".to_owned()),
+        ("long_uri", format!("GET /{long} HTTP/1.1\r\n\r\n")),
+        ("large_header", format!("{LIST}x: {long}\r\n\r\n")),
+    ] {
+        // The room of the one before may not be free yet.
+        let answer = loop {
+            let answer = exchange(served.address, &request).await;
+            if !answer.starts_with("HTTP/1.1 503 ") {
+                break answer;
+            }
+        };
+        insta::assert_snapshot!(name, shown(&answer));
+    }
+    let mut first = loop {
+        let mut first = TcpStream::connect(served.address).await.unwrap();
+        first
+            .write_all(format!("{LIST}\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut start = [0; 12];
+        first.read_exact(&mut start).await.unwrap();
+        if start == *b"HTTP/1.1 200" {
+            break first;
+        }
+    };
+    let answer = exchange(served.address, &format!("{LIST}\r\n")).await;
+    insta::assert_snapshot!("no_room", shown(&answer));
+    first.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_after_a_good_request_leaves_its_answer_whole() {
     let site = site(&Limits::default());

@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registration::{Binding, Common, Details, Expiry, Key, Number, Registration, Ruid};
 use crate::sip::Transport;
-use crate::tokens;
+use crate::tokens::{self, TokenSet};
 use crate::view::{Change, Kept, Source, SourceState, View};
 
 /// 2023-11-14T22:18:20Z.
@@ -63,6 +63,8 @@ pub(super) struct Fake {
     /// The failures of the next flush.
     pub(super) failures: Mutex<Vec<Failure>>,
     pub(super) panics: std::sync::atomic::AtomicBool,
+    /// What happens during the next flush.
+    pub(super) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Flush for Fake {
@@ -78,6 +80,9 @@ impl Flush for Fake {
             0
         };
         self.asked.lock().unwrap().push(request);
+        if let Some(happens) = self.meanwhile.lock().unwrap().take() {
+            happens();
+        }
         Box::pin(async move { Ok(Outcome { flushed, failed }) })
     }
 }
@@ -97,6 +102,8 @@ pub(super) struct Site {
     pub(super) view: Arc<View>,
     pub(super) fake: Arc<Fake>,
     pub(super) app: Arc<App>,
+    pub(super) directory: watch::Sender<Arc<Directory>>,
+    pub(super) tokens: watch::Sender<Arc<TokenSet>>,
 }
 
 /// An answer, read to its end.
@@ -188,12 +195,12 @@ impl Site {
         let view = Arc::new(View::new(Arc::clone(&shared)));
         let fake = Arc::new(Fake::default());
         let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
+        let directory = watch::Sender::new(Arc::new(Directory::parse(&world.directory).unwrap()));
+        let tokens = watch::Sender::new(Arc::new(tokens::parse(&world.tokens, "tokens").unwrap()));
         let app = App::new(Parts {
             view: Arc::clone(&view),
-            directory: watch::Sender::new(Arc::new(Directory::parse(&world.directory).unwrap()))
-                .subscribe(),
-            tokens: watch::Sender::new(Arc::new(tokens::parse(&world.tokens, "tokens").unwrap()))
-                .subscribe(),
+            directory: directory.subscribe(),
+            tokens: tokens.subscribe(),
             keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
@@ -206,6 +213,8 @@ impl Site {
             view,
             fake,
             app,
+            directory,
+            tokens,
         }
     }
 

@@ -1,0 +1,84 @@
+//! The right by which a flush runs: its caller is looked at again, as if the request had come now.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::App;
+use super::access::{Right, recognize};
+use super::error::Error;
+use super::peer::Peer;
+use super::secret::Secret;
+use crate::directory::Directory;
+use crate::flush::Warrant;
+use crate::registration::Text;
+use crate::view::Scope;
+
+/// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
+pub(super) struct Permit {
+    app: Arc<App>,
+    peer: Peer,
+    token: Option<String>,
+    account: Option<String>,
+    /// By which the caller was let in.
+    directory: Arc<Directory>,
+}
+
+impl Permit {
+    /// That of a caller who was let in.
+    pub(super) fn new(
+        app: &Arc<App>,
+        peer: Peer,
+        token: Option<Secret<'_>>,
+        scope: Scope<'_>,
+        directory: &Arc<Directory>,
+    ) -> Self {
+        Self {
+            app: Arc::clone(app),
+            peer,
+            token: token.map(|token| token.reveal().to_owned()),
+            account: match scope {
+                Scope::System => None,
+                Scope::Account(id) => Some(id.to_owned()),
+            },
+            directory: Arc::clone(directory),
+        }
+    }
+
+    /// Why the caller would be refused now.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let token = self.token.as_deref().map(Secret::new);
+        let caller =
+            recognize(&self.app, self.peer, token).map_err(|_| Error::InvalidCredentials)?;
+        let directory = Arc::clone(&self.app.directory.borrow());
+        caller.may(Right::Flush, self.account.as_deref(), &directory)
+    }
+}
+
+impl Warrant for Permit {
+    fn holds(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// As long as the realm has not changed hands: whoever registers there now may be another account's.
+    fn covers(&self, domain: Option<&Text>) -> bool {
+        let now = Arc::clone(&self.app.directory.borrow());
+        if Arc::ptr_eq(&now, &self.directory) {
+            return true;
+        }
+        let realm = domain.and_then(|domain| std::str::from_utf8(domain.as_bytes()).ok());
+        let Some(realm) = realm else {
+            return false;
+        };
+        let [now, then] = [&now, &self.directory].map(|directory| {
+            let account = directory.account_of_realm(realm);
+            account.map(|account| account.id.clone())
+        });
+        now == then
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}

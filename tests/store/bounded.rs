@@ -1,0 +1,134 @@
+//! A store that is far behind: what waits for it is bounded by the rows there are, not by their changes.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use crate::oracle::{PATIENCE, list};
+use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
+use crate::support::phone::Phone;
+use crate::support::table::Table;
+use crate::support::{eventually, holds, tools};
+
+const ROWS: usize = 20_000;
+
+/// How often each row changes while the store is locked. If each change waited, that were some hundred megabytes.
+const ROUNDS: usize = 15;
+
+/// Kilobytes that they may add to the memory of usrlocd.
+const GROWTH: u64 = 48 << 10;
+
+/// Somebody who has locked the store.
+struct Locker {
+    sqlite: Child,
+    input: ChildStdin,
+}
+
+impl Locker {
+    fn of(daemon: &Daemon) -> Self {
+        let mut sqlite = Command::new(tools::program("sqlite3"))
+            .arg(daemon.store())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("sqlite3 starts");
+        let mut input = sqlite.stdin.take().expect("the input is a pipe");
+        let sql = b".timeout 10000\nbegin exclusive;\n";
+        input.write_all(sql).expect("sqlite3 reads");
+        Self { sqlite, input }
+    }
+
+    fn ends(mut self) {
+        drop(self.input);
+        self.sqlite.wait().expect("an own child");
+    }
+}
+
+/// The resident memory of usrlocd in kilobytes.
+fn memory(daemon: &Daemon) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.process().id()));
+    let status = status.expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("Linux says so")
+}
+
+/// Changes each row, and waits until that shows.
+fn round(kamailio: &Kamailio, daemon: &Daemon, number: usize) {
+    let sql = format!(
+        "update location set cseq = {number}, last_modified = last_modified + 1.0 / 86400, \
+         user_agent = 'Phone {number}'"
+    );
+    Table::at(kamailio.database()).query(&sql);
+    eventually("the round shows", PATIENCE, || {
+        let last = list(daemon, "/v2/accounts/acme.example.com/registrations/last");
+        let cseq = last[0]["cseq"].as_u64();
+        holds(cseq == Some(number as u64), || {
+            format!("{cseq:?} of {number}")
+        })
+    });
+}
+
+#[test]
+fn what_waits_for_a_locked_store_is_bounded_and_not_lost() {
+    let mut kamailio = Kamailio::builder().start();
+    Phone::new(&kamailio, "last", "acme.example.com").register();
+    kamailio.stop();
+    let columns = "username, domain, contact, path, expires, q, callid, cseq, last_modified, flags, cflags, \
+                   user_agent, socket, methods, server_id, connection_id, keepalive, partition";
+    let others = columns.replace("username", "'user' || value").replace(
+        "contact",
+        "'sip:user' || value || '@192.0.2.1:5060;line=' || hex(zeroblob(20))",
+    );
+    Table::at(kamailio.database()).query(&format!(
+        "pragma journal_mode = wal; \
+         insert into location (ruid, {columns}) with recursive number(value) as \
+         (select 1 union all select value + 1 from number where value < {}) \
+         select 'uloc-made-' || value, {others} from location, number",
+        ROWS - 1
+    ));
+    let mut daemon = Daemon::builder(&kamailio).start();
+    let shown = |count: usize| {
+        eventually("all rows are shown", PATIENCE, || {
+            let answer = daemon.get("/v2/registrations/count").json();
+            holds(answer["data"]["count"] == count, || answer.to_string())
+        });
+    };
+    shown(ROWS);
+    let locker = Locker::of(&daemon);
+    // All rows wait already, and the memory of a first load has been used again.
+    for number in 2..6 {
+        round(&kamailio, &daemon, number);
+    }
+    super::said(&daemon, "serves registrations from memory alone");
+    let before = memory(&daemon);
+    for number in 6..6 + ROUNDS {
+        round(&kamailio, &daemon, number);
+    }
+    let after = memory(&daemon);
+    assert!(
+        after < before + GROWTH,
+        "{before} kB before {ROUNDS} rounds of {ROWS} changes, {after} kB after"
+    );
+    // Some go while nothing can be written of it.
+    Table::at(kamailio.database()).query("delete from location where ruid like '%7'");
+    let left = Table::at(kamailio.database()).query("select count(*) from location");
+    shown(left.trim().parse().expect("a number"));
+    locker.ends();
+    super::said(&daemon, "the store can be written again");
+    let in_table = Table::at(kamailio.database())
+        .query("select cast(ruid as text), cseq from location order by 1");
+    eventually("the store has every row", PATIENCE, || {
+        let stored = Table::copy_of(&daemon.store())
+            .query("select cast(ruid as text), cseq from registration order by 1");
+        holds(stored == in_table, || {
+            format!(
+                "{} of {} lines",
+                stored.lines().count(),
+                in_table.lines().count()
+            )
+        })
+    });
+    assert!(daemon.stop().success());
+}
