@@ -1,4 +1,5 @@
-//! Descriptors run out: who is connected is served, who is not waits, and the log has a line.
+//! File descriptors: usrlocd takes what it may. When they run out, who is connected is served, who is not waits, and
+//! the log has a line.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -19,6 +20,7 @@ const CALLERS: usize = 160;
 /// How many of the last ones stay until they are served: there is room for them when the others have gone.
 const LATE: usize = 20;
 
+const TOO_FEW: &str = "fewer file descriptors than [limits] connections may need";
 const REFUSED: &str = "the system refused a connection";
 const AGAIN: &str = "the system gives connections again";
 
@@ -103,9 +105,25 @@ fn none_are_left() {
         holds(daemon.log().contains(AGAIN), || daemon.log())
     });
     let log = daemon.log();
+    assert!(log.contains(TOO_FEW), "{log}");
     // Ten a second are refused; a line comes every half minute.
     assert!(log.matches(REFUSED).count() <= 3, "{log}");
     assert!(log.contains("Too many open files"), "{log}");
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
     assert_eq!(daemon.ended(), None);
+}
+
+/// A limit that may be raised is: usrlocd has as many as it may, and says nothing.
+#[test]
+fn as_many_as_are_allowed() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio)
+        .wrapper(&["prlimit", "--nofile=256:2048"])
+        .start();
+    let metrics = daemon.get("/metrics").text();
+    assert!(
+        metrics.contains("usrlocd_process_max_fds 2048\n"),
+        "{metrics}"
+    );
+    assert!(!daemon.log().contains(TOO_FEW), "{}", daemon.log());
 }
