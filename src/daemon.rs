@@ -5,6 +5,7 @@
 
 mod bind;
 mod changes;
+mod descriptors;
 mod files;
 mod inherited;
 mod notify;
@@ -135,6 +136,7 @@ async fn serve(
         .map_err(store_failure)?;
     let store = Arc::new(store);
     say_start(&loaded);
+    descriptors::take(config.limits.connections);
     let live = Live::load(loaded, log, &clock)?;
     let view = Arc::new(View::new(Arc::clone(&clock)));
     let doubts = Arc::new(Notify::new());

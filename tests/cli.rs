@@ -167,8 +167,8 @@ fn shows_counts_and_lists_accounts() {
     assert_eq!(lab.prints(&["count", "-o", "json"]), "{\"count\":2}\n");
     let accounts = lab.prints(&["accounts", "-o", "json"]);
     let accounts: Value = serde_json::from_str(&accounts).expect("it is JSON");
-    assert_eq!(accounts[0]["id"], ID);
-    assert_eq!(accounts[0]["count"], 2);
+    let expected = serde_json::json!([{"id": ID, "name": "Acme", "realm": ACME, "count": 2}]);
+    assert_eq!(accounts, expected, "the rows name it");
     let openapi = Command::new(tools::usrlocd()).arg("openapi").output();
     let openapi = out(&openapi.expect("usrlocd can be run"));
     assert!(openapi.contains("\"openapi\": \"3.1.0\""), "{openapi}");

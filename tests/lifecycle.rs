@@ -1,7 +1,8 @@
 //! How usrlocd starts, what it says meanwhile, and how it ends.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::thread;
@@ -194,6 +195,30 @@ fn waits_for(server: SocketAddr) -> bool {
             .is_some_and(|(_, unread)| unread != "00000000");
         fields[1].ends_with(&port) && unread && fields[3] != "0A"
     })
+}
+
+/// Who was let in just before the end, and had no time to ask, is answered as well.
+#[test]
+fn term_answers_who_has_just_connected() {
+    let (_kamailio, mut daemon, _phone) = lab();
+    let mut stream = TcpStream::connect(daemon.address()).expect("it listens");
+    eventually("the connection is accepted", PATIENCE, || {
+        let metrics = daemon.get("/metrics").text();
+        holds(metrics.contains("usrlocd_http_connections 2\n"), || metrics)
+    });
+    daemon.signal(Signal::TERM);
+    eventually("nobody else is let in", PATIENCE, || {
+        let knock = TcpStream::connect(daemon.address());
+        holds(knock.is_err(), || "it listens".to_owned())
+    });
+    let request = b"GET /livez HTTP/1.1\r\nHost: usrlocd\r\n\r\n";
+    stream.write_all(request).expect("the connection stands");
+    let answer = http::read_response(BufReader::new(stream), "GET");
+    assert_eq!(answer.expect("an answer").status, 200);
+    let status = eventually("usrlocd ends", PATIENCE, || {
+        daemon.ended().ok_or_else(|| "it runs".to_owned())
+    });
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod clock;
 mod contract;
+mod descriptors;
 mod doctor;
 mod floors;
 mod flush;

@@ -15,7 +15,8 @@ const EXAMPLES: &str = "\
 Examples:
   usrlocd check-config
       checks /etc/usrlocd/usrlocd.toml and what it names
-  usrlocd check-config --config new.toml && systemctl reload usrlocd
+  usrlocd check-config --config new.toml
+      checks another file before it takes the place of that one
   usrlocd check-config --print
       shows each value in force, and where it was set
   usrlocd check-config --quiet

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::to_bytes;
@@ -31,6 +32,10 @@ const HEAD_BYTES: usize = 64 << 10;
 
 /// How long a caller may take nothing of an answer.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a connection that is new when everything ends may take to begin its first request: it was accepted, and
+/// with systemd's sockets the next usrlocd would have had it.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Bytes that are thrown away at the end, at most.
 const LINGER_BYTES: u64 = 16 << 20;
@@ -58,6 +63,11 @@ where
     F: Fn(Request<Incoming>) -> Answering + Unpin,
 {
     let stream = Unread::new(Patient::new(stream, WRITE_PATIENCE));
+    let has_begun = AtomicBool::new(false);
+    let answer = |request| {
+        has_begun.store(true, Ordering::Relaxed);
+        answer(request)
+    };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.limits.borrow().header_timeout)
@@ -66,12 +76,19 @@ where
         .max_buf_size(HEAD_BYTES)
         .max_header_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
+    let last_moment = async {
+        ends.shutdown.cancelled().await;
+        if !has_begun.load(Ordering::Relaxed) {
+            tokio::time::sleep(FIRST_REQUEST).await;
+        }
+    };
+    tokio::pin!(last_moment);
     let mut draining = false;
     let ended = loop {
         let ended = poll_fn(|context| connection.poll_without_shutdown(context));
         tokio::select! {
             ended = ended => break ended,
-            () = ends.shutdown.cancelled(), if !draining => {
+            () = &mut last_moment, if !draining => {
                 draining = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }

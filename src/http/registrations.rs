@@ -17,12 +17,15 @@ use super::paging::{self, Paging};
 use super::request_id::RequestId;
 use super::select::{BATCH, select};
 use crate::directory::Directory;
-use crate::registration::Registration;
+use crate::registration::{Common, Registration};
 use crate::view::{Listing, Position, Scope};
 
 /// Lists of up to so many registrations are written in one piece and shared among those who ask for them within
 /// the second; longer ones are written piece by piece as their callers take them.
 const SHARED_ROWS: usize = 1024;
+
+/// How many of an account's registrations are looked at for its name, so that a large one without any costs no more.
+const SPEAKERS: usize = 16;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
 const ATTACHMENT: HeaderValue =
@@ -127,7 +130,7 @@ pub(super) async fn count(
         return Ok(unchanged);
     }
     let data = if with_accounts {
-        serde_json::json!({"accounts": accounts(app), "count": count}).to_string()
+        serde_json::json!({"accounts": accounts(app).await, "count": count}).to_string()
     } else {
         format!("{{\"count\":{count}}}")
     };
@@ -140,24 +143,45 @@ fn asks_for_accounts(call: &Call) -> bool {
     call.params.get("accounts") == Some("true")
 }
 
-/// Every account that has rows, with what the directory says about it.
-fn accounts(app: &App) -> Vec<serde_json::Value> {
+/// Every account that has rows. Others are served in between, however many there are.
+async fn accounts(app: &App) -> Vec<serde_json::Value> {
     let directory = Arc::clone(&app.directory.borrow());
-    let account = |(id, count): (Arc<str>, usize)| {
-        let known = directory.account(&id);
-        let mut account = serde_json::Map::new();
-        let mut add = |key: &str, value: serde_json::Value| account.insert(key.to_owned(), value);
-        add("count", count.into());
-        if let Some(name) = known.and_then(|known| known.name.as_deref()) {
-            add("name", name.into());
+    let mut accounts = Vec::new();
+    for batch in app.view.accounts().chunks(BATCH) {
+        accounts.extend(
+            batch
+                .iter()
+                .map(|(id, count)| account(app, &directory, id, *count)),
+        );
+        tokio::task::yield_now().await;
+    }
+    accounts
+}
+
+/// An account with its number, and its name and realm: what the directory says, else what its registrations say. Those
+/// of one account say the same as a rule; where they do not, the first in the order of lists that says anything counts.
+fn account(app: &App, directory: &Directory, id: &Arc<str>, count: usize) -> serde_json::Value {
+    let known = directory.account(id);
+    let mut name = known.and_then(|known| known.name.clone());
+    let mut realm = known.and_then(|known| known.realm.clone());
+    if name.is_none() || realm.is_none() {
+        let first = app.view.page(Scope::Account(id), None, SPEAKERS);
+        let said = |what: fn(&Common) -> &Option<Arc<str>>| {
+            let mut each = first.registrations.iter();
+            each.find_map(|(_, one)| what(&one.common).clone())
+        };
+        name = name.or_else(|| said(|common| &common.account_name));
+        realm = realm.or_else(|| said(|common| &common.account_realm));
+    }
+    let mut account = serde_json::Map::new();
+    account.insert("count".to_owned(), count.into());
+    account.insert("id".to_owned(), (**id).into());
+    for (key, value) in [("name", name), ("realm", realm)] {
+        if let Some(value) = value {
+            account.insert(key.to_owned(), (*value).into());
         }
-        if let Some(realm) = known.and_then(|known| known.realm.as_deref()) {
-            add("realm", realm.into());
-        }
-        add("id", (&*id).into());
-        serde_json::Value::Object(account)
-    };
-    app.view.accounts().into_iter().map(account).collect()
+    }
+    serde_json::Value::Object(account)
 }
 
 /// A small answer in its envelope.

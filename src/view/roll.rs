@@ -1,6 +1,6 @@
 //! The rows of one scope (an account, or the whole system) in the order of lists, and which of them are listed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -13,10 +13,13 @@ use crate::sip::Transport;
 pub(super) type ByTransport = [usize; Transport::ALL.len() + 1];
 
 /// Every row of a scope. What is kept about one scope depends on no row of another.
+///
+/// There are as many rows as registrations, and all but a few are listed: nothing is noted beside a row.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    /// Whether each is listed.
-    rows: BTreeMap<Row, bool>,
+    listed: BTreeSet<Row>,
+    /// Those that are hidden or not valid, and those alike a listed one.
+    unlisted: BTreeSet<Row>,
     by_transport: ByTransport,
     /// Sum of the digests of the listed ones.
     revision: u64,
@@ -26,53 +29,54 @@ impl Roll {
     /// The roll of rows that are in order.
     pub(super) fn of_sorted(rows: &[Row], may_show: impl Fn(&Registration) -> bool) -> Self {
         let mut roll = Self::default();
-        let mut marked = Vec::with_capacity(rows.len());
+        let (mut on, mut off) = (Vec::with_capacity(rows.len()), Vec::new());
         for alike in rows.chunk_by(Row::is_alike) {
             let winner = winner(alike.iter(), &may_show);
             for row in alike {
-                let listed = winner.is_some_and(|winner| std::ptr::eq(winner, row));
-                if listed {
+                if winner.is_some_and(|winner| std::ptr::eq(winner, row)) {
                     roll.count_in(row.registration());
+                    on.push(row.clone());
+                } else {
+                    off.push(row.clone());
                 }
-                marked.push((row.clone(), listed));
             }
         }
-        roll.rows = marked.into_iter().collect();
+        roll.listed = on.into_iter().collect();
+        roll.unlisted = off.into_iter().collect();
         roll
     }
 
     /// Adds a row, not listed until it is [settled](Self::settle).
     pub(super) fn put_in(&mut self, row: Row) {
-        self.rows.insert(row, false);
+        self.unlisted.insert(row);
     }
 
     /// Removes a row; those alike are to be [settled](Self::settle) then.
     pub(super) fn take_out(&mut self, row: &Row) {
-        if self.rows.remove(row) == Some(true) {
+        if self.listed.remove(row) {
             self.count_out(row.registration());
+        } else {
+            self.unlisted.remove(row);
         }
     }
 
     /// Lists the one of the rows alike `row` that is to be listed, and none of the others.
     pub(super) fn settle(&mut self, row: &Row, may_show: impl Fn(&Registration) -> bool) {
-        let alike: Vec<(Row, bool)> = self
-            .alike(row)
-            .map(|(one, listed)| (one.clone(), *listed))
-            .collect();
-        let winner = winner(alike.iter().map(|(one, _)| one), &may_show);
-        for (one, was_listed) in &alike {
-            let listed = winner.is_some_and(|winner| std::ptr::eq(winner, one));
-            if listed == *was_listed {
-                continue;
-            }
-            if let Some(mark) = self.rows.get_mut(one) {
-                *mark = listed;
-            }
-            if listed {
-                self.count_in(one.registration());
-            } else {
-                self.count_out(one.registration());
-            }
+        let was_listed = alike(&self.listed, row).next().cloned();
+        let candidates = was_listed.iter().chain(alike(&self.unlisted, row));
+        let listed = winner(candidates, &may_show).cloned();
+        if listed == was_listed {
+            return;
+        }
+        if let Some(row) = was_listed {
+            self.count_out(row.registration());
+            self.listed.remove(&row);
+            self.unlisted.insert(row);
+        }
+        if let Some(row) = listed {
+            self.count_in(row.registration());
+            self.unlisted.remove(&row);
+            self.listed.insert(row);
         }
     }
 
@@ -82,7 +86,7 @@ impl Roll {
     }
 
     pub(super) fn listed(&self) -> usize {
-        self.by_transport.iter().sum()
+        self.listed.len()
     }
 
     pub(super) fn by_transport(&self) -> ByTransport {
@@ -90,19 +94,17 @@ impl Roll {
     }
 
     pub(super) fn list(&self) -> Listing {
-        let mut registrations = Vec::with_capacity(self.listed());
-        registrations.extend(only_listed(self.rows.iter()).map(Arc::clone));
+        let registrations = self.listed.iter().map(Row::registration);
         Listing {
-            registrations,
+            registrations: registrations.map(Arc::clone).collect(),
             revision: self.revision,
         }
     }
 
     /// The listed registrations of one SIP user.
     pub(super) fn list_user(&self, username: &[u8]) -> Listing {
-        let own = self.after(&Position::before_user(username));
-        let own = own.take_while(|(row, _)| row.is_of(username));
-        let registrations: Vec<_> = only_listed(own).map(Arc::clone).collect();
+        let own = of_user(&self.listed, username);
+        let registrations: Vec<_> = own.map(Arc::clone).collect();
         let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
         Listing {
             revision: registrations.iter().fold(0, sum),
@@ -113,10 +115,7 @@ impl Roll {
     /// At most `limit` listed registrations after `position`.
     pub(super) fn page(&self, after: Option<&Position>, limit: usize) -> Page {
         let start = Position::from_bytes(&[]);
-        let mut rows = self
-            .after(after.unwrap_or(&start))
-            .filter(|(_, listed)| **listed)
-            .map(|(row, _)| row);
+        let mut rows = following(&self.listed, after.unwrap_or(&start));
         let registrations = rows
             .by_ref()
             .take(limit)
@@ -129,33 +128,21 @@ impl Roll {
         }
     }
 
-    /// Every row of one SIP user, whose name is matched in any case.
-    pub(super) fn rows_of_user(&self, username: &[u8]) -> impl Iterator<Item = &Arc<Registration>> {
-        self.after(&Position::before_user(username))
-            .take_while(move |(row, _)| row.is_of(username))
-            .map(|(row, _)| row.registration())
+    /// Every row of one SIP user, whose name is matched in any case; those that are listed first.
+    pub(super) fn rows_of_user<'a>(
+        &'a self,
+        username: &'a [u8],
+    ) -> impl Iterator<Item = &'a Arc<Registration>> {
+        of_user(&self.listed, username).chain(of_user(&self.unlisted, username))
     }
 
-    /// Every row.
+    /// Every row; those that are listed first.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.keys()
+        self.listed.iter().chain(&self.unlisted)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    fn alike(&self, row: &Row) -> impl Iterator<Item = (&Row, &bool)> {
-        let before: &dyn Placed = &BeforeAlike(row);
-        self.rows
-            .range::<dyn Placed + '_, _>((Bound::Excluded(before), Bound::Unbounded))
-            .take_while(|(one, _)| one.is_alike(row))
-    }
-
-    fn after(&self, position: &Position) -> impl Iterator<Item = (&Row, &bool)> + use<'_> {
-        let position: &dyn Placed = position;
-        self.rows
-            .range::<dyn Placed + '_, _>((Bound::Excluded(position), Bound::Unbounded))
+        self.listed.is_empty() && self.unlisted.is_empty()
     }
 
     fn count_in(&mut self, registration: &Registration) {
@@ -169,21 +156,37 @@ impl Roll {
     }
 }
 
-/// Of rows that are alike, the one that counts: the one modified last of those that may show.
+/// Of rows that are alike, the one that counts: the one modified last of those that may show; of those of one second the
+/// last in order.
 fn winner<'a>(
     alike: impl Iterator<Item = &'a Row>,
     may_show: &impl Fn(&Registration) -> bool,
 ) -> Option<&'a Row> {
     alike
         .filter(|row| may_show(row.registration()))
-        .max_by_key(|row| row.binding().last_modified)
+        .max_by_key(|row| (row.binding().last_modified, *row))
 }
 
-fn only_listed<'a>(
-    rows: impl Iterator<Item = (&'a Row, &'a bool)>,
+/// Those that count once together with `row`.
+fn alike<'a>(rows: &'a BTreeSet<Row>, row: &'a Row) -> impl Iterator<Item = &'a Row> {
+    following(rows, &BeforeAlike(row)).take_while(|one| one.is_alike(row))
+}
+
+/// Those of one SIP user, whose name is matched in any case.
+fn of_user<'a>(
+    rows: &'a BTreeSet<Row>,
+    username: &'a [u8],
 ) -> impl Iterator<Item = &'a Arc<Registration>> {
-    rows.filter(|(_, listed)| **listed)
-        .map(|(row, _)| row.registration())
+    following(rows, &Position::before_user(username))
+        .take_while(move |row| row.is_of(username))
+        .map(Row::registration)
+}
+
+fn following<'a>(
+    rows: &'a BTreeSet<Row>,
+    place: &dyn Placed,
+) -> impl Iterator<Item = &'a Row> + use<'a> {
+    rows.range::<dyn Placed + '_, _>((Bound::Excluded(place), Bound::Unbounded))
 }
 
 fn by_transport(registration: &Registration) -> usize {

@@ -440,9 +440,10 @@ fn expected(view: &View, scope: Scope<'_>, now: i64) -> Vec<Arc<Registration>> {
         let of = |text: &Text| text.as_bytes().to_vec();
         let (contact, username) = (of(&binding.contact), of(&binding.username));
         let group = (any_case, contact, binding.domain.clone(), username);
-        // Rows come in the order of lists; of those modified in one second the last one counts.
+        // Of those modified in one second the last one in the order of lists counts.
+        let rank = |row: &Registration| (row.binding.last_modified, row.binding.key.clone());
         let best = alike.entry(group).or_insert_with(|| Arc::clone(&row));
-        if best.binding.last_modified <= binding.last_modified {
+        if rank(best) <= rank(&row) {
             *best = row;
         }
     }

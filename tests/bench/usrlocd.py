@@ -12,10 +12,20 @@ from pathlib import Path
 
 TOKEN = "bench-token-0123456789abcdef"
 TICKS = os.sysconf("SC_CLK_TCK")
+UNIT = Path(__file__).resolve().parents[2] / "deploy/systemd/usrlocd.service"
+
+
+def of_the_unit():
+    """The priority and the environment that systemd gives usrlocd."""
+    settings = [line.partition("=")[::2] for line in UNIT.read_text().splitlines()]
+    nice = next(value for key, value in settings if key == "Nice")
+    environment = (one.split("=", 1) for key, value in settings if key == "Environment" for one in value.split())
+    return nice, dict(environment)
 
 
 class Usrlocd:
     def __init__(self, program, database, folder, rpc="http://127.0.0.1:9/RPC"):
+        self.nice, self.environment = of_the_unit()
         self.program, self.folder, self.process, self.connection = program, Path(folder), None, None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -35,9 +45,8 @@ class Usrlocd:
 
     def start(self):
         log = open(self.folder / "usrlocd.log", "ab")
-        # As the systemd unit has it: Kamailio comes first.
-        command = ["nice", "-n", "10", self.program, "serve", "--config", self.config]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        command = ["nice", "-n", self.nice, self.program, "serve", "--config", self.config]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.environment)
         return time.monotonic()
 
     def stop(self):

@@ -156,6 +156,12 @@ fn guide(kamailio: &Kamailio, daemon: &Daemon, ipv6: bool) -> String {
         curl("flush the whole account", &format!("-X DELETE {of_acme}")),
         format!("  # is it alive, is it ready\n  curl -s {base}/livez\n  curl -s {base}/readyz\n"),
     ]);
+    lines.push(format!(
+        "  # the same on the command line\n  export USRLOCD_CONFIG={}\n  \
+         target/debug/usrlocd accounts\n  target/debug/usrlocd list {}\n  target/debug/usrlocd doctor\n",
+        daemon.config_file().display(),
+        acme.id
+    ));
     lines.push(
         "The phones refresh every 30 s, so flushed ones come back. Ctrl-C ends all of it."
             .to_owned(),

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{examine, says};
@@ -118,4 +119,16 @@ fn another_database_than_usrlocs_is_an_error() {
     assert_eq!(status, Some(1), "{report:#}");
     let words = format!("usrloc writes to {}", kamailio.database().display());
     says(&report, "db_url", "fail", &words);
+}
+
+/// One that is stuck is asked what it says: lines for its configuration would not mend it.
+#[test]
+fn a_kamailio_that_hangs_is_not_one_that_is_down() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    kamailio.signal(Signal::STOP);
+    let (report, _) = examine(&daemon, &[]);
+    kamailio.signal(Signal::CONT);
+    says(&report, "jsonrpc", "fail", "a flush answers 504");
+    says(&report, "jsonrpc", "fail", "workers are busy or stuck");
 }

@@ -262,8 +262,16 @@ fn unanswered(site: &Site, endpoint: &Endpoint, fault: &Fault, findings: &mut Fi
         Fault::Unreachable { source } => format!("{fault} ({source})"),
         _ => fault.to_string(),
     };
+    if let (Fault::Timeout, Endpoint::Http(_)) = (fault, endpoint) {
+        let message = format!(
+            "{cause} at {endpoint}. Registrations are still listed; a flush answers 504. Somebody listens there: Kamailio's workers are busy or stuck, or [kamailio] rpc_timeout is too short. See what it says:"
+        );
+        let mend = [format!("journalctl -u {} -n 50", site.service)];
+        findings.fail(GROUP, "jsonrpc", message, mend);
+        return;
+    }
     let message = format!(
-        "{cause} at {endpoint}. Registrations are still listed; a flush answers 503. Start Kamailio, or let it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
+        "{cause} at {endpoint}. Registrations are still listed, and flushes fail. Start Kamailio, or let it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
         site.config.display()
     );
     let lines = match endpoint {

@@ -150,6 +150,10 @@ fn environment(page: &mut Roff, command: &Command) {
     for (variable, meaning) in &variables {
         item(page, variable, meaning);
     }
+    // Not clap's: it is read only where no flag says otherwise.
+    if has("url") {
+        item(page, "USRLOCD_URL", "As --url; --socket overrides it.");
+    }
     if is_root || has("config") {
         item(
             page,

@@ -280,7 +280,9 @@ pub(super) fn schemas(item: &Value) -> Value {
     let items = json!({"type": "array", "items": reference("schemas", "Registration")});
     let count = json!({"type": "integer", "minimum": 0});
     let account = json!({"type": "object", "required": ["id", "count"], "properties": {
-        "id": {"type": "string"}, "name": {"type": "string"}, "realm": {"type": "string"}, "count": count,
+        "id": {"type": "string"}, "count": count,
+        "name": {"type": "string", "description": "From the directory, else from the account's registrations"},
+        "realm": {"type": "string", "description": "From the directory, else from the account's registrations"},
     }});
     let number = json!({"type": "object", "required": ["count"], "properties": {
         "count": count, "accounts": {"type": "array", "items": account},

@@ -1,9 +1,12 @@
 //! `GET /v2/registrations` and `/v2/registrations/count`
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
+use serde_json::json;
 
 use super::site::{ACME, Site, details};
-use crate::registration::Registration;
+use crate::registration::{Common, Registration};
 
 #[tokio::test]
 async fn lists_everybody() {
@@ -32,6 +35,41 @@ async fn cannot_be_deleted() {
     let answer = site.delete("/v2/registrations").answer().await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(site.fake.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn accounts_are_named_by_the_directory_or_by_their_rows() {
+    let site = Site::furnished();
+    let said = |username: &str, number: u16, name: Option<&str>, realm: Option<&str>| {
+        let mut one = details("kazoo", username, number);
+        let mut common = Common::clone(&one.common);
+        common.account_name = name.map(Into::into);
+        common.account_realm = realm.map(Into::into);
+        one.common = Arc::new(common);
+        Registration::new(one)
+    };
+    // "top" is in the directory without a name, "acme" with a name that its rows do not say.
+    let mut of_top = details("acme", "dora", 20);
+    of_top.account_id = Some("top".into());
+    let mut stray = details("acme", "zoe", 21);
+    stray.account_id = None;
+    site.add([
+        said("zac", 9, Some("Later"), Some("later.example.com")),
+        said("bea", 10, Some("First"), None),
+        said("ann", 11, None, Some("first.example.com")),
+        Registration::new(of_top),
+        Registration::new(stray),
+    ]);
+    let answer = site.get("/v2/registrations/count?accounts=true").answer();
+    assert_eq!(
+        answer.await.data()["accounts"],
+        json!([
+            {"id": "acme", "name": "Acme", "realm": "acme.example.com", "count": 3},
+            {"id": "kazoo", "name": "First", "realm": "first.example.com", "count": 3},
+            {"id": "other", "name": "OTHER", "realm": "other.example.com", "count": 1},
+            {"id": "top", "name": "ACME", "realm": "acme.example.com", "count": 1},
+        ])
+    );
 }
 
 #[tokio::test]
