@@ -47,9 +47,17 @@ impl Hash {
 impl Known {
     /// Whether the row has been told with this content.
     pub(super) fn has(&self, rowid: i64, hash: Hash) -> bool {
-        let found = self.chunks.range(..=rowid).next_back();
-        let found = found.and_then(|(first, chunk)| chunk.get(place(*first, rowid)?));
-        found == Some(hash)
+        self.get(rowid) == Some(hash)
+    }
+
+    /// Whether the row has been told.
+    pub(super) fn contains(&self, rowid: i64) -> bool {
+        self.get(rowid).is_some()
+    }
+
+    fn get(&self, rowid: i64) -> Option<Hash> {
+        let (first, chunk) = self.chunks.range(..=rowid).next_back()?;
+        chunk.get(place(*first, rowid)?)
     }
 
     /// Notes that the row has been told with this content.
@@ -236,6 +244,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(known.len(), model.len());
+            for step in -3..3 {
+                prop_assert_eq!(known.contains(step), model.contains_key(&step));
+            }
             for (&rowid, &hash) in &model {
                 prop_assert!(known.has(rowid, hash));
                 prop_assert!(!known.has(rowid, Hash(3)));

@@ -9,6 +9,7 @@ mod rules;
 mod schemas;
 mod settle;
 mod sweep;
+mod tell;
 
 use std::path::PathBuf;
 use std::time::Duration;

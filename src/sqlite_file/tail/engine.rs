@@ -8,9 +8,9 @@ use crate::sqlite_file::known::Known;
 use crate::sqlite_file::reason::{Reason, Result};
 use crate::sqlite_file::schema::Schema;
 use crate::sqlite_file::source::{Committed, Source};
-use crate::sqlite_file::table::{self, Row, Table};
-use crate::sqlite_file::visit::{Batch, Difference};
-use crate::sqlite_file::walker::{Span, Walker};
+use crate::sqlite_file::table::Table;
+use crate::sqlite_file::visit::Batch;
+use crate::sqlite_file::walker::Walker;
 
 use super::hints::Hints;
 use super::losses::Losses;
@@ -33,8 +33,6 @@ const BUSY: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_secs(1);
 /// Between steps while nothing happens.
 const IDLE: Duration = Duration::from_millis(250);
-/// Rows that wait to be looked at again, at most; the audit has the others.
-const RECHECKS: usize = 1 << 18;
 
 /// The tail without its states.
 #[derive(Debug)]
@@ -321,110 +319,6 @@ impl Engine {
             Ok(None)
         }
     }
-
-    /// Tells how the leaves of the batch differ from what is known of table `index`.
-    pub(super) fn tell_batch(
-        &mut self,
-        now: Duration,
-        index: usize,
-        cause: Cause,
-        sink: &mut dyn Sink,
-    ) {
-        self.note_places(index);
-        let proves = cause == Cause::Audit && self.is_settled();
-        let batch = std::mem::take(&mut self.batch);
-        if let Some(followed) = self.tables.get(index) {
-            let leaves = batch.leaves.iter();
-            let found: Vec<_> = leaves
-                .map(|leaf| (leaf.span, batch.differences(leaf, &followed.known)))
-                .collect();
-            self.weigh(now, index, &found);
-            for (span, differences) in found {
-                if cause != Cause::Audit {
-                    self.tables[index].pending.remove(span);
-                }
-                self.tell(now, index, differences, cause, proves, sink);
-            }
-        }
-        self.batch = batch;
-    }
-
-    /// Has the absence of rows confirmed first, where much of table `index` is gone at once.
-    fn weigh(&mut self, now: Duration, index: usize, found: &[(Span, Vec<Difference<'_>>)]) {
-        let Followed { known, losses, .. } = &mut self.tables[index];
-        if self.sweep.doubts() {
-            losses.forget();
-            return;
-        }
-        let (mut gone, mut new) = (0, 0);
-        for difference in found.iter().flat_map(|it| &it.1) {
-            match difference {
-                Difference::Gone(_) => gone += 1,
-                Difference::Present(rowid, ..) => new += usize::from(!knows(known, *rowid)),
-            }
-        }
-        if gone > 0 && losses.are_much(now, known.len(), gone, new) {
-            self.sweep.doubt();
-        }
-    }
-
-    /// Tells the differences of one leaf. Where the pass `proves` that hints are complete, they are misses.
-    fn tell(
-        &mut self,
-        now: Duration,
-        index: usize,
-        differences: Vec<Difference<'_>>,
-        cause: Cause,
-        proves: bool,
-        sink: &mut dyn Sink,
-    ) {
-        let Followed {
-            table: Some(table),
-            known,
-            hints,
-            ..
-        } = &mut self.tables[index]
-        else {
-            return;
-        };
-        let believed = self.sweep.believes();
-        let is_blind = hints.miss_some();
-        let recheck = cause == Cause::Hint && is_blind && self.rules.recheck;
-        for difference in differences {
-            match difference {
-                Difference::Gone(rowid) if believed => {
-                    known.remove(rowid);
-                    self.counters.deletes += 1;
-                    self.counters.audit_misses += u64::from(proves);
-                    sink.delete(index, rowid);
-                }
-                Difference::Gone(_) => self.sweep.missed_row(),
-                Difference::Present(rowid, hash, payload) => {
-                    // What no index shows can only be found so.
-                    let blind = is_blind && knows(known, rowid);
-                    self.counters.blind_spots += u64::from(proves && blind);
-                    self.counters.audit_misses += u64::from(proves && !blind);
-                    known.insert(rowid, hash);
-                    if recheck && self.rechecks.len() < RECHECKS {
-                        self.rechecks
-                            .push_back((now + super::hints::RECHECK, index, rowid));
-                    }
-                    match table::values(payload) {
-                        Ok(values) => {
-                            self.counters.upserts += 1;
-                            sink.upsert(index, Row::new(table, rowid, &values));
-                        }
-                        Err(_) => self.counters.malformed_rows += 1,
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn knows(known: &Known, rowid: i64) -> bool {
-    let (low, high) = (rowid, rowid);
-    known.within(Span { low, high }).next().is_some()
 }
 
 impl Followed {
