@@ -1,4 +1,4 @@
-//! The item: a [`Registration`] as the API shows it, key by key.
+//! The item: a [`Registration`](super::Registration) as the API shows it, key by key.
 //!
 //! One table of fields serves JSON, CSV, filters and revisions, so that they cannot differ.
 
