@@ -90,16 +90,20 @@ impl Batch {
         let (first, first_changed) = (self.rows.len(), self.changed.len());
         let most = (pages.usable() * pages.count() as usize).min(MOST) + self.payloads.len();
         let mut least = level.span.low;
+        // In order as the rows are, so that none has to be looked up.
+        let mut told = known.within(level.span).peekable();
         for index in 0..node.cells {
             let (rowid, payload) = node.row(index)?;
             if rowid < least || rowid > level.span.high {
                 return Err(Reason::Malformed("rows out of order"));
             }
             least = rowid.saturating_add(1);
+            while told.next_if(|(it, _)| *it < rowid).is_some() {}
+            let told = told.next_if(|(it, _)| *it == rowid).map(|(_, hash)| hash);
             let start = self.payloads.len();
             let hash = if let Some(whole) = payload.whole() {
                 let hash = Hash::of(whole);
-                if !known.has(rowid, hash) {
+                if told != Some(hash) {
                     self.payloads.extend_from_slice(whole);
                 }
                 hash
@@ -113,7 +117,7 @@ impl Batch {
                 }
                 Hash::of(&self.payloads[start..])
             };
-            if known.has(rowid, hash) {
+            if told == Some(hash) {
                 self.payloads.truncate(start);
             } else {
                 self.changed.push((rowid, hash, start..self.payloads.len()));
@@ -133,7 +137,7 @@ impl Batch {
     pub(super) fn differences(&self, leaf: &Leaf, known: &Known) -> Vec<Difference<'_>> {
         let mut present = self.rows[leaf.rows.clone()].iter().copied().peekable();
         let mut found = Vec::new();
-        for rowid in known.within(leaf.span) {
+        for (rowid, _) in known.within(leaf.span) {
             while present.next_if(|&it| it < rowid).is_some() {}
             if present.next_if_eq(&rowid).is_none() {
                 found.push(Difference::Gone(rowid));
