@@ -168,9 +168,10 @@ def load(bench, name, usrlocd, file, rows, accounts, rate, goals, baseline):
     seconds = bench.options.seconds
     process = writer(file, rows, accounts, rate, seconds, seconds, 1 / bench.options.marks)
     time.sleep(1.5)
-    cpu, begin = usrlocd.cpu(), time.monotonic()
+    # Threads that started it may end meanwhile.
+    cpu, begin = usrlocd.cpu_ticks(), time.monotonic()
     time.sleep(max(seconds - 2.0, 1))
-    cpu = (usrlocd.cpu() - cpu) / (time.monotonic() - begin)
+    cpu = (usrlocd.cpu_ticks() - cpu) / (time.monotonic() - begin)
     latencies, lost, sums = probe(usrlocd, process)
     every = sum(latencies.values(), [])
     p50, p99, limit = goals
