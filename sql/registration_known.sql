@@ -1,9 +1,8 @@
-WITH wanted (location_table, ruid, account) AS (
-    VALUES /*row*/ (?, ?, ?) /*end*/
+WITH wanted (number, location_table, ruid, account) AS (
+    VALUES /*row*/ (?, ?, ?, ?) /*end*/
 )
 SELECT
-    location_table,
-    ruid,
+    number,
     attributes_hash,
     account_id IS (SELECT id FROM account WHERE name = wanted.account)
 FROM wanted CROSS JOIN registration USING (location_table, ruid)

@@ -31,6 +31,7 @@ use crate::kamailio::{self, Kamailio};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::mirror::{self, Mirror, Naming};
+use crate::own_thread;
 use crate::store::{self, Store};
 use crate::view::View;
 pub use files::{Report, check_files, check_keys};
@@ -236,14 +237,15 @@ async fn mirror(
     parts: mirror::Parts,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    match stop
-        .run_until_cancelled(Mirror::start(options, parts))
-        .await
-    {
-        Some(Ok(mirror)) => mirror.run(stop.clone()).await,
-        Some(Err(error)) => Err(error),
-        None => Ok(()),
-    }
+    let mirror = async move {
+        let start = Mirror::start(options, parts);
+        match stop.run_until_cancelled(start).await {
+            Some(Ok(mirror)) => mirror.run(stop.clone()).await,
+            Some(Err(error)) => Err(error),
+            None => Ok(()),
+        }
+    };
+    own_thread::run("mirror", mirror).await?
 }
 
 fn flusher(

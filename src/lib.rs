@@ -42,7 +42,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`rate_limited`] |
+//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`own_thread`], [`rate_limited`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`] |
@@ -63,6 +63,7 @@ pub mod kamailio;
 pub mod logging;
 pub mod metrics;
 pub mod mirror;
+pub mod own_thread;
 pub mod parallel;
 pub mod rate_limited;
 pub mod registration;

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
 use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::{Reason, State};
@@ -108,7 +109,9 @@ impl Mirror {
         let kept = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
-        tasks.spawn(async move { keeper.run(stop_keeper).await });
+        tasks.spawn(own_thread::run("keeper", async move {
+            keeper.run(stop_keeper).await;
+        }));
         let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = loop {

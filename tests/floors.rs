@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
         "sqlite_file",
         "document",
         "parallel",
+        "own_thread",
         "rate_limited",
     ],
     &["registration", "metrics"],

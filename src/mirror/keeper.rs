@@ -18,8 +18,9 @@ use crate::registration::{Departed, Hidden, Key, Registration};
 use crate::store::{Error, Store, Stored};
 use crate::view::{SourceState, View};
 
-/// The pause between two batches: many changes cost little more than one.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The pause between two batches: many changes cost little more than one. What is lost when the process is killed is
+/// read from the tables again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause while more waits than a batch takes: others may have the processor meanwhile.
 const BREATH: Duration = Duration::from_millis(20);

@@ -34,8 +34,8 @@ pub(super) struct LogFiles {
     salts: Option<Salts>,
     /// Since when log and index have disagreed.
     disagreement: Option<Duration>,
-    /// The stamp of the database file at the last look, if nobody wrote to it then: there was no log, or nobody had
-    /// the database open.
+    /// The stamp of the database file at the last look, if nobody wrote to it then: there was no log, or none yet, or
+    /// nobody had the database open.
     at_rest: Option<Stamp>,
     /// What a look has found that failed after that; the next one to succeed tells it.
     owed: Option<Refreshed>,
@@ -149,6 +149,8 @@ impl LogFiles {
         let witness = self.find_witness(database, now, stamp, &mut hunt)?;
         self.at_rest = match witness {
             Witness::Stamp(stamp) | Witness::Abandoned(Some(stamp)) => Some(stamp),
+            // Whatever is committed from now on is in the log that begins, until a checkpoint writes to the file.
+            Witness::Index if self.salts.is_none() => Some(stamp),
             Witness::Abandoned(None) | Witness::Index | Witness::Log => None,
         };
         Ok(self.snapshot(Some(stamp), witness))
@@ -166,7 +168,7 @@ impl LogFiles {
                 let Reading::Published(index) = shm::read(file)? else {
                     return Ok(false);
                 };
-                Ok(Some(index.salts) == snapshot.salts
+                Ok(index.salts == snapshot.salts
                     && index.frames >= snapshot.frame
                     && backfilled <= snapshot.frame
                     && !file.is_unlinked()?)
@@ -267,7 +269,13 @@ impl LogFiles {
 
     /// Follows the log to the frame that the index has published; whether that could be reached.
     fn follow_index(&mut self, index: Index, hunt: &mut Hunt<'_>) -> Result<bool> {
-        if self.salts != Some(index.salts) && !self.change_generation(index.salts, hunt)? {
+        let Some(salts) = index.salts else {
+            // There is no log yet. If there was one, its end may not have been read.
+            hunt.found.gap |= self.salts.is_some();
+            self.restart(None);
+            return Ok(index.frames == 0);
+        };
+        if self.salts != Some(salts) && !self.change_generation(salts, hunt)? {
             return Ok(true);
         }
         if index.frames == 0 {
@@ -279,7 +287,7 @@ impl LogFiles {
         if self.log.generation().is_none() {
             // A new generation is published before its header is written.
             match Generation::read(file, self.page_size)? {
-                Some(generation) if generation.salts == index.salts => {
+                Some(generation) if generation.salts == salts => {
                     self.log.begin(Some(generation));
                 }
                 _ => return Ok(false),

@@ -11,12 +11,15 @@ const HEADER: usize = 48;
 const BACKFILLED: usize = 96;
 const BACKFILL_ATTEMPTED: usize = 128;
 const LENGTH: usize = 136;
+/// In the place of salts: there is no log yet.
+const NO_LOG: Salts = [0; 8];
 
 /// What writers have published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Index {
-    /// The salts of the log's generation.
-    pub(super) salts: Salts,
+    /// The salts of the log's generation; `None` when there was no log when the index was made, and nothing was
+    /// committed since.
+    pub(super) salts: Option<Salts>,
     /// The last committed frame; 0 when all commits are in the database file.
     pub(super) frames: u32,
     /// Pages of the database after it.
@@ -77,7 +80,7 @@ pub(super) fn parse(bytes: &[u8; LENGTH]) -> Reading {
         return Reading::Torn;
     }
     Reading::Published(Index {
-        salts: array(&first, 32).unwrap_or_default(),
+        salts: array(&first, 32).filter(|salts| *salts != NO_LOG),
         frames: long(16),
         pages: long(20),
         change: long(8),

@@ -11,17 +11,55 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Batch, FlushId, FlushRecord, Hidden, Stored};
-use crate::registration::{Attributes, Key, Ruid, Text};
+use super::{Batch, Departed, FlushId, FlushRecord, Hidden, Stored};
+use crate::registration::{Attributes, Key, Text};
 
 /// How long and how many flushes the audit keeps.
 const AUDIT_SECONDS: i64 = 400 * 86_400;
 const AUDIT_ROWS: i64 = 100_000;
 
-/// How many rows a statement takes; few sizes, because each is a prepared statement of its own.
-const SIZES: [usize; 3] = [64, 8, 1];
+/// How many rows a statement takes: few sizes, because each is a prepared statement of its own, and few statements
+/// for any number of rows.
+const SIZES: [usize; 4] = [64, 16, 4, 1];
 
 type Statement = Query<'static, Sqlite, SqliteArguments>;
+
+/// A registration to be written.
+#[derive(Clone, Copy)]
+struct Upsert<'a> {
+    stored: &'a Stored,
+    /// See [`attributes_hash`].
+    attributes: i64,
+    /// What the store has in its place.
+    former: Option<Former>,
+}
+
+/// What the store has of a registration.
+#[derive(Clone, Copy)]
+struct Former {
+    attributes: i64,
+    /// It belongs to the account that it is to belong to.
+    same_account: bool,
+}
+
+impl<'a> Upsert<'a> {
+    fn of_new(stored: &'a Stored) -> Self {
+        Self {
+            stored,
+            attributes: attributes_hash(&stored.binding.attributes),
+            former: None,
+        }
+    }
+
+    fn is_same_account(&self) -> bool {
+        self.former.is_some_and(|former| former.same_account)
+    }
+
+    fn has_same_attributes(&self) -> bool {
+        let former = self.former.map(|former| former.attributes);
+        former == Some(self.attributes)
+    }
+}
 
 /// Writes a batch; the caller's transaction is around it.
 pub(super) async fn apply(
@@ -32,11 +70,9 @@ pub(super) async fn apply(
     const DEPART: &str = include_str!("../../sql/departed_add.sql");
     in_chunks(connection, REMOVE, &batch.removed, by_key).await?;
     unhide(connection, &batch.unhidden).await?;
-    add_accounts(connection, batch).await?;
-    let latest = latest(&batch.upserts);
-    for chunk in latest.chunks(SIZES[0]) {
-        upsert(connection, chunk).await?;
-    }
+    let upserts = known(connection, latest(&batch.upserts)).await?;
+    add_accounts(connection, &upserts, &batch.departed).await?;
+    upsert(connection, &upserts).await?;
     in_chunks(
         connection,
         DEPART,
@@ -66,10 +102,16 @@ pub(super) async fn apply(
     Ok(())
 }
 
-async fn add_accounts(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+/// Adds the accounts that may not be there yet.
+async fn add_accounts(
+    connection: &mut SqliteConnection,
+    upserts: &[Upsert<'_>],
+    departed: &[Departed],
+) -> Result<(), sqlx::Error> {
     const ADD: &str = include_str!("../../sql/account_add.sql");
-    let upserted = batch.upserts.iter().map(|stored| &stored.account);
-    let departed = batch.departed.iter().map(|departed| &departed.account);
+    let upserts = upserts.iter().filter(|upsert| !upsert.is_same_account());
+    let upserted = upserts.map(|upsert| &upsert.stored.account);
+    let departed = departed.iter().map(|departed| &departed.account);
     let accounts: HashSet<&Arc<str>> = upserted.chain(departed).flatten().collect();
     let accounts: Vec<&Arc<str>> = accounts.into_iter().collect();
     in_chunks(connection, ADD, &accounts, |statement, account| {
@@ -103,39 +145,38 @@ fn latest(upserts: &[Stored]) -> Vec<&Stored> {
 
 /// Writes registrations of different keys. Attributes are touched only where they are not those that are there
 /// already, so that a plain refresh costs least.
-async fn upsert(connection: &mut SqliteConnection, chunk: &[&Stored]) -> Result<(), sqlx::Error> {
+async fn upsert(
+    connection: &mut SqliteConnection,
+    upserts: &[Upsert<'_>],
+) -> Result<(), sqlx::Error> {
     const UPSERT: &str = include_str!("../../sql/registration_upsert.sql");
     const OWN: &str = include_str!("../../sql/registration_own.sql");
     const REMOVE: &str = include_str!("../../sql/attributes_remove.sql");
     const ADD: &str = include_str!("../../sql/attribute_add.sql");
-    let hashed: Vec<(i64, &Stored)> = chunk
-        .iter()
-        .map(|stored| (attributes_hash(&stored.binding.attributes), *stored))
+    in_chunks(connection, UPSERT, upserts, by_registration).await?;
+    let there = upserts.iter().filter(|upsert| upsert.former.is_some());
+    let moved: Vec<&Stored> = there
+        .clone()
+        .filter(|upsert| !upsert.is_same_account())
+        .map(|upsert| upsert.stored)
         .collect();
-    let known = known(connection, chunk).await?;
-    in_chunks(connection, UPSERT, &hashed, by_registration).await?;
-    let is_moved = |stored: &Stored| known.get(&stored.binding.key).is_some_and(|it| !it.1);
-    let moved = chunk.iter().copied().filter(|stored| is_moved(stored));
-    let moved: Vec<&Stored> = moved.collect();
     in_chunks(connection, OWN, &moved, |statement, stored| {
         by_owner(statement, stored)
     })
     .await?;
 
-    let former = |stored: &Stored| known.get(&stored.binding.key).map(|it| it.0);
-    let stale: Vec<&Key> = hashed
-        .iter()
-        .filter(|(hash, stored)| former(stored).is_some_and(|former| former != *hash))
-        .map(|(_, stored)| &stored.binding.key)
+    let stale: Vec<&Key> = there
+        .filter(|upsert| !upsert.has_same_attributes())
+        .map(|upsert| &upsert.stored.binding.key)
         .collect();
     in_chunks(connection, REMOVE, &stale, |statement, key| {
         by_key(statement, key)
     })
     .await?;
-    let fresh: Vec<(&Key, &Text, &Text)> = hashed
+    let fresh: Vec<(&Key, &Text, &Text)> = upserts
         .iter()
-        .filter(|(hash, stored)| former(stored) != Some(*hash))
-        .map(|(_, stored)| &stored.binding)
+        .filter(|upsert| !upsert.has_same_attributes())
+        .map(|upsert| &upsert.stored.binding)
         .flat_map(|binding| {
             binding
                 .attributes
@@ -151,26 +192,33 @@ async fn upsert(connection: &mut SqliteConnection, chunk: &[&Stored]) -> Result<
     .await
 }
 
-/// Of those that are in the store: their attributes' hash, and whether they belong to the same account.
-async fn known(
+/// The registrations, with what the store has of each.
+async fn known<'a>(
     connection: &mut SqliteConnection,
-    chunk: &[&Stored],
-) -> Result<HashMap<Key, (i64, bool)>, sqlx::Error> {
+    registrations: Vec<&'a Stored>,
+) -> Result<Vec<Upsert<'a>>, sqlx::Error> {
     const KNOWN: &str = include_str!("../../sql/registration_known.sql");
-    let mut known = HashMap::new();
-    for part in parts(chunk) {
-        let rows = statement(KNOWN, part, |statement, stored| by_owner(statement, stored))
-            .fetch_all(&mut *connection)
-            .await?;
-        for row in rows {
-            let key = Key {
-                table: row.try_get::<&str, _>(0)?.into(),
-                ruid: Ruid(row.try_get::<&[u8], _>(1)?.into()),
-            };
-            known.insert(key, (row.try_get(2)?, row.try_get(3)?));
+    let mut upserts: Vec<Upsert<'a>> = registrations.into_iter().map(Upsert::of_new).collect();
+    let mut rest = upserts.as_mut_slice();
+    while let Some(size) = size_for(rest) {
+        let (part, after) = rest.split_at_mut(size);
+        let numbered: Vec<(i64, &Stored)> =
+            (0..).zip(part.iter().map(|upsert| upsert.stored)).collect();
+        let rows = statement(KNOWN, &numbered, |statement, (number, stored)| {
+            by_owner(statement.bind(*number), stored)
+        });
+        for row in rows.fetch_all(&mut *connection).await? {
+            let number = usize::try_from(row.try_get::<i64, _>(0)?).ok();
+            if let Some(upsert) = number.and_then(|number| part.get_mut(number)) {
+                upsert.former = Some(Former {
+                    attributes: row.try_get(1)?,
+                    same_account: row.try_get(2)?,
+                });
+            }
         }
+        rest = after;
     }
-    Ok(known)
+    Ok(upserts)
 }
 
 /// A registration's key and account.
@@ -179,7 +227,8 @@ fn by_owner(statement: Statement, stored: &Stored) -> Statement {
 }
 
 /// The parameters of `registration_upsert.sql`.
-fn by_registration(statement: Statement, (hash, stored): &(i64, &Stored)) -> Statement {
+fn by_registration(statement: Statement, upsert: &Upsert<'_>) -> Statement {
+    let stored = upsert.stored;
     let binding = &*stored.binding;
     by_key(statement, &binding.key)
         .bind(stored.account.clone())
@@ -202,7 +251,7 @@ fn by_registration(statement: Statement, (hash, stored): &(i64, &Stored)) -> Sta
         .bind(bytes(binding.instance.as_ref()))
         .bind(binding.reg_id.map(i64::from))
         .bind(binding.server_id.map(i64::from))
-        .bind(*hash)
+        .bind(upsert.attributes)
 }
 
 /// Hides rows; the caller's transaction is around it.
@@ -278,11 +327,15 @@ async fn in_chunks<T>(
 /// The items in parts of one of [`SIZES`].
 fn parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= items.len())?;
-        let (part, rest) = items.split_at(size);
+        let (part, rest) = items.split_at(size_for(items)?);
         items = rest;
         Some(part)
     })
+}
+
+/// How many of the items the next statement takes; `None` where there are none.
+fn size_for<T>(items: &[T]) -> Option<usize> {
+    SIZES.into_iter().find(|size| *size <= items.len())
 }
 
 /// `sql` for the items of a part.

@@ -235,7 +235,8 @@ impl Engine {
         self.counters.wal_restarts += u64::from(found.restarted);
         if found.gap {
             self.counters.gaps += 1;
-            self.nodes.clear();
+            // The notes on pages stay: what is wrong in them leads to leaves that need no visit, and what they lack
+            // is compared with all the rest.
             self.suspect(Suspicion::Schema);
             self.sweep.heal();
         }

@@ -1,0 +1,80 @@
+//! A task on a thread of its own, for one that is woken all the time: the kernel wakes that thread and no other.
+//!
+//! In the runtime's pool it would wake a worker, which wakes a second one to look for more work before it begins.
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::thread::Builder;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// Runs the task on a thread called `name` until it is done, with the timers of the runtime that this is called in.
+/// The task is dropped when this is.
+///
+/// # Errors
+/// When the operating system starts no thread.
+///
+/// # Panics
+/// When the task does, or outside a runtime.
+pub async fn run<T: Send + 'static>(
+    name: &str,
+    task: impl Future<Output = T> + Send + 'static,
+) -> std::io::Result<T> {
+    let runtime = Handle::current();
+    let forsaken = CancellationToken::new();
+    let _forsake = forsaken.clone().drop_guard();
+    let (ending, ended) = oneshot::channel::<()>();
+    let thread = Builder::new().name(name.to_owned()).spawn(move || {
+        // Dropped at the end, also at that of a panic.
+        let _ending = ending;
+        runtime.block_on(forsaken.run_until_cancelled_owned(task))
+    })?;
+    let _dropped = ended.await;
+    match thread.join() {
+        Ok(result) => Ok(result.expect("nobody forsakes what is waited for")),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn runs_on_a_thread_of_that_name_with_the_timers_of_the_runtime() {
+        let task = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            std::thread::current().name().map(ToOwned::to_owned)
+        };
+        assert_eq!(run("view", task).await.unwrap().as_deref(), Some("view"));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_panics_here() {
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("as expected")
+        };
+        let joined = tokio::spawn(run::<()>("panics", panics)).await;
+        assert!(joined.unwrap_err().is_panic());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_nobody_waits_for_is_dropped() {
+        let (held, dropped) = oneshot::channel::<()>();
+        let (begun, begins) = oneshot::channel();
+        let task = async move {
+            let _held = held;
+            let _begun = begun.send(());
+            std::future::pending::<()>().await;
+        };
+        let waits = tokio::spawn(run("forsaken", task));
+        begins.await.unwrap();
+        waits.abort();
+        dropped.await.unwrap_err();
+    }
+}
