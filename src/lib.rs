@@ -10,7 +10,7 @@
 //! Kamailio's file, -wal, -shm
 //!   └─ sqlite_file   bytes → pages → verified windows → facts: this row is there, that one is gone
 //!       └─ usrloc        rows of location and location_attrs → Binding, Changeset
-//!           └─ mirror        Binding + directory → Registration; one thread reads, one task shows
+//!           └─ mirror        Binding + directory → Registration; one thread reads, one shows, one keeps
 //!               ├─ view          all registrations in memory: listed, sorted, counted
 //!               │   └─ http          the API reads the view and nothing else
 //!               └─ store         our own SQLite: the same rows on disk, for the next start

@@ -1,7 +1,7 @@
 //! The mirror: what changes in Kamailio's tables changes the view, and the store after it.
 //!
-//! One thread follows the tables, one task shows what it found, one keeps it on disk; each hands on what is new
-//! without waiting for the next.
+//! One thread follows the tables, one shows what it found, one keeps it on disk; each hands on what is new without
+//! waiting for the next.
 
 mod caution;
 mod doubt;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -104,7 +104,7 @@ impl Mirror {
     /// Mirrors until `stop`; on return everything shown is also kept.
     ///
     /// # Errors
-    /// When the operating system starts no thread, or the thread ends although nobody told it to: a defect.
+    /// When the operating system starts no thread, or one ends although nobody told it to: a defect.
     pub async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
         let kept = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -118,6 +118,7 @@ impl Mirror {
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 _ = &mut self.thread.ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
+                Some(ended) = tasks.join_next() => break Err(ended_early(ended)),
                 news = self.mailbox.take() => self.show(news).await,
                 Ok(()) = self.parts.directory.changed() => {
                     if let Err(error) = self.adopt_directory().await {
@@ -315,6 +316,15 @@ impl Mirror {
         );
         self.keeper.set_owners(Some(self.resolver.owners()));
         Ok(())
+    }
+}
+
+/// Why nothing is kept any more.
+fn ended_early(keeper: Result<std::io::Result<()>, JoinError>) -> std::io::Error {
+    match keeper {
+        Ok(Ok(())) => std::io::Error::other("the thread that keeps the store ended"),
+        Ok(Err(error)) => error,
+        Err(panic) => std::io::Error::other(panic),
     }
 }
 

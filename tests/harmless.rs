@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::chown;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -129,42 +129,75 @@ fn calls_of_a_reader(trace: &Path, folder: &Path) -> BTreeMap<String, usize> {
     seen
 }
 
-fn only_reads(journal: Journal) {
-    let kamailio = Kamailio::builder().journal(journal).start();
-    let folder = kamailio.database().parent().expect("it is in one");
-    let before: BTreeSet<String> = kamailio.database_files().into_iter().collect();
-    give_away(folder);
-    let traces = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
-    let trace = traces.path().join("strace.log");
-    let mut daemon = Daemon::builder(&kamailio)
-        .wrapper(
-            &traced(&trace)
-                .iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>(),
-        )
-        .start();
+/// A Kamailio whose files are somebody else's, and a place for the trace of the usrlocd beside it.
+struct Watched {
+    kamailio: Kamailio,
+    before: BTreeSet<String>,
+    traces: TempDir,
+}
 
-    let mut phones: Vec<Phone> = (0..20)
-        .map(|number| Phone::new(&kamailio, format!("u{number}"), "acme.example.com"))
-        .collect();
-    for round in 1..=3 {
-        phones.iter_mut().for_each(Phone::register);
-        shows_round(&daemon, phones.len(), round);
+impl Watched {
+    fn new(kamailio: Kamailio) -> Self {
+        let before = kamailio.database_files().into_iter().collect();
+        let traces = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
+        let watched = Self {
+            kamailio,
+            before,
+            traces,
+        };
+        give_away(watched.folder());
+        watched
     }
+
+    fn folder(&self) -> &Path {
+        self.kamailio
+            .database()
+            .parent()
+            .expect("it is in a folder")
+    }
+
+    fn trace(&self) -> PathBuf {
+        self.traces.path().join("strace.log")
+    }
+
+    /// Phones register, and again, and usrlocd shows each round.
+    fn rounds(&self, daemon: &Daemon) {
+        let mut phones: Vec<Phone> = (0..20)
+            .map(|number| Phone::new(&self.kamailio, format!("u{number}"), "acme.example.com"))
+            .collect();
+        for round in 1..=3 {
+            phones.iter_mut().for_each(Phone::register);
+            shows_round(daemon, phones.len(), round);
+        }
+    }
+
+    /// Ends usrlocd; it has read Kamailio's files and done nothing else to them.
+    fn is_untouched_by(&self, daemon: &mut Daemon) {
+        agree(&self.kamailio, daemon);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        judged(&self.trace(), self.folder());
+        for name in self.kamailio.database_files() {
+            let of_kamailio = ["-wal", "-shm", "-journal"]
+                .iter()
+                .any(|suffix| name == format!("kamailio.sqlite{suffix}"));
+            assert!(
+                self.before.contains(&name) || of_kamailio,
+                "{name} appeared"
+            );
+        }
+        self.kamailio.has_missed_no_lock();
+    }
+}
+
+fn only_reads(journal: Journal) {
+    let watched = Watched::new(Kamailio::builder().journal(journal).start());
+    let strace = traced(&watched.trace());
+    let wrapper: Vec<&str> = strace.iter().map(String::as_str).collect();
+    let mut daemon = Daemon::builder(&watched.kamailio).wrapper(&wrapper).start();
+    watched.rounds(&daemon);
     let answer = daemon.delete("/v2/accounts/acme.example.com/registrations/u3");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    agree(&kamailio, &daemon);
-
-    assert!(daemon.stop().success(), "{}", daemon.log());
-    judged(&trace, folder);
-    for name in kamailio.database_files() {
-        let of_kamailio = ["-wal", "-shm", "-journal"]
-            .iter()
-            .any(|suffix| name == format!("kamailio.sqlite{suffix}"));
-        assert!(before.contains(&name) || of_kamailio, "{name} appeared");
-    }
-    kamailio.has_missed_no_lock();
+    watched.is_untouched_by(&mut daemon);
 }
 
 #[test]
@@ -183,18 +216,13 @@ const ETC: &str = "mount -t tmpfs tmpfs /etc/kamailio && cp \"$1\" /etc/kamailio
 /// Nobody has said where the database is: usrlocd reads Kamailio's configuration to find it.
 #[test]
 fn only_reads_while_it_looks_for_the_database() {
-    let kamailio = Kamailio::builder().start();
-    let folder = kamailio.database().parent().expect("it is in one");
-    let before: BTreeSet<String> = kamailio.database_files().into_iter().collect();
-    give_away(folder);
-    let traces = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
-    let trace = traces.path().join("strace.log");
-    let cfg = kamailio.config_file().display().to_string();
-    let strace = traced(&trace);
+    let watched = Watched::new(Kamailio::builder().start());
+    let cfg = watched.kamailio.config_file().display().to_string();
+    let strace = traced(&watched.trace());
     let namespace = if geteuid().is_root() { "-m" } else { "-rm" };
     let wrapper = ["unshare", namespace, "sh", "-c", ETC, "sh", &cfg];
     let wrapper = wrapper.into_iter().chain(strace.iter().map(String::as_str));
-    let mut daemon = Daemon::builder(&kamailio)
+    let mut daemon = Daemon::builder(&watched.kamailio)
         .wrapper(&wrapper.collect::<Vec<_>>())
         .prepare();
     let config = fs::read_to_string(daemon.config_file()).expect("it was written");
@@ -205,29 +233,12 @@ fn only_reads_while_it_looks_for_the_database() {
     assert_ne!(others.lines().count(), config.lines().count());
     fs::write(daemon.config_file(), others).expect("an own directory is writable");
     daemon.start();
-
-    let mut phones: Vec<Phone> = (0..20)
-        .map(|number| Phone::new(&kamailio, format!("u{number}"), "acme.example.com"))
-        .collect();
-    for round in 1..=3 {
-        phones.iter_mut().for_each(Phone::register);
-        shows_round(&daemon, phones.len(), round);
-    }
-    agree(&kamailio, &daemon);
+    watched.rounds(&daemon);
     let log = daemon.log();
     assert!(log.contains("/etc/kamailio/kamailio.cfg line "), "{log}");
-
-    assert!(daemon.stop().success(), "{}", daemon.log());
-    judged(&trace, folder);
-    let seen = calls_of_a_reader(&trace, Path::new("/etc/kamailio"));
+    watched.is_untouched_by(&mut daemon);
+    let seen = calls_of_a_reader(&watched.trace(), Path::new("/etc/kamailio"));
     assert!(seen.contains_key("read"), "{seen:?}");
-    for name in kamailio.database_files() {
-        let of_kamailio = ["-wal", "-shm"]
-            .iter()
-            .any(|suffix| name == format!("kamailio.sqlite{suffix}"));
-        assert!(before.contains(&name) || of_kamailio, "{name} appeared");
-    }
-    kamailio.has_missed_no_lock();
 }
 
 /// Leaves a transaction of `file` half written, as a crash does.

@@ -196,6 +196,7 @@ def run(bench, folder):
         if others[1].poll() is not None:
             raise RuntimeError("the writer ended before its time")
     finally:
+        tables.SIZED = False
         usrlocd.end()
         for process in others:
             process.terminate()
