@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test contract check supply fuzz bench large deb package-test systemd-test reproducible
+.PHONY: help deps run test contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: ## how fresh and fast the answers are, and what that costs, in a table (Q
 
 large: ## the tests left out for their length: the figures of the reader alone
 	$(CARGO) test --locked --release --lib sqlite_file -- --ignored --nocapture
+
+filesystems: ## the tests with all files on ext4, XFS, Btrfs and tmpfs (as root; FILESYSTEMS= names which)
+	@CARGO="$(CARGO)" tests/filesystems
 
 deb: ## the Debian package, in target/package, checked by lintian
 	@tests/package/lint

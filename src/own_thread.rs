@@ -42,6 +42,8 @@ pub async fn run<T: Send + 'static>(
 mod tests {
     use std::time::Duration;
 
+    use tokio::task::JoinSet;
+
     use super::*;
 
     #[tokio::test]
@@ -59,7 +61,9 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("as expected")
         };
-        let joined = tokio::spawn(run::<()>("panics", panics)).await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run::<()>("panics", panics));
+        let joined = tasks.join_next().await.unwrap();
         assert!(joined.unwrap_err().is_panic());
     }
 
@@ -72,9 +76,10 @@ mod tests {
             let _begun = begun.send(());
             std::future::pending::<()>().await;
         };
-        let waits = tokio::spawn(run("forsaken", task));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run("forsaken", task));
         begins.await.unwrap();
-        waits.abort();
+        tasks.abort_all();
         dropped.await.unwrap_err();
     }
 }
