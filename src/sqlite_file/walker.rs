@@ -94,6 +94,12 @@ impl Walker {
         self.levels.last()
     }
 
+    /// Whether the last search has passed page `number`, and that owns just these keys.
+    pub(super) fn has_passed(&self, number: u32, span: Span) -> bool {
+        let mut levels = self.levels.iter();
+        levels.any(|it| it.number == number && it.span == span)
+    }
+
     /// The pages above it that the last search has read.
     pub(super) fn newly_above(&self) -> &[Level] {
         self.levels

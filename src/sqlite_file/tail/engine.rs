@@ -235,8 +235,8 @@ impl Engine {
         self.counters.wal_restarts += u64::from(found.restarted);
         if found.gap {
             self.counters.gaps += 1;
-            // The notes on pages stay: what is wrong in them leads to leaves that need no visit, and what they lack
-            // is compared with all the rest.
+            // The notes on pages stay. A wrong one leads to leaves that need no visit, or is found out; what they
+            // lack is noted when it is compared.
             self.suspect(Suspicion::Schema);
             self.sweep.heal();
         }

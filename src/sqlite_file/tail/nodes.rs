@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use crate::sqlite_file::page::{Kind, Node};
 use crate::sqlite_file::payload::Pages;
 use crate::sqlite_file::reason::Result;
-use crate::sqlite_file::walker::{Span, child_at};
+use crate::sqlite_file::walker::{Span, Walker, child_at};
 
 /// The pages of all tables.
 #[derive(Debug, Default)]
@@ -60,29 +60,43 @@ impl Nodes {
         self.places.get(&number).copied()
     }
 
-    /// Compares the interior pages `suspects`, which have changed, with what is noted of their children.
+    /// Compares the interior pages `suspects`, which have changed, with what is noted of their children. `root` tells
+    /// the root of a table, while it is there.
     ///
     /// # Errors
     /// When a page cannot be read.
-    pub(super) fn examine(&self, pages: &mut dyn Pages, suspects: &[u32]) -> Result<Findings> {
+    pub(super) fn examine(
+        &self,
+        pages: &mut dyn Pages,
+        walker: &mut Walker,
+        root: impl Fn(u32) -> Option<u32>,
+        suspects: &[u32],
+    ) -> Result<Findings> {
         let mut findings = Findings::default();
-        let mut page = Vec::new();
-        let mut left: Vec<(u32, Place)> = suspects
-            .iter()
-            .filter_map(|&number| Some((number, self.get(number)?)))
-            .collect();
-        // A suspect's own span may be noted wrongly; what its parent says counts.
-        let mut told = HashMap::new();
-        let mut bound = pages.count();
-        // Pages that were noted at places where they no longer are may lead to the same children again and again.
-        while let Some((number, place)) = left.pop() {
-            if number > pages.count() {
+        let mut left = Vec::new();
+        for &number in suspects {
+            let Some(place) = self.get(number) else {
+                continue;
+            };
+            // What is noted may be of a time before a gap, and its children another table's. What has left the tree,
+            // or its place in it, has a parent that has changed too.
+            let is_there = match root(place.table) {
+                Some(root) => {
+                    walker.seek(pages, root, place.span.low)?;
+                    walker.has_passed(number, place.span)
+                }
+                None => false,
+            };
+            if is_there {
+                left.push((number, place));
+            } else {
                 findings.gone.push(number);
-                continue;
             }
-            if told.get(&number).is_some_and(|it| *it != place.span) {
-                continue;
-            }
+        }
+        let mut page = Vec::new();
+        // A damaged page may lead back to itself.
+        let mut bound = pages.count();
+        while let Some((number, place)) = left.pop() {
             let Some(rest) = bound.checked_sub(1) else {
                 // Rather than go on, look at all the keys that are left.
                 findings.pending.push((place.table, place.span));
@@ -99,7 +113,6 @@ impl Nodes {
                 }
                 Ok(_) | Err(_) => None,
             };
-            // What has left the tree, or its place in it, has a parent that has changed too.
             let Some(children) = children else {
                 findings.gone.push(number);
                 continue;
@@ -108,7 +121,6 @@ impl Nodes {
             findings
                 .interiors
                 .push((number, Place { interior, ..place }));
-            told.extend(children.iter().map(|&(child, place)| (child, place.span)));
             left.extend(children);
         }
         Ok(findings)
@@ -187,33 +199,57 @@ mod tests {
         page
     }
 
-    #[test]
-    fn what_is_too_tangled_is_looked_at_whole() {
-        let root = interior(&[(3, 10), (4, 20), (5, 30)], 6);
-        // The seventh has left the tree and still looks as it did.
-        let leaves = std::iter::repeat_with(leaf).take(4);
-        let pages = [leaf(), root.clone()].into_iter().chain(leaves);
-        let mut pages = Memory(pages.chain([root]).collect());
-        let mut nodes = Nodes::default();
-        let place = |low, high| Place {
-            table: 0,
+    fn place(table: u32, low: i64, high: i64) -> Place {
+        Place {
+            table,
             interior: true,
             span: Span { low, high },
-        };
-        nodes.note(2, place(i64::MIN, i64::MAX));
-        nodes.note(7, place(i64::MIN, i64::MAX));
-        let findings = nodes.examine(&mut pages, &[2, 7]).unwrap();
-        let mut spans: Vec<_> = findings
-            .pending
-            .iter()
-            .map(|(_, span)| (span.low, span.high))
-            .collect();
-        spans.sort_unstable();
-        let mut covered = i128::from(i64::MIN);
-        for (low, high) in spans {
-            assert!(i128::from(low) <= covered, "{findings:?}");
-            covered = covered.max(i128::from(high) + 1);
         }
-        assert_eq!(covered, i128::from(i64::MAX) + 1, "{findings:?}");
+    }
+
+    fn examine(nodes: &Nodes, pages: Vec<Vec<u8>>, suspects: &[u32]) -> Findings {
+        let root = |table| (table == 0).then_some(2);
+        let mut walker = Walker::default();
+        let examined = nodes.examine(&mut Memory(pages), &mut walker, root, suspects);
+        let mut findings = examined.unwrap();
+        findings.pending.sort_unstable_by_key(|(_, span)| span.low);
+        findings
+    }
+
+    #[test]
+    fn a_page_that_leads_to_itself_is_looked_at_whole() {
+        let pages = vec![leaf(), interior(&[(3, 10)], 4), leaf(), interior(&[], 4)];
+        let mut nodes = Nodes::default();
+        nodes.note(2, place(0, i64::MIN, i64::MAX));
+        nodes.note(3, place(0, i64::MIN, 10));
+        let findings = examine(&nodes, pages, &[2]);
+        assert_eq!(findings.pending, [(0, place(0, 11, i64::MAX).span)]);
+    }
+
+    #[test]
+    fn a_page_that_is_not_where_it_was_noted_tells_nothing_of_its_children() {
+        let root = interior(&[(3, 10), (4, 20), (5, 30)], 6);
+        let leaves = std::iter::repeat_with(leaf).take(4);
+        let pages: Vec<_> = [leaf(), root.clone()].into_iter().chain(leaves).collect();
+        // The seventh has left the tree and still looks as it did.
+        let pages = [pages, vec![root]].concat();
+        let mut nodes = Nodes::default();
+        nodes.note(2, place(0, i64::MIN, i64::MAX));
+        for stale in [
+            place(0, i64::MIN, i64::MAX),
+            place(0, 5, 30),
+            place(1, i64::MIN, i64::MAX),
+        ] {
+            nodes.note(7, stale);
+            let findings = examine(&nodes, pages.clone(), &[2, 7]);
+            assert!(findings.gone.contains(&7), "{findings:?}");
+            let spans: Vec<_> = findings
+                .pending
+                .iter()
+                .map(|(table, span)| (*table, span.low, span.high))
+                .collect();
+            let wanted = [(i64::MIN, 10), (11, 20), (21, 30), (31, i64::MAX)];
+            assert_eq!(spans, wanted.map(|(low, high)| (0, low, high)));
+        }
     }
 }

@@ -78,10 +78,11 @@ impl Engine {
 
     fn examine_suspects(&mut self, now: Duration) -> Result<()> {
         let suspects: Vec<u32> = self.suspects.iter().take(SUSPECTS).copied().collect();
-        let examined = self.in_window(now, |engine, source| {
-            engine.nodes.examine(source, &suspects)
-        });
-        let findings = examined?;
+        let findings = self.in_window(now, |engine, source| {
+            let root = |table: u32| Some(engine.tables.get(table as usize)?.table.as_ref()?.root);
+            let walker = &mut engine.walker;
+            engine.nodes.examine(source, walker, root, &suspects)
+        })?;
         for number in &suspects {
             self.suspects.remove(number);
         }
