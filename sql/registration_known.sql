@@ -4,5 +4,6 @@ WITH wanted (number, location_table, ruid, account) AS (
 SELECT
     number,
     attributes_hash,
-    account_id IS (SELECT id FROM account WHERE name = wanted.account)
+    -- By name: an account that is not there yet is no account, but not the same as none.
+    wanted.account IS (SELECT name FROM account WHERE id = registration.account_id)
 FROM wanted CROSS JOIN registration USING (location_table, ruid)

@@ -29,7 +29,14 @@ pub async fn run<T: Send + 'static>(
     let thread = Builder::new().name(name.to_owned()).spawn(move || {
         // Dropped at the end, also at that of a panic.
         let _ending = ending;
-        runtime.block_on(forsaken.run_until_cancelled_owned(task))
+        runtime.block_on(async {
+            tokio::select! {
+                // Where the runtime has ended, the task must not be asked any more.
+                biased;
+                () = forsaken.cancelled() => None,
+                result = task => Some(result),
+            }
+        })
     })?;
     let _dropped = ended.await;
     match thread.join() {

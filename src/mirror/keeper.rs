@@ -19,7 +19,7 @@ use crate::store::{Error, Store, Stored};
 use crate::view::{SourceState, View};
 
 /// The pause between two batches: many changes cost little more than one. What is lost when the process is killed is
-/// read from the tables again.
+/// read from the tables again, but for when a new row was first seen that changes before that.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause while more waits than a batch takes: others may have the processor meanwhile.

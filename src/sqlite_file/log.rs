@@ -35,8 +35,8 @@ pub(super) struct LogFiles {
     /// Since when log and index have disagreed.
     disagreement: Option<Duration>,
     /// The stamp of the database file at the last look, if nobody wrote to it then: there was no log, or none yet, or
-    /// nobody had the database open.
-    at_rest: Option<Stamp>,
+    /// nobody had the database open. And whether it was ripe.
+    at_rest: Option<(Stamp, bool)>,
     /// What a look has found that failed after that; the next one to succeed tells it.
     owed: Option<Refreshed>,
 }
@@ -58,6 +58,8 @@ pub(super) struct Snapshot {
 enum Witness {
     /// The index.
     Index,
+    /// The index, which knows of no log yet, and the stamp of the database file.
+    Unlogged(Stamp),
     /// The log alone: the index is of no use.
     Log,
     /// The log alone: nobody keeps the index up to date. Where nobody has the database open at all, the stamp of
@@ -137,20 +139,26 @@ impl LogFiles {
         found.behind = false;
         self.reopen(found)?;
         let stamp = database.stamp()?;
-        if self.at_rest.is_some_and(|before| before != stamp) {
+        if self.at_rest.is_some_and(|(before, _)| before != stamp) {
             self.at_rest = None;
             found.lose();
         }
+        let rested = self.at_rest.filter(|_| self.salts.is_none());
         let mut hunt = Hunt {
             budget,
             changed,
             found,
         };
         let witness = self.find_witness(database, now, stamp, &mut hunt)?;
+        if let Some(rested) = rested.filter(|_| self.salts.is_some()) {
+            // Whatever was committed since is in the log that has begun, unless that has begun twice: then the one
+            // before was copied into the file.
+            found.gap |= rested != (database.stamp()?, true);
+        }
         self.at_rest = match witness {
-            Witness::Stamp(stamp) | Witness::Abandoned(Some(stamp)) => Some(stamp),
-            // Whatever is committed from now on is in the log that begins, until a checkpoint writes to the file.
-            Witness::Index if self.salts.is_none() => Some(stamp),
+            Witness::Stamp(stamp) | Witness::Unlogged(stamp) | Witness::Abandoned(Some(stamp)) => {
+                Some((stamp, stamp.if_ripe().is_some()))
+            }
             Witness::Abandoned(None) | Witness::Index | Witness::Log => None,
         };
         Ok(self.snapshot(Some(stamp), witness))
@@ -159,19 +167,9 @@ impl LogFiles {
     /// Whether what was read from `snapshot` was of it.
     pub(super) fn holds(&self, database: &File, snapshot: &Snapshot) -> Result<bool> {
         match snapshot.verified_by {
-            Witness::Index => {
-                let Some(file) = &self.index_file else {
-                    return Ok(false);
-                };
-                // In this order: a new generation first changes the salts and then forgets the checkpoint.
-                let backfilled = shm::backfilled(file)?;
-                let Reading::Published(index) = shm::read(file)? else {
-                    return Ok(false);
-                };
-                Ok(index.salts == snapshot.salts
-                    && index.frames >= snapshot.frame
-                    && backfilled <= snapshot.frame
-                    && !file.is_unlinked()?)
+            Witness::Index => self.is_published(snapshot),
+            Witness::Unlogged(stamp) => {
+                Ok(self.is_published(snapshot)? && database.stamp()? == stamp)
             }
             Witness::Log => self.ends_at(snapshot),
             // Who opens the database now may go on to write, and then the index tells again.
@@ -182,6 +180,22 @@ impl LogFiles {
                 Ok(!file::has_content(&self.log_path)? && database.stamp()? == stamp)
             }
         }
+    }
+
+    /// Whether the index still is of the generation of `snapshot`, and nothing later is in the database file.
+    fn is_published(&self, snapshot: &Snapshot) -> Result<bool> {
+        let Some(file) = &self.index_file else {
+            return Ok(false);
+        };
+        // In this order: a new generation first changes the salts and then forgets the checkpoint.
+        let backfilled = shm::backfilled(file)?;
+        let Reading::Published(index) = shm::read(file)? else {
+            return Ok(false);
+        };
+        Ok(index.salts == snapshot.salts
+            && index.frames >= snapshot.frame
+            && backfilled <= snapshot.frame
+            && !file.is_unlinked()?)
     }
 
     /// Whether the log still ends with the commit of `snapshot`.
@@ -210,7 +224,10 @@ impl LogFiles {
             .as_ref()
             .is_some_and(|it| !it.is_at(&self.log_path))
         {
-            found.lose();
+            // One in which nothing was ever begun took nothing along.
+            if self.salts.is_some() {
+                found.lose();
+            }
             self.log_file = None;
             self.restart(None);
         }
@@ -258,7 +275,10 @@ impl LogFiles {
         };
         if agreed {
             self.disagreement = None;
-            return Ok(Witness::Index);
+            return Ok(match self.salts {
+                Some(_) => Witness::Index,
+                None => Witness::Unlogged(stamp),
+            });
         }
         let since = *self.disagreement.get_or_insert(now);
         if now.saturating_sub(since) < PATIENCE {
@@ -273,7 +293,7 @@ impl LogFiles {
             // There is no log yet. If there was one, its end may not have been read.
             hunt.found.gap |= self.salts.is_some();
             self.restart(None);
-            return Ok(index.frames == 0);
+            return Ok(true);
         };
         if self.salts != Some(salts) && !self.change_generation(salts, hunt)? {
             return Ok(true);

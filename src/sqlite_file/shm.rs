@@ -79,9 +79,15 @@ pub(super) fn parse(bytes: &[u8; LENGTH]) -> Reading {
     if checksum(Order::Native, [0, 0], &first[..40]) != [long(40), long(44)] {
         return Reading::Torn;
     }
+    let salts = array(&first, 32).filter(|salts| *salts != NO_LOG);
+    let frames = long(16);
+    if salts.is_none() && frames > 0 {
+        // Frames of a log that is not there: nobody publishes that.
+        return Reading::Torn;
+    }
     Reading::Published(Index {
-        salts: array(&first, 32).filter(|salts| *salts != NO_LOG),
-        frames: long(16),
+        salts,
+        frames,
         pages: long(20),
         change: long(8),
     })

@@ -7,7 +7,8 @@ use super::bytes::{array, be32};
 use super::file::{File, Stamp};
 use super::reason::Result;
 
-/// The two numbers that mark the frames of one generation of the log; the first grows by one with each.
+/// The two numbers that mark the frames of one generation of the log; the first grows by one with each, unless who
+/// begins it has never seen another.
 pub(super) type Salts = [u8; 8];
 
 const HEADER: usize = 32;

@@ -301,6 +301,18 @@ pub(super) fn idle(bench: &mut Bench, time: Duration) {
     }
 }
 
+/// Waits until the database was written to so long ago that another write is bound to show.
+pub(super) fn ripen(bench: &mut Bench) {
+    let written = |bench: &Bench| std::fs::metadata(&bench.path).unwrap().modified().unwrap();
+    while written(bench)
+        .elapsed()
+        .is_ok_and(|age| age < Duration::from_millis(200))
+    {
+        bench.step();
+    }
+    bench.step();
+}
+
 /// Inputs for a property test: as many as usual, or as the environment says (`PROPTEST_CASES`, for fuzzing).
 pub(super) fn cases(usual: u32) -> ProptestConfig {
     let wanted = std::env::var("PROPTEST_CASES")

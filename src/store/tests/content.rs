@@ -147,6 +147,21 @@ async fn a_refresh_replaces_columns_account_and_attributes() {
 }
 
 #[tokio::test]
+async fn a_row_that_changes_hands_has_its_new_account() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let of = |account: Option<&str>| Stored {
+        account: account.map(Into::into),
+        ..registration(1)
+    };
+    // Each account is new to the store, but the last, which it has seen.
+    for account in [None, Some("a"), None, Some("b"), Some("c"), None, Some("a")] {
+        store.apply(&upserts(vec![of(account)])).await.unwrap();
+        assert_eq!(store.load().await.unwrap().registrations, [of(account)]);
+    }
+}
+
+#[tokio::test]
 async fn the_departed_are_forgotten_in_time() {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
