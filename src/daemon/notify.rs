@@ -15,11 +15,8 @@ use super::probe::Answers;
 use crate::clock::Clock;
 use crate::view::{Scope, View};
 
-/// How often the state is looked at, at most.
-const TICK: Duration = Duration::from_secs(1);
-
-/// A line of status is sent once in so many ticks, if it changed.
-const STATUS_TICKS: u32 = 5;
+/// How often a line of status is sent, if it changed.
+const STATUS: Duration = Duration::from_secs(5);
 
 /// The service manager, for those who tell it of reloads and the end.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +56,7 @@ impl Manager {
             fed: Duration::ZERO,
         };
         let mut settled = reporter.parts.settled.clone();
-        let mut ticks = tokio::time::interval(TICK * STATUS_TICKS);
+        let mut ticks = tokio::time::interval(STATUS);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -126,10 +123,12 @@ impl Reporter {
 
     async fn run(&mut self, stop: &CancellationToken) {
         let watchdog = sd_notify::watchdog_enabled();
-        let tick = watchdog.map_or(TICK, |period| TICK.min(period / 4));
+        // Never more often than there is something to say: each time costs an idle daemon.
+        let tick = watchdog.map_or(STATUS, |period| STATUS.min(period / 4));
         let mut ticks = tokio::time::interval(tick.max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for tick in 1_u32.. {
+        let mut told = self.parts.clock.monotonic();
+        loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
@@ -137,7 +136,9 @@ impl Reporter {
             if watchdog.is_some() {
                 self.feed();
             }
-            if tick.is_multiple_of(STATUS_TICKS) {
+            let now = self.parts.clock.monotonic();
+            if now.saturating_sub(told) + tick / 2 >= STATUS {
+                told = now;
                 self.tell();
             }
         }

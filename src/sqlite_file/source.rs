@@ -135,7 +135,8 @@ impl Source {
     /// # Errors
     /// When it is there but no database any more.
     pub(super) fn is_in_place(&self) -> Result<bool> {
-        if !self.database.is_at(&self.asked) || !self.database.is_at(&self.real) {
+        let is_link = self.asked != self.real;
+        if !self.database.is_at(&self.real) || is_link && !self.database.is_at(&self.asked) {
             return Ok(false);
         }
         let header = rollback::version(&self.database)?.header();

@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Leaves that an audit visits at a time while none come: so many that it goes round in a minute, and so few that a
 /// commit does not wait for it.
 const PORTION: (usize, usize) = (25, 1024);
-/// In so many times it goes round, a quarter of a second each.
-const TIMES: usize = 200;
+/// In so many times it goes round, less than half a second each.
+const TIMES: usize = 120;
 /// From the end of an audit that has found everything settled to the next.
 const REST: Duration = Duration::from_mins(10);
 /// Leaves that such a one visits at a time: they cost less than looking for commits does.
