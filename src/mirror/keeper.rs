@@ -19,7 +19,8 @@ use crate::store::{Error, Store, Stored};
 use crate::view::{SourceState, View};
 
 /// The pause between two batches: many changes cost little more than one. What is lost when the process is killed is
-/// read from the tables again, but for when a new row was first seen that changes before that.
+/// read from the tables again, but for when a new row was first seen that changes before that, and that a row is
+/// hidden no longer: Kamailio is asked about it then.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause while more waits than a batch takes: others may have the processor meanwhile.

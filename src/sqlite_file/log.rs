@@ -149,12 +149,13 @@ impl LogFiles {
             changed,
             found,
         };
-        let witness = self.find_witness(database, now, stamp, &mut hunt)?;
+        let witness = self.find_witness(database, now, stamp, &mut hunt);
         if let Some(rested) = rested.filter(|_| self.salts.is_some()) {
             // Whatever was committed since is in the log that has begun, unless that has begun twice: then the one
             // before was copied into the file.
             found.gap |= rested != (database.stamp()?, true);
         }
+        let witness = witness?;
         self.at_rest = match witness {
             Witness::Stamp(stamp) | Witness::Unlogged(stamp) | Witness::Abandoned(Some(stamp)) => {
                 Some((stamp, stamp.if_ripe().is_some()))
