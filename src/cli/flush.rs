@@ -12,7 +12,7 @@ use super::complete;
 use super::output::{hint, print};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::daemon::Failure;
 
 /// Flush registrations: Kamailio forgets them until the phones register again
@@ -76,17 +76,16 @@ impl Flush {
             self.filters.and("filter_username", &user);
         }
         let client = self.remote.client()?;
-        remote::run(async {
-            self.id = account::resolve(&client, &self.account).await?;
-            self.work(&client).await
-        })
+        self.id.clone_from(&self.account);
+        remote::run(self.work(&client))
     }
 
-    async fn work(&self, client: &Client) -> Result<(), Failure> {
-        let path = remote::path(Some(&self.id), self.user.as_deref());
+    async fn work(mut self, client: &Client) -> Result<(), Failure> {
         if self.dry_run || !self.yes {
-            let target = format!("{path}?{}", self.filters.query(&[("dry_run", "true")]));
-            let answer = remote::ask(client, Method::DELETE, &target).await?;
+            let answer = self.delete(client, &[("dry_run", "true")]).await?;
+            if !answer.status.is_success() {
+                return Err(remote::refused(client, answer).await);
+            }
             let number = answer.header("x-would-flush").unwrap_or("0").to_owned();
             let envelope = remote::envelope(client, answer).await?;
             remote::mention_source(&envelope["source"]);
@@ -95,11 +94,7 @@ impl Flush {
             }
             self.confirm(&number)?;
         }
-        let target = format!("{path}?{}", self.filters.query(&[]));
-        let answer = client
-            .send(Method::DELETE, &target, &[])
-            .await
-            .map_err(|error| remote::lost(client, error))?;
+        let answer = self.delete(client, &[]).await?;
         let status = answer.status;
         if let StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -116,6 +111,29 @@ impl Flush {
         let envelope = remote::envelope(client, answer).await?;
         remote::mention_source(&envelope["source"]);
         self.done(&flushed)
+    }
+
+    /// Asks for the flush; by the account's id, which is looked for once where the word that was given is none.
+    async fn delete(&mut self, client: &Client, query: &[(&str, &str)]) -> Result<Answer, Failure> {
+        loop {
+            let path = remote::path(Some(&self.id), self.user.as_deref());
+            let target = format!("{path}?{}", self.filters.query(query));
+            let answer = client
+                .send(Method::DELETE, &target, &[])
+                .await
+                .map_err(|error| remote::lost(client, error))?;
+            let may_be_a_name =
+                matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
+                    && self.id == self.account;
+            if !may_be_a_name {
+                return Ok(answer);
+            }
+            let id = account::resolve(client, &self.account).await?;
+            if id == self.id {
+                return Ok(answer);
+            }
+            self.id = id;
+        }
     }
 
     /// Who is to go, in words.

@@ -72,6 +72,17 @@ pub(crate) fn kamailio_version() -> String {
     upstream.to_owned()
 }
 
+/// Whether the tested Kamailio is of this version or a later one.
+pub(crate) fn kamailio_is_at_least(major: u32, minor: u32, patch: u32) -> bool {
+    let version = kamailio_version();
+    let numbers: Vec<u32> = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse().ok())
+        .collect();
+    assert!(numbers.len() >= 3, "{version} is not a version");
+    numbers >= vec![major, minor, patch]
+}
+
 /// The usrlocd that belongs to this build: cargo names it to tests, and puts it beside the examples' folder.
 ///
 /// # Panics
