@@ -56,11 +56,11 @@ filesystems: ## the tests with all files on ext4, XFS, Btrfs and tmpfs (as root;
 deb: ## the Debian package, in target/package, checked by lintian
 	@tests/package/lint
 
-package-test: ## the package installed, upgraded and purged in a Debian of its own (as root)
-	@tests/package/chroot
+package-test: ## the package installed, upgraded and purged in a Debian 12 and a Debian 13 of its own (as root; SUITE= one of bookworm, trixie)
+	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/chroot $$suite || exit 1; done
 
-systemd-test: ## the package under a real systemd, beside a real Kamailio, in a Debian of its own (as root)
-	@tests/package/systemd
+systemd-test: ## the package under a real systemd, beside a real Kamailio, in a Debian 12 and a Debian 13 of its own (as root; SUITE=)
+	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/systemd $$suite || exit 1; done
 
 reproducible: ## the release built twice in two directories: the same bytes, for Debian 12 and newer
 	@tests/package/reproducible
