@@ -7,7 +7,7 @@ mod source;
 mod uri;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use source::{Source, SourceFrom};
 pub use uri::UriAddress;
@@ -88,17 +88,22 @@ impl Socket {
         let is_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
         let (address, port) = match rest.rsplit_once(':') {
             Some((address, port)) if !is_ipv6(rest) && !port.ends_with(']') => (address, port),
-            _ => (rest, ""),
+            // Without a port a name may be anything.
+            _ if is_ipv6(rest) || rest.parse::<Ipv4Addr>().is_ok() || rest.ends_with(']') => {
+                (rest, "")
+            }
+            _ => return None,
         };
         let bare = uri::without_brackets(address.as_bytes()).len();
         let address = match address.parse::<Ipv6Addr>() {
             Ok(address) => format!("[{address}]"),
+            Err(_) if bare == 0 => return None,
             Err(_) if bare < address.len() => {
                 let inner = &address[1..=bare];
                 let canonical = inner.parse().map(|ip: Ipv6Addr| ip.to_string());
                 format!("[{}]", canonical.unwrap_or_else(|_| inner.to_owned()))
             }
-            Err(_) if address.is_empty() || address.contains(':') => return None,
+            Err(_) if address.contains(':') => return None,
             Err(_) => address.to_owned(),
         };
         Some(Self {
@@ -188,7 +193,7 @@ mod tests {
             });
             assert_eq!(Socket::parse(socket.as_bytes()), expected, "{socket}");
         }
-        for none in ["", "udp", "udp:", "udp::5060", "udp:[]:5060"] {
+        for none in ["", "udp", "udp:", "udp:garbage", "udp::5060", "udp:[]:5060"] {
             assert_eq!(Socket::parse(none.as_bytes()), None, "{none}");
         }
     }

@@ -174,7 +174,7 @@ impl BadColumn {
         } else {
             self.limited.failed(now)
         };
-        let (Some(_), Some(report)) = (say, self.first.take()) else {
+        let Some(report) = say.and_then(|_| self.first.take()) else {
             return;
         };
         let more = Some(std::mem::take(&mut self.new) - 1).filter(|more| *more > 0);
