@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
@@ -46,6 +47,8 @@ pub struct Resolver {
     naming: Arc<Naming>,
     directory: Arc<Directory>,
     shared: Arc<Mutex<Shared>>,
+    /// Whether vars that cannot be read have been reported.
+    has_reported: Arc<AtomicBool>,
 }
 
 /// What kept registrations are now.
@@ -69,6 +72,7 @@ struct Shared {
 const WORTH_A_THREAD: usize = 4096;
 
 /// The custom channel vars of a binding.
+#[derive(Default)]
 struct Vars<'a> {
     /// As they stand in the attribute.
     text: Option<&'a Text>,
@@ -90,6 +94,7 @@ impl Resolver {
             naming,
             directory,
             shared: Arc::default(),
+            has_reported: Arc::default(),
         }
     }
 
@@ -165,7 +170,10 @@ impl Resolver {
         first_registration: i64,
         shared: &mut Shared,
     ) -> Registration {
-        let vars = Vars::of(&binding);
+        let vars = Vars::of(&binding).unwrap_or_else(|error| {
+            self.report(&binding, &error);
+            Vars::default()
+        });
         let token = binding.attributes.get(TOKEN).map(Token::parse);
         let token = token.unwrap_or_default();
         let name = binding.name();
@@ -211,6 +219,16 @@ impl Resolver {
             first_registration,
             binding,
         })
+    }
+
+    /// Reports vars that cannot be read: the first as a warning, for there may be very many.
+    fn report(&self, binding: &Binding, error: &serde_json::Error) {
+        let (table, ruid) = (&*binding.key.table, binding.key.ruid.0.lossy());
+        if self.has_reported.swap(true, Ordering::Relaxed) {
+            tracing::debug!(table, %ruid, %error, "custom_channel_vars cannot be read");
+        } else {
+            tracing::warn!(table, %ruid, %error, "custom_channel_vars cannot be read; the registration is listed without them");
+        }
     }
 
     /// The id of the account that owns the row: the first of these that is known.
@@ -328,14 +346,13 @@ struct Facts<'a> {
 }
 
 impl<'a> Vars<'a> {
-    fn of(binding: &'a Binding) -> Self {
+    fn of(binding: &'a Binding) -> Result<Self, serde_json::Error> {
         let text = binding.attributes.get(CHANNEL_VARS);
-        Self {
-            text,
-            vars: text
-                .and_then(|text| serde_json::from_str(&text.lossy()).ok())
-                .unwrap_or_default(),
-        }
+        let vars = match text {
+            Some(text) if !text.is_empty() => serde_json::from_str(&text.lossy())?,
+            _ => Map::new(),
+        };
+        Ok(Self { text, vars })
     }
 
     fn str(&self, name: &str) -> Option<&str> {
