@@ -4,6 +4,7 @@
 //! (it is the [`Sink`] of the tail) and says, as a [`Changeset`], what became of bindings.
 
 mod attribute_rows;
+mod cells;
 mod columns;
 mod decode;
 mod slots;
@@ -17,8 +18,8 @@ use std::time::Duration;
 
 use crate::registration::{Binding, Changeset};
 use crate::sqlite_file::{Row, Sink, Table, TableSpec};
+pub use cells::time;
 use columns::{AttributeColumns, LocationColumns};
-pub use decode::time;
 use decode::{Attribute, Fields, Texts};
 use slots::{SlotId, Slots};
 use unreadable::{Unreadable, Whose};
