@@ -2,6 +2,7 @@
 
 mod administered;
 mod api;
+mod bindings;
 mod cli;
 mod clock;
 mod contract;

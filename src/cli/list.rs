@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::Value;
 
+use super::account;
 use super::complete;
 use super::output::{hint, lines, print, print_more};
 use super::pages::{Page, Pages, Reach};
@@ -57,7 +58,7 @@ Exit status:
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
 pub(super) struct List {
-    /// The account's id; without it all accounts that you may see
+    /// The account: its id, or a realm or name that no other account has; without it all that you may see
     #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -90,7 +91,7 @@ pub(super) struct Show {
     /// The user, alone or as USER@REALM
     #[arg(add = complete::users())]
     user: String,
-    /// Only in this account
+    /// Only in this account: its id, or a realm or name that no other account has
     #[arg(short, long, add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -120,7 +121,7 @@ impl List {
         let format = wanted.format()?;
         let client = self.remote.client()?;
         remote::run(async {
-            let reach = Reach::of(&client, self.account.as_deref()).await?;
+            let reach = account::reach(&client, self.account.as_deref()).await?;
             if wanted.print(&client, &reach, &self.filters, format).await? == Some(0) {
                 hint(wanted.nobody);
             }
@@ -195,9 +196,10 @@ impl Show {
         if let Some(account) = &self.account
             && user != "count"
         {
-            return Ok((Reach::at(remote::path(Some(account), Some(user))), filters));
+            let id = account::resolve(client, account).await?;
+            return Ok((Reach::at(remote::path(Some(&id), Some(user))), filters));
         }
-        let reach = Reach::of(client, self.account.as_deref()).await?;
+        let reach = account::reach(client, self.account.as_deref()).await?;
         let user = spelling(client, &reach, user).await?;
         filters.and("filter_username", &user);
         Ok((reach, filters))
