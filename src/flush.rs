@@ -7,6 +7,8 @@
 mod also;
 mod aor;
 mod belief;
+mod look;
+mod memory;
 mod noted;
 mod recheck;
 mod silence;
@@ -175,8 +177,9 @@ impl Flusher {
 
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
         let note = self.note_begin(&request.actor).await;
-        let targets = targets::targets(&request, &self.options.tables);
+        let (targets, unaskable) = targets::targets(&request, &self.options.tables);
         let mut done = self.work(&request, targets).await;
+        done.outcome.failed.extend(unaskable);
         // What has come back or gone since need not be kept.
         done.hidden
             .retain(|one| self.parts.view.is_hidden(&one.key));

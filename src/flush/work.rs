@@ -1,6 +1,7 @@
 //! Working a flush off: some addresses of record at a time, each by one worker alone.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 
@@ -18,6 +19,9 @@ use crate::store;
 /// of few, and nobody works meanwhile.
 const PORTION: usize = 512;
 
+/// How often a flush may wait and try contacts again that removed ones cover: usrloc's timer runs every 5 s at Kazoo's.
+const TRIES: usize = 12;
+
 /// What one flush has learned about Kamailio, for all of its addresses of record.
 #[derive(Debug)]
 pub(super) struct Round<'a> {
@@ -30,6 +34,8 @@ pub(super) struct Round<'a> {
     pub(super) belief: Belief<'a>,
     silence: Silence,
     further: Further<'a>,
+    /// How often contacts may be tried again, in all of the flush.
+    tries: AtomicUsize,
 }
 
 /// The addresses of record that are still to be worked on.
@@ -55,6 +61,13 @@ pub(super) struct Done {
 impl Round<'_> {
     pub(super) fn kamailio(&self) -> &Kamailio {
         &self.parts.kamailio
+    }
+
+    /// Whether there is time to wait and try again.
+    pub(super) fn may_try_again(&self) -> bool {
+        let one_less = |tries: usize| tries.checked_sub(1);
+        let order = Ordering::Relaxed;
+        self.tries.fetch_update(order, order, one_less).is_ok()
     }
 
     /// Whether a registration is of the account that is flushed.
@@ -83,6 +96,7 @@ impl Flusher {
             belief,
             silence: Silence::new(self.options.concurrency.max(1)),
             further: Further::new(&self.options.also),
+            tries: AtomicUsize::new(TRIES),
         };
         let mut done = self.work_on_all(targets, &round).await;
         if round.silence.given_up().is_none() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::named::Asked;
 use crate::registration::{Departed, Text};
 
 /// An address of record: `username`, `domain`.
@@ -50,16 +51,16 @@ impl Departures {
         self.by_account.contains_key(id)
     }
 
-    /// The addresses of record of the account's user, whose name is matched in any case.
-    pub(super) fn of_user(&self, account: &str, username: &[u8]) -> Vec<Aor> {
+    /// The addresses of record of the account's users whom a name means, the case of letters aside.
+    pub(super) fn of_user(&self, account: &str, asked: Asked<'_>) -> Vec<Aor> {
         let users = self.by_account.get(account);
-        users.map_or_else(Vec::new, |users| aors(users, username))
+        users.map_or_else(Vec::new, |users| aors(users, asked))
     }
 
     /// The same, whatever their account.
-    pub(super) fn of_user_anywhere(&self, username: &[u8]) -> Vec<Aor> {
+    pub(super) fn of_user_anywhere(&self, asked: Asked<'_>) -> Vec<Aor> {
         let accounts = self.by_account.values();
-        accounts.flat_map(|users| aors(users, username)).collect()
+        accounts.flat_map(|users| aors(users, asked)).collect()
     }
 
     /// The accounts that had this address of record, and when the last row of each went; the empty id is that of no
@@ -109,16 +110,18 @@ impl User {
     }
 }
 
-fn aors(users: &BTreeMap<User, i64>, username: &[u8]) -> Vec<Aor> {
-    let any_case: Arc<[u8]> = username.to_ascii_lowercase().into();
+fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>) -> Vec<Aor> {
+    let beginning = asked.beginning();
     let first = User {
-        any_case: Arc::clone(&any_case),
+        any_case: beginning.lower.as_slice().into(),
         username: Text::default(),
         domain: None,
     };
     users
         .range(first..)
-        .take_while(|(user, _)| user.any_case == any_case)
-        .map(|(user, _)| (user.username.clone(), user.domain.clone()))
+        .map(|(user, _)| user)
+        .take_while(|user| beginning.is_of(&user.any_case))
+        .filter(|user| asked.means(&user.username))
+        .map(|user| (user.username.clone(), user.domain.clone()))
         .collect()
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::departures::{Aor, Departures};
 use super::listing::{Listing, Page};
+use super::named::Asked;
 use super::order::{Position, Row};
 use super::roll::Roll;
 use super::{Consequences, KNOWN_FOR, Scope, Tally};
@@ -168,11 +169,26 @@ impl State {
     }
 
     pub(super) fn list(&self, scope: Scope<'_>, user: Option<&[u8]>) -> Listing {
-        let listing = |roll: &Roll| match user {
-            None => roll.list(),
-            Some(user) => roll.list_user(user),
-        };
-        self.roll(scope).map(listing).unwrap_or_default()
+        match (self.roll(scope), user) {
+            (None, _) => Listing::default(),
+            (Some(roll), None) => roll.list(),
+            (Some(roll), Some(user)) => self.list_user(scope, roll, user),
+        }
+    }
+
+    /// The listed registrations of the users whom a name means. One of the last hour counts where it is spelled so.
+    fn list_user(&self, scope: Scope<'_>, roll: &Roll, username: &[u8]) -> Listing {
+        let known = self.known_aors(scope, username);
+        let mut registrations = roll.list_user(Asked::new(username));
+        registrations.retain(|one| {
+            let mut known = known.iter();
+            known.any(|(name, _)| *name == one.binding.username)
+        });
+        let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
+        Listing {
+            revision: registrations.iter().fold(0, sum),
+            registrations,
+        }
     }
 
     pub(super) fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
@@ -186,13 +202,26 @@ impl State {
 
     pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(Asked::new(username.as_bytes()))
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
             .filter(|one| may_show(&self.hidden, self.now, one))
             .cloned()
             .collect()
+    }
+
+    pub(super) fn listed_of(
+        &self,
+        username: &Text,
+        domain: Option<&Text>,
+    ) -> Vec<Arc<Registration>> {
+        let is_of = |one: &Arc<Registration>| {
+            one.binding.username == *username && one.binding.domain.as_ref() == domain
+        };
+        let mut rows = self.system.list_user(Asked::new(username.as_bytes()));
+        rows.retain(is_of);
+        rows
     }
 
     pub(super) fn is_anothers(
@@ -204,7 +233,7 @@ impl State {
     ) -> bool {
         let mut rows = self
             .system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(Asked::new(username.as_bytes()))
             .filter(|one| &*one.binding.key.table == table)
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
@@ -226,16 +255,17 @@ impl State {
 
     /// Looks at rows and departures of `scope` alone: how long it takes tells nothing about other accounts.
     pub(super) fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<Aor> {
+        let asked = Asked::new(username);
         let there = self.roll(scope).into_iter();
         let there = there
-            .flat_map(|roll| roll.rows_of_user(username))
+            .flat_map(|roll| roll.rows_of_user(asked))
             .map(|one| (one.binding.username.clone(), one.binding.domain.clone()));
         let gone = match scope {
-            Scope::System => self.departures.of_user_anywhere(username),
-            Scope::Account(id) => self.departures.of_user(id, username),
+            Scope::System => self.departures.of_user_anywhere(asked),
+            Scope::Account(id) => self.departures.of_user(id, asked),
         };
         let aors: BTreeSet<_> = there.chain(gone).collect();
-        aors.into_iter().collect()
+        asked.exact_first(aors.into_iter().collect(), |(name, _)| name)
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Registration>> {

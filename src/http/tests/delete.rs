@@ -12,7 +12,7 @@ fn picked(site: &Site) -> Vec<String> {
     let asked = site.fake.asked.lock().unwrap();
     let request = asked.last().unwrap();
     let aor = |one: &std::sync::Arc<crate::registration::Registration>| {
-        one.binding.address_of_record().lossy().into_owned()
+        one.binding.address_of_record().name().lossy().into_owned()
     };
     request.registrations.iter().map(aor).collect()
 }
