@@ -120,6 +120,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Further calls.
     pub also: Vec<AlsoCall>,
+    /// The realm of rows without a domain.
+    pub default_realm: Option<String>,
 }
 
 /// The parts that flushing works with.

@@ -91,7 +91,7 @@ impl Target {
             Sight::TooLong if may_have_all && self.is_alone(&Memory::default(), round) => {
                 (self.remove_unseen(round).await?, true)
             }
-            Sight::TooLong | Sight::Misread if self.picked.is_empty() => return Ok(None),
+            Sight::TooLong if self.picked.is_empty() => return Ok(None),
             Sight::TooLong => return Ok(Some(Flushed::failed(self.too_long(round)))),
             Sight::Misread => return Ok(Some(Flushed::failed(self.misread()))),
         };

@@ -31,20 +31,34 @@ pub(super) enum Sight {
 }
 
 impl Target {
-    /// Looks before anything is removed. An address of record that no row shows is in the directory's spelling, and
-    /// Kamailio's counts.
+    /// Looks before anything is removed. An address of record that no row shows is as the directory has it: Kamailio may
+    /// keep it in another case, or without the domain where that is the realm of rows without one.
     pub(super) async fn look_first(&mut self, round: &Round<'_>) -> Result<Sight, Fault> {
         let Some(memory) = self.ask(round).await? else {
             return Ok(Sight::TooLong);
         };
-        match memory.read_as {
-            None => Ok(Sight::Seen(memory)),
-            Some(read_as) if self.picked.is_empty() && is_same_name(&read_as, &self.aor) => {
-                self.aor = read_as;
-                self.look(round).await
-            }
-            Some(_) => Ok(Sight::Misread),
+        let Some(read_as) = memory.read_as.clone() else {
+            return Ok(Sight::Seen(memory));
+        };
+        if !self.picked.is_empty() {
+            return Ok(Sight::Misread);
         }
+        if is_same(&read_as, &self.aor) {
+            self.aor = read_as;
+            return self.look(round).await;
+        }
+        let domain = self.domain.as_ref().map(Text::as_bytes);
+        let is_default = round
+            .default_realm
+            .zip(domain)
+            .is_some_and(|(realm, domain)| domain.eq_ignore_ascii_case(realm.as_bytes()));
+        if is_default && is_same(&read_as, &self.username) {
+            self.username = read_as.clone();
+            self.aor = read_as;
+            self.domain = None;
+            return self.look(round).await;
+        }
+        Ok(Sight::Misread)
     }
 
     /// Looks.
@@ -140,7 +154,7 @@ fn reply_bytes(row: &Binding) -> usize {
 }
 
 /// Whether two names differ by the case of letters alone.
-fn is_same_name(one: &Text, other: &Text) -> bool {
+fn is_same(one: &Text, other: &Text) -> bool {
     one.as_bytes().eq_ignore_ascii_case(other.as_bytes())
 }
 

@@ -191,7 +191,10 @@ pub(super) fn failure(aor: &Text, fault: &Fault) -> Failure {
         Fault::Unreachable { .. } => (FailureKind::Unreachable, "Kamailio cannot be reached"),
         Fault::Timeout => (FailureKind::Timeout, "Kamailio did not answer in time"),
         Fault::TooLarge => (FailureKind::Unconfirmed, "Kamailio's answer is too large"),
-        Fault::Unsendable(why) => (FailureKind::Unconfirmed, *why),
+        Fault::Unsendable(why) => {
+            let reason = format!("the request cannot be sent to Kamailio: {why}");
+            return unconfirmed(aor, &reason);
+        }
         Fault::Malformed(_) => (
             FailureKind::Unconfirmed,
             "Kamailio's answer cannot be understood",

@@ -28,6 +28,8 @@ pub(super) struct Round<'a> {
     pub(super) parts: &'a Parts,
     /// Whose contacts may go.
     pub(super) account: Option<&'a str>,
+    /// The realm of rows without a domain.
+    pub(super) default_realm: Option<&'a str>,
     /// By what right.
     pub(super) warrant: &'a dyn Warrant,
     pub(super) exactly: bool,
@@ -91,6 +93,7 @@ impl Flusher {
         let round = Round {
             parts,
             account: request.actor.account_id.as_deref(),
+            default_realm: self.options.default_realm.as_deref(),
             warrant: &*request.warrant,
             exactly: request.exactly,
             belief,

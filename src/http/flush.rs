@@ -22,7 +22,7 @@ use super::secret::Secret;
 use super::select::select;
 use crate::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
-use crate::registration::Text;
+use crate::registration::{Registration, Text};
 use crate::view::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
@@ -65,14 +65,8 @@ pub(super) async fn flush(
     // Others were served in between, and what is picked is of the directory that there is now.
     permit.check()?;
     if dry_run {
-        return Ok(ok(
-            app,
-            call,
-            subject,
-            id,
-            X_WOULD_FLUSH,
-            picked.len() as u64,
-        ));
+        let would = would_flush(&picked);
+        return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));
     }
     let further = match subject.username {
         Some(username) if !exactly => further(app, subject.scope, username, directory),
@@ -95,6 +89,12 @@ pub(super) async fn flush(
         Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),
         Err(incomplete) => Err(Error::Flush(incomplete)),
     }
+}
+
+/// How many would go: all but those that Kamailio cannot be told.
+fn would_flush(picked: &[Arc<Registration>]) -> u64 {
+    let aors = picked.iter().map(|one| one.binding.address_of_record());
+    aors.filter(|aor| aor.for_rpc().is_ok()).count() as u64
 }
 
 /// Flushes in a task of its own: it is confirmed and audited to its end, even if the caller does not wait.

@@ -121,7 +121,7 @@ fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>) -> Vec<Aor> {
         .range(first..)
         .map(|(user, _)| user)
         .take_while(|user| beginning.is_of(&user.any_case))
-        .filter(|user| asked.means(&user.username))
+        .filter(|user| asked.means(user.username.as_bytes()))
         .map(|user| (user.username.clone(), user.domain.clone()))
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Which users a name means: somebody asks for one, in any case or as a list shows it.
 
-use crate::registration::Text;
+use std::borrow::Cow;
 
 /// What stands in a list for bytes that are not UTF-8.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
@@ -23,23 +23,26 @@ impl<'a> Asked<'a> {
     }
 
     /// Whether a user of this name is meant, the case of letters aside.
-    pub(super) fn means(&self, own: &Text) -> bool {
-        own.as_bytes().eq_ignore_ascii_case(self.bytes)
-            || self
-                .looks
-                .is_some_and(|looks| own.lossy().eq_ignore_ascii_case(looks))
+    pub(super) fn means(&self, own: &[u8]) -> bool {
+        let looks_so = |looks: &str| String::from_utf8_lossy(own).eq_ignore_ascii_case(looks);
+        own.eq_ignore_ascii_case(self.bytes) || self.looks.is_some_and(looks_so)
     }
 
     /// Whether a user's name is spelled exactly so.
-    fn is_exactly(&self, own: &Text) -> bool {
-        own.as_bytes() == self.bytes || self.looks.is_some_and(|looks| own.lossy() == looks)
+    fn is_exactly(&self, own: &[u8]) -> bool {
+        let looks_so = |looks: &str| String::from_utf8_lossy(own) == looks;
+        own == self.bytes || self.looks.is_some_and(looks_so)
     }
 
     /// Of names that are meant the case of letters aside, those that are: where one is spelled exactly as asked, no
     /// other.
-    pub(super) fn exact_first<T>(&self, mut all: Vec<T>, name: impl Fn(&T) -> &Text) -> Vec<T> {
-        if all.iter().any(|one| self.is_exactly(name(one))) {
-            all.retain(|one| self.is_exactly(name(one)));
+    pub(super) fn exact_first<T>(
+        &self,
+        mut all: Vec<T>,
+        name: impl Fn(&T) -> Cow<'_, [u8]>,
+    ) -> Vec<T> {
+        if all.iter().any(|one| self.is_exactly(&name(one))) {
+            all.retain(|one| self.is_exactly(&name(one)));
         }
         all
     }
@@ -82,23 +85,22 @@ impl Beginning {
 mod tests {
     use super::*;
 
-    fn meant(asked: &[u8], names: &[&[u8]]) -> Vec<Text> {
+    fn meant<'a>(asked: &[u8], names: &[&'a [u8]]) -> Vec<&'a [u8]> {
         let asked = Asked::new(asked);
         let beginning = asked.beginning();
-        let names = names.iter().map(|name| Text::from(*name));
-        let names: Vec<Text> = names.filter(|name| asked.means(name)).collect();
-        assert!(names.iter().all(|name| beginning.is_of(name.as_bytes())));
-        asked.exact_first(names, |name| name)
+        let names = names.iter().copied();
+        let names: Vec<&[u8]> = names.filter(|name| asked.means(name)).collect();
+        assert!(names.iter().all(|name| beginning.is_of(name)));
+        asked.exact_first(names, |name| Cow::Borrowed(*name))
     }
 
     #[test]
     fn case_counts_only_where_a_name_is_spelled_so() {
         let names: [&[u8]; 3] = [b"Alice", b"alice", b"alicia"];
-        assert_eq!(meant(b"alice", &names), [Text::from("alice")]);
-        assert_eq!(meant(b"Alice", &names), [Text::from("Alice")]);
-        let both = [Text::from("Alice"), Text::from("alice")];
-        assert_eq!(meant(b"ALICE", &names), both);
-        assert_eq!(meant(b"alic", &names), []);
+        assert_eq!(meant(b"alice", &names), [b"alice"]);
+        assert_eq!(meant(b"Alice", &names), [b"Alice"]);
+        assert_eq!(meant(b"ALICE", &names), [b"Alice", b"alice"]);
+        assert!(meant(b"alic", &names).is_empty());
     }
 
     #[test]
@@ -111,9 +113,8 @@ mod tests {
             b"bin6\xffx",
         ];
         let shown = "bin6\u{fffd}".as_bytes();
-        let all: Vec<Text> = names[..3].iter().map(|name| Text::from(*name)).collect();
-        assert_eq!(meant(shown, &names), all);
-        assert_eq!(meant(b"bin6\xff", &names), [Text::from(&b"bin6\xff"[..])]);
+        assert_eq!(meant(shown, &names), names[..3]);
+        assert_eq!(meant(b"bin6\xff", &names), [b"bin6\xff"]);
         assert_eq!(meant("Bin6\u{fffd}".as_bytes(), &names).len(), 4);
     }
 }

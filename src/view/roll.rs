@@ -176,7 +176,7 @@ fn of_user<'a>(
     following(rows, &Position::before_users_like(&beginning.lower))
         .map(Row::registration)
         .take_while(move |row| beginning.is_of(row.binding.username.as_bytes()))
-        .filter(move |row| asked.means(&row.binding.username))
+        .filter(move |row| asked.means(row.binding.username.as_bytes()))
 }
 
 fn following<'a>(

@@ -1,6 +1,6 @@
 //! The rows, and the sorted lists that are kept of them.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -182,7 +182,8 @@ impl State {
         let mut registrations = roll.list_user(Asked::new(username));
         registrations.retain(|one| {
             let mut known = known.iter();
-            known.any(|(name, _)| *name == one.binding.username)
+            let (username, domain) = (&one.binding.username, &one.binding.domain);
+            known.any(|(name, its)| name == username && its == domain)
         });
         let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
         Listing {
@@ -265,7 +266,9 @@ impl State {
             Scope::Account(id) => self.departures.of_user(id, asked),
         };
         let aors: BTreeSet<_> = there.chain(gone).collect();
-        asked.exact_first(aors.into_iter().collect(), |(name, _)| name)
+        asked.exact_first(aors.into_iter().collect(), |(name, _)| {
+            Cow::Borrowed(name.as_bytes())
+        })
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Registration>> {
