@@ -89,7 +89,11 @@ impl Target {
                 (before, all)
             }
             Sight::TooLong if may_have_all && self.is_alone(&Memory::default(), round) => {
-                (self.remove_unseen(round).await?, true)
+                let before = self.remove_unseen(round).await?;
+                if !round.warrant.holds() {
+                    return Ok(Some(Flushed::failed(self.withdrawn())));
+                }
+                (before, true)
             }
             Sight::TooLong if self.picked.is_empty() => return Ok(None),
             Sight::TooLong => return Ok(Some(Flushed::failed(self.too_long(round)))),

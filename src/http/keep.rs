@@ -37,6 +37,9 @@ pub(super) fn leave_newest(
     mut picked: Vec<Arc<Registration>>,
     keep: usize,
 ) -> Vec<Arc<Registration>> {
+    if keep == 0 {
+        return picked;
+    }
     picked.sort_by_cached_key(|one| {
         let binding = &one.binding;
         Reverse((
@@ -118,7 +121,7 @@ mod tests {
                 .map(|one| one.binding.key.ruid.0.lossy().into_owned());
             ruids.collect::<String>()
         };
-        assert_eq!(left(0), "bceda");
+        assert_eq!(left(0), "abcde");
         assert_eq!(left(1), "ceda");
         assert_eq!(left(3), "da");
         assert_eq!(left(5), "");

@@ -56,7 +56,8 @@ async fn flushes_a_user_and_asks_for_what_has_no_row_yet() {
     let asked = site.fake.asked.lock().unwrap();
     assert_eq!(
         asked[1].further,
-        [("offline".into(), Some("acme.example.com".into()))]
+        [("Offline".into(), Some("acme.example.com".into()))],
+        "as the directory has it; Kamailio may be case-sensitive"
     );
     assert_eq!(asked[1].actor.username.as_deref(), Some("Offline"));
 }
