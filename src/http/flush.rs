@@ -22,7 +22,7 @@ use super::secret::Secret;
 use super::select::select;
 use crate::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
-use crate::registration::{Registration, Text};
+use crate::registration::{Registration, Text, columns_of};
 use crate::view::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
@@ -180,7 +180,8 @@ fn device_aor(
     let device = directory.device(account, std::str::from_utf8(username).ok()?)?;
     let realm = directory.account(account)?.realm.as_deref()?;
     let realm = realm.to_ascii_lowercase();
-    Some(((&*device.username).into(), Some(realm.as_str().into())))
+    let (username, domain) = columns_of(device.username.as_bytes(), realm.as_bytes());
+    Some((username, Some(domain)))
 }
 
 fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {

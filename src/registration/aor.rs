@@ -44,8 +44,11 @@ impl AddressOfRecord {
     pub fn new(username: &Text, domain: Option<&Text>) -> Self {
         let user = username.as_bytes();
         let mut name = user.to_vec();
+        // A host alone has none; what begins with one has more of them (`sip:%40home@r.test`).
+        let is_host = |domain: &Text| user.is_empty() && !domain.as_bytes().contains(&b'@');
+        let is_host = domain.is_some_and(is_host);
         if let Some(domain) = domain {
-            if !user.is_empty() {
+            if !is_host {
                 name.push(b'@');
             }
             name.extend_from_slice(domain.as_bytes());
@@ -54,7 +57,7 @@ impl AddressOfRecord {
             Some(Unaskable::Nul)
         } else {
             match domain {
-                Some(_) if user.is_empty() => Some(Unaskable::NoUser),
+                Some(_) if is_host => Some(Unaskable::NoUser),
                 None if user.contains(&b'@') => Some(Unaskable::AtSign),
                 // With `use_domain=0` all that register without a user share the empty name, which can be told.
                 Some(_) | None => None,
@@ -103,6 +106,8 @@ mod tests {
                 Some("example.com@r.test"),
                 "user@example.com@r.test",
             ),
+            ("", Some("home@r.test"), "@home@r.test"),
+            ("a", Some("@r.test"), "a@@r.test"),
             ("b c", Some("r.test"), "b c@r.test"),
             // A `tel:` URI has no host.
             ("+15550100", Some(""), "+15550100@"),

@@ -1,10 +1,11 @@
 //! Who had a row until lately: an account or a username stays known for an hour after its last row went.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::named::Asked;
-use crate::registration::{Departed, Text};
+use crate::registration::{Departed, Name, Text};
 
 /// An address of record: `username`, `domain`.
 pub(super) type Aor = (Text, Option<Text>);
@@ -18,7 +19,7 @@ pub(super) struct Departures {
     by_time: BTreeSet<(i64, Arc<str>, User)>,
 }
 
-/// A user: the name in lower case, then exactly; the domain.
+/// A user: the name as it is listed, in lower case; the columns of the row.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct User {
     any_case: Arc<[u8]>,
@@ -102,12 +103,23 @@ impl Departures {
 
 impl User {
     fn new(username: Text, domain: Option<Text>) -> Self {
+        let any_case = name_of(&username, domain.as_ref()).to_ascii_lowercase();
         Self {
-            any_case: username.as_bytes().to_ascii_lowercase().into(),
+            any_case: any_case.into(),
             username,
             domain,
         }
     }
+
+    /// As it is listed.
+    fn name(&self) -> Cow<'_, [u8]> {
+        name_of(&self.username, self.domain.as_ref())
+    }
+}
+
+/// The user that an address of record is listed as.
+pub(super) fn name_of<'a>(username: &'a Text, domain: Option<&'a Text>) -> Cow<'a, [u8]> {
+    Name::of_columns(username.as_bytes(), domain.map(Text::as_bytes)).user
 }
 
 fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>) -> Vec<Aor> {
@@ -121,7 +133,7 @@ fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>) -> Vec<Aor> {
         .range(first..)
         .map(|(user, _)| user)
         .take_while(|user| beginning.is_of(&user.any_case))
-        .filter(|user| asked.means(user.username.as_bytes()))
+        .filter(|user| asked.means(&user.name()))
         .map(|user| (user.username.clone(), user.domain.clone()))
         .collect()
 }
