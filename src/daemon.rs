@@ -277,6 +277,7 @@ fn flusher(
             tables: config.kamailio.tables.clone(),
             concurrency: config.flush.concurrency,
             also: config.flush.also.clone(),
+            default_realm: config.kamailio.default_realm.clone(),
         },
     ))
 }

@@ -11,6 +11,7 @@ mod early;
 mod heartbeat;
 mod identity;
 mod listing;
+mod named;
 mod order;
 mod restore;
 mod roll;
@@ -295,7 +296,8 @@ impl View {
         self.read(scope, |state| state.page(scope, after, limit))
     }
 
-    /// The registrations of one SIP user, whose name is matched in any case.
+    /// The registrations of the SIP users whom a name means: in any case of letters, unless one is spelled exactly so;
+    /// with U+FFFD in it all that are shown so.
     #[must_use]
     pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
         self.read(scope, |state| state.list(scope, Some(username)))
@@ -311,6 +313,12 @@ impl View {
     #[must_use]
     pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.now().rows_of(username, domain)
+    }
+
+    /// Those of them that a list shows.
+    #[must_use]
+    pub fn listed_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
+        self.now().listed_of(username, domain)
     }
 
     /// Whether the address of record `username@domain` in `table` is not the account's alone: it has a row of somebody
@@ -332,8 +340,8 @@ impl View {
         self.read(Scope::Account(id), |state| state.knows_account(id))
     }
 
-    /// The addresses of record (`username`, `domain`) of the account's user that have a row, or had one within
-    /// the last hour.
+    /// The addresses of record (`username`, `domain`) of the users whom a name means, as in [`View::list_user`], that
+    /// have a row, or had one within the last hour.
     #[must_use]
     pub fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<(Text, Option<Text>)> {
         self.read(scope, |state| state.known_aors(scope, username))
