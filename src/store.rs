@@ -12,7 +12,6 @@ mod reading;
 mod tests;
 mod write;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -117,7 +116,7 @@ pub struct Store {
     gate: RwLock<()>,
     /// Files that were read past SQLite. They go after its connections.
     held: Mutex<Vec<Arc<Held>>>,
-    _lock: File,
+    _lock: file::Lock,
 }
 
 /// Why the store cannot do what was asked. Nothing of a batch is written then.
