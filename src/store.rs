@@ -317,7 +317,7 @@ impl Store {
     /// Those of [`Store::reading`].
     pub async fn load(&self) -> Result<Contents, Error> {
         let reading = self.reading().await?;
-        let contents = reading.everything().await?;
+        let contents = reading.everything(&Arc::default()).await?;
         reading.end().await;
         Ok(contents)
     }

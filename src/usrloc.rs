@@ -10,15 +10,16 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::registration::{Binding, Changeset};
-use crate::sqlite_file::{Row, Sink, Table, TableSpec};
-use columns::{AttributeColumns, LocationColumns};
+use crate::sqlite_file::{Reason, Row, Sink, Table, TableSpec};
+use columns::{AttributeColumns, LocationColumns, REQUIRED, REQUIRED_OF_ATTRIBUTES, USED};
 pub use decode::time;
 use decode::{Attribute, Fields, Texts};
+pub use slots::Reading;
 use slots::{SlotId, Slots};
 
 /// The bindings of one or more usrloc tables, put together from rows.
@@ -26,9 +27,15 @@ use slots::{SlotId, Slots};
 pub struct Usrloc {
     tables: Vec<Role>,
     slots: Slots,
-    /// Rows that could not be understood, each with its table.
-    bad: HashSet<(usize, i64)>,
     shared: Texts,
+}
+
+/// A row that cannot be understood.
+#[derive(Debug)]
+struct Bad {
+    /// The binding that it had before, or had in an earlier run: the row is there, so that one is not gone.
+    slot: Option<SlotId>,
+    why: decode::Error,
 }
 
 /// What a tailed table is, by its place among the [specs](Usrloc::specs).
@@ -42,7 +49,9 @@ enum Role {
     Location {
         name: Arc<str>,
         columns: Box<LocationColumns>,
+        /// Those that are understood.
         rows: HashMap<i64, SlotId>,
+        bad: HashMap<i64, Bad>,
     },
 }
 
@@ -63,13 +72,13 @@ impl Usrloc {
                     name,
                     columns: Box::default(),
                     rows: HashMap::new(),
+                    bad: HashMap::new(),
                 },
             ]
         });
         Self {
             tables: roles.collect(),
             slots: Slots::default(),
-            bad: HashSet::new(),
             shared: Texts::default(),
         }
     }
@@ -93,11 +102,15 @@ impl Usrloc {
                 name: format!("{location}_attrs"),
                 hint_index_column: Some("last_modified".to_owned()),
                 optional: true,
+                required: REQUIRED_OF_ATTRIBUTES,
+                used: &[],
             },
             Role::Location { name, .. } => TableSpec {
                 name: name.to_string(),
                 hint_index_column: Some("expires".to_owned()),
                 optional: false,
+                required: REQUIRED,
+                used: USED,
             },
         };
         self.tables.iter().map(spec).collect()
@@ -107,10 +120,14 @@ impl Usrloc {
     /// taken to exist until everything has been read.
     pub fn read_again(&mut self) {
         for role in &mut self.tables {
-            let (Role::Attributes { rows, .. } | Role::Location { rows, .. }) = role;
-            rows.clear();
+            match role {
+                Role::Attributes { rows, .. } => rows.clear(),
+                Role::Location { rows, bad, .. } => {
+                    rows.clear();
+                    bad.clear();
+                }
+            }
         }
-        self.bad.clear();
         self.slots.read_again();
     }
 
@@ -124,15 +141,36 @@ impl Usrloc {
     /// Whether the usrloc tables have no row at all, as far as they have been read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let has_rows =
-            |role: &Role| matches!(role, Role::Location { rows, .. } if !rows.is_empty());
-        self.bad.is_empty() && !self.tables.iter().any(has_rows)
+        let has_rows = |role: &Role| matches!(role, Role::Location { rows, bad, .. } if !(rows.is_empty() && bad.is_empty()));
+        !self.tables.iter().any(has_rows)
     }
 
-    /// What became of bindings by `now` (monotonic time). While not `complete` (every row read), bindings without
-    /// a row are kept.
-    pub fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
-        self.slots.changes(now, complete)
+    /// Why a table that has rows says nothing about who is registered: none of them can be understood.
+    #[must_use]
+    pub fn not_understood(&self) -> Option<Reason> {
+        self.tables.iter().find_map(|role| {
+            let Role::Location {
+                name, rows, bad, ..
+            } = role
+            else {
+                return None;
+            };
+            if !rows.is_empty() {
+                return None;
+            }
+            let (rowid, Bad { why, .. }) = bad.iter().min_by_key(|(rowid, _)| **rowid)?;
+            Some(Reason::NotUnderstood {
+                table: name.to_string(),
+                rowid: *rowid,
+                why: why.to_string(),
+            })
+        })
+    }
+
+    /// What became of bindings by `now` (monotonic time). Until every row has been read, bindings without a row are
+    /// kept.
+    pub fn changes(&mut self, now: Duration, reading: Reading) -> Changeset {
+        self.slots.changes(now, reading)
     }
 
     /// When [`changes`](Self::changes) has something to say although no row changes.
@@ -151,7 +189,11 @@ impl Usrloc {
     /// How many rows cannot be understood (no time of expiry, for instance) and are not shown.
     #[must_use]
     pub fn bad_rows(&self) -> usize {
-        self.bad.len()
+        let bad = |role: &Role| match role {
+            Role::Location { bad, .. } => bad.len(),
+            Role::Attributes { .. } => 0,
+        };
+        self.tables.iter().map(bad).sum()
     }
 
     /// How many attribute rows belong to no row of `location`.
@@ -174,7 +216,6 @@ impl Sink for Usrloc {
         let Self {
             tables,
             slots,
-            bad,
             shared,
         } = self;
         match &mut tables[table] {
@@ -194,31 +235,32 @@ impl Sink for Usrloc {
                 name,
                 columns,
                 rows,
+                bad,
             } => {
-                let fields = Fields::of(columns, &row);
-                let slot = fields
-                    .as_ref()
-                    .ok()
-                    .map(|fields| slots.with_key(name, &fields.ruid));
-                let former = match slot {
-                    Some(slot) => rows.insert(rowid, slot),
-                    None => rows.remove(&rowid),
-                };
-                if let Some(former) = former.filter(|former| Some(*former) != slot) {
-                    slots.remove_row(former, rowid);
-                }
-                match (fields, slot) {
-                    (Ok(fields), Some(slot)) => {
-                        bad.remove(&(table, rowid));
+                let before = former(rows, bad, rowid);
+                let slot = match Fields::of(columns, &row) {
+                    Ok(fields) => {
+                        let slot = slots.with_key(name, &fields.ruid);
+                        rows.insert(rowid, slot);
                         let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
                         let binding = (!is_told).then(|| fields.binding(name, shared));
                         slots.set_row(slot, rowid, binding);
+                        Some(slot)
                     }
-                    (Ok(_), None) => {}
-                    (Err(error), _) => {
-                        bad.insert((table, rowid));
-                        tracing::debug!(table = %name, rowid, %error, "a row cannot be understood and is not shown");
+                    Err(why) => {
+                        tracing::debug!(table = %name, rowid, error = %why, "a row cannot be understood and is not shown");
+                        // Its content is unknown, and not that it is gone: what was known of it stays.
+                        let ruid = decode::ruid(columns, &row).filter(|_| !columns.is_none(&row));
+                        let slot = ruid.and_then(|ruid| slots.find_told(name, &ruid));
+                        if let Some(slot) = slot.filter(|_| before != slot) {
+                            slots.set_row(slot, rowid, None);
+                        }
+                        bad.insert(rowid, Bad { slot, why });
+                        slot
                     }
+                };
+                if let Some(before) = before.filter(|before| Some(*before) != slot) {
+                    slots.remove_row(before, rowid);
                 }
             }
         }
@@ -231,12 +273,21 @@ impl Sink for Usrloc {
                     self.slots.remove_attribute(slot, rowid);
                 }
             }
-            Role::Location { rows, .. } => {
-                self.bad.remove(&(table, rowid));
-                if let Some(slot) = rows.remove(&rowid) {
+            Role::Location { rows, bad, .. } => {
+                if let Some(slot) = former(rows, bad, rowid) {
                     self.slots.remove_row(slot, rowid);
                 }
             }
         }
     }
+}
+
+/// The slot that has had this row so far, if any; the row is forgotten.
+fn former(
+    rows: &mut HashMap<i64, SlotId>,
+    bad: &mut HashMap<i64, Bad>,
+    rowid: i64,
+) -> Option<SlotId> {
+    let former_bad = bad.remove(&rowid).and_then(|bad| bad.slot);
+    rows.remove(&rowid).or(former_bad)
 }

@@ -19,6 +19,7 @@ mod operations;
 mod oracle;
 mod owners;
 mod package;
+mod ready;
 mod reload;
 mod restart;
 mod rows;
@@ -26,6 +27,7 @@ mod service;
 mod stalls;
 mod store;
 mod tables;
+mod unreadable;
 mod warm;
 
 #[path = "support/lib.rs"]
