@@ -10,7 +10,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,14 +30,6 @@ pub struct Usrloc {
     shared: Texts,
 }
 
-/// A row that cannot be understood.
-#[derive(Debug)]
-struct Bad {
-    /// The binding that it had before, or had in an earlier run: the row is there, so that one is not gone.
-    slot: Option<SlotId>,
-    why: decode::Error,
-}
-
 /// What a tailed table is, by its place among the [specs](Usrloc::specs).
 #[derive(Debug)]
 enum Role {
@@ -51,7 +43,8 @@ enum Role {
         columns: Box<LocationColumns>,
         /// Those that are understood.
         rows: HashMap<i64, SlotId>,
-        bad: HashMap<i64, Bad>,
+        /// Why each of the others is not.
+        bad: BTreeMap<i64, decode::Error>,
     },
 }
 
@@ -72,7 +65,7 @@ impl Usrloc {
                     name,
                     columns: Box::default(),
                     rows: HashMap::new(),
-                    bad: HashMap::new(),
+                    bad: BTreeMap::new(),
                 },
             ]
         });
@@ -158,7 +151,7 @@ impl Usrloc {
             if !rows.is_empty() {
                 return None;
             }
-            let (rowid, Bad { why, .. }) = bad.iter().min_by_key(|(rowid, _)| **rowid)?;
+            let (rowid, why) = bad.first_key_value()?;
             Some(Reason::NotUnderstood {
                 table: name.to_string(),
                 rowid: *rowid,
@@ -237,11 +230,10 @@ impl Sink for Usrloc {
                 rows,
                 bad,
             } => {
-                let before = former(rows, bad, rowid);
+                bad.remove(&rowid);
                 let slot = match Fields::of(columns, &row) {
                     Ok(fields) => {
                         let slot = slots.with_key(name, &fields.ruid);
-                        rows.insert(rowid, slot);
                         let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
                         let binding = (!is_told).then(|| fields.binding(name, shared));
                         slots.set_row(slot, rowid, binding);
@@ -249,18 +241,16 @@ impl Sink for Usrloc {
                     }
                     Err(why) => {
                         tracing::debug!(table = %name, rowid, error = %why, "a row cannot be understood and is not shown");
-                        // Its content is unknown, and not that it is gone: what was known of it stays.
-                        let ruid = decode::ruid(columns, &row).filter(|_| !columns.is_none(&row));
-                        let slot = ruid.and_then(|ruid| slots.find_told(name, &ruid));
-                        if let Some(slot) = slot.filter(|_| before != slot) {
-                            slots.set_row(slot, rowid, None);
-                        }
-                        bad.insert(rowid, Bad { slot, why });
-                        slot
+                        bad.insert(rowid, why);
+                        None
                     }
                 };
-                if let Some(before) = before.filter(|before| Some(*before) != slot) {
-                    slots.remove_row(before, rowid);
+                let former = match slot {
+                    Some(slot) => rows.insert(rowid, slot),
+                    None => rows.remove(&rowid),
+                };
+                if let Some(former) = former.filter(|former| Some(*former) != slot) {
+                    slots.remove_row(former, rowid);
                 }
             }
         }
@@ -274,20 +264,11 @@ impl Sink for Usrloc {
                 }
             }
             Role::Location { rows, bad, .. } => {
-                if let Some(slot) = former(rows, bad, rowid) {
+                bad.remove(&rowid);
+                if let Some(slot) = rows.remove(&rowid) {
                     self.slots.remove_row(slot, rowid);
                 }
             }
         }
     }
-}
-
-/// The slot that has had this row so far, if any; the row is forgotten.
-fn former(
-    rows: &mut HashMap<i64, SlotId>,
-    bad: &mut HashMap<i64, Bad>,
-    rowid: i64,
-) -> Option<SlotId> {
-    let former_bad = bad.remove(&rowid).and_then(|bad| bad.slot);
-    rows.remove(&rowid).or(former_bad)
 }

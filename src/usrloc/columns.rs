@@ -60,15 +60,6 @@ pub(super) const USED: &[&str] = &[
 /// The columns of `location_attrs` without which a row says nothing.
 pub(super) const REQUIRED_OF_ATTRIBUTES: &[&str] = &["ruid", "aname", "avalue"];
 
-impl LocationColumns {
-    /// Whether `row` is none: it has NULL where each row has a value.
-    pub(super) fn is_none(&self, row: &Row<'_>) -> bool {
-        [self.ruid, self.username, self.contact, self.expires]
-            .iter()
-            .any(|column| column.of(row) == Value::Null)
-    }
-}
-
 impl Column {
     /// The value of this column in `row`; NULL where the table has no such column.
     pub(super) fn of<'a>(self, row: &Row<'a>) -> Value<'a> {

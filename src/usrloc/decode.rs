@@ -39,11 +39,6 @@ pub(super) struct Texts {
     own: Packer,
 }
 
-/// The ruid of a row of `location`, whatever else it has.
-pub(super) fn ruid<'a>(columns: &LocationColumns, row: &Row<'a>) -> Option<Bytes<'a>> {
-    text(columns.ruid.of(row))
-}
-
 /// A row of `location`: each column as a [`Binding`] has it, the texts where they stand in the row.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {

@@ -283,12 +283,6 @@ impl Slots {
         }
     }
 
-    /// The slot of this key, if a binding with it has been told.
-    pub(super) fn find_told(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
-        let id = self.find(table, ruid)?;
-        self.told(id).is_some().then_some(id)
-    }
-
     /// The last look at which no row was there that has not been told; `None` while all are told.
     pub(super) fn withheld_since(&self) -> Option<Duration> {
         self.withheld.values().min().copied()

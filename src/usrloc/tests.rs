@@ -288,10 +288,9 @@ fn a_row_waits_no_longer_where_reading_is_interrupted() {
     assert_eq!(attributes(slots.changes(at(10), Reading::Underway)), []);
     assert_eq!(attributes(slots.changes(at(20), Reading::Interrupted)), []);
     assert!(slots.withheld_since().is_some());
-    let deadline = slots.deadline();
-    assert_eq!(deadline, Some(at(520)));
+    assert_eq!(slots.deadline(), Some(at(510)));
     assert_eq!(
-        attributes(slots.changes(at(520), Reading::Interrupted)),
+        attributes(slots.changes(at(510), Reading::Interrupted)),
         [pairs(&[])]
     );
     assert_eq!((slots.withheld_since(), slots.deadline()), (None, None));

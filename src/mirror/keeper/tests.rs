@@ -206,7 +206,7 @@ async fn writes_the_last_batches_when_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn writes_one_more_batch_when_there_is_hurry_and_claims_no_more() {
+async fn writes_no_more_than_a_batch_when_there_is_hurry_and_claims_no_more() {
     let lab = Lab::new().await;
     let as_of = Some(Duration::from_secs(NOW.unsigned_abs() - 1));
     let state = SourceState::Live;
@@ -219,7 +219,8 @@ async fn writes_one_more_batch_when_there_is_hurry_and_claims_no_more() {
     lab.keeper.run(now.clone(), now).await;
     let contents = lab.contents().await;
     let written = contents.registrations.len();
-    assert!((1..MANY).contains(&written), "{written}");
+    // None, where a machine is so busy that one takes too long.
+    assert!(written < MANY, "{written}");
     assert_eq!(contents.as_of, None, "it is not all");
 }
 
