@@ -9,6 +9,7 @@ mod decode;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,12 +22,14 @@ pub use decode::time;
 use decode::{Attribute, Fields, Texts};
 pub use slots::Reading;
 use slots::{SlotId, Slots};
+use unreadable::{Cause, Unreadable, Whose};
 
 /// The bindings of one or more usrloc tables, put together from rows.
 #[derive(Debug)]
 pub struct Usrloc {
     tables: Vec<Role>,
     slots: Slots,
+    unreadable: Unreadable,
     shared: Texts,
 }
 
@@ -41,10 +44,10 @@ enum Role {
     Location {
         name: Arc<str>,
         columns: Box<LocationColumns>,
-        /// Those that are understood.
+        /// Those that can be read.
         rows: HashMap<i64, SlotId>,
-        /// Why each of the others is not.
-        bad: BTreeMap<i64, decode::Error>,
+        /// Why each of the others cannot.
+        lost: BTreeMap<i64, Cause>,
     },
 }
 
@@ -65,13 +68,14 @@ impl Usrloc {
                     name,
                     columns: Box::default(),
                     rows: HashMap::new(),
-                    bad: BTreeMap::new(),
+                    lost: BTreeMap::new(),
                 },
             ]
         });
         Self {
             tables: roles.collect(),
             slots: Slots::default(),
+            unreadable: Unreadable::default(),
             shared: Texts::default(),
         }
     }
@@ -115,12 +119,13 @@ impl Usrloc {
         for role in &mut self.tables {
             match role {
                 Role::Attributes { rows, .. } => rows.clear(),
-                Role::Location { rows, bad, .. } => {
+                Role::Location { rows, lost, .. } => {
                     rows.clear();
-                    bad.clear();
+                    lost.clear();
                 }
             }
         }
+        self.unreadable.clear();
         self.slots.read_again();
     }
 
@@ -134,35 +139,33 @@ impl Usrloc {
     /// Whether the usrloc tables have no row at all, as far as they have been read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let has_rows = |role: &Role| matches!(role, Role::Location { rows, bad, .. } if !(rows.is_empty() && bad.is_empty()));
-        !self.tables.iter().any(has_rows)
+        let has_rows =
+            |role: &Role| matches!(role, Role::Location { rows, .. } if !rows.is_empty());
+        self.unreadable.lost() == 0 && !self.tables.iter().any(has_rows)
     }
 
-    /// Why a table that has rows says nothing about who is registered: none of them can be understood.
+    /// Why a table that has rows says nothing about who is registered: none of them can be read.
     #[must_use]
     pub fn not_understood(&self) -> Option<Reason> {
-        self.tables.iter().find_map(|role| {
-            let Role::Location {
-                name, rows, bad, ..
-            } = role
-            else {
-                return None;
-            };
-            if !rows.is_empty() {
-                return None;
+        self.tables.iter().find_map(|role| match role {
+            Role::Location {
+                name, rows, lost, ..
+            } if rows.is_empty() => {
+                let (rowid, cause) = lost.first_key_value()?;
+                Some(Reason::NotUnderstood {
+                    table: name.to_string(),
+                    rowid: *rowid,
+                    why: cause.to_string(),
+                })
             }
-            let (rowid, why) = bad.first_key_value()?;
-            Some(Reason::NotUnderstood {
-                table: name.to_string(),
-                rowid: *rowid,
-                why: why.to_string(),
-            })
+            Role::Location { .. } | Role::Attributes { .. } => None,
         })
     }
 
     /// What became of bindings by `now` (monotonic time). Until every row has been read, bindings without a row are
     /// kept.
     pub fn changes(&mut self, now: Duration, reading: Reading) -> Changeset {
+        self.unreadable.report(now, reading == Reading::Complete);
         self.slots.changes(now, reading)
     }
 
@@ -179,14 +182,10 @@ impl Usrloc {
         self.slots.withheld_since()
     }
 
-    /// How many rows cannot be understood (no time of expiry, for instance) and are not shown.
+    /// How many rows cannot be read (no time of expiry, for instance) and are not listed.
     #[must_use]
     pub fn bad_rows(&self) -> usize {
-        let bad = |role: &Role| match role {
-            Role::Location { bad, .. } => bad.len(),
-            Role::Attributes { .. } => 0,
-        };
-        self.tables.iter().map(bad).sum()
+        self.unreadable.lost()
     }
 
     /// How many attribute rows belong to no row of `location`.
@@ -209,6 +208,7 @@ impl Sink for Usrloc {
         let Self {
             tables,
             slots,
+            unreadable,
             shared,
         } = self;
         match &mut tables[table] {
@@ -228,29 +228,34 @@ impl Sink for Usrloc {
                 name,
                 columns,
                 rows,
-                bad,
+                lost,
             } => {
-                bad.remove(&rowid);
-                let slot = match Fields::of(columns, &row) {
-                    Ok(fields) => {
-                        let slot = slots.with_key(name, &fields.ruid);
-                        let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
-                        let binding = (!is_told).then(|| fields.binding(name, shared));
-                        slots.set_row(slot, rowid, binding);
-                        Some(slot)
-                    }
-                    Err(why) => {
-                        tracing::debug!(table = %name, rowid, error = %why, "a row cannot be understood and is not shown");
-                        bad.insert(rowid, why);
-                        None
-                    }
+                let mut unread = Vec::new();
+                let fields = Fields::of(columns, &row, &mut unread);
+                let whose = Whose {
+                    place: (table, rowid),
+                    table: name,
+                    ruid: &Fields::ruid(columns, &row),
+                    is_lost: fields.is_none(),
                 };
+                unreadable.set(whose, &unread);
+                match Cause::of_loss(&unread).filter(|_| fields.is_none()) {
+                    Some(cause) => lost.insert(rowid, cause),
+                    None => lost.remove(&rowid),
+                };
+                let slot = fields.as_ref();
+                let slot = slot.map(|fields| slots.with_key(name, &fields.ruid));
                 let former = match slot {
                     Some(slot) => rows.insert(rowid, slot),
                     None => rows.remove(&rowid),
                 };
                 if let Some(former) = former.filter(|former| Some(*former) != slot) {
                     slots.remove_row(former, rowid);
+                }
+                if let (Some(fields), Some(slot)) = (fields, slot) {
+                    let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
+                    let binding = (!is_told).then(|| fields.binding(name, shared));
+                    slots.set_row(slot, rowid, binding);
                 }
             }
         }
@@ -263,8 +268,9 @@ impl Sink for Usrloc {
                     self.slots.remove_attribute(slot, rowid);
                 }
             }
-            Role::Location { rows, bad, .. } => {
-                bad.remove(&rowid);
+            Role::Location { rows, lost, .. } => {
+                self.unreadable.remove((table, rowid));
+                lost.remove(&rowid);
                 if let Some(slot) = rows.remove(&rowid) {
                     self.slots.remove_row(slot, rowid);
                 }
