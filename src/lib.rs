@@ -21,6 +21,8 @@
 //! that is verified to show one committed state, and tells `usrloc` which rows differ from what it told before.
 //! `usrloc` decodes the row, waits a moment for the first attribute, and reports the binding. `mirror` finds its
 //! account and device and hands the registration to the view; the next answer has it. The store follows in batches.
+//! Where several rows have the same contact and the table cannot tell whether all are in force, `flush` asks Kamailio
+//! which of them it has; the view lists those, and all while there is no answer.
 //!
 //! # The command's way
 //!
@@ -42,7 +44,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`own_thread`], [`rate_limited`] |
+//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`progress`], [`own_thread`], [`rate_limited`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`] |
@@ -65,6 +67,7 @@ pub mod metrics;
 pub mod mirror;
 pub mod own_thread;
 pub mod parallel;
+pub mod progress;
 pub mod rate_limited;
 pub mod registration;
 pub mod sip;

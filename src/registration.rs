@@ -3,9 +3,11 @@
 //! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
+mod aor;
 mod changeset;
 pub mod intern;
 pub mod item;
+mod name;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
@@ -16,8 +18,10 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::sip::Transport;
+use crate::sip::{SourceFrom, Transport};
+pub use aor::{AddressOfRecord, Unaskable};
 pub use changeset::{Change, Changeset};
+pub use name::{Name, columns_of};
 pub use text::{Pack, Packer, Piece, Text};
 
 /// The unique id of a contact in usrloc (`uloc-<start>-<pid>-<counter>`): kept on refresh and across restarts of
@@ -47,14 +51,18 @@ pub enum Expiry {
 /// absent takes no more room than one that is there.
 pub type Number = nonmax::NonMaxI64;
 
+/// The Unix second that stands for a time that is not known: no phone registered then.
+pub const TIME_UNKNOWN: i64 = -1;
+
 /// One row of `location` with its attributes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Binding {
     /// The table and ruid.
     pub key: Key,
-    /// `username`: the user part of the AoR, unescaped, lower-cased unless Kamailio is case-sensitive.
+    /// `username`: the AoR up to its first `@`, unescaped, lower-cased unless Kamailio is case-sensitive. People mean
+    /// what [`name`](Self::name) says.
     pub username: Text,
-    /// `domain`; `None` with `use_domain=0`.
+    /// `domain`: the AoR from its first `@`; `None` with `use_domain=0`.
     pub domain: Option<Text>,
     /// `contact`: the bare contact URI.
     pub contact: Text,
@@ -64,7 +72,8 @@ pub struct Binding {
     pub path: Option<Text>,
     /// `expires`.
     pub expiry: Expiry,
-    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER.
+    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER; 0 of a contact that came by RPC,
+    /// [`TIME_UNKNOWN`] where it cannot be read.
     pub last_modified: i64,
     /// `q`, where the phone sent one.
     pub q: Option<f64>,
@@ -122,11 +131,29 @@ pub struct Details {
     /// The presence id, `user@realm`.
     pub presence_id: Option<Text>,
     /// Host (IPv6 in brackets) and port of the contact URI.
-    pub contact_address: Option<(Text, u16)>,
-    /// Host (without brackets) and port that the REGISTER came from.
-    pub network_address: Option<(Text, u16)>,
+    pub contact_address: Option<Address>,
+    /// Where the phone itself is, as far as proxies and Kamailio saw it.
+    pub source: Option<SourceAddress>,
     /// What it has in common with others.
     pub common: Arc<Common>,
+}
+
+/// A host and its port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address {
+    /// The host.
+    pub host: Text,
+    /// The port; absent where what stands there is not a port.
+    pub port: Option<u16>,
+}
+
+/// The address that a phone's packets come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceAddress {
+    /// Its host (without brackets) and port.
+    pub address: Address,
+    /// What it was read from.
+    pub from: SourceFrom,
 }
 
 /// What many registrations have in common: all of an account's that came in by one socket, for instance.
@@ -145,7 +172,7 @@ pub struct Common {
     /// Whether Kazoo tells the former contact that it was replaced.
     pub register_overwrite_notify: bool,
     /// Advertised host and port of the socket that received the REGISTER.
-    pub proxy_address: Option<(Arc<str>, u16)>,
+    pub proxy_address: Option<(Arc<str>, Option<u16>)>,
     /// What carries the phone's messages.
     pub proxy_protocol: Option<Transport>,
     /// The SIP URI that media servers send to for this phone.
@@ -285,16 +312,10 @@ impl Expiry {
 }
 
 impl Binding {
-    /// The address of record as Kamailio's memory spells it and as its RPC wants it: `username@domain`, or the
-    /// username alone where there is no domain.
+    /// The address of record, from the bytes of the table.
     #[must_use]
-    pub fn address_of_record(&self) -> Text {
-        let mut aor = self.username.as_bytes().to_vec();
-        if let Some(domain) = &self.domain {
-            aor.push(b'@');
-            aor.extend_from_slice(domain.as_bytes());
-        }
-        aor.into()
+    pub fn address_of_record(&self) -> AddressOfRecord {
+        AddressOfRecord::new(&self.username, self.domain.as_ref())
     }
 
     /// A fingerprint of the row of `location`, equal across restarts: it changes with every column that a

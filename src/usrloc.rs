@@ -4,30 +4,33 @@
 //! (it is the [`Sink`] of the tail) and says, as a [`Changeset`], what became of bindings.
 
 mod attribute_rows;
+mod cells;
 mod columns;
 mod decode;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::registration::{Binding, Changeset};
-use crate::sqlite_file::{Row, Sink, Table, TableSpec};
-use columns::{AttributeColumns, LocationColumns};
-pub use decode::time;
+use crate::sqlite_file::{Reason, Row, Sink, Table, TableSpec};
+pub use cells::time;
+use columns::{AttributeColumns, LocationColumns, REQUIRED, REQUIRED_OF_ATTRIBUTES, USED};
 use decode::{Attribute, Fields, Texts};
+pub use slots::Reading;
 use slots::{SlotId, Slots};
+use unreadable::{Cause, Unreadable, Whose};
 
 /// The bindings of one or more usrloc tables, put together from rows.
 #[derive(Debug)]
 pub struct Usrloc {
     tables: Vec<Role>,
     slots: Slots,
-    /// Rows that could not be understood, each with its table.
-    bad: HashSet<(usize, i64)>,
+    unreadable: Unreadable,
     shared: Texts,
 }
 
@@ -42,7 +45,10 @@ enum Role {
     Location {
         name: Arc<str>,
         columns: Box<LocationColumns>,
+        /// Those that can be read.
         rows: HashMap<i64, SlotId>,
+        /// Why each of the others cannot.
+        lost: BTreeMap<i64, Cause>,
     },
 }
 
@@ -63,13 +69,14 @@ impl Usrloc {
                     name,
                     columns: Box::default(),
                     rows: HashMap::new(),
+                    lost: BTreeMap::new(),
                 },
             ]
         });
         Self {
             tables: roles.collect(),
             slots: Slots::default(),
-            bad: HashSet::new(),
+            unreadable: Unreadable::default(),
             shared: Texts::default(),
         }
     }
@@ -93,11 +100,15 @@ impl Usrloc {
                 name: format!("{location}_attrs"),
                 hint_index_column: Some("last_modified".to_owned()),
                 optional: true,
+                required: REQUIRED_OF_ATTRIBUTES,
+                used: &[],
             },
             Role::Location { name, .. } => TableSpec {
                 name: name.to_string(),
                 hint_index_column: Some("expires".to_owned()),
                 optional: false,
+                required: REQUIRED,
+                used: USED,
             },
         };
         self.tables.iter().map(spec).collect()
@@ -107,10 +118,15 @@ impl Usrloc {
     /// taken to exist until everything has been read.
     pub fn read_again(&mut self) {
         for role in &mut self.tables {
-            let (Role::Attributes { rows, .. } | Role::Location { rows, .. }) = role;
-            rows.clear();
+            match role {
+                Role::Attributes { rows, .. } => rows.clear(),
+                Role::Location { rows, lost, .. } => {
+                    rows.clear();
+                    lost.clear();
+                }
+            }
         }
-        self.bad.clear();
+        self.unreadable.clear();
         self.slots.read_again();
     }
 
@@ -126,13 +142,32 @@ impl Usrloc {
     pub fn is_empty(&self) -> bool {
         let has_rows =
             |role: &Role| matches!(role, Role::Location { rows, .. } if !rows.is_empty());
-        self.bad.is_empty() && !self.tables.iter().any(has_rows)
+        self.unreadable.lost() == 0 && !self.tables.iter().any(has_rows)
     }
 
-    /// What became of bindings by `now` (monotonic time). While not `complete` (every row read), bindings without
-    /// a row are kept.
-    pub fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
-        self.slots.changes(now, complete)
+    /// Why a table that has rows says nothing about who is registered: none of them can be read.
+    #[must_use]
+    pub fn not_understood(&self) -> Option<Reason> {
+        self.tables.iter().find_map(|role| match role {
+            Role::Location {
+                name, rows, lost, ..
+            } if rows.is_empty() => {
+                let (rowid, cause) = lost.first_key_value()?;
+                Some(Reason::NotUnderstood {
+                    table: name.to_string(),
+                    rowid: *rowid,
+                    why: cause.to_string(),
+                })
+            }
+            Role::Location { .. } | Role::Attributes { .. } => None,
+        })
+    }
+
+    /// What became of bindings by `now` (monotonic time). Until every row has been read, bindings without a row are
+    /// kept.
+    pub fn changes(&mut self, now: Duration, reading: Reading) -> Changeset {
+        self.unreadable.report(now, reading == Reading::Complete);
+        self.slots.changes(now, reading)
     }
 
     /// When [`changes`](Self::changes) has something to say although no row changes.
@@ -148,10 +183,10 @@ impl Usrloc {
         self.slots.withheld_since()
     }
 
-    /// How many rows cannot be understood (no time of expiry, for instance) and are not shown.
+    /// How many rows cannot be read (no time of expiry, for instance) and are not listed.
     #[must_use]
     pub fn bad_rows(&self) -> usize {
-        self.bad.len()
+        self.unreadable.lost()
     }
 
     /// How many attribute rows belong to no row of `location`.
@@ -174,7 +209,7 @@ impl Sink for Usrloc {
         let Self {
             tables,
             slots,
-            bad,
+            unreadable,
             shared,
         } = self;
         match &mut tables[table] {
@@ -194,12 +229,23 @@ impl Sink for Usrloc {
                 name,
                 columns,
                 rows,
+                lost,
             } => {
-                let fields = Fields::of(columns, &row);
-                let slot = fields
-                    .as_ref()
-                    .ok()
-                    .map(|fields| slots.with_key(name, &fields.ruid));
+                let mut unread = Vec::new();
+                let fields = Fields::of(columns, &row, &mut unread);
+                let whose = Whose {
+                    place: (table, rowid),
+                    table: name,
+                    ruid: &Fields::ruid(columns, &row),
+                    is_lost: fields.is_none(),
+                };
+                unreadable.set(whose, &unread);
+                match Cause::of_loss(&unread).filter(|_| fields.is_none()) {
+                    Some(cause) => lost.insert(rowid, cause),
+                    None => lost.remove(&rowid),
+                };
+                let slot = fields.as_ref();
+                let slot = slot.map(|fields| slots.with_key(name, &fields.ruid));
                 let former = match slot {
                     Some(slot) => rows.insert(rowid, slot),
                     None => rows.remove(&rowid),
@@ -207,18 +253,10 @@ impl Sink for Usrloc {
                 if let Some(former) = former.filter(|former| Some(*former) != slot) {
                     slots.remove_row(former, rowid);
                 }
-                match (fields, slot) {
-                    (Ok(fields), Some(slot)) => {
-                        bad.remove(&(table, rowid));
-                        let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
-                        let binding = (!is_told).then(|| fields.binding(name, shared));
-                        slots.set_row(slot, rowid, binding);
-                    }
-                    (Ok(_), None) => {}
-                    (Err(error), _) => {
-                        bad.insert((table, rowid));
-                        tracing::debug!(table = %name, rowid, %error, "a row cannot be understood and is not shown");
-                    }
+                if let (Some(fields), Some(slot)) = (fields, slot) {
+                    let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
+                    let binding = (!is_told).then(|| fields.binding(name, shared));
+                    slots.set_row(slot, rowid, binding);
                 }
             }
         }
@@ -231,8 +269,9 @@ impl Sink for Usrloc {
                     self.slots.remove_attribute(slot, rowid);
                 }
             }
-            Role::Location { rows, .. } => {
-                self.bad.remove(&(table, rowid));
+            Role::Location { rows, lost, .. } => {
+                self.unreadable.remove((table, rowid));
+                lost.remove(&rowid);
                 if let Some(slot) = rows.remove(&rowid) {
                     self.slots.remove_row(slot, rowid);
                 }

@@ -1,24 +1,31 @@
 //! The view: every registration in memory, ready to be listed, counted and found.
 //!
 //! The tables' rows go in as [`Change`]s; what comes out are the *listed* registrations: valid to the second, not
-//! hidden by a flush, one of those that are alike. Lists are kept sorted and counted as rows change, so that
+//! hidden by a flush, once where several rows are the same binding, and known to Kamailio where several may be. Lists are kept sorted and counted as rows change, so that
 //! reading costs what is read. Each account has a list of its own, which no row of another account changes. The store keeps the same rows on disk; the view never waits for it.
 
+mod ambiguous;
+mod arrange;
 mod departures;
 mod early;
 mod heartbeat;
+mod identity;
 mod listing;
+mod named;
 mod order;
 mod restore;
 mod roll;
 mod source;
+mod startup;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use ambiguous::{Ambiguous, Due};
 use early::Early;
 pub use heartbeat::Heartbeat;
 pub use listing::{Listing, Page};
@@ -26,6 +33,8 @@ pub use order::Position;
 pub use restore::Kept;
 use source::Said;
 pub use source::{Knowledge, Source, SourceState};
+pub use startup::Starting;
+use startup::Startup;
 use state::State;
 use tokio::sync::{Notify, watch};
 
@@ -49,6 +58,8 @@ pub struct Tally {
     pub listed: [usize; Transport::ALL.len() + 1],
     /// Those that a flush hides.
     pub hidden: usize,
+    /// Those that Kamailio does not have, while it has another one with the same contact.
+    pub superseded: usize,
     /// All of them.
     pub rows: usize,
 }
@@ -88,6 +99,9 @@ pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     source: Mutex<Said>,
+    /// Why the tables cannot be read now.
+    trouble: Mutex<Option<Arc<str>>>,
+    startup: Startup,
     heartbeat: Heartbeat,
     /// What is known before an earlier run's rows have been taken over; `None` after that.
     early: Mutex<Option<Early>>,
@@ -95,6 +109,8 @@ pub struct View {
     progress: watch::Sender<()>,
     /// Told when an account is asked for early.
     wanted: Notify,
+    /// Told when there are rows that only Kamailio can tell apart.
+    ambiguous: Notify,
 }
 
 impl View {
@@ -106,23 +122,27 @@ impl View {
             clock,
             state: Mutex::new(State::new(now)),
             source: Mutex::default(),
+            trouble: Mutex::default(),
+            startup: Startup::default(),
             heartbeat: Heartbeat::default(),
             early: Mutex::new(Some(Early::new(now))),
             progress: watch::Sender::new(()),
             wanted: Notify::new(),
+            ambiguous: Notify::new(),
         }
     }
 
     /// Applies changes in their order; readers see all of them or none.
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Consequences {
-        let mut state = self.now();
         let mut consequences = Consequences::default();
-        for change in changes {
-            match change {
-                Change::Upsert(registration) => state.upsert(&registration, &mut consequences),
-                Change::Remove(key) => state.remove(&key, &mut consequences),
+        self.change(|state| {
+            for change in changes {
+                match change {
+                    Change::Upsert(registration) => state.upsert(&registration, &mut consequences),
+                    Change::Remove(key) => state.remove(&key, &mut consequences),
+                }
             }
-        }
+        });
         consequences
     }
 
@@ -132,6 +152,7 @@ impl View {
         let state = State::restored(self.clock.unix_seconds(), kept);
         let former = std::mem::replace(&mut *self.now(), state);
         drop(former);
+        self.ambiguous.notify_one();
         self.set_source(source);
         let early = self.early().take();
         self.progress.send_replace(());
@@ -143,11 +164,13 @@ impl View {
     pub fn replace(&self, changed: &[Arc<Registration>], publish: impl FnOnce()) -> Consequences {
         let mut consequences = Consequences::default();
         if changed.len() <= AT_ONCE {
-            let mut state = self.now();
-            for registration in changed {
-                state.upsert(registration, &mut consequences);
-            }
-            publish();
+            self.change(|state| {
+                for registration in changed {
+                    state.upsert(registration, &mut consequences);
+                }
+                state.arrange();
+                publish();
+            });
             return consequences;
         }
         let (now, former) = {
@@ -239,18 +262,12 @@ impl View {
 
     /// Hides rows; each until it goes, or comes from a later REGISTER, or is [unhidden](Self::unhide).
     pub fn hide(&self, rows: impl IntoIterator<Item = Hidden>) {
-        let mut state = self.now();
-        for row in rows {
-            state.hide(row);
-        }
+        self.change(|state| rows.into_iter().for_each(|row| state.hide(row)));
     }
 
     /// Shows rows again.
     pub fn unhide<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
-        let mut state = self.now();
-        for key in keys {
-            state.unhide(key);
-        }
+        self.change(|state| keys.into_iter().for_each(|key| state.unhide(key)));
     }
 
     /// Forgets hidden rows that the tables do not have; to be called once all rows are known. Returns them.
@@ -288,7 +305,8 @@ impl View {
         self.read(scope, |state| state.page(scope, after, limit))
     }
 
-    /// The registrations of one SIP user, whose name is matched in any case.
+    /// The registrations of the SIP users whom a name means: in any case of letters, unless one is spelled exactly so;
+    /// with U+FFFD in it all that are shown so.
     #[must_use]
     pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
         self.read(scope, |state| state.list(scope, Some(username)))
@@ -304,6 +322,12 @@ impl View {
     #[must_use]
     pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.now().rows_of(username, domain)
+    }
+
+    /// Those of them that a list shows.
+    #[must_use]
+    pub fn listed_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
+        self.now().listed_of(username, domain)
     }
 
     /// Whether the address of record `username@domain` in `table` is not the account's alone: it has a row of somebody
@@ -325,8 +349,8 @@ impl View {
         self.read(Scope::Account(id), |state| state.knows_account(id))
     }
 
-    /// The addresses of record (`username`, `domain`) of the account's user that have a row, or had one within
-    /// the last hour.
+    /// The addresses of record (`username`, `domain`) of the users whom a name means, as in [`View::list_user`], that
+    /// have a row, or had one within the last hour.
     #[must_use]
     pub fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<(Text, Option<Text>)> {
         self.read(scope, |state| state.known_aors(scope, username))
@@ -377,6 +401,9 @@ impl View {
     pub fn set_source(&self, source: Source) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         self.said().replace(source, unix, monotonic);
+        if source.state == SourceState::Live {
+            self.startup.over.store(true, Ordering::Release);
+        }
     }
 
     /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.
@@ -395,6 +422,10 @@ impl View {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn trouble_now(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn early(&self) -> MutexGuard<'_, Option<Early>> {
         self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -410,11 +441,28 @@ impl View {
         read(&self.now())
     }
 
+    /// Changes the state, and then decides what is listed of the contacts that have several rows.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.now();
+        let result = change(&mut state);
+        state.arrange();
+        self.announce(&state);
+        result
+    }
+
+    /// Wakes whoever waits for rows that only Kamailio can tell apart.
+    fn announce(&self, state: &State) {
+        if !state.ambiguities.is_empty() {
+            self.ambiguous.notify_one();
+        }
+    }
+
     /// The state as of this second.
     fn now(&self) -> MutexGuard<'_, State> {
         // A panic while the state was held leaves it complete enough to go on: each row stands for itself.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.advance(self.clock.unix_seconds());
+        self.announce(&state);
         state
     }
 }

@@ -2,6 +2,7 @@
 
 mod administered;
 mod api;
+mod bindings;
 mod cli;
 mod clock;
 mod contract;
@@ -19,6 +20,8 @@ mod operations;
 mod oracle;
 mod owners;
 mod package;
+mod reading;
+mod ready;
 mod reload;
 mod restart;
 mod rows;
@@ -26,6 +29,7 @@ mod service;
 mod stalls;
 mod store;
 mod tables;
+mod unreadable;
 mod warm;
 
 #[path = "support/lib.rs"]

@@ -78,6 +78,8 @@ Examples:
   usrlocd show alice
       in all accounts, in any case of letters
   usrlocd show alice@acme.example.com -o json
+  usrlocd show alice@mail.example.com@acme.example.com
+      a user whose name is a mail address
   usrlocd show alice --account acme.example.com
 
 Exit status:
@@ -151,10 +153,41 @@ impl Show {
 
     /// Where the user's registrations are.
     async fn meant(&self, client: &Client) -> Result<(Reach, Filters), Failure> {
-        let (user, realm) = match self.user.split_once('@') {
-            Some((user, realm)) => (user, Some(realm)),
-            None => (&*self.user, None),
+        // The last `@`: the name may be a mail address.
+        let Some((user, realm)) = self.user.rsplit_once('@') else {
+            return self.meant_in(client, &self.user, None).await;
         };
+        let (split, whole) = ((user, Some(realm)), (&*self.user, None));
+        let is_whole =
+            !self.is_registered(client, split).await? && self.is_registered(client, whole).await?;
+        let (user, realm) = if is_whole { whole } else { split };
+        self.meant_in(client, user, realm).await
+    }
+
+    /// Whether there is a registration of this user, in this realm where one is named.
+    async fn is_registered(
+        &self,
+        client: &Client,
+        (user, realm): (&str, Option<&str>),
+    ) -> Result<bool, Failure> {
+        let reach = Reach::of(client, self.account.as_deref()).await?;
+        let mut filters = Filters::default();
+        filters.and("filter_username", &spelling(client, &reach, user).await?);
+        if let Some(realm) = realm {
+            filters.and("filter_realm", realm);
+        }
+        let last = format!("/count?{}", filters.query(&[]));
+        let envelopes = reach.envelopes(client, &last).await?;
+        Ok(envelopes.iter().any(|it| it["data"]["count"] != 0))
+    }
+
+    /// Where the registrations of `user` are, in this realm where one is named.
+    async fn meant_in(
+        &self,
+        client: &Client,
+        user: &str,
+        realm: Option<&str>,
+    ) -> Result<(Reach, Filters), Failure> {
         let mut filters = Filters::default();
         if let Some(realm) = realm {
             filters.and("filter_realm", realm);

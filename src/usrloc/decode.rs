@@ -1,34 +1,21 @@
-//! From a row to a binding: what each column of usrloc means, whatever storage class it has.
+//! From a row to a binding: what each column of usrloc means.
 //!
-//! The sources are Kamailio's `usrloc/ucontact.c` and `db_sqlite/dbase.c`; see also the comments there on dates.
+//! The source is Kamailio's `usrloc/ucontact.c`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use thiserror::Error;
-
-use super::columns::{AttributeColumns, LocationColumns};
-use crate::clock::unix_of_julian_day;
+use super::cells::{integer, real, text, time};
+use super::columns::{AttributeColumns, Column, LocationColumns};
+use super::unreadable::{Reason, Unread};
 use crate::registration::intern::Interner;
-use crate::registration::{Attributes, Binding, Expiry, Key, Number, Packer, Ruid, Text};
+use crate::registration::{
+    Attributes, Binding, Expiry, Key, Number, Packer, Ruid, TIME_UNKNOWN, Text,
+};
 use crate::sqlite_file::{Row, Value};
-
-/// Real numbers below this are Julian days (the year 22,000 is day 10,000,000), above it Unix seconds.
-const LARGEST_JULIAN_DAY: f64 = 1e7;
 
 /// What usrloc stores where the phone sent no User-Agent, or too long a one.
 const NO_USER_AGENT: &[u8] = b"n/a";
-
-/// Why a row is not a binding.
-#[derive(Debug, PartialEq, Eq, Error)]
-pub(super) enum Error {
-    #[error("it has no ruid")]
-    NoRuid,
-    #[error("its expires is no time")]
-    NoExpiry,
-}
 
 /// Where the texts of rows are put.
 #[derive(Debug, Default)]
@@ -71,38 +58,67 @@ pub(super) struct Attribute<'a> {
     pub(super) value: Bytes<'a>,
 }
 
+/// The cells of a row, and those of them that cannot be read.
+struct Cells<'row, 'a, 'b> {
+    row: &'row Row<'a>,
+    unread: &'b mut Vec<Unread<'a>>,
+}
+
 /// A text as it stands in a row.
 type Bytes<'a> = Cow<'a, [u8]>;
 
 impl<'a> Fields<'a> {
-    /// What a row of `location` says.
-    pub(super) fn of(columns: &LocationColumns, row: &Row<'a>) -> Result<Self, Error> {
-        let filled = |value| text(value).filter(|text| !text.is_empty());
-        Ok(Self {
-            ruid: text(columns.ruid.of(row)).ok_or(Error::NoRuid)?,
-            expiry: match time(columns.expires.of(row)).ok_or(Error::NoExpiry)? {
+    /// What a row of `location` says; `None` where it lacks what no binding is without. Adds the cells that cannot be
+    /// read to `unread`: of the others a bad one costs its own value alone.
+    pub(super) fn of(
+        columns: &LocationColumns,
+        row: &Row<'a>,
+        unread: &mut Vec<Unread<'a>>,
+    ) -> Option<Self> {
+        let filled = |column: Column| text(column.of(row)).filter(|text| !text.is_empty());
+        let mut cells = Cells { row, unread };
+        // Each is looked at, so that all that is wrong with the row is reported.
+        let ruid = cells.needed("ruid", columns.ruid, Reason::Null, text);
+        let username = cells.needed("username", columns.username, Reason::Null, text);
+        let contact = cells.needed("contact", columns.contact, Reason::Null, text);
+        let expires = cells.needed("expires", columns.expires, Reason::NotATime, time);
+        let modified = cells.known(
+            "last_modified",
+            columns.last_modified,
+            Reason::NotATime,
+            time,
+        );
+        let q = cells.known("q", columns.q, Reason::NotANumber, real);
+        let mut number = |name, column| cells.known(name, column, Reason::NotANumber, integer);
+        Some(Self {
+            cseq: number("cseq", columns.cseq),
+            flags: number("flags", columns.flags),
+            cflags: number("cflags", columns.cflags),
+            methods: number("methods", columns.methods),
+            reg_id: number("reg_id", columns.reg_id).filter(|id| id.get() != 0),
+            server_id: number("server_id", columns.server_id),
+            ruid: ruid?,
+            expiry: match expires? {
                 0 => Expiry::Permanent,
                 end => Expiry::At(end),
             },
-            username: text(columns.username.of(row)).unwrap_or_default(),
+            username: username?,
             domain: text(columns.domain.of(row)),
-            contact: text(columns.contact.of(row)).unwrap_or_default(),
-            received: filled(columns.received.of(row)),
-            path: filled(columns.path.of(row)),
-            last_modified: time(columns.last_modified.of(row)).unwrap_or_default(),
-            q: real(columns.q.of(row)).filter(|q| *q >= 0.0),
-            call_id: filled(columns.callid.of(row)),
-            cseq: integer(columns.cseq.of(row)),
-            flags: integer(columns.flags.of(row)),
-            cflags: integer(columns.cflags.of(row)),
-            user_agent: filled(columns.user_agent.of(row))
-                .filter(|agent| **agent != *NO_USER_AGENT),
-            socket: filled(columns.socket.of(row)),
-            methods: integer(columns.methods.of(row)),
-            instance: filled(columns.instance.of(row)),
-            reg_id: integer(columns.reg_id.of(row)).filter(|id| id.get() != 0),
-            server_id: integer(columns.server_id.of(row)),
+            contact: contact?,
+            received: filled(columns.received),
+            path: filled(columns.path),
+            last_modified: modified.unwrap_or(TIME_UNKNOWN),
+            q: q.filter(|q| *q >= 0.0),
+            call_id: filled(columns.callid),
+            user_agent: filled(columns.user_agent).filter(|agent| **agent != *NO_USER_AGENT),
+            socket: filled(columns.socket),
+            instance: filled(columns.instance),
         })
+    }
+
+    /// The ruid of a row, whatever else can be read of it.
+    pub(super) fn ruid(columns: &LocationColumns, row: &Row<'a>) -> Bytes<'a> {
+        text(columns.ruid.of(row)).unwrap_or_default()
     }
 
     /// The binding of this row of `table`, without attributes.
@@ -193,6 +209,50 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl<'a> Cells<'_, 'a, '_> {
+    /// The value of a column that may be NULL.
+    fn known<T>(
+        &mut self,
+        name: &'static str,
+        column: Column,
+        reason: Reason,
+        read: fn(Value<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = column.of(self.row);
+        let read = read(value);
+        if read.is_none() && value != Value::Null {
+            self.cannot_read(name, reason, value);
+        }
+        read
+    }
+
+    /// The value of a column without which no row is one.
+    fn needed<T>(
+        &mut self,
+        name: &'static str,
+        column: Column,
+        reason: Reason,
+        read: fn(Value<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = column.of(self.row);
+        let read = read(value);
+        if read.is_none() {
+            let is_null = value == Value::Null;
+            let reason = if is_null { Reason::Null } else { reason };
+            self.cannot_read(name, reason, value);
+        }
+        read
+    }
+
+    fn cannot_read(&mut self, column: &'static str, reason: Reason, value: Value<'a>) {
+        self.unread.push(Unread {
+            column,
+            reason,
+            value,
+        });
+    }
+}
+
 impl<'a> Attribute<'a> {
     /// What a row of `location_attrs` says.
     pub(super) fn of(columns: &AttributeColumns, row: &Row<'a>) -> Self {
@@ -205,109 +265,10 @@ impl<'a> Attribute<'a> {
     }
 }
 
-fn text(value: Value<'_>) -> Option<Cow<'_, [u8]>> {
-    match value {
-        Value::Null => None,
-        Value::Text(bytes) | Value::Blob(bytes) => Some(bytes.into()),
-        Value::Integer(number) => Some(number.to_string().into_bytes().into()),
-        Value::Real(number) => Some(number.to_string().into_bytes().into()),
-    }
-}
-
-fn integer(value: Value<'_>) -> Option<Number> {
-    let number = match value {
-        Value::Null => return None,
-        Value::Integer(number) => number,
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "saturates; no real row has such a number"
-        )]
-        Value::Real(number) => number as i64,
-        Value::Text(bytes) | Value::Blob(bytes) => {
-            std::str::from_utf8(bytes).ok()?.trim().parse().ok()?
-        }
-    };
-    Number::new(number)
-}
-
-fn real(value: Value<'_>) -> Option<f64> {
-    let number = match value {
-        Value::Null => return None,
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "q is 0 or 1 where it is stored as an integer"
-        )]
-        Value::Integer(number) => number as f64,
-        Value::Real(number) => number,
-        Value::Text(bytes) | Value::Blob(bytes) => {
-            std::str::from_utf8(bytes).ok()?.trim().parse().ok()?
-        }
-    };
-    number.is_finite().then_some(number)
-}
-
-/// Unix seconds of a time column: Julian day, Unix seconds (`expires_type=1`), or `YYYY-MM-DD HH:MM:SS` in UTC.
-#[must_use]
-pub fn time(value: Value<'_>) -> Option<i64> {
-    match value {
-        Value::Null => None,
-        Value::Integer(unix) => Some(unix),
-        Value::Real(day) if day.abs() < LARGEST_JULIAN_DAY => Some(unix_of_julian_day(day)),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "saturates, which is what an absurd date deserves"
-        )]
-        Value::Real(unix) => unix.is_finite().then_some(unix as i64),
-        Value::Text(bytes) | Value::Blob(bytes) => {
-            let text = std::str::from_utf8(bytes).ok()?.trim();
-            let utc = || {
-                TimeZone::UTC
-                    .to_timestamp(text.parse::<DateTime>().ok()?)
-                    .ok()
-            };
-            text.parse().ok().or_else(|| Some(utc()?.as_second()))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn times_in_every_storage_class() {
-        assert_eq!(
-            time(Value::Real(2_460_263.432_864_583_6)),
-            Some(1_700_000_600)
-        );
-        assert_eq!(time(Value::Real(2_440_587.499_994_212)), Some(0));
-        assert_eq!(time(Value::Integer(1_700_000_600)), Some(1_700_000_600));
-        assert_eq!(time(Value::Real(1_700_000_600.0)), Some(1_700_000_600));
-        assert_eq!(
-            time(Value::Text(b"2023-11-14 22:23:20")),
-            Some(1_700_000_600)
-        );
-        assert_eq!(time(Value::Text(b"1700000600")), Some(1_700_000_600));
-        for none in [
-            Value::Null,
-            Value::Text(b"soon"),
-            Value::Text(b"\xff"),
-            Value::Real(f64::INFINITY),
-        ] {
-            assert_eq!(time(none), None, "{none:?}");
-        }
-    }
-
-    #[test]
-    fn numbers_in_every_storage_class() {
-        assert_eq!(integer(Value::Text(b"17")), Number::new(17));
-        assert_eq!(integer(Value::Real(17.0)), Number::new(17));
-        assert_eq!(real(Value::Integer(-1)), Some(-1.0));
-        assert_eq!(real(Value::Text(b"0.5")), Some(0.5));
-        assert_eq!(real(Value::Text(b"NaN")), None);
-        assert_eq!(text(Value::Integer(1001)).as_deref(), Some(&b"1001"[..]));
-    }
 
     /// Fields of which each has one of three values.
     fn fields(choices: &[usize; 18]) -> Fields<'static> {
@@ -349,16 +310,6 @@ mod tests {
             let another = Binding { attributes, ..binding(&changed) };
             prop_assert_eq!(fields(&choices).are_of(&another), choices == changed);
             prop_assert!(fields(&choices).are_of(&one));
-        }
-
-        #[test]
-        fn no_text_makes_a_number_or_a_time_panic(bytes in prop::collection::vec(any::<u8>(), 0..30)) {
-            let _ = (time(Value::Text(&bytes)), integer(Value::Text(&bytes)), real(Value::Text(&bytes)));
-        }
-
-        #[test]
-        fn no_real_makes_a_time_panic(bits in any::<u64>()) {
-            let _ = (time(Value::Real(f64::from_bits(bits))), integer(Value::Real(f64::from_bits(bits))));
         }
     }
 }

@@ -7,9 +7,11 @@ use std::hash::{Hash, Hasher};
 use std::mem;
 use std::sync::Arc;
 
-use super::departures::{Aor, Departures};
+use super::ambiguous::Ambiguities;
+use super::departures::{Aor, Departures, name_of};
 use super::listing::{Listing, Page};
-use super::order::{Position, Row};
+use super::named::Asked;
+use super::order::{Contact, Position, Row};
 use super::roll::Roll;
 use super::{Consequences, KNOWN_FOR, Scope, Tally};
 use crate::registration::{Departed, Hidden, Key, Registration, Text};
@@ -27,6 +29,9 @@ pub(super) struct State {
     /// Of each account that has rows.
     pub(super) accounts: HashMap<Arc<str>, Roll>,
     pub(super) departures: Departures,
+    pub(super) ambiguities: Ambiguities,
+    /// Contacts of which it is not decided yet what is listed: see [`State::arrange`].
+    pub(super) unsettled: BTreeSet<Contact>,
 }
 
 /// A registration, to be found by its key.
@@ -50,6 +55,8 @@ impl State {
             system: Roll::default(),
             accounts: HashMap::new(),
             departures: Departures::default(),
+            ambiguities: Ambiguities::default(),
+            unsettled: BTreeSet::new(),
         }
     }
 
@@ -65,6 +72,7 @@ impl State {
             for row in all {
                 self.settle(&row);
             }
+            self.arrange();
             return;
         }
         if now == self.now {
@@ -76,6 +84,7 @@ impl State {
             self.ends.pop_first();
             self.settle(&row);
         }
+        self.arrange();
         self.departures.forget_before(now - KNOWN_FOR);
     }
 
@@ -84,8 +93,13 @@ impl State {
         for hidden in former.hidden.values() {
             self.hide(hidden.clone());
         }
+        // Kamailio is not asked again because a row has another owner.
+        self.ambiguities = mem::take(&mut former.ambiguities);
+        let superseded = self.ambiguities.contacts_of_superseded();
+        self.unsettled.extend(superseded.cloned());
         self.departures = mem::take(&mut former.departures);
         self.advance(former.now);
+        self.arrange();
     }
 
     pub(super) fn upsert(
@@ -99,6 +113,8 @@ impl State {
             self.take_out(former);
         }
         self.look_through(registration, consequences);
+        let key = &registration.binding.key;
+        self.ambiguities.release_changed(key, Some(registration));
         let row = Row::new(Arc::clone(registration));
         self.put_in(&row);
         if let Some(former) = former {
@@ -112,6 +128,7 @@ impl State {
 
     pub(super) fn remove(&mut self, key: &Key, consequences: &mut Consequences) {
         consequences.unhidden.extend(self.hidden.remove(key));
+        self.ambiguities.release_changed(key, None);
         if let Some(Keyed(registration)) = self.rows.take(key) {
             let row = Row::new(registration);
             self.take_out(&row);
@@ -168,11 +185,27 @@ impl State {
     }
 
     pub(super) fn list(&self, scope: Scope<'_>, user: Option<&[u8]>) -> Listing {
-        let listing = |roll: &Roll| match user {
-            None => roll.list(),
-            Some(user) => roll.list_user(user),
-        };
-        self.roll(scope).map(listing).unwrap_or_default()
+        match (self.roll(scope), user) {
+            (None, _) => Listing::default(),
+            (Some(roll), None) => roll.list(),
+            (Some(roll), Some(user)) => self.list_user(scope, roll, user),
+        }
+    }
+
+    /// The listed registrations of the users whom a name means. One of the last hour counts where it is spelled so.
+    fn list_user(&self, scope: Scope<'_>, roll: &Roll, username: &[u8]) -> Listing {
+        let known = self.known_aors(scope, username);
+        let mut registrations = roll.list_user(Asked::new(username));
+        registrations.retain(|one| {
+            let mut known = known.iter();
+            let (username, domain) = (&one.binding.username, &one.binding.domain);
+            known.any(|(name, its)| name == username && its == domain)
+        });
+        let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
+        Listing {
+            revision: registrations.iter().fold(0, sum),
+            registrations,
+        }
     }
 
     pub(super) fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
@@ -186,13 +219,27 @@ impl State {
 
     pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(Asked::new(&name_of(username, domain)))
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
-            .filter(|one| may_show(&self.hidden, self.now, one))
+            .filter(|one| is_current(&self.hidden, self.now, one))
             .cloned()
             .collect()
+    }
+
+    pub(super) fn listed_of(
+        &self,
+        username: &Text,
+        domain: Option<&Text>,
+    ) -> Vec<Arc<Registration>> {
+        let is_of = |one: &Arc<Registration>| {
+            one.binding.username == *username && one.binding.domain.as_ref() == domain
+        };
+        let user = name_of(username, domain);
+        let mut rows = self.system.list_user(Asked::new(&user));
+        rows.retain(is_of);
+        rows
     }
 
     pub(super) fn is_anothers(
@@ -202,9 +249,10 @@ impl State {
         username: &Text,
         domain: Option<&Text>,
     ) -> bool {
+        let user = name_of(username, domain);
         let mut rows = self
             .system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(Asked::new(&user))
             .filter(|one| &*one.binding.key.table == table)
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
@@ -226,16 +274,19 @@ impl State {
 
     /// Looks at rows and departures of `scope` alone: how long it takes tells nothing about other accounts.
     pub(super) fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<Aor> {
+        let asked = Asked::new(username);
         let there = self.roll(scope).into_iter();
         let there = there
-            .flat_map(|roll| roll.rows_of_user(username))
+            .flat_map(|roll| roll.rows_of_user(asked))
             .map(|one| (one.binding.username.clone(), one.binding.domain.clone()));
         let gone = match scope {
-            Scope::System => self.departures.of_user_anywhere(username),
-            Scope::Account(id) => self.departures.of_user(id, username),
+            Scope::System => self.departures.of_user_anywhere(asked),
+            Scope::Account(id) => self.departures.of_user(id, asked),
         };
         let aors: BTreeSet<_> = there.chain(gone).collect();
-        aors.into_iter().collect()
+        asked.exact_first(aors.into_iter().collect(), |(username, domain)| {
+            name_of(username, domain.as_ref())
+        })
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Registration>> {
@@ -254,6 +305,7 @@ impl State {
         Tally {
             listed: self.system.by_transport(),
             hidden: self.hidden.keys().filter(is_there).count(),
+            superseded: self.ambiguities.superseded(),
             rows: self.rows.len(),
         }
     }
@@ -321,19 +373,6 @@ impl State {
         }
     }
 
-    /// Lists the one of the rows alike `row` that is to be listed: one in the system's list, and one in that of the
-    /// row's account, whatever other accounts have.
-    fn settle(&mut self, row: &Row) {
-        let (hidden, now) = (&self.hidden, self.now);
-        let may_show = |one: &Registration| may_show(hidden, now, one);
-        self.system.settle(row, may_show);
-        if let Some(id) = &row.registration().account_id
-            && let Some(account) = self.accounts.get_mut(id)
-        {
-            account.settle(row, may_show);
-        }
-    }
-
     fn depart(&mut self, registration: &Registration, consequences: &mut Consequences) {
         let departed = departed(registration, self.now);
         consequences.departed.push(departed.clone());
@@ -342,7 +381,7 @@ impl State {
 }
 
 /// Whether the row is valid now and not hidden.
-pub(super) fn may_show(hidden: &HashMap<Key, Hidden>, now: i64, row: &Registration) -> bool {
+pub(super) fn is_current(hidden: &HashMap<Key, Hidden>, now: i64, row: &Registration) -> bool {
     row.binding.expiry.is_valid_at(now) && !hidden.contains_key(&row.binding.key)
 }
 
