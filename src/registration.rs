@@ -51,6 +51,9 @@ pub enum Expiry {
 /// absent takes no more room than one that is there.
 pub type Number = nonmax::NonMaxI64;
 
+/// The Unix second that stands for a time that is not known: no phone registered then.
+pub const TIME_UNKNOWN: i64 = -1;
+
 /// One row of `location` with its attributes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Binding {
@@ -69,7 +72,8 @@ pub struct Binding {
     pub path: Option<Text>,
     /// `expires`.
     pub expiry: Expiry,
-    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER.
+    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER; 0 of a contact that came by RPC,
+    /// [`TIME_UNKNOWN`] where it cannot be read.
     pub last_modified: i64,
     /// `q`, where the phone sent one.
     pub q: Option<f64>,

@@ -16,11 +16,13 @@ mod order;
 mod restore;
 mod roll;
 mod source;
+mod startup;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use ambiguous::{Ambiguous, Due};
@@ -31,6 +33,8 @@ pub use order::Position;
 pub use restore::Kept;
 use source::Said;
 pub use source::{Knowledge, Source, SourceState};
+pub use startup::Starting;
+use startup::Startup;
 use state::State;
 use tokio::sync::{Notify, watch};
 
@@ -95,6 +99,9 @@ pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     source: Mutex<Said>,
+    /// Why the tables cannot be read now.
+    trouble: Mutex<Option<Arc<str>>>,
+    startup: Startup,
     heartbeat: Heartbeat,
     /// What is known before an earlier run's rows have been taken over; `None` after that.
     early: Mutex<Option<Early>>,
@@ -115,6 +122,8 @@ impl View {
             clock,
             state: Mutex::new(State::new(now)),
             source: Mutex::default(),
+            trouble: Mutex::default(),
+            startup: Startup::default(),
             heartbeat: Heartbeat::default(),
             early: Mutex::new(Some(Early::new(now))),
             progress: watch::Sender::new(()),
@@ -392,6 +401,9 @@ impl View {
     pub fn set_source(&self, source: Source) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         self.said().replace(source, unix, monotonic);
+        if source.state == SourceState::Live {
+            self.startup.over.store(true, Ordering::Release);
+        }
     }
 
     /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.
@@ -408,6 +420,10 @@ impl View {
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble_now(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn early(&self) -> MutexGuard<'_, Option<Early>> {
