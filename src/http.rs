@@ -18,6 +18,7 @@ mod front;
 mod health;
 mod household;
 mod jwt;
+mod keep;
 mod limits;
 mod measured;
 mod negotiate;

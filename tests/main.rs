@@ -21,6 +21,7 @@ mod oracle;
 mod owners;
 mod package;
 mod reading;
+mod ready;
 mod reload;
 mod restart;
 mod rows;
@@ -28,6 +29,7 @@ mod service;
 mod stalls;
 mod store;
 mod tables;
+mod unreadable;
 mod warm;
 
 #[path = "support/lib.rs"]

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
-use super::aor::Memory;
 use super::belief::{LOADED_AFTER, contacts_in_memory};
+use super::memory::Memory;
 use super::turns::Place;
 use crate::kamailio::{Fault, Uptime};
 use crate::rate_limited::RateLimited;
@@ -161,8 +161,11 @@ impl Flusher {
         let mut places: BTreeMap<Place, Vec<&Key>> = BTreeMap::new();
         for row in &question.rows {
             let binding = &row.binding;
-            let place = (Arc::clone(&binding.key.table), binding.address_of_record());
-            places.entry(place).or_default().push(&binding.key);
+            // Where Kamailio cannot be asked it has none, and all are listed.
+            if let Ok(aor) = binding.address_of_record().for_rpc() {
+                let place = (Arc::clone(&binding.key.table), aor.clone());
+                places.entry(place).or_default().push(&binding.key);
+            }
         }
         let mut there = HashSet::new();
         for ((table, aor), keys) in places {
