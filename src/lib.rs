@@ -42,7 +42,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`own_thread`], [`rate_limited`] |
+//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`own_thread`], [`rate_limited`], [`spreadsheet`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`] |
@@ -68,8 +68,10 @@ pub mod parallel;
 pub mod rate_limited;
 pub mod registration;
 pub mod sip;
+pub mod spreadsheet;
 pub mod sqlite_file;
 pub mod store;
+pub mod terminal;
 pub mod tokens;
 pub mod usrloc;
 pub mod view;

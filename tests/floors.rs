@@ -14,6 +14,8 @@ const FLOORS: &[&[&str]] = &[
         "parallel",
         "own_thread",
         "rate_limited",
+        "spreadsheet",
+        "terminal",
     ],
     &["registration", "metrics"],
     &[

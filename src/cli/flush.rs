@@ -8,11 +8,12 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::complete;
-use super::output::{hint, print};
+use super::output::{hint, print, print_json};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
 use crate::client::Client;
 use crate::daemon::Failure;
+use crate::terminal::printable;
 
 /// Flush registrations: Kamailio forgets them until the phones register again
 #[derive(Debug, Args)]
@@ -113,8 +114,10 @@ impl Flush {
     /// Who is to go, in words.
     fn whom(&self) -> String {
         match &self.user {
-            Some(user) => format!("user {user} of account {}", self.account),
-            None => format!("account {}", self.account),
+            Some(user) => {
+                printable(&format!("user {user} of account {}", self.account)).into_owned()
+            }
+            None => printable(&format!("account {}", self.account)).into_owned(),
         }
     }
 
@@ -164,7 +167,7 @@ impl Flush {
                 "failed_total": data["failed_total"],
                 "flushed": flushed,
             });
-            if let Err(failure) = print(&format!("{result}\n")) {
+            if let Err(failure) = print_json(&format!("{result}\n")) {
                 return failure;
             }
         }
