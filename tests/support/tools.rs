@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// What a machine needs beside cargo; `make deps` installs it (a test compares the two).
-pub(crate) const INSTALL: &str = "apt-get install -y --no-install-recommends kamailio kamailio-sqlite-modules kamailio-json-modules sqlite3 strace zsh fish groff-base systemd ca-certificates curl gcc libc6-dev";
+pub(crate) const INSTALL: &str = "apt-get install -y --no-install-recommends kamailio kamailio-sqlite-modules kamailio-json-modules sqlite3 strace zsh fish groff-base systemd chromium ca-certificates curl gcc libc6-dev";
 
 /// Where Debian's Kamailio keeps its modules and the schema of its tables.
 const SCHEMA: &str = "/usr/share/kamailio/db_sqlite";
