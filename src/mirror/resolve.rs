@@ -134,6 +134,11 @@ impl Resolver {
             add(realm);
             add(account);
         }
+        add("ids that are domains");
+        for (domain, account) in self.directory.domains() {
+            add(domain);
+            add(account);
+        }
         hash.digest()
     }
 
@@ -235,11 +240,11 @@ impl Resolver {
         }
         let domain = domain?;
         let account = self.directory.account_of_realm(domain);
-        Some(
-            shared
-                .texts
-                .get(account.map_or(domain, |account| &account.id)),
-        )
+        Some(match account {
+            Some(account) => shared.texts.get(&account.id),
+            // A domain is one in any case (RFC 4343), and so is its account.
+            None => shared.texts.get(&domain.to_ascii_lowercase()),
+        })
     }
 
     /// What the registration has in common with others.
