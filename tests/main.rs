@@ -20,6 +20,7 @@ mod operations;
 mod oracle;
 mod owners;
 mod package;
+mod reading;
 mod reload;
 mod restart;
 mod rows;

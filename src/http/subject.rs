@@ -50,7 +50,8 @@ impl<'a> Subject<'a> {
         app.view.count(scope)
     }
 
-    /// All of them, in order. Others are served in between, however many accounts there are.
+    /// All of them, in order. Others are served in between, however many accounts there are. (No path names a user of many
+    /// accounts.)
     pub(super) async fn list(&self, app: &App) -> Listing {
         match (self.only(), self.username) {
             (Some(scope), Some(username)) => return app.view.list_user(scope, username),
@@ -70,12 +71,8 @@ impl<'a> Subject<'a> {
         rows.sort_by(|(one, _), (other, _)| one.cmp(other));
         // One that changed hands meanwhile may have been found twice.
         rows.dedup_by(|(one, _), (other, _)| one == other);
-        let is_wanted = |one: &Registration| match self.username {
-            Some(user) => one.binding.username.as_bytes().eq_ignore_ascii_case(user),
-            None => true,
-        };
         let mut listing = Listing::default();
-        for (_, one) in rows.into_iter().filter(|(_, one)| is_wanted(one)) {
+        for (_, one) in rows {
             listing.revision = listing.revision.wrapping_add(one.digest());
             listing.registrations.push(one);
         }

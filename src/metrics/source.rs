@@ -138,7 +138,7 @@ impl Source {
             errors,
             bad: book.gauge(
                 "source_bad_rows",
-                "Rows of usrloc that cannot be understood and are not shown",
+                "Rows of usrloc that cannot be read and are not listed",
             ),
             orphans: book.gauge(
                 "source_orphan_attributes",
@@ -164,7 +164,7 @@ impl Source {
         self.errors.get_or_create(&vec![("kind", kind)]).inc();
     }
 
-    /// So many rows cannot be understood now, and so many attributes belong to no registration.
+    /// So many rows cannot be read now, and so many attributes belong to no registration.
     pub fn understood(&self, bad: usize, orphans: usize) {
         set(&self.bad, bad);
         set(&self.orphans, orphans);

@@ -1,4 +1,4 @@
-//! The order of lists: username (in any case), then contact.
+//! The order of lists: username (in any case, as lists show it), then contact.
 //!
 //! A row's place follows from the row itself, so that keeping it in order takes little memory.
 
@@ -71,7 +71,7 @@ impl Position {
 impl Row {
     pub(super) fn new(registration: Arc<Registration>) -> Self {
         Self {
-            head: head(registration.binding.username.as_bytes()),
+            head: head(&registration.binding.user()),
             registration,
         }
     }
@@ -90,8 +90,7 @@ impl Row {
 
     /// Whether the row is of this user, in any case.
     pub(super) fn is_of(&self, username: &[u8]) -> bool {
-        let own = self.binding().username.as_bytes();
-        own.eq_ignore_ascii_case(username)
+        self.binding().user().eq_ignore_ascii_case(username)
     }
 
     /// Whether both count once: username, contact and domain are the same.
@@ -234,12 +233,11 @@ fn by_head(a: &Row, b: &Row) -> Ordering {
 
 /// The order of rows by what those that count once have in common; the bytes of [`group`] are in the same order.
 fn by_group(a: &Binding, b: &Binding) -> Ordering {
-    fn lower(binding: &Binding) -> impl Iterator<Item = u8> {
-        let username = binding.username.as_bytes();
-        username.iter().map(u8::to_ascii_lowercase)
+    fn lower(user: &[u8]) -> impl Iterator<Item = u8> {
+        user.iter().map(u8::to_ascii_lowercase)
     }
-    lower(a)
-        .cmp(lower(b))
+    lower(&a.user())
+        .cmp(lower(&b.user()))
         .then_with(|| a.contact.cmp(&b.contact))
         .then_with(|| a.domain.cmp(&b.domain))
         .then_with(|| a.username.cmp(&b.username))
@@ -248,7 +246,7 @@ fn by_group(a: &Binding, b: &Binding) -> Ordering {
 /// What rows that count once have in common: username, contact and domain.
 fn group(binding: &Binding) -> Vec<u8> {
     let mut key = Vec::with_capacity(128);
-    part(&mut key, &binding.username.as_bytes().to_ascii_lowercase());
+    part(&mut key, &binding.user().to_ascii_lowercase());
     part(&mut key, binding.contact.as_bytes());
     match &binding.domain {
         Some(domain) => {

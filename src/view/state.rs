@@ -1,6 +1,6 @@
 //! The rows, and the sorted lists that are kept of them.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -12,7 +12,7 @@ use super::listing::{Listing, Page};
 use super::order::{Position, Row};
 use super::roll::Roll;
 use super::{Consequences, KNOWN_FOR, Scope, Tally};
-use crate::registration::{Departed, Hidden, Key, Registration, Text};
+use crate::registration::{Departed, Hidden, Key, Name, Registration, Text};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -186,7 +186,7 @@ impl State {
 
     pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(&user_of(username, domain))
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
@@ -202,9 +202,10 @@ impl State {
         username: &Text,
         domain: Option<&Text>,
     ) -> bool {
+        let user = user_of(username, domain);
         let mut rows = self
             .system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(&user)
             .filter(|one| &*one.binding.key.table == table)
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
@@ -339,6 +340,11 @@ impl State {
         consequences.departed.push(departed.clone());
         self.departures.remember(departed);
     }
+}
+
+/// The user that an address of record is listed as.
+fn user_of<'a>(username: &'a Text, domain: Option<&'a Text>) -> Cow<'a, [u8]> {
+    Name::of_columns(username.as_bytes(), domain.map(Text::as_bytes)).user
 }
 
 /// Whether the row is valid now and not hidden.
