@@ -165,7 +165,7 @@ fn what_is_refused_says_why() {
         ("GET", &account, "stranger-token", 403, "forbidden"),
         ("DELETE", &account, "reader-token", 403, "forbidden"),
         (
-            "GET",
+            "DELETE",
             &"/v2/registrations".to_owned(),
             "reader-token",
             403,

@@ -155,7 +155,7 @@ fn bounds_of_connections_and_bodies_are_taken_over() {
     let line = site.line("reloaded:", 1);
     for part in [
         "limits.connections 1024 -> 1",
-        "limits.body_bytes 65536 -> 10",
+        "limits.body_bytes 131072 -> 10",
     ] {
         assert!(line.contains(part), "no {part} in {line}");
     }
