@@ -2,6 +2,7 @@
 
 mod administered;
 mod api;
+mod bindings;
 mod browser;
 mod cli;
 mod clock;
