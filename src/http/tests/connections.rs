@@ -141,7 +141,13 @@ async fn http_1_0_is_told_where_an_answer_ends() {
         );
     }
     assert!(kept > 0, "some are kept");
-    let answer = ask("GET", list, "").await;
+    // Written piece by piece, it has no length.
+    let answer = ask(
+        "GET",
+        "/v2/accounts/acme/registrations?pretty_print=true",
+        "",
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
     assert!(
         answer.ends_with('}') && !answer.contains("keep-alive"),
