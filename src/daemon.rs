@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Loaded, Problems};
+use crate::config::{Config, Http, Loaded, Problems};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
@@ -322,14 +322,17 @@ fn naming(config: &Config) -> Naming {
 }
 
 fn settings(config: &Config) -> http::Settings {
+    let system = rustix::system::uname();
+    let node = system.nodename().to_string_lossy();
+    let Http {
+        hosts, public_url, ..
+    } = &config.http;
     http::Settings {
         wire: config.http.wire,
         max_lag: config.http.max_lag,
         cors_origins: config.http.cors_origins.clone(),
-        node: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
+        hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
+        node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,
     }

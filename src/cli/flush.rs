@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::account;
 use super::complete;
-use super::output::{hint, print};
+use super::output::{hint, print, print_json};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
 use crate::client::{Answer, Client};
 use crate::daemon::Failure;
+use crate::terminal::printable;
 
 /// Flush registrations: Kamailio forgets them until the phones register again
 #[derive(Debug, Args)]
@@ -158,7 +159,7 @@ impl Flush {
         if self.id != self.account {
             whom = format!("{whom} ({})", self.id);
         }
-        whom
+        printable(&whom).into_owned()
     }
 
     fn is_json(&self) -> bool {
@@ -207,7 +208,7 @@ impl Flush {
                 "failed_total": data["failed_total"],
                 "flushed": flushed,
             });
-            if let Err(failure) = print(&format!("{result}\n")) {
+            if let Err(failure) = print_json(&format!("{result}\n")) {
                 return failure;
             }
         }

@@ -104,7 +104,7 @@ impl Tasks {
                         tokio::time::sleep(SETTLE).await;
                         live.look_again(&reload);
                     }
-                    News::Directory(read) => live.directory_read(read),
+                    News::Directory(read) => live.directory_read(*read),
                 },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
