@@ -21,6 +21,7 @@ mod health;
 mod host;
 mod household;
 mod jwt;
+mod keep;
 mod limits;
 mod measured;
 mod negotiate;

@@ -11,15 +11,18 @@ mod early;
 mod heartbeat;
 mod identity;
 mod listing;
+mod named;
 mod order;
 mod restore;
 mod roll;
 mod source;
+mod startup;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use ambiguous::{Ambiguous, Due};
@@ -30,6 +33,8 @@ pub use order::Position;
 pub use restore::Kept;
 use source::Said;
 pub use source::{Knowledge, Source, SourceState};
+pub use startup::Starting;
+use startup::Startup;
 use state::State;
 use tokio::sync::{Notify, watch};
 
@@ -94,6 +99,9 @@ pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     source: Mutex<Said>,
+    /// Why the tables cannot be read now.
+    trouble: Mutex<Option<Arc<str>>>,
+    startup: Startup,
     heartbeat: Heartbeat,
     /// What is known before an earlier run's rows have been taken over; `None` after that.
     early: Mutex<Option<Early>>,
@@ -114,6 +122,8 @@ impl View {
             clock,
             state: Mutex::new(State::new(now)),
             source: Mutex::default(),
+            trouble: Mutex::default(),
+            startup: Startup::default(),
             heartbeat: Heartbeat::default(),
             early: Mutex::new(Some(Early::new(now))),
             progress: watch::Sender::new(()),
@@ -295,7 +305,8 @@ impl View {
         self.read(scope, |state| state.page(scope, after, limit))
     }
 
-    /// The registrations of one SIP user, whose name is matched in any case.
+    /// The registrations of the SIP users whom a name means: in any case of letters, unless one is spelled exactly so;
+    /// with U+FFFD in it all that are shown so.
     #[must_use]
     pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
         self.read(scope, |state| state.list(scope, Some(username)))
@@ -311,6 +322,12 @@ impl View {
     #[must_use]
     pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.now().rows_of(username, domain)
+    }
+
+    /// Those of them that a list shows.
+    #[must_use]
+    pub fn listed_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
+        self.now().listed_of(username, domain)
     }
 
     /// Whether the address of record `username@domain` in `table` is not the account's alone: it has a row of somebody
@@ -332,8 +349,8 @@ impl View {
         self.read(Scope::Account(id), |state| state.knows_account(id))
     }
 
-    /// The addresses of record (`username`, `domain`) of the account's user that have a row, or had one within
-    /// the last hour.
+    /// The addresses of record (`username`, `domain`) of the users whom a name means, as in [`View::list_user`], that
+    /// have a row, or had one within the last hour.
     #[must_use]
     pub fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<(Text, Option<Text>)> {
         self.read(scope, |state| state.known_aors(scope, username))
@@ -384,6 +401,9 @@ impl View {
     pub fn set_source(&self, source: Source) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         self.said().replace(source, unix, monotonic);
+        if source.state == SourceState::Live {
+            self.startup.over.store(true, Ordering::Release);
+        }
     }
 
     /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.
@@ -400,6 +420,10 @@ impl View {
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble_now(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn early(&self) -> MutexGuard<'_, Option<Early>> {

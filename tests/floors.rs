@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
         "sqlite_file",
         "document",
         "parallel",
+        "progress",
         "own_thread",
         "rate_limited",
         "spreadsheet",

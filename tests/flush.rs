@@ -3,12 +3,18 @@
 mod also;
 mod crash;
 mod faults;
+mod flows;
 mod leftovers;
 mod matching;
 mod middle;
+mod names;
+mod newest;
 mod owners;
 mod races;
+mod replies;
+mod tel;
 mod transports;
+mod unaskable;
 mod withdrawn;
 
 use rustix::process::Signal;

@@ -275,7 +275,24 @@ pub(super) async fn refused(client: &Client, answer: Answer) -> Failure {
     let wait = answer.header("retry-after").unwrap_or("some").to_owned();
     let body = answer.body().await.unwrap_or_default();
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status == StatusCode::SERVICE_UNAVAILABLE
+        && value["message"] == "datastore_unreachable"
+        && let Some(failure) = unready(client).await
+    {
+        return failure;
+    }
     refusal(client, status, &wait, &value)
+}
+
+/// Why it has no answer yet, as it says itself.
+async fn unready(client: &Client) -> Option<Failure> {
+    let answer = client.send(Method::GET, "/readyz", &[]).await.ok()?;
+    let ready: Value = serde_json::from_slice(&answer.body().await.ok()?).ok()?;
+    let reason = ready["reason"].as_str()?.to_owned();
+    Some(Failure::Unavailable(match ready["status"].as_str()? {
+        "starting" => anyhow!("{reason} Try again in a moment."),
+        _ => anyhow!("{reason}"),
+    }))
 }
 
 /// The same for an answer that is read already; `wait` is for how many seconds.

@@ -116,7 +116,10 @@ impl Call {
             .chain(inner)
             .flat_map(|object| object.keys());
         for key in keys {
-            let selects = matches!(key.as_str(), "dry_run" | "page_size" | "start_key");
+            let selects = matches!(
+                key.as_str(),
+                "dry_run" | "keep_newest" | "page_size" | "start_key"
+            );
             if selects || Filters::is_filter(key) {
                 return Err(Error::parameter(key, Problem::InBody));
             }

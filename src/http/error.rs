@@ -145,6 +145,9 @@ pub(super) enum Problem {
     /// Given twice, with different values.
     #[error("given twice with different values")]
     Contradiction,
+    /// Of a user's flush, and this is an account's.
+    #[error("only where one user is flushed")]
+    NotOfAnAccount,
     /// Belongs in the query, and stands in the body.
     #[error("belongs in the query, not in the body")]
     InBody,
@@ -289,7 +292,9 @@ impl Problem {
     /// The name of the rule that is broken, in the manner of Kazoo's validation errors.
     fn rule(self) -> &'static str {
         match self {
-            Self::UnknownParameter | Self::UnknownKey | Self::InBody => "forbidden",
+            Self::UnknownParameter | Self::UnknownKey | Self::NotOfAnAccount | Self::InBody => {
+                "forbidden"
+            }
             Self::NotANumber | Self::NotAFlag => "type",
             Self::Zero => "minimum",
             Self::BadCursor => "invalid",

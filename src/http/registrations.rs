@@ -70,6 +70,9 @@ pub(super) async fn list(
         now: app.clock.unix_seconds(),
     };
     let found = match paging {
+        Some(paging) if subject.username.is_some() => {
+            page_of_user(app, subject, &filters, &paging, style).await
+        }
         Some(paging) => page(app, subject, &filters, &paging, style).await,
         None if filters.is_empty() && subject.username.is_none() => {
             if let Some(unchanged) = unchanged(call, &revision(subject.count(app).1)) {
@@ -250,19 +253,15 @@ async fn page(
     style: Style,
 ) -> Found {
     let mut found: Vec<(Position, Arc<Registration>)> = Vec::new();
-    let start = subject.username.map(Position::before_user);
-    let mut after = start.max(paging.after.clone());
+    let mut after = paging.after.clone();
     let mut more = false;
-    let filtered = !filters.is_empty() || subject.username.is_some();
+    let filtered = !filters.is_empty();
     'looking: loop {
         let wanted = paging.size - found.len();
         let batch = if filtered { BATCH } else { wanted };
         let page = subject.page(app, after.as_ref(), batch).await;
         after = page.registrations.last().map(|(place, _)| place.clone());
         for (place, one) in page.registrations {
-            if subject.username.is_some_and(|user| !is_of(&one, user)) {
-                break 'looking;
-            }
             if !filters.match_one(&one, style.wire, style.now) {
                 continue;
             }
@@ -281,23 +280,26 @@ async fn page(
         }
         tokio::task::yield_now().await;
     }
-    let next_start_key = found
-        .last()
-        .filter(|_| more)
-        .map(|(place, _)| paging::next_start_key(place, &subject.name()));
-    let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
-    // That there is a next page is part of the answer, so that nobody is told "not modified" on the last page.
-    let sum = sum(registrations.iter()).wrapping_add(u64::from(more));
-    Found {
-        size: registrations.len(),
-        rows: Rows::Each(registrations),
-        revision: revision(sum),
-        next_start_key,
-    }
+    Found::page(found, more, subject)
 }
 
-fn is_of(one: &Registration, username: &[u8]) -> bool {
-    one.binding.user().eq_ignore_ascii_case(username)
+/// One page of a user's list, which is short.
+async fn page_of_user(
+    app: &App,
+    subject: Subject<'_>,
+    filters: &Filters,
+    paging: &Paging,
+    style: Style,
+) -> Found {
+    let all = select(app, subject, filters, style.now).await.registrations;
+    let rows = all
+        .into_iter()
+        .map(|one| (Position::of_registration(&one), one));
+    let is_next =
+        |(place, _): &(Position, _)| paging.after.as_ref().is_none_or(|after| place > after);
+    let mut rows = rows.filter(is_next);
+    let found = rows.by_ref().take(paging.size).collect();
+    Found::page(found, rows.next().is_some(), subject)
 }
 
 fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u64 {
@@ -343,6 +345,23 @@ fn validators(response: &mut Response, revision: &str) {
 }
 
 impl Found {
+    /// A page, and whether there is a next one.
+    fn page(found: Vec<(Position, Arc<Registration>)>, more: bool, subject: Subject<'_>) -> Self {
+        let next_start_key = found
+            .last()
+            .filter(|_| more)
+            .map(|(place, _)| paging::next_start_key(place, &subject.name()));
+        let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
+        // That there is a next page is part of the answer, so that nobody is told "not modified" on the last page.
+        let sum = sum(registrations.iter()).wrapping_add(u64::from(more));
+        Self {
+            size: registrations.len(),
+            rows: Rows::Each(registrations),
+            revision: revision(sum),
+            next_start_key,
+        }
+    }
+
     fn of(listing: Listing) -> Self {
         Self {
             size: listing.registrations.len(),

@@ -18,7 +18,7 @@ pub(super) struct Subject<'a> {
     pub(super) scope: Scope<'a>,
     /// Of the whole system, only those of these accounts; none twice. `None` for a caller who may see all.
     pub(super) accounts: Option<&'a [String]>,
-    /// Only those of this SIP user, in any case.
+    /// Only those of the SIP users whom this name means.
     pub(super) username: Option<&'a [u8]>,
 }
 

@@ -1,6 +1,6 @@
 //! What becomes of rows of every kind.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::registration::Attributes;
