@@ -18,8 +18,8 @@ const NOT_SINGLY: &str = "Kamailio cannot remove a single contact of a user (its
 const APPEARED: &str = "the contact appeared while it was being flushed; flush it again";
 const NOT_ALONE: &str = "not removed: Kamailio's ul.rm_contact goes by the contact URI, which another contact that \
      was not chosen shares; choose both, or flush the whole user";
-const COVERED: &str = "Kamailio still keeps a removed contact with the same URI, and finds that one first, until its \
-     next write-back; ask again after that";
+const COVERED: &str = "Kamailio still has the contact after removing it; where another contact with the same URI was \
+     removed, Kamailio finds that one first until its next write-back: ask again after that";
 const CAPITALS: &str = "Kamailio does not know the contact, but unless the registrar's case_sensitive is 1 it reads \
      this name in lower case; load the module cfg_rpc so that it can be asked, or wait until the registration expires";
 
@@ -60,6 +60,8 @@ enum Why {
     Withdrawn,
     /// Nor this one: it is not the account's any more.
     Anothers,
+    /// Kamailio has said that it removed it.
+    Covered,
 }
 
 impl Flushed {
@@ -171,6 +173,8 @@ impl Target {
             left.extend(why.map(|why| (contact, why)));
         }
         let mut now = self.look_at_rest(round).await?;
+        // In write-back Kamailio keeps what it has removed until its timer runs, and finds that first where another
+        // contact has the same URI.
         while let Some(rest) = self.rest(&left, before, &now) {
             if self.is_all(&chosen, &now, round) {
                 if round.warrant.holds() {
@@ -182,8 +186,10 @@ impl Target {
                 }
                 break;
             }
-            let covered: Vec<&Text> = rest.into_iter().filter(|one| now.has_passed(one)).collect();
+            let is_covered = |one: &&Text| !left.contains_key(one);
+            let covered: Vec<&Text> = rest.into_iter().filter(is_covered).collect();
             if covered.is_empty() || !round.may_try_again() {
+                left.extend(covered.into_iter().map(|contact| (contact, Why::Covered)));
                 break;
             }
             tokio::time::sleep(PAUSE).await;
@@ -335,17 +341,13 @@ impl Target {
                 flushed.failure = Some(self.withdrawn());
                 return Ok(());
             }
-            Some(Why::NotAlone | Why::NotFound) | None => {}
+            Some(Why::NotAlone | Why::NotFound | Why::Covered) | None => {}
         }
         let there = after.contacts.get(&key.ruid.0);
         let problem = match (before.contacts.get(&key.ruid.0), there) {
             (Some(_), Some(_)) if left == Some(&Why::NotAlone) => Some(NOT_ALONE),
             (Some(_), Some(_)) if left == Some(&Why::NotFound) => Some(NOT_SINGLY),
-            (Some(former), Some(there))
-                if after.has_passed(contact) && !is_newer(there, former) =>
-            {
-                Some(COVERED)
-            }
+            (Some(_), Some(_)) if left == Some(&Why::Covered) => Some(COVERED),
             // It was there, and if it is there again then by a REGISTER that came in between.
             (Some(former), Some(there)) => (!is_newer(there, former)).then_some(STILL_THERE),
             (Some(_), None) => None,

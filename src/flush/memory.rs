@@ -12,8 +12,6 @@ pub(super) struct Memory {
     pub(super) is_known: bool,
     /// The contacts that are in force, by ruid.
     pub(super) contacts: BTreeMap<Text, Contact>,
-    /// The URIs of contacts that are expired or removed and wait for usrloc's timer. `ul.rm_contact` finds them as well.
-    passed: Vec<Text>,
     /// What Kamailio read the address of record as, where that is not what it was asked for.
     pub(super) read_as: Option<Text>,
 }
@@ -31,14 +29,12 @@ impl Memory {
                 };
             }
         };
-        let (in_force, passed): (Vec<_>, Vec<_>) = contacts.into_iter().partition(Contact::is_live);
+        let in_force = contacts.into_iter().filter(Contact::is_live);
         Self {
             is_known: true,
             contacts: in_force
-                .into_iter()
                 .map(|contact| (contact.ruid.0.clone(), contact))
                 .collect(),
-            passed: passed.into_iter().map(|contact| contact.address).collect(),
             read_as: None,
         }
     }
@@ -53,15 +49,10 @@ impl Memory {
         }
     }
 
-    /// How often `ul.rm_contact` finds a contact.
+    /// How often it has a contact.
     pub(super) fn count(&self, contact: &Text) -> usize {
         let same = |one: &&Contact| one.address == *contact;
-        self.contacts.values().filter(same).count() + self.passed_count(contact)
-    }
-
-    /// Whether `ul.rm_contact` may find one in place of the contact that is not in force any more.
-    pub(super) fn has_passed(&self, contact: &Text) -> bool {
-        self.passed_count(contact) > 0
+        self.contacts.values().filter(same).count()
     }
 
     /// Whether one that is in force and was not chosen has the same URI, so that Kamailio would take either.
@@ -71,10 +62,6 @@ impl Memory {
             .iter()
             .filter(|(_, one)| one.address == *contact);
         same.any(|(ruid, _)| !chosen.contains(ruid))
-    }
-
-    fn passed_count(&self, contact: &Text) -> usize {
-        self.passed.iter().filter(|one| *one == contact).count()
     }
 }
 

@@ -3,10 +3,11 @@
 use std::process::Stdio;
 
 use super::{acme, audit, flushed, refused};
-use crate::oracle::{agree, list, lists, of};
+use crate::oracle::{PATIENCE, agree, list, lists, of};
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
+use crate::support::{eventually, holds};
 
 /// Phones of one user, the newest last: what registers in the same second ends later.
 fn phones(kamailio: &Kamailio, number: u32) -> Vec<Phone> {
@@ -95,13 +96,12 @@ fn a_refresh_makes_a_contact_the_newest() {
     };
     phones[0].register();
     let contacts: Vec<&[u8]> = phones.iter().map(Phone::contact_uri).collect();
-    let items = crate::support::eventually("the refresh shows", crate::oracle::PATIENCE, || {
+    lists(&daemon, &of(&acme()), &contacts);
+    eventually("the refresh shows", PATIENCE, || {
         let items = list(&daemon, &of(&acme()));
         let refreshed = items.iter().any(|item| item["cseq"] == 2);
-        crate::support::holds(items.len() == 3 && refreshed, || format!("{items:?}"))
-            .map(|()| items)
+        holds(refreshed, || format!("{items:?}"))
     });
-    assert_eq!(items.len(), 3);
     let user = format!("{}/alice?keep_newest=1", of(&acme()));
     flushed(&daemon.delete(&user), 2);
     lists(&daemon, &of(&acme()), &contacts[..1]);

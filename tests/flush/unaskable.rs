@@ -165,11 +165,18 @@ fn a_mail_address_is_removed_by_the_bytes_of_the_table() {
     let mut mail = Phone::of(&kamailio, &acme.device("user%40example.com", 1)).call_id("mail");
     let mut user = Phone::of(&kamailio, &acme.device("user", 2));
     let mut two = Phone::of(&kamailio, &acme.device("a%40b%40c", 3)).call_id("two");
-    for phone in [&mut mail, &mut user, &mut two] {
+    // It begins with one, and the row has no username.
+    let mut home = Phone::of(&kamailio, &acme.device("%40home", 4)).call_id("home");
+    for phone in [&mut mail, &mut user, &mut two, &mut home] {
         phone.register();
     }
     let (m, u, t) = (mail.contact_uri(), user.contact_uri(), two.contact_uri());
-    lists(&daemon, &of(&acme), &[m, u, t]);
+    lists(&daemon, &of(&acme), &[m, u, t, home.contact_uri()]);
+    flushed(
+        &daemon.delete(&format!("{}?filter_call_id=home", of(&acme))),
+        1,
+    );
+    assert!(kamailio.lookup("@home@acme.example.com").is_empty());
     flushed(
         &daemon.delete(&format!("{}?filter_call_id=mail", of(&acme))),
         1,
