@@ -15,6 +15,7 @@ mod supervise;
 mod watched;
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +147,8 @@ async fn serve(
     descriptors::take(config.limits.connections);
     let live = Live::load(loaded, log, &clock)?;
     let view = Arc::new(View::new(Arc::clone(&clock)));
+    // Lasts until the process ends: to give back a million registrations one by one takes many seconds of a stop.
+    let _never_dropped = ManuallyDrop::new(Arc::clone(&view));
     let doubts = Arc::new(Notify::new());
     let options = mirror::Options {
         database: config.kamailio.database.clone(),
