@@ -17,6 +17,7 @@ mod state;
 mod tests;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use early::Early;
@@ -88,6 +89,8 @@ pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     source: Mutex<Said>,
+    /// The file of Kamailio's tables, once it is known.
+    source_file: Mutex<Option<PathBuf>>,
     heartbeat: Heartbeat,
     /// What is known before an earlier run's rows have been taken over; `None` after that.
     early: Mutex<Option<Early>>,
@@ -106,6 +109,7 @@ impl View {
             clock,
             state: Mutex::new(State::new(now)),
             source: Mutex::default(),
+            source_file: Mutex::default(),
             heartbeat: Heartbeat::default(),
             early: Mutex::new(Some(Early::new(now))),
             progress: watch::Sender::new(()),
@@ -377,6 +381,19 @@ impl View {
     pub fn set_source(&self, source: Source) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         self.said().replace(source, unix, monotonic);
+    }
+
+    /// The file of Kamailio's tables, once it is known.
+    #[must_use]
+    pub fn source_file(&self) -> Option<PathBuf> {
+        let file = self.source_file.lock();
+        file.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which file Kamailio's tables are read from.
+    pub fn set_source_file(&self, file: PathBuf) {
+        let known = self.source_file.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
 
     /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Failure;
+use super::removal::Unremoved;
 use super::targets::{Target, contacts_of};
 use super::work::Round;
 use crate::kamailio::{Contact, Fault, Lookup, Removed};
@@ -103,11 +104,15 @@ impl Target {
         if !all && self.picked.is_empty() {
             return Ok(None);
         }
-        let left = if all {
-            round.kamailio().remove(&self.table, &self.aor).await?;
-            Left::default()
+        let removed = if all {
+            let removed = round.remove(&self.table, &self.aor, before.contacts.len());
+            removed.await.map(|()| Left::default())
         } else {
-            self.remove_singly(round, &before).await?
+            self.remove_singly(round, &before).await
+        };
+        let left = match removed {
+            Ok(left) => left,
+            Err(why) => return self.unremoved(why).map(Flushed::failed).map(Some),
         };
         let at = round.parts.clock.unix_seconds();
         let after = self.look(round).await?;
@@ -122,6 +127,7 @@ impl Target {
         }
         if all {
             self.judge_rest(&before, &after, &mut flushed);
+            round.learn(&flushed.rows, &before, &after);
         }
         flushed.alive = after.contacts.into_keys().collect();
         Ok(Some(flushed))
@@ -158,7 +164,11 @@ impl Target {
     /// With a `matching_mode` other than 0 Kamailio finds none (`ul.rm_contact` gives a Call-ID and a Path of its own).
     /// If the picked ones are all that the user has at that moment, all can be removed at once; else nothing is: it
     /// would be more than was asked for.
-    async fn remove_singly(&self, round: &Round<'_>, before: &Memory) -> Result<Left<'_>, Fault> {
+    async fn remove_singly(
+        &self,
+        round: &Round<'_>,
+        before: &Memory,
+    ) -> Result<Left<'_>, Unremoved> {
         let picked = contacts_of(&self.picked);
         let mut left = Left::default();
         for contact in &picked {
@@ -182,7 +192,8 @@ impl Target {
                 && rows.iter().all(|one| picked.contains(&one.binding.contact))
                 && self.is_alone(&now, round);
             if is_all && round.warrant.holds() {
-                round.kamailio().remove(&self.table, &self.aor).await?;
+                let contacts = now.contacts.len();
+                round.remove(&self.table, &self.aor, contacts).await?;
                 left.not_found.clear();
             } else if is_all {
                 left.withdrawn.append(&mut left.not_found);
@@ -215,11 +226,10 @@ impl Target {
         contact: &Text,
         before: &Memory,
         round: &Round<'_>,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, Unremoved> {
         let mut found = false;
         for _ in 0..before.count(contact).max(1) {
-            let kamailio = round.kamailio();
-            let removed = kamailio.remove_contact(&self.table, &self.aor, contact);
+            let removed = round.remove_contact(&self.table, &self.aor, contact);
             if removed.await? != Removed::Done {
                 break;
             }

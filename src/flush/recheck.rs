@@ -46,6 +46,7 @@ impl Flusher {
         let before = self.parts.clock.unix_seconds() - AWAITED;
         let never_came = self.parts.view.forget_absent_before(before);
         self.unhide_in_store(&never_came).await;
+        self.watch_leftovers();
         let mut hidden: BTreeMap<Place, Vec<Hidden>> = BTreeMap::new();
         for (one, registration) in self.parts.view.hidden() {
             let place = (
