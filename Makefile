@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
+.PHONY: help deps run test test-kamailio6 versions contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 deps: ## install what demo and tests need (Debian packages), if it is not there
 	@tests/deps
@@ -17,6 +17,13 @@ run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, un
 
 test: deps ## all tests, those with a real Kamailio included
 	$(CARGO) test --locked
+
+test-kamailio6: ## the tests with a real Kamailio, beside Debian 13's Kamailio 6.0 (TESTS= a part of their names)
+	@CARGO="$(CARGO)" tests/debian/run trixie $(TESTS)
+
+versions: ## the same beside every other Kamailio that Debian has: 6.0 of Debian 13, 6.1 of testing
+	@CARGO="$(CARGO)" tests/debian/run trixie $(TESTS)
+	@CARGO="$(CARGO)" tests/debian/run forky $(TESTS)
 
 contract: deps ## the API against its own description, by schemathesis, beside a real Kamailio
 	@tests/contract/tool
@@ -49,11 +56,11 @@ filesystems: ## the tests with all files on ext4, XFS, Btrfs and tmpfs (as root;
 deb: ## the Debian package, in target/package, checked by lintian
 	@tests/package/lint
 
-package-test: ## the package installed, upgraded and purged in a Debian of its own (as root)
-	@tests/package/chroot
+package-test: ## the package installed, upgraded and purged in a Debian 12 and a Debian 13 of its own (as root; SUITE= one of bookworm, trixie)
+	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/chroot $$suite || exit 1; done
 
-systemd-test: ## the package under a real systemd, beside a real Kamailio, in a Debian of its own (as root)
-	@tests/package/systemd
+systemd-test: ## the package under a real systemd, beside a real Kamailio, in a Debian 12 and a Debian 13 of its own (as root; SUITE=)
+	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/systemd $$suite || exit 1; done
 
 reproducible: ## the release built twice in two directories: the same bytes, for Debian 12 and newer
 	@tests/package/reproducible

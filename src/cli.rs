@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error; each kind of failure has its exit status.
 
+mod account;
 mod check_config;
 mod complete;
 mod completions;

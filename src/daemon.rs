@@ -188,6 +188,11 @@ async fn serve(
     tasks.start("notify", manager.clone().report(reported, stopping.clone()));
     tasks.start("mirror", mirror(options, parts, stopping.clone()));
     tasks.start("probe", probe.run(stopping.clone()));
+    let (resolver, resolver_stop) = (flusher.clone(), stopping.clone());
+    tasks.start("ambiguous", async move {
+        resolver.resolve_ambiguous(resolver_stop).await;
+        Ok(())
+    });
     let recheck_stop = stopping.clone();
     tasks.start("recheck", async move {
         flusher.recheck(recheck_stop).await;
@@ -256,8 +261,8 @@ fn flusher(
     doubts: Arc<Notify>,
     metrics: &Arc<Metrics>,
 ) -> Result<Flusher, Failure> {
-    // One more than flushes use, for the questions about hidden rows.
-    let kamailio = client(config, config.flush.concurrency + 1)?;
+    // Two more than flushes use, for the questions about hidden rows and about rows that only Kamailio can tell apart.
+    let kamailio = client(config, config.flush.concurrency + 2)?;
     let parts = flush::Parts {
         clock: Arc::clone(clock),
         view: Arc::clone(view),

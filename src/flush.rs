@@ -5,6 +5,7 @@
 //! Kamailio by JSON-RPC and never touches its database.
 
 mod also;
+mod ambiguous;
 mod aor;
 mod belief;
 mod leftover;

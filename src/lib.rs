@@ -21,6 +21,8 @@
 //! that is verified to show one committed state, and tells `usrloc` which rows differ from what it told before.
 //! `usrloc` decodes the row, waits a moment for the first attribute, and reports the binding. `mirror` finds its
 //! account and device and hands the registration to the view; the next answer has it. The store follows in batches.
+//! Where several rows have the same contact and the table cannot tell whether all are in force, `flush` asks Kamailio
+//! which of them it has; the view lists those, and all while there is no answer.
 //!
 //! # The command's way
 //!

@@ -6,6 +6,7 @@
 mod changeset;
 pub mod intern;
 pub mod item;
+mod name;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
@@ -16,8 +17,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::sip::Transport;
+use crate::sip::{SourceFrom, Transport};
 pub use changeset::{Change, Changeset};
+pub use name::{Name, columns_of};
 pub use text::{Pack, Packer, Piece, Text};
 
 /// The unique id of a contact in usrloc (`uloc-<start>-<pid>-<counter>`): kept on refresh and across restarts of
@@ -52,9 +54,10 @@ pub type Number = nonmax::NonMaxI64;
 pub struct Binding {
     /// The table and ruid.
     pub key: Key,
-    /// `username`: the user part of the AoR, unescaped, lower-cased unless Kamailio is case-sensitive.
+    /// `username`: the AoR up to its first `@`, unescaped, lower-cased unless Kamailio is case-sensitive. People mean
+    /// what [`name`](Self::name) says.
     pub username: Text,
-    /// `domain`; `None` with `use_domain=0`.
+    /// `domain`: the AoR from its first `@`; `None` with `use_domain=0`.
     pub domain: Option<Text>,
     /// `contact`: the bare contact URI.
     pub contact: Text,
@@ -122,11 +125,29 @@ pub struct Details {
     /// The presence id, `user@realm`.
     pub presence_id: Option<Text>,
     /// Host (IPv6 in brackets) and port of the contact URI.
-    pub contact_address: Option<(Text, u16)>,
-    /// Host (without brackets) and port that the REGISTER came from.
-    pub network_address: Option<(Text, u16)>,
+    pub contact_address: Option<Address>,
+    /// Where the phone itself is, as far as proxies and Kamailio saw it.
+    pub source: Option<SourceAddress>,
     /// What it has in common with others.
     pub common: Arc<Common>,
+}
+
+/// A host and its port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address {
+    /// The host.
+    pub host: Text,
+    /// The port; absent where what stands there is not a port.
+    pub port: Option<u16>,
+}
+
+/// The address that a phone's packets come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceAddress {
+    /// Its host (without brackets) and port.
+    pub address: Address,
+    /// What it was read from.
+    pub from: SourceFrom,
 }
 
 /// What many registrations have in common: all of an account's that came in by one socket, for instance.
@@ -145,7 +166,7 @@ pub struct Common {
     /// Whether Kazoo tells the former contact that it was replaced.
     pub register_overwrite_notify: bool,
     /// Advertised host and port of the socket that received the REGISTER.
-    pub proxy_address: Option<(Arc<str>, u16)>,
+    pub proxy_address: Option<(Arc<str>, Option<u16>)>,
     /// What carries the phone's messages.
     pub proxy_protocol: Option<Transport>,
     /// The SIP URI that media servers send to for this phone.

@@ -9,8 +9,9 @@ mod decode;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +21,14 @@ use columns::{AttributeColumns, LocationColumns};
 pub use decode::time;
 use decode::{Attribute, Fields, Texts};
 use slots::{SlotId, Slots};
+use unreadable::{Unreadable, Whose};
 
 /// The bindings of one or more usrloc tables, put together from rows.
 #[derive(Debug)]
 pub struct Usrloc {
     tables: Vec<Role>,
     slots: Slots,
-    /// Rows that could not be understood, each with its table.
-    bad: HashSet<(usize, i64)>,
+    unreadable: Unreadable,
     shared: Texts,
 }
 
@@ -69,7 +70,7 @@ impl Usrloc {
         Self {
             tables: roles.collect(),
             slots: Slots::default(),
-            bad: HashSet::new(),
+            unreadable: Unreadable::default(),
             shared: Texts::default(),
         }
     }
@@ -110,7 +111,7 @@ impl Usrloc {
             let (Role::Attributes { rows, .. } | Role::Location { rows, .. }) = role;
             rows.clear();
         }
-        self.bad.clear();
+        self.unreadable.clear();
         self.slots.read_again();
     }
 
@@ -126,12 +127,13 @@ impl Usrloc {
     pub fn is_empty(&self) -> bool {
         let has_rows =
             |role: &Role| matches!(role, Role::Location { rows, .. } if !rows.is_empty());
-        self.bad.is_empty() && !self.tables.iter().any(has_rows)
+        self.unreadable.lost() == 0 && !self.tables.iter().any(has_rows)
     }
 
     /// What became of bindings by `now` (monotonic time). While not `complete` (every row read), bindings without
     /// a row are kept.
     pub fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
+        self.unreadable.report(now, complete);
         self.slots.changes(now, complete)
     }
 
@@ -148,10 +150,10 @@ impl Usrloc {
         self.slots.withheld_since()
     }
 
-    /// How many rows cannot be understood (no time of expiry, for instance) and are not shown.
+    /// How many rows cannot be read (no time of expiry, for instance) and are not listed.
     #[must_use]
     pub fn bad_rows(&self) -> usize {
-        self.bad.len()
+        self.unreadable.lost()
     }
 
     /// How many attribute rows belong to no row of `location`.
@@ -174,7 +176,7 @@ impl Sink for Usrloc {
         let Self {
             tables,
             slots,
-            bad,
+            unreadable,
             shared,
         } = self;
         match &mut tables[table] {
@@ -195,11 +197,17 @@ impl Sink for Usrloc {
                 columns,
                 rows,
             } => {
-                let fields = Fields::of(columns, &row);
-                let slot = fields
-                    .as_ref()
-                    .ok()
-                    .map(|fields| slots.with_key(name, &fields.ruid));
+                let mut unread = Vec::new();
+                let fields = Fields::of(columns, &row, &mut unread);
+                let whose = Whose {
+                    place: (table, rowid),
+                    table: name,
+                    ruid: &Fields::ruid(columns, &row),
+                    is_lost: fields.is_none(),
+                };
+                unreadable.set(whose, &unread);
+                let slot = fields.as_ref();
+                let slot = slot.map(|fields| slots.with_key(name, &fields.ruid));
                 let former = match slot {
                     Some(slot) => rows.insert(rowid, slot),
                     None => rows.remove(&rowid),
@@ -207,18 +215,10 @@ impl Sink for Usrloc {
                 if let Some(former) = former.filter(|former| Some(*former) != slot) {
                     slots.remove_row(former, rowid);
                 }
-                match (fields, slot) {
-                    (Ok(fields), Some(slot)) => {
-                        bad.remove(&(table, rowid));
-                        let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
-                        let binding = (!is_told).then(|| fields.binding(name, shared));
-                        slots.set_row(slot, rowid, binding);
-                    }
-                    (Ok(_), None) => {}
-                    (Err(error), _) => {
-                        bad.insert((table, rowid));
-                        tracing::debug!(table = %name, rowid, %error, "a row cannot be understood and is not shown");
-                    }
+                if let (Some(fields), Some(slot)) = (fields, slot) {
+                    let is_told = slots.told(slot).is_some_and(|told| fields.are_of(told));
+                    let binding = (!is_told).then(|| fields.binding(name, shared));
+                    slots.set_row(slot, rowid, binding);
                 }
             }
         }
@@ -232,7 +232,7 @@ impl Sink for Usrloc {
                 }
             }
             Role::Location { rows, .. } => {
-                self.bad.remove(&(table, rowid));
+                self.unreadable.remove((table, rowid));
                 if let Some(slot) = rows.remove(&rowid) {
                     self.slots.remove_row(slot, rowid);
                 }

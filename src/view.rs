@@ -1,12 +1,15 @@
 //! The view: every registration in memory, ready to be listed, counted and found.
 //!
 //! The tables' rows go in as [`Change`]s; what comes out are the *listed* registrations: valid to the second, not
-//! hidden by a flush, one of those that are alike. Lists are kept sorted and counted as rows change, so that
+//! hidden by a flush, once where several rows are the same binding, and known to Kamailio where several may be. Lists are kept sorted and counted as rows change, so that
 //! reading costs what is read. Each account has a list of its own, which no row of another account changes. The store keeps the same rows on disk; the view never waits for it.
 
+mod ambiguous;
+mod arrange;
 mod departures;
 mod early;
 mod heartbeat;
+mod identity;
 mod listing;
 mod order;
 mod restore;
@@ -20,6 +23,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use ambiguous::{Ambiguous, Due};
 use early::Early;
 pub use heartbeat::Heartbeat;
 pub use listing::{Listing, Page};
@@ -50,6 +54,8 @@ pub struct Tally {
     pub listed: [usize; Transport::ALL.len() + 1],
     /// Those that a flush hides.
     pub hidden: usize,
+    /// Those that Kamailio does not have, while it has another one with the same contact.
+    pub superseded: usize,
     /// All of them.
     pub rows: usize,
 }
@@ -98,6 +104,8 @@ pub struct View {
     progress: watch::Sender<()>,
     /// Told when an account is asked for early.
     wanted: Notify,
+    /// Told when there are rows that only Kamailio can tell apart.
+    ambiguous: Notify,
 }
 
 impl View {
@@ -114,19 +122,21 @@ impl View {
             early: Mutex::new(Some(Early::new(now))),
             progress: watch::Sender::new(()),
             wanted: Notify::new(),
+            ambiguous: Notify::new(),
         }
     }
 
     /// Applies changes in their order; readers see all of them or none.
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Consequences {
-        let mut state = self.now();
         let mut consequences = Consequences::default();
-        for change in changes {
-            match change {
-                Change::Upsert(registration) => state.upsert(&registration, &mut consequences),
-                Change::Remove(key) => state.remove(&key, &mut consequences),
+        self.change(|state| {
+            for change in changes {
+                match change {
+                    Change::Upsert(registration) => state.upsert(&registration, &mut consequences),
+                    Change::Remove(key) => state.remove(&key, &mut consequences),
+                }
             }
-        }
+        });
         consequences
     }
 
@@ -136,6 +146,7 @@ impl View {
         let state = State::restored(self.clock.unix_seconds(), kept);
         let former = std::mem::replace(&mut *self.now(), state);
         drop(former);
+        self.ambiguous.notify_one();
         self.set_source(source);
         let early = self.early().take();
         self.progress.send_replace(());
@@ -147,11 +158,13 @@ impl View {
     pub fn replace(&self, changed: &[Arc<Registration>], publish: impl FnOnce()) -> Consequences {
         let mut consequences = Consequences::default();
         if changed.len() <= AT_ONCE {
-            let mut state = self.now();
-            for registration in changed {
-                state.upsert(registration, &mut consequences);
-            }
-            publish();
+            self.change(|state| {
+                for registration in changed {
+                    state.upsert(registration, &mut consequences);
+                }
+                state.arrange();
+                publish();
+            });
             return consequences;
         }
         let (now, former) = {
@@ -243,18 +256,12 @@ impl View {
 
     /// Hides rows; each until it goes, or comes from a later REGISTER, or is [unhidden](Self::unhide).
     pub fn hide(&self, rows: impl IntoIterator<Item = Hidden>) {
-        let mut state = self.now();
-        for row in rows {
-            state.hide(row);
-        }
+        self.change(|state| rows.into_iter().for_each(|row| state.hide(row)));
     }
 
     /// Shows rows again.
     pub fn unhide<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
-        let mut state = self.now();
-        for key in keys {
-            state.unhide(key);
-        }
+        self.change(|state| keys.into_iter().for_each(|key| state.unhide(key)));
     }
 
     /// Forgets hidden rows that the tables do not have; to be called once all rows are known. Returns them.
@@ -427,11 +434,28 @@ impl View {
         read(&self.now())
     }
 
+    /// Changes the state, and then decides what is listed of the contacts that have several rows.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.now();
+        let result = change(&mut state);
+        state.arrange();
+        self.announce(&state);
+        result
+    }
+
+    /// Wakes whoever waits for rows that only Kamailio can tell apart.
+    fn announce(&self, state: &State) {
+        if !state.ambiguities.is_empty() {
+            self.ambiguous.notify_one();
+        }
+    }
+
     /// The state as of this second.
     fn now(&self) -> MutexGuard<'_, State> {
         // A panic while the state was held leaves it complete enough to go on: each row stands for itself.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.advance(self.clock.unix_seconds());
+        self.announce(&state);
         state
     }
 }

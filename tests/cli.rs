@@ -2,6 +2,7 @@
 
 mod completions;
 mod manual;
+mod named;
 mod own;
 mod paging;
 mod refusals;

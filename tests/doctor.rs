@@ -13,6 +13,7 @@ mod first_run;
 mod kamailio;
 mod ours;
 mod tables;
+mod versions;
 
 use rustix::process::geteuid;
 use serde_json::Value;
@@ -139,6 +140,14 @@ fn says(report: &Value, check: &str, mark: &str, words: &str) {
     assert!(message.contains(words), "{message}");
 }
 
+/// Whether the doctor warns of the WAL-reset bug.
+fn wal_reset_bug(report: &Value) -> bool {
+    let findings = report["findings"].as_array().expect("a list");
+    findings
+        .iter()
+        .any(|it| it["check"] == "sqlite_version" && it["mark"] == "warn")
+}
+
 /// A Kamailio with Debian's schema and one phone, and usrlocd beside it as it should be installed; with the
 /// arguments that have the doctor judge as for an installation.
 fn healthy() -> (Kamailio, Daemon, Vec<&'static str>) {
@@ -174,14 +183,18 @@ fn healthy_setup_is_well() {
     let (report, status) = examine(&daemon, &arguments);
     // Who sets the clock of the machine that tests is not ours to say.
     let clock_warns = usize::from(finding(&report, "clock_set").0 == "warn");
+    // Nor is which SQLite this Debian has.
+    let has_bug = wal_reset_bug(&report);
+    let warnings = clock_warns + usize::from(has_bug);
     assert_eq!(report["errors"], 0, "{report:#}");
-    assert_eq!(report["warnings"], clock_warns, "{report:#}");
-    assert_eq!(status, Some(if clock_warns == 0 { 0 } else { 2 }));
+    assert_eq!(report["warnings"], warnings, "{report:#}");
+    assert_eq!(status, Some(if warnings == 0 { 0 } else { 2 }));
     let checks: Vec<&str> = report["findings"]
         .as_array()
         .expect("a list")
         .iter()
         .map(|it| it["check"].as_str().expect("a name"))
+        .filter(|check| *check != "sqlite_version")
         .collect();
     let expected = [
         "configuration",

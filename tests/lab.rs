@@ -8,7 +8,7 @@ use crate::support::account::Account;
 use crate::support::kamailio::{Journal, Kamailio, Received};
 use crate::support::phone::{Phone, Transport};
 use crate::support::table::Row;
-use crate::support::{eventually, holds, unix_now};
+use crate::support::{eventually, holds, tools, unix_now};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -76,6 +76,15 @@ fn follows_the_phones(db_mode: u8, journal: Journal) {
     contacts(&kamailio, &[]);
     assert!(kamailio.lookup("alice@acme.example.com").is_empty());
     kamailio.has_missed_no_lock();
+}
+
+/// `tests/debian/run` names another Kamailio than this machine's: it is the one that runs.
+#[test]
+fn kamailio_is_the_one_that_was_chosen() {
+    let answer = Kamailio::builder().start().rpc("core.version", &json!([]));
+    let version = answer["result"].as_str().unwrap_or_default();
+    let chosen = format!("kamailio {} ", tools::kamailio_version());
+    assert!(version.starts_with(&chosen), "{chosen}: {answer}");
 }
 
 #[test]

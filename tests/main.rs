@@ -2,6 +2,7 @@
 
 mod administered;
 mod api;
+mod bindings;
 mod cli;
 mod clock;
 mod contract;
@@ -19,6 +20,7 @@ mod operations;
 mod oracle;
 mod owners;
 mod package;
+mod reading;
 mod reload;
 mod restart;
 mod rows;

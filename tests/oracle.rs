@@ -176,14 +176,14 @@ fn item(row: &Row) -> Map<String, Value> {
         }
     };
     let vars = vars(row);
-    let cased = |name: &str, column: &str| {
-        let stored = row.text(column);
-        match vars[name].as_str() {
-            Some(original) if original.to_lowercase() == stored => original.to_owned(),
-            _ => stored,
-        }
+    let aor = lossy(&row.aor());
+    let split = row.bytes("domain").and_then(|_| aor.rsplit_once('@'));
+    let (user, realm) = split.unwrap_or((&aor, ""));
+    let cased = |name: &str, stored: &str| match vars[name].as_str() {
+        Some(original) if original.to_lowercase() == stored => original.to_owned(),
+        _ => stored.to_owned(),
     };
-    let (user, realm) = (cased("Username", "username"), cased("Realm", "domain"));
+    let (user, realm) = (cased("Username", user), cased("Realm", realm));
     for key in ["username", "from_user", "to_user"] {
         put(key, json!(user));
     }
@@ -236,6 +236,7 @@ fn put_addresses(row: &Row, put: &mut impl FnMut(&str, Value)) {
         for key in ["network_port", "source_port"] {
             put(key, json!(port));
         }
+        put("source_from", json!("received"));
     } else {
         put("network_ip", json!("undefined"));
         put("network_port", json!("undefined"));

@@ -15,7 +15,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::Cli;
-use super::count::{self, ACCOUNT_KEYS};
+use super::account;
+use super::count::ACCOUNT_KEYS;
 use super::pages::{Pages, Reach};
 use super::remote::{self, Filters, Remote};
 use crate::client::Client;
@@ -41,13 +42,13 @@ pub(super) fn answer(args: &[OsString]) -> bool {
     answered.unwrap_or(true)
 }
 
-/// Ids of accounts.
+/// Ids of accounts; and, once something is typed, realms and names that only one account has.
 pub(super) fn accounts() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let mut found = Vec::new();
         let typed = Typed::now();
         typed.ask(async |client| {
-            found = count::seen(&client).await?.0;
+            found = account::seen(&client).await?.0;
             Ok(())
         });
         let text = |account: &Value, key: &str| account[key].as_str().map(str::to_owned);
@@ -55,8 +56,37 @@ pub(super) fn accounts() -> ArgValueCompleter {
             let about = text(account, "name").or_else(|| text(account, "realm"));
             Some((text(account, "id")?, about))
         });
-        candidates(pairs, current)
+        let pairs: Vec<_> = if current.is_empty() {
+            pairs.collect()
+        } else {
+            pairs.chain(account_words(&found)).collect()
+        };
+        candidates(pairs.into_iter(), current)
     })
+}
+
+/// Realms and names that mean one account, each with its id. One that a shell would have to quote is left out.
+fn account_words(accounts: &[Value]) -> BTreeMap<String, Option<String>> {
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for account in accounts {
+        let id = account["id"].as_str().unwrap_or_default();
+        for word in ["realm", "name"]
+            .iter()
+            .filter_map(|key| account[key].as_str())
+        {
+            let ids = found.entry(word.to_owned()).or_default();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+    }
+    let is_id = |word: &str| accounts.iter().any(|account| account["id"] == word);
+    let is_plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    found
+        .into_iter()
+        .filter(|(word, ids)| ids.len() == 1 && word.chars().all(is_plain) && !is_id(word))
+        .map(|(word, ids)| (word, ids.first().map(|id| (*id).to_owned())))
+        .collect()
 }
 
 /// Names of SIP users, of the account that the line names.
@@ -68,7 +98,7 @@ pub(super) fn users() -> ArgValueCompleter {
         let typed = Typed::now();
         let mut found = BTreeMap::new();
         typed.ask(async |client| {
-            let reach = Reach::of(&client, typed.account().as_deref()).await?;
+            let reach = account::reach(&client, typed.account().as_deref()).await?;
             for path in &reach.paths {
                 walk(&client, &reach.only(path), prefix, &mut found).await?;
             }

@@ -1,17 +1,14 @@
 //! `usrlocd count` and `usrlocd accounts`: how many registrations there are.
 
-use anyhow::anyhow;
 use clap::Args;
-use http::Method;
 use serde_json::{Value, json};
 
+use super::account;
 use super::complete;
 use super::output::{hint, lines, print};
-use super::pages::Reach;
 use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
-use crate::client::Client;
 use crate::daemon::Failure;
 
 /// Count registrations
@@ -28,7 +25,7 @@ Exit status:
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Count {
-    /// The account's id; without it all accounts that you may see
+    /// The account: its id, or a realm or name that no other account has; without it all that you may see
     #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -67,9 +64,6 @@ pub(super) struct Accounts {
     remote: Remote,
 }
 
-/// Where the accounts are.
-const ACCOUNTS: &str = "/v2/registrations/count?accounts=true";
-
 /// The keys of an account.
 pub(super) const ACCOUNT_KEYS: &[&str] = &["id", "name", "realm", "count"];
 
@@ -80,15 +74,15 @@ impl Count {
         let client = self.remote.client()?;
         let last = format!("/count?{}", self.filters.query(&[]));
         remote::run(async {
-            let reach = Reach::of(&client, self.account.as_deref()).await?;
+            let reach = account::reach(&client, self.account.as_deref()).await?;
             if self.watching.wanted() {
                 let draw = async |_: Room| {
-                    let (count, source) = count(&client, &reach, &last).await?;
+                    let (count, source) = account::count(&client, &reach, &last).await?;
                     Ok(Frame::of(format!("{count}\n"), &source))
                 };
                 return redraw::run(&self.watching, draw).await;
             }
-            let (count, source) = count(&client, &reach, &last).await?;
+            let (count, source) = account::count(&client, &reach, &last).await?;
             remote::mention_source(&source);
             if as_json {
                 print(&format!("{}\n", json!({"count": count})))
@@ -97,18 +91,6 @@ impl Count {
             }
         })
     }
-}
-
-/// How many there are in all lists, and what is known of Kamailio's tables.
-async fn count(client: &Client, reach: &Reach, last: &str) -> Result<(u64, Value), Failure> {
-    let envelopes = reach.envelopes(client, last).await?;
-    let counts = envelopes.iter().map(|it| it["data"]["count"].as_u64());
-    let Some(sum) = counts.sum::<Option<u64>>() else {
-        return Err(remote::stranger(client));
-    };
-    let source = envelopes.into_iter().next_back();
-    let source = source.map(|mut it| it["source"].take());
-    Ok((sum, source.unwrap_or_default()))
 }
 
 impl Accounts {
@@ -121,12 +103,12 @@ impl Accounts {
         remote::run(async {
             if self.watching.wanted() {
                 let draw = async |_: Room| {
-                    let (accounts, source) = seen(&client).await?;
+                    let (accounts, source) = account::seen(&client).await?;
                     Ok(Frame::of(table(accounts), &source))
                 };
                 return redraw::run(&self.watching, draw).await;
             }
-            let (accounts, source) = seen(&client).await?;
+            let (accounts, source) = account::seen(&client).await?;
             remote::mention_source(&source);
             if accounts.is_empty() {
                 hint("no account has registrations");
@@ -138,46 +120,6 @@ impl Accounts {
                 Format::Csv => print(&csv(&accounts)),
             }
         })
-    }
-}
-
-/// The accounts that the caller may see and that have rows, and what is known of Kamailio's tables.
-pub(super) async fn seen(client: &Client) -> Result<(Vec<Value>, Value), Failure> {
-    let reach = Reach::of(client, None).await?;
-    if reach.is_system() {
-        let answer = remote::ask(client, Method::GET, ACCOUNTS).await?;
-        let mut envelope = remote::envelope(client, answer).await?;
-        let accounts = accounts(&mut envelope)?;
-        return Ok((accounts, envelope["source"].take()));
-    }
-    let (mut all, mut source) = (Vec::new(), Value::Null);
-    for path in &reach.paths {
-        let one = reach.only(path);
-        let (count, known) = count(client, &one, "/count").await?;
-        let first = one.envelopes(client, "?page_size=1").await?;
-        source = known;
-        // An account is named by its rows: the API tells no other way.
-        if let Some(item) = first.first().map(|it| &it["data"][0])
-            && count > 0
-        {
-            all.push(json!({
-                "id": remote::account_of(path),
-                "name": item["account_name"],
-                "realm": item["account_realm"],
-                "count": count,
-            }));
-        }
-    }
-    Ok((all, source))
-}
-
-/// The accounts with their numbers.
-fn accounts(envelope: &mut Value) -> Result<Vec<Value>, Failure> {
-    match envelope["data"]["accounts"].take() {
-        Value::Array(accounts) => Ok(accounts),
-        _ => Err(Failure::Unavailable(anyhow!(
-            "this usrlocd is older and cannot list accounts; update it"
-        ))),
     }
 }
 

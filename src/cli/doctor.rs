@@ -9,13 +9,16 @@ mod findings;
 mod identity;
 mod kamailio;
 mod kamailio_cfg;
+mod lost_tcp;
 mod mend;
 mod ours;
 mod rows;
 mod schema;
 mod settings;
+mod sqlite_version;
 mod surroundings;
 mod tables;
+mod version;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,7 @@ use clap::{Args, ValueEnum};
 
 use self::findings::{Findings, Group};
 use self::identity::Identity;
+use self::kamailio_cfg::KamailioCfg;
 use self::mend::Site;
 use super::configuration::Configuration;
 use super::output::print;
@@ -117,9 +121,15 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     let asked = kamailio::ask(&config.kamailio)?;
     let database = find_database(Path::new("/"), loaded, findings);
     let place = database.as_deref().unwrap_or(&config.kamailio.database);
-    let site = Site::new(Path::new("/"), place, &loaded.file, &config.kamailio.tables);
+    let site = Site::new(
+        Path::new("/"),
+        asked.cfg().map(KamailioCfg::file),
+        place,
+        &loaded.file,
+        &config.kamailio.tables,
+    );
     let tables = database.and_then(|_| {
-        let inspection = database::check(&site, identity, findings)?;
+        let inspection = database::check(&site, identity, asked.version(), findings)?;
         tables::check(&site, &inspection, findings)
     });
     asked.judge(&site, identity, tables.as_ref(), findings);

@@ -7,11 +7,12 @@ use clap::Args;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::account;
 use super::complete;
 use super::output::{hint, print};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::daemon::Failure;
 
 /// Flush registrations: Kamailio forgets them until the phones register again
@@ -19,22 +20,26 @@ use crate::daemon::Failure;
 #[command(after_long_help = "\
 Examples:
   usrlocd flush acme.example.com --dry-run
-      how many would go
+      how many would go; an account's id, realm or name will do
   usrlocd flush acme.example.com --user alice
       one SIP user; asks first
   usrlocd flush acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5' --yes
       without asking, for scripts
 
 Exit status:
-  0 done, 1 no such account or user, or not confirmed, 2 partly done, 64 usage
-  (--yes is missing), 69 no daemon or no Kamailio, 77 permission
+  0 done, 1 nothing was flushed: no such account or user, or none confirmed,
+  2 partly done, 64 usage (--yes is missing), 69 no daemon or no Kamailio,
+  77 permission
 
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Flush {
-    /// The account's id
+    /// The account: its id, or a realm or name that no other account has
     #[arg(add = complete::accounts())]
     account: String,
+    /// The id of that account, once the daemon has told it
+    #[arg(skip)]
+    id: String,
     /// Only this SIP user
     #[arg(short, long, add = complete::users())]
     user: Option<String>,
@@ -71,14 +76,16 @@ impl Flush {
             self.filters.and("filter_username", &user);
         }
         let client = self.remote.client()?;
+        self.id.clone_from(&self.account);
         remote::run(self.work(&client))
     }
 
-    async fn work(&self, client: &Client) -> Result<(), Failure> {
-        let path = remote::path(Some(&self.account), self.user.as_deref());
+    async fn work(mut self, client: &Client) -> Result<(), Failure> {
         if self.dry_run || !self.yes {
-            let target = format!("{path}?{}", self.filters.query(&[("dry_run", "true")]));
-            let answer = remote::ask(client, Method::DELETE, &target).await?;
+            let answer = self.delete(client, &[("dry_run", "true")]).await?;
+            if !answer.status.is_success() {
+                return Err(remote::refused(client, answer).await);
+            }
             let number = answer.header("x-would-flush").unwrap_or("0").to_owned();
             let envelope = remote::envelope(client, answer).await?;
             remote::mention_source(&envelope["source"]);
@@ -87,11 +94,7 @@ impl Flush {
             }
             self.confirm(&number)?;
         }
-        let target = format!("{path}?{}", self.filters.query(&[]));
-        let answer = client
-            .send(Method::DELETE, &target, &[])
-            .await
-            .map_err(|error| remote::lost(client, error))?;
+        let answer = self.delete(client, &[]).await?;
         let status = answer.status;
         if let StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -110,12 +113,39 @@ impl Flush {
         self.done(&flushed)
     }
 
+    /// Asks for the flush; by the account's id, which is looked for once where the word that was given is none.
+    async fn delete(&mut self, client: &Client, query: &[(&str, &str)]) -> Result<Answer, Failure> {
+        loop {
+            let path = remote::path(Some(&self.id), self.user.as_deref());
+            let target = format!("{path}?{}", self.filters.query(query));
+            let answer = client
+                .send(Method::DELETE, &target, &[])
+                .await
+                .map_err(|error| remote::lost(client, error))?;
+            let may_be_a_name =
+                matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
+                    && self.id == self.account;
+            if !may_be_a_name {
+                return Ok(answer);
+            }
+            let id = account::resolve(client, &self.account).await?;
+            if id == self.id {
+                return Ok(answer);
+            }
+            self.id = id;
+        }
+    }
+
     /// Who is to go, in words.
     fn whom(&self) -> String {
-        match &self.user {
-            Some(user) => format!("user {user} of account {}", self.account),
-            None => format!("account {}", self.account),
+        let mut whom = format!("account {}", self.account);
+        if let Some(user) = &self.user {
+            whom = format!("user {user} of {whom}");
         }
+        if self.id != self.account {
+            whom = format!("{whom} ({})", self.id);
+        }
+        whom
     }
 
     fn is_json(&self) -> bool {
@@ -174,10 +204,16 @@ impl Flush {
                     let (aor, reason) = (cell(&failure["aor"]), cell(&failure["reason"]));
                     hint(format_args!("{aor}: {reason}"));
                 }
-                Failure::Partly(anyhow!(
-                    "flushed {flushed}, failed {}; what failed is still listed; asking again is safe",
-                    data["failed_total"]
-                ))
+                let total = &data["failed_total"];
+                if flushed == 0 {
+                    Failure::Failed(anyhow!(
+                        "nothing was flushed, {total} failed and are still listed; asking again is safe"
+                    ))
+                } else {
+                    Failure::Partly(anyhow!(
+                        "flushed {flushed}, failed {total}; what failed is still listed; asking again is safe"
+                    ))
+                }
             }
             _ => remote::refusal(client, status, wait, envelope),
         }

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::Value;
 
+use super::account;
 use super::complete;
 use super::output::{hint, lines, print, print_more};
 use super::pages::{Page, Pages, Reach};
@@ -57,7 +58,7 @@ Exit status:
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
 pub(super) struct List {
-    /// The account's id; without it all accounts that you may see
+    /// The account: its id, or a realm or name that no other account has; without it all that you may see
     #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -77,6 +78,8 @@ Examples:
   usrlocd show alice
       in all accounts, in any case of letters
   usrlocd show alice@acme.example.com -o json
+  usrlocd show alice@mail.example.com@acme.example.com
+      a user whose name is a mail address
   usrlocd show alice --account acme.example.com
 
 Exit status:
@@ -88,7 +91,7 @@ pub(super) struct Show {
     /// The user, alone or as USER@REALM
     #[arg(add = complete::users())]
     user: String,
-    /// Only in this account
+    /// Only in this account: its id, or a realm or name that no other account has
     #[arg(short, long, add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -118,7 +121,7 @@ impl List {
         let format = wanted.format()?;
         let client = self.remote.client()?;
         remote::run(async {
-            let reach = Reach::of(&client, self.account.as_deref()).await?;
+            let reach = account::reach(&client, self.account.as_deref()).await?;
             if wanted.print(&client, &reach, &self.filters, format).await? == Some(0) {
                 hint(wanted.nobody);
             }
@@ -150,10 +153,41 @@ impl Show {
 
     /// Where the user's registrations are.
     async fn meant(&self, client: &Client) -> Result<(Reach, Filters), Failure> {
-        let (user, realm) = match self.user.split_once('@') {
-            Some((user, realm)) => (user, Some(realm)),
-            None => (&*self.user, None),
+        // The last `@`: the name may be a mail address.
+        let Some((user, realm)) = self.user.rsplit_once('@') else {
+            return self.meant_in(client, &self.user, None).await;
         };
+        let (split, whole) = ((user, Some(realm)), (&*self.user, None));
+        let is_whole =
+            !self.is_registered(client, split).await? && self.is_registered(client, whole).await?;
+        let (user, realm) = if is_whole { whole } else { split };
+        self.meant_in(client, user, realm).await
+    }
+
+    /// Whether there is a registration of this user, in this realm where one is named.
+    async fn is_registered(
+        &self,
+        client: &Client,
+        (user, realm): (&str, Option<&str>),
+    ) -> Result<bool, Failure> {
+        let reach = Reach::of(client, self.account.as_deref()).await?;
+        let mut filters = Filters::default();
+        filters.and("filter_username", &spelling(client, &reach, user).await?);
+        if let Some(realm) = realm {
+            filters.and("filter_realm", realm);
+        }
+        let last = format!("/count?{}", filters.query(&[]));
+        let envelopes = reach.envelopes(client, &last).await?;
+        Ok(envelopes.iter().any(|it| it["data"]["count"] != 0))
+    }
+
+    /// Where the registrations of `user` are, in this realm where one is named.
+    async fn meant_in(
+        &self,
+        client: &Client,
+        user: &str,
+        realm: Option<&str>,
+    ) -> Result<(Reach, Filters), Failure> {
         let mut filters = Filters::default();
         if let Some(realm) = realm {
             filters.and("filter_realm", realm);
@@ -162,9 +196,10 @@ impl Show {
         if let Some(account) = &self.account
             && user != "count"
         {
-            return Ok((Reach::at(remote::path(Some(account), Some(user))), filters));
+            let id = account::resolve(client, account).await?;
+            return Ok((Reach::at(remote::path(Some(&id), Some(user))), filters));
         }
-        let reach = Reach::of(client, self.account.as_deref()).await?;
+        let reach = account::reach(client, self.account.as_deref()).await?;
         let user = spelling(client, &reach, user).await?;
         filters.and("filter_username", &user);
         Ok((reach, filters))

@@ -57,7 +57,7 @@ impl Reach {
         }
     }
 
-    /// The registrations of `account`; without one, all that the caller may see.
+    /// The registrations of the account with the id `account`; without one, all that the caller may see.
     pub(super) async fn of(client: &Client, account: Option<&str>) -> Result<Self, Failure> {
         let all = remote::path(account, None);
         if account.is_some() || !client.has_token() {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use self::diff::{Change, Happened, Seen, Snapshot};
+use super::account;
 use super::complete;
 use super::output::{harmless, hint, is_coloured, local_time, print_more};
 use super::pages::{Pages, Reach};
@@ -60,7 +61,7 @@ Exit status:
   0 its reader has gone away, 1 no such account, 64 usage, 69 no daemon at the
   start, 77 permission, 130 ended by Ctrl-C")]
 pub(super) struct Watch {
-    /// The account's id; without it all accounts that you may see
+    /// The account: its id, or a realm or name that no other account has; without it all that you may see
     #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
@@ -112,7 +113,7 @@ impl Watch {
     }
 
     async fn work(&self, client: &Client) -> Result<(), Failure> {
-        let reach = Reach::of(client, self.account.as_deref()).await?;
+        let reach = account::reach(client, self.account.as_deref()).await?;
         let clock = SystemClock::new();
         let mut trouble = Trouble::default();
         let mut known: Option<(String, Snapshot)> = None;

@@ -32,6 +32,9 @@ const INSTALLATIONS: [Installation; 2] = [
 /// How `db_sqlite` is spoken to in a `db_url`; the file's path follows.
 const SCHEME: &str = "sqlite://";
 
+/// Where systemd keeps what is enabled: each instance of Debian's `kamailio@.service` has a configuration of its own.
+const ENABLED: &str = "etc/systemd/system/multi-user.target.wants";
+
 /// The key of `kamctlrc` that names a SQLite file.
 const CONTROL_KEY: &str = "DB_PATH=";
 
@@ -82,6 +85,9 @@ impl Discovery {
             let why = format!("{} keeps it there", installation.name);
             discovery.consider(root.join(installation.database), why);
         }
+        for cfg in instances(root) {
+            discovery.read(root, &cfg);
+        }
         discovery
     }
 
@@ -128,6 +134,22 @@ impl fmt::Display for Looked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.place.display(), self.finding)
     }
+}
+
+/// The configurations of the enabled instances of `kamailio@.service`.
+fn instances(root: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(root.join(ENABLED)) else {
+        return Vec::new();
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut found: Vec<PathBuf> = names
+        .filter_map(|unit| {
+            let instance = unit.strip_prefix("kamailio@")?.strip_suffix(".service")?;
+            Some(root.join(format!("etc/kamailio/kamailio-{instance}.cfg")))
+        })
+        .collect();
+    found.sort();
+    found
 }
 
 /// The absolute paths of databases that a `kamailio.cfg` or `kamctlrc` names, each with the number of its line.
@@ -217,6 +239,34 @@ mod tests {
             "{}",
             found.why
         );
+    }
+
+    #[test]
+    fn enabled_instances_of_debians_kamailio_are_looked_at() {
+        let wants = "etc/systemd/system/multi-user.target.wants";
+        let unit = format!("{wants}/kamailio@edge.service");
+        let root = root(&[
+            (&unit, ""),
+            ("srv/edge.db", "x"),
+            ("srv/off.db", "x"),
+            (
+                "etc/kamailio/kamailio-edge.cfg",
+                "#!define DBURL \"sqlite:///srv/edge.db\"\n",
+            ),
+            (
+                "etc/kamailio/kamailio-off.cfg",
+                "#!define DBURL \"sqlite:///srv/off.db\"\n",
+            ),
+        ]);
+        let discovery = Discovery::look(root.path());
+        let found = discovery.found.unwrap();
+        assert_eq!(found.database, root.path().join("srv/edge.db"));
+        assert!(
+            found.why.ends_with("kamailio-edge.cfg line 1 names it"),
+            "{}",
+            found.why
+        );
+        assert_eq!(discovery.others, [] as [PathBuf; 0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::Failure;
 use super::targets::{self, Target};
 use crate::config::{AlsoCall, Param as Configured};
 use crate::kamailio::{Fault, Kamailio, Param};
-use crate::registration::Text;
+use crate::registration::{Name, Text};
 
 /// The code by which Kamailio says that there is nothing of that name; `htable.delete` does of a key.
 const NOTHING_THERE: i64 = 404;
@@ -137,11 +137,12 @@ fn filled(param: &Configured, target: &Target) -> Param {
 
 /// The template with the bytes of the address of record filled in.
 fn fill(template: &str, target: &Target) -> Text {
-    let realm = target.domain.as_ref().map_or(&[][..], Text::as_bytes);
+    let domain = target.domain.as_ref().map(Text::as_bytes);
+    let Name { user, realm } = Name::of_columns(target.username.as_bytes(), domain);
     let values: [(&str, &[u8]); 3] = [
         ("{aor}", target.aor.as_bytes()),
-        ("{username}", target.username.as_bytes()),
-        ("{realm}", realm),
+        ("{username}", &user),
+        ("{realm}", realm.unwrap_or_default()),
     ];
     let (mut filled, mut rest) = (Vec::with_capacity(template.len()), template);
     while !rest.is_empty() {

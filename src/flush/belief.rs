@@ -18,7 +18,7 @@ use crate::kamailio::{Fault, Uptime};
 use crate::view::Scope;
 
 /// How long Kamailio must have been up: until then it may still be loading.
-const LOADED_AFTER: Duration = Duration::from_secs(30);
+pub(super) const LOADED_AFTER: Duration = Duration::from_secs(30);
 
 /// How many other registrations Kamailio is asked about, to see that the table is its own.
 const SAMPLES: usize = 8;
@@ -147,21 +147,27 @@ impl<'a> Belief<'a> {
         Ok(fresh.count() < SEVERAL && self.has_none().await?)
     }
 
-    /// Whether Kamailio counts no contact in memory; it counts none where it keeps them in the database alone.
+    /// Whether Kamailio counts no contact in memory.
     async fn has_none(&self) -> Result<bool, Fault> {
-        let every_table = ["usrloc:".into()];
-        let counts = match self.parts.kamailio.call("stats.fetchn", &every_table).await {
-            // Who says nothing does not say that there is none.
-            Err(Fault::Rpc { .. }) => return Ok(false),
-            other => other?,
-        };
-        let counts = counts.as_object().into_iter().flatten();
-        let contacts: Option<Vec<u64>> = counts
-            .filter(|(name, _)| name.ends_with("_contacts"))
-            .map(|(_, count)| Value::as_u64(count))
-            .collect();
-        Ok(contacts.is_some_and(|counts| !counts.is_empty() && counts.iter().all(|n| *n == 0)))
+        Ok(contacts_in_memory(self.parts).await? == Some(0))
     }
+}
+
+/// How many contacts Kamailio counts in memory, in all of its tables; none where it keeps them in the database alone.
+/// `None` where it does not say: that does not mean that there is none.
+pub(super) async fn contacts_in_memory(parts: &Parts) -> Result<Option<u64>, Fault> {
+    let every_table = ["usrloc:".into()];
+    let counts = match parts.kamailio.call("stats.fetchn", &every_table).await {
+        Err(Fault::Rpc { .. }) => return Ok(None),
+        other => other?,
+    };
+    let counts = counts.as_object().into_iter().flatten();
+    let contacts: Option<Vec<u64>> = counts
+        .filter(|(name, _)| name.ends_with("_contacts"))
+        .map(|(_, count)| Value::as_u64(count))
+        .collect();
+    let contacts = contacts.filter(|counts| !counts.is_empty());
+    Ok(contacts.map(|counts| counts.iter().sum()))
 }
 
 /// Since when Kamailio is up, unless it refuses to say.

@@ -1,6 +1,7 @@
 //! Flushing against a fake of Kamailio: every answer that a real one cannot be made to give at the right moment.
 
 mod also;
+mod ambiguous;
 mod belief;
 mod confirm;
 mod fake;

@@ -21,7 +21,7 @@ use super::secret::Secret;
 use super::select::select;
 use crate::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
-use crate::registration::Text;
+use crate::registration::{Text, columns_of};
 use crate::view::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
@@ -164,7 +164,8 @@ fn device_aor(
     let realm = directory.account(account)?.realm.as_deref()?;
     let username = device.username.to_ascii_lowercase();
     let realm = realm.to_ascii_lowercase();
-    Some((username.as_str().into(), Some(realm.as_str().into())))
+    let (username, domain) = columns_of(username.as_bytes(), realm.as_bytes());
+    Some((username, Some(domain)))
 }
 
 fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {

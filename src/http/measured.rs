@@ -101,6 +101,7 @@ fn figures(app: &App) -> Figures {
         lag: source.lag,
         listed: transports.zip(tally.listed).collect(),
         hidden: tally.hidden,
+        superseded: tally.superseded,
         rows: tally.rows,
         accounts: match app.settings.metrics_accounts {
             0 => None,

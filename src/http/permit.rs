@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::secret::Secret;
 use crate::directory::Directory;
 use crate::flush::Warrant;
-use crate::registration::Text;
+use crate::registration::{Name, Text};
 use crate::view::Scope;
 
 /// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
@@ -65,8 +65,8 @@ impl Warrant for Permit {
         if Arc::ptr_eq(&now, &self.directory) {
             return true;
         }
-        let realm = domain.and_then(|domain| std::str::from_utf8(domain.as_bytes()).ok());
-        let Some(realm) = realm else {
+        let realm = Name::of_columns(&[], domain.map(Text::as_bytes)).realm;
+        let Some(realm) = realm.and_then(|realm| std::str::from_utf8(realm).ok()) else {
             return false;
         };
         let [now, then] = [&now, &self.directory].map(|directory| {

@@ -295,10 +295,7 @@ async fn page(
 }
 
 fn is_of(one: &Registration, username: &[u8]) -> bool {
-    one.binding
-        .username
-        .as_bytes()
-        .eq_ignore_ascii_case(username)
+    one.binding.user().eq_ignore_ascii_case(username)
 }
 
 fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u64 {

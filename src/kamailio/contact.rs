@@ -75,32 +75,52 @@ pub(super) fn contacts(result: &Value) -> Result<Vec<Contact>, Fault> {
         .collect()
 }
 
+/// Reads a contact. Another Kamailio may write a number where ours writes a text, and the other way round; only what is
+/// missing, or means nothing, makes the whole answer useless.
 fn contact(fields: &Value) -> Result<Contact, Fault> {
-    let text = |name: &str| {
-        let text = fields[name].as_str().filter(|text| *text != NOT_SET);
-        text.map(message::text)
+    let text = |name: &str| match &fields[name] {
+        Value::String(text) if text != NOT_SET => Some(message::text(text)),
+        Value::Number(number) => Some(number.to_string().as_str().into()),
+        _ => None,
     };
     Ok(Contact {
         address: text("Address").ok_or_else(|| malformed("Address"))?,
         ruid: Ruid(text("Ruid").ok_or_else(|| malformed("Ruid"))?),
         expires: expires(&fields["Expires"]).ok_or_else(|| malformed("Expires"))?,
         call_id: text("Call-ID"),
-        cseq: fields["CSeq"].as_i64(),
-        last_modified: fields["Last-Modified"].as_i64(),
+        cseq: whole(&fields["CSeq"]),
+        last_modified: whole(&fields["Last-Modified"]),
         received: text("Received"),
         user_agent: text("User-Agent"),
     })
 }
 
 fn expires(value: &Value) -> Option<Expires> {
+    let word = value.as_str().unwrap_or_default();
+    match word.to_ascii_lowercase().as_str() {
+        "permanent" => Some(Expires::Permanent),
+        "expired" => Some(Expires::Expired),
+        "deleted" => Some(Expires::Deleted),
+        _ => whole(value).map(Expires::Seconds),
+    }
+}
+
+/// A whole number, as such, with a fraction of nothing, or as a text.
+fn whole(value: &Value) -> Option<i64> {
+    let of_real = |number: f64| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates; there is no such second"
+        )]
+        let whole = number as i64;
+        (number.is_finite() && number.fract() == 0.0).then_some(whole)
+    };
     match value {
-        Value::Number(left) => left.as_i64().map(Expires::Seconds),
-        Value::String(word) => match word.as_str() {
-            "permanent" => Some(Expires::Permanent),
-            "expired" => Some(Expires::Expired),
-            "deleted" => Some(Expires::Deleted),
-            _ => None,
-        },
+        Value::Number(number) => number.as_i64().or_else(|| of_real(number.as_f64()?)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| of_real(text.parse().ok()?))
+        }
         _ => None,
     }
 }
@@ -134,6 +154,32 @@ mod tests {
             assert_eq!(contacts[0].expires, expires);
             assert_eq!(contacts[0].is_live(), is_live, "{value}");
             assert_eq!(contacts[0].user_agent, None);
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts_stand_for_each_other() {
+        for (value, expires) in [
+            (json!("17"), Expires::Seconds(17)),
+            (json!(17.0), Expires::Seconds(17)),
+            (json!("-1"), Expires::Seconds(-1)),
+            (json!("Deleted"), Expires::Deleted),
+        ] {
+            let mut answer = answer(&value);
+            let fields = &mut answer["Contacts"][0]["Contact"];
+            fields["CSeq"] = json!("4");
+            fields["Last-Modified"] = json!(1_795_000_000.0);
+            fields["Call-ID"] = json!(4711);
+            fields["User-Agent"] = json!({"odd": []});
+            fields["Received"] = json!(null);
+            let contact = &contacts(&answer).unwrap()[0];
+            assert_eq!(contact.expires, expires, "{value}");
+            assert_eq!(
+                (contact.cseq, contact.last_modified),
+                (Some(4), Some(1_795_000_000))
+            );
+            assert_eq!(contact.call_id, Some("4711".into()));
+            assert_eq!((&contact.user_agent, &contact.received), (&None, &None));
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Figures {
     pub listed: Vec<(&'static str, usize)>,
     /// Rows that a flush hides.
     pub hidden: usize,
+    /// Rows that Kamailio does not have, while it has another one of the same contact.
+    pub superseded: usize,
     /// All rows.
     pub rows: usize,
     /// The accounts with the most registrations, where they are asked for.
@@ -98,8 +100,9 @@ impl Source {
     pub(super) fn new(book: &mut Book<'_>) -> Self {
         let registrations = book.gauges(
             "registrations",
-            "Registrations by state (active: listed; hidden: flushed, the row is still there; unlisted: expired or a \
-             double) and, where listed, by transport",
+            "Registrations by state (active: listed; hidden: flushed, the row is still there; superseded: Kamailio has \
+             another binding of the contact and not this one; unlisted: expired or a double) and, where listed, by \
+             transport",
         );
         let errors = book.counters(
             "source_errors",
@@ -122,7 +125,7 @@ impl Source {
             ),
             ghosts: book.gauge(
                 "ghost_rows",
-                "Rows of the tables that are no registration: flushed, expired, or doubles of others",
+                "Rows of the tables that are no registration: flushed, superseded, expired, or doubles of others",
             ),
             state: book.gauges("source_state", "1 for the state that the source is in"),
             lag: book.enter(
@@ -138,7 +141,7 @@ impl Source {
             errors,
             bad: book.gauge(
                 "source_bad_rows",
-                "Rows of usrloc that cannot be understood and are not shown",
+                "Rows of usrloc that cannot be read and are not listed",
             ),
             orphans: book.gauge(
                 "source_orphan_attributes",
@@ -164,7 +167,7 @@ impl Source {
         self.errors.get_or_create(&vec![("kind", kind)]).inc();
     }
 
-    /// So many rows cannot be understood now, and so many attributes belong to no registration.
+    /// So many rows cannot be read now, and so many attributes belong to no registration.
     pub fn understood(&self, bad: usize, orphans: usize) {
         set(&self.bad, bad);
         set(&self.orphans, orphans);
@@ -188,12 +191,17 @@ impl Source {
             let labels = vec![("state", "active"), ("transport", *transport)];
             set(&self.registrations.get_or_create(&labels), *count);
         }
-        let unlisted = figures.rows.saturating_sub(listed + figures.hidden);
-        for (state, count) in [("hidden", figures.hidden), ("unlisted", unlisted)] {
+        let explained = figures.hidden + figures.superseded;
+        let unlisted = figures.rows.saturating_sub(listed + explained);
+        for (state, count) in [
+            ("hidden", figures.hidden),
+            ("superseded", figures.superseded),
+            ("unlisted", unlisted),
+        ] {
             let labels = vec![("state", state), ("transport", "")];
             set(&self.registrations.get_or_create(&labels), count);
         }
-        set(&self.ghosts, figures.hidden + unlisted);
+        set(&self.ghosts, explained + unlisted);
         if let Some(accounts) = &figures.accounts {
             self.accounts.clear();
             for (id, count) in &accounts.largest {

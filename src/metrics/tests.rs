@@ -25,7 +25,8 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
         lag: Some(Duration::from_millis(1500)),
         listed: vec![("udp", 3), ("tls", 1)],
         hidden: 2,
-        rows: 7,
+        superseded: 4,
+        rows: 11,
         accounts: Some(Accounts {
             largest: vec![("a\"b".to_owned(), 3)],
             left_out: 4,
@@ -44,7 +45,9 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
         "usrlocd_source_last_success_timestamp_seconds 1699999998.5",
         "usrlocd_registrations{state=\"active\",transport=\"udp\"} 3",
         "usrlocd_registrations{state=\"hidden\",transport=\"\"} 2",
+        "usrlocd_registrations{state=\"superseded\",transport=\"\"} 4",
         "usrlocd_registrations{state=\"unlisted\",transport=\"\"} 1",
+        "usrlocd_ghost_rows 7",
         "usrlocd_account_registrations{account=\"a\\\"b\"} 3",
         "usrlocd_account_series_truncated 4",
     ] {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
@@ -10,8 +12,10 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::directory::{Account, Device, Directory};
 use crate::parallel;
 use crate::registration::intern::Interner;
-use crate::registration::{Binding, Common, Details, Registration, Text};
-use crate::sip::{Socket, Transport, UriAddress};
+use crate::registration::{
+    Address, Binding, Common, Details, Name, Registration, SourceAddress, Text,
+};
+use crate::sip::{Socket, Source, SourceFrom, Transport, UriAddress};
 use crate::store::Stored;
 
 /// The attribute in which Kazoo keeps a JSON object about the phone's device.
@@ -19,6 +23,9 @@ const CHANNEL_VARS: &[u8] = b"custom_channel_vars";
 
 /// The attribute `AUTHORIZING@ACCOUNT`.
 const TOKEN: &[u8] = b"token";
+
+/// The rules by which accounts own rows; to be changed with them, so that what was kept under others is decided anew.
+const RULES: &str = "realms from the last @";
 
 /// What `authorizing_type` is where only the id is known.
 const DEVICE: &str = "device";
@@ -40,6 +47,8 @@ pub struct Resolver {
     naming: Arc<Naming>,
     directory: Arc<Directory>,
     shared: Arc<Mutex<Shared>>,
+    /// Whether vars that cannot be read have been reported.
+    has_reported: Arc<AtomicBool>,
 }
 
 /// What kept registrations are now.
@@ -63,6 +72,7 @@ struct Shared {
 const WORTH_A_THREAD: usize = 4096;
 
 /// The custom channel vars of a binding.
+#[derive(Default)]
 struct Vars<'a> {
     /// As they stand in the attribute.
     text: Option<&'a Text>,
@@ -84,6 +94,7 @@ impl Resolver {
             naming,
             directory,
             shared: Arc::default(),
+            has_reported: Arc::default(),
         }
     }
 
@@ -127,8 +138,9 @@ impl Resolver {
             hash.update(&(text.len() as u64).to_le_bytes());
             hash.update(text.as_bytes());
         };
-        // Another version may decide in another way.
+        // Another version may decide in another way, and so may the next build of this one.
         add(env!("CARGO_PKG_VERSION"));
+        add(RULES);
         add(&self.naming.default_realm);
         for (realm, account) in self.directory.realms() {
             add(realm);
@@ -158,15 +170,17 @@ impl Resolver {
         first_registration: i64,
         shared: &mut Shared,
     ) -> Registration {
-        let vars = Vars::of(&binding);
+        let vars = Vars::of(&binding).unwrap_or_else(|error| {
+            self.report(&binding, &error);
+            Vars::default()
+        });
         let token = binding.attributes.get(TOKEN).map(Token::parse);
         let token = token.unwrap_or_default();
-        let domain = binding.domain.as_ref();
-        let domain = domain.filter(|domain| !domain.is_empty());
+        let name = binding.name();
         let default = Some(self.naming.default_realm.as_str().into());
         let default = default.filter(|realm: &Cow<'_, str>| !realm.is_empty());
-        let domain = domain.map(Text::lossy).or(default);
-        let username = vars.username(&binding.username);
+        let domain = name.realm.map(String::from_utf8_lossy).or(default);
+        let username = vars.username(&binding, &name);
         let account_id = self.owner(&vars, &token, domain.as_deref(), shared);
         let account = account_id.as_deref();
         let account = account.and_then(|id| self.directory.account(id));
@@ -180,14 +194,7 @@ impl Resolver {
             .or_else(|| of_device(|device| Some(device.id.clone())));
         let owner_id = vars.text("Owner-ID");
         let presence_id = vars.text("Presence-ID");
-        let received = binding.received.as_ref();
-        let source = received.and_then(|received| UriAddress::parse(received.as_bytes()));
-        let contact = UriAddress::parse(binding.contact.as_bytes());
-        // Hosts stand in the columns that they were read from.
-        let host = |column: Option<&Text>, host: String| match column {
-            Some(column) => column.part(host.as_bytes()),
-            None => host.as_str().into(),
-        };
+        let received = binding.received.as_ref().map(Text::as_bytes);
         let facts = Facts {
             vars: &vars,
             realm: domain
@@ -196,7 +203,9 @@ impl Resolver {
             account,
             device,
             authorized: authorizing_id.is_some(),
-            received: source.as_ref(),
+            received: received
+                .and_then(UriAddress::parse)
+                .and_then(|received| received.transport),
         };
         Registration::new(Details {
             common: self.common(&facts, &binding, shared),
@@ -205,18 +214,21 @@ impl Resolver {
             authorizing_id,
             owner_id: owner_id.or_else(|| of_device(|device| device.owner_id.clone())),
             presence_id: presence_id.or_else(|| of_device(|device| device.presence_id.clone())),
-            contact_address: contact.map(|contact| {
-                (
-                    host(Some(&binding.contact), contact.uri_host()),
-                    contact.port,
-                )
-            }),
-            network_address: source
-                .as_ref()
-                .map(|source| (host(received, source.bare_host()), source.port)),
+            contact_address: contact_address(&binding.contact),
+            source: source_address(&binding),
             first_registration,
             binding,
         })
+    }
+
+    /// Reports vars that cannot be read: the first as a warning, for there may be very many.
+    fn report(&self, binding: &Binding, error: &serde_json::Error) {
+        let (table, ruid) = (&*binding.key.table, binding.key.ruid.0.lossy());
+        if self.has_reported.swap(true, Ordering::Relaxed) {
+            tracing::debug!(table, %ruid, %error, "custom_channel_vars cannot be read");
+        } else {
+            tracing::warn!(table, %ruid, %error, "custom_channel_vars cannot be read; the registration is listed without them");
+        }
     }
 
     /// The id of the account that owns the row: the first of these that is known.
@@ -282,7 +294,7 @@ impl Resolver {
                 .map(|socket| (text(&self.advertised(&socket.address)), socket.port)),
             proxy_protocol: socket
                 .as_ref()
-                .map(|socket| socket.transport_from(*received)),
+                .and_then(|socket| socket.transport_from(*received)),
             proxy_path: socket
                 .as_ref()
                 .and_then(|socket| self.proxy_path(socket))
@@ -295,7 +307,14 @@ impl Resolver {
     fn advertised<'a>(&'a self, address: &'a str) -> Cow<'a, str> {
         let bare = address.trim_start_matches('[').trim_end_matches(']');
         let known = |address: &str| self.naming.advertise.get(address);
-        match known(address).or_else(|| known(bare)) {
+        // An IPv6 address has several spellings.
+        let same = || {
+            let ip: Ipv6Addr = bare.parse().ok()?;
+            let mut all = self.naming.advertise.iter();
+            let is_it = |own: &str| own.trim_matches(['[', ']']).parse() == Ok(ip);
+            all.find_map(|(own, advertised)| is_it(own).then_some(advertised))
+        };
+        match known(address).or_else(|| known(bare)).or_else(same) {
             Some(advertised) if advertised.contains(':') && !advertised.starts_with('[') => {
                 format!("[{advertised}]").into()
             }
@@ -308,8 +327,8 @@ impl Resolver {
         let template = (!self.naming.proxy_path.is_empty()).then_some(&self.naming.proxy_path)?;
         let path = template
             .replace("{ip}", &socket.address)
-            .replace("{port}", &socket.port.to_string())
-            .replace("{proto}", Transport::as_str(socket.transport));
+            .replace("{port}", &socket.port?.to_string())
+            .replace("{proto}", Transport::as_str(socket.transport?));
         Some(path)
     }
 }
@@ -322,18 +341,18 @@ struct Facts<'a> {
     device: Option<&'a Device>,
     /// Whether it is known what the phone authenticated as.
     authorized: bool,
-    received: Option<&'a UriAddress>,
+    /// The transport that `received` names.
+    received: Option<Transport>,
 }
 
 impl<'a> Vars<'a> {
-    fn of(binding: &'a Binding) -> Self {
+    fn of(binding: &'a Binding) -> Result<Self, serde_json::Error> {
         let text = binding.attributes.get(CHANNEL_VARS);
-        Self {
-            text,
-            vars: text
-                .and_then(|text| serde_json::from_str(&text.lossy()).ok())
-                .unwrap_or_default(),
-        }
+        let vars = match text {
+            Some(text) if !text.is_empty() => serde_json::from_str(&text.lossy())?,
+            _ => Map::new(),
+        };
+        Ok(Self { text, vars })
     }
 
     fn str(&self, name: &str) -> Option<&str> {
@@ -362,13 +381,13 @@ impl<'a> Vars<'a> {
     }
 
     /// The username in its original case, as far as known.
-    fn username(&self, lowered: &Text) -> Text {
-        let original = self.original("Username", &lowered.lossy()).into_owned();
-        match self.text {
-            Some(text) if original.as_bytes() != lowered.as_bytes() => {
-                text.part(original.as_bytes())
-            }
-            _ => lowered.clone(),
+    fn username(&self, binding: &Binding, name: &Name<'_>) -> Text {
+        let lowered = String::from_utf8_lossy(&name.user);
+        let original = self.original("Username", &lowered);
+        match (self.text, &name.user) {
+            (Some(text), _) if *original != *lowered => text.part(original.as_bytes()),
+            (_, Cow::Borrowed(_)) => binding.username.clone(),
+            (_, Cow::Owned(user)) => user.as_slice().into(),
         }
     }
 }
@@ -376,8 +395,8 @@ impl<'a> Vars<'a> {
 impl Token {
     /// Nothing where there is no `@`.
     fn parse(token: &Text) -> Self {
-        let mut halves = token.as_bytes().splitn(2, |byte| *byte == b'@');
-        let (Some(authorizing), Some(account)) = (halves.next(), halves.next()) else {
+        let mut halves = token.as_bytes().rsplitn(2, |byte| *byte == b'@');
+        let (Some(account), Some(authorizing)) = (halves.next(), halves.next()) else {
             return Self::default();
         };
         let filled = |part: &[u8]| (!part.is_empty()).then(|| token.part(part));
@@ -386,6 +405,39 @@ impl Token {
             account: filled(account),
         }
     }
+}
+
+/// Host and port of a contact, which stand in its own text.
+fn contact_address(contact: &Text) -> Option<Address> {
+    let address = UriAddress::parse(contact.as_bytes())?;
+    Some(Address {
+        host: contact.part(address.host),
+        port: address.port,
+    })
+}
+
+/// Where the phone is. The host stands in the column that it was read from, as a rule.
+fn source_address(binding: &Binding) -> Option<SourceAddress> {
+    let (path, received) = (binding.path.as_ref(), binding.received.as_ref());
+    let contact = &binding.contact;
+    let source = Source::of(
+        path.map(Text::as_bytes),
+        received.map(Text::as_bytes),
+        contact.as_bytes(),
+    )?;
+    let column = match source.from {
+        SourceFrom::Path => path,
+        SourceFrom::Received => received,
+        SourceFrom::Alias => Some(contact),
+    };
+    let host = column.unwrap_or(contact).part(&source.host);
+    Some(SourceAddress {
+        address: Address {
+            host,
+            port: source.port,
+        },
+        from: source.from,
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Details, Expiry, Number};
+use super::{Address, Details, Expiry, Number};
 use crate::clock::gregorian;
 use crate::sip::Transport;
 
@@ -114,14 +114,16 @@ fields! {
     ContactIp = "contact_ip",
     /// Port of the contact URI.
     ContactPort = "contact_port",
-    /// Address that the REGISTER came from.
+    /// The phone's own address, as the first proxy that it reached saw it.
     NetworkIp = "network_ip",
-    /// Port that the REGISTER came from.
+    /// The phone's own port, as the first proxy that it reached saw it.
     NetworkPort = "network_port",
-    /// Address that the REGISTER came from, absent where unknown.
+    /// The phone's own address, absent where unknown.
     SourceIp = "source_ip",
-    /// Port that the REGISTER came from, absent where unknown.
+    /// The phone's own port, absent where unknown.
     SourcePort = "source_port",
+    /// What the phone's own address was read from: `path`, `received` or `alias`.
+    SourceFrom = "source_from",
     /// Advertised address of the receiving socket.
     ProxyIp = "proxy_ip",
     /// Advertised port of the receiving socket.
@@ -229,6 +231,7 @@ impl Field {
             | F::NetworkPort
             | F::SourceIp
             | F::SourcePort
+            | F::SourceFrom
             | F::ProxyIp
             | F::ProxyProtocol
             | F::ProxyPath
@@ -310,21 +313,21 @@ impl Details {
             F::UserAgent => column(binding.user_agent.as_ref()),
             F::Contact | F::OriginalContact => column(Some(&binding.contact)),
             F::ContactIp => host(self.contact_address.as_ref()),
-            F::ContactPort => port(self.contact_address.as_ref(), wire),
-            F::NetworkIp => host(self.network_address.as_ref()).or_else(|| undefined(wire)),
+            F::ContactPort => port(self.contact_address.as_ref()?.port, wire),
+            F::NetworkIp => host(self.source_address()).or_else(|| undefined(wire)),
             F::NetworkPort => {
-                port(self.network_address.as_ref(), Wire::Document).or_else(|| undefined(wire))
+                let known = self.source_address().and_then(|address| address.port);
+                port(known, Wire::Document).or_else(|| undefined(wire))
             }
-            F::SourceIp => host(self.network_address.as_ref()),
-            F::SourcePort => port(self.network_address.as_ref(), Wire::Document),
+            F::SourceIp => host(self.source_address()),
+            F::SourcePort => port(self.source_address()?.port, Wire::Document),
+            F::SourceFrom => text(self.source.as_ref().map(|source| source.from.as_str())),
             F::ProxyIp => text(common.proxy_address.as_ref().map(|(host, _)| &**host)),
-            F::ProxyPort => port(common.proxy_address.as_ref(), wire),
+            F::ProxyPort => port(common.proxy_address.as_ref()?.1, wire),
             F::ProxyProtocol => text(common.proxy_protocol.map(Transport::as_str)),
             F::ProxyPath => text(common.proxy_path.as_deref()),
-            F::EventTimestamp | F::LastRegistration => {
-                Some(Value::Integer(gregorian(binding.last_modified)))
-            }
-            F::InitialRegistration => Some(Value::Integer(gregorian(self.first_registration))),
+            F::EventTimestamp | F::LastRegistration => moment(binding.last_modified),
+            F::InitialRegistration => moment(self.first_registration),
             F::FirstRegistration => Some(Value::Flag(false)),
             F::Expires => binding
                 .expiry
@@ -332,10 +335,11 @@ impl Details {
                 .map(|end| Value::Integer(end.saturating_sub(now).max(1))),
             F::Permanent => (binding.expiry == Expiry::Permanent).then_some(Value::Flag(true)),
             F::ExpiresAt => binding.expiry.end().map(Value::Integer),
-            F::GrantedExpires => binding
-                .expiry
-                .end()
-                .map(|end| Value::Integer(end.saturating_sub(binding.last_modified))),
+            F::GrantedExpires => {
+                let end = binding.expiry.end()?;
+                moment(binding.last_modified)?;
+                Some(Value::Integer(end.saturating_sub(binding.last_modified)))
+            }
             F::Ruid => column(Some(&binding.key.ruid.0)),
             F::Path => column(binding.path.as_ref()),
             F::Instance => column(binding.instance.as_ref()),
@@ -347,6 +351,11 @@ impl Details {
             F::Cseq => number(binding.cseq),
             F::ServerId => number(binding.server_id),
         }
+    }
+
+    /// The address that the phone's packets come from.
+    fn source_address(&self) -> Option<&Address> {
+        self.source.as_ref().map(|source| &source.address)
     }
 
     /// Appends the item as one JSON object.
@@ -415,16 +424,21 @@ fn number(value: Option<Number>) -> Option<Value<'static>> {
     value.map(|number| Value::Integer(number.get()))
 }
 
-fn host(address: Option<&(super::Text, u16)>) -> Option<Value<'_>> {
-    own(address.map(|(host, _)| host))
+fn host(address: Option<&Address>) -> Option<Value<'_>> {
+    own(address.map(|address| &address.host))
 }
 
-fn port<T>(address: Option<&(T, u16)>, wire: Wire) -> Option<Value<'_>> {
-    let (_, port) = address?;
+fn port(port: Option<u16>, wire: Wire) -> Option<Value<'static>> {
+    let port = port?;
     Some(match wire {
-        Wire::Document => Value::Port(*port),
-        Wire::Kazoo43 => Value::Integer(i64::from(*port)),
+        Wire::Document => Value::Port(port),
+        Wire::Kazoo43 => Value::Integer(i64::from(port)),
     })
+}
+
+/// A Unix second as Kazoo writes it; the epoch itself stands for a time that is not known.
+fn moment(unix: i64) -> Option<Value<'static>> {
+    (unix != 0).then(|| Value::Integer(gregorian(unix)))
 }
 
 fn undefined(wire: Wire) -> Option<Value<'static>> {

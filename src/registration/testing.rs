@@ -53,7 +53,7 @@ pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Regist
         owner_id: None,
         presence_id: None,
         contact_address: None,
-        network_address: None,
+        source: None,
         first_registration: binding.last_modified,
         binding: Arc::new(binding),
         common: Arc::new(common),

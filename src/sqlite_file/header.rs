@@ -24,6 +24,8 @@ pub(super) struct Header {
     pub(super) schema_cookie: u32,
     /// Whether commits give free pages back to the file system.
     pub(super) auto_vacuum: bool,
+    /// The version of the SQLite that wrote the header last: 3040001 is 3.40.1.
+    pub(super) writer: u32,
 }
 
 impl Header {
@@ -63,6 +65,7 @@ impl Header {
             change_counter: long(24),
             schema_cookie: long(40),
             auto_vacuum: long(52) != 0,
+            writer: long(96),
         })
     }
 }

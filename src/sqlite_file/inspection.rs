@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::header::Header;
+use super::payload::Pages;
 use super::reason::{Reason, Result};
 use super::schema::Schema;
 use super::source::Source;
@@ -18,6 +20,10 @@ pub struct Inspection {
     pub page_size: usize,
     /// Whether commits go through a write-ahead log.
     pub wal: bool,
+    /// The version of the SQLite that wrote the file's header last: 3040001 is 3.40.1.
+    pub writer: u32,
+    /// The same as committed: the log may have a later header.
+    pub committed_writer: u32,
     schema: Schema,
 }
 
@@ -34,12 +40,18 @@ impl Inspection {
         }
         source.begin(&refreshed.state);
         let schema = Schema::read(&mut source);
+        let mut first = Vec::new();
+        let committed = source.read(1, &mut first);
         if !source.end(&refreshed.state)? {
             return Err(Reason::Busy);
         }
+        committed?;
+        let header = source.header();
         Ok(Self {
-            page_size: source.header().page_size,
-            wal: source.header().wal,
+            page_size: header.page_size,
+            wal: header.wal,
+            writer: header.writer,
+            committed_writer: Header::parse(&first)?.writer,
             schema: schema?,
         })
     }

@@ -5,11 +5,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use thiserror::Error;
 
-use super::columns::{AttributeColumns, LocationColumns};
+use super::columns::{AttributeColumns, Column, LocationColumns};
+use super::unreadable::{Reason, Unread};
 use crate::clock::unix_of_julian_day;
 use crate::registration::intern::Interner;
 use crate::registration::{Attributes, Binding, Expiry, Key, Number, Packer, Ruid, Text};
@@ -20,15 +21,6 @@ const LARGEST_JULIAN_DAY: f64 = 1e7;
 
 /// What usrloc stores where the phone sent no User-Agent, or too long a one.
 const NO_USER_AGENT: &[u8] = b"n/a";
-
-/// Why a row is not a binding.
-#[derive(Debug, PartialEq, Eq, Error)]
-pub(super) enum Error {
-    #[error("it has no ruid")]
-    NoRuid,
-    #[error("its expires is no time")]
-    NoExpiry,
-}
 
 /// Where the texts of rows are put.
 #[derive(Debug, Default)]
@@ -71,38 +63,67 @@ pub(super) struct Attribute<'a> {
     pub(super) value: Bytes<'a>,
 }
 
+/// The cells of a row, and those of them that cannot be read.
+struct Cells<'row, 'a, 'b> {
+    row: &'row Row<'a>,
+    unread: &'b mut Vec<Unread<'a>>,
+}
+
 /// A text as it stands in a row.
 type Bytes<'a> = Cow<'a, [u8]>;
 
 impl<'a> Fields<'a> {
-    /// What a row of `location` says.
-    pub(super) fn of(columns: &LocationColumns, row: &Row<'a>) -> Result<Self, Error> {
-        let filled = |value| text(value).filter(|text| !text.is_empty());
-        Ok(Self {
-            ruid: text(columns.ruid.of(row)).ok_or(Error::NoRuid)?,
-            expiry: match time(columns.expires.of(row)).ok_or(Error::NoExpiry)? {
+    /// What a row of `location` says; `None` where it lacks what no binding is without. Adds the cells that cannot be
+    /// read to `unread`: of the others a bad one costs its own value alone.
+    pub(super) fn of(
+        columns: &LocationColumns,
+        row: &Row<'a>,
+        unread: &mut Vec<Unread<'a>>,
+    ) -> Option<Self> {
+        let filled = |column: Column| text(column.of(row)).filter(|text| !text.is_empty());
+        let mut cells = Cells { row, unread };
+        // Each is looked at, so that all that is wrong with the row is reported.
+        let ruid = cells.needed("ruid", columns.ruid, Reason::Null, text);
+        let username = cells.needed("username", columns.username, Reason::Null, text);
+        let contact = cells.needed("contact", columns.contact, Reason::Null, text);
+        let expires = cells.needed("expires", columns.expires, Reason::NotATime, time);
+        let modified = cells.known(
+            "last_modified",
+            columns.last_modified,
+            Reason::NotATime,
+            time,
+        );
+        let q = cells.known("q", columns.q, Reason::NotANumber, real);
+        let mut number = |name, column| cells.known(name, column, Reason::NotANumber, integer);
+        Some(Self {
+            cseq: number("cseq", columns.cseq),
+            flags: number("flags", columns.flags),
+            cflags: number("cflags", columns.cflags),
+            methods: number("methods", columns.methods),
+            reg_id: number("reg_id", columns.reg_id).filter(|id| id.get() != 0),
+            server_id: number("server_id", columns.server_id),
+            ruid: ruid?,
+            expiry: match expires? {
                 0 => Expiry::Permanent,
                 end => Expiry::At(end),
             },
-            username: text(columns.username.of(row)).unwrap_or_default(),
+            username: username?,
             domain: text(columns.domain.of(row)),
-            contact: text(columns.contact.of(row)).unwrap_or_default(),
-            received: filled(columns.received.of(row)),
-            path: filled(columns.path.of(row)),
-            last_modified: time(columns.last_modified.of(row)).unwrap_or_default(),
-            q: real(columns.q.of(row)).filter(|q| *q >= 0.0),
-            call_id: filled(columns.callid.of(row)),
-            cseq: integer(columns.cseq.of(row)),
-            flags: integer(columns.flags.of(row)),
-            cflags: integer(columns.cflags.of(row)),
-            user_agent: filled(columns.user_agent.of(row))
-                .filter(|agent| **agent != *NO_USER_AGENT),
-            socket: filled(columns.socket.of(row)),
-            methods: integer(columns.methods.of(row)),
-            instance: filled(columns.instance.of(row)),
-            reg_id: integer(columns.reg_id.of(row)).filter(|id| id.get() != 0),
-            server_id: integer(columns.server_id.of(row)),
+            contact: contact?,
+            received: filled(columns.received),
+            path: filled(columns.path),
+            last_modified: modified.unwrap_or_default(),
+            q: q.filter(|q| *q >= 0.0),
+            call_id: filled(columns.callid),
+            user_agent: filled(columns.user_agent).filter(|agent| **agent != *NO_USER_AGENT),
+            socket: filled(columns.socket),
+            instance: filled(columns.instance),
         })
+    }
+
+    /// The ruid of a row, whatever else can be read of it.
+    pub(super) fn ruid(columns: &LocationColumns, row: &Row<'a>) -> Bytes<'a> {
+        text(columns.ruid.of(row)).unwrap_or_default()
     }
 
     /// The binding of this row of `table`, without attributes.
@@ -193,6 +214,50 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl<'a> Cells<'_, 'a, '_> {
+    /// The value of a column that may be NULL.
+    fn known<T>(
+        &mut self,
+        name: &'static str,
+        column: Column,
+        reason: Reason,
+        read: fn(Value<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = column.of(self.row);
+        let read = read(value);
+        if read.is_none() && value != Value::Null {
+            self.cannot_read(name, reason, value);
+        }
+        read
+    }
+
+    /// The value of a column without which no row is one.
+    fn needed<T>(
+        &mut self,
+        name: &'static str,
+        column: Column,
+        reason: Reason,
+        read: fn(Value<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = column.of(self.row);
+        let read = read(value);
+        if read.is_none() {
+            let is_null = value == Value::Null;
+            let reason = if is_null { Reason::Null } else { reason };
+            self.cannot_read(name, reason, value);
+        }
+        read
+    }
+
+    fn cannot_read(&mut self, column: &'static str, reason: Reason, value: Value<'a>) {
+        self.unread.push(Unread {
+            column,
+            reason,
+            value,
+        });
+    }
+}
+
 impl<'a> Attribute<'a> {
     /// What a row of `location_attrs` says.
     pub(super) fn of(columns: &AttributeColumns, row: &Row<'a>) -> Self {
@@ -224,10 +289,20 @@ fn integer(value: Value<'_>) -> Option<Number> {
         )]
         Value::Real(number) => number as i64,
         Value::Text(bytes) | Value::Blob(bytes) => {
-            std::str::from_utf8(bytes).ok()?.trim().parse().ok()?
+            let text = std::str::from_utf8(bytes).ok()?.trim();
+            let whole = text.parse().ok();
+            return match whole {
+                Some(number) => Number::new(number),
+                None => integer(Value::Real(text.parse().ok().filter(is_whole)?)),
+            };
         }
     };
     Number::new(number)
+}
+
+/// Whether a text such as `17.0` is a whole number.
+fn is_whole(number: &f64) -> bool {
+    number.is_finite() && number.fract() == 0.0
 }
 
 fn real(value: Value<'_>) -> Option<f64> {
@@ -246,7 +321,7 @@ fn real(value: Value<'_>) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// Unix seconds of a time column: Julian day, Unix seconds (`expires_type=1`), or `YYYY-MM-DD HH:MM:SS` in UTC.
+/// Unix seconds of a time column: Julian day, Unix seconds (`expires_type=1`), or a text (see [`text_time`]).
 #[must_use]
 pub fn time(value: Value<'_>) -> Option<i64> {
     match value {
@@ -260,14 +335,32 @@ pub fn time(value: Value<'_>) -> Option<i64> {
         Value::Real(unix) => unix.is_finite().then_some(unix as i64),
         Value::Text(bytes) | Value::Blob(bytes) => {
             let text = std::str::from_utf8(bytes).ok()?.trim();
-            let utc = || {
-                TimeZone::UTC
-                    .to_timestamp(text.parse::<DateTime>().ok()?)
-                    .ok()
-            };
-            text.parse().ok().or_else(|| Some(utc()?.as_second()))
+            text.parse().ok().or_else(|| text_time(text))
         }
     }
+}
+
+/// Unix seconds of `2026-11-30 01:02:03`, which is in UTC, or with `T`, a fraction, `Z`, ` UTC` or an offset from UTC;
+/// or of a number as other storage classes have it.
+fn text_time(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse() {
+        return time(Value::Real(number));
+    }
+    // `… 01:02:03 +02:00` and `… 01:02:03 UTC`: the zone stands apart.
+    let zone = text.rfind(' ').map(|at| (&text[..at], &text[at + 1..]));
+    let joined = match zone {
+        Some((moment, zone)) if zone.starts_with(['+', '-']) => format!("{moment}{zone}"),
+        Some((moment, "UTC" | "GMT" | "Z" | "utc" | "gmt" | "z")) => format!("{moment}Z"),
+        _ => text.to_owned(),
+    };
+    if let Ok(timestamp) = joined.parse::<Timestamp>() {
+        return Some(timestamp.as_second());
+    }
+    // What has a zone that is not understood is not in UTC.
+    let clock = joined.get("YYYY-MM-DD".len()..).unwrap_or_default();
+    let civil = (!clock.contains(['+', '-', '[', 'Z', 'z'])).then_some(&joined)?;
+    let utc = TimeZone::UTC.to_timestamp(civil.parse::<DateTime>().ok()?);
+    Some(utc.ok()?.as_second())
 }
 
 #[cfg(test)]
@@ -292,7 +385,9 @@ mod tests {
         for none in [
             Value::Null,
             Value::Text(b"soon"),
+            Value::Text(b""),
             Value::Text(b"\xff"),
+            Value::Text(b"inf"),
             Value::Real(f64::INFINITY),
         ] {
             assert_eq!(time(none), None, "{none:?}");
@@ -300,9 +395,54 @@ mod tests {
     }
 
     #[test]
+    fn times_as_texts() {
+        for text in [
+            "2026-11-30 01:02:03",
+            "2026-11-30T01:02:03",
+            "2026-11-30T01:02:03Z",
+            "2026-11-30 01:02:03Z",
+            "2026-11-30t01:02:03z",
+            "2026-11-30 01:02:03 UTC",
+            " 2026-11-30 01:02:03.999 ",
+            "2026-11-30T01:02:03.123456Z",
+            "2026-11-30T03:02:03+02:00",
+            "2026-11-30T03:02:03+0200",
+            "2026-11-30 03:02:03+02",
+            "2026-11-30 03:02:03 +02:00",
+            "2026-11-29T20:02:03.5-05:00",
+            "2026-11-29 20:02:03 -0500",
+            "20261130T010203Z",
+            "1796000523",
+            "1796000523.0",
+            "2461374.543084491",
+        ] {
+            assert_eq!(
+                time(Value::Text(text.as_bytes())),
+                Some(1_796_000_523),
+                "{text}"
+            );
+        }
+        for text in [
+            "2026-11-30T01:02:03+99:00",
+            "2026-11-30T01:02:03 CET",
+            "2026-11-30T01:02:03[Europe/Berlin]",
+            "2026-13-30T01:02:03Z",
+            "30.11.2026 01:02:03",
+            "01:02:03",
+        ] {
+            assert_eq!(time(Value::Text(text.as_bytes())), None, "{text}");
+        }
+        assert_eq!(time(Value::Text(b"1970-01-01T00:00:00Z")), Some(0));
+    }
+
+    #[test]
     fn numbers_in_every_storage_class() {
         assert_eq!(integer(Value::Text(b"17")), Number::new(17));
         assert_eq!(integer(Value::Real(17.0)), Number::new(17));
+        assert_eq!(integer(Value::Text(b"17.0")), Number::new(17));
+        for none in ["", "17.5", "inf", "many", "0x11"] {
+            assert_eq!(integer(Value::Text(none.as_bytes())), None, "{none}");
+        }
         assert_eq!(real(Value::Integer(-1)), Some(-1.0));
         assert_eq!(real(Value::Text(b"0.5")), Some(0.5));
         assert_eq!(real(Value::Text(b"NaN")), None);

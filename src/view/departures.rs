@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::registration::{Departed, Text};
+use crate::registration::{Departed, Name, Text};
 
 /// An address of record: `username`, `domain`.
 pub(super) type Aor = (Text, Option<Text>);
@@ -17,7 +17,7 @@ pub(super) struct Departures {
     by_time: BTreeSet<(i64, Arc<str>, User)>,
 }
 
-/// A user: the name in lower case, then exactly; the domain.
+/// A user: the name as it is listed, in lower case; the columns of the row.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct User {
     any_case: Arc<[u8]>,
@@ -101,8 +101,9 @@ impl Departures {
 
 impl User {
     fn new(username: Text, domain: Option<Text>) -> Self {
+        let name = Name::of_columns(username.as_bytes(), domain.as_ref().map(Text::as_bytes));
         Self {
-            any_case: username.as_bytes().to_ascii_lowercase().into(),
+            any_case: name.user.to_ascii_lowercase().into(),
             username,
             domain,
         }

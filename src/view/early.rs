@@ -86,6 +86,7 @@ impl Early {
         for row in rows.into_iter().flatten() {
             self.state.upsert(row, &mut nobody_cares);
         }
+        self.state.arrange();
         self.asked.insert(Arc::clone(account), fate);
     }
 }

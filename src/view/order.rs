@@ -1,4 +1,4 @@
-//! The order of lists: username (in any case), then contact.
+//! The order of lists: username (in any case, as lists show it), then contact.
 //!
 //! A row's place follows from the row itself, so that keeping it in order takes little memory.
 
@@ -21,9 +21,13 @@ pub(super) struct Row {
     registration: Arc<Registration>,
 }
 
-/// Just before all rows that are [alike](Row::is_alike) a row.
+/// A contact of an address of record, told by one of its rows; contacts are in the order of lists.
+#[derive(Clone, Debug)]
+pub(super) struct Contact(pub(super) Row);
+
+/// Just before all rows that [share their contact](Row::shares_contact) with a row.
 #[derive(Debug)]
-pub(super) struct BeforeAlike<'a>(pub(super) &'a Row);
+pub(super) struct BeforeContact<'a>(pub(super) &'a Row);
 
 /// Something to look for in the order of lists.
 pub(super) trait Placed {
@@ -34,8 +38,8 @@ pub(super) trait Placed {
 pub(super) enum Place<'a> {
     /// That of a row.
     Row(&'a Row),
-    /// Just before all rows alike this one.
-    BeforeAlike(&'a Row),
+    /// Just before all rows that share their contact with this one.
+    BeforeContact(&'a Row),
     /// As it was given out.
     Bytes(&'a [u8]),
 }
@@ -43,7 +47,7 @@ pub(super) enum Place<'a> {
 impl Position {
     /// The place of this row.
     fn of(binding: &Binding) -> Self {
-        let mut key = group(binding);
+        let mut key = contact_id(binding);
         part(&mut key, binding.key.table.as_bytes());
         part(&mut key, binding.key.ruid.0.as_bytes());
         Self(key.into())
@@ -71,7 +75,7 @@ impl Position {
 impl Row {
     pub(super) fn new(registration: Arc<Registration>) -> Self {
         Self {
-            head: head(registration.binding.username.as_bytes()),
+            head: head(&registration.binding.user()),
             registration,
         }
     }
@@ -90,13 +94,12 @@ impl Row {
 
     /// Whether the row is of this user, in any case.
     pub(super) fn is_of(&self, username: &[u8]) -> bool {
-        let own = self.binding().username.as_bytes();
-        own.eq_ignore_ascii_case(username)
+        self.binding().user().eq_ignore_ascii_case(username)
     }
 
-    /// Whether both count once: username, contact and domain are the same.
-    pub(super) fn is_alike(&self, other: &Self) -> bool {
-        self.head == other.head && by_group(self.binding(), other.binding()).is_eq()
+    /// Whether both are of the same contact: username, domain and contact URI are the same.
+    pub(super) fn shares_contact(&self, other: &Self) -> bool {
+        self.head == other.head && by_contact(self.binding(), other.binding()).is_eq()
     }
 }
 
@@ -106,9 +109,9 @@ impl Placed for Row {
     }
 }
 
-impl Placed for BeforeAlike<'_> {
+impl Placed for BeforeContact<'_> {
     fn place(&self) -> Place<'_> {
-        Place::BeforeAlike(self.0)
+        Place::BeforeContact(self.0)
     }
 }
 
@@ -131,9 +134,9 @@ impl Ord for Place<'_> {
                 let (a, b) = (&a.binding().key, &b.binding().key);
                 (&a.table, &a.ruid).cmp(&(&b.table, &b.ruid))
             }),
-            (Self::BeforeAlike(a), Self::Row(b)) => by_head(a, b).then(Ordering::Less),
-            (Self::Row(a), Self::BeforeAlike(b)) => by_head(a, b).then(Ordering::Greater),
-            (Self::BeforeAlike(a), Self::BeforeAlike(b)) => by_head(a, b),
+            (Self::BeforeContact(a), Self::Row(b)) => by_head(a, b).then(Ordering::Less),
+            (Self::Row(a), Self::BeforeContact(b)) => by_head(a, b).then(Ordering::Greater),
+            (Self::BeforeContact(a), Self::BeforeContact(b)) => by_head(a, b),
             (Self::Bytes(_), _) | (_, Self::Bytes(_)) => self.position().cmp(&other.position()),
         }
     }
@@ -143,7 +146,7 @@ impl Place<'_> {
     fn position(&self) -> Position {
         match self {
             Self::Row(row) => row.position(),
-            Self::BeforeAlike(row) => Position(group(row.binding()).into()),
+            Self::BeforeContact(row) => Position(contact_id(row.binding()).into()),
             Self::Bytes(bytes) => Position::from_bytes(bytes),
         }
     }
@@ -203,6 +206,26 @@ impl PartialEq for Row {
 
 impl Eq for Row {}
 
+impl Ord for Contact {
+    fn cmp(&self, other: &Self) -> Ordering {
+        by_head(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Contact {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Contact {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Contact {}
+
 /// The place before all rows of the user, whatever the username's case. Rows of this user start with it.
 fn user_prefix(username: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(username.len() + 2);
@@ -229,26 +252,25 @@ fn head(username: &[u8]) -> u64 {
 
 fn by_head(a: &Row, b: &Row) -> Ordering {
     let heads = a.head.cmp(&b.head);
-    heads.then_with(|| by_group(a.binding(), b.binding()))
+    heads.then_with(|| by_contact(a.binding(), b.binding()))
 }
 
-/// The order of rows by what those that count once have in common; the bytes of [`group`] are in the same order.
-fn by_group(a: &Binding, b: &Binding) -> Ordering {
-    fn lower(binding: &Binding) -> impl Iterator<Item = u8> {
-        let username = binding.username.as_bytes();
-        username.iter().map(u8::to_ascii_lowercase)
+/// The order of rows by what those of one contact have in common; the bytes of [`contact_id`] are in the same order.
+fn by_contact(a: &Binding, b: &Binding) -> Ordering {
+    fn lower(user: &[u8]) -> impl Iterator<Item = u8> {
+        user.iter().map(u8::to_ascii_lowercase)
     }
-    lower(a)
-        .cmp(lower(b))
+    lower(&a.user())
+        .cmp(lower(&b.user()))
         .then_with(|| a.contact.cmp(&b.contact))
         .then_with(|| a.domain.cmp(&b.domain))
         .then_with(|| a.username.cmp(&b.username))
 }
 
-/// What rows that count once have in common: username, contact and domain.
-fn group(binding: &Binding) -> Vec<u8> {
+/// What rows of one contact have in common: username, contact and domain.
+fn contact_id(binding: &Binding) -> Vec<u8> {
     let mut key = Vec::with_capacity(128);
-    part(&mut key, &binding.username.as_bytes().to_ascii_lowercase());
+    part(&mut key, &binding.user().to_ascii_lowercase());
     part(&mut key, binding.contact.as_bytes());
     match &binding.domain {
         Some(domain) => {
@@ -297,10 +319,10 @@ mod tests {
             let bytes = a.position().cmp(&b.position());
             prop_assert_eq!(a.cmp(&b), bytes);
             prop_assert_eq!(Place::Row(&a).cmp(&Place::Bytes(b.position().as_bytes())), bytes);
-            let before = Position(group(b.binding()).into());
-            prop_assert_eq!(Place::Row(&a).cmp(&Place::BeforeAlike(&b)), a.position().cmp(&before));
-            prop_assert_eq!(Place::BeforeAlike(&b).cmp(&Place::Row(&a)), before.cmp(&a.position()));
-            prop_assert_eq!(a.is_alike(&b), group(a.binding()) == group(b.binding()));
+            let before = Position(contact_id(b.binding()).into());
+            prop_assert_eq!(Place::Row(&a).cmp(&Place::BeforeContact(&b)), a.position().cmp(&before));
+            prop_assert_eq!(Place::BeforeContact(&b).cmp(&Place::Row(&a)), before.cmp(&a.position()));
+            prop_assert_eq!(a.shares_contact(&b), contact_id(a.binding()) == contact_id(b.binding()));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::order::Row;
 use super::roll::Roll;
-use super::state::{End, Keyed, State, may_show};
+use super::state::{End, Keyed, State, is_current};
 use crate::parallel;
 use crate::registration::{Departed, Hidden, Key, Registration};
 
@@ -45,14 +45,15 @@ impl State {
             state.note_hidden(hidden);
         }
         let hidden = &state.hidden;
-        let may_show = |one: &Registration| may_show(hidden, now, one);
+        let may_list = |one: &Registration| is_current(hidden, now, one);
         (state.system, state.accounts) = parallel::both(
-            || Roll::of_sorted(&rows, may_show),
+            || Roll::of_sorted(&rows, may_list),
             || {
-                let account = |(id, rows): (_, Vec<_>)| (id, Roll::of_sorted(&rows, may_show));
+                let account = |(id, rows): (_, Vec<_>)| (id, Roll::of_sorted(&rows, may_list));
                 by_account(&rows).into_iter().map(account).collect()
             },
         );
+        state.note_ambiguous(&rows);
         state
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::identity::listed;
 use super::listing::{Listing, Page};
-use super::order::{BeforeAlike, Placed, Position, Row};
+use super::order::{BeforeContact, Placed, Position, Row};
 use crate::registration::Registration;
 use crate::sip::Transport;
 
@@ -18,7 +19,7 @@ pub(super) type ByTransport = [usize; Transport::ALL.len() + 1];
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     listed: BTreeSet<Row>,
-    /// Those that are hidden or not valid, and those alike a listed one.
+    /// Those that may not be listed, and those that count once with a listed one.
     unlisted: BTreeSet<Row>,
     by_transport: ByTransport,
     /// Sum of the digests of the listed ones.
@@ -27,18 +28,24 @@ pub(super) struct Roll {
 
 impl Roll {
     /// The roll of rows that are in order.
-    pub(super) fn of_sorted(rows: &[Row], may_show: impl Fn(&Registration) -> bool) -> Self {
+    pub(super) fn of_sorted(rows: &[Row], may_list: impl Fn(&Registration) -> bool) -> Self {
         let mut roll = Self::default();
         let (mut on, mut off) = (Vec::with_capacity(rows.len()), Vec::new());
-        for alike in rows.chunk_by(Row::is_alike) {
-            let winner = winner(alike.iter(), &may_show);
-            for row in alike {
-                if winner.is_some_and(|winner| std::ptr::eq(winner, row)) {
-                    roll.count_in(row.registration());
-                    on.push(row.clone());
-                } else {
-                    off.push(row.clone());
-                }
+        let mut put = |row: &Row, is_listed: bool| {
+            if is_listed {
+                roll.count_in(row.registration());
+                on.push(row.clone());
+            } else {
+                off.push(row.clone());
+            }
+        };
+        for rows in rows.chunk_by(Row::shares_contact) {
+            if let [row] = rows {
+                put(row, may_list(row.registration()));
+                continue;
+            }
+            for (row, is_listed) in rows.iter().zip(listed(rows, &may_list)) {
+                put(row, is_listed);
             }
         }
         roll.listed = on.into_iter().collect();
@@ -46,12 +53,12 @@ impl Roll {
         roll
     }
 
-    /// Adds a row, not listed until it is [settled](Self::settle).
+    /// Adds a row, which is not listed yet; its contact is to be settled then.
     pub(super) fn put_in(&mut self, row: Row) {
         self.unlisted.insert(row);
     }
 
-    /// Removes a row; those alike are to be [settled](Self::settle) then.
+    /// Removes a row; the others of its contact are to be settled then.
     pub(super) fn take_out(&mut self, row: &Row) {
         if self.listed.remove(row) {
             self.count_out(row.registration());
@@ -60,24 +67,46 @@ impl Roll {
         }
     }
 
-    /// Lists the one of the rows alike `row` that is to be listed, and none of the others.
-    pub(super) fn settle(&mut self, row: &Row, may_show: impl Fn(&Registration) -> bool) {
-        let was_listed = alike(&self.listed, row).next().cloned();
-        let candidates = was_listed.iter().chain(alike(&self.unlisted, row));
-        let listed = winner(candidates, &may_show).cloned();
-        if listed == was_listed {
-            return;
+    /// Lists the row of the same contact as `row`, or takes it out of the list, where there is one at most. Returns
+    /// whether that was so; where several rows have the contact nothing is done.
+    pub(super) fn settle_alone(
+        &mut self,
+        row: &Row,
+        may_list: impl Fn(&Registration) -> bool,
+    ) -> bool {
+        let mut rows = self.of_contact(row);
+        let (one, is_alone) = (rows.next().cloned(), rows.next().is_none());
+        drop(rows);
+        if let Some(one) = one.filter(|_| is_alone) {
+            self.show(&one, may_list(one.registration()));
         }
-        if let Some(row) = was_listed {
+        is_alone
+    }
+
+    /// Lists those of `rows` that are to be listed, and none of the others; `rows` are all of one contact.
+    pub(super) fn arrange(&mut self, rows: &[Row], may_list: impl Fn(&Registration) -> bool) {
+        for (row, is_listed) in rows.iter().zip(listed(rows, &may_list)) {
+            self.show(row, is_listed);
+        }
+    }
+
+    /// Lists a row, or takes it out of the list.
+    fn show(&mut self, row: &Row, is_listed: bool) {
+        if is_listed && let Some(row) = self.unlisted.take(row) {
+            self.count_in(row.registration());
+            self.listed.insert(row);
+        } else if !is_listed && let Some(row) = self.listed.take(row) {
             self.count_out(row.registration());
-            self.listed.remove(&row);
             self.unlisted.insert(row);
         }
-        if let Some(row) = listed {
-            self.count_in(row.registration());
-            self.unlisted.remove(&row);
-            self.listed.insert(row);
-        }
+    }
+
+    /// Every row of the same contact as `row`; those that are listed first.
+    pub(super) fn of_contact<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = &'a Row> {
+        let of_contact = |rows: &'a BTreeSet<Row>| {
+            following(rows, &BeforeContact(row)).take_while(|one| one.shares_contact(row))
+        };
+        of_contact(&self.listed).chain(of_contact(&self.unlisted))
     }
 
     /// How many are listed, and their revision.
@@ -154,22 +183,6 @@ impl Roll {
         self.by_transport[by_transport(registration)] -= 1;
         self.revision = self.revision.wrapping_sub(registration.digest());
     }
-}
-
-/// Of rows that are alike, the one that counts: the one modified last of those that may show; of those of one second the
-/// last in order.
-fn winner<'a>(
-    alike: impl Iterator<Item = &'a Row>,
-    may_show: &impl Fn(&Registration) -> bool,
-) -> Option<&'a Row> {
-    alike
-        .filter(|row| may_show(row.registration()))
-        .max_by_key(|row| (row.binding().last_modified, *row))
-}
-
-/// Those that count once together with `row`.
-fn alike<'a>(rows: &'a BTreeSet<Row>, row: &'a Row) -> impl Iterator<Item = &'a Row> {
-    following(rows, &BeforeAlike(row)).take_while(|one| one.is_alike(row))
 }
 
 /// Those of one SIP user, whose name is matched in any case.

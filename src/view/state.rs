@@ -1,18 +1,19 @@
 //! The rows, and the sorted lists that are kept of them.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::mem;
 use std::sync::Arc;
 
+use super::ambiguous::Ambiguities;
 use super::departures::{Aor, Departures};
 use super::listing::{Listing, Page};
-use super::order::{Position, Row};
+use super::order::{Contact, Position, Row};
 use super::roll::Roll;
 use super::{Consequences, KNOWN_FOR, Scope, Tally};
-use crate::registration::{Departed, Hidden, Key, Registration, Text};
+use crate::registration::{Departed, Hidden, Key, Name, Registration, Text};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -27,6 +28,9 @@ pub(super) struct State {
     /// Of each account that has rows.
     pub(super) accounts: HashMap<Arc<str>, Roll>,
     pub(super) departures: Departures,
+    pub(super) ambiguities: Ambiguities,
+    /// Contacts of which it is not decided yet what is listed: see [`State::arrange`].
+    pub(super) unsettled: BTreeSet<Contact>,
 }
 
 /// A registration, to be found by its key.
@@ -50,6 +54,8 @@ impl State {
             system: Roll::default(),
             accounts: HashMap::new(),
             departures: Departures::default(),
+            ambiguities: Ambiguities::default(),
+            unsettled: BTreeSet::new(),
         }
     }
 
@@ -65,6 +71,7 @@ impl State {
             for row in all {
                 self.settle(&row);
             }
+            self.arrange();
             return;
         }
         if now == self.now {
@@ -76,6 +83,7 @@ impl State {
             self.ends.pop_first();
             self.settle(&row);
         }
+        self.arrange();
         self.departures.forget_before(now - KNOWN_FOR);
     }
 
@@ -84,8 +92,13 @@ impl State {
         for hidden in former.hidden.values() {
             self.hide(hidden.clone());
         }
+        // Kamailio is not asked again because a row has another owner.
+        self.ambiguities = mem::take(&mut former.ambiguities);
+        let superseded = self.ambiguities.contacts_of_superseded();
+        self.unsettled.extend(superseded.cloned());
         self.departures = mem::take(&mut former.departures);
         self.advance(former.now);
+        self.arrange();
     }
 
     pub(super) fn upsert(
@@ -99,6 +112,8 @@ impl State {
             self.take_out(former);
         }
         self.look_through(registration, consequences);
+        let key = &registration.binding.key;
+        self.ambiguities.release_changed(key, Some(registration));
         let row = Row::new(Arc::clone(registration));
         self.put_in(&row);
         if let Some(former) = former {
@@ -112,6 +127,7 @@ impl State {
 
     pub(super) fn remove(&mut self, key: &Key, consequences: &mut Consequences) {
         consequences.unhidden.extend(self.hidden.remove(key));
+        self.ambiguities.release_changed(key, None);
         if let Some(Keyed(registration)) = self.rows.take(key) {
             let row = Row::new(registration);
             self.take_out(&row);
@@ -186,11 +202,11 @@ impl State {
 
     pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(&user_of(username, domain))
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
-            .filter(|one| may_show(&self.hidden, self.now, one))
+            .filter(|one| is_current(&self.hidden, self.now, one))
             .cloned()
             .collect()
     }
@@ -202,9 +218,10 @@ impl State {
         username: &Text,
         domain: Option<&Text>,
     ) -> bool {
+        let user = user_of(username, domain);
         let mut rows = self
             .system
-            .rows_of_user(username.as_bytes())
+            .rows_of_user(&user)
             .filter(|one| &*one.binding.key.table == table)
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
@@ -254,6 +271,7 @@ impl State {
         Tally {
             listed: self.system.by_transport(),
             hidden: self.hidden.keys().filter(is_there).count(),
+            superseded: self.ambiguities.superseded(),
             rows: self.rows.len(),
         }
     }
@@ -321,19 +339,6 @@ impl State {
         }
     }
 
-    /// Lists the one of the rows alike `row` that is to be listed: one in the system's list, and one in that of the
-    /// row's account, whatever other accounts have.
-    fn settle(&mut self, row: &Row) {
-        let (hidden, now) = (&self.hidden, self.now);
-        let may_show = |one: &Registration| may_show(hidden, now, one);
-        self.system.settle(row, may_show);
-        if let Some(id) = &row.registration().account_id
-            && let Some(account) = self.accounts.get_mut(id)
-        {
-            account.settle(row, may_show);
-        }
-    }
-
     fn depart(&mut self, registration: &Registration, consequences: &mut Consequences) {
         let departed = departed(registration, self.now);
         consequences.departed.push(departed.clone());
@@ -341,8 +346,13 @@ impl State {
     }
 }
 
+/// The user that an address of record is listed as.
+fn user_of<'a>(username: &'a Text, domain: Option<&'a Text>) -> Cow<'a, [u8]> {
+    Name::of_columns(username.as_bytes(), domain.map(Text::as_bytes)).user
+}
+
 /// Whether the row is valid now and not hidden.
-pub(super) fn may_show(hidden: &HashMap<Key, Hidden>, now: i64, row: &Registration) -> bool {
+pub(super) fn is_current(hidden: &HashMap<Key, Hidden>, now: i64, row: &Registration) -> bool {
     row.binding.expiry.is_valid_at(now) && !hidden.contains_key(&row.binding.key)
 }
 

@@ -1,3 +1,4 @@
+mod bindings;
 mod properties;
 mod replace;
 

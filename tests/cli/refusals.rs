@@ -211,6 +211,9 @@ fn a_flush_that_is_not_confirmed_is_partly_done() {
         2,
         "flushed 3, failed 1; what failed is still listed",
     );
+    let none = body.replace("\"flushed\": 3", "\"flushed\": 0");
+    told(&flush, status, &none, 1, "nothing was flushed, 1 failed");
+    told(&flush, status, &none, 1, "a@b: it is still");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn workers_that_write_collide() {
 }
 
 /// Adds a line to the registrar's configuration, and starts it again.
-fn with_line(kamailio: &mut Kamailio, line: &str) {
+pub(super) fn with_line(kamailio: &mut Kamailio, line: &str) {
     kamailio.stop();
     let file = kamailio.file("kamailio.cfg");
     let text = fs::read_to_string(&file).expect("it is ours");
@@ -103,7 +103,7 @@ fn parameters_of_usrloc_are_those_of_the_running_kamailio() {
 }
 
 #[track_caller]
-fn lacks(report: &Value, check: &str) {
+pub(super) fn lacks(report: &Value, check: &str) {
     let findings = report["findings"].as_array().expect("a list");
     assert!(findings.iter().all(|it| it["check"] != check), "{report:#}");
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod account;
 pub(crate) mod daemon;
+pub(crate) mod edge;
 pub(crate) mod http;
 pub(crate) mod kamailio;
 pub(crate) mod phone;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::kamailio::{Builder, Configuration, Received};
+use super::tools;
 
 /// Hash tables as Kazoo keeps them, see [`Builder::cache`].
 const CACHE: &str = "loadmodule \"htable.so\"
@@ -38,7 +39,8 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -
 /// Debian's configuration as installed, but for what would disturb others on this machine, and for the time after
 /// which usrloc writes back.
 pub(super) fn debian() -> String {
-    let mut cfg = fs::read_to_string(DEBIAN).expect("Debian's Kamailio is installed");
+    let file = tools::of_kamailio(DEBIAN);
+    let mut cfg = fs::read_to_string(file).expect("Debian's Kamailio is installed");
     for (theirs, ours) in [
         (
             "modparam(\"jsonrpcs\", \"transport\", 7)",

@@ -1,17 +1,17 @@
 //! Whether Kamailio can bear its table: workers that write at once, memory for the next start, rows that are missing.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use super::findings::{Findings, Group};
 use super::kamailio::Answers;
+use super::kamailio_cfg::{BusyTimeout, KamailioCfg};
 use super::many;
 use super::mend::Site;
 use super::tables::Tables;
+use super::version::Version;
 
 const GROUP: Group = Group::Kamailio;
-
-/// Private memory that the preload takes for a row: with less Kamailio was seen not to start.
-const LEAST_BYTES_A_ROW: u64 = 2200;
 
 /// With so much it was always seen to start (32 MB for 10,000 rows).
 const SAFE_BYTES_A_ROW: u64 = 3300;
@@ -22,11 +22,21 @@ const SLACK: usize = 20;
 /// A Kamailio that is younger may still load its table, and has not written back yet.
 const FRESH: Duration = Duration::from_mins(1);
 
-/// Checks what needs the tables as well; `mode` is usrloc's `db_mode`, where it is known.
+/// What is known of the running Kamailio.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running<'a> {
+    pub(super) answers: &'a Answers,
+    pub(super) version: Option<Version>,
+    /// Its configuration, where it can be read.
+    pub(super) cfg: Option<&'a KamailioCfg>,
+    /// usrloc's `db_mode`, where it is known.
+    pub(super) mode: Option<i64>,
+}
+
+/// Checks what needs the tables as well.
 pub(super) fn check(
     site: &Site,
-    answers: &Answers,
-    mode: Option<i64>,
+    running: Running<'_>,
     tables: Option<&Tables>,
     findings: &mut Findings,
 ) {
@@ -35,15 +45,15 @@ pub(super) fn check(
         findings.note(GROUP, "workers", message);
         return;
     };
-    workers(answers, mode, tables, findings);
-    memory(site, answers, tables, findings);
-    contacts(site, answers, tables, findings);
+    workers(site, running, tables, findings);
+    memory(site, running, tables, findings);
+    contacts(site, running.answers, tables, findings);
 }
 
 /// Processes that write one file in modes 1 and 3.
-fn workers(answers: &Answers, mode: Option<i64>, tables: &Tables, findings: &mut Findings) {
+fn workers(site: &Site, running: Running<'_>, tables: &Tables, findings: &mut Findings) {
     let check = "workers";
-    let Some(processes) = answers.processes.as_array() else {
+    let Some(processes) = running.answers.processes.as_array() else {
         findings.note(
             GROUP,
             check,
@@ -61,20 +71,8 @@ fn workers(answers: &Answers, mode: Option<i64>, tables: &Tables, findings: &mut
         findings.ok(GROUP, check, message);
         return;
     }
-    match mode {
-        Some(1 | 3) => {
-            let what = if tables.wal {
-                "Even in WAL mode some rows are lost then, more of them the slower the disk is."
-            } else {
-                "With a rollback journal phones get 500. WAL, as above, makes it rare."
-            };
-            let message = format!(
-                "{workers} write for themselves in db_mode {}, and collide (\"database is locked\"). {what} Have one process write, by a timer:",
-                mode.unwrap_or_default()
-            );
-            let mend = ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
-            findings.warn(GROUP, check, message, mend);
-        }
+    match running.mode {
+        Some(mode @ (1 | 3)) => colliding(site, running, tables, (&workers, mode), findings),
         Some(mode) => {
             let message = format!(
                 "{workers} do not collide: in db_mode {mode} they do not write themselves."
@@ -90,10 +88,69 @@ fn workers(answers: &Answers, mode: Option<i64>, tables: &Tables, findings: &mut
     }
 }
 
+/// Workers that write for themselves in this `db_mode`.
+fn colliding(
+    site: &Site,
+    running: Running<'_>,
+    tables: &Tables,
+    (workers, mode): (&str, i64),
+    findings: &mut Findings,
+) {
+    let check = "workers";
+    let timeout = running
+        .cfg
+        .map_or(BusyTimeout::Unset, KamailioCfg::busy_timeout);
+    if let BusyTimeout::Set(time, setting) = timeout {
+        let message = format!(
+            "{workers} write for themselves in db_mode {mode}, and wait up to {time} ms for each other (db_set_busy_timeout, {setting})."
+        );
+        findings.ok(GROUP, check, message);
+        return;
+    }
+    let what = if tables.wal {
+        "Even in WAL mode some rows are lost then, more of them the slower the disk is."
+    } else {
+        "With a rollback journal phones get 500. WAL makes it rare."
+    };
+    let mut message = format!(
+        "{workers} write for themselves in db_mode {mode}, and collide (\"database is locked\"). {what}"
+    );
+    let mut mend = vec!["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
+    if let Some(version) = running.version.filter(|it| it.has_busy_timeout()) {
+        if let BusyTimeout::ForAnother(setting) = timeout {
+            let name = running.cfg.and_then(KamailioCfg::sqlite_name);
+            let _ = write!(
+                message,
+                " db_set_busy_timeout ({setting}) has no effect: it has to name the database as db_url does after sqlite:///, {}.",
+                name.unwrap_or("which is not known")
+            );
+        }
+        let _ = write!(
+            message,
+            " Have one process write, by a timer; or let Kamailio {version} wait for the lock, which it can from 6.0 on (an older one refuses to start with these parameters):"
+        );
+        mend.push(wait_for_locks(site, running.cfg));
+    } else {
+        message.push_str(" Have one process write, by a timer:");
+    }
+    findings.warn(GROUP, check, message, mend);
+}
+
+/// The lines of `kamailio.cfg` by which Kamailio 6.0 and newer waits for locks on its database. `db_set_journal_mode` is
+/// safe with the timeout alone: all processes run that pragma when they start.
+pub(super) fn wait_for_locks(site: &Site, cfg: Option<&KamailioCfg>) -> String {
+    let path = site.database.display().to_string();
+    let name = cfg.and_then(KamailioCfg::sqlite_name).unwrap_or(&path);
+    format!(
+        "modparam(\"db_sqlite\", \"db_set_busy_timeout\", \"{name}=2000\")
+modparam(\"db_sqlite\", \"db_set_journal_mode\", \"{name}=WAL\")"
+    )
+}
+
 /// Whether Kamailio will start again with as many rows.
-fn memory(site: &Site, answers: &Answers, tables: &Tables, findings: &mut Findings) {
+fn memory(site: &Site, running: Running<'_>, tables: &Tables, findings: &mut Findings) {
     let check = "private_memory";
-    let Some(bytes) = answers.private_memory else {
+    let Some(bytes) = running.answers.private_memory else {
         let message = "Not checked: Kamailio does not tell its private memory (loadmodule \"kex.so\" lets it). The next start needs 3.3 kB of it for each row (-M).";
         findings.note(GROUP, check, message);
         return;
@@ -108,12 +165,12 @@ fn memory(site: &Site, answers: &Answers, tables: &Tables, findings: &mut Findin
         return;
     }
     let need = (rows.saturating_mul(SAFE_BYTES_A_ROW) * 3 / 2) >> 20;
-    let default = format!("/etc/default/{}", site.service);
+    let default = site.defaults();
     let mend = [format!(
         "# {default}\nPKG_MEMORY={}",
         need.next_multiple_of(8)
     )];
-    if bytes >= rows.saturating_mul(LEAST_BYTES_A_ROW) {
+    if bytes >= rows.saturating_mul(Version::least_bytes_a_row(running.version)) {
         let message = format!(
             "Private memory of {have} MB may just suffice to load {shown} at the next start; a few more, and Kamailio loses attributes or does not start. Give it more (-M):"
         );
@@ -177,13 +234,21 @@ mod tests {
     use super::*;
     use crate::cli::doctor::rows::Counts;
 
-    fn judged(memory_mb: Option<u64>, rows: usize) -> ((usize, usize), String) {
-        let site = Site::new(
+    fn site() -> Site {
+        Site::new(
             std::path::Path::new("/nonexistent"),
+            None,
             "/k".as_ref(),
             "/c".as_ref(),
             &[],
-        );
+        )
+    }
+
+    fn version(number: &str) -> Option<Version> {
+        Version::parse(&format!("kamailio {number} (x86_64/linux)"))
+    }
+
+    fn judged(memory_mb: Option<u64>, rows: usize, number: &str) -> ((usize, usize), String) {
         let counts = Counts {
             rows,
             ..Counts::default()
@@ -191,23 +256,84 @@ mod tests {
         let tables = Tables::testing(counts);
         let mut findings = Findings::default();
         let answers = Answers::testing(memory_mb.map(|mb| mb << 20));
-        memory(&site, &answers, &tables, &mut findings);
+        let running = Running {
+            answers: &answers,
+            version: version(number),
+            cfg: None,
+            mode: None,
+        };
+        memory(&site(), running, &tables, &mut findings);
         (findings.counts(), findings.text("x"))
     }
 
     #[test]
     fn private_memory_that_worked_is_no_error() {
-        assert_eq!(judged(Some(16), 5_000).0, (0, 0));
-        assert_eq!(judged(Some(32), 10_000).0, (0, 0));
+        assert_eq!(judged(Some(16), 5_000, "5.6.3").0, (0, 0));
+        assert_eq!(judged(Some(32), 10_000, "5.6.3").0, (0, 0));
         for (mb, rows) in [(64, 30_000), (128, 50_000)] {
-            let (counts, text) = judged(Some(mb), rows);
+            let (counts, text) = judged(Some(mb), rows, "5.6.3");
             assert_eq!(counts, (0, 1), "{text}");
         }
-        let (counts, text) = judged(Some(16), 20_000);
+        let (counts, text) = judged(Some(16), 20_000, "5.6.3");
         assert_eq!(counts, (1, 0), "{text}");
         assert!(text.contains("PKG_MEMORY=96"), "{text}");
-        let (counts, text) = judged(None, 20_000);
+        let (counts, text) = judged(None, 20_000, "5.6.3");
         assert_eq!(counts, (0, 0));
         assert!(text.contains("Not checked"), "{text}");
+    }
+
+    /// What was seen with -M 8 and two attributes a row: newer ones need more.
+    #[test]
+    fn private_memory_is_judged_by_version() {
+        for number in ["5.8.8", "6.0.1", "6.1.5"] {
+            assert_eq!(judged(Some(8), 2_500, number).0, (0, 0));
+            assert_eq!(judged(Some(8), 2_900, number).0, (0, 1));
+            assert_eq!(judged(Some(8), 3_700, number).0, (1, 0));
+        }
+        for number in ["5.5.4", "5.6.3", "5.7.4"] {
+            assert_eq!(judged(Some(8), 3_700, number).0, (0, 1));
+        }
+    }
+
+    fn workers_of(number: &str, lines: &str) -> ((usize, usize), String) {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("kamailio.cfg");
+        let url = "modparam(\"usrloc\", \"db_url\", \"sqlite:///srv/k.db\")";
+        std::fs::write(&file, format!("{url}\n{lines}\n")).unwrap();
+        let cfg = KamailioCfg::read(&file, &[]).unwrap();
+        let mut answers = Answers::testing(None);
+        answers.processes =
+            serde_json::json!([{"DSC": "udp receiver child=0"}, {"DSC": "tcp receiver child=0"}]);
+        let running = Running {
+            answers: &answers,
+            version: version(number),
+            cfg: Some(&cfg),
+            mode: Some(1),
+        };
+        let mut findings = Findings::default();
+        let tables = Tables::testing(Counts::default());
+        workers(&site(), running, &tables, &mut findings);
+        (findings.counts(), findings.text("x"))
+    }
+
+    #[test]
+    fn a_busy_timeout_is_offered_from_6_0_on_and_never_before() {
+        let offer = "\"db_set_busy_timeout\", \"srv/k.db=2000\")";
+        for number in ["6.0.1", "6.1.5", "6.2.0-dev1"] {
+            let (counts, text) = workers_of(number, "");
+            assert_eq!(counts, (0, 1), "{text}");
+            assert!(text.contains(offer), "{text}");
+            assert!(text.contains("\"srv/k.db=WAL\")"), "{text}");
+            let set = offer.replace("\"db_set", "modparam(\"db_sqlite\", \"db_set");
+            assert_eq!(workers_of(number, &set).0, (0, 0));
+            let (counts, text) = workers_of(number, &set.replace("srv", "/srv"));
+            assert_eq!(counts, (0, 1), "{text}");
+            assert!(text.contains("has no effect"), "{text}");
+        }
+        for number in ["5.5.4", "5.6.3", "5.8.8"] {
+            let (counts, text) = workers_of(number, "");
+            assert_eq!(counts, (0, 1), "{text}");
+            assert!(!text.contains("busy_timeout"), "{text}");
+        }
     }
 }

@@ -10,6 +10,8 @@ use super::findings::{Findings, Group};
 use super::identity::{Identity, Want};
 use super::kamailio::EXAMPLE;
 use super::mend::{Opening, Site, group_of, has_kamailio_group, shell};
+use super::sqlite_version;
+use super::version::Version;
 use crate::clock::{Clock, SystemClock};
 use crate::sqlite_file::{Inspection, Reason};
 
@@ -22,10 +24,11 @@ pub(super) const RETRY: Duration = Duration::from_millis(5);
 /// SQLite starts its log over near 4 MB; one of this length has a reader that never ends.
 const LONG_LOG: u64 = 64 << 20;
 
-/// Checks the file; `None` when it cannot be read.
+/// Checks the file; `None` when it cannot be read. `kamailio` is the version of the Kamailio that answers.
 pub(super) fn check(
     site: &Site,
     identity: &Identity,
+    kamailio: Option<Version>,
     findings: &mut Findings,
 ) -> Option<Inspection> {
     let database = &*site.database;
@@ -36,7 +39,8 @@ pub(super) fn check(
     }
     match inspect(database) {
         Ok(inspection) => {
-            journal(site, &inspection, findings);
+            journal(site, &inspection, kamailio, findings);
+            sqlite_version::check(site, &inspection, findings);
             Some(inspection)
         }
         Err(reason) => {
@@ -225,12 +229,24 @@ pub(super) fn unreadable(site: &Site, reason: &Reason, findings: &mut Findings) 
     findings.fail(Group::Database, "database_format", message, mend);
 }
 
-fn journal(site: &Site, inspection: &Inspection, findings: &mut Findings) {
+fn journal(
+    site: &Site,
+    inspection: &Inspection,
+    kamailio: Option<Version>,
+    findings: &mut Findings,
+) {
     let group = Group::Database;
     let database = &*site.database;
     let shown = shell(&database.display());
     if !inspection.wal {
-        let message = "The database is in rollback-journal mode. usrlocd follows it without a lock, but each other reader makes Kamailio lose rows. In WAL mode readers do no harm, writing is about seven times as fast, Kamailio's own workers are in each other's way far less, and changes show sooner. Switch while Kamailio is stopped (not by db_set_journal_mode, over which its processes collide):";
+        let parameter = if kamailio.is_some_and(Version::has_busy_timeout) {
+            "or by db_set_journal_mode, but only together with db_set_busy_timeout"
+        } else {
+            "not by db_set_journal_mode, over which its processes collide"
+        };
+        let message = format!(
+            "The database is in rollback-journal mode. usrlocd follows it without a lock, but any other reader makes Kamailio lose rows. In WAL mode readers do no harm, Kamailio writes about seven times as fast, its own workers collide far less, and changes show sooner. Some versions of SQLite have a bug in WAL mode (the WAL-reset bug); with one of them either mode is a fair choice. Switch while Kamailio is stopped ({parameter}):"
+        );
         let mend = [site.stopped("pragma journal_mode=wal")];
         findings.warn(group, "journal", message, mend);
         return;

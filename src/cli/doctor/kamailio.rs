@@ -12,16 +12,15 @@ use super::exposure::{self, GUARD, datagram};
 use super::findings::{Findings, Group};
 use super::identity::Identity;
 use super::kamailio_cfg::{self, KamailioCfg, Keeps, Setting};
+use super::lost_tcp;
 use super::mend::Site;
 use super::tables::Tables;
+use super::version::{self, Version};
 use crate::config;
 use crate::daemon::Failure;
 use crate::kamailio::{Endpoint, Fault, Kamailio, Options};
 
 const GROUP: Group = Group::Kamailio;
-
-/// The version with which usrlocd is tested.
-const TESTED: (u32, u32) = (5, 6);
 
 /// The lines that let a stock Debian configuration keep its registrations in SQLite.
 pub(super) const EXAMPLE: &str = "/usr/share/doc/usrlocd/examples/kamailio-sqlite.cfg";
@@ -132,6 +131,11 @@ impl Asked {
         self.cfg.as_ref().ok()
     }
 
+    /// Kamailio's version, where it answers with one.
+    pub(super) fn version(&self) -> Option<Version> {
+        Version::parse(&self.answers.as_ref().ok()?.version)
+    }
+
     /// Judges what was said; `tables` is what Kamailio's database says, as far as it can be read.
     pub(super) fn judge(
         &self,
@@ -143,12 +147,13 @@ impl Asked {
         let mode = match &self.cfg {
             Ok(cfg) => {
                 let mode = db_mode(cfg);
-                writing(site, cfg, mode, findings);
+                writing(site, cfg, mode, self.version(), findings);
+                lost_tcp::check(cfg, mode, self.version(), findings);
                 mode
             }
             Err(why) => {
                 let message = format!(
-                    "Not checked, since {why}: usrloc's db_mode, db_url, expires_type, use_domain, db_update_as_insert and matching_mode."
+                    "Not checked, since {why}: usrloc's db_mode, db_url, handle_lost_tcp, expires_type, use_domain, db_update_as_insert and matching_mode."
                 );
                 findings.note(GROUP, "db_mode", message);
                 None
@@ -174,14 +179,26 @@ impl Asked {
             show(answers.uptime)
         );
         findings.ok(GROUP, "jsonrpc", message);
-        version(&answers.version, findings);
-        capacity::check(site, answers, mode, tables, findings);
+        version::check(&answers.version, findings);
+        let running = capacity::Running {
+            answers,
+            version: self.version(),
+            cfg: self.cfg(),
+            mode,
+        };
+        capacity::check(site, running, tables, findings);
         exposure::check(&self.endpoint, &answers.open, identity, findings);
     }
 }
 
 /// Whether and where usrloc writes.
-fn writing(site: &Site, cfg: &KamailioCfg, mode: Option<i64>, findings: &mut Findings) {
+fn writing(
+    site: &Site,
+    cfg: &KamailioCfg,
+    mode: Option<i64>,
+    version: Option<Version>,
+    findings: &mut Findings,
+) {
     let check = "db_mode";
     let place = cfg.place(check);
     let mend = || ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
@@ -199,8 +216,15 @@ fn writing(site: &Site, cfg: &KamailioCfg, mode: Option<i64>, findings: &mut Fin
             format!("usrloc writes back to the database by a timer (db_mode 2, {place})."),
         ),
         Some(3) => {
+            let attributes = match version {
+                Some(version) if version.leaves_attributes() => {
+                    ", and a flush leaves attributes in the table"
+                }
+                Some(_) => "",
+                None => ", and up to 5.7.4 a flush leaves attributes in the table",
+            };
             let message = format!(
-                "usrloc keeps registrations in the database alone (db_mode 3, {place}). unregister() without an AoR crashes Kamailio 5.6 then, and a flush leaves attributes behind. If you can choose:"
+                "usrloc keeps registrations in the database alone (db_mode 3, {place}). unregister() without an AoR then crashes Kamailio{attributes}. If you can choose:"
             );
             findings.warn(GROUP, check, message, mend());
         }
@@ -285,38 +309,6 @@ fn unanswered(site: &Site, endpoint: &Endpoint, fault: &Fault, findings: &mut Fi
     findings.fail(GROUP, "jsonrpc", message, mend);
 }
 
-/// Whether usrlocd is tested with such a Kamailio. `kamailio 5.6.3 (x86_64/linux)`.
-fn version(version: &str, findings: &mut Findings) {
-    let check = "kamailio_version";
-    let number = version.split_whitespace().nth(1).unwrap_or_default();
-    let mut parts = number.split('.').map(|part| part.parse().ok());
-    let (Some(Some(major)), Some(Some(minor))) = (parts.next(), parts.next()) else {
-        let message = format!("The version {version:?} is not understood.");
-        findings.note(GROUP, check, message);
-        return;
-    };
-    let (tested, least) = (TESTED, format!("{}.{}", TESTED.0, TESTED.1));
-    match (major, minor).cmp(&tested) {
-        std::cmp::Ordering::Equal => {
-            let message = format!("usrlocd is tested with Kamailio {least}.");
-            findings.ok(GROUP, check, message);
-        }
-        std::cmp::Ordering::Greater => {
-            let message = format!(
-                "usrlocd is tested with Kamailio {least}, and this is newer. Lists are well if the columns above are; try a flush of one user before you rely on it."
-            );
-            findings.note(GROUP, check, message);
-        }
-        std::cmp::Ordering::Less => {
-            let message = format!(
-                "This Kamailio is older than {least}, with which usrlocd is tested. Lists are well if the columns above are; try a flush of one user, and update when you can:"
-            );
-            let mend = ["apt-get install --only-upgrade kamailio".to_owned()];
-            findings.warn(GROUP, check, message, mend);
-        }
-    }
-}
-
 fn show(uptime: Duration) -> String {
     let minutes = uptime.as_secs() / 60;
     match minutes {
@@ -324,28 +316,5 @@ fn show(uptime: Duration) -> String {
         1..120 => format!("{minutes} min"),
         120..2880 => format!("{} h", minutes / 60),
         _ => format!("{} days", minutes / 1440),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_judged() {
-        let judged = |text: &str| {
-            let mut findings = Findings::default();
-            version(text, &mut findings);
-            (findings.counts(), findings.text("x"))
-        };
-        assert!(judged("kamailio 5.6.3 (x86_64/linux)").1.contains("ok  "));
-        assert!(
-            judged("kamailio 6.0.1 (x86_64/linux)")
-                .1
-                .contains("this is newer")
-        );
-        assert_eq!(judged("kamailio 5.10.0-dev1 (x86_64/linux)").0, (0, 0));
-        assert_eq!(judged("kamailio 4.4.7 (x86_64/linux)").0, (0, 1));
-        assert!(judged("OpenSIPS").1.contains("not understood"));
     }
 }

@@ -34,8 +34,23 @@ pub(super) struct KamailioCfg {
     file: PathBuf,
     /// Words that are defined, with what stands for them.
     defined: HashMap<String, String>,
+    /// Words of `#!substdef`, which are replaced inside of texts as well.
+    substituted: Vec<(String, String)>,
     /// usrloc's parameters; the last one holds.
     usrloc: HashMap<String, Setting>,
+    /// `db_set_busy_timeout` of `db_sqlite`, which may be set for several databases.
+    busy_timeouts: Vec<Setting>,
+}
+
+/// How long `db_sqlite` waits for a lock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum BusyTimeout<'a> {
+    /// Not at all.
+    Unset,
+    /// So many milliseconds.
+    Set(u64, &'a Setting),
+    /// It is set, but for a database that usrloc does not write to, so that it has no effect.
+    ForAnother(&'a Setting),
 }
 
 /// A parameter, and where it is set.
@@ -132,6 +147,11 @@ impl KamailioCfg {
         Ok(cfg)
     }
 
+    /// The file that it begins with.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// What is set of usrloc's parameter `name`.
     pub(super) fn usrloc(&self, name: &str) -> Option<&Setting> {
         self.usrloc.get(name)
@@ -155,6 +175,28 @@ impl KamailioCfg {
         }
     }
 
+    /// What `db_sqlite` calls usrloc's database: what follows `sqlite:///` in its `db_url`. Its own parameters have
+    /// no effect under another spelling, such as the same path with a slash more or less.
+    pub(super) fn sqlite_name(&self) -> Option<&str> {
+        let url = &self.usrloc("db_url")?.value;
+        url.strip_prefix(SQLITE)?.strip_prefix('/')
+    }
+
+    /// How long usrloc waits for a lock on its database.
+    pub(super) fn busy_timeout(&self) -> BusyTimeout<'_> {
+        let parsed = self.busy_timeouts.iter().filter_map(|setting| {
+            let (name, time) = setting.value.split_once('=')?;
+            Some((setting, name, time.trim_end_matches(';').parse().ok()?))
+        });
+        let (ours, others): (Vec<_>, Vec<_>) =
+            parsed.partition(|(_, name, _)| self.sqlite_name() == Some(name));
+        match (ours.last(), others.last()) {
+            (Some((setting, _, time)), _) if *time > 0 => BusyTimeout::Set(*time, setting),
+            (None, Some((setting, ..))) => BusyTimeout::ForAnother(setting),
+            _ => BusyTimeout::Unset,
+        }
+    }
+
     fn take_in(&mut self, file: &Path, depth: usize) -> io::Result<()> {
         let text = String::from_utf8_lossy(&fs::read(file)?).into_owned();
         // Whether each of the open conditions holds.
@@ -166,6 +208,8 @@ impl KamailioCfg {
             match word {
                 "#!ifdef" => conditions.push(self.defined.contains_key(rest.trim())),
                 "#!ifndef" => conditions.push(!self.defined.contains_key(rest.trim())),
+                // An expression over versions and words, from 5.6 on: mostly of a Kamailio as new as this one.
+                "#!ifexp" => conditions.push(true),
                 "#!else" => {
                     if let Some(last) = conditions.last_mut() {
                         *last = !*last;
@@ -174,6 +218,7 @@ impl KamailioCfg {
                 "#!endif" => drop(conditions.pop()),
                 _ if conditions.contains(&false) => {}
                 "#!define" | "#!trydef" | "#!redef" | "#!redefine" => self.define(word, rest),
+                "#!substdef" | "#!substdefs" => self.substitute(rest),
                 "include_file" | "import_file" | "#!include_file" | "#!import_file" => {
                     let named = rest.trim().trim_matches('"');
                     let folder = file.parent().unwrap_or(Path::new("/"));
@@ -203,6 +248,34 @@ impl KamailioCfg {
         }
     }
 
+    /// `#!substdef "!NAME!value!g"`, with any character for the exclamation mark.
+    fn substitute(&mut self, rest: &str) {
+        let text = rest.trim().trim_matches('"');
+        let Some(mark) = text.chars().next() else {
+            return;
+        };
+        let mut parts = text[mark.len_utf8()..].split(mark);
+        if let (Some(name), Some(value)) = (parts.next(), parts.next())
+            && !name.is_empty()
+        {
+            self.defined.insert(name.to_owned(), value.to_owned());
+            self.substituted.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    /// The value that stands for `value`.
+    fn resolve(&self, value: &str) -> String {
+        let mut value = self
+            .defined
+            .get(value)
+            .map_or(value, String::as_str)
+            .to_owned();
+        for (name, stands_for) in &self.substituted {
+            value = value.replace(name, stands_for);
+        }
+        value
+    }
+
     /// `modparam("usrloc", "db_mode", 2)`; the modules may be several, as in `"usrloc|registrar"`.
     fn set(&mut self, line: &str, file: &Path, number: usize) {
         let Some((_, rest)) = line.split_once('(') else {
@@ -214,99 +287,25 @@ impl KamailioCfg {
             return;
         };
         let modules: HashSet<&str> = modules.trim_matches('"').split('|').collect();
-        if !modules.contains("usrloc") {
+        let name = name.trim_matches('"');
+        let is_timeout = modules.contains("db_sqlite") && name == "db_set_busy_timeout";
+        if !modules.contains("usrloc") && !is_timeout {
             return;
         }
         let end = value.rfind(')').unwrap_or(value.len());
-        let value = value[..end].trim().trim_matches('"');
-        let value = self.defined.get(value).map_or(value, String::as_str);
+        let value = self.resolve(value[..end].trim().trim_matches('"'));
         let setting = Setting {
-            value: value.to_owned(),
+            value,
             file: file.to_owned(),
             line: number,
         };
-        self.usrloc
-            .insert(name.trim_matches('"').to_owned(), setting);
+        if is_timeout {
+            self.busy_timeouts.push(setting);
+        } else {
+            self.usrloc.insert(name.to_owned(), setting);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str, defined: &[&str]) -> KamailioCfg {
-        let folder = tempfile::TempDir::new().unwrap();
-        let file = folder.path().join("kamailio.cfg");
-        fs::write(&file, text).unwrap();
-        let more = "modparam(\"usrloc\", \"timer_interval\", 7)\n";
-        fs::write(folder.path().join("more.cfg"), more).unwrap();
-        let defined: Vec<String> = defined.iter().map(ToString::to_string).collect();
-        KamailioCfg::read(&file, &defined).unwrap()
-    }
-
-    const CFG: &str = r#"#!KAMAILIO
-#!define MULTIDOMAIN 1
-#!trydef MULTIDOMAIN 0
-# modparam("usrloc", "db_mode", 9)
-/* modparam("usrloc", "db_mode", 9)
-modparam("usrloc", "db_mode", 9)
-*/
-#!ifdef WITH_USRLOCDB
-modparam("usrloc", "db_mode", 2)
-#!else
-modparam("usrloc", "db_mode", 0)
-#!endif
-modparam("usrloc|registrar", "use_domain", MULTIDOMAIN)
-modparam("registrar", "db_ops_ruid", 0)
-import_file "more.cfg"
-include_file "absent.cfg"
-"#;
-
-    #[test]
-    fn conditions_words_and_included_files() {
-        let number = |cfg: &KamailioCfg, name: &str| cfg.usrloc(name)?.number();
-        let plain = read(CFG, &[]);
-        assert_eq!(number(&plain, "db_mode"), Some(0));
-        let with = read(CFG, &["WITH_USRLOCDB"]);
-        assert_eq!(number(&with, "db_mode"), Some(2));
-        assert!(
-            with.usrloc("db_mode")
-                .unwrap()
-                .to_string()
-                .ends_with("kamailio.cfg line 9")
-        );
-        assert_eq!(number(&with, "use_domain"), Some(1));
-        assert_eq!(number(&with, "timer_interval"), Some(7));
-        assert_eq!(with.usrloc("db_ops_ruid"), None);
-        assert!(KamailioCfg::read(Path::new("/nonexistent"), &[]).is_err());
-    }
-
-    #[test]
-    fn where_rows_are_kept_is_told_without_a_password() {
-        let keeps = |line: &str| read(line, &[]).keeps();
-        let file = |path: &str| Keeps::File(path.into());
-        let url = |url: &str| format!("modparam(\"usrloc\", \"db_url\", \"{url}\")\n");
-        assert_eq!(keeps(&url("sqlite:///var/k.db")), file("/var/k.db"));
-        assert_eq!(keeps(&url("sqlite:////var/k.db")), file("/var/k.db"));
-        let defined = format!(
-            "#!define DBURL \"sqlite:///k\"\n{}",
-            url("x").replace("\"x\"", "DBURL")
-        );
-        assert_eq!(keeps(&defined), file("/k"));
-        assert_eq!(
-            keeps(&url("postgres://u:secret@h/d")),
-            Keeps::Elsewhere("postgres".to_owned())
-        );
-        assert_eq!(keeps(""), Keeps::Elsewhere("mysql".to_owned()));
-    }
-
-    #[test]
-    fn the_command_line_names_the_file() {
-        let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
-        let line = "/usr/sbin/kamailio -P /run/k.pid -f /etc/k.cfg -A WITH_NAT -AX=1 -m 64";
-        let (file, defined) = of_command_line(&words(line));
-        assert_eq!(file.as_deref(), Some("/etc/k.cfg"));
-        assert_eq!(defined, ["WITH_NAT", "X=1"]);
-        assert_eq!(of_command_line(&words("kamailio -DD")), (None, Vec::new()));
-    }
-}
+mod tests;

@@ -31,7 +31,7 @@ pub(super) struct Site {
     /// Kamailio's database.
     pub(super) database: PathBuf,
     /// Kamailio's unit.
-    pub(super) service: &'static str,
+    pub(super) service: String,
     /// Our configuration.
     pub(super) config: PathBuf,
     /// The usrloc tables.
@@ -40,26 +40,42 @@ pub(super) struct Site {
 
 impl Site {
     /// The site of this database on the machine whose root directory is `root`.
-    pub(super) fn new(root: &Path, database: &Path, config: &Path, tables: &[String]) -> Self {
+    /// `cfg` is what the running Kamailio was started with, where that is known.
+    pub(super) fn new(
+        root: &Path,
+        cfg: Option<&Path>,
+        database: &Path,
+        config: &Path,
+        tables: &[String],
+    ) -> Self {
         let has = |service: &str| {
             let unit = format!("{service}.service");
             UNITS
                 .iter()
                 .any(|units| root.join(units).join(&unit).exists())
         };
+        let instance = cfg.and_then(instance).filter(|_| has("kamailio@"));
         let is_kazoo = has(KAZOO) || (!has(DEBIAN) && database.starts_with("/etc/kazoo"));
         Self {
             database: database.to_owned(),
-            service: if is_kazoo { KAZOO } else { DEBIAN },
+            service: match instance {
+                Some(name) => format!("{DEBIAN}@{name}"),
+                None => if is_kazoo { KAZOO } else { DEBIAN }.to_owned(),
+            },
             config: config.to_owned(),
             tables: tables.to_vec(),
         }
     }
 
+    /// What the unit reads variables from.
+    pub(super) fn defaults(&self) -> String {
+        format!("/etc/default/{}", self.service.replace('@', "-"))
+    }
+
     /// Runs a statement while Kamailio is stopped, and starts it again whatever comes of it: with Kamailio running
     /// a writer's lock would make it lose rows.
     pub(super) fn stopped(&self, statement: &str) -> String {
-        let service = self.service;
+        let service = &self.service;
         format!(
             "systemctl stop {service} && {} \"{statement}\"; systemctl start {service}",
             self.sqlite()
@@ -68,7 +84,7 @@ impl Site {
 
     /// The same for statements that a command writes.
     fn stopped_with(&self, statements: &str) -> String {
-        let service = self.service;
+        let service = &self.service;
         format!(
             "systemctl stop {service} && {statements} | {}; systemctl start {service}",
             self.sqlite()
@@ -99,17 +115,6 @@ impl Site {
             .collect()
     }
 
-    /// Makes the usrloc tables anew, and nothing else in the database.
-    pub(super) fn recreate_tables(&self) -> Vec<String> {
-        let again = |table: &String| {
-            let drops = format!(
-                "drop table if exists {table}; drop table if exists {table}_attrs; delete from version where table_name in ('{table}', '{table}_attrs');"
-            );
-            self.stopped_with(&format!("(echo \"{drops}\"; {})", named(table)))
-        };
-        self.tables.iter().map(again).collect()
-    }
-
     /// Lines of our own configuration.
     pub(super) fn configure(&self, lines: &str) -> String {
         format!("# {}\n{lines}", self.config.display())
@@ -131,6 +136,12 @@ impl Site {
         let status = fs::metadata(&self.database);
         status.map_or_else(|_| USER.to_owned(), |status| user_name(status.uid()))
     }
+}
+
+/// The name of an instance of Debian's `kamailio@.service`, whose configuration is `/etc/kamailio/kamailio-NAME.cfg`.
+fn instance(cfg: &Path) -> Option<&str> {
+    let name = cfg.strip_prefix("/etc/kamailio").ok()?.to_str()?;
+    name.strip_prefix("kamailio-")?.strip_suffix(".cfg")
 }
 
 /// Prints the statements that create a usrloc table with its attributes.
@@ -219,19 +230,18 @@ mod tests {
     fn site(database: &Path) -> Site {
         Site {
             database: database.to_owned(),
-            service: DEBIAN,
+            service: DEBIAN.to_owned(),
             config: "/etc/usrlocd/usrlocd.toml".into(),
             tables: vec!["location".to_owned(), "vip".to_owned()],
         }
     }
 
     #[test]
-    fn who_is_stopped_is_started_and_only_usrloc_is_made_anew() {
+    fn what_is_stopped_is_started_and_nothing_is_dropped() {
         let site = site(Path::new("/nonexistent/a b"));
         let mut all = vec![site.stopped("select 1")];
         all.extend(site.create_tables());
-        all.extend(site.recreate_tables());
-        assert_eq!(all.len(), 5);
+        assert_eq!(all.len(), 3);
         for command in all {
             assert!(
                 command.starts_with("systemctl stop kamailio && "),
@@ -242,7 +252,7 @@ mod tests {
                 command.contains("runuser -u kamailio -- sqlite3 '/nonexistent/a b'"),
                 "{command}"
             );
-            assert!(!command.contains("subscriber"), "{command}");
+            assert!(!command.contains("drop "), "{command}");
         }
         let create = site.create().join("\n");
         assert!(create.contains("DBENGINE=SQLITE DB_PATH='/nonexistent/a b' kamdbctl create"));
@@ -251,9 +261,16 @@ mod tests {
     #[test]
     fn the_unit_is_the_one_that_is_there() {
         let root = tempfile::TempDir::new().unwrap();
-        let service = |database: &str| {
-            Site::new(root.path(), Path::new(database), Path::new("/c"), &[]).service
+        let site = |database: &str| {
+            Site::new(
+                root.path(),
+                Some(Path::new("/etc/kamailio/kamailio-edge.cfg")),
+                Path::new(database),
+                Path::new("/c"),
+                &[],
+            )
         };
+        let service = |database: &str| site(database).service;
         assert_eq!(service("/var/lib/kamailio/kamailio.sqlite"), DEBIAN);
         assert_eq!(service("/etc/kazoo/kamailio/db/kazoo.db"), KAZOO);
         let units = root.path().join(UNITS[0]);
@@ -262,6 +279,10 @@ mod tests {
         assert_eq!(service("/etc/kazoo/kamailio/db/kazoo.db"), DEBIAN);
         fs::write(units.join("kazoo-kamailio.service"), "").unwrap();
         assert_eq!(service("/var/lib/kamailio/kamailio.sqlite"), KAZOO);
+        fs::write(units.join("kamailio@.service"), "").unwrap();
+        let edge = site("/var/lib/kamailio/kamailio.sqlite");
+        assert_eq!(edge.service, "kamailio@edge");
+        assert_eq!(edge.defaults(), "/etc/default/kamailio-edge");
     }
 
     #[test]

@@ -44,7 +44,7 @@ const ATTRIBUTES: [(&str, &str); 3] = [
     ("ruid", "VARCHAR(64) DEFAULT '' NOT NULL"),
 ];
 
-/// Without these a row is no registration, so that there is nothing to keep.
+/// A table of this name without these columns is not Kamailio's, whatever else it is: nothing of it may be changed.
 const ESSENTIAL: [&str; 4] = ["contact", "expires", "ruid", "username"];
 
 /// A column that a table lacks.
@@ -55,16 +55,26 @@ struct Missing<'a> {
     declaration: &'static str,
 }
 
-/// Checks columns and versions.
-pub(super) fn check(site: &Site, rows: &Rows, findings: &mut Findings) {
-    columns(site, rows, findings);
-    versions(site, rows, findings);
+/// Checks columns and versions; whether all tables that are there are Kamailio's.
+pub(super) fn check(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
+    let are_kamailios = columns(site, rows, findings);
+    if are_kamailios {
+        versions(site, rows, findings);
+    }
+    are_kamailios
 }
 
-fn columns(site: &Site, rows: &Rows, findings: &mut Findings) {
+/// Whether a column is one without which no row can be read.
+fn is_essential(role: Role, column: &str) -> bool {
+    // Each of the attributes' columns is.
+    role == Role::Attributes || ESSENTIAL.contains(&column)
+}
+
+fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
     let check = "columns";
     let mut absent: Vec<&str> = Vec::new();
     let mut missing: Vec<Missing<'_>> = Vec::new();
+    let mut strangers: Vec<&str> = Vec::new();
     for (role, table, schema) in rows.tables() {
         let wanted: &[(&str, &str)] = match role {
             Role::Version => continue,
@@ -78,15 +88,22 @@ fn columns(site: &Site, rows: &Rows, findings: &mut Findings) {
         let lacks = wanted
             .iter()
             .filter(|(column, _)| schema.column(column).is_none());
+        let before = missing.len();
         missing.extend(lacks.map(|(column, declaration)| Missing {
             table,
             column,
             declaration,
         }));
+        if missing[before..]
+            .iter()
+            .any(|it| is_essential(role, it.column))
+        {
+            strangers.push(table);
+        }
     }
     if absent.is_empty() && missing.is_empty() {
         findings.ok(Group::Tables, check, "All columns are there.");
-        return;
+        return true;
     }
     let names = missing
         .iter()
@@ -96,17 +113,17 @@ fn columns(site: &Site, rows: &Rows, findings: &mut Findings) {
         .map(ToString::to_string)
         .chain(names)
         .collect();
-    let what = format!(
-        "Missing: {}. What stands there is not shown by the API.",
-        names.join(", ")
-    );
-    if missing.iter().any(|it| ESSENTIAL.contains(&it.column)) {
+    let missing_names = names.join(", ");
+    if !strangers.is_empty() {
         let message = format!(
-            "{what} Such a table is of no Kamailio that usrlocd knows. Make the usrloc tables anew with the schema of your Kamailio's version, and nothing else of the database; all registrations go, and come back as the phones register:"
+            "Missing: {missing_names}. Without them no row can be read, so {} not a table of Kamailio's usrloc, and nothing more of the tables was checked. Name the database and the table that usrloc writes to; `modparam(\"usrloc\", \"db_url\", …)` and `save(\"location\")` in kamailio.cfg say which:",
+            are(&strangers)
         );
-        findings.fail(Group::Tables, check, message, site.recreate_tables());
-        return;
+        let lines = "[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"\ntable = \"location\"";
+        findings.fail(Group::Tables, check, message, [site.configure(lines)]);
+        return false;
     }
+    let what = format!("Missing: {missing_names}. What stands there is not shown by the API.");
     let message = format!("{what} Add it as your Kamailio's schema has it; rows stay:");
     let mut mend = if absent.is_empty() {
         Vec::new()
@@ -124,6 +141,13 @@ fn columns(site: &Site, rows: &Rows, findings: &mut Findings) {
         ))
     }));
     findings.fail(Group::Tables, check, message, mend);
+    true
+}
+
+/// `a is`, `a and b are`.
+fn are(tables: &[&str]) -> String {
+    let verb = if tables.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", tables.join(" and "))
 }
 
 /// The version that each table should have.

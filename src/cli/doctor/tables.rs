@@ -22,6 +22,8 @@ pub(super) struct Tables {
     pub(super) wal: bool,
     /// The rows.
     pub(super) counts: Counts,
+    /// Whether there is a table of attributes.
+    has_attributes: bool,
     /// Tables of attributes without an index on ruid.
     unindexed: Vec<String>,
 }
@@ -33,12 +35,13 @@ impl Tables {
         Self {
             wal: true,
             counts,
+            has_attributes: true,
             unindexed: Vec::new(),
         }
     }
 }
 
-/// Checks the tables; `None` when they cannot be read.
+/// Checks the tables; `None` when they cannot be read, or are not Kamailio's.
 pub(super) fn check(
     site: &Site,
     inspection: &Inspection,
@@ -51,17 +54,24 @@ pub(super) fn check(
             return None;
         }
     };
-    schema::check(site, &rows, findings);
+    if !schema::check(site, &rows, findings) {
+        return None;
+    }
     let counts = rows.counts();
     judge_rows(site, counts, findings);
+    let attributes: Vec<&str> = rows
+        .tables()
+        .filter(|(role, _, schema)| *role == Role::Attributes && schema.is_some())
+        .map(|(_, name, _)| name)
+        .collect();
     Some(Tables {
         wal: inspection.wal,
         counts,
-        unindexed: site
-            .tables
-            .iter()
-            .map(|table| format!("{table}_attrs"))
-            .filter(|attributes| !inspection.has_index(attributes, "ruid"))
+        has_attributes: !attributes.is_empty(),
+        unindexed: attributes
+            .into_iter()
+            .filter(|name| !inspection.has_index(name, "ruid"))
+            .map(str::to_owned)
             .collect(),
     })
 }
@@ -76,7 +86,7 @@ pub(super) fn index(
 ) {
     let check = "attributes_index";
     let by_ruid = cfg.and_then(|cfg| cfg.usrloc("db_ops_ruid"));
-    if tables.unindexed.is_empty() {
+    if tables.has_attributes && tables.unindexed.is_empty() {
         let message = "The attributes have an index on ruid.";
         findings.ok(Group::Tables, check, message);
     }

@@ -19,8 +19,10 @@ use crate::http::peer::Peer;
 use crate::http::{App, Flush, Flushing, Keys, Limits, Parts, Settings, router};
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
-use crate::registration::{Binding, Common, Details, Expiry, Key, Number, Registration, Ruid};
-use crate::sip::Transport;
+use crate::registration::{
+    Address, Binding, Common, Details, Expiry, Key, Number, Registration, Ruid, SourceAddress,
+};
+use crate::sip::{SourceFrom, Transport};
 use crate::tokens::{self, TokenSet};
 use crate::view::{Change, Kept, Source, SourceState, View};
 
@@ -414,9 +416,13 @@ pub(super) fn details(account: &str, username: &str, number: u16) -> Details {
         authorizing_type: Some("device".into()),
         suppress_unregister_notify: true,
         register_overwrite_notify: false,
-        proxy_address: Some(("203.0.113.5".into(), 5060)),
+        proxy_address: Some(("203.0.113.5".into(), Some(5060))),
         proxy_protocol: Some(Transport::Udp),
         proxy_path: None,
+    };
+    let at = Address {
+        host: address.as_str().into(),
+        port: Some(5060 + number),
     };
     Details {
         binding: Arc::new(binding),
@@ -426,8 +432,11 @@ pub(super) fn details(account: &str, username: &str, number: u16) -> Details {
         authorizing_id: Some(format!("device-{username}").as_str().into()),
         owner_id: Some(format!("owner-{username}").as_str().into()),
         presence_id: None,
-        contact_address: Some((address.as_str().into(), 5060 + number)),
-        network_address: Some((address.as_str().into(), 5060 + number)),
+        contact_address: Some(at.clone()),
+        source: Some(SourceAddress {
+            address: at,
+            from: SourceFrom::Received,
+        }),
         common: Arc::new(common),
     }
 }

@@ -12,7 +12,7 @@ fn site() -> Site {
     settings.wire = Wire::Kazoo43;
     let site = Site::with(settings, &Limits::default());
     let mut unknown = details("acme", "alice", 2);
-    unknown.network_address = None;
+    unknown.source = None;
     site.add([Registration::new(unknown), phone("acme", "bob", 1)]);
     site
 }

@@ -74,7 +74,7 @@ fn a_phone_of_kazoos_with_every_key() {
             "call_id": "call@192.0.2.1", "user_agent": "Phone 1.0",
             "contact": "sip:user_1@192.0.2.10:5062", "original_contact": "sip:user_1@192.0.2.10:5062",
             "contact_ip": "192.0.2.10", "contact_port": 5062,
-            "network_ip": "192.0.2.10", "network_port": "5062", "source_ip": "192.0.2.10", "source_port": "5062",
+            "network_ip": "192.0.2.10", "network_port": "5062", "source_ip": "192.0.2.10", "source_port": "5062", "source_from": "received",
             "proxy_ip": "203.0.113.5", "proxy_port": 5060, "proxy_protocol": "udp",
             "proxy_path": "sip:10.0.0.5:5060;transport=udp",
             "event_timestamp": 63_867_219_200_i64, "last_registration": 63_867_219_200_i64,
@@ -108,6 +108,90 @@ fn what_is_not_known_is_absent() {
     }
     assert_eq!(bare["account_realm"], "acme.example.com");
     assert_eq!(bare["suppress_unregister_notify"], true);
+}
+
+#[test]
+fn names_are_split_from_their_realm_at_the_last_at() {
+    let directory = r#"{"accounts": [{"id": "plain", "realm": "Plain.Test"}],
+        "devices": [{"id": "d7", "account_id": "plain", "username": "User@example.com", "owner_id": "u7"}]}"#;
+    let split = |vars: &str| {
+        let attributes = [("custom_channel_vars", vars)];
+        Binding {
+            username: "user".into(),
+            domain: Some("example.com@plain.test".into()),
+            ..(*row("sip:a@b", None, "", &attributes)).clone()
+        }
+    };
+    let shown = item(&resolver(directory), Arc::new(split("{}")));
+    for key in ["username", "from_user", "to_user"] {
+        assert_eq!(shown[key], "user@example.com", "{key}");
+    }
+    for key in ["realm", "from_host", "to_host"] {
+        assert_eq!(shown[key], "plain.test", "{key}");
+    }
+    assert_eq!(
+        (&shown["authorizing_id"], &shown["owner_id"]),
+        (&json!("d7"), &json!("u7"))
+    );
+    let vars = r#"{"Username": "User@Example.com", "Realm": "Plain.test"}"#;
+    let one = resolver("{}").registration(Arc::new(split(vars)), 0);
+    assert_eq!(one.account_id.as_deref(), Some("plain.test"));
+    assert_eq!(
+        (one.username.lossy(), one.common.realm.as_deref()),
+        ("User@Example.com".into(), Some("Plain.test"))
+    );
+    let token = [("token", "user@example.com@plain")];
+    let one = resolver("{}").registration(row("sip:a@b", None, "", &token), 0);
+    assert_eq!(one.account_id.as_deref(), Some("plain"));
+    assert_eq!(one.authorizing_id, Some("user@example.com".into()));
+}
+
+#[test]
+fn a_port_that_is_none_costs_the_port_alone() {
+    let row = row(
+        "sip:alice@192.0.2.50:99999",
+        Some("sip:192.0.2.51:x"),
+        "udp:10.0.0.5:0",
+        &[],
+    );
+    let item = item(&resolver("{}"), row);
+    for (ip, address, port) in [
+        ("contact_ip", "192.0.2.50", "contact_port"),
+        ("source_ip", "192.0.2.51", "source_port"),
+        ("proxy_ip", "203.0.113.5", "proxy_port"),
+    ] {
+        assert_eq!((&item[ip], item.get(port)), (&json!(address), None), "{ip}");
+    }
+    assert_eq!(item.get("proxy_path"), None);
+    assert_eq!(item["proxy_protocol"], "udp");
+}
+
+#[test]
+fn the_source_is_the_phones_own() {
+    let alias = "sip:a@10.0.0.1;alias=203.0.113.20~40001~2";
+    let path = "<sip:far;lr>,<sip:near;lr;received=sip:[2001:db8::9]:40002%3Btransport%3Dtls>";
+    let told = |path: Option<&str>, received: Option<&str>| {
+        let path = path.map(Text::from);
+        let row = Binding {
+            path,
+            ..(*row(alias, received, "", &[])).clone()
+        };
+        let item = item(&resolver("{}"), Arc::new(row));
+        ["source_ip", "source_port", "source_from"]
+            .map(|key| item[key].as_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        told(Some(path), Some("sip:192.0.2.1:5060")),
+        ["2001:db8::9", "40002", "path"]
+    );
+    assert_eq!(
+        told(None, Some("sip:192.0.2.1:5060")),
+        ["192.0.2.1", "5060", "received"]
+    );
+    assert_eq!(
+        told(Some("<sip:near;lr>"), None),
+        ["203.0.113.20", "40001", "alias"]
+    );
 }
 
 #[test]

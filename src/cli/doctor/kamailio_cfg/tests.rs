@@ -1,0 +1,135 @@
+use super::*;
+
+fn read(text: &str, defined: &[&str]) -> KamailioCfg {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("kamailio.cfg");
+    fs::write(&file, text).unwrap();
+    let more = "modparam(\"usrloc\", \"timer_interval\", 7)\n";
+    fs::write(folder.path().join("more.cfg"), more).unwrap();
+    let defined: Vec<String> = defined.iter().map(ToString::to_string).collect();
+    KamailioCfg::read(&file, &defined).unwrap()
+}
+
+const CFG: &str = r#"#!KAMAILIO
+#!define MULTIDOMAIN 1
+#!trydef MULTIDOMAIN 0
+# modparam("usrloc", "db_mode", 9)
+/* modparam("usrloc", "db_mode", 9)
+modparam("usrloc", "db_mode", 9)
+*/
+#!ifdef WITH_USRLOCDB
+modparam("usrloc", "db_mode", 2)
+#!else
+modparam("usrloc", "db_mode", 0)
+#!endif
+modparam("usrloc|registrar", "use_domain", MULTIDOMAIN)
+modparam("registrar", "db_ops_ruid", 0)
+import_file "more.cfg"
+include_file "absent.cfg"
+"#;
+
+#[test]
+fn conditions_words_and_included_files() {
+    let number = |cfg: &KamailioCfg, name: &str| cfg.usrloc(name)?.number();
+    let plain = read(CFG, &[]);
+    assert_eq!(number(&plain, "db_mode"), Some(0));
+    let with = read(CFG, &["WITH_USRLOCDB"]);
+    assert_eq!(number(&with, "db_mode"), Some(2));
+    assert!(
+        with.usrloc("db_mode")
+            .unwrap()
+            .to_string()
+            .ends_with("kamailio.cfg line 9")
+    );
+    assert_eq!(number(&with, "use_domain"), Some(1));
+    assert_eq!(number(&with, "timer_interval"), Some(7));
+    assert_eq!(with.usrloc("db_ops_ruid"), None);
+    assert!(KamailioCfg::read(Path::new("/nonexistent"), &[]).is_err());
+}
+
+#[test]
+fn where_rows_are_kept_is_told_without_a_password() {
+    let keeps = |line: &str| read(line, &[]).keeps();
+    let file = |path: &str| Keeps::File(path.into());
+    let url = |url: &str| format!("modparam(\"usrloc\", \"db_url\", \"{url}\")\n");
+    assert_eq!(keeps(&url("sqlite:///var/k.db")), file("/var/k.db"));
+    assert_eq!(keeps(&url("sqlite:////var/k.db")), file("/var/k.db"));
+    let defined = format!(
+        "#!define DBURL \"sqlite:///k\"\n{}",
+        url("x").replace("\"x\"", "DBURL")
+    );
+    assert_eq!(keeps(&defined), file("/k"));
+    assert_eq!(
+        keeps(&url("postgres://u:secret@h/d")),
+        Keeps::Elsewhere("postgres".to_owned())
+    );
+    assert_eq!(keeps(""), Keeps::Elsewhere("mysql".to_owned()));
+}
+
+#[test]
+fn words_of_substdef_stand_inside_of_texts() {
+    let kazoo = r#"
+#!substdef "!KAZOO_DB_URL!sqlite:////etc/kazoo/kamailio/db/kazoo.db!g"
+#!substdef "|FOLDER|/srv|g"
+modparam("usrloc", "db_url", "KAZOO_DB_URL")
+#!ifexp KAMAILIO_VERSION >= 5008000
+modparam("usrloc", "db_mode", 2)
+#!else
+modparam("usrloc", "db_mode", 0)
+#!endif
+modparam("usrloc", "timer_interval", 5)
+"#;
+    let cfg = read(kazoo, &[]);
+    let file = Keeps::File("/etc/kazoo/kamailio/db/kazoo.db".into());
+    assert_eq!(cfg.keeps(), file);
+    assert_eq!(cfg.usrloc("db_mode").unwrap().number(), Some(2));
+    assert_eq!(cfg.usrloc("timer_interval").unwrap().number(), Some(5));
+    let inside = kazoo.replace("\"KAZOO_DB_URL\"", "\"sqlite:///FOLDER/k.db\"");
+    assert_eq!(read(&inside, &[]).keeps(), Keeps::File("/srv/k.db".into()));
+}
+
+/// As Kamailio 6.0.1 was seen to take them: a name that is spelled otherwise has no effect, and no error.
+#[test]
+fn a_busy_timeout_counts_for_the_database_as_its_url_spells_it() {
+    let cfg = |url: &str, value: &str| {
+        let lines = format!(
+            "modparam(\"usrloc\", \"db_url\", \"{url}\")\nmodparam(\"db_sqlite\", \"db_set_busy_timeout\", \"{value}\")\n"
+        );
+        read(&lines, &[])
+    };
+    for (url, value) in [
+        ("sqlite:////srv/k.db", "/srv/k.db=2000"),
+        ("sqlite:///srv/k.db", "srv/k.db=2000"),
+        ("sqlite:///srv/k.db", "srv/k.db=2000;"),
+    ] {
+        let cfg = cfg(url, value);
+        assert!(
+            matches!(cfg.busy_timeout(), BusyTimeout::Set(2000, _)),
+            "{url} {value}"
+        );
+    }
+    for (url, value) in [
+        ("sqlite:///srv/k.db", "/srv/k.db=2000"),
+        ("sqlite:////srv/k.db", "srv/k.db=2000"),
+        ("sqlite:////srv/k.db", "/srv/other.db=2000"),
+    ] {
+        let cfg = cfg(url, value);
+        assert!(
+            matches!(cfg.busy_timeout(), BusyTimeout::ForAnother(_)),
+            "{url} {value}"
+        );
+    }
+    let none = cfg("sqlite:////srv/k.db", "/srv/k.db=0");
+    assert_eq!(none.busy_timeout(), BusyTimeout::Unset);
+    assert_eq!(read("", &[]).busy_timeout(), BusyTimeout::Unset);
+}
+
+#[test]
+fn the_command_line_names_the_file() {
+    let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+    let line = "/usr/sbin/kamailio -P /run/k.pid -f /etc/k.cfg -A WITH_NAT -AX=1 -m 64";
+    let (file, defined) = of_command_line(&words(line));
+    assert_eq!(file.as_deref(), Some("/etc/k.cfg"));
+    assert_eq!(defined, ["WITH_NAT", "X=1"]);
+    assert_eq!(of_command_line(&words("kamailio -DD")), (None, Vec::new()));
+}

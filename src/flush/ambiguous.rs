@@ -1,0 +1,227 @@
+//! Asks Kamailio which bindings it has where the tables cannot tell: rows of one contact that may be one binding.
+//!
+//! Kamailio keeps several where it compares the Call-ID or the Path too; else one of the rows is a leftover. What it
+//! does not have while it has another one is not listed. To hide a row that is in force is worse than to list one
+//! twice: without an answer that is beyond doubt all are listed.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Flusher;
+use super::aor::Memory;
+use super::belief::{LOADED_AFTER, contacts_in_memory};
+use super::turns::Place;
+use crate::kamailio::{Fault, Uptime};
+use crate::rate_limited::RateLimited;
+use crate::registration::Key;
+use crate::view::{Ambiguous, Due, Scope};
+
+/// The pause between two rounds.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How many contacts that have changed are asked about in a round.
+const CHANGED: usize = 400;
+
+/// How many others, where an answer may have become untrue.
+const AGAIN: usize = 40;
+
+/// When it may have: Kamailio can let go of a binding without a change of its row.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// The longest time for the look-ups of a round.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// Kamailio's former answers count for so long after it has stopped answering: it may be busy, or be restarted.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A Kamailio that has loaded all rows but those asked about, and so again this much later, will not load these.
+const COMPLETE_FOR: Duration = Duration::from_secs(1);
+
+/// What is known about the Kamailio that is asked.
+#[derive(Debug, Default)]
+pub(super) struct Asker {
+    trouble: RateLimited,
+    /// Since when it is up, in its own words.
+    since: Option<String>,
+    /// Answers from before this moment do not count.
+    void_before: Duration,
+    failing_since: Option<Duration>,
+    /// When it had loaded all rows but those asked about, for the first time.
+    complete_since: Option<Duration>,
+}
+
+/// What Kamailio has of the rows that were asked about.
+type Answer = (Ambiguous, HashSet<Key>);
+
+impl Flusher {
+    /// Asks until `stop`, whenever there are such rows.
+    pub async fn resolve_ambiguous(&self, stop: CancellationToken) {
+        let rounds = async {
+            self.parts.view.wait_for(Scope::System).await;
+            let mut asker = Asker::default();
+            loop {
+                self.parts.view.ambiguity().await;
+                self.resolve_once(&mut asker).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let _stopped: Option<()> = stop.run_until_cancelled(rounds).await;
+    }
+
+    /// Asks about what has changed, and about some of what was asked about before.
+    pub(super) async fn resolve_once(&self, asker: &mut Asker) {
+        let result = self.ask(asker).await;
+        let now = self.parts.clock.monotonic();
+        match &result {
+            Ok(()) => asker.failing_since = None,
+            Err(_) => {
+                let since = *asker.failing_since.get_or_insert(now);
+                if now.saturating_sub(since) >= GRACE {
+                    self.forget_answers(asker);
+                }
+            }
+        }
+        asker.report(result.as_ref().err(), now);
+    }
+
+    async fn ask(&self, asker: &mut Asker) -> Result<(), Fault> {
+        let (view, kamailio) = (&self.parts.view, &self.parts.kamailio);
+        if view.ambiguous(&self.due(asker)).is_empty() && view.superseded() == 0 {
+            return Ok(());
+        }
+        let up = kamailio.uptime().await?;
+        if asker.since.as_ref() != Some(&up.since) {
+            self.forget_answers(asker);
+            asker.since = Some(up.since.clone());
+        }
+        let asked = view.ambiguous(&self.due(asker));
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let in_memory = contacts_in_memory(&self.parts).await?;
+        if in_memory == Some(0) {
+            // It has none of them, or has them in the database alone, and then all that the tables have.
+            self.forget_answers(asker);
+            return Ok(());
+        }
+        let (answers, fault) = self.look_up_all(asked).await;
+        // Another one in its place may still be loading.
+        if kamailio.uptime().await?.since == up.since
+            && self.has_loaded(asker, &up, in_memory, &answers)
+        {
+            for (asked, there) in &answers {
+                view.decide(asked, |key| there.contains(key));
+            }
+        }
+        fault.map_or(Ok(()), Err)
+    }
+
+    fn due(&self, asker: &Asker) -> Due {
+        let now = self.parts.clock.monotonic();
+        Due {
+            changed: CHANGED,
+            again: AGAIN,
+            void_before: asker.void_before,
+            again_before: now.saturating_sub(AGAIN_AFTER),
+        }
+    }
+
+    /// Lists all rows, until Kamailio has been asked anew.
+    fn forget_answers(&self, asker: &mut Asker) {
+        self.parts.view.list_superseded();
+        asker.void_before = self.parts.clock.monotonic();
+        asker.complete_since = None;
+    }
+
+    /// Asks about one after the other. A fault of one is no answer about it, and says nothing about the next, unless
+    /// Kamailio does not answer at all.
+    async fn look_up_all(&self, asked: Vec<Ambiguous>) -> (Vec<Answer>, Option<Fault>) {
+        let (mut answers, mut first) = (Vec::with_capacity(asked.len()), None);
+        let began = self.parts.clock.monotonic();
+        for one in asked {
+            let mut is_silent = false;
+            let there = self.look_up(&one).await.unwrap_or_else(|fault| {
+                is_silent = fault.is_unreachable() || fault.is_timeout();
+                first.get_or_insert(fault);
+                HashSet::new()
+            });
+            answers.push((one, there));
+            let took = self.parts.clock.monotonic().saturating_sub(began);
+            if is_silent || took >= ROUND {
+                break;
+            }
+        }
+        (answers, first)
+    }
+
+    /// Which of the rows Kamailio has.
+    async fn look_up(&self, asked: &Ambiguous) -> Result<HashSet<Key>, Fault> {
+        let mut places: BTreeMap<Place, Vec<&Key>> = BTreeMap::new();
+        for row in &asked.rows {
+            let binding = &row.binding;
+            let place = (Arc::clone(&binding.key.table), binding.address_of_record());
+            places.entry(place).or_default().push(&binding.key);
+        }
+        let mut there = HashSet::new();
+        for ((table, aor), keys) in places {
+            let memory = Memory::of(self.parts.kamailio.lookup(&table, &aor).await?);
+            let known = keys
+                .into_iter()
+                .filter(|key| memory.contacts.contains_key(&key.ruid.0));
+            there.extend(known.cloned());
+        }
+        Ok(there)
+    }
+
+    /// Whether Kamailio does not load rows any more: it has been up for long enough, or has all but those that it was
+    /// asked about in vain.
+    fn has_loaded(
+        &self,
+        asker: &mut Asker,
+        up: &Uptime,
+        in_memory: Option<u64>,
+        answers: &[Answer],
+    ) -> bool {
+        if up.lasted >= LOADED_AFTER {
+            return true;
+        }
+        let missing = answers
+            .iter()
+            .map(|(asked, there)| asked.rows.len() - there.len());
+        let missing: usize = missing.sum();
+        let rows = self.parts.view.tally().rows;
+        let is_complete =
+            in_memory.is_some_and(|count| count >= rows.saturating_sub(missing) as u64);
+        if !is_complete {
+            asker.complete_since = None;
+            return false;
+        }
+        let now = self.parts.clock.monotonic();
+        let since = *asker.complete_since.get_or_insert(now);
+        now.saturating_sub(since) >= COMPLETE_FOR
+    }
+}
+
+impl Asker {
+    /// Says how a round went, if that is news.
+    fn report(&mut self, fault: Option<&Fault>, now: Duration) {
+        let Some(fault) = fault else {
+            if let Some(recovered) = self.trouble.succeeded(now) {
+                let (failures, lasted) = (recovered.failures, recovered.lasted.as_secs());
+                tracing::info!(
+                    failures,
+                    lasted,
+                    "Kamailio says again which bindings of one contact it has"
+                );
+            }
+            return;
+        };
+        if let Some(say) = self.trouble.failed(now) {
+            let cause = fault.cause();
+            tracing::warn!(%fault, cause, %say, "cannot ask Kamailio which bindings of one contact it has");
+        }
+    }
+}
