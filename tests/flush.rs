@@ -3,6 +3,7 @@
 mod also;
 mod crash;
 mod faults;
+mod harmless;
 mod leftovers;
 mod matching;
 mod middle;

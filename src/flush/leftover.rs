@@ -15,11 +15,11 @@ use super::{Failure, FailureKind, Flusher};
 use crate::registration::{Hidden, Key, Registration, Text};
 use crate::view::{SourceState, View};
 
-/// A row that is deleted with its contact is gone after this time.
-const GONE_AFTER: Duration = Duration::from_secs(2);
-
 /// From one look at the rows to the next.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// A row that is deleted with its contact is gone after so many looks, which take two seconds.
+const LOOKS: u32 = 200;
 
 /// Seconds after which usrloc's timer should have deleted a row; by default it runs each minute.
 const OVERDUE: i64 = 90;
@@ -79,9 +79,11 @@ impl Flusher {
     async fn stayed(&self, hidden: &[Hidden]) -> Vec<(Hidden, Arc<Registration>)> {
         let (view, clock) = (&self.parts.view, &self.parts.clock);
         let removed = clock.unix();
-        let end = clock.monotonic() + GONE_AFTER;
         let mut rows: Vec<(Hidden, Arc<Registration>)> = there(view, hidden.to_vec());
-        while !rows.is_empty() && clock.monotonic() < end {
+        for _ in 0..LOOKS {
+            if rows.is_empty() {
+                break;
+            }
             tokio::time::sleep(LOOK).await;
             rows = there(view, rows.into_iter().map(|(one, _)| one).collect());
         }
