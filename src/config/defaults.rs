@@ -40,7 +40,7 @@ const TOKENS_FILE: &str = "/etc/usrlocd/tokens.toml";
 /// The `iss` that Kazoo writes.
 const ISSUER: &str = "kazoo";
 
-/// Removals at a time: in db_mode 1 and 3 each makes one of Kamailio's workers write, and two that write at once fail.
+/// Removals at a time: in `db_mode` 1 and 3 each makes one of Kamailio's workers write, and two that write at once fail.
 const CONCURRENCY: usize = 1;
 
 /// A dashboard's opening burst, then a steady poll.

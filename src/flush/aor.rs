@@ -134,7 +134,7 @@ impl Target {
     }
 
     async fn look(&self, round: &Round<'_>) -> Result<Memory, Fault> {
-        let lookup = round.kamailio().lookup(&self.table, &self.aor).await?;
+        let lookup = round.lookup(&self.table, &self.aor).await?;
         let memory = Memory::of(lookup);
         round.belief.saw(&memory);
         Ok(memory)

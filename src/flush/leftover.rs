@@ -60,7 +60,7 @@ impl Flusher {
                 .push(row);
         }
         for (aor, rows) in by_aor {
-            let until = latest(rows.iter().map(|row| row.as_ref()));
+            let until = latest(rows.iter().map(|row| &***row));
             let kind = FailureKind::Unconfirmed;
             let reason = reason(until);
             let keys = rows.iter().map(|row| &row.binding.key);

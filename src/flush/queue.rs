@@ -1,6 +1,6 @@
 //! The one queue for removals, over all flushes that run.
 //!
-//! In db_mode 1 and 3 each removal makes one of Kamailio's workers write to SQLite, without a busy timeout: two at
+//! In `db_mode` 1 and 3 each removal makes one of Kamailio's workers write to SQLite, without a busy timeout: two at
 //! once make each other fail. Flushes take turns, so that one of thousands of addresses of record does not hold up one of a
 //! single user.
 

@@ -53,6 +53,18 @@ impl Quiet {
         }
     }
 
+    /// Waits until a reader is in nobody's way: with a rollback journal one makes a commit fail, in a write-ahead log none
+    /// does.
+    pub(super) async fn wait_to_read(&self) {
+        let Some(database) = self.view.source_file() else {
+            return;
+        };
+        if !Activity::open(&database).is_ok_and(|activity| activity.has_log()) {
+            // Who waits in vain for the end of a lock is not kept from asking.
+            let _begun: Result<Begun, Locked> = self.wait().await;
+        }
+    }
+
     /// Waits until nobody writes. Where the file cannot be looked at there is nothing to wait for.
     pub(super) async fn wait(&self) -> Result<Begun, Locked> {
         let Some(database) = self.view.source_file() else {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Flusher;
 use super::aor::Memory;
 use super::turns::Place;
+use super::{queue, removal};
 use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
 use crate::registration::Hidden;
@@ -56,8 +57,9 @@ impl Flusher {
             hidden.entry(place).or_default().push(one);
         }
         let mut first = None;
+        let place_in_queue = self.queue.join();
         for (place, rows) in hidden {
-            if let Err(fault) = self.look_again(place, rows).await {
+            if let Err(fault) = self.look_again(place, rows, &place_in_queue).await {
                 // A fault of one address of record says nothing about the next.
                 let is_silent = fault.is_unreachable() || fault.is_timeout();
                 first.get_or_insert(fault);
@@ -70,11 +72,18 @@ impl Flusher {
     }
 
     /// Asks about one address of record.
-    async fn look_again(&self, place: Place, rows: Vec<Hidden>) -> Result<(), Fault> {
+    async fn look_again(
+        &self,
+        place: Place,
+        rows: Vec<Hidden>,
+        place_in_queue: &queue::Place,
+    ) -> Result<(), Fault> {
         // A flush in between would be undone by what Kamailio said before it.
         let _turn = self.turns.take(place.clone()).await;
         let (table, aor) = place;
-        let there = Memory::of(self.parts.kamailio.lookup(&table, &aor).await?).contacts;
+        let means = (place_in_queue, &self.quiet, &*self.writing);
+        let looked = removal::lookup(&self.parts.kamailio, means, &table, &aor).await?;
+        let there = Memory::of(looked).contacts;
         let revived: Vec<Hidden> = rows
             .into_iter()
             .filter(|row| there.contains_key(&row.key.ruid.0))

@@ -1,6 +1,6 @@
 //! How Kamailio writes removals to its table, learned from what it says of an address of record once it is removed.
 //!
-//! In write-back mode (db_mode 2) a contact that has a row stays in memory, marked as deleted, until usrloc's timer has
+//! In write-back mode (`db_mode` 2) a contact that has a row stays in memory, marked as deleted, until usrloc's timer has
 //! deleted the row: the address of record is known and has no contacts. In write-through (1) and in the database alone
 //! (3) row and contact go together, and the address of record is unknown then.
 
@@ -12,9 +12,9 @@ pub(super) enum Writes {
     /// Nothing has shown it yet.
     #[default]
     Unknown,
-    /// As they happen: db_mode 1 and 3.
+    /// As they happen: `db_mode` 1 and 3.
     Through,
-    /// Later, by its timer: db_mode 2.
+    /// Later, by its timer: `db_mode` 2.
     Back,
 }
 

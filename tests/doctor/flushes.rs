@@ -16,7 +16,12 @@ fn what_a_flush_costs_is_said_where_kamailio_writes_through() {
         let (report, _) = examine(&daemon, &[]);
         says(&report, "flush_cost", "note", "db_mode 2 ends this");
         says(&report, "flush_cost", "note", "db_set_busy_timeout");
-        says(&report, "flush_leftover_rows", "ok", "No flushed registration");
+        says(
+            &report,
+            "flush_leftover_rows",
+            "ok",
+            "No flushed registration",
+        );
     }
     let kamailio = Kamailio::builder().start();
     let daemon = Daemon::builder(&kamailio).start();
@@ -36,7 +41,9 @@ fn rows_that_a_flush_left_are_shown_with_the_end_of_the_danger() {
     let path = "/v2/accounts/acme.example.com/registrations";
     let patience = Duration::from_secs(30);
     eventually("it is listed", patience, || {
-        let count = daemon.get(path).json()["data"].as_array().map_or(0, Vec::len);
+        let count = daemon.get(path).json()["data"]
+            .as_array()
+            .map_or(0, Vec::len);
         holds(count == 1, || count.to_string())
     });
     assert_eq!(daemon.delete(path).status, 502);
@@ -47,5 +54,10 @@ fn rows_that_a_flush_left_are_shown_with_the_end_of_the_danger() {
     });
     let (report, _) = examine(&daemon, &[]);
     says(&report, "flush_leftover_rows", "warn", "1 row of flushed");
-    says(&report, "flush_leftover_rows", "warn", "A restart of Kamailio before 2");
+    says(
+        &report,
+        "flush_leftover_rows",
+        "warn",
+        "A restart of Kamailio before 2",
+    );
 }

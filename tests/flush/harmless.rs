@@ -167,16 +167,26 @@ fn a_row_that_stays_is_no_success_where_kamailio_writes_through() {
     let answer = daemon.delete(&of(&acme()));
     refused(&answer, 502, "flush_incomplete");
     let data = &answer.json()["data"];
-    assert_eq!((&data["flushed"], &data["failed_total"]), (&2.into(), &1.into()));
+    assert_eq!(
+        (&data["flushed"], &data["failed_total"]),
+        (&2.into(), &1.into())
+    );
     assert_eq!(data["failed"][0]["aor"], "u01@acme.example.com");
     let reason = data["failed"][0]["reason"].as_str().expect("a reason");
-    assert!(reason.contains("a restart of Kamailio before 2"), "{reason}");
+    assert!(
+        reason.contains("a restart of Kamailio before 2"),
+        "{reason}"
+    );
     lists(&daemon, &of(&acme()), &[phones[1].contact_uri()]);
     eventually("it is counted", PATIENCE, || {
         let rows = metric(&daemon, "usrlocd_flush_leftover_rows ");
         holds(rows == "1", || rows)
     });
-    assert!(daemon.log().contains("stay in Kamailio's table"), "{}", daemon.log());
+    assert!(
+        daemon.log().contains("stay in Kamailio's table"),
+        "{}",
+        daemon.log()
+    );
     // Kamailio would indeed register it again.
     kamailio.stop();
     kamailio.start();

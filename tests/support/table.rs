@@ -146,9 +146,7 @@ impl Table {
             .expect("sqlite3 reads its input");
         let mut said = [0; 5];
         let output = child.stdout.as_mut().expect("the output is a pipe");
-        output
-            .read_exact(&mut said)
-            .expect("sqlite3 gets the lock");
+        output.read_exact(&mut said).expect("sqlite3 gets the lock");
         Lock {
             child,
             input: Some(input),

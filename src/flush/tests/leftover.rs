@@ -74,10 +74,10 @@ async fn write_through_fails_for_it() {
     is_live(&site);
     let outcome = site.flush().await;
     assert_eq!(outcome.flushed, 0);
-    let said = reasons(&outcome);
-    assert_eq!(said.len(), 2, "{said:?}");
+    let reasons = reasons(&outcome);
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
     let reason = "alice@acme.example.com: Kamailio has removed the contact, but its row is still in the table; a restart of Kamailio before 2023-11-14T22:23:20Z would register it again";
-    assert_eq!(said[0], reason);
+    assert_eq!(reasons[0], reason);
     assert_eq!(site.ruids(), ["a1", "b1"]);
     assert!(site.hidden().await.is_empty(), "also after a restart");
     look(&site).await;

@@ -5,11 +5,11 @@ use super::site::{Site, reasons};
 
 /// A Kamailio that refuses the first `times` removals.
 fn refuses(site: &Site, times: usize) {
-    let mut left = times;
+    let mut done = 0;
     site.fake.bend(move |_, method, _| {
-        let refused = method.starts_with("ul.rm") && left > 0;
-        left -= usize::from(refused);
-        refused.then(|| Answer::Error(500, "Failed to delete AOR"))
+        let is_refused = method.starts_with("ul.rm") && done < times;
+        done += usize::from(is_refused);
+        is_refused.then(|| Answer::Error(500, "Failed to delete AOR"))
     });
 }
 
