@@ -359,6 +359,7 @@ mod tests {
         for _ in 0..200 {
             lab.register();
         }
+        lab.look(false);
         assert!(!lab.pace.may_start(lab.now, PATIENCE.saturating_sub(ms(1))));
         assert!(lab.pace.may_start(lab.now, PATIENCE));
         assert!(lab.pace.may_start(lab.now, PATIENCE / 2));
@@ -372,6 +373,7 @@ mod tests {
         lab.quiet(IDLE);
         assert!(lab.pace.may_start(lab.now, Duration::ZERO));
         lab.register();
+        lab.look(false);
         assert!(!lab.pace.may_start(lab.now, PATIENCE.saturating_sub(ms(1))));
     }
 
