@@ -41,13 +41,16 @@ const STALE: Duration = Duration::from_secs(1);
 /// How much more likely than at the best age an end may be.
 const TOLERANCE: f64 = 0.01;
 
+/// Where an end is more likely than this at every age, no age is good: the removal waits for as long as it may.
+const BAD: f64 = 0.5;
+
 /// A removal is given twice the time that earlier ones took, and this much more: phones are not as regular as they were
 /// seen to be, and neither is Kamailio.
 const MARGIN: Duration = Duration::from_millis(1);
 
 /// How long a removal waits for a quiet time at most. Where one has waited in vain the next one waits for less.
 const PATIENCE: Duration = Duration::from_secs(2);
-const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What is known of the writers of a database.
 #[derive(Debug)]
@@ -165,7 +168,7 @@ impl Pace {
             return age >= PAUSE;
         }
         match self.risk(age) {
-            Some(risk) => risk <= self.least + TOLERANCE,
+            Some(risk) => self.least < BAD && risk <= self.least + TOLERANCE,
             // It has lasted longer than any: the next phone is due, unless there is none.
             None => self
                 .quiet
