@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test test-kamailio6 versions contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
+.PHONY: help deps run test test-trixie versions contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 deps: ## install what demo and tests need (Debian packages), if it is not there
 	@tests/deps
@@ -18,7 +18,7 @@ run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, un
 test: deps ## all tests, those with a real Kamailio included
 	$(CARGO) test --locked
 
-test-kamailio6: ## the tests with a real Kamailio, beside Debian 13's Kamailio 6.0 (TESTS= a part of their names)
+test-trixie: ## the tests with a real Kamailio, beside Debian 13's Kamailio 6.0 (TESTS= a part of their names)
 	@CARGO="$(CARGO)" tests/debian/run trixie $(TESTS)
 
 versions: ## the same beside every other Kamailio that Debian has: 6.0 of Debian 13, 6.1 of testing

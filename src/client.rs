@@ -18,6 +18,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::document::shown;
+
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,7 @@ pub enum Address {
 /// Why an address is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error(
-    "`{0}` is no address; write http://HOST:PORT (https is not spoken: use the socket, or a tunnel)"
+    "`{0}` is not an address; write http://HOST:PORT, without a user name (https is not supported: use the socket, or a tunnel)"
 )]
 pub struct BadAddress(String);
 
@@ -96,9 +98,10 @@ impl Address {
     /// # Errors
     /// Where it is something else.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
-        let refused = || BadAddress(text.to_owned());
+        let refused = || BadAddress(shown(text).into_owned());
         let uri: Uri = text.parse().map_err(|_| refused())?;
-        let fits = uri.scheme_str() == Some("http") && uri.host().is_some();
+        let host = uri.authority().filter(|it| !it.as_str().contains('@'));
+        let fits = uri.scheme_str() == Some("http") && host.is_some();
         if fits && matches!(uri.path(), "" | "/") && uri.query().is_none() {
             Ok(Self::Url(uri))
         } else {

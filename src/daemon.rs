@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Loaded, Problems};
+use crate::config::{Config, Http, Loaded, Problems};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
@@ -41,7 +41,13 @@ use reload::Live;
 use supervise::Tasks;
 
 /// How long a request that is under way may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(7);
+
+/// How long the store's last words may take, which only save time at the next start.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// How long to wait at the end for threads that wait for a disk.
+const SHUTDOWN: Duration = Duration::from_millis(300);
 
 /// Why the program ends before its work is done; each has an exit status of its own (`sysexits.h`).
 #[derive(Debug, Error)]
@@ -115,7 +121,7 @@ pub fn run(
         .context("start the runtime")
         .map_err(Failure::System)?;
     let result = runtime.block_on(serve(loaded, log, Box::new(reload), inherited));
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_timeout(SHUTDOWN);
     result
 }
 
@@ -147,6 +153,7 @@ async fn serve(
         tables: config.kamailio.tables.clone(),
         naming: naming(&config),
     };
+    let hurry = CancellationToken::new();
     let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
     let app_directory = in_force.subscribe();
     let parts = mirror::Parts {
@@ -158,6 +165,7 @@ async fn serve(
         doubts: Arc::clone(&doubts),
         metrics: Arc::clone(&metrics),
         settled: watch::Sender::new(false),
+        hurry: hurry.clone(),
     };
     let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
     let app = App::new(http::Parts {
@@ -172,7 +180,7 @@ async fn serve(
         settings: settings(&config),
     });
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
-    let mut tasks = Tasks::new(draining.clone(), stopping.clone())?;
+    let mut tasks = Tasks::new(draining.clone(), stopping.clone(), hurry)?;
     tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
     let probe = Probe::new(
         client(&config, 1)?.counted(Arc::clone(&metrics)),
@@ -199,8 +207,11 @@ async fn serve(
         Ok(())
     });
     let result = tasks.supervise(reload, live, &manager).await;
-    if let Ok(store) = Arc::try_unwrap(store) {
-        store.close().await;
+    if let Ok(store) = Arc::try_unwrap(store)
+        && tokio::time::timeout(CLOSE, store.close()).await.is_err()
+    {
+        // As after a power cut: nothing that was written is lost.
+        tracing::debug!("the store is not closed in time");
     }
     tracing::info!("stopped");
     result
@@ -277,6 +288,7 @@ fn flusher(
             tables: config.kamailio.tables.clone(),
             concurrency: config.flush.concurrency,
             also: config.flush.also.clone(),
+            default_realm: config.kamailio.default_realm.clone(),
         },
     ))
 }
@@ -310,14 +322,17 @@ fn naming(config: &Config) -> Naming {
 }
 
 fn settings(config: &Config) -> http::Settings {
+    let system = rustix::system::uname();
+    let node = system.nodename().to_string_lossy();
+    let Http {
+        hosts, public_url, ..
+    } = &config.http;
     http::Settings {
         wire: config.http.wire,
         max_lag: config.http.max_lag,
         cors_origins: config.http.cors_origins.clone(),
-        node: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
+        hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
+        node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,
     }

@@ -9,6 +9,8 @@ mod ambiguous;
 mod aor;
 mod belief;
 mod leftover;
+mod look;
+mod memory;
 mod noted;
 mod pace;
 mod queue;
@@ -132,6 +134,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Further calls.
     pub also: Vec<AlsoCall>,
+    /// The realm of rows without a domain.
+    pub default_realm: Option<String>,
 }
 
 /// The parts that flushing works with.
@@ -197,8 +201,9 @@ impl Flusher {
 
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
         let note = self.note_begin(&request.actor).await;
-        let targets = targets::targets(&request, &self.options.tables);
+        let (targets, unaskable) = targets::targets(&request, &self.options.tables);
         let mut done = self.work(&request, targets).await;
+        done.outcome.failed.extend(unaskable);
         // What has come back or gone since need not be kept.
         done.hidden
             .retain(|one| self.parts.view.is_hidden(&one.key));

@@ -240,7 +240,10 @@ impl Kamailio {
     pub async fn lookup(&self, table: &str, aor: &Text) -> Result<Lookup, Fault> {
         let params = [table.into(), aor.into()];
         match self.call("ul.lookup", &params).await {
-            Ok(result) => contact::contacts(&result).map(Lookup::Found),
+            Ok(result) => match contact::aor(&result).filter(|its| its != aor) {
+                Some(read_as) => Ok(Lookup::Misread { read_as }),
+                None => contact::contacts(&result).map(Lookup::Found),
+            },
             Err(Fault::Rpc { message, .. }) if message == "AOR not found in location table" => {
                 Ok(Lookup::NotFound)
             }
@@ -248,6 +251,22 @@ impl Kamailio {
                 Ok(Lookup::NoContacts)
             }
             Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether it is asked in datagrams.
+    #[must_use]
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.transport, Transport::Unixgram(_))
+    }
+
+    /// About how many bytes of a reply come through for certain: `jsonrpcs` drops a datagram of more, and over HTTP
+    /// Kamailio's private memory sets a limit, 8 MB by default, in which it writes a reply more than once.
+    #[must_use]
+    pub fn longest_reply(&self) -> usize {
+        match self.transport {
+            Transport::Http(_) => 1024 * 1024,
+            Transport::Unixgram(_) => 128 * 1024,
         }
     }
 

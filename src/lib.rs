@@ -44,7 +44,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`own_thread`], [`rate_limited`] |
+//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`progress`], [`own_thread`], [`rate_limited`], [`spreadsheet`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`] |
@@ -67,11 +67,14 @@ pub mod metrics;
 pub mod mirror;
 pub mod own_thread;
 pub mod parallel;
+pub mod progress;
 pub mod rate_limited;
 pub mod registration;
 pub mod sip;
+pub mod spreadsheet;
 pub mod sqlite_file;
 pub mod store;
+pub mod terminal;
 pub mod tokens;
 pub mod usrloc;
 pub mod view;

@@ -4,6 +4,7 @@
 //! waiting for the next.
 
 mod caution;
+mod completeness;
 mod doubt;
 mod follow;
 mod keeper;
@@ -78,6 +79,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Turns true once every row was read, or the tables are known to be unreadable for more than a moment.
     pub settled: watch::Sender<bool>,
+    /// Cancelled when a stop must not take much longer: what is not kept by then is read again at the next start.
+    pub hurry: CancellationToken,
 }
 
 /// The mirror, ready to run.
@@ -95,13 +98,15 @@ pub struct Mirror {
     /// The database, once it is known.
     database: Place,
     complete: bool,
+    /// What the view has was once all that the tables had: in an earlier run that was kept whole, or in this one.
+    known: bool,
     settling: Settling,
     /// At how many looks in a row the thread hung.
     hung: u32,
 }
 
 impl Mirror {
-    /// Mirrors until `stop`; on return everything shown is also kept.
+    /// Mirrors until `stop`; on return everything shown is also kept, unless there is no time for that.
     ///
     /// # Errors
     /// When the operating system starts no thread, or one ends although nobody told it to: a defect.
@@ -109,8 +114,9 @@ impl Mirror {
         let kept = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (keeper, stop_keeper) = (Arc::clone(&self.keeper), kept.clone());
+        let hurry = self.parts.hurry.clone();
         tasks.spawn(own_thread::run("keeper", async move {
-            keeper.run(stop_keeper).await;
+            keeper.run(stop_keeper, hurry).await;
         }));
         let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,9 +125,9 @@ impl Mirror {
                 () = stop.cancelled() => break Ok(()),
                 _ = &mut self.thread.ended => break Err(std::io::Error::other("the thread that follows the tables ended")),
                 Some(ended) = tasks.join_next() => break Err(ended_early(ended)),
-                news = self.mailbox.take() => self.show(news).await,
+                news = self.mailbox.take() => self.show(news, &stop).await,
                 Ok(()) = self.parts.directory.changed() => {
-                    if let Err(error) = self.adopt_directory().await {
+                    if let Some(Err(error)) = stop.run_until_cancelled(self.adopt_directory()).await {
                         break Err(error);
                     }
                 }
@@ -139,12 +145,16 @@ impl Mirror {
         result
     }
 
-    async fn show(&mut self, news: News) {
+    /// Shows what is new. Where `stop` comes meanwhile, the rest is found again at the next start.
+    async fn show(&mut self, news: News, stop: &CancellationToken) {
         let mut changes = news.changes.into_iter();
         loop {
             let portion: Vec<_> = changes.by_ref().take(PORTION).collect();
             if portion.is_empty() {
                 break;
+            }
+            if stop.is_cancelled() {
+                return;
             }
             let resolved: Vec<_> = portion
                 .into_iter()
@@ -157,7 +167,9 @@ impl Mirror {
             self.keeper
                 .put([], Vec::new(), self.parts.view.forget_absent());
         }
-        self.complete = news.complete;
+        // A file that is back may be another one.
+        self.complete = news.complete && !matches!(news.state, State::Absent(_));
+        self.known |= news.loaded;
         self.tell_state(news.state, news.as_of);
     }
 
@@ -192,13 +204,17 @@ impl Mirror {
     /// Publishes how well the view is known to equal the tables, and says so when that changes.
     fn tell_state(&mut self, state: State, as_of: Option<std::time::Duration>) {
         let former = self.parts.view.said_source();
-        let never = former.state == SourceState::Unavailable;
         let source = match &state {
             State::Live if self.complete => SourceState::Live,
-            _ if never => SourceState::Unavailable,
+            _ if !self.known => SourceState::Unavailable,
             State::Live | State::Healing | State::Opening => SourceState::CatchingUp,
             State::Absent(_) | State::Blocked(_) => SourceState::Stale,
         };
+        let trouble = match &state {
+            State::Absent(reason) | State::Blocked(reason) => Some(in_words(reason)),
+            State::Live | State::Healing | State::Opening => None,
+        };
+        self.parts.view.set_trouble(trouble);
         self.parts.view.set_source(Source {
             state: source,
             as_of: as_of.or(former.as_of),
@@ -342,6 +358,8 @@ fn kind(reason: &Reason) -> &'static str {
         Reason::Missing => "missing",
         Reason::Empty => "empty",
         Reason::NoTable(_) | Reason::Unsupported { .. } => "no_table",
+        Reason::NoColumn { .. } | Reason::NotStored { .. } => "no_column",
+        Reason::NotUnderstood { .. } => "not_understood",
         Reason::HotJournal => "hot_journal",
         Reason::Locked => "locked",
         Reason::Busy => "busy",

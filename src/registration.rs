@@ -3,6 +3,7 @@
 //! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
+mod aor;
 mod changeset;
 pub mod intern;
 pub mod item;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::sip::{SourceFrom, Transport};
+pub use aor::{AddressOfRecord, Unaskable};
 pub use changeset::{Change, Changeset};
 pub use name::{Name, columns_of};
 pub use text::{Pack, Packer, Piece, Text};
@@ -49,6 +51,9 @@ pub enum Expiry {
 /// absent takes no more room than one that is there.
 pub type Number = nonmax::NonMaxI64;
 
+/// The Unix second that stands for a time that is not known: no phone registered then.
+pub const TIME_UNKNOWN: i64 = -1;
+
 /// One row of `location` with its attributes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Binding {
@@ -67,7 +72,8 @@ pub struct Binding {
     pub path: Option<Text>,
     /// `expires`.
     pub expiry: Expiry,
-    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER.
+    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER; 0 of a contact that came by RPC,
+    /// [`TIME_UNKNOWN`] where it cannot be read.
     pub last_modified: i64,
     /// `q`, where the phone sent one.
     pub q: Option<f64>,
@@ -306,16 +312,10 @@ impl Expiry {
 }
 
 impl Binding {
-    /// The address of record as Kamailio's memory spells it and as its RPC wants it: `username@domain`, or the
-    /// username alone where there is no domain.
+    /// The address of record, from the bytes of the table.
     #[must_use]
-    pub fn address_of_record(&self) -> Text {
-        let mut aor = self.username.as_bytes().to_vec();
-        if let Some(domain) = &self.domain {
-            aor.push(b'@');
-            aor.extend_from_slice(domain.as_bytes());
-        }
-        aor.into()
+    pub fn address_of_record(&self) -> AddressOfRecord {
+        AddressOfRecord::new(&self.username, self.domain.as_ref())
     }
 
     /// A fingerprint of the row of `location`, equal across restarts: it changes with every column that a

@@ -12,7 +12,6 @@ mod reading;
 mod tests;
 mod write;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -117,7 +116,7 @@ pub struct Store {
     gate: RwLock<()>,
     /// Files that were read past SQLite. They go after its connections.
     held: Mutex<Vec<Arc<Held>>>,
-    _lock: File,
+    _lock: file::Lock,
 }
 
 /// Why the store cannot do what was asked. Nothing of a batch is written then.
@@ -318,7 +317,7 @@ impl Store {
     /// Those of [`Store::reading`].
     pub async fn load(&self) -> Result<Contents, Error> {
         let reading = self.reading().await?;
-        let contents = reading.everything().await?;
+        let contents = reading.everything(&Arc::default()).await?;
         reading.end().await;
         Ok(contents)
     }

@@ -4,6 +4,7 @@
 //! (it is the [`Sink`] of the tail) and says, as a [`Changeset`], what became of bindings.
 
 mod attribute_rows;
+mod cells;
 mod columns;
 mod decode;
 mod slots;
@@ -11,17 +12,18 @@ mod slots;
 mod tests;
 mod unreadable;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::registration::{Binding, Changeset};
-use crate::sqlite_file::{Row, Sink, Table, TableSpec};
-use columns::{AttributeColumns, LocationColumns};
-pub use decode::time;
+use crate::sqlite_file::{Reason, Row, Sink, Table, TableSpec};
+pub use cells::time;
+use columns::{AttributeColumns, LocationColumns, REQUIRED, REQUIRED_OF_ATTRIBUTES, USED};
 use decode::{Attribute, Fields, Texts};
+pub use slots::Reading;
 use slots::{SlotId, Slots};
-use unreadable::{Unreadable, Whose};
+use unreadable::{Cause, Unreadable, Whose};
 
 /// The bindings of one or more usrloc tables, put together from rows.
 #[derive(Debug)]
@@ -43,7 +45,10 @@ enum Role {
     Location {
         name: Arc<str>,
         columns: Box<LocationColumns>,
+        /// Those that can be read.
         rows: HashMap<i64, SlotId>,
+        /// Why each of the others cannot.
+        lost: BTreeMap<i64, Cause>,
     },
 }
 
@@ -64,6 +69,7 @@ impl Usrloc {
                     name,
                     columns: Box::default(),
                     rows: HashMap::new(),
+                    lost: BTreeMap::new(),
                 },
             ]
         });
@@ -94,11 +100,15 @@ impl Usrloc {
                 name: format!("{location}_attrs"),
                 hint_index_column: Some("last_modified".to_owned()),
                 optional: true,
+                required: REQUIRED_OF_ATTRIBUTES,
+                used: &[],
             },
             Role::Location { name, .. } => TableSpec {
                 name: name.to_string(),
                 hint_index_column: Some("expires".to_owned()),
                 optional: false,
+                required: REQUIRED,
+                used: USED,
             },
         };
         self.tables.iter().map(spec).collect()
@@ -108,8 +118,13 @@ impl Usrloc {
     /// taken to exist until everything has been read.
     pub fn read_again(&mut self) {
         for role in &mut self.tables {
-            let (Role::Attributes { rows, .. } | Role::Location { rows, .. }) = role;
-            rows.clear();
+            match role {
+                Role::Attributes { rows, .. } => rows.clear(),
+                Role::Location { rows, lost, .. } => {
+                    rows.clear();
+                    lost.clear();
+                }
+            }
         }
         self.unreadable.clear();
         self.slots.read_again();
@@ -130,11 +145,29 @@ impl Usrloc {
         self.unreadable.lost() == 0 && !self.tables.iter().any(has_rows)
     }
 
-    /// What became of bindings by `now` (monotonic time). While not `complete` (every row read), bindings without
-    /// a row are kept.
-    pub fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
-        self.unreadable.report(now, complete);
-        self.slots.changes(now, complete)
+    /// Why a table that has rows says nothing about who is registered: none of them can be read.
+    #[must_use]
+    pub fn not_understood(&self) -> Option<Reason> {
+        self.tables.iter().find_map(|role| match role {
+            Role::Location {
+                name, rows, lost, ..
+            } if rows.is_empty() => {
+                let (rowid, cause) = lost.first_key_value()?;
+                Some(Reason::NotUnderstood {
+                    table: name.to_string(),
+                    rowid: *rowid,
+                    why: cause.to_string(),
+                })
+            }
+            Role::Location { .. } | Role::Attributes { .. } => None,
+        })
+    }
+
+    /// What became of bindings by `now` (monotonic time). Until every row has been read, bindings without a row are
+    /// kept.
+    pub fn changes(&mut self, now: Duration, reading: Reading) -> Changeset {
+        self.unreadable.report(now, reading == Reading::Complete);
+        self.slots.changes(now, reading)
     }
 
     /// When [`changes`](Self::changes) has something to say although no row changes.
@@ -196,6 +229,7 @@ impl Sink for Usrloc {
                 name,
                 columns,
                 rows,
+                lost,
             } => {
                 let mut unread = Vec::new();
                 let fields = Fields::of(columns, &row, &mut unread);
@@ -206,6 +240,10 @@ impl Sink for Usrloc {
                     is_lost: fields.is_none(),
                 };
                 unreadable.set(whose, &unread);
+                match Cause::of_loss(&unread).filter(|_| fields.is_none()) {
+                    Some(cause) => lost.insert(rowid, cause),
+                    None => lost.remove(&rowid),
+                };
                 let slot = fields.as_ref();
                 let slot = slot.map(|fields| slots.with_key(name, &fields.ruid));
                 let former = match slot {
@@ -231,8 +269,9 @@ impl Sink for Usrloc {
                     self.slots.remove_attribute(slot, rowid);
                 }
             }
-            Role::Location { rows, .. } => {
+            Role::Location { rows, lost, .. } => {
                 self.unreadable.remove((table, rowid));
+                lost.remove(&rowid);
                 if let Some(slot) = rows.remove(&rowid) {
                     self.slots.remove_row(slot, rowid);
                 }

@@ -11,16 +11,19 @@ mod early;
 mod heartbeat;
 mod identity;
 mod listing;
+mod named;
 mod order;
 mod restore;
 mod roll;
 mod source;
+mod startup;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use ambiguous::{Ambiguous, Due};
@@ -31,6 +34,8 @@ pub use order::Position;
 pub use restore::Kept;
 use source::Said;
 pub use source::{Knowledge, Source, SourceState};
+pub use startup::Starting;
+use startup::Startup;
 use state::State;
 use tokio::sync::{Notify, watch};
 
@@ -97,6 +102,9 @@ pub struct View {
     source: Mutex<Said>,
     /// The file of Kamailio's tables, once it is known.
     source_file: Mutex<Option<PathBuf>>,
+    /// Why the tables cannot be read now.
+    trouble: Mutex<Option<Arc<str>>>,
+    startup: Startup,
     heartbeat: Heartbeat,
     /// What is known before an earlier run's rows have been taken over; `None` after that.
     early: Mutex<Option<Early>>,
@@ -118,6 +126,8 @@ impl View {
             state: Mutex::new(State::new(now)),
             source: Mutex::default(),
             source_file: Mutex::default(),
+            trouble: Mutex::default(),
+            startup: Startup::default(),
             heartbeat: Heartbeat::default(),
             early: Mutex::new(Some(Early::new(now))),
             progress: watch::Sender::new(()),
@@ -299,7 +309,8 @@ impl View {
         self.read(scope, |state| state.page(scope, after, limit))
     }
 
-    /// The registrations of one SIP user, whose name is matched in any case.
+    /// The registrations of the SIP users whom a name means: in any case of letters, unless one is spelled exactly so;
+    /// with U+FFFD in it all that are shown so.
     #[must_use]
     pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
         self.read(scope, |state| state.list(scope, Some(username)))
@@ -315,6 +326,12 @@ impl View {
     #[must_use]
     pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.now().rows_of(username, domain)
+    }
+
+    /// Those of them that a list shows.
+    #[must_use]
+    pub fn listed_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
+        self.now().listed_of(username, domain)
     }
 
     /// Whether the address of record `username@domain` in `table` is not the account's alone: it has a row of somebody
@@ -336,8 +353,8 @@ impl View {
         self.read(Scope::Account(id), |state| state.knows_account(id))
     }
 
-    /// The addresses of record (`username`, `domain`) of the account's user that have a row, or had one within
-    /// the last hour.
+    /// The addresses of record (`username`, `domain`) of the users whom a name means, as in [`View::list_user`], that
+    /// have a row, or had one within the last hour.
     #[must_use]
     pub fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<(Text, Option<Text>)> {
         self.read(scope, |state| state.known_aors(scope, username))
@@ -388,6 +405,9 @@ impl View {
     pub fn set_source(&self, source: Source) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         self.said().replace(source, unix, monotonic);
+        if source.state == SourceState::Live {
+            self.startup.over.store(true, Ordering::Release);
+        }
     }
 
     /// The file of Kamailio's tables, once it is known.
@@ -417,6 +437,10 @@ impl View {
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble_now(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn early(&self) -> MutexGuard<'_, Option<Early>> {

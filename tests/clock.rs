@@ -178,6 +178,7 @@ async fn mirror(
         in_force: watch::Sender::default(),
         doubts: Arc::default(),
         settled: watch::Sender::new(false),
+        hurry: CancellationToken::new(),
     };
     let mirror = Mirror::start(options, parts).await;
     mirror.expect("the store is new")

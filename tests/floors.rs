@@ -12,8 +12,11 @@ const FLOORS: &[&[&str]] = &[
         "sqlite_file",
         "document",
         "parallel",
+        "progress",
         "own_thread",
         "rate_limited",
+        "spreadsheet",
+        "terminal",
     ],
     &["registration", "metrics"],
     &[

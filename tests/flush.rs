@@ -3,13 +3,19 @@
 mod also;
 mod crash;
 mod faults;
+mod flows;
 mod harmless;
 mod leftovers;
 mod matching;
 mod middle;
+mod names;
+mod newest;
 mod owners;
 mod races;
+mod replies;
+mod tel;
 mod transports;
+mod unaskable;
 mod withdrawn;
 
 use rustix::process::Signal;
@@ -55,7 +61,7 @@ fn refused(answer: &Response, status: u16, message: &str) {
 }
 
 /// What `sqlite3` reads from usrlocd's own store.
-fn audit(daemon: &Daemon) -> String {
+pub(crate) fn audit(daemon: &Daemon) -> String {
     Table::copy_of(&daemon.store()).query(
         "select token, account, coalesce(username, '-'), filters, flushed, failed from flush order by id",
     )

@@ -3,6 +3,7 @@
 mod administered;
 mod api;
 mod bindings;
+mod browser;
 mod cli;
 mod clock;
 mod contract;
@@ -21,6 +22,7 @@ mod oracle;
 mod owners;
 mod package;
 mod reading;
+mod ready;
 mod reload;
 mod restart;
 mod rows;
@@ -28,6 +30,7 @@ mod service;
 mod stalls;
 mod store;
 mod tables;
+mod unreadable;
 mod warm;
 
 #[path = "support/lib.rs"]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use usrlocd::registration::{Binding, Change};
 use usrlocd::sqlite_file::{Tail, TailOptions};
-use usrlocd::usrloc::Usrloc;
+use usrlocd::usrloc::{Reading, Usrloc};
 
 use crate::support::table::Table;
 use crate::support::tools;
@@ -72,7 +72,12 @@ impl Lab {
         for _ in 0..most {
             self.now += STEP;
             let step = self.tail.step(self.now, &mut self.usrloc);
-            let changes = self.usrloc.changes(self.now, step.complete);
+            let reading = if step.complete {
+                Reading::Complete
+            } else {
+                Reading::Underway
+            };
+            let changes = self.usrloc.changes(self.now, reading);
             told.push(
                 changes
                     .into_iter()

@@ -187,6 +187,7 @@ async fn mirror(
         doubts: Arc::default(),
         in_force: watch::Sender::default(),
         settled: watch::Sender::new(false),
+        hurry: CancellationToken::new(),
     };
     Mirror::start(options, parts)
         .await

@@ -31,7 +31,7 @@ use self::identity::Identity;
 use self::kamailio_cfg::KamailioCfg;
 use self::mend::Site;
 use super::configuration::Configuration;
-use super::output::print;
+use super::output::{print, print_json};
 use crate::config::Loaded;
 use crate::config::discovery::Discovery;
 use crate::daemon::Failure;
@@ -90,7 +90,7 @@ impl Doctor {
         }
         match self.output {
             Format::Table => print(&findings.text(&identity.to_string()))?,
-            Format::Json => print(&findings.json(&identity.to_string()))?,
+            Format::Json => print_json(&findings.json(&identity.to_string()))?,
         }
         let (errors, warnings) = findings.counts();
         match (errors, warnings) {

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::account;
 use super::complete;
-use super::output::{hint, print};
+use super::output::{hint, print, print_json};
 use super::progress;
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
 use crate::client::{Answer, Client};
 use crate::daemon::Failure;
+use crate::terminal::printable;
 
 /// Flush registrations: Kamailio forgets them until the phones register again
 #[derive(Debug, Args)]
@@ -24,6 +25,8 @@ Examples:
       how many would go; an account's id, realm or name will do
   usrlocd flush acme.example.com --user alice
       one SIP user; asks first
+  usrlocd flush acme.example.com --user alice --keep-newest 1
+      all contacts of the user but the one modified last
   usrlocd flush acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5' --yes
       without asking, for scripts
 
@@ -44,6 +47,9 @@ pub(super) struct Flush {
     /// Only this SIP user
     #[arg(short, long, add = complete::users())]
     user: Option<String>,
+    /// Leave this many of the user's contacts: those modified last, after the filters
+    #[arg(long, value_name = "N", requires = "user")]
+    keep_newest: Option<u64>,
     #[command(flatten)]
     filters: Filters,
     /// Say how many would go, and do nothing
@@ -72,9 +78,17 @@ impl Flush {
             .as_deref()
             .is_some_and(|user| user.eq_ignore_ascii_case("count"))
         {
+            if self.keep_newest.is_some() {
+                return Err(Failure::Usage(anyhow!(
+                    "--keep-newest does not work for a user called `count`, which the API takes for a number"
+                )));
+            }
             // A path that ends in `count` is a number, never a user.
             let user = self.user.take().unwrap_or_default();
             self.filters.and("filter_username", &user);
+        }
+        if let Some(number) = self.keep_newest {
+            self.filters.and("keep_newest", &number.to_string());
         }
         let client = self.remote.client()?;
         self.id.clone_from(&self.account);
@@ -159,7 +173,7 @@ impl Flush {
         if self.id != self.account {
             whom = format!("{whom} ({})", self.id);
         }
-        whom
+        printable(&whom).into_owned()
     }
 
     fn is_json(&self) -> bool {
@@ -208,7 +222,7 @@ impl Flush {
                 "failed_total": data["failed_total"],
                 "flushed": flushed,
             });
-            if let Err(failure) = print(&format!("{result}\n")) {
+            if let Err(failure) = print_json(&format!("{result}\n")) {
                 return failure;
             }
         }

@@ -65,7 +65,7 @@ const FAILURES: Bucket = Bucket {
 const CONNECTIONS: usize = 1024;
 
 /// The only bodies are small JSON objects.
-const BODY_BYTES: usize = 65_536;
+const BODY_BYTES: usize = 131_072;
 
 /// Ends connections that send nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,6 +99,8 @@ impl Default for Http {
         Self {
             listen: vec![LISTEN],
             socket: Some(PathBuf::from(SOCKET)),
+            hosts: Vec::new(),
+            public_url: None,
             wire: Wire::Document,
             max_lag: MAX_LAG,
             cors_origins: Vec::new(),

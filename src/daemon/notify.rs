@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::probe::Answers;
 use crate::clock::Clock;
-use crate::view::{Scope, View};
+use crate::view::{Scope, Starting, View};
 
 /// How often a line of status is sent, if it changed.
 const STATUS: Duration = Duration::from_secs(5);
@@ -57,6 +57,7 @@ impl Manager {
         };
         let mut settled = reporter.parts.settled.clone();
         let mut ticks = tokio::time::interval(STATUS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -105,10 +106,24 @@ impl Manager {
 }
 
 impl Reporter {
-    /// Says how far it is, while a large table or a busy database is read.
-    fn starting(&self) {
-        let line = format!("starting: {}", self.line());
+    /// Says how far it is, while a large store, a large table or a busy database is read.
+    fn starting(&mut self) {
+        let starting = self.parts.view.starting().unwrap_or_default();
+        let line = match self.parts.view.trouble() {
+            Some(trouble) => format!("starting: {trouble}"),
+            None => format!("starting: {starting}"),
+        };
         send(&[NotifyState::Status(&line)]);
+        // At first there is nothing to tell, and most starts take no longer.
+        if !self.status.is_empty() {
+            let Starting {
+                restored,
+                total,
+                read,
+            } = starting;
+            tracing::info!(restored, total, read, "still starting");
+        }
+        self.status = line;
     }
 
     fn ready(&mut self) {

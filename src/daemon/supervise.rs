@@ -17,6 +17,12 @@ use crate::store;
 /// Writers of a file are given this time to finish before it is read again.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// How long after the signal to end the store may still be written: a stop takes 10 s at most, whatever waits.
+const HURRY: Duration = Duration::from_millis(7500);
+
+/// How long after it tasks are no longer waited for.
+const END: Duration = Duration::from_millis(8700);
+
 /// What a task ended with.
 type Ended = (&'static str, io::Result<()>);
 
@@ -24,6 +30,7 @@ type Ended = (&'static str, io::Result<()>);
 pub(super) struct Tasks {
     draining: CancellationToken,
     stopping: CancellationToken,
+    hurry: CancellationToken,
     answering: JoinSet<Ended>,
     others: JoinSet<Ended>,
     signals: Signals,
@@ -37,15 +44,17 @@ struct Signals {
 }
 
 impl Tasks {
-    /// No task yet. From here on signals wait for [`supervise`](Self::supervise): a reload that is asked for at
+    /// No task yet; `hurry` is cancelled when a stop must not take much longer. From here on signals wait for [`supervise`](Self::supervise): a reload that is asked for at
     /// the moment of readiness must not end the process, as SIGHUP does to those that do not listen.
     pub(super) fn new(
         draining: CancellationToken,
         stopping: CancellationToken,
+        hurry: CancellationToken,
     ) -> Result<Self, Failure> {
         Ok(Self {
             draining,
             stopping,
+            hurry,
             answering: JoinSet::new(),
             others: JoinSet::new(),
             signals: Signals::new().map_err(|error| Failure::System(error.into()))?,
@@ -95,7 +104,7 @@ impl Tasks {
                         tokio::time::sleep(SETTLE).await;
                         live.look_again(&reload);
                     }
-                    News::Directory(read) => live.directory_read(read),
+                    News::Directory(read) => live.directory_read(*read),
                 },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
@@ -106,12 +115,17 @@ impl Tasks {
         let Self {
             draining,
             stopping,
+            hurry,
             answering,
             others,
             signals,
         } = &mut self;
         tokio::select! {
             () = drain(draining, answering, stopping, others) => result,
+            () = time_is_up(hurry) => {
+                tracing::warn!("ends although not all is done: a disk or Kamailio keeps it waiting");
+                result
+            }
             () = signals.end() => Err(Failure::Failed(anyhow!("a second signal ended it before all was drained"))),
         }
     }
@@ -128,6 +142,13 @@ async fn drain(
     while answering.join_next().await.is_some() {}
     stopping.cancel();
     while others.join_next().await.is_some() {}
+}
+
+/// Has `hurry` made when there is little time left, and returns when there is none.
+async fn time_is_up(hurry: &CancellationToken) {
+    tokio::time::sleep(HURRY).await;
+    hurry.cancel();
+    tokio::time::sleep(END - HURRY).await;
 }
 
 impl Signals {

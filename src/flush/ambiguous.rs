@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
-use super::aor::Memory;
 use super::belief::{LOADED_AFTER, contacts_in_memory};
+use super::memory::Memory;
 use super::turns::Place;
 use crate::kamailio::{Fault, Uptime};
 use crate::rate_limited::RateLimited;
@@ -75,13 +75,12 @@ impl Flusher {
     pub(super) async fn resolve_once(&self, asker: &mut Asker) {
         let result = self.ask(asker).await;
         let now = self.parts.clock.monotonic();
-        match &result {
-            Ok(()) => asker.failing_since = None,
-            Err(_) => {
-                let since = *asker.failing_since.get_or_insert(now);
-                if now.saturating_sub(since) >= GRACE {
-                    self.forget_answers(asker);
-                }
+        if result.is_ok() {
+            asker.failing_since = None;
+        } else {
+            let since = *asker.failing_since.get_or_insert(now);
+            if now.saturating_sub(since) >= GRACE {
+                self.forget_answers(asker);
             }
         }
         asker.report(result.as_ref().err(), now);
@@ -97,8 +96,8 @@ impl Flusher {
             self.forget_answers(asker);
             asker.since = Some(up.since.clone());
         }
-        let asked = view.ambiguous(&self.due(asker));
-        if asked.is_empty() {
+        let questions = view.ambiguous(&self.due(asker));
+        if questions.is_empty() {
             return Ok(());
         }
         let in_memory = contacts_in_memory(&self.parts).await?;
@@ -107,13 +106,13 @@ impl Flusher {
             self.forget_answers(asker);
             return Ok(());
         }
-        let (answers, fault) = self.look_up_all(asked).await;
+        let (answers, fault) = self.look_up_all(questions).await;
         // Another one in its place may still be loading.
         if kamailio.uptime().await?.since == up.since
             && self.has_loaded(asker, &up, in_memory, &answers)
         {
-            for (asked, there) in &answers {
-                view.decide(asked, |key| there.contains(key));
+            for (question, there) in &answers {
+                view.decide(question, |key| there.contains(key));
             }
         }
         fault.map_or(Ok(()), Err)
@@ -138,10 +137,10 @@ impl Flusher {
 
     /// Asks about one after the other. A fault of one is no answer about it, and says nothing about the next, unless
     /// Kamailio does not answer at all.
-    async fn look_up_all(&self, asked: Vec<Ambiguous>) -> (Vec<Answer>, Option<Fault>) {
-        let (mut answers, mut first) = (Vec::with_capacity(asked.len()), None);
+    async fn look_up_all(&self, questions: Vec<Ambiguous>) -> (Vec<Answer>, Option<Fault>) {
+        let (mut answers, mut first) = (Vec::with_capacity(questions.len()), None);
         let began = self.parts.clock.monotonic();
-        for one in asked {
+        for one in questions {
             let mut is_silent = false;
             let there = self.look_up(&one).await.unwrap_or_else(|fault| {
                 is_silent = fault.is_unreachable() || fault.is_timeout();
@@ -158,12 +157,15 @@ impl Flusher {
     }
 
     /// Which of the rows Kamailio has.
-    async fn look_up(&self, asked: &Ambiguous) -> Result<HashSet<Key>, Fault> {
+    async fn look_up(&self, question: &Ambiguous) -> Result<HashSet<Key>, Fault> {
         let mut places: BTreeMap<Place, Vec<&Key>> = BTreeMap::new();
-        for row in &asked.rows {
+        for row in &question.rows {
             let binding = &row.binding;
-            let place = (Arc::clone(&binding.key.table), binding.address_of_record());
-            places.entry(place).or_default().push(&binding.key);
+            // Where Kamailio cannot be asked it has none, and all are listed.
+            if let Ok(aor) = binding.address_of_record().for_rpc() {
+                let place = (Arc::clone(&binding.key.table), aor.clone());
+                places.entry(place).or_default().push(&binding.key);
+            }
         }
         let mut there = HashSet::new();
         for ((table, aor), keys) in places {
@@ -190,7 +192,7 @@ impl Flusher {
         }
         let missing = answers
             .iter()
-            .map(|(asked, there)| asked.rows.len() - there.len());
+            .map(|(question, there)| question.rows.len() - there.len());
         let missing: usize = missing.sum();
         let rows = self.parts.view.tally().rows;
         let is_complete =

@@ -11,10 +11,12 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::Parts;
-use super::aor::Memory;
+use super::look::{has_capitals, lookup};
+use super::memory::Memory;
 use super::targets::Target;
 use super::turns::Place;
 use crate::kamailio::{Fault, Uptime};
+use crate::registration::Text;
 use crate::view::Scope;
 
 /// How long Kamailio must have been up: until then it may still be loading.
@@ -50,6 +52,10 @@ pub(super) struct Belief<'a> {
     /// Whether it has known something of the table.
     knows: AtomicBool,
     makes_sense: OnceCell<bool>,
+    /// Whether it has known a name with capitals.
+    keeps_capitals: AtomicBool,
+    /// Whether it says that it is case-sensitive.
+    case_sensitive: OnceCell<bool>,
 }
 
 impl<'a> Belief<'a> {
@@ -69,6 +75,8 @@ impl<'a> Belief<'a> {
             up,
             knows: AtomicBool::new(false),
             makes_sense: OnceCell::new(),
+            keeps_capitals: AtomicBool::new(false),
+            case_sensitive: OnceCell::new(),
         })
     }
 
@@ -92,10 +100,30 @@ impl<'a> Belief<'a> {
     }
 
     /// Takes note of what Kamailio said of an address of record.
-    pub(super) fn saw(&self, memory: &Memory) {
+    pub(super) fn saw(&self, memory: &Memory, aor: &Text) {
         if memory.is_known {
             self.knows.store(true, Ordering::Relaxed);
         }
+        if !memory.contacts.is_empty() && has_capitals(aor) {
+            self.keeps_capitals.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether Kamailio tells names apart that differ by case alone: it has known one with capitals, or says so.
+    pub(super) async fn is_case_sensitive(&self) -> Result<bool, Fault> {
+        if self.keeps_capitals.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let ask = || async {
+            let params = ["registrar".into(), "case_sensitive".into()];
+            match self.parts.kamailio.call("cfg.get", &params).await {
+                Ok(value) => Ok(value.as_i64().is_some_and(|value| value != 0)),
+                // Its module cfg_rpc is not loaded.
+                Err(Fault::Rpc { .. }) => Ok(false),
+                Err(fault) => Err(fault),
+            }
+        };
+        self.case_sensitive.get_or_try_init(ask).await.copied()
     }
 
     /// Why "not found" is not believed; `None` where it is.
@@ -119,15 +147,21 @@ impl<'a> Belief<'a> {
     async fn knows_others(&self) -> Result<bool, Fault> {
         let mut others = self.parts.view.list(Scope::System).registrations;
         others.retain(|one| {
-            let binding = &one.binding;
-            let place = (binding.key.table.clone(), binding.address_of_record());
-            !self.flushed.contains(&place)
+            let aor = one.binding.address_of_record();
+            let place = (one.binding.key.table.clone(), aor.name().clone());
+            aor.for_rpc().is_ok() && !self.flushed.contains(&place)
         });
         others.sort_by_key(|one| std::cmp::Reverse(one.binding.last_modified));
         for one in others.iter().take(SAMPLES) {
-            let (table, aor) = (&one.binding.key.table, one.binding.address_of_record());
-            let lookup = self.parts.kamailio.lookup(table, &aor).await?;
-            if Memory::of(lookup).is_known {
+            let (binding, aor) = (&one.binding, one.binding.address_of_record());
+            let rows = || {
+                self.parts
+                    .view
+                    .rows_of(&binding.username, binding.domain.as_ref())
+            };
+            let kamailio = &self.parts.kamailio;
+            let memory = lookup(kamailio, &binding.key.table, aor.name(), rows).await?;
+            if memory.is_some_and(|memory| memory.is_known) {
                 return Ok(true);
             }
         }

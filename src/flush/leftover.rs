@@ -55,7 +55,7 @@ impl Flusher {
         let mut by_aor: BTreeMap<Text, Vec<&Arc<Registration>>> = BTreeMap::new();
         for (_, row) in &stayed {
             by_aor
-                .entry(row.binding.address_of_record())
+                .entry(row.binding.address_of_record().name().clone())
                 .or_default()
                 .push(row);
         }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
-use super::aor::Memory;
+use super::look::lookup;
 use super::turns::Place;
 use super::{queue, removal};
 use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
-use crate::registration::Hidden;
+use crate::registration::{Hidden, Registration};
 use crate::view::Scope;
 
 /// The pause between two rounds.
@@ -48,14 +48,18 @@ impl Flusher {
         let never_came = self.parts.view.forget_absent_before(before);
         self.unhide_in_store(&never_came).await;
         self.watch_leftovers();
-        let mut hidden: BTreeMap<Place, Vec<Hidden>> = BTreeMap::new();
+        let mut hidden: BTreeMap<Place, Vec<(Hidden, Arc<Registration>)>> = BTreeMap::new();
+        let mut unaskable = Vec::new();
         for (one, registration) in self.parts.view.hidden() {
-            let place = (
-                Arc::clone(&one.key.table),
-                registration.binding.address_of_record(),
-            );
-            hidden.entry(place).or_default().push(one);
+            let aor = registration.binding.address_of_record();
+            let place = (Arc::clone(&one.key.table), aor.name().clone());
+            match aor.for_rpc() {
+                Ok(_) => hidden.entry(place).or_default().push((one, registration)),
+                // An earlier version hid what Kamailio was never asked to remove.
+                Err(_) => unaskable.push(one),
+            }
         }
+        self.show_again(&unaskable).await;
         let mut first = None;
         let place_in_queue = self.queue.join();
         for (place, rows) in hidden {
@@ -75,28 +79,36 @@ impl Flusher {
     async fn look_again(
         &self,
         place: Place,
-        rows: Vec<Hidden>,
+        rows: Vec<(Hidden, Arc<Registration>)>,
         place_in_queue: &queue::Place,
     ) -> Result<(), Fault> {
         // A flush in between would be undone by what Kamailio said before it.
         let _turn = self.turns.take(place.clone()).await;
         let (table, aor) = place;
-        let means = (place_in_queue, &self.quiet, &*self.writing);
-        let looked = removal::lookup(&self.parts.kamailio, means, &table, &aor).await?;
-        let there = Memory::of(looked).contacts;
+        let _permit = removal::turn_to_read(place_in_queue, &self.quiet, &self.writing).await;
+        let (rows, registrations): (Vec<Hidden>, Vec<_>) = rows.into_iter().unzip();
+        let kamailio = &self.parts.kamailio;
+        let Some(memory) = lookup(kamailio, &table, &aor, || registrations).await? else {
+            // So many contacts are not those that were removed; what they are the table shows.
+            return Ok(());
+        };
         let revived: Vec<Hidden> = rows
             .into_iter()
-            .filter(|row| there.contains_key(&row.key.ruid.0))
+            .filter(|row| memory.contacts.contains_key(&row.key.ruid.0))
             .collect();
         if !revived.is_empty() {
-            self.parts.view.unhide(revived.iter().map(|row| &row.key));
             tracing::debug!(
                 registrations = revived.len(),
                 "Kamailio has flushed registrations again; they are listed"
             );
-            self.unhide_in_store(&revived).await;
         }
+        self.show_again(&revived).await;
         Ok(())
+    }
+
+    async fn show_again(&self, rows: &[Hidden]) {
+        self.parts.view.unhide(rows.iter().map(|row| &row.key));
+        self.unhide_in_store(rows).await;
     }
 
     /// Says how a round went, if that is news.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::aor::Memory;
-use super::queue::Place;
+use super::memory::Memory;
+use super::queue::{Permit, Place};
 use super::quiet::{Locked, Quiet};
 use super::targets::Target;
 use super::work::Round;
 use super::writing::{Writes, Writing};
 use super::{Failure, NOTICE};
-use crate::kamailio::{Fault, Kamailio, Lookup, Removed};
+use crate::kamailio::{Fault, Removed};
 use crate::registration::{Registration, Text};
 
 /// The pauses after refusals: another of Kamailio's workers wrote, which takes it milliseconds, or a whole write-back.
@@ -56,30 +56,25 @@ struct Refused {
     in_vain: u32,
 }
 
-/// Asks Kamailio for the contacts of an address of record. In `db_mode` 3 it reads its table for that: in the turn of
-/// `place`, where that may be in somebody's way.
-pub(super) async fn lookup(
-    kamailio: &Kamailio,
-    (place, quiet, writing): (&Place, &Quiet, &Writing),
-    table: &str,
-    aor: &Text,
-) -> Result<Lookup, Fault> {
-    let _permit = match writing.now() {
-        Writes::Back => None,
-        Writes::Through | Writes::Unknown => {
-            let permit = place.permit().await;
-            quiet.wait_to_read().await;
-            Some(permit)
-        }
-    };
-    kamailio.lookup(table, aor).await
+/// Waits for the turn of `place` to ask Kamailio for the contacts of an address of record, where that may be in
+/// somebody's way: in `db_mode` 3 it reads its table for that.
+pub(super) async fn turn_to_read(
+    place: &Place,
+    quiet: &Quiet,
+    writing: &Writing,
+) -> Option<Permit> {
+    if writing.now() == Writes::Back {
+        return None;
+    }
+    let permit = place.permit().await;
+    quiet.wait_to_read().await;
+    Some(permit)
 }
 
 impl Round<'_> {
-    /// Asks Kamailio for the contacts of an address of record.
-    pub(super) async fn lookup(&self, table: &str, aor: &Text) -> Result<Lookup, Fault> {
-        let means = (&self.place, self.quiet, self.writing);
-        lookup(self.kamailio(), means, table, aor).await
+    /// Waits for this flush's turn to ask for contacts.
+    pub(super) async fn turn_to_read(&self) -> Option<Permit> {
+        turn_to_read(&self.place, self.quiet, self.writing).await
     }
 
     /// Has Kamailio remove all contacts of an address of record, of which it has `contacts`.

@@ -8,7 +8,7 @@ use super::turns::Place;
 use super::work::Round;
 use super::{Failure, FailureKind, Request};
 use crate::kamailio::Fault;
-use crate::registration::{Hidden, Key, Registration, Ruid, Text};
+use crate::registration::{AddressOfRecord, Hidden, Key, Registration, Ruid, Text};
 use crate::view::View;
 
 const WITHDRAWN: &str =
@@ -27,26 +27,47 @@ pub(super) struct Target {
     pub(super) announced: Vec<Hidden>,
 }
 
-/// The targets of a request.
-pub(super) fn targets(request: &Request, tables: &[String]) -> Vec<Target> {
-    let mut targets: BTreeMap<Place, Target> = BTreeMap::new();
+/// The targets of a request, and those of its addresses of record that Kamailio cannot be asked about.
+pub(super) fn targets(request: &Request, tables: &[String]) -> (Vec<Target>, Vec<Failure>) {
+    let mut targets: BTreeMap<(Arc<str>, Text, Option<Text>), Target> = BTreeMap::new();
+    let mut failures: BTreeMap<Place, Failure> = BTreeMap::new();
     for registration in &request.registrations {
         let binding = &registration.binding;
-        let place = (Arc::clone(&binding.key.table), binding.address_of_record());
-        let target = targets.entry(place).or_insert_with_key(|(table, aor)| {
-            let (username, domain) = (binding.username.clone(), binding.domain.clone());
-            Target::new(Arc::clone(table), aor.clone(), username, domain)
-        });
-        target.picked.push(Arc::clone(registration));
-    }
-    for (username, domain) in &request.further {
-        for table in tables {
-            let target =
-                Target::without_row(table.as_str().into(), username.clone(), domain.clone());
-            targets.entry(target.place()).or_insert(target);
+        let (table, aor) = (&binding.key.table, binding.address_of_record());
+        match aor.for_rpc() {
+            Ok(aor) => {
+                let (username, domain) = (&binding.username, &binding.domain);
+                let place = (Arc::clone(table), username.clone(), domain.clone());
+                let target = targets.entry(place).or_insert_with_key(|(table, _, _)| {
+                    let table = Arc::clone(table);
+                    Target::new(table, aor.clone(), username.clone(), domain.clone())
+                });
+                target.picked.push(Arc::clone(registration));
+            }
+            Err(why) => {
+                let aor = aor.name();
+                let place = (Arc::clone(table), aor.clone());
+                let failure = || unconfirmed(aor, &why.to_string());
+                failures.entry(place).or_insert_with(failure);
+            }
         }
     }
-    targets.into_values().collect()
+    for (username, domain) in &request.further {
+        // No row was picked that would be missed.
+        let aor = AddressOfRecord::new(username, domain.as_ref());
+        let Ok(aor) = aor.for_rpc() else { continue };
+        for table in tables {
+            let table: Arc<str> = table.as_str().into();
+            let place = (Arc::clone(&table), username.clone(), domain.clone());
+            targets.entry(place).or_insert_with(|| {
+                Target::new(table, aor.clone(), username.clone(), domain.clone())
+            });
+        }
+    }
+    (
+        targets.into_values().collect(),
+        failures.into_values().collect(),
+    )
 }
 
 impl Target {
@@ -59,15 +80,6 @@ impl Target {
             picked: Vec::new(),
             announced: Vec::new(),
         }
-    }
-
-    fn without_row(table: Arc<str>, username: Text, domain: Option<Text>) -> Self {
-        let mut aor = username.as_bytes().to_vec();
-        if let Some(domain) = &domain {
-            aor.push(b'@');
-            aor.extend_from_slice(domain.as_bytes());
-        }
-        Self::new(table, aor.into(), username, domain)
     }
 
     pub(super) fn place(&self) -> Place {
@@ -100,11 +112,18 @@ impl Target {
         rows
     }
 
-    /// What is to be hidden: of the rows that were there before, those of what is gone and those with the same contact
-    /// (the same contact of the same address of record may have several); and what Kamailio had in memory alone: its
-    /// row may be on its way. Nothing that Kamailio has after all: it is from a later REGISTER.
+    /// The keys of those rows that a list shows.
+    pub(super) fn listed(&self, view: &View) -> BTreeSet<Key> {
+        let listed = view.listed_of(&self.username, self.domain.as_ref());
+        listed.iter().map(|row| row.binding.key.clone()).collect()
+    }
+
+    /// What is to be hidden: what is gone; of the rows that were there before, those that no list showed because of it
+    /// (they have its contact, and would take its place); and what Kamailio had in memory alone: its row may be on its
+    /// way. Nothing that Kamailio has after all: it is from a later REGISTER.
     pub(super) fn to_hide(&self, flushed: &Flushed) -> Vec<Hidden> {
         let contacts = contacts_of(&flushed.gone);
+        let gone: BTreeSet<&Key> = flushed.gone.iter().map(|one| &one.binding.key).collect();
         let mut hidden: BTreeMap<Key, u64> = flushed
             .vanished
             .iter()
@@ -112,7 +131,9 @@ impl Target {
             .collect();
         for row in &flushed.rows {
             let key = &row.binding.key;
-            let is_gone = hidden.contains_key(key) || contacts.contains(&row.binding.contact);
+            let is_behind =
+                !flushed.listed.contains(key) && contacts.contains(&row.binding.contact);
+            let is_gone = hidden.contains_key(key) || gone.contains(key) || is_behind;
             if is_gone && !flushed.alive.contains(&key.ruid.0) {
                 hidden.insert(key.clone(), row.binding.row_fingerprint());
             }
@@ -144,11 +165,7 @@ impl Target {
     }
 
     pub(super) fn unconfirmed(&self, reason: &str) -> Failure {
-        Failure {
-            aor: self.aor.clone(),
-            reason: reason.to_owned(),
-            kind: FailureKind::Unconfirmed,
-        }
+        unconfirmed(&self.aor, reason)
     }
 
     /// The failure of an address of record that the caller may not flush any more.
@@ -174,10 +191,10 @@ pub(super) fn failure(aor: &Text, fault: &Fault) -> Failure {
         Fault::Unreachable { .. } => (FailureKind::Unreachable, "Kamailio cannot be reached"),
         Fault::Timeout => (FailureKind::Timeout, "Kamailio did not answer in time"),
         Fault::TooLarge => (FailureKind::Unconfirmed, "Kamailio's answer is too large"),
-        Fault::Unsendable(_) => (
-            FailureKind::Unconfirmed,
-            "the request cannot be sent to Kamailio: it is too long, or has a NUL byte",
-        ),
+        Fault::Unsendable(why) => {
+            let reason = format!("the request cannot be sent to Kamailio: {why}");
+            return unconfirmed(aor, &reason);
+        }
         Fault::Malformed(_) => (
             FailureKind::Unconfirmed,
             "Kamailio's answer cannot be understood",
@@ -191,6 +208,14 @@ pub(super) fn failure(aor: &Text, fault: &Fault) -> Failure {
         aor: aor.clone(),
         reason: reason.to_owned(),
         kind,
+    }
+}
+
+fn unconfirmed(aor: &Text, reason: &str) -> Failure {
+    Failure {
+        aor: aor.clone(),
+        reason: reason.to_owned(),
+        kind: FailureKind::Unconfirmed,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Working a flush off: some addresses of record at a time, each by one worker alone.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 
@@ -22,12 +23,17 @@ use crate::store;
 /// of few, and nobody works meanwhile.
 const PORTION: usize = 512;
 
+/// How often a flush may wait and try contacts again that removed ones cover: usrloc's timer runs every 5 s at Kazoo's.
+const TRIES: usize = 12;
+
 /// What one flush has learned about Kamailio, for all of its addresses of record.
 #[derive(Debug)]
 pub(super) struct Round<'a> {
     pub(super) parts: &'a Parts,
     /// Whose contacts may go.
     pub(super) account: Option<&'a str>,
+    /// The realm of rows without a domain.
+    pub(super) default_realm: Option<&'a str>,
     /// By what right.
     pub(super) warrant: &'a dyn Warrant,
     pub(super) exactly: bool,
@@ -38,6 +44,8 @@ pub(super) struct Round<'a> {
     pub(super) refusals: Refusals,
     silence: Silence,
     further: Further<'a>,
+    /// How often contacts may be tried again, in all of the flush.
+    tries: AtomicUsize,
 }
 
 /// The addresses of record that are still to be worked on.
@@ -67,6 +75,13 @@ impl Round<'_> {
         &self.parts.kamailio
     }
 
+    /// Whether there is time to wait and try again.
+    pub(super) fn may_try_again(&self) -> bool {
+        let one_less = |tries: usize| tries.checked_sub(1);
+        let order = Ordering::Relaxed;
+        self.tries.fetch_update(order, order, one_less).is_ok()
+    }
+
     /// Whether a registration is of the account that is flushed.
     pub(super) fn is_own(&self, registration: &Registration) -> bool {
         self.account
@@ -88,6 +103,7 @@ impl Flusher {
         let round = Round {
             parts,
             account: request.actor.account_id.as_deref(),
+            default_realm: self.options.default_realm.as_deref(),
             warrant: &*request.warrant,
             exactly: request.exactly,
             belief,
@@ -97,6 +113,7 @@ impl Flusher {
             refusals: Refusals::default(),
             silence: Silence::new(self.options.concurrency.max(1)),
             further: Further::new(&self.options.also),
+            tries: AtomicUsize::new(TRIES),
         };
         self.writing.of(round.belief.since());
         let mut done = self.work_on_all(targets, &round).await;

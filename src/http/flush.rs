@@ -12,16 +12,18 @@ use super::api::json;
 use super::call::Call;
 use super::error::{Cause, Error, Incomplete, Problem};
 use super::filter::Filters;
+use super::keep::{KEEP_NEWEST, keep_newest, leave_newest};
 use super::params::Params;
 use super::peer::Peer;
 use super::permit::Permit;
-use super::registrations::{Subject, enveloped, revision};
+use super::registrations::{enveloped, revision};
 use super::request_id::RequestId;
 use super::secret::Secret;
 use super::select::select;
+use super::subject::Subject;
 use crate::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
-use crate::registration::{Text, columns_of};
+use crate::registration::{Registration, Text, columns_of};
 use crate::view::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
@@ -55,30 +57,27 @@ pub(super) async fn flush(
     call.refuse_parameters_in_body()?;
     let filters = Filters::parse(&call.params)?;
     let dry_run = dry_run(&call.params)?;
+    let keep = keep_newest(&call.params, subject)?;
     let now = app.clock.unix_seconds();
     let picked = select(app, subject, &filters, now).await.registrations;
+    let picked = leave_newest(picked, keep);
+    let exactly = !filters.is_empty() || keep > 0;
     let permit = Permit::new(app, who.peer, call.token(), subject.scope, directory);
     // Others were served in between, and what is picked is of the directory that there is now.
     permit.check()?;
     if dry_run {
-        return Ok(ok(
-            app,
-            call,
-            subject,
-            id,
-            X_WOULD_FLUSH,
-            picked.len() as u64,
-        ));
+        let would = would_flush(&picked);
+        return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));
     }
     let further = match subject.username {
-        Some(username) if filters.is_empty() => further(app, subject.scope, username, directory),
+        Some(username) if !exactly => further(app, subject.scope, username, directory),
         Some(_) | None => Vec::new(),
     };
     let permit = Arc::new(permit);
     let request = Request {
         registrations: picked,
         further,
-        exactly: !filters.is_empty(),
+        exactly,
         actor: actor(subject, who, id),
         warrant: Arc::clone(&permit) as _,
     };
@@ -91,6 +90,12 @@ pub(super) async fn flush(
         Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),
         Err(incomplete) => Err(Error::Flush(incomplete)),
     }
+}
+
+/// How many would go: all but those that Kamailio cannot be told.
+fn would_flush(picked: &[Arc<Registration>]) -> u64 {
+    let aors = picked.iter().map(|one| one.binding.address_of_record());
+    aors.filter(|aor| aor.for_rpc().is_ok()).count() as u64
 }
 
 /// Flushes in a task of its own: it is confirmed and audited to its end, even if the caller does not wait.
@@ -147,11 +152,24 @@ fn further(
     directory: &Directory,
 ) -> Vec<(Text, Option<Text>)> {
     let mut aors: BTreeSet<_> = app.view.known_aors(scope, username).into_iter().collect();
-    aors.extend(device_aor(scope, username, directory));
+    let device = device_aor(scope, username, directory);
+    aors.extend(device.filter(|device| !aors.iter().any(|known| is_same(known, device))));
     aors.into_iter().collect()
 }
 
-/// The address of record of a device that the directory names, in lower case, as Kamailio keeps them.
+/// Whether Kamailio knows the device by an address of record that has a row: the directory may spell it in another case,
+/// and with `use_domain=0` rows have no domain.
+fn is_same(known: &(Text, Option<Text>), device: &(Text, Option<Text>)) -> bool {
+    let same = |one: &Text, other: &Text| one.as_bytes().eq_ignore_ascii_case(other.as_bytes());
+    let is_same_domain = match (&known.1, &device.1) {
+        (Some(known), Some(device)) => same(known, device),
+        (None, _) | (_, None) => true,
+    };
+    is_same_domain && same(&known.0, &device.0)
+}
+
+/// The address of record of a device that the directory names: the domain in lower case, as Kamailio keeps it, and the
+/// user as it stands there. Unless Kamailio is case-sensitive it reads that in lower case.
 fn device_aor(
     scope: Scope<'_>,
     username: &[u8],
@@ -162,9 +180,8 @@ fn device_aor(
     };
     let device = directory.device(account, std::str::from_utf8(username).ok()?)?;
     let realm = directory.account(account)?.realm.as_deref()?;
-    let username = device.username.to_ascii_lowercase();
     let realm = realm.to_ascii_lowercase();
-    let (username, domain) = columns_of(username.as_bytes(), realm.as_bytes());
+    let (username, domain) = columns_of(device.username.as_bytes(), realm.as_bytes());
     Some((username, Some(domain)))
 }
 
@@ -183,12 +200,13 @@ fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {
     }
 }
 
-/// The filters of a query, as they were sent, without the token that may stand among them.
+/// What a query chooses, as it was sent, without the token that may stand among them.
 fn filters_of(query: &str) -> String {
     let is_filter = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
         let name = Params::parse(name);
-        name.iter().any(|(name, _)| Filters::is_filter(name))
+        name.iter()
+            .any(|(name, _)| name == KEEP_NEWEST || Filters::is_filter(name))
     };
     let filters: Vec<_> = query.split('&').filter(is_filter).collect();
     filters.join("&")
@@ -217,7 +235,7 @@ fn ok(
 /// Refuses every parameter that a flush does not have: it may be a filter, misspelt.
 fn refuse_unknown(params: &Params) -> Result<(), Error> {
     let is_known = |name: &str, value: &str| match name {
-        "auth_token" | "pretty_print" | "accept" | DRY_RUN => true,
+        "auth_token" | "pretty_print" | "accept" | DRY_RUN | KEEP_NEWEST => true,
         "verb" => value.eq_ignore_ascii_case("delete"),
         other => Filters::is_filter(other),
     };

@@ -15,7 +15,7 @@ use super::error::Error;
 use super::openapi;
 use super::request_id::RequestId;
 use crate::registration::item::write_json_string;
-use crate::view::{Knowledge, SourceState};
+use crate::view::{Knowledge, SourceState, Starting, View};
 
 /// The methods of these resources.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -25,54 +25,88 @@ pub(super) async fn livez() -> Response {
     json("{\"status\":\"ok\"}")
 }
 
-/// The view follows Kamailio's tables closely enough; if not, the body says why.
+/// The view has what Kamailio's tables have, closely enough; if not, the body says why.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let (known, max_lag) = (app.view.source(), app.settings.max_lag);
-    let reason = why_not(known, max_lag);
+    let readiness = readiness(&app.view, known, max_lag);
     let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
-    if let Some(reason) = &reason {
-        out.extend_from_slice(b"\"reason\":");
-        write_json_string(reason, &mut out);
-        out.push(b',');
-    }
+    let status = match &readiness {
+        Readiness::Ready => "ok",
+        Readiness::Starting(starting) => {
+            let Starting {
+                restored,
+                total,
+                read,
+            } = starting;
+            write_reason(&why_starting(*starting), &mut out);
+            out.extend_from_slice(
+                format!("\"read\":{read},\"restored\":{restored},\"total\":{total},").as_bytes(),
+            );
+            "starting"
+        }
+        Readiness::Unavailable(reason) => {
+            write_reason(reason, &mut out);
+            "unavailable"
+        }
+    };
     out.extend_from_slice(b"\"source\":");
     source(known, &mut out);
-    let status = if reason.is_none() {
-        "ok"
-    } else {
-        "unavailable"
-    };
     out.extend_from_slice(format!(",\"status\":\"{status}\"}}").as_bytes());
     let mut response = json(out);
-    if reason.is_some() {
+    if status != "ok" {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
 }
 
-/// Why the answers are not to be trusted, for an operator; `None` where they are. Names no file and no one.
-fn why_not(known: Knowledge, max_lag: Duration) -> Option<String> {
-    match known.state {
-        SourceState::Unavailable => Some(
-            "Kamailio's tables have never been read. Run `usrlocd doctor` to see why.".to_owned(),
+fn write_reason(reason: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"reason\":");
+    write_json_string(reason, out);
+    out.push(b',');
+}
+
+/// Whether the answers are to be trusted.
+enum Readiness {
+    Ready,
+    /// Not yet, and nothing is wrong.
+    Starting(Starting),
+    /// They are not, and why, for an operator; names no file and no one.
+    Unavailable(String),
+}
+
+fn readiness(view: &View, known: Knowledge, max_lag: Duration) -> Readiness {
+    let reason = match (known.state, view.trouble(), view.starting()) {
+        (SourceState::Unavailable, Some(trouble), _) => {
+            format!("Kamailio's tables cannot be read: {trouble}. Run `usrlocd doctor`.")
+        }
+        (SourceState::Stale, Some(trouble), _) => format!(
+            "Kamailio's tables cannot be read; the last known rows are served: {trouble}. Run `usrlocd doctor`."
         ),
-        SourceState::Stale => Some(
+        (SourceState::Stale, None, _) => {
             "Kamailio's tables cannot be read now; the last known rows are served. Run `usrlocd doctor` to see why."
+                .to_owned()
+        }
+        (_, _, Some(starting)) => return Readiness::Starting(starting),
+        (SourceState::Unavailable, None, None) => {
+            "Kamailio's tables have never been read. Run `usrlocd doctor` to see why.".to_owned()
+        }
+        (SourceState::Live | SourceState::CatchingUp, _, None) => match known.lag {
+            None => "Kamailio's tables are being compared row by row for the first time. Wait; it takes seconds."
                 .to_owned(),
-        ),
-        SourceState::Live | SourceState::CatchingUp => match known.lag {
-            None => Some(
-                "Kamailio's tables are being compared row by row for the first time. Wait; it takes seconds."
-                    .to_owned(),
-            ),
-            Some(lag) if lag > max_lag => Some(format!(
+            Some(lag) if lag > max_lag => format!(
                 "What is known of Kamailio's tables is {} ms old; [http] max_lag allows {} ms.",
                 lag.as_millis(),
                 max_lag.as_millis(),
-            )),
-            Some(_) => None,
+            ),
+            Some(_) => return Readiness::Ready,
         },
-    }
+    };
+    Readiness::Unavailable(reason)
+}
+
+/// What is being done, and how far it has come.
+fn why_starting(starting: Starting) -> String {
+    format!("usrlocd is starting: {starting}.")
 }
 
 /// What the API is.

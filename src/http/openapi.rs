@@ -107,6 +107,12 @@ fn paths() -> Value {
         let mut item = resource(&format!("{name}UserRegistrations"), &get, &in_path);
         let summary = format!("Flush the registrations of a SIP user of {whose}");
         flushable(&mut item, &format!("{name}UserRegistrations"), &summary);
+        for method in ["delete", "post"] {
+            let parameters = item[method]["parameters"].as_array_mut();
+            parameters
+                .expect("every operation has some")
+                .extend(parts::named(&["keepNewest"]));
+        }
         paths.insert(format!("{path}/{{username}}"), item);
     }
     let object = parts::json_content(&json!({"type": "object"}));

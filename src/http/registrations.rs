@@ -1,5 +1,6 @@
 //! Lists and counts of registrations.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -16,6 +17,7 @@ use super::filter::Filters;
 use super::paging::{self, Paging};
 use super::request_id::RequestId;
 use super::select::{BATCH, select};
+use super::subject::Subject;
 use crate::directory::Directory;
 use crate::registration::{Common, Registration};
 use crate::view::{Listing, Position, Scope};
@@ -31,14 +33,6 @@ const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; head
 const ATTACHMENT: HeaderValue =
     HeaderValue::from_static("attachment; filename=\"registrations.csv\"");
 const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key");
-
-/// Whose registrations are asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Subject<'a> {
-    pub(super) scope: Scope<'a>,
-    /// Only those of this SIP user, in any case.
-    pub(super) username: Option<&'a [u8]>,
-}
 
 /// A list that is to be shown.
 #[derive(Debug)]
@@ -76,12 +70,15 @@ pub(super) async fn list(
         now: app.clock.unix_seconds(),
     };
     let found = match paging {
+        Some(paging) if subject.username.is_some() => {
+            page_of_user(app, subject, &filters, &paging, style).await
+        }
         Some(paging) => page(app, subject, &filters, &paging, style).await,
         None if filters.is_empty() && subject.username.is_none() => {
-            if let Some(unchanged) = unchanged(call, &revision(app.view.count(subject.scope).1)) {
+            if let Some(unchanged) = unchanged(call, &revision(subject.count(app).1)) {
                 return Ok(unchanged);
             }
-            whole(app, subject.scope, style)
+            whole(app, subject, style).await
         }
         None => Found::of(select(app, subject, &filters, style.now).await),
     };
@@ -118,7 +115,7 @@ pub(super) async fn count(
 ) -> Result<Response, Error> {
     let filters = Filters::parse(&call.params)?;
     let (count, sum) = if filters.is_empty() {
-        app.view.count(subject.scope)
+        subject.count(app)
     } else {
         let found = select(app, subject, &filters, app.clock.unix_seconds()).await;
         (found.registrations.len(), found.revision)
@@ -130,7 +127,7 @@ pub(super) async fn count(
         return Ok(unchanged);
     }
     let data = if with_accounts {
-        serde_json::json!({"accounts": accounts(app).await, "count": count}).to_string()
+        serde_json::json!({"accounts": accounts(app, subject).await, "count": count}).to_string()
     } else {
         format!("{{\"count\":{count}}}")
     };
@@ -143,11 +140,16 @@ fn asks_for_accounts(call: &Call) -> bool {
     call.params.get("accounts") == Some("true")
 }
 
-/// Every account that has rows. Others are served in between, however many there are.
-async fn accounts(app: &App) -> Vec<serde_json::Value> {
+/// Every account that has rows, of those asked for. Others are served in between, however many there are.
+async fn accounts(app: &App, subject: Subject<'_>) -> Vec<serde_json::Value> {
     let directory = Arc::clone(&app.directory.borrow());
+    let mut all = app.view.accounts();
+    if let Some(seen) = subject.accounts {
+        let seen: HashSet<&str> = seen.iter().map(String::as_str).collect();
+        all.retain(|(id, _)| seen.contains(&**id));
+    }
     let mut accounts = Vec::new();
-    for batch in app.view.accounts().chunks(BATCH) {
+    for batch in all.chunks(BATCH) {
         accounts.extend(
             batch
                 .iter()
@@ -213,8 +215,11 @@ pub(super) fn revision(sum: u64) -> String {
     hex::encode(xxh3_128(&sum.to_le_bytes()).to_be_bytes())
 }
 
-/// The whole list of a scope, shared with others who ask for it now.
-fn whole(app: &App, scope: Scope<'_>, style: Style) -> Found {
+/// The whole list, shared with others who ask for it now.
+async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
+    let Some(scope) = subject.only() else {
+        return Found::of(subject.list(app).await);
+    };
     let (size, sum) = app.view.count(scope);
     let shared = style.format == Format::Json && !style.pretty && size <= SHARED_ROWS;
     if shared && let Some(text) = app.rendered.get(scope, sum, style.now) {
@@ -248,19 +253,15 @@ async fn page(
     style: Style,
 ) -> Found {
     let mut found: Vec<(Position, Arc<Registration>)> = Vec::new();
-    let start = subject.username.map(Position::before_user);
-    let mut after = start.max(paging.after.clone());
+    let mut after = paging.after.clone();
     let mut more = false;
-    let filtered = !filters.is_empty() || subject.username.is_some();
+    let filtered = !filters.is_empty();
     'looking: loop {
         let wanted = paging.size - found.len();
         let batch = if filtered { BATCH } else { wanted };
-        let page = app.view.page(subject.scope, after.as_ref(), batch);
+        let page = subject.page(app, after.as_ref(), batch).await;
         after = page.registrations.last().map(|(place, _)| place.clone());
         for (place, one) in page.registrations {
-            if subject.username.is_some_and(|user| !is_of(&one, user)) {
-                break 'looking;
-            }
             if !filters.match_one(&one, style.wire, style.now) {
                 continue;
             }
@@ -279,23 +280,26 @@ async fn page(
         }
         tokio::task::yield_now().await;
     }
-    let next_start_key = found
-        .last()
-        .filter(|_| more)
-        .map(|(place, _)| paging::next_start_key(place, &subject.name()));
-    let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
-    // That there is a next page is part of the answer, so that nobody is told "not modified" on the last page.
-    let sum = sum(registrations.iter()).wrapping_add(u64::from(more));
-    Found {
-        size: registrations.len(),
-        rows: Rows::Each(registrations),
-        revision: revision(sum),
-        next_start_key,
-    }
+    Found::page(found, more, subject)
 }
 
-fn is_of(one: &Registration, username: &[u8]) -> bool {
-    one.binding.user().eq_ignore_ascii_case(username)
+/// One page of a user's list, which is short.
+async fn page_of_user(
+    app: &App,
+    subject: Subject<'_>,
+    filters: &Filters,
+    paging: &Paging,
+    style: Style,
+) -> Found {
+    let all = select(app, subject, filters, style.now).await.registrations;
+    let rows = all
+        .into_iter()
+        .map(|one| (Position::of_registration(&one), one));
+    let is_next =
+        |(place, _): &(Position, _)| paging.after.as_ref().is_none_or(|after| place > after);
+    let mut rows = rows.filter(is_next);
+    let found = rows.by_ref().take(paging.size).collect();
+    Found::page(found, rows.next().is_some(), subject)
 }
 
 fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u64 {
@@ -341,6 +345,23 @@ fn validators(response: &mut Response, revision: &str) {
 }
 
 impl Found {
+    /// A page, and whether there is a next one.
+    fn page(found: Vec<(Position, Arc<Registration>)>, more: bool, subject: Subject<'_>) -> Self {
+        let next_start_key = found
+            .last()
+            .filter(|_| more)
+            .map(|(place, _)| paging::next_start_key(place, &subject.name()));
+        let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
+        // That there is a next page is part of the answer, so that nobody is told "not modified" on the last page.
+        let sum = sum(registrations.iter()).wrapping_add(u64::from(more));
+        Self {
+            size: registrations.len(),
+            rows: Rows::Each(registrations),
+            revision: revision(sum),
+            next_start_key,
+        }
+    }
+
     fn of(listing: Listing) -> Self {
         Self {
             size: listing.registrations.len(),
@@ -348,19 +369,5 @@ impl Found {
             rows: Rows::Each(listing.registrations),
             next_start_key: None,
         }
-    }
-}
-
-impl Subject<'_> {
-    /// A name that no other list has, for the keys of its pages.
-    fn name(&self) -> Vec<u8> {
-        let mut name = Vec::new();
-        if let Scope::Account(id) = self.scope {
-            name.push(b'a');
-            name.extend_from_slice(id.as_bytes());
-        }
-        name.push(0);
-        name.extend(self.username.unwrap_or_default().to_ascii_lowercase());
-        name
     }
 }

@@ -17,6 +17,12 @@ pub enum Lookup {
     NoContacts,
     /// The AoR is not there; so is one that is misspelt.
     NotFound,
+    /// Another AoR is there, for which Kamailio takes this one: with `use_domain=0` it cuts at the first `@`, and it
+    /// lower-cases unless it is case-sensitive.
+    Misread {
+        /// That other AoR.
+        read_as: Text,
+    },
 }
 
 /// A contact in Kamailio's memory.
@@ -63,6 +69,11 @@ impl Contact {
             Expires::Expired | Expires::Deleted => false,
         }
     }
+}
+
+/// The AoR that a lookup found.
+pub(super) fn aor(result: &Value) -> Option<Text> {
+    result["AoR"].as_str().map(message::text)
 }
 
 /// Reads the result of a lookup that found the AoR.

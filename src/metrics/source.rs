@@ -18,10 +18,12 @@ const STEP: &[f64] = &[
 ];
 
 /// The kinds of trouble with the tables.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 10] = [
     "missing",
     "empty",
     "no_table",
+    "no_column",
+    "not_understood",
     "hot_journal",
     "locked",
     "busy",

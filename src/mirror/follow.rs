@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::caution;
+use super::completeness::{Completeness, Extent, Moment};
 use super::doubt::{Doubt, Verdict};
 use super::mailbox::{Mailbox, News};
 use super::seek::{Place, Seeker};
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::registration::Binding;
 use crate::sqlite_file::{Reason, State, Step, Tail, TailOptions};
-use crate::usrloc::Usrloc;
+use crate::usrloc::{Reading, Usrloc};
 use crate::view::{Source, View};
 
 /// Until the next step, where so much waits to be shown that more had better come later.
@@ -35,6 +36,7 @@ pub(super) struct Follower {
     pub(super) seeker: Option<Seeker>,
     pub(super) usrloc: Usrloc,
     doubt: Doubt,
+    completeness: Completeness,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailbox: Arc<Mailbox>,
     view: Arc<View>,
@@ -73,6 +75,7 @@ impl Follower {
             seeker,
             usrloc,
             doubt: Doubt::default(),
+            completeness: Completeness::default(),
             clock: Arc::clone(&parts.clock),
             mailbox,
             view: Arc::clone(&parts.view),
@@ -133,7 +136,7 @@ impl Follower {
 
     /// One step; returns how long the tail may sleep, and what there is to compare the next one with.
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
-        let as_of = self.clock.unix();
+        let unix = self.clock.unix();
         let now = self.clock.monotonic();
         self.seek(now);
         if self.mailbox.is_full() {
@@ -141,12 +144,26 @@ impl Follower {
             return (PAUSE, last.cloned().unwrap_or((State::Opening, false)));
         }
         let step = self.read(now);
-        let complete = step.complete && self.believes(now);
-        let changes = self.usrloc.changes(now, complete);
-        let fresh = (step.state, complete);
+        let read = step.complete && self.believes(now);
+        let not_understood = self.usrloc.not_understood().filter(|_| read);
+        let current = step.current && not_understood.is_none();
+        let state = not_understood.map_or(step.state, State::Absent);
+        let reading = match state {
+            State::Absent(_) => Reading::Interrupted,
+            _ if read => Reading::Complete,
+            State::Blocked(_) => Reading::Interrupted,
+            State::Opening | State::Healing | State::Live => Reading::Underway,
+        };
+        let changes = self.usrloc.changes(now, reading);
         let withheld = self.usrloc.withheld_since();
-        let untold = withheld.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        let as_of = (step.current && complete).then(|| as_of.saturating_sub(untold));
+        let Extent {
+            complete,
+            loaded,
+            as_of,
+        } = self
+            .completeness
+            .after_step(Moment { now, unix }, reading, current, withheld);
+        let fresh = (state, complete);
         let same = changes.is_empty() && last == Some(&fresh);
         // While nothing happens only the moment moves on, and nobody is woken for that.
         let told = same && as_of.is_none_or(|as_of| self.mailbox.if_shown(|| self.tell(as_of)));
@@ -155,6 +172,7 @@ impl Follower {
                 changes,
                 state: fresh.0.clone(),
                 complete,
+                loaded,
                 as_of,
             });
         }
@@ -208,6 +226,8 @@ impl Follower {
         self.metrics.source.stepped(self.tail.counters(), took);
         let (bad, orphans) = (self.usrloc.bad_rows(), self.usrloc.orphans());
         self.metrics.source.understood(bad, orphans);
+        let rows = usize::try_from(self.tail.counters().rows);
+        self.view.read_rows().reach(rows.unwrap_or(usize::MAX));
         step
     }
 

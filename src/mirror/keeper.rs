@@ -32,6 +32,9 @@ const SPARE: usize = 1 << 16;
 /// How often to write how fresh the store is, while nothing else is written.
 const AS_OF_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How long a batch may take that is under way when there is no more time, or is the only one that there is time for.
+const LAST: Duration = Duration::from_secs(1);
+
 /// The pause after a batch that could not be written.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -95,8 +98,8 @@ impl Keeper {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes batches until `stop`, then the last one.
-    pub(super) async fn run(&self, stop: CancellationToken) {
+    /// Writes batches until `stop`, then all that waits; once there is `hurry`, no more than the batch under way.
+    pub(super) async fn run(&self, stop: CancellationToken, hurry: CancellationToken) {
         let mut trouble = RateLimited::default();
         while stop
             .run_until_cancelled(tokio::time::timeout(
@@ -127,7 +130,33 @@ impl Keeper {
                 break;
             }
         }
-        while self.write(&mut trouble).await && !self.pending().is_all_taken() {}
+        self.end(&mut trouble, &hurry).await;
+    }
+
+    /// Writes what waits, as far as there is time. What is not written is found again at the next start, which compares
+    /// the store with Kamailio's tables: only with the last of it does the store say of what moment it is.
+    async fn end(&self, trouble: &mut RateLimited, hurry: &CancellationToken) {
+        let last = async {
+            while self.write(trouble).await
+                && !self.pending().is_all_taken()
+                && !hurry.is_cancelled()
+            {}
+        };
+        let no_time = async {
+            hurry.cancelled().await;
+            tokio::time::sleep(LAST).await;
+        };
+        let is_cut = tokio::select! {
+            () = last => false,
+            () = no_time => true,
+        };
+        let registrations = self.pending().rows();
+        if is_cut || registrations > 0 {
+            tracing::warn!(
+                registrations,
+                "stops before all registrations are in the store; the next start reads the rest from Kamailio's tables"
+            );
+        }
     }
 
     async fn write(&self, trouble: &mut RateLimited) -> bool {

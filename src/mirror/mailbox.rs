@@ -22,8 +22,10 @@ pub(super) struct News {
     pub(super) changes: Changeset,
     /// The state of the tail after that.
     pub(super) state: State,
-    /// Whether every row has been compared since the tail began.
+    /// Whether every row has been reported that was there when the tables had been read.
     pub(super) complete: bool,
+    /// Whether that was so at least once since the start.
+    pub(super) loaded: bool,
     /// The last moment (since the Unix epoch) at which all changes until then were known to be told.
     pub(super) as_of: Option<Duration>,
 }
@@ -49,6 +51,7 @@ impl Mailbox {
                 waiting.changes.merge(later.changes);
                 waiting.state = later.state;
                 waiting.complete = later.complete;
+                waiting.loaded |= later.loaded;
                 waiting.as_of = later.as_of.or(waiting.as_of);
             }
             None => content.news = Some(later),
@@ -107,6 +110,7 @@ mod tests {
             changes: Changeset::default(),
             state: State::Live,
             complete: true,
+            loaded: true,
             as_of: None,
         }
     }

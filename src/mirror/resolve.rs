@@ -1,31 +1,25 @@
 //! From a binding to a registration: who owns it, and what its columns say about addresses.
 
+mod vars;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value};
 use xxhash_rust::xxh3::Xxh3;
 
+use self::vars::{Token, Vars};
 use crate::directory::{Account, Device, Directory};
 use crate::parallel;
 use crate::registration::intern::Interner;
-use crate::registration::{
-    Address, Binding, Common, Details, Name, Registration, SourceAddress, Text,
-};
+use crate::registration::{Address, Binding, Common, Details, Registration, SourceAddress, Text};
 use crate::sip::{Socket, Source, SourceFrom, Transport, UriAddress};
 use crate::store::Stored;
 
-/// The attribute in which Kazoo keeps a JSON object about the phone's device.
-const CHANNEL_VARS: &[u8] = b"custom_channel_vars";
-
-/// The attribute `AUTHORIZING@ACCOUNT`.
-const TOKEN: &[u8] = b"token";
-
 /// The rules by which accounts own rows; to be changed with them, so that what was kept under others is decided anew.
-const RULES: &str = "realms from the last @";
+const RULES: &str = "realms from the last @, domains in any case";
 
 /// What `authorizing_type` is where only the id is known.
 const DEVICE: &str = "device";
@@ -70,21 +64,6 @@ struct Shared {
 
 /// Fewer registrations than this are not worth a thread.
 const WORTH_A_THREAD: usize = 4096;
-
-/// The custom channel vars of a binding.
-#[derive(Default)]
-struct Vars<'a> {
-    /// As they stand in the attribute.
-    text: Option<&'a Text>,
-    vars: Map<String, Value>,
-}
-
-/// What the attribute `AUTHORIZING@ACCOUNT` says, each part absent where empty.
-#[derive(Default)]
-struct Token {
-    authorizing: Option<Text>,
-    account: Option<Text>,
-}
 
 impl Resolver {
     /// Over this configuration and directory.
@@ -146,6 +125,10 @@ impl Resolver {
             add(realm);
             add(account);
         }
+        for (domain, account) in self.directory.domains() {
+            add(domain);
+            add(account);
+        }
         hash.digest()
     }
 
@@ -174,8 +157,7 @@ impl Resolver {
             self.report(&binding, &error);
             Vars::default()
         });
-        let token = binding.attributes.get(TOKEN).map(Token::parse);
-        let token = token.unwrap_or_default();
+        let token = Token::of(&binding);
         let name = binding.name();
         let default = Some(self.naming.default_realm.as_str().into());
         let default = default.filter(|realm: &Cow<'_, str>| !realm.is_empty());
@@ -247,11 +229,11 @@ impl Resolver {
         }
         let domain = domain?;
         let account = self.directory.account_of_realm(domain);
-        Some(
-            shared
-                .texts
-                .get(account.map_or(domain, |account| &account.id)),
-        )
+        Some(match account {
+            Some(account) => shared.texts.get(&account.id),
+            // A domain is one in any case (RFC 4343), and so is its account.
+            None => shared.texts.get(&domain.to_ascii_lowercase()),
+        })
     }
 
     /// What the registration has in common with others.
@@ -343,68 +325,6 @@ struct Facts<'a> {
     authorized: bool,
     /// The transport that `received` names.
     received: Option<Transport>,
-}
-
-impl<'a> Vars<'a> {
-    fn of(binding: &'a Binding) -> Result<Self, serde_json::Error> {
-        let text = binding.attributes.get(CHANNEL_VARS);
-        let vars = match text {
-            Some(text) if !text.is_empty() => serde_json::from_str(&text.lossy())?,
-            _ => Map::new(),
-        };
-        Ok(Self { text, vars })
-    }
-
-    fn str(&self, name: &str) -> Option<&str> {
-        let text = self.vars.get(name)?.as_str();
-        text.filter(|text| !text.is_empty())
-    }
-
-    /// The var as a part of the attribute, which is kept anyway.
-    fn text(&self, name: &str) -> Option<Text> {
-        Some(self.text?.part(self.str(name)?.as_bytes()))
-    }
-
-    /// Kazoo writes booleans as such or as text.
-    fn flag(&self, name: &str) -> Option<bool> {
-        match self.vars.get(name)? {
-            Value::Bool(flag) => Some(*flag),
-            Value::String(text) => text.to_ascii_lowercase().parse().ok(),
-            _ => None,
-        }
-    }
-
-    /// The var, where it is `lowered` (as usrloc stores it) in its original case; else `lowered`.
-    fn original<'b>(&'b self, name: &str, lowered: &'b str) -> Cow<'b, str> {
-        let same = |text: &&str| text.to_lowercase() == lowered.to_lowercase();
-        self.str(name).filter(same).unwrap_or(lowered).into()
-    }
-
-    /// The username in its original case, as far as known.
-    fn username(&self, binding: &Binding, name: &Name<'_>) -> Text {
-        let lowered = String::from_utf8_lossy(&name.user);
-        let original = self.original("Username", &lowered);
-        match (self.text, &name.user) {
-            (Some(text), _) if *original != *lowered => text.part(original.as_bytes()),
-            (_, Cow::Borrowed(_)) => binding.username.clone(),
-            (_, Cow::Owned(user)) => user.as_slice().into(),
-        }
-    }
-}
-
-impl Token {
-    /// Nothing where there is no `@`.
-    fn parse(token: &Text) -> Self {
-        let mut halves = token.as_bytes().rsplitn(2, |byte| *byte == b'@');
-        let (Some(account), Some(authorizing)) = (halves.next(), halves.next()) else {
-            return Self::default();
-        };
-        let filled = |part: &[u8]| (!part.is_empty()).then(|| token.part(part));
-        Self {
-            authorizing: filled(authorizing),
-            account: filled(account),
-        }
-    }
 }
 
 /// Host and port of a contact, which stand in its own text.

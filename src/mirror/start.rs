@@ -34,8 +34,9 @@ impl Mirror {
         let reading = store.reading().await.map_err(std::io::Error::other)?;
         let view = Arc::clone(&parts.view);
         let early = resolver.clone();
+        let restored = Arc::clone(view.restored());
         let take_over = async {
-            let contents = reading.everything().await;
+            let contents = reading.everything(&restored).await;
             let contents = contents.map_err(std::io::Error::other)?;
             take_over(options, parts, (naming, resolver), contents).await
         };
@@ -96,18 +97,19 @@ async fn take_over(
         trouble: RateLimited::default(),
         database,
         complete: false,
+        known: source.as_of.is_some(),
         settling: Settling::default(),
         hung: 0,
     })
 }
 
-/// How well what was kept is known to equal the tables.
+/// How well what was kept is known to equal the tables. Where that never was so, because the earlier run ended before
+/// all was kept, it is only a part of them, and says nothing about what is not in it.
 fn source(contents: &Contents) -> Source {
     let as_of = contents.as_of;
-    let state = if contents.registrations.is_empty() && as_of.is_none() {
-        SourceState::Unavailable
-    } else {
-        SourceState::CatchingUp
+    let state = match as_of {
+        Some(_) => SourceState::CatchingUp,
+        None => SourceState::Unavailable,
     };
     Source { state, as_of }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Address, Details, Expiry, Number};
+use super::{Address, Details, Expiry, Number, TIME_UNKNOWN};
 use crate::clock::gregorian;
 use crate::sip::Transport;
 
@@ -436,9 +436,9 @@ fn port(port: Option<u16>, wire: Wire) -> Option<Value<'static>> {
     })
 }
 
-/// A Unix second as Kazoo writes it; the epoch itself stands for a time that is not known.
+/// A Unix second as Kazoo writes it.
 fn moment(unix: i64) -> Option<Value<'static>> {
-    (unix != 0).then(|| Value::Integer(gregorian(unix)))
+    (unix != TIME_UNKNOWN).then(|| Value::Integer(gregorian(unix)))
 }
 
 fn undefined(wire: Wire) -> Option<Value<'static>> {

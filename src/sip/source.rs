@@ -107,16 +107,16 @@ fn compact(value: &[u8]) -> Option<(&[u8], Option<u16>)> {
 
 /// The last element of a header with several, separated by commas.
 fn last_of_list(mut list: &[u8]) -> &[u8] {
-    let mut last: &[u8] = &[];
+    let mut nearest: &[u8] = &[];
     while !list.is_empty() {
         let end = value_end(list, |byte| byte == b',');
         let one = list[..end].trim_ascii();
         if !one.is_empty() {
-            last = one;
+            nearest = one;
         }
         list = list.get(end + 1..).unwrap_or_default();
     }
-    last
+    nearest
 }
 
 #[cfg(test)]

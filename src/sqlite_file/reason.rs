@@ -37,6 +37,32 @@ pub enum Reason {
         /// What is in the way.
         why: &'static str,
     },
+    /// A table lacks columns without which its rows mean nothing.
+    #[error("the table {table:?} has no column {}", columns.join(" and no column "))]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The columns that are missing.
+        columns: Vec<&'static str>,
+    },
+    /// The values of a column are computed by SQLite whenever they are read, and are not in the file.
+    #[error("the table {table:?} cannot be read: its column {column} is generated and not stored")]
+    NotStored {
+        /// The table.
+        table: String,
+        /// The column.
+        column: &'static str,
+    },
+    /// A table can be read, and has rows, but none that its reader understands.
+    #[error("no row of the table {table:?} can be understood; row {rowid}: {why}")]
+    NotUnderstood {
+        /// The table.
+        table: String,
+        /// One of the rows.
+        rowid: i64,
+        /// What is wrong with that one.
+        why: String,
+    },
     /// A journal was left by a writer that died; the next program that opens the database rolls it back.
     #[error("a transaction was interrupted and waits to be rolled back by the next writer")]
     HotJournal,

@@ -111,6 +111,11 @@ impl Table {
             .position(|column| column.eq_ignore_ascii_case(name))
     }
 
+    /// Whether the values of the column `index` are in the rows.
+    pub(super) fn stores(&self, index: usize) -> bool {
+        !matches!(self.places.get(index), Some(Place::Virtual) | None)
+    }
+
     /// Whether rows mean the same in `other`.
     pub(super) fn reads_like(&self, other: &Self) -> bool {
         self.name == other.name && self.columns == other.columns && self.places == other.places

@@ -66,8 +66,13 @@ pub struct TableSpec {
     /// A column that most changes alter and an index begins with. In rollback mode the index tells cheaply which
     /// rows to look at; without it, every change leads to a look at all rows.
     pub hint_index_column: Option<String>,
-    /// Whether the others are told when this one is not there.
+    /// Whether the others are told when this one has never been there.
     pub optional: bool,
+    /// Columns without which no row means anything: a table that lacks one cannot be read.
+    pub required: &'static [&'static str],
+    /// Columns whose values matter where the table has them: it cannot be read where one of them, or of the required
+    /// ones, is generated and not stored.
+    pub used: &'static [&'static str],
 }
 
 /// Follows tables of a database.
@@ -190,6 +195,9 @@ impl Tail {
             | Reason::NewerFormat
             | Reason::Utf16
             | Reason::NoTable(_)
+            | Reason::NoColumn { .. }
+            | Reason::NotStored { .. }
+            | Reason::NotUnderstood { .. }
             | Reason::Unsupported { .. } => {
                 self.state = State::Absent(reason);
                 return ABSENT;

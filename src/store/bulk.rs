@@ -9,12 +9,16 @@ use std::sync::Arc;
 use super::Stored;
 use super::read::Names;
 use crate::parallel;
+use crate::progress::Progress;
 use crate::registration::intern::Interner;
 use crate::registration::{Attributes, Binding, Expiry, Key, Number, Packer, Ruid, Text};
 use crate::sqlite_file::{AtRest, Held, Leaf, Reason, Value};
 
 /// Fewer leaves than this are not worth a thread.
 const WORTH_A_THREAD: usize = 256;
+
+/// Registrations that are counted together.
+const AT_ONCE: usize = 1024;
 
 type Result<T> = std::result::Result<T, Reason>;
 
@@ -32,8 +36,14 @@ struct Common {
 /// The values of a row.
 struct Columns<'a>(&'a [Value<'a>]);
 
-/// Every registration of the store at `path`, whose file is `held`. Nobody may write to it.
-pub(super) fn registrations(held: &Held, path: &Path, accounts: &Names) -> Result<Vec<Stored>> {
+/// Every registration of the store at `path`, whose file is `held`. Nobody may write to it. `progress` counts those that
+/// have been read.
+pub(super) fn registrations(
+    held: &Held,
+    path: &Path,
+    accounts: &Names,
+    progress: &Progress,
+) -> Result<Vec<Stored>> {
     let file = AtRest::of(held, path)?;
     let attributes = attributes(&file)?;
     in_portions(&file, "registration", |leaves| {
@@ -52,8 +62,12 @@ pub(super) fn registrations(held: &Held, path: &Path, accounts: &Names) -> Resul
                 after.split_at(after.iter().take_while(|(of, ..)| *of == id).count());
             rest = Some(after);
             rows.push(stored(&Columns(values), own, accounts, &mut common)?);
+            if rows.len().is_multiple_of(AT_ONCE) {
+                progress.advance(AT_ONCE);
+            }
             Ok(())
         })?;
+        progress.advance(rows.len() % AT_ONCE);
         Ok(rows)
     })
 }

@@ -89,8 +89,22 @@ fn is_foreign(header: &[u8]) -> bool {
         })
 }
 
-/// Makes sure that this process alone uses the store at `path`, for as long as the file is held.
-pub(super) fn lock(path: &Path) -> Result<File, Error> {
+/// The right to use a store alone; given up with this value.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that is being started has every open file until it executes its
+        // program, and a lock of flock(2) lasts until the last copy is closed.
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "cannot unlock the store; closing its lock file does that");
+        }
+    }
+}
+
+/// Makes sure that this process alone uses the store at `path`, for as long as the lock is held.
+pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
     if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
         DirBuilder::new()
             .recursive(true)
@@ -107,7 +121,7 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
         .open(&lock_path)
         .map_err(|source| cannot_create(&lock_path, source))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(Error::InUse {
             path: path.to_path_buf(),
         }),
@@ -335,6 +349,14 @@ fn cannot_create(path: &Path, source: io::Error) -> Error {
     Error::CannotCreate {
         path: path.to_path_buf(),
         source: source.into(),
+    }
+}
+
+#[cfg(test)]
+impl Lock {
+    /// The copy of the open lock file that a child has until it executes its program.
+    pub(super) fn of_a_child(&self) -> File {
+        self.0.try_clone().expect("an open file can be copied")
     }
 }
 

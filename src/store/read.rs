@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite, SqliteConnection};
 
 use super::{Contents, Departed, FlushRecord, Hidden, Stored};
+use crate::progress::Progress;
 use crate::registration::{Attributes, Binding, Expiry, Key, Number, Ruid, Text};
 
 type Select = Query<'static, Sqlite, SqliteArguments>;
@@ -33,15 +34,25 @@ pub(super) async fn all_but_registrations(
     Ok((contents, accounts))
 }
 
+/// How many registrations there are.
+pub(super) async fn count(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar(include_str!("../../sql/registration_count.sql"))
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 /// The registrations, as SQLite reads them.
 pub(super) async fn registrations(
     connection: &mut SqliteConnection,
     accounts: &Names,
+    progress: &Progress,
 ) -> Result<Vec<Stored>, sqlx::Error> {
     const ATTRIBUTES: &str = include_str!("../../sql/attributes.sql");
     const REGISTRATIONS: &str = include_str!("../../sql/registrations.sql");
     let attributes = attributes(connection, sqlx::query(ATTRIBUTES)).await?;
-    stored(connection, sqlx::query(REGISTRATIONS), attributes, accounts).await
+    let query = sqlx::query(REGISTRATIONS);
+    stored(connection, query, attributes, accounts, progress).await
 }
 
 /// The registrations of the account with this id; `None` where these are more than `most`.
@@ -61,7 +72,8 @@ pub(super) async fn registrations_of(
     }
     let attributes = attributes(connection, sqlx::query(ATTRIBUTES).bind(account)).await?;
     let query = sqlx::query(REGISTRATIONS).bind(account);
-    stored(connection, query, attributes, accounts)
+    let nobody_looks = Progress::default();
+    stored(connection, query, attributes, accounts, &nobody_looks)
         .await
         .map(Some)
 }
@@ -72,6 +84,7 @@ async fn stored(
     query: Select,
     attributes: Vec<(i64, Text, Text)>,
     accounts: &Names,
+    progress: &Progress,
 ) -> Result<Vec<Stored>, sqlx::Error> {
     let mut attributes = attributes.into_iter().peekable();
     let mut names = Interner::default();
@@ -81,6 +94,7 @@ async fn stored(
         let id: i64 = row.try_get_unchecked(0)?;
         let own = std::iter::from_fn(|| attributes.next_if(|(of, ..)| *of <= id));
         let own = own.map(|(_, name, value)| (name, value)).collect();
+        progress.advance(1);
         registrations.push(Stored {
             account: account(&row, 3, accounts)?,
             first_registration: row.try_get_unchecked(4)?,

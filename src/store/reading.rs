@@ -8,6 +8,7 @@ use tokio::sync::RwLockWriteGuard;
 
 use super::read::Names;
 use super::{Change, Contents, Durability, Error, Store, Stored, bulk, commit, file, read};
+use crate::progress::Progress;
 use crate::sqlite_file::{Held, Reason};
 
 /// The store as an earlier run left it. Writes wait until this goes.
@@ -82,13 +83,13 @@ impl<'a> Reading<'a> {
         read.await.map_err(|error| self.store.cannot_read(error))
     }
 
-    /// Everything.
+    /// Everything. `progress` counts the registrations that have been read.
     ///
     /// # Errors
     /// [`Error::CannotRead`], and those of [`Store::open`].
-    pub async fn everything(&self) -> Result<Contents, Error> {
+    pub async fn everything(&self, progress: &Arc<Progress>) -> Result<Contents, Error> {
         let pool = self.store.pool();
-        match self.registrations(&pool).await {
+        match self.registrations(&pool, progress).await {
             Ok(registrations) => {
                 self.note_unused();
                 Ok(Contents {
@@ -98,25 +99,35 @@ impl<'a> Reading<'a> {
             }
             Err(error) if file::is_broken(&error) => {
                 self.store.begin_anew(&pool, &error).await?;
+                progress.reach(0);
+                progress.expect(0);
                 Ok(Contents::default())
             }
             Err(error) => Err(self.store.cannot_read(error)),
         }
     }
 
-    async fn registrations(&self, pool: &SqlitePool) -> Result<Vec<Stored>, sqlx::Error> {
+    async fn registrations(
+        &self,
+        pool: &SqlitePool,
+        progress: &Arc<Progress>,
+    ) -> Result<Vec<Stored>, sqlx::Error> {
+        progress.expect(read::count(&mut *pool.acquire().await?).await?);
         // What stands in SQLite's log goes into the file.
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(pool)
             .await?;
         let (path, accounts) = (self.store.path.clone(), Arc::clone(&self.accounts));
         let held = self.store.hold();
-        let bulk = move || bulk::registrations(&*held?, &path, &accounts);
+        let done = Arc::clone(progress);
+        let bulk = move || bulk::registrations(&*held?, &path, &accounts, &done);
         match tokio::task::spawn_blocking(bulk).await {
             Ok(Ok(registrations)) => Ok(registrations),
             strange => {
                 tracing::debug!(?strange, "reads the store row by row");
-                read::registrations(&mut *pool.acquire().await?, &self.accounts).await
+                progress.reach(0);
+                let mut connection = pool.acquire().await?;
+                read::registrations(&mut connection, &self.accounts, progress).await
             }
         }
     }

@@ -35,6 +35,31 @@ columns! {
     AttributeColumns { ruid, aname, avalue }
 }
 
+/// The columns of `location` without which a row is none.
+pub(super) const REQUIRED: &[&str] = &["ruid", "username", "contact", "expires"];
+
+/// The other columns of `location` that are read.
+pub(super) const USED: &[&str] = &[
+    "domain",
+    "received",
+    "path",
+    "q",
+    "callid",
+    "cseq",
+    "last_modified",
+    "flags",
+    "cflags",
+    "user_agent",
+    "socket",
+    "methods",
+    "instance",
+    "reg_id",
+    "server_id",
+];
+
+/// The columns of `location_attrs` without which a row says nothing.
+pub(super) const REQUIRED_OF_ATTRIBUTES: &[&str] = &["ruid", "aname", "avalue"];
+
 impl Column {
     /// The value of this column in `row`; NULL where the table has no such column.
     pub(super) fn of<'a>(self, row: &Row<'a>) -> Value<'a> {

@@ -21,6 +21,18 @@ const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
 /// How long an attribute is kept after its row has gone: two runs of a timer of 5 s.
 const LOST_ATTRIBUTE: Duration = Duration::from_secs(10);
 
+/// How far the tables have been read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reading {
+    /// Rows are being read: what is missing may still come.
+    #[default]
+    Underway,
+    /// Every row has been read: a binding without one is gone.
+    Complete,
+    /// The tables cannot be read now: what is missing does not come for some time.
+    Interrupted,
+}
+
 /// A slot's place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub(super) struct SlotId(u32);
@@ -50,8 +62,7 @@ pub(super) struct Slots {
     doubles: HashMap<SlotId, Vec<(i64, Box<Binding>)>>,
     /// How many bindings were taken to exist before their rows were read.
     former: usize,
-    /// Every row has been read, so that a binding without one is gone.
-    complete: bool,
+    reading: Reading,
     /// The time of the last look.
     looked: Duration,
 }
@@ -103,7 +114,7 @@ impl Slots {
         self.attributes = 0;
         self.orphans = 0;
         self.doubles.clear();
-        self.complete = false;
+        self.reading = Reading::Underway;
     }
 
     /// Whether most of the bindings that were taken to exist have no row.
@@ -246,11 +257,11 @@ impl Slots {
         self.orphans -= usize::from(was_there && orphaned);
     }
 
-    pub(super) fn changes(&mut self, now: Duration, complete: bool) -> Changeset {
-        if complete && !self.complete {
+    pub(super) fn changes(&mut self, now: Duration, reading: Reading) -> Changeset {
+        if reading == Reading::Complete && self.reading != reading {
             self.touch_rowless();
         }
-        self.complete = complete;
+        self.reading = reading;
         while let Some((_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now).copied() {
             self.deadlines.pop_first();
             self.touch(id);
@@ -298,7 +309,7 @@ impl Slots {
     }
 
     fn settle(&mut self, id: SlotId, now: Duration, changes: &mut Changeset) {
-        let (complete, attributes_in_use) = (self.complete, self.attributes > 0);
+        let attributes_in_use = self.attributes > 0;
         let slot = &mut self.all[id.0 as usize];
         slot.touched = false;
         let waited = self.waits.remove(&id);
@@ -307,7 +318,9 @@ impl Slots {
         }
         if slot.row.is_none() {
             self.withheld.remove(&id);
-            if complete && let Some(told) = slot.told.take() {
+            if self.reading == Reading::Complete
+                && let Some(told) = slot.told.take()
+            {
                 slot.attributes.each(Some(&told.attributes));
                 slot.key = Some(Box::new(alone(&told.key)));
                 changes.remove(told.key.clone());
@@ -328,8 +341,14 @@ impl Slots {
             FIRST_ATTRIBUTE
         };
         // While every row is being read, what is missing may just not have been read yet: patience starts when
-        // that is over.
-        let until = waited.filter(|_| complete).unwrap_or(now + patience);
+        // that is over. Where reading is interrupted, what was told stays as it is, and a new row waits no longer
+        // than ever: nobody knows when reading goes on.
+        let restarts = match self.reading {
+            Reading::Underway => true,
+            Reading::Complete => false,
+            Reading::Interrupted => slot.told.is_some(),
+        };
+        let until = waited.filter(|_| !restarts).unwrap_or(now + patience);
         let patient = now < until;
         let (telling, waits) = slot.attempt(patient, attributes_in_use);
         if let Some(binding) = telling.map(Arc::new) {

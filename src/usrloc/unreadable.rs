@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
+use super::columns::REQUIRED;
 use crate::rate_limited::RateLimited;
 use crate::sqlite_file::Value;
 
@@ -19,6 +20,13 @@ pub(super) struct Unread<'a> {
     pub(super) column: &'static str,
     pub(super) reason: Reason,
     pub(super) value: Value<'a>,
+}
+
+/// Why a row cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Cause {
+    column: &'static str,
+    reason: Reason,
 }
 
 /// Why a cell cannot be read.
@@ -227,14 +235,41 @@ impl Report {
     }
 }
 
+impl Cause {
+    /// Why a row is lost that has these cells; `None` where it is not.
+    pub(super) fn of_loss(cells: &[Unread<'_>]) -> Option<Self> {
+        let is_needed = |cell: &&Unread<'_>| REQUIRED.contains(&cell.column);
+        cells.iter().find(is_needed).map(Unread::cause)
+    }
+}
+
+impl Unread<'_> {
+    fn cause(&self) -> Cause {
+        Cause {
+            column: self.column,
+            reason: self.reason,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is = match self.reason {
+            Reason::Null => "is NULL",
+            Reason::NotATime => "is not a time",
+            Reason::NotANumber => "is not a number",
+        };
+        write!(f, "{} {is}", self.column)
+    }
+}
+
 impl fmt::Display for Unread<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.reason {
-            Reason::Null => return write!(f, "{} is NULL", self.column),
-            Reason::NotATime => "a time",
-            Reason::NotANumber => "a number",
-        };
-        write!(f, "{} is not {what}: ", self.column)?;
+        self.cause().fmt(f)?;
+        if self.reason == Reason::Null {
+            return Ok(());
+        }
+        f.write_str(": ")?;
         match self.value {
             Value::Null => f.write_str("NULL"),
             Value::Integer(number) => number.fmt(f),

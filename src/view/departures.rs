@@ -1,8 +1,10 @@
 //! Who had a row until lately: an account or a username stays known for an hour after its last row went.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::named::Asked;
 use crate::registration::{Departed, Name, Text};
 
 /// An address of record: `username`, `domain`.
@@ -50,16 +52,16 @@ impl Departures {
         self.by_account.contains_key(id)
     }
 
-    /// The addresses of record of the account's user, whose name is matched in any case.
-    pub(super) fn of_user(&self, account: &str, username: &[u8]) -> Vec<Aor> {
+    /// The addresses of record of the account's users whom a name means, the case of letters aside.
+    pub(super) fn of_user(&self, account: &str, asked: Asked<'_>) -> Vec<Aor> {
         let users = self.by_account.get(account);
-        users.map_or_else(Vec::new, |users| aors(users, username))
+        users.map_or_else(Vec::new, |users| aors(users, asked))
     }
 
     /// The same, whatever their account.
-    pub(super) fn of_user_anywhere(&self, username: &[u8]) -> Vec<Aor> {
+    pub(super) fn of_user_anywhere(&self, asked: Asked<'_>) -> Vec<Aor> {
         let accounts = self.by_account.values();
-        accounts.flat_map(|users| aors(users, username)).collect()
+        accounts.flat_map(|users| aors(users, asked)).collect()
     }
 
     /// The accounts that had this address of record, and when the last row of each went; the empty id is that of no
@@ -101,25 +103,37 @@ impl Departures {
 
 impl User {
     fn new(username: Text, domain: Option<Text>) -> Self {
-        let name = Name::of_columns(username.as_bytes(), domain.as_ref().map(Text::as_bytes));
+        let any_case = name_of(&username, domain.as_ref()).to_ascii_lowercase();
         Self {
-            any_case: name.user.to_ascii_lowercase().into(),
+            any_case: any_case.into(),
             username,
             domain,
         }
     }
+
+    /// As it is listed.
+    fn name(&self) -> Cow<'_, [u8]> {
+        name_of(&self.username, self.domain.as_ref())
+    }
 }
 
-fn aors(users: &BTreeMap<User, i64>, username: &[u8]) -> Vec<Aor> {
-    let any_case: Arc<[u8]> = username.to_ascii_lowercase().into();
+/// The user that an address of record is listed as.
+pub(super) fn name_of<'a>(username: &'a Text, domain: Option<&'a Text>) -> Cow<'a, [u8]> {
+    Name::of_columns(username.as_bytes(), domain.map(Text::as_bytes)).user
+}
+
+fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>) -> Vec<Aor> {
+    let beginning = asked.beginning();
     let first = User {
-        any_case: Arc::clone(&any_case),
+        any_case: beginning.lower.as_slice().into(),
         username: Text::default(),
         domain: None,
     };
     users
         .range(first..)
-        .take_while(|(user, _)| user.any_case == any_case)
-        .map(|(user, _)| (user.username.clone(), user.domain.clone()))
+        .map(|(user, _)| user)
+        .take_while(|user| beginning.is_of(&user.any_case))
+        .filter(|user| asked.means(&user.name()))
+        .map(|user| (user.username.clone(), user.domain.clone()))
         .collect()
 }

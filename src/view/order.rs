@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use crate::registration::{Binding, Registration};
 
+/// The end of a part of a [`Position`].
+const END: &[u8] = &[0, 0];
+
 /// A place in the order of lists, as bytes that compare like the rows: lower-cased username, contact, domain,
 /// exact username, table, ruid; each ended by 0 0, with a zero byte inside written as 0 1.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -59,10 +62,17 @@ impl Position {
         Self(bytes.into())
     }
 
-    /// The place just before all rows of the user, whatever the case of the username.
+    /// The place just before all rows of users whose names begin so; lower case counts.
+    pub(super) fn before_users_like(beginning: &[u8]) -> Self {
+        let mut key = user_prefix(beginning);
+        key.truncate(key.len() - END.len());
+        Self(key.into())
+    }
+
+    /// The place of a registration.
     #[must_use]
-    pub fn before_user(username: &[u8]) -> Self {
-        Self::from_bytes(&user_prefix(username))
+    pub fn of_registration(registration: &Registration) -> Self {
+        Self::of(&registration.binding)
     }
 
     /// The bytes, to be given out.
@@ -90,11 +100,6 @@ impl Row {
 
     pub(super) fn position(&self) -> Position {
         Position::of(self.binding())
-    }
-
-    /// Whether the row is of this user, in any case.
-    pub(super) fn is_of(&self, username: &[u8]) -> bool {
-        self.binding().user().eq_ignore_ascii_case(username)
     }
 
     /// Whether both are of the same contact: username, domain and contact URI are the same.
@@ -290,7 +295,7 @@ fn part(key: &mut Vec<u8>, bytes: &[u8]) {
             key.push(1);
         }
     }
-    key.extend_from_slice(&[0, 0]);
+    key.extend_from_slice(END);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::identity::listed;
 use super::listing::{Listing, Page};
+use super::named::Asked;
 use super::order::{BeforeContact, Placed, Position, Row};
 use crate::registration::Registration;
 use crate::sip::Transport;
@@ -130,15 +131,9 @@ impl Roll {
         }
     }
 
-    /// The listed registrations of one SIP user.
-    pub(super) fn list_user(&self, username: &[u8]) -> Listing {
-        let own = of_user(&self.listed, username);
-        let registrations: Vec<_> = own.map(Arc::clone).collect();
-        let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
-        Listing {
-            revision: registrations.iter().fold(0, sum),
-            registrations,
-        }
+    /// The listed registrations of the SIP users whom a name means, the case of letters aside.
+    pub(super) fn list_user(&self, asked: Asked<'_>) -> Vec<Arc<Registration>> {
+        of_user(&self.listed, asked).map(Arc::clone).collect()
     }
 
     /// At most `limit` listed registrations after `position`.
@@ -157,12 +152,12 @@ impl Roll {
         }
     }
 
-    /// Every row of one SIP user, whose name is matched in any case; those that are listed first.
+    /// Every row of the SIP users whom a name means, the case of letters aside; those that are listed first.
     pub(super) fn rows_of_user<'a>(
         &'a self,
-        username: &'a [u8],
+        asked: Asked<'a>,
     ) -> impl Iterator<Item = &'a Arc<Registration>> {
-        of_user(&self.listed, username).chain(of_user(&self.unlisted, username))
+        of_user(&self.listed, asked).chain(of_user(&self.unlisted, asked))
     }
 
     /// Every row; those that are listed first.
@@ -185,14 +180,16 @@ impl Roll {
     }
 }
 
-/// Those of one SIP user, whose name is matched in any case.
+/// Those of the SIP users whom a name means, the case of letters aside.
 fn of_user<'a>(
     rows: &'a BTreeSet<Row>,
-    username: &'a [u8],
+    asked: Asked<'a>,
 ) -> impl Iterator<Item = &'a Arc<Registration>> {
-    following(rows, &Position::before_user(username))
-        .take_while(move |row| row.is_of(username))
+    let beginning = asked.beginning();
+    following(rows, &Position::before_users_like(&beginning.lower))
         .map(Row::registration)
+        .take_while(move |row| beginning.is_of(&row.binding.user()))
+        .filter(move |row| asked.means(&row.binding.user()))
 }
 
 fn following<'a>(

@@ -1,6 +1,6 @@
 //! The rows, and the sorted lists that are kept of them.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -8,12 +8,13 @@ use std::mem;
 use std::sync::Arc;
 
 use super::ambiguous::Ambiguities;
-use super::departures::{Aor, Departures};
+use super::departures::{Aor, Departures, name_of};
 use super::listing::{Listing, Page};
+use super::named::Asked;
 use super::order::{Contact, Position, Row};
 use super::roll::Roll;
 use super::{Consequences, KNOWN_FOR, Scope, Tally};
-use crate::registration::{Departed, Hidden, Key, Name, Registration, Text};
+use crate::registration::{Departed, Hidden, Key, Registration, Text};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -184,11 +185,27 @@ impl State {
     }
 
     pub(super) fn list(&self, scope: Scope<'_>, user: Option<&[u8]>) -> Listing {
-        let listing = |roll: &Roll| match user {
-            None => roll.list(),
-            Some(user) => roll.list_user(user),
-        };
-        self.roll(scope).map(listing).unwrap_or_default()
+        match (self.roll(scope), user) {
+            (None, _) => Listing::default(),
+            (Some(roll), None) => roll.list(),
+            (Some(roll), Some(user)) => self.list_user(scope, roll, user),
+        }
+    }
+
+    /// The listed registrations of the users whom a name means. One of the last hour counts where it is spelled so.
+    fn list_user(&self, scope: Scope<'_>, roll: &Roll, username: &[u8]) -> Listing {
+        let known = self.known_aors(scope, username);
+        let mut registrations = roll.list_user(Asked::new(username));
+        registrations.retain(|one| {
+            let mut known = known.iter();
+            let (username, domain) = (&one.binding.username, &one.binding.domain);
+            known.any(|(name, its)| name == username && its == domain)
+        });
+        let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
+        Listing {
+            revision: registrations.iter().fold(0, sum),
+            registrations,
+        }
     }
 
     pub(super) fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
@@ -202,13 +219,27 @@ impl State {
 
     pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.system
-            .rows_of_user(&user_of(username, domain))
+            .rows_of_user(Asked::new(&name_of(username, domain)))
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
             })
             .filter(|one| is_current(&self.hidden, self.now, one))
             .cloned()
             .collect()
+    }
+
+    pub(super) fn listed_of(
+        &self,
+        username: &Text,
+        domain: Option<&Text>,
+    ) -> Vec<Arc<Registration>> {
+        let is_of = |one: &Arc<Registration>| {
+            one.binding.username == *username && one.binding.domain.as_ref() == domain
+        };
+        let user = name_of(username, domain);
+        let mut rows = self.system.list_user(Asked::new(&user));
+        rows.retain(is_of);
+        rows
     }
 
     pub(super) fn is_anothers(
@@ -218,10 +249,10 @@ impl State {
         username: &Text,
         domain: Option<&Text>,
     ) -> bool {
-        let user = user_of(username, domain);
+        let user = name_of(username, domain);
         let mut rows = self
             .system
-            .rows_of_user(&user)
+            .rows_of_user(Asked::new(&user))
             .filter(|one| &*one.binding.key.table == table)
             .filter(|one| {
                 one.binding.username == *username && one.binding.domain.as_ref() == domain
@@ -243,16 +274,19 @@ impl State {
 
     /// Looks at rows and departures of `scope` alone: how long it takes tells nothing about other accounts.
     pub(super) fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<Aor> {
+        let asked = Asked::new(username);
         let there = self.roll(scope).into_iter();
         let there = there
-            .flat_map(|roll| roll.rows_of_user(username))
+            .flat_map(|roll| roll.rows_of_user(asked))
             .map(|one| (one.binding.username.clone(), one.binding.domain.clone()));
         let gone = match scope {
-            Scope::System => self.departures.of_user_anywhere(username),
-            Scope::Account(id) => self.departures.of_user(id, username),
+            Scope::System => self.departures.of_user_anywhere(asked),
+            Scope::Account(id) => self.departures.of_user(id, asked),
         };
         let aors: BTreeSet<_> = there.chain(gone).collect();
-        aors.into_iter().collect()
+        asked.exact_first(aors.into_iter().collect(), |(username, domain)| {
+            name_of(username, domain.as_ref())
+        })
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Registration>> {
@@ -344,11 +378,6 @@ impl State {
         consequences.departed.push(departed.clone());
         self.departures.remember(departed);
     }
-}
-
-/// The user that an address of record is listed as.
-fn user_of<'a>(username: &'a Text, domain: Option<&'a Text>) -> Cow<'a, [u8]> {
-    Name::of_columns(username.as_bytes(), domain.map(Text::as_bytes)).user
 }
 
 /// Whether the row is valid now and not hidden.

@@ -14,13 +14,15 @@ use crate::support::{eventually, holds, unix_now};
 /// A Kamailio is believed after 30 s; some more for a busy machine.
 const BELIEVED: Duration = Duration::from_mins(1);
 
-/// Puts a row without a username into the table: Kamailio does not load it and leaves it alone.
+/// Puts a row without a domain into the table: Kamailio does not load it and leaves it alone.
 fn leave_a_row(kamailio: &Kamailio, number: u32) {
     let now = unix_now();
     let day = |at: i64| format!("(({at} - 0.5) / 86400 + 2440587.5)");
     kamailio.sql(&format!(
         "insert into location (ruid, username, domain, contact, callid, expires, last_modified, user_agent) values \
-         ('uloc-left-{number}', '', 'left{number}.example.com', 'sip:left@192.0.2.{number}', 'c{number}@lab', {}, {}, 'Left 1.0')",
+         ('uloc-left-{number}', 'left{number}', '', 'sip:left@192.0.2.{number}', 'c{number}@lab', {}, {}, 'Left 1.0');
+         insert into location_attrs (ruid, username, domain, aname, atype, avalue) values \
+         ('uloc-left-{number}', 'left{number}', '', 'token', 0, 'device@left{number}.example.com')",
         day(now + 3600),
         day(now - 7200),
     ));

@@ -97,6 +97,7 @@ listen=tcp:127.0.0.1:{port}
 loadmodule \"sl.so\"
 loadmodule \"pv.so\"
 loadmodule \"siputils.so\"
+loadmodule \"textops.so\"
 loadmodule \"rr.so\"
 loadmodule \"path.so\"
 loadmodule \"nathelper.so\"

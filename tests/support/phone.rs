@@ -32,6 +32,7 @@ pub(crate) struct Phone {
     connection: Connection,
     user: Vec<u8>,
     realm: Vec<u8>,
+    to: Option<Vec<u8>>,
     contact: Vec<u8>,
     contact_params: Vec<u8>,
     call_id: Vec<u8>,
@@ -88,6 +89,7 @@ impl Phone {
             connection,
             user: user.as_ref().to_vec(),
             realm: realm.as_ref().to_vec(),
+            to: None,
             contact: Vec::new(),
             contact_params: Vec::new(),
             call_id: format!("{number:08x}@lab").into_bytes(),
@@ -107,6 +109,12 @@ impl Phone {
         ]
         .concat();
         phone
+    }
+
+    /// The address of record as a URI, for example `tel:+15550100`; else it is `sip:user@realm`.
+    pub(crate) fn to(mut self, uri: impl AsRef<[u8]>) -> Self {
+        self.to = Some(uri.as_ref().to_vec());
+        self
     }
 
     /// The contact URI to register, without brackets; else it is the phone's own address.
@@ -250,7 +258,8 @@ impl Phone {
             self.source().port(),
             self.cseq
         );
-        let aor = [b"<sip:", self.user.as_slice(), b"@", &self.realm, b">"].concat();
+        let own = [b"sip:", self.user.as_slice(), b"@", &self.realm].concat();
+        let aor = [b"<", self.to.as_ref().unwrap_or(&own).as_slice(), b">"].concat();
         let contact = [b"<", self.contact.as_slice(), b">", &self.contact_params].concat();
         let mut headers: Vec<(&str, Vec<u8>)> = vec![
             ("Via", via.into_bytes()),

@@ -125,6 +125,7 @@ fn read(database: &Path, tables: &[String]) -> Result<Rows, Reason> {
         name: name.clone(),
         hint_index_column: None,
         optional: *role != Role::Location,
+        ..TableSpec::default()
     });
     let mut tail = Tail::new(TailOptions {
         path: database.to_owned(),

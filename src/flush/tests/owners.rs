@@ -4,7 +4,8 @@ use super::site::{Site, aor, contact, key, reasons, row};
 use crate::registration::{Binding, Hidden};
 use crate::view::Change;
 
-const ALONE: &str = "the contact cannot be removed without another one that was not asked for";
+const ALONE: &str = "not removed: Kamailio's ul.rm_contact goes by the contact URI, which another contact that was not \
+     chosen shares; choose both, or flush the whole user";
 
 #[tokio::test]
 async fn a_former_owner_cannot_remove_the_phone_of_the_new_one() {

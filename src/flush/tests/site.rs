@@ -123,6 +123,7 @@ impl Site {
             tables: vec!["location".to_owned()],
             concurrency: 2,
             also,
+            default_realm: Some("acme.example.com".to_owned()),
         };
         Self {
             clock,

@@ -31,7 +31,7 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "username",
         "path",
         "username",
-        "The SIP user, in any case; never `count`",
+        "The SIP user, in any case, unless one is spelled exactly so; with U+FFFD as a list shows it; never `count`",
     ),
     ("prettyPrint", "query", "pretty_print", "Indent the answer"),
     (
@@ -81,6 +81,12 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "query",
         "dry_run",
         "`true`: do nothing, and tell in `X-Would-Flush` what would go",
+    ),
+    (
+        "keepNewest",
+        "query",
+        "keep_newest",
+        "Leave so many of the user's contacts, those modified last, after the filters",
     ),
     (
         "verb",
@@ -145,6 +151,7 @@ fn schema(component: &str) -> Value {
         }
         "accept" => json!({"type": "string", "examples": ["csv", "text/csv", "json"]}),
         "pageSize" => json!({"type": "integer", "minimum": 1}),
+        "keepNewest" => json!({"type": "integer", "minimum": 0}),
         "verb" => json!({"type": "string", "enum": ["delete"]}),
         _ => json!({"type": "string"}),
     }

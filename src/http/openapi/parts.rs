@@ -123,7 +123,7 @@ pub(super) fn json_content(schema: &Value) -> Value {
 }
 
 /// Headers that every answer has, or may have.
-const OF_ALL: &[&str] = &["X-Request-ID"];
+const OF_ALL: &[&str] = &["X-Content-Type-Options", "X-Request-ID"];
 const MAYBE: &[&str] = &[
     "Access-Control-Allow-Origin",
     "Access-Control-Allow-Methods",
@@ -137,6 +137,7 @@ const MAYBE: &[&str] = &[
 /// Headers: name, type, description.
 const HEADERS: &[(&str, &str, &str)] = &[
     ("X-Request-ID", "string", "The request's id"),
+    ("X-Content-Type-Options", "string", "`nosniff`"),
     ("ETag", "string", "The revision, as a weak validator"),
     (
         "Cache-Control",
@@ -302,8 +303,11 @@ pub(super) fn schemas(item: &Value) -> Value {
             "properties": {
                 "max_lag_ms": {"type": "integer", "minimum": 0, "description": "The `lag_ms` above which it is not ready"},
                 "reason": {"type": "string", "description": "Why it is not ready, and what to do; absent where it is"},
+                "read": {"type": "integer", "minimum": 0, "description": "Rows of Kamailio's tables that a start has read so far; only while starting"},
+                "restored": {"type": "integer", "minimum": 0, "description": "Registrations of the previous run that a start has restored so far; only while starting"},
                 "source": reference("schemas", "Source"),
-                "status": {"enum": ["ok", "unavailable"]},
+                "status": {"enum": ["ok", "starting", "unavailable"], "description": "`starting`: every row of Kamailio's tables is still to be shown, and nothing is wrong"},
+                "total": {"type": "integer", "minimum": 0, "description": "How many there are to be restored; only while starting"},
             },
         },
         "ListEnvelope": envelope(items, &["page_size"]),

@@ -45,6 +45,57 @@ async fn a_request_does_not_wait_for_ever() {
     }
 }
 
+#[tokio::test]
+async fn says_how_far_it_is_until_every_row_has_been_shown() {
+    let site = starting();
+    let source = |state, as_of| site.view.set_source(Source { state, as_of });
+    let says = async |read, restored, total, words: &str| {
+        let answer = site.get("/readyz").without("x-auth-token").answer().await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let body = answer.json();
+        assert_eq!(body["status"], "starting");
+        let numbers = ["read", "restored", "total"].map(|key| body[key].as_u64());
+        assert_eq!(numbers, [read, restored, total].map(Some));
+        let reason = body["reason"].as_str().unwrap();
+        assert!(reason.contains(words), "{reason}");
+    };
+    says(0, 0, 0, "read 0 rows of Kamailio's tables").await;
+    site.view.restored().expect(1_000_000);
+    site.view.restored().advance(1024);
+    says(0, 1024, 1_000_000, "restored 1024 of 1000000 registrations").await;
+    site.view.restored().reach(1_000_000);
+    let as_of = Some(Duration::from_secs(NOW - 1));
+    source(SourceState::CatchingUp, as_of);
+    site.view.read_rows().reach(70);
+    // What came since the previous run ended is not shown yet, however short a time ago that was.
+    says(70, 1_000_000, 1_000_000, "compared 70 rows").await;
+    source(SourceState::Live, as_of);
+    let answer = site.get("/readyz").answer().await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.json()["restored"], serde_json::Value::Null);
+    source(SourceState::CatchingUp, as_of);
+    assert_eq!(site.get("/readyz").answer().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn names_what_keeps_it_from_reading() {
+    let site = starting();
+    let cause = "the table \"location\" has no column ruid";
+    site.view.set_trouble(Some(cause.to_owned()));
+    let as_of = Some(Duration::from_secs(NOW - 1));
+    for (state, as_of) in [
+        (SourceState::Unavailable, None),
+        (SourceState::Stale, as_of),
+    ] {
+        site.view.set_source(Source { state, as_of });
+        let answer = site.get("/readyz").answer().await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.json()["status"], "unavailable");
+        let reason = answer.json()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(cause), "{reason}");
+    }
+}
+
 /// Says that accounts can be asked for one by one, as of two seconds ago; of `gone` a phone went since.
 fn begin_early(site: &Site) {
     let gone = Departed {

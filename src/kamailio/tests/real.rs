@@ -136,6 +136,7 @@ async fn contacts(kamailio: &Kamailio, aor: &Text) -> Vec<Contact> {
     match kamailio.lookup("location", aor).await.unwrap() {
         Lookup::Found(contacts) => contacts,
         Lookup::NoContacts | Lookup::NotFound => Vec::new(),
+        Lookup::Misread { read_as } => panic!("{read_as:?}"),
     }
 }
 

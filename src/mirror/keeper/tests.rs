@@ -1,13 +1,15 @@
 //! The keeper against a real store.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, SystemClock};
 use crate::registration::testing::{binding, registration};
 use crate::store::Contents;
 use crate::view::{Change, Source, SourceState};
@@ -199,6 +201,55 @@ async fn writes_the_last_batches_when_it_is_stopped() {
     }
     let stop = CancellationToken::new();
     stop.cancel();
-    lab.keeper.run(stop).await;
+    lab.keeper.run(stop, CancellationToken::new()).await;
     lab.agrees().await;
+}
+
+#[tokio::test]
+async fn writes_no_more_than_a_batch_when_there_is_hurry_and_claims_no_more() {
+    let lab = Lab::new().await;
+    let as_of = Some(Duration::from_secs(NOW.unsigned_abs() - 1));
+    let state = SourceState::Live;
+    lab.keeper.view.set_source(Source { state, as_of });
+    for number in 0..2 * MANY {
+        lab.show(&row(&number.to_string(), "c"));
+    }
+    let now = CancellationToken::new();
+    now.cancel();
+    lab.keeper.run(now.clone(), now).await;
+    let contents = lab.contents().await;
+    let written = contents.registrations.len();
+    // None, where a machine is so busy that one takes too long.
+    assert!(written < MANY, "{written}");
+    assert_eq!(contents.as_of, None, "it is not all");
+}
+
+/// Another program has the store locked: SQLite waits for longer than a stop may take.
+#[tokio::test]
+async fn waits_for_a_store_that_cannot_be_written_no_longer_than_there_is_time() {
+    let lab = Lab::new().await;
+    let mut locker = Command::new("sqlite3")
+        .arg(lab.keeper.store.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the sqlite3 shell is installed");
+    let mut input = locker.stdin.take().unwrap();
+    input
+        .write_all(b".timeout 10000\nbegin immediate;\nselect 'locked';\n")
+        .unwrap();
+    let mut said = String::new();
+    let mut output = BufReader::new(locker.stdout.take().unwrap());
+    output.read_line(&mut said).unwrap();
+    assert_eq!(said, "locked\n");
+    lab.show(&row("waits", "c"));
+    let now = CancellationToken::new();
+    now.cancel();
+    let clock = SystemClock::new();
+    lab.keeper.run(now.clone(), now).await;
+    let took = clock.monotonic();
+    drop(input);
+    locker.wait().unwrap();
+    assert!(took < LAST * 4, "{took:?}");
+    assert_eq!(lab.contents().await.registrations, []);
 }

@@ -9,9 +9,9 @@ use crate::sqlite_file::schema::Schema;
 use crate::sqlite_file::source::{Committed, Source};
 use crate::sqlite_file::table::Table;
 
-use super::Sink;
 use super::engine::{Engine, Epoch, Followed};
 use super::hints::Hints;
+use super::{Sink, TableSpec};
 
 /// The page that has the database header.
 pub(super) const FIRST: u32 = 1;
@@ -94,16 +94,11 @@ impl Engine {
         let Some(followed) = self.tables.get_mut(index) else {
             return Ok(false);
         };
-        let table = schema.table(&followed.spec.name);
-        let table = match table {
+        let table = match readable(schema, &followed.spec) {
             Ok(table) => table,
             Err(reason) => {
                 followed.table = None;
-                return if followed.spec.optional {
-                    Ok(true)
-                } else {
-                    Err(reason)
-                };
+                return Err(reason);
             }
         };
         let root = |it: &Option<_>| it.as_ref().map(|it: &Table| it.root);
@@ -116,7 +111,8 @@ impl Engine {
             let column = followed.spec.hint_index_column.as_ref();
             Hints::without_log(column.and_then(|it| schema.index(&followed.spec.name, it)))
         };
-        if followed.table.is_none() && !followed.spec.optional {
+        // Of an optional table, too, what cannot be read is not told to be gone.
+        if followed.table.is_none() && !(followed.spec.optional && followed.known.len() == 0) {
             return Err(Reason::NoTable(followed.spec.name.clone()));
         }
         Ok(moved)
@@ -145,6 +141,36 @@ impl Engine {
         sink.schema(index, table);
         *announced = Some(table.clone());
     }
+}
+
+/// The table in `schema`, `None` where there is none.
+///
+/// # Errors
+/// When it is there, but its rows cannot be read or would mean nothing.
+fn readable(schema: &Schema, spec: &TableSpec) -> Result<Option<Table>> {
+    let Some(table) = schema.table(&spec.name)? else {
+        return Ok(None);
+    };
+    let missing = |column: &&&str| table.column(column).is_none();
+    let missing: Vec<_> = spec.required.iter().filter(missing).copied().collect();
+    if !missing.is_empty() {
+        return Err(Reason::NoColumn {
+            table: spec.name.clone(),
+            columns: missing,
+        });
+    }
+    let is_computed = |column: &&&str| {
+        let index = table.column(column);
+        index.is_some_and(|index| !table.stores(index))
+    };
+    let mut columns = spec.required.iter().chain(spec.used);
+    if let Some(column) = columns.find(is_computed) {
+        return Err(Reason::NotStored {
+            table: spec.name.clone(),
+            column,
+        });
+    }
+    Ok(Some(table))
 }
 
 impl Epoch {

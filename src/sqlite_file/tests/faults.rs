@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::support::{Bench, TABLE, beside, idle, ripen, rows, spec, started};
 use crate::sqlite_file::tail::Rules;
+use crate::sqlite_file::{Reason, State};
 
 #[test]
 fn a_checkpoint_of_any_kind_loses_nothing() {
@@ -339,10 +340,62 @@ fn several_tables_one_of_them_optional() {
     writer.run("BEGIN; UPDATE attrs SET value='w'; UPDATE t SET a=0 WHERE id=1; COMMIT;");
     bench.check(&mut writer);
     writer.run("DROP TABLE attrs;");
-    bench.settle();
+    becomes_absent(&mut bench, &Reason::NoTable("attrs".to_owned()));
+    writer.run("CREATE VIEW attrs AS SELECT 1 AS id, 'n' AS name, 'v' AS value;");
+    let view = Reason::Unsupported {
+        table: "attrs".to_owned(),
+        why: "it is a view",
+    };
+    becomes_absent(&mut bench, &view);
     assert_eq!(
         bench.mirror.tables[&1].len(),
         1,
         "what cannot be read is not told to be gone"
     );
+    writer.run(
+        "DROP VIEW attrs; CREATE TABLE attrs(id INTEGER PRIMARY KEY, name, value); INSERT INTO attrs VALUES(2, 'n', 'v');",
+    );
+    bench.check(&mut writer);
+}
+
+fn becomes_absent(bench: &mut Bench, reason: &Reason) {
+    let absent = State::Absent(reason.clone());
+    let becomes = (0..100).any(|_| bench.step().state == absent);
+    assert!(becomes, "{:?} and not {absent:?}", bench.step().state);
+}
+
+#[test]
+fn columns_that_rows_mean_nothing_without() {
+    for journal in ["wal", "delete"] {
+        let mut specs = vec![spec("t", Some("a"))];
+        (specs[0].required, specs[0].used) = (&["a"], &["b"]);
+        let mut bench = Bench::with(specs);
+        let mut writer = bench.writer();
+        writer.run(&format!(
+            "PRAGMA journal_mode={journal}; {TABLE} {}",
+            rows(1, 100)
+        ));
+        bench.check(&mut writer);
+        writer.run("ALTER TABLE t RENAME COLUMN a TO other;");
+        let missing = Reason::NoColumn {
+            table: "t".to_owned(),
+            columns: vec!["a"],
+        };
+        becomes_absent(&mut bench, &missing);
+        writer.run("ALTER TABLE t ADD COLUMN a AS (other);");
+        let computed = |column| Reason::NotStored {
+            table: "t".to_owned(),
+            column,
+        };
+        becomes_absent(&mut bench, &computed("a"));
+        writer.run(
+            "ALTER TABLE t DROP COLUMN a; ALTER TABLE t RENAME COLUMN other TO A; ALTER TABLE t RENAME COLUMN b TO c; \
+             ALTER TABLE t ADD COLUMN b AS (c);",
+        );
+        becomes_absent(&mut bench, &computed("b"));
+        assert_eq!(bench.mirror.tables[&0].len(), 100);
+        // What is used need not be there.
+        writer.run("ALTER TABLE t DROP COLUMN b;");
+        bench.check(&mut writer);
+    }
 }

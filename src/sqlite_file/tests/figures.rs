@@ -141,6 +141,7 @@ fn figures() {
             name: "location".to_owned(),
             hint_index_column: Some("expires".to_owned()),
             optional: false,
+            ..TableSpec::default()
         }],
     });
     let mut sink = Noted {

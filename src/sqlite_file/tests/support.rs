@@ -259,6 +259,7 @@ pub(super) fn spec(name: &str, hint: Option<&str>) -> TableSpec {
         name: name.to_owned(),
         hint_index_column: hint.map(str::to_owned),
         optional: false,
+        ..TableSpec::default()
     }
 }
 

@@ -11,6 +11,17 @@ async fn two_processes_do_not_share_a_store() {
     assert!(file::copies_aside(&path).is_empty());
 }
 
+/// A child that is just being started has copies of all open files for a moment.
+#[tokio::test]
+async fn a_store_that_has_ended_is_free_whoever_still_has_its_files() {
+    let (_directory, path) = temporary();
+    let first = Store::open(&path, NOW).await.unwrap();
+    let of_a_child = first._lock.of_a_child();
+    first.close().await;
+    Store::open(&path, NOW).await.unwrap();
+    drop(of_a_child);
+}
+
 #[tokio::test]
 async fn what_is_no_database_is_set_aside() {
     let (_directory, path) = closed_store().await;

@@ -1,6 +1,7 @@
 //! Reading what an earlier run left.
 
 use super::*;
+use crate::progress::Progress;
 
 #[tokio::test]
 async fn a_hundred_thousand_registrations_load_quickly() {
@@ -58,21 +59,27 @@ async fn pages_and_sqlite_say_the_same() {
     let pool = store.pool();
     let mut connection = pool.acquire().await.unwrap();
     let (_, accounts) = read::all_but_registrations(&mut connection).await.unwrap();
-    let slowly = read::registrations(&mut connection, &accounts)
+    let one_by_one = Progress::default();
+    let slowly = read::registrations(&mut connection, &accounts, &one_by_one)
         .await
         .unwrap();
+    assert_eq!(one_by_one.done(), all.len());
+    let count = read::count(&mut connection).await.unwrap();
+    assert_eq!(count, all.len());
     drop(connection);
     let held = Held::open(&path).unwrap();
     assert!(
-        bulk::registrations(&held, &path, &accounts).is_err(),
+        bulk::registrations(&held, &path, &accounts, &Progress::default()).is_err(),
         "the log has rows that the file has not"
     );
     store.close().await;
+    let quickly = Progress::default();
     assert_eq!(
-        bulk::registrations(&held, &path, &accounts).unwrap(),
+        bulk::registrations(&held, &path, &accounts, &quickly).unwrap(),
         slowly
     );
     assert_eq!(slowly, all);
+    assert_eq!(quickly.done(), all.len());
 }
 
 /// A batch after which all is told, and belongs to its accounts by the rules 7.
@@ -111,7 +118,14 @@ async fn accounts_are_read_one_by_one_as_they_are_with_all_others() {
         reading.account("unknown", 2).await.unwrap(),
         Some(Vec::new())
     );
-    assert_eq!(reading.everything().await.unwrap().registrations, all);
+    assert_eq!(
+        reading
+            .everything(&Arc::default())
+            .await
+            .unwrap()
+            .registrations,
+        all
+    );
     let name = format!("{:032x}", 5);
     let own = reading.account(&name, 3).await.unwrap();
     assert_eq!(own.unwrap().len(), 3, "also after everything was read");
@@ -140,7 +154,14 @@ async fn an_account_has_what_moved_to_it_and_not_what_left() {
     );
     let former = reading.account(&format!("{:032x}", 4), 100).await.unwrap();
     assert_eq!(former, Some(Vec::new()));
-    assert_eq!(reading.everything().await.unwrap().registrations, moved);
+    assert_eq!(
+        reading
+            .everything(&Arc::default())
+            .await
+            .unwrap()
+            .registrations,
+        moved
+    );
 }
 
 #[tokio::test]
@@ -174,7 +195,7 @@ async fn writes_wait_until_what_was_left_has_been_read() {
     let hiding = [hidden("a")];
     let mut hide = std::pin::pin!(store.hide(&hiding));
     let read = async {
-        let contents = reading.everything().await.unwrap();
+        let contents = reading.everything(&Arc::default()).await.unwrap();
         reading.end().await;
         contents
     };
