@@ -1,4 +1,4 @@
-//! A flush harms nobody where each removal makes one of Kamailio's workers write: db_mode 1 and 3.
+//! A flush harms nobody where each removal makes one of Kamailio's workers write: `db_mode` 1 and 3.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};

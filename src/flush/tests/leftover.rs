@@ -82,7 +82,7 @@ async fn write_through_fails_for_it() {
     assert!(site.hidden().await.is_empty(), "also after a restart");
     look(&site).await;
     assert_eq!(counted(&site).0, "2");
-    site.clock.advance(Duration::from_secs(600));
+    site.clock.advance(Duration::from_mins(10));
     look(&site).await;
     assert_eq!(counted(&site).0, "0", "nobody loads what has expired");
 }

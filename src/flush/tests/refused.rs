@@ -9,7 +9,7 @@ fn refuses(site: &Site, times: usize) {
     site.fake.bend(move |_, method, _| {
         let is_refused = method.starts_with("ul.rm") && done < times;
         done += usize::from(is_refused);
-        is_refused.then(|| Answer::Error(500, "Failed to delete AOR"))
+        is_refused.then_some(Answer::Error(500, "Failed to delete AOR"))
     });
 }
 
