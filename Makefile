@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test test-kamailio6 versions contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
+.PHONY: help deps run test test-trixie versions contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 deps: ## install what demo and tests need (Debian packages), if it is not there
 	@tests/deps
@@ -18,7 +18,7 @@ run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, un
 test: deps ## all tests, those with a real Kamailio included
 	$(CARGO) test --locked
 
-test-kamailio6: ## the tests with a real Kamailio, beside Debian 13's Kamailio 6.0 (TESTS= a part of their names)
+test-trixie: ## the tests with a real Kamailio, beside Debian 13's Kamailio 6.0 (TESTS= a part of their names)
 	@CARGO="$(CARGO)" tests/debian/run trixie $(TESTS)
 
 versions: ## the same beside every other Kamailio that Debian has: 6.0 of Debian 13, 6.1 of testing
@@ -42,7 +42,7 @@ fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for othe
 	PROPTEST_CASES=$(or $(CASES),20000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
 
-bench: ## how fresh and fast the answers are, and what that costs, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, million)
+bench: ## how fresh and fast the answers are, and what that costs, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, million; flushes: what a flush costs Kamailio in db_mode 1 and 3)
 	@tests/deps wrk
 	$(CARGO) build --locked --release --bin usrlocd --example bare
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))

@@ -18,11 +18,16 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::document::shown;
+
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the head of an answer may take: a flush of a large account asks Kamailio many times.
+/// How long the head of an answer may take.
 const ANSWER: Duration = Duration::from_mins(2);
+
+/// The same of a flush: one of a large account waits for thousands of moments when nobody writes.
+const FLUSH: Duration = Duration::from_mins(30);
 
 /// How long the daemon may pause within an answer.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -41,7 +46,7 @@ pub enum Address {
 /// Why an address is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error(
-    "`{0}` is no address; write http://HOST:PORT (https is not spoken: use the socket, or a tunnel)"
+    "`{0}` is not an address; write http://HOST:PORT, without a user name (https is not supported: use the socket, or a tunnel)"
 )]
 pub struct BadAddress(String);
 
@@ -93,9 +98,10 @@ impl Address {
     /// # Errors
     /// Where it is something else.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
-        let refused = || BadAddress(text.to_owned());
+        let refused = || BadAddress(shown(text).into_owned());
         let uri: Uri = text.parse().map_err(|_| refused())?;
-        let fits = uri.scheme_str() == Some("http") && uri.host().is_some();
+        let host = uri.authority().filter(|it| !it.as_str().contains('@'));
+        let fits = uri.scheme_str() == Some("http") && host.is_some();
         if fits && matches!(uri.path(), "" | "/") && uri.query().is_none() {
             Ok(Self::Url(uri))
         } else {
@@ -184,6 +190,11 @@ impl Client {
             Address::Socket(_) => "localhost",
             Address::Url(uri) => uri.authority().map_or("localhost", |name| name.as_str()),
         };
+        let patience = if method == Method::DELETE {
+            FLUSH
+        } else {
+            ANSWER
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(target)
@@ -202,7 +213,7 @@ impl Client {
         let mut tasks = JoinSet::new();
         // What ends the connection ends the request as well, which tells of it.
         tasks.spawn(async move { drop(connection.await) });
-        let response = timeout(ANSWER, sender.send_request(request)).await;
+        let response = timeout(patience, sender.send_request(request)).await;
         let response = response
             .map_err(|_| Error::Slow(self.address.shown()))?
             .map_err(Error::Cut)?;

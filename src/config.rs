@@ -14,10 +14,12 @@ mod show;
 mod values;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::document::without_secrets;
 pub use crate::document::{Problem, Problems};
 pub use changes::{Applies, Change};
 pub use check::is_same_file;
@@ -51,7 +53,7 @@ pub struct Config {
 }
 
 /// Where Kamailio keeps its registrations, and how it is spoken to.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct Kamailio {
     /// The file that Kamailio's `db_sqlite` writes; absolute.
     pub database: PathBuf,
@@ -85,6 +87,10 @@ pub struct Http {
     pub listen: Vec<SocketAddr>,
     /// The Unix socket; absolute. Either this or an address in `listen` is there.
     pub socket: Option<PathBuf>,
+    /// Further names that a `Host` header may have: lower case, without port and final dot, each once.
+    pub hosts: Vec<String>,
+    /// Where browsers reach the API, if a proxy with TLS stands in front: `http://` or `https://`, a host, and no more than a port and a path behind it.
+    pub public_url: Option<String>,
     /// How items are written.
     pub wire: Wire,
     /// The lag above which `/readyz` says no; more than zero.
@@ -132,7 +138,7 @@ pub struct Directory {
 pub struct Flush {
     /// Further calls for each address of record; those that are the same for several are made once.
     pub also: Vec<AlsoCall>,
-    /// Calls to Kamailio at a time; at least 1.
+    /// Removals at a time, over all flushes; at least 1, and more only where usrloc's `db_mode` is 2.
     pub concurrency: usize,
 }
 
@@ -219,6 +225,17 @@ pub struct Loaded {
     /// Whether that file is there.
     pub found: bool,
     places: BTreeMap<String, crate::document::Place>,
+}
+
+/// Without the query of the JSON-RPC address, which may hold a secret.
+impl fmt::Debug for Kamailio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kamailio")
+            .field("database", &self.database)
+            .field("tables", &self.tables)
+            .field("jsonrpc", &without_secrets(&self.jsonrpc))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Config {

@@ -15,6 +15,7 @@ mod supervise;
 mod watched;
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Loaded, Problems};
+use crate::config::{Config, Http, Loaded, Problems};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
@@ -146,6 +147,8 @@ async fn serve(
     descriptors::take(config.limits.connections);
     let live = Live::load(loaded, log, &clock)?;
     let view = Arc::new(View::new(Arc::clone(&clock)));
+    // Lasts until the process ends: to give back a million registrations one by one takes many seconds of a stop.
+    let _never_dropped = ManuallyDrop::new(Arc::clone(&view));
     let doubts = Arc::new(Notify::new());
     let options = mirror::Options {
         database: config.kamailio.database.clone(),
@@ -322,14 +325,17 @@ fn naming(config: &Config) -> Naming {
 }
 
 fn settings(config: &Config) -> http::Settings {
+    let system = rustix::system::uname();
+    let node = system.nodename().to_string_lossy();
+    let Http {
+        hosts, public_url, ..
+    } = &config.http;
     http::Settings {
         wire: config.http.wire,
         max_lag: config.http.max_lag,
         cors_origins: config.http.cors_origins.clone(),
-        node: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
+        hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
+        node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,
     }

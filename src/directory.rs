@@ -55,6 +55,8 @@ pub struct Device {
 pub struct Directory {
     accounts: HashMap<Arc<str>, Account>,
     by_realm: HashMap<String, Arc<str>>,
+    /// Ids in lower case, for those that are domains; `None` where several differ in case alone.
+    by_domain: HashMap<String, Option<Arc<str>>>,
     /// By account, then by username in lower case.
     devices: HashMap<Arc<str>, HashMap<Arc<str>, Device>>,
 }
@@ -86,11 +88,32 @@ impl Directory {
         self.accounts.get(id)
     }
 
-    /// The account with this realm, in any case.
+    /// The account whose phones register at this domain: the one with this realm, else the one with this id, each in
+    /// any case (RFC 4343).
     #[must_use]
     pub fn account_of_realm(&self, realm: &str) -> Option<&Account> {
-        self.accounts
-            .get(self.by_realm.get(&realm.to_ascii_lowercase())?)
+        let by_realm = self.by_realm.get(&realm.to_ascii_lowercase());
+        let by_realm = by_realm.and_then(|id| self.accounts.get(id));
+        by_realm
+            .or_else(|| self.accounts.get(realm))
+            .or_else(|| self.account_called(realm))
+    }
+
+    /// The account whose id is this domain in any spelling, where there is only one such account.
+    #[must_use]
+    pub fn account_called(&self, domain: &str) -> Option<&Account> {
+        let id = self.by_domain.get(&domain.to_ascii_lowercase())?;
+        self.accounts.get(id.as_ref()?)
+    }
+
+    /// The ids in lower case and in order, each with the account that it means as a domain.
+    pub fn domains(&self) -> impl Iterator<Item = (&str, &str)> {
+        let domains = self.by_domain.iter();
+        let mut domains: Vec<_> = domains
+            .filter_map(|(domain, id)| Some((&**domain, &**id.as_ref()?)))
+            .collect();
+        domains.sort_unstable();
+        domains.into_iter()
     }
 
     /// The realms in lower case, in order, with the ids of their accounts.

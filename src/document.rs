@@ -4,6 +4,7 @@
 //! Knows nothing of the keys; [`config`](crate::config) and [`tokens`](crate::tokens) do. No I/O.
 
 mod lines;
+mod quoted;
 mod reader;
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use lines::Lines;
+pub use quoted::{quoted, shown, without_secrets};
 pub use reader::{Findings, Reader, nearest};
 
 /// Where a value was written: a file with line and column (both from 1, in characters), or the name of an
@@ -104,7 +106,7 @@ fn syntax(message: &str) -> &str {
     if message.starts_with("string values must be quoted") {
         "text stands in double quotes"
     } else if message == "duplicate key" {
-        "the key is there twice; remove one"
+        "the key is set twice; remove one"
     } else {
         message
     }

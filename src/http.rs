@@ -5,17 +5,20 @@
 //! knows a file, a database or Kamailio: lists come from the view, flushes go to whoever [`Flush`]es.
 
 mod access;
+mod account;
 mod api;
 mod body;
 mod call;
 mod connection;
 mod cors;
+mod cross_site;
 mod envelope;
 mod error;
 mod filter;
 mod flush;
 mod front;
 mod health;
+mod host;
 mod household;
 mod jwt;
 mod keep;
@@ -35,6 +38,7 @@ mod route;
 mod secret;
 mod select;
 mod serve;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -52,8 +56,9 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
+pub use host::Hosts;
 pub use jwt::{BadKey, Keys};
 pub use limits::Limits;
 pub use openapi::document as openapi_document;
@@ -112,6 +117,8 @@ pub struct Settings {
     pub max_lag: Duration,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
+    /// The names by which requests may call us.
+    pub hosts: Hosts,
     /// The name of this machine in answers.
     pub node: String,
     /// Our version in answers.
@@ -191,10 +198,12 @@ fn fronted(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     router.layer(compression()).layer(front).with_state(app)
 }
 
-/// gzip for whoever accepts it, from the size on from which Kazoo uses it.
-fn compression() -> CompressionLayer<SizeAbove> {
+/// gzip for those who accept it, from the size on from which Kazoo uses it. Never for streams: what is compressed waits
+/// until there is enough of it.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let streams = NotForContentType::SSE.and(NotForContentType::const_new("application/x-ndjson"));
     CompressionLayer::new()
         .gzip(true)
         .quality(CompressionLevel::Fastest)
-        .compress_when(SizeAbove::new(300))
+        .compress_when(SizeAbove::new(300).and(streams))
 }

@@ -44,7 +44,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`progress`], [`own_thread`], [`rate_limited`] |
+//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`progress`], [`own_thread`], [`rate_limited`], [`spreadsheet`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
 //! | 3 | [`mirror`], [`flush`] |
@@ -71,8 +71,10 @@ pub mod progress;
 pub mod rate_limited;
 pub mod registration;
 pub mod sip;
+pub mod spreadsheet;
 pub mod sqlite_file;
 pub mod store;
+pub mod terminal;
 pub mod tokens;
 pub mod usrloc;
 pub mod view;

@@ -3,6 +3,7 @@
 //! One thread follows the tables, one shows what it found, one keeps it on disk; each hands on what is new without
 //! waiting for the next.
 
+mod causes;
 mod caution;
 mod completeness;
 mod doubt;
@@ -33,6 +34,7 @@ use crate::registration::{Change as Row, Key, Registration};
 use crate::sqlite_file::{Reason, State};
 use crate::store::{Store, Stored};
 use crate::view::{Change, EXPIRE_INTERVAL, Scope, Source, SourceState, View};
+use causes::Causes;
 use follow::Thread;
 use keeper::Keeper;
 use mailbox::{Mailbox, News};
@@ -95,6 +97,7 @@ pub struct Mirror {
     state: Option<State>,
     /// When to say that the tables cannot be read.
     trouble: RateLimited,
+    causes: Causes,
     /// The database, once it is known.
     database: Place,
     complete: bool,
@@ -243,8 +246,9 @@ impl Mirror {
             Some(State::Opening) | None => tracing::debug!("opens Kamailio's database"),
             Some(State::Absent(reason) | State::Blocked(reason)) => {
                 self.parts.metrics.source.failed(kind(reason));
+                let is_news = self.causes.is_news(&in_words(reason), now);
                 let say = self.trouble.failed(now);
-                self.tell_trouble(say);
+                self.tell_trouble(say.or(is_news.then_some(Say::First)));
             }
         }
     }

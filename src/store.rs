@@ -423,6 +423,15 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
+    /// The copy of the lock's file that a child has until it executes its program.
+    #[expect(
+        clippy::used_underscore_binding,
+        reason = "only tests look at what is held to the end"
+    )]
+    fn lock_of_a_child(&self) -> std::fs::File {
+        self._lock.of_a_child()
+    }
+
     /// Runs a test's own statements.
     pub(crate) async fn execute(&self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&self.pool()).await.unwrap();

@@ -165,7 +165,7 @@ fn what_is_refused_says_why() {
         ("GET", &account, "stranger-token", 403, "forbidden"),
         ("DELETE", &account, "reader-token", 403, "forbidden"),
         (
-            "GET",
+            "DELETE",
             &"/v2/registrations".to_owned(),
             "reader-token",
             403,
@@ -210,7 +210,7 @@ fn unix_socket_needs_no_token() {
     let output = Command::new(tools::program("curl"))
         .args(["-s", "--unix-socket"])
         .arg(daemon.socket())
-        .arg(format!("http://usrlocd{}/count", of(&acme())))
+        .arg(format!("http://localhost{}/count", of(&acme())))
         .output()
         .expect("curl starts");
     let envelope: Value = serde_json::from_slice(&output.stdout).expect("JSON");

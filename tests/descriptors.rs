@@ -37,7 +37,7 @@ impl Caller {
     fn send(&mut self, target: &str) {
         let token = Daemon::TOKEN;
         let request =
-            format!("GET {target} HTTP/1.1\r\nHost: usrlocd\r\nX-Auth-Token: {token}\r\n\r\n");
+            format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {token}\r\n\r\n");
         let sent = self.0.write_all(request.as_bytes());
         sent.expect("the connection stands");
     }

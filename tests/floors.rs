@@ -15,6 +15,8 @@ const FLOORS: &[&[&str]] = &[
         "progress",
         "own_thread",
         "rate_limited",
+        "spreadsheet",
+        "terminal",
     ],
     &["registration", "metrics"],
     &[

@@ -4,6 +4,7 @@ mod also;
 mod crash;
 mod faults;
 mod flows;
+mod harmless;
 mod leftovers;
 mod matching;
 mod middle;
@@ -60,7 +61,7 @@ fn refused(answer: &Response, status: u16, message: &str) {
 }
 
 /// What `sqlite3` reads from usrlocd's own store.
-fn audit(daemon: &Daemon) -> String {
+pub(crate) fn audit(daemon: &Daemon) -> String {
     Table::copy_of(&daemon.store()).query(
         "select token, account, coalesce(username, '-'), filters, flushed, failed from flush order by id",
     )

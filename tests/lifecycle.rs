@@ -211,7 +211,7 @@ fn term_answers_who_has_just_connected() {
         let knock = TcpStream::connect(daemon.address());
         holds(knock.is_err(), || "it listens".to_owned())
     });
-    let request = b"GET /livez HTTP/1.1\r\nHost: usrlocd\r\n\r\n";
+    let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request).expect("the connection stands");
     let answer = http::read_response(BufReader::new(stream), "GET");
     assert_eq!(answer.expect("an answer").status, 200);

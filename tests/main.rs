@@ -3,6 +3,7 @@
 mod administered;
 mod api;
 mod bindings;
+mod browser;
 mod cli;
 mod clock;
 mod contract;

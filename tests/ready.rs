@@ -67,7 +67,7 @@ fn shows_all_rows_at_once(journal: Journal) {
         ready.expect("it has said so").to_owned()
     };
     let ready = line(&daemon);
-    assert!(ready.contains("registrations=4 source=live"), "{ready}");
+    assert!(ready.contains("registrations=4 source=\"live\""), "{ready}");
 
     // Also after a start with a store, for what came meanwhile.
     assert!(daemon.stop().success());
@@ -76,7 +76,7 @@ fn shows_all_rows_at_once(journal: Journal) {
     daemon.start();
     shows_all(&daemon, &phones);
     let ready = line(&daemon);
-    assert!(ready.contains("registrations=6 source=live"), "{ready}");
+    assert!(ready.contains("registrations=6 source=\"live\""), "{ready}");
 }
 
 #[test]

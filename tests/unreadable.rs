@@ -84,7 +84,9 @@ fn says(daemon: &Daemon, cause: &str) {
         let is_it = ready.status == 503 && body["status"] == "unavailable" && said;
         holds(is_it, || format!("wanted {cause}: {}", ready.text()))
     });
-    assert!(daemon.log().contains(cause), "{}", daemon.log());
+    eventually("the log names it", PATIENCE, || {
+        holds(daemon.log().contains(cause), || daemon.log())
+    });
 }
 
 #[test]

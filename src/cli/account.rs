@@ -5,11 +5,11 @@ use anyhow::anyhow;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::output::harmless;
 use super::pages::Reach;
 use super::remote;
 use crate::client::Client;
 use crate::daemon::Failure;
+use crate::terminal::printable;
 
 /// Where the accounts are.
 const ACCOUNTS: &str = "/v2/registrations/count?accounts=true";
@@ -177,7 +177,7 @@ fn similar<'a>(lower: &str, accounts: &'a [Account]) -> Option<&'a str> {
 
 fn unknown(given: &str, similar: Option<&str>) -> Failure {
     let maybe = similar.map_or_else(String::new, |word| {
-        format!("did you mean `{}`? ", harmless(word))
+        format!("did you mean `{}`? ", printable(word))
     });
     Failure::Failed(anyhow!(
         "no account `{given}`; {maybe}`usrlocd accounts` lists them"
@@ -186,8 +186,11 @@ fn unknown(given: &str, similar: Option<&str>) -> Failure {
 
 fn ambiguous(given: &str, candidates: &[&Account]) -> Failure {
     let line = |account: &&Account| {
-        let words: Vec<String> = account.words().map(harmless).collect();
-        format!("\n  {}  {}", harmless(&account.id), words.join("  "))
+        let words: Vec<String> = account
+            .words()
+            .map(|word| printable(word).into_owned())
+            .collect();
+        format!("\n  {}  {}", printable(&account.id), words.join("  "))
     };
     let mut list: String = candidates.iter().take(SHOWN).map(line).collect();
     if candidates.len() > SHOWN {

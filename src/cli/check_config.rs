@@ -10,6 +10,7 @@ use super::unit::{self, Unit};
 use crate::config::{Problem, Problems};
 pub(super) use crate::daemon::check_keys;
 use crate::daemon::{self, Failure};
+use crate::terminal::printable_lines;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +51,7 @@ impl CheckConfig {
         let loaded = self.configuration.load()?;
         let report = daemon::check_files(&loaded.config);
         if self.print {
-            print(&loaded.to_string())?;
+            print(&printable_lines(&loaded.to_string()))?;
         }
         for warning in report.warnings {
             hint(format_args!("warning: {warning}"));

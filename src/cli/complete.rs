@@ -22,6 +22,7 @@ use super::remote::{self, Filters, Remote};
 use crate::client::Client;
 use crate::daemon::Failure;
 use crate::registration::item::Field;
+use crate::terminal::printable;
 
 /// The variable by which the shell's function asks us.
 pub(super) const VARIABLE: &str = "_USRLOCD_COMPLETE";
@@ -170,8 +171,11 @@ fn candidates(
     let current = current.to_string_lossy().into_owned();
     pairs
         // What phones choose must not steer the shell.
-        .filter(|(value, _)| value.starts_with(&current) && !value.contains(char::is_control))
-        .map(|(value, about)| CompletionCandidate::new(value).help(about.map(Into::into)))
+        .filter(|(value, _)| value.starts_with(&current) && printable(value) == *value)
+        .map(|(value, about)| {
+            let about = about.map(|about| printable(&about).into_owned());
+            CompletionCandidate::new(value).help(about.map(Into::into))
+        })
         .collect()
 }
 

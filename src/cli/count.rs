@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use super::account;
 use super::complete;
-use super::output::{hint, lines, print};
+use super::output::{hint, lines, print, print_csv, print_json};
 use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
 use crate::daemon::Failure;
+use crate::spreadsheet::write_record;
 
 /// Count registrations
 #[derive(Debug, Args)]
@@ -115,31 +116,25 @@ impl Accounts {
             }
             match format {
                 Format::Table | Format::Wide => print(&table(accounts)),
-                Format::Json => print(&format!("{:#}\n", Value::Array(accounts))),
-                Format::Ndjson => print(&lines(&accounts)),
-                Format::Csv => print(&csv(&accounts)),
+                Format::Json => print_json(&format!("{:#}\n", Value::Array(accounts))),
+                Format::Ndjson => print_json(&lines(&accounts)),
+                Format::Csv => print_csv(&csv(&accounts)),
             }
         })
     }
 }
 
 fn csv(accounts: &[Value]) -> String {
-    let field = |value: &Value| match value {
-        Value::Null => String::new(),
-        Value::String(text) if text.contains(['"', ',', '\n', '\r']) => {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let mut text = format!("{}\r\n", ACCOUNT_KEYS.join(","));
+    let mut out = Vec::new();
+    write_record(ACCOUNT_KEYS.iter().copied(), &mut out);
     for account in accounts {
-        let row: Vec<_> = ACCOUNT_KEYS
-            .iter()
-            .map(|key| field(&account[*key]))
-            .collect();
-        text.push_str(&row.join(","));
-        text.push_str("\r\n");
+        let text = |key: &&str| match &account[*key] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let row: Vec<String> = ACCOUNT_KEYS.iter().map(text).collect();
+        write_record(row.iter().map(String::as_str), &mut out);
     }
-    text
+    String::from_utf8_lossy(&out).into_owned()
 }

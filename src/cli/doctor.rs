@@ -6,6 +6,7 @@ mod clocks;
 mod database;
 mod exposure;
 mod findings;
+mod flushes;
 mod identity;
 mod kamailio;
 mod kamailio_cfg;
@@ -30,7 +31,7 @@ use self::identity::Identity;
 use self::kamailio_cfg::KamailioCfg;
 use self::mend::Site;
 use super::configuration::Configuration;
-use super::output::print;
+use super::output::{print, print_json};
 use crate::config::Loaded;
 use crate::config::discovery::Discovery;
 use crate::daemon::Failure;
@@ -89,7 +90,7 @@ impl Doctor {
         }
         match self.output {
             Format::Table => print(&findings.text(&identity.to_string()))?,
-            Format::Json => print(&findings.json(&identity.to_string()))?,
+            Format::Json => print_json(&findings.json(&identity.to_string()))?,
         }
         let (errors, warnings) = findings.counts();
         match (errors, warnings) {
@@ -140,6 +141,10 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     }
     clocks::check(Path::new("/"), findings);
     ours::check(config, identity, findings);
+    if let Some(cfg) = asked.cfg() {
+        flushes::cost(cfg, asked.version(), findings);
+    }
+    flushes::leftovers(&site, &config.http, findings);
     Ok(())
 }
 

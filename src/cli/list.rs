@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::account;
 use super::complete;
-use super::output::{hint, lines, print, print_more};
+use super::output::{CsvLines, hint, lines, print, print_more_json};
 use super::pages::{Page, Pages, Reach};
 use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
@@ -294,7 +294,7 @@ impl Wanted<'_> {
             };
             first = false;
             count += page.data.len();
-            if !print_more(text.as_bytes())? {
+            if !print_more_json(&text)? {
                 return Ok(count);
             }
         }
@@ -351,7 +351,7 @@ fn columns(format: Format) -> &'static [&'static str] {
 }
 
 async fn csv(client: &Client, reach: &Reach, filters: &Filters) -> Result<(), Failure> {
-    let mut has_header = false;
+    let (mut has_header, mut lines) = (false, CsvLines::default());
     for path in &reach.paths {
         let target = format!("{path}?{}", filters.query(&[("accept", "csv")]));
         let Some(mut answer) = reach.ask(client, &target).await? else {
@@ -375,12 +375,12 @@ async fn csv(client: &Client, reach: &Reach, filters: &Filters) -> Result<(), Fa
             } else {
                 piece
             };
-            if !print_more(&piece)? {
+            if !lines.print(&piece)? {
                 return Ok(());
             }
         }
     }
-    Ok(())
+    lines.finish().map(drop)
 }
 
 /// A page as its part of one array, of which so many items were printed before.

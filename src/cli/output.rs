@@ -9,6 +9,7 @@ use jiff::{Timestamp, ZonedDateTime};
 
 use crate::daemon::Failure;
 use crate::logging;
+use crate::terminal::{printable_json, printable_lines};
 
 /// Writes `text` to standard output; a reader that has gone away has seen enough.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
@@ -43,16 +44,62 @@ pub(super) fn is_coloured() -> bool {
     io::stdout().is_terminal() && !no_colour
 }
 
-/// The text without what could steer a terminal.
-pub(super) fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+/// Writes JSON; on a terminal with escapes of JSON's own for what a person would not see, so that it is the same JSON.
+pub(super) fn print_json(json: &str) -> Result<(), Failure> {
+    print_more_json(json).map(drop)
 }
 
-/// Writes a hint to standard error; nobody to read it is no failure.
+/// Writes a piece of JSON that ends between two characters; whether its reader wants more.
+pub(super) fn print_more_json(json: &str) -> Result<bool, Failure> {
+    if io::stdout().is_terminal() {
+        print_more(printable_json(json).as_bytes())
+    } else {
+        print_more(json.as_bytes())
+    }
+}
+
+/// Writes whole lines of CSV. A file gets them as they are; on a terminal nothing in them may steer it.
+pub(super) fn print_csv(csv: &str) -> Result<(), Failure> {
+    let mut lines = CsvLines::default();
+    lines.print(csv.as_bytes())?;
+    lines.finish().map(drop)
+}
+
+/// CSV that comes in pieces.
+#[derive(Debug, Default)]
+pub(super) struct CsvLines {
+    /// A line whose end is still to come.
+    begun: Vec<u8>,
+}
+
+impl CsvLines {
+    /// Writes a piece; whether its reader wants more.
+    pub(super) fn print(&mut self, piece: &[u8]) -> Result<bool, Failure> {
+        if !io::stdout().is_terminal() {
+            return print_more(piece);
+        }
+        self.begun.extend_from_slice(piece);
+        let end = self.begun.iter().rposition(|byte| *byte == b'\n');
+        let whole = self.begun.drain(..end.map_or(0, |end| end + 1));
+        let whole = shown_csv(&whole.collect::<Vec<_>>());
+        print_more(whole.as_bytes())
+    }
+
+    /// Writes what is left.
+    pub(super) fn finish(self) -> Result<bool, Failure> {
+        print_more(shown_csv(&self.begun).as_bytes())
+    }
+}
+
+/// Lines of CSV as a terminal shows them.
+fn shown_csv(lines: &[u8]) -> String {
+    let text = String::from_utf8_lossy(lines).replace("\r\n", "\n");
+    printable_lines(&text).into_owned()
+}
+
+/// Writes a hint, of one line or more, to standard error; nobody to read it is no failure.
 pub(super) fn hint(text: impl Display) {
-    writeln!(io::stderr(), "{text}").ok();
+    writeln!(io::stderr(), "{}", printable_lines(&text.to_string())).ok();
 }
 
 /// Writes why nothing came of it. Mistakes in files stand alone, so that editors find their places.

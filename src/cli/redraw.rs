@@ -10,11 +10,12 @@ use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
-use super::output::{harmless, is_coloured, local_time};
+use super::output::{is_coloured, local_time};
 use super::remote;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{parse_duration, show_duration};
 use crate::daemon::Failure;
+use crate::terminal::printable;
 
 /// How often to look, where nobody says.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -180,7 +181,7 @@ fn page(frame: &Frame, trouble: Option<&str>, every: Duration, room: Room) -> Ve
     );
     for warning in trouble.into_iter().chain(frame.warning.as_deref()) {
         head.push_str("  ");
-        head.push_str(&harmless(warning));
+        head.push_str(&printable(warning));
     }
     let head: String = head.chars().take(room.width).collect();
     let head = if is_coloured() {

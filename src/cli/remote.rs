@@ -15,6 +15,7 @@ use super::configuration::{Configuration, ConfigurationFile, absolute};
 use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
 use crate::daemon::Failure;
+use crate::document::shown;
 
 /// Overrides the configuration's socket, and is overridden by flags.
 const URL: &str = "USRLOCD_URL";
@@ -162,11 +163,12 @@ impl Remote {
         let Some(file) = &self.token_file else {
             return Ok(None);
         };
+        // Some write the token itself there.
+        let named = shown(&file.to_string_lossy()).into_owned();
         let text = std::fs::read_to_string(file).map_err(|error| {
             let kind = error.kind();
             let error = anyhow::Error::new(error).context(format!(
-                "cannot read the token in {}; name another with --token-file",
-                file.display()
+                "cannot read the token in {named}; name another with --token-file"
             ));
             match kind {
                 ErrorKind::PermissionDenied => Failure::Permission(error),
@@ -176,8 +178,7 @@ impl Remote {
         let token = text.trim();
         if token.is_empty() {
             return Err(Failure::Usage(anyhow!(
-                "{} is empty; `usrlocd token new` prints a token to put there",
-                file.display()
+                "{named} is empty; `usrlocd token new` prints a token to put there"
             )));
         }
         Ok(Some(token.to_owned()))
@@ -322,6 +323,10 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
                 ),
             },
         }),
+        StatusCode::MISDIRECTED_REQUEST => Failure::Usage(anyhow!(
+            "usrlocd does not go by the name in {}; use an address, or add the name to [http] hosts there",
+            client.address().shown()
+        )),
         StatusCode::TOO_MANY_REQUESTS => {
             Failure::Unavailable(anyhow!("too many requests; try again in {wait} s"))
         }

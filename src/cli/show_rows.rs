@@ -10,8 +10,9 @@ use tabled::settings::peaker::Priority;
 use tabled::settings::{Padding, Style, Width};
 
 use super::complete;
-use super::output::{harmless, is_coloured};
+use super::output::is_coloured;
 use crate::daemon::Failure;
+use crate::terminal::printable;
 
 /// How results are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -132,8 +133,8 @@ fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => harmless(text),
-        other => harmless(&other.to_string()),
+        Value::String(text) => printable(text).into_owned(),
+        other => printable(&other.to_string()).into_owned(),
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn a_table_is_aligned_cut_and_harmless() {
         let rows = [
-            json!({"username": "alice", "user_agent": "Snom\u{1b}[2J"}),
+            json!({"username": "alice", "user_agent": "Snom\u{1b}[2J\u{202e}"}),
             json!({"username": "日本", "user_agent": "a very long name of a phone"}),
         ];
         let columns = ["username", "user_agent", "q"];
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(
             text,
             "USERNAME  USER_AGENT                   Q\n\
-             alice     Snom\u{fffd}[2J                     -\n\
+             alice     Snom\\u{1b}[2J\\u{202e}        -\n\
              日本      a very long name of a phone  -\n"
         );
         let cut = render(&rows, &columns, true, Some(30));

@@ -18,13 +18,14 @@ use tokio::time::sleep;
 use self::diff::{Change, Happened, Seen, Snapshot};
 use super::account;
 use super::complete;
-use super::output::{harmless, hint, is_coloured, local_time, print_more};
+use super::output::{hint, is_coloured, local_time, print_more, print_more_json};
 use super::pages::{Pages, Reach};
 use super::redraw::interval;
 use super::remote::{self, Filters, Remote};
 use crate::client::Client;
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::Failure;
+use crate::terminal::printable;
 
 /// How many times as long as a list took to rest after it.
 const REST: u32 = 10;
@@ -221,7 +222,10 @@ impl Watch {
             }
             text.push('\n');
         }
-        print_more(text.as_bytes())
+        match format {
+            Format::Text => print_more(text.as_bytes()),
+            Format::Ndjson => print_more_json(&text),
+        }
     }
 }
 
@@ -286,7 +290,7 @@ fn sentence(change: &Change<'_>, now: Timestamp) -> String {
         rest.push_str("  ");
         rest.push_str(user_agent);
     }
-    let line = format!("{time}  {word:<12}  {}", harmless(&rest));
+    let line = format!("{time}  {word:<12}  {}", printable(&rest));
     let line = match terminal_size::terminal_size() {
         Some((width, _)) if io::stdout().is_terminal() => {
             line.chars().take(usize::from(width.0)).collect()

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Config;
+use super::show::told;
 
 /// Keys (or whole sections, with a dot at the end) that a running daemon takes over.
 const LIVE: [&str; 4] = ["auth.", "directory.", "limits.", "log.level"];
@@ -38,8 +39,8 @@ impl Config {
             .filter(|((_, old), (_, new))| old != new)
             .map(|((key, old), (_, new))| Change {
                 key,
-                old: old.to_string(),
-                new: new.to_string(),
+                old: told(&old).to_string(),
+                new: told(&new).to_string(),
                 applies: applies(key),
             })
             .collect()

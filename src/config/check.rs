@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Config;
-use crate::document::Findings;
+use crate::document::{Findings, shown};
 
 /// Files that SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -32,7 +32,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
                 key,
                 format!(
                     "{} belongs to Kamailio's database, which is never written; choose another path",
-                    path.display()
+                    shown(&path.to_string_lossy())
                 ),
             );
         }

@@ -40,8 +40,8 @@ const TOKENS_FILE: &str = "/etc/usrlocd/tokens.toml";
 /// The `iss` that Kazoo writes.
 const ISSUER: &str = "kazoo";
 
-/// Calls at a time: enough to hide the round trips, few enough to leave Kamailio's workers to the phones.
-const CONCURRENCY: usize = 4;
+/// Removals at a time: in `db_mode` 1 and 3 each makes one of Kamailio's workers write, and two that write at once fail.
+const CONCURRENCY: usize = 1;
 
 /// A dashboard's opening burst, then a steady poll.
 const REQUESTS: Bucket = Bucket {
@@ -65,7 +65,7 @@ const FAILURES: Bucket = Bucket {
 const CONNECTIONS: usize = 1024;
 
 /// The only bodies are small JSON objects.
-const BODY_BYTES: usize = 65_536;
+const BODY_BYTES: usize = 131_072;
 
 /// Ends connections that send nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,6 +99,8 @@ impl Default for Http {
         Self {
             listen: vec![LISTEN],
             socket: Some(PathBuf::from(SOCKET)),
+            hosts: Vec::new(),
+            public_url: None,
             wire: Wire::Document,
             max_lag: MAX_LAG,
             cors_origins: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::document::{Item, Value};
+use crate::document::{Item, Value, quoted};
 
 /// The longest duration: beyond it someone has mistaken the unit.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -20,11 +20,13 @@ pub(super) fn duration(item: &Item) -> Result<Duration, String> {
     let text = item.text()?;
     match parse_duration(text) {
         None => Err(format!(
-            "\"{text}\" is no duration; write for instance \"2s\", \"500ms\" or \"1m\""
+            "{} is not a duration; write for instance \"2s\", \"500ms\" or \"1m\"",
+            quoted(text)
         )),
         Some(Duration::ZERO) => Err("the duration must be more than zero".to_owned()),
         Some(duration) if duration > LONGEST => Err(format!(
-            "\"{text}\" is longer than a day; use at most \"24h\""
+            "{} is longer than a day; use at most \"24h\"",
+            quoted(text)
         )),
         Some(duration) => Ok(duration),
     }

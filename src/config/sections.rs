@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
 use super::{duration, values};
-use crate::document::{Item, Reader};
+use crate::document::{Item, Reader, quoted};
 
 /// Lays what `root` says over `config`.
 pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
@@ -30,7 +30,7 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
 }
 
 fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {
-    table.set("database", &mut into.database, values::path);
+    table.set("database", &mut into.database, values::database);
     if let Some(tables) = table.list("table", unique(values::table)) {
         into.tables = tables;
     }
@@ -56,6 +56,10 @@ fn http(into: &mut Http, table: &mut Reader<'_>) {
         into.listen = listen;
     }
     table.set("socket", &mut into.socket, values::socket);
+    if let Some(hosts) = table.list("hosts", unique(values::host_name)) {
+        into.hosts = hosts;
+    }
+    table.set("public_url", &mut into.public_url, values::public_url);
     table.set("wire", &mut into.wire, values::wire);
     table.set("max_lag", &mut into.max_lag, duration::duration);
     if let Some(origins) = table.list("cors_origins", unique(values::origin)) {
@@ -144,7 +148,8 @@ fn unique(
         if seen.insert(value.clone()) {
             Ok(value)
         } else {
-            Err(format!("\"{value}\" is there twice; remove one"))
+            let value = quoted(&value);
+            Err(format!("{value} is listed twice; remove one"))
         }
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::duration::show_duration;
+use crate::document::without_secrets;
+
 use super::{AlsoCall, Bucket, Config, JwtKey, Loaded, LogFormat, Param, Wire};
 
 impl Config {
@@ -35,6 +37,8 @@ impl Config {
             ("store.path", path(&self.store.path)),
             ("http.listen", Value::Array(listen.collect())),
             ("http.socket", optional_path(http.socket.as_ref())),
+            ("http.hosts", texts(&http.hosts)),
+            ("http.public_url", optional(http.public_url.as_ref())),
             ("http.wire", text(wire(http.wire))),
             ("http.max_lag", text(&show_duration(http.max_lag))),
             ("http.cors_origins", texts(&http.cors_origins)),
@@ -107,13 +111,22 @@ fn write_document(
             writeln!(f, "{blank}[{section}]")?;
             open = section;
         }
-        write!(f, "{key} = {value}")?;
+        write!(f, "{key} = {}", told(&value))?;
         match origin(dotted) {
             Some(origin) => writeln!(f, "  # {origin}")?,
             None => writeln!(f)?,
         }
     }
     Ok(())
+}
+
+/// The value as people may see it: a URL without user, password and query.
+pub(super) fn told(value: &Value) -> Value {
+    match value {
+        Value::String(url) if url.contains("://") => text(&without_secrets(url)),
+        Value::Array(all) => Value::Array(all.iter().map(told).collect()),
+        other => other.clone(),
+    }
 }
 
 fn text(text: &str) -> Value {

@@ -1,4 +1,5 @@
 mod mistakes;
+mod secrets;
 
 use super::*;
 
@@ -86,6 +87,8 @@ fn the_defaults_are_the_contracts() {
     [http]
     listen = ["127.0.0.1:8000"]
     socket = "/run/usrlocd/usrlocd.sock"
+    hosts = []
+    public_url = ""
     wire = "document"
     max_lag = "10s"
     cors_origins = []
@@ -102,14 +105,14 @@ fn the_defaults_are_the_contracts() {
 
     [flush]
     also = []
-    concurrency = 4
+    concurrency = 1
 
     [limits]
     requests = { burst = 2000, per_second = 1000 }
     deletes = { burst = 50, per_second = 5 }
     failures = { burst = 10, per_second = 0.2 }
     connections = 1024
-    body_bytes = 65536
+    body_bytes = 131072
     header_timeout = "10s"
 
     [metrics]
@@ -137,6 +140,8 @@ fn every_pinned_key_is_accepted() {
         [http]
         listen = ["127.0.0.1:0", "[::1]:8000"]
         socket = ""
+        hosts = ["Sip.Example.com."]
+        public_url = "https://sip.example.com:8443/x"
         wire = "kazoo-4.3"
         max_lag = "1m30s"
         cors_origins = ["https://panel.example.com"]
@@ -167,6 +172,9 @@ fn every_pinned_key_is_accepted() {
     assert_eq!(config.kamailio.tables, ["location", "other"]);
     assert_eq!(config.kamailio.advertise["10.0.0.5"], "203.0.113.5");
     assert_eq!(config.http.socket, None);
+    assert_eq!(config.http.hosts, ["sip.example.com"]);
+    let public_url = config.http.public_url.as_deref();
+    assert_eq!(public_url, Some("https://sip.example.com:8443/x"));
     assert_eq!(config.http.wire, Wire::Kazoo43);
     assert_eq!(config.auth.tokens_file, None);
     assert_eq!(config.flush.also[1].params, [Param::Integer(5)]);
@@ -263,7 +271,7 @@ fn origins_are_shown_beside_the_values() {
         "wire = \"kazoo-4.3\"  # USRLOCD_HTTP__WIRE\n".to_owned(),
         format!("deletes = {{ burst = 7, per_second = 5 }}  # {path}:2:1\n"),
         format!("level = \"warn\"  # {path}:4:9\n"),
-        "concurrency = 4\n".to_owned(),
+        "concurrency = 1\n".to_owned(),
     ] {
         assert!(shown.contains(&line), "{line} is not in {shown}");
     }

@@ -62,7 +62,7 @@ pub(super) enum News {
     /// Files may have changed.
     Touched,
     /// The directory has been read.
-    Directory(Result<Read, JoinError>),
+    Directory(Box<Result<Read, JoinError>>),
 }
 
 /// A directory that has been read: its reader's number, and the directory if it is another one.
@@ -181,7 +181,7 @@ impl Live {
     pub(super) async fn news(&mut self) -> News {
         tokio::select! {
             () = self.touched.wait() => News::Touched,
-            Some(read) = self.readers.join_next() => News::Directory(read),
+            Some(read) = self.readers.join_next() => News::Directory(Box::new(read)),
         }
     }
 

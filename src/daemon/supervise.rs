@@ -20,8 +20,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How long after the signal to end the store may still be written: a stop takes 10 s at most, whatever waits.
 const HURRY: Duration = Duration::from_millis(7500);
 
-/// How long after it tasks are no longer waited for.
-const END: Duration = Duration::from_millis(8700);
+/// How long after that tasks are still waited for.
+const LAST_MOMENTS: Duration = Duration::from_millis(1200);
 
 /// What a task ended with.
 type Ended = (&'static str, io::Result<()>);
@@ -104,7 +104,7 @@ impl Tasks {
                         tokio::time::sleep(SETTLE).await;
                         live.look_again(&reload);
                     }
-                    News::Directory(read) => live.directory_read(read),
+                    News::Directory(read) => live.directory_read(*read),
                 },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
@@ -148,7 +148,7 @@ async fn drain(
 async fn time_is_up(hurry: &CancellationToken) {
     tokio::time::sleep(HURRY).await;
     hurry.cancel();
-    tokio::time::sleep(END - HURRY).await;
+    tokio::time::sleep(LAST_MOMENTS).await;
 }
 
 impl Signals {

@@ -68,6 +68,11 @@ impl<'a> Reading<'a> {
                 return Err(self.content(text, "realm", message));
             }
         }
+        self.directory
+            .by_domain
+            .entry(id.to_ascii_lowercase())
+            .and_modify(|several| *several = None)
+            .or_insert_with(|| Some(Arc::clone(&id)));
         if self
             .directory
             .accounts

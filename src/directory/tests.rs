@@ -132,3 +132,20 @@ fn a_large_directory_is_read_in_little_time() {
     // A walk to the top from each account is 200 million steps.
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
+
+#[test]
+fn an_id_that_is_the_domain_is_found_in_any_case() {
+    let directory = Directory::parse(
+        r#"{"accounts": [{"id": "Acme.Test"}, {"id": "b", "realm": "b.test"}, {"id": "B.test"},
+                         {"id": "Twin.test"}, {"id": "twin.TEST"}]}"#,
+    )
+    .unwrap();
+    let owner = |domain: &str| directory.account_of_realm(domain).map(|it| &*it.id);
+    for domain in ["acme.test", "ACME.TEST", "Acme.Test"] {
+        assert_eq!(owner(domain), Some("Acme.Test"), "{domain}");
+    }
+    assert_eq!(owner("B.Test"), Some("b"), "the realm comes first");
+    assert_eq!(owner("Twin.test"), Some("Twin.test"));
+    assert_eq!(owner("twin.test"), None, "nobody knows which");
+    assert_eq!(owner("c.test"), None);
+}

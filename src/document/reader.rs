@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Item, Name, Place, Problem, Value};
+use super::{Item, Name, Place, Problem, Value, shown};
 
 /// What was found on the way: mistakes, and where each key was set last.
 #[derive(Debug, Default)]
@@ -222,9 +222,9 @@ impl<'a> Reader<'a> {
             }
             let section = self.path.is_empty() && matches!(item.value, Value::Table(_));
             let what = if section {
-                format!("unknown section [{}]", name.text)
+                format!("unknown section [{}]", shown(&name.text))
             } else {
-                format!("unknown key `{}`", name.text)
+                format!("unknown key `{}`", shown(&name.text))
             };
             let hint = self.hint(&name.text, section);
             self.findings

@@ -111,8 +111,8 @@ impl Flusher {
         if kamailio.uptime().await?.since == up.since
             && self.has_loaded(asker, &up, in_memory, &answers)
         {
-            for (asked, there) in &answers {
-                view.decide(asked, |key| there.contains(key));
+            for (question, there) in &answers {
+                view.decide(question, |key| there.contains(key));
             }
         }
         fault.map_or(Ok(()), Err)
@@ -157,9 +157,9 @@ impl Flusher {
     }
 
     /// Which of the rows Kamailio has.
-    async fn look_up(&self, asked: &Ambiguous) -> Result<HashSet<Key>, Fault> {
+    async fn look_up(&self, question: &Ambiguous) -> Result<HashSet<Key>, Fault> {
         let mut places: BTreeMap<Place, Vec<&Key>> = BTreeMap::new();
-        for row in &asked.rows {
+        for row in &question.rows {
             let binding = &row.binding;
             // Where Kamailio cannot be asked it has none, and all are listed.
             if let Ok(aor) = binding.address_of_record().for_rpc() {
@@ -192,7 +192,7 @@ impl Flusher {
         }
         let missing = answers
             .iter()
-            .map(|(asked, there)| asked.rows.len() - there.len());
+            .map(|(question, there)| question.rows.len() - there.len());
         let missing: usize = missing.sum();
         let rows = self.parts.view.tally().rows;
         let is_complete =

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::App;
+use super::account::Names;
 use super::call::Call;
 use super::error::Error;
 use super::jwt::{Claims, Refused};
 use super::peer::Peer;
 use super::secret::Secret;
-use crate::directory::Directory;
 use crate::metrics::Refusal;
 use crate::tokens::{self, Accounts, Token};
 
@@ -104,78 +104,59 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may see every account.
-    fn sees_all(&self) -> bool {
+    /// The caller's own accounts; `None` for one who may see all.
+    fn own(&self) -> Option<Vec<&str>> {
         match self {
-            Self::Process { .. } => true,
-            Self::Token(token) => token.accounts == Accounts::All,
-            Self::Kazoo(_) => false,
+            Self::Process { .. } => None,
+            Self::Token(token) => match &token.accounts {
+                Accounts::All => None,
+                Accounts::List(ids) => Some(ids.iter().map(String::as_str).collect()),
+            },
+            Self::Kazoo(claims) => Some(vec![&claims.account_id]),
         }
     }
 
     /// Whether the caller may see the account: one of the caller's own, or one below it.
-    fn sees(&self, account_id: &str, directory: &Directory) -> bool {
-        let within = |own: &str| directory.is_within(account_id, own);
-        match self {
-            Self::Process { .. } => true,
-            Self::Token(token) => match &token.accounts {
-                Accounts::All => true,
-                Accounts::List(ids) => ids.iter().any(|own| within(own)),
-            },
-            Self::Kazoo(claims) => within(&claims.account_id),
-        }
+    fn sees(&self, account_id: &str, names: Names<'_>) -> bool {
+        let Some(own) = self.own() else {
+            return true;
+        };
+        let within = |own: &str| names.directory.is_within(account_id, own);
+        own.iter().any(|own| within(own)) || own.iter().any(|own| within(&names.spelled(own)))
     }
 
-    /// Whether the caller may do this with the account; with all that there are, where there is none.
+    /// Whether the caller may do this with the account; with all that the caller may see, where there is none.
     pub(super) fn may(
         &self,
         right: Right,
         account: Option<&str>,
-        directory: &Directory,
+        names: Names<'_>,
     ) -> Result<(), Error> {
-        let sees = match account {
-            None => self.sees_all(),
-            Some(account) => self.sees(account, directory),
-        };
-        if !self.has(right) || (!sees && account.is_some()) {
-            return Err(Error::Forbidden);
+        if self.has(right) && account.is_none_or(|account| self.sees(account, names)) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
         }
-        if !sees {
-            let accounts = self.accounts(directory);
-            return Err(Error::NotAll { accounts });
-        }
-        Ok(())
     }
 
-    /// The accounts that the caller may see, each once; none for one who may see all.
-    pub(super) fn accounts(&self, directory: &Directory) -> Vec<String> {
-        let own: Vec<&str> = match self {
-            Self::Process { .. } => Vec::new(),
-            Self::Token(token) => match &token.accounts {
-                Accounts::All => Vec::new(),
-                Accounts::List(ids) => ids.iter().map(String::as_str).collect(),
-            },
-            Self::Kazoo(claims) => vec![&*claims.account_id],
-        };
-        let mut all: Vec<String> = own.iter().flat_map(|id| directory.within(id)).collect();
+    /// The accounts that the caller may see, each once; `None` for one who may see all, and what is in no account.
+    pub(super) fn accounts(&self, names: Names<'_>) -> Option<Vec<String>> {
+        let own = self.own()?.into_iter();
+        let own = own.map(|id| names.spelled(id));
+        let mut all: Vec<String> = own.flat_map(|id| names.directory.within(&id)).collect();
         all.sort_unstable();
         all.dedup();
-        all
+        Some(all)
     }
 
     /// The account of a caller who has exactly one.
-    pub(super) fn only_account(&self, directory: &Directory) -> Result<&str, Error> {
-        let only = match self {
-            Self::Process { .. } => None,
-            Self::Token(token) => match &token.accounts {
-                Accounts::List(ids) if ids.len() == 1 => ids.first().map(String::as_str),
-                Accounts::List(_) | Accounts::All => None,
-            },
-            Self::Kazoo(claims) => Some(&*claims.account_id),
-        };
-        only.ok_or_else(|| Error::Ambiguous {
-            accounts: self.accounts(directory),
-        })
+    pub(super) fn only_account(&self, names: Names<'_>) -> Result<&str, Error> {
+        match self.own().as_deref() {
+            Some([only]) => Ok(only),
+            Some(_) | None => Err(Error::Ambiguous {
+                accounts: self.accounts(names).unwrap_or_default(),
+            }),
+        }
     }
 }
 

@@ -13,17 +13,20 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 
 use super::access::{Caller, Right, Unknown, authenticate};
+use super::account::Names;
 use super::body::indented;
 use super::call::{Call, asks_for_pretty};
+use super::cross_site::{self, Verdict};
 use super::envelope::Envelope;
 use super::error::Error;
 use super::limits::{Empty, Key};
 use super::peer::Peer;
-use super::registrations::{self, Subject};
+use super::registrations;
 use super::request_id::RequestId;
 use super::route::{Route, What, Whose};
 use super::secret::Secret;
-use super::{App, flush};
+use super::subject::Subject;
+use super::{App, flush, front};
 use crate::directory::Directory;
 use crate::metrics::Bucket;
 use crate::view::{Scope, SourceState};
@@ -38,27 +41,62 @@ pub(super) async fn handle(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
+    Extension(verdict): Extension<Verdict>,
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let pretty = asks_for_pretty(&parts);
-    match answer(&app, peer, &id, parts, body).await {
+    let asked = Asked {
+        peer,
+        id: &id,
+        verdict,
+    };
+    match answer(&app, asked, parts, body).await {
         Ok(response) => response,
         Err(error) => refuse(&app, &id, &error, pretty),
     }
 }
 
+/// Who asks, and what became known of it before the request was read.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    peer: Peer,
+    id: &'a RequestId,
+    verdict: Verdict,
+}
+
+impl Asked<'_> {
+    /// Reads the request; refuses what a page of another site would have changed.
+    async fn read(self, app: &App, parts: Parts, body: Body) -> Result<Call, Error> {
+        let limits = Arc::clone(&app.limits.borrow());
+        let changes = cross_site::may_change(&parts);
+        let read = Call::read(parts, body, limits.body_bytes, limits.header_timeout).await;
+        match self.verdict {
+            Verdict::Pass => read,
+            // Whether there is a token in it nobody knows.
+            Verdict::WithTokenInBody if changes && read.is_err() => Err(Error::CrossSite),
+            Verdict::WithTokenInBody | Verdict::ReadOnly => {
+                let call = read?;
+                let invited = self.verdict == Verdict::WithTokenInBody && call.has_token_in_body();
+                if !invited && (changes || call.says_delete()) {
+                    return Err(Error::CrossSite);
+                }
+                Ok(call)
+            }
+        }
+    }
+}
+
 async fn answer(
     app: &Arc<App>,
-    peer: Peer,
-    id: &RequestId,
+    asked: Asked<'_>,
     parts: Parts,
     body: Body,
 ) -> Result<Response, Error> {
+    let Asked { peer, id, .. } = asked;
     let route = Route::parse(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let limits = Arc::clone(&app.limits.borrow());
-    let call = Call::read(parts, body, limits.body_bytes, limits.header_timeout).await?;
+    let call = asked.read(app, parts, body).await?;
     let route = match route {
         Some(route) if call.method != Method::OPTIONS => route,
         // Neither needs a token.
@@ -70,7 +108,15 @@ async fn answer(
     };
     let caller = admit(app, peer, &call)?;
     let directory = Arc::clone(&app.directory.borrow());
-    let account = authorize(&caller, &route, &call.method, &directory)?;
+    let names = Names::of(app, &directory);
+    if let Whose::Account(id) = &route.realm
+        && names.need_rows(id)
+    {
+        let all = app.view.wait_for(Scope::System);
+        let restored = tokio::time::timeout(RESTORE_PATIENCE, all).await;
+        restored.map_err(|_| Error::DatastoreUnreachable)?;
+    }
+    let account = authorize(&caller, &route, &call.method, names)?;
     let scope = account.as_deref().map_or(Scope::System, Scope::Account);
     is_known(app, scope, &call.method, &directory).await?;
     if !route.allows(&call.method) {
@@ -83,8 +129,13 @@ async fn answer(
         let username = username.lossy().into_owned();
         return Err(Error::UnknownUser { username });
     }
+    let accounts = match scope {
+        Scope::System => caller.accounts(names),
+        Scope::Account(_) => None,
+    };
     let subject = Subject {
         scope,
+        accounts: accounts.as_deref(),
         username: match &route.what {
             What::User(username) => Some(username.as_bytes()),
             What::List | What::Count => None,
@@ -106,7 +157,12 @@ async fn answer(
     // another account than the one that the caller may see.
     let now = Arc::clone(&app.directory.borrow());
     if !Arc::ptr_eq(&now, &directory) {
-        authorize(&caller, &route, &call.method, &now)?;
+        let names = Names::of(app, &now);
+        authorize(&caller, &route, &call.method, names)?;
+        if scope == Scope::System && caller.accounts(names) != accounts {
+            // Whoever asks again is answered by the directory that there is now.
+            return Err(Error::DatastoreUnreachable);
+        }
     }
     Ok(response)
 }
@@ -117,10 +173,14 @@ fn admit(app: &App, peer: Peer, call: &Call) -> Result<Caller, Error> {
     let client = Key::Client(peer.origin());
     match authenticate(app, peer, call) {
         Ok(caller) => {
-            take_tokens(app, client, call)?;
-            if let (Caller::Token(_) | Caller::Kazoo(_), Some(token)) = (&caller, call.token()) {
-                take_tokens(app, Key::token(token), call)?;
-            }
+            let key = match (&caller, call.token()) {
+                (Caller::Token(_) | Caller::Kazoo(_), Some(token)) => {
+                    Key::token(token, peer.origin())
+                }
+                // On the socket the user decides, whatever token is brought.
+                (_, _) => client,
+            };
+            take_tokens(app, key, call)?;
             Ok(caller)
         }
         Err(unknown) => {
@@ -163,18 +223,18 @@ fn authorize(
     caller: &Caller,
     route: &Route,
     method: &Method,
-    directory: &Directory,
+    names: Names<'_>,
 ) -> Result<Option<String>, Error> {
     let account = match &route.realm {
         Whose::System => None,
-        Whose::Account(id) => Some(id.clone()),
-        Whose::Own => Some(caller.only_account(directory)?.to_owned()),
+        Whose::Account(id) => Some(names.spelled(id).into_owned()),
+        Whose::Own => Some(names.spelled(caller.only_account(names)?).into_owned()),
     };
     let right = match *method {
         Method::DELETE => Right::Flush,
         _ => Right::Read,
     };
-    caller.may(right, account.as_deref(), directory)?;
+    caller.may(right, account.as_deref(), names)?;
     Ok(account)
 }
 
@@ -219,6 +279,7 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> 
     let mut response = json(if pretty { indented(&text) } else { text });
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, front::NOSNIFF);
     match error {
         Error::MethodNotAllowed { allow } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -234,7 +295,10 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> 
         Error::InvalidCredentials => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        Error::HeadUnreadable
+        Error::Misdirected
+        | Error::BadHost
+        | Error::CrossSite
+        | Error::HeadUnreadable
         | Error::UriTooLong
         | Error::HeadTooLarge
         | Error::HeadTooSlow
@@ -244,7 +308,6 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> 
         | Error::BodyTooSlow
         | Error::Parameter { .. }
         | Error::Forbidden
-        | Error::NotAll { .. }
         | Error::Ambiguous { .. }
         | Error::UnknownAccount { .. }
         | Error::UnknownUser { .. }

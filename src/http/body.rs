@@ -13,6 +13,7 @@ use hyper::body::{Frame, SizeHint};
 use super::call::Format;
 use crate::registration::Registration;
 use crate::registration::item::{Field, Wire};
+use crate::spreadsheet::write_record;
 
 /// The size of a piece.
 const PIECE: usize = 64 << 10;
@@ -217,22 +218,6 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-/// One line of CSV (RFC 4180).
-fn write_record<'a>(values: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
-    for value in values {
-        if value.contains(['"', ',', '\r', '\n']) {
-            out.push(b'"');
-            out.extend_from_slice(value.replace('"', "\"\"").as_bytes());
-            out.push(b'"');
-        } else {
-            out.extend_from_slice(value.as_bytes());
-        }
-        out.push(b',');
-    }
-    out.pop();
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Indents JSON that comes in pieces.
 #[derive(Debug, Default)]
 struct Indent {
@@ -293,12 +278,5 @@ mod tests {
         let json = br#"{"a":[],"b":{"c":"x,{\"}\\","d":[1,2]},"e":{}}"#;
         let expected = "{\n  \"a\": [],\n  \"b\": {\n    \"c\": \"x,{\\\"}\\\\\",\n    \"d\": [\n      1,\n      2\n    ]\n  },\n  \"e\": {}\n}";
         assert_eq!(String::from_utf8(indented(json)).unwrap(), expected);
-    }
-
-    #[test]
-    fn csv_quotes_what_needs_it() {
-        let mut out = Vec::new();
-        write_record(["a", "", "b,c", "d\"e", "f\ng"].into_iter(), &mut out);
-        assert_eq!(out, b"a,,\"b,c\",\"d\"\"e\",\"f\ng\"\r\n");
     }
 }

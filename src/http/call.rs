@@ -18,6 +18,8 @@ use super::negotiate;
 use super::params::Params;
 use super::secret::Secret;
 
+const X_AUTH_TOKEN: &str = "x-auth-token";
+
 /// A request, read. `Debug` shows names and no values, which may be tokens.
 pub(super) struct Call {
     /// The method that is meant: DELETE also where a POST says `verb=delete`.
@@ -68,11 +70,22 @@ impl Call {
 
     /// The token, from wherever the caller put it.
     pub(super) fn token(&self) -> Option<Secret<'_>> {
-        self.header("x-auth-token")
+        header_of(&self.headers, X_AUTH_TOKEN)
             .or_else(|| self.in_body("auth_token"))
             .or_else(|| self.params.get("auth_token"))
-            .or_else(|| bearer(self.header("authorization")?))
+            .or_else(|| bearer(&self.headers))
             .map(Secret::new)
+    }
+
+    /// Whether there is a token in the body.
+    pub(super) fn has_token_in_body(&self) -> bool {
+        self.in_body("auth_token").is_some()
+    }
+
+    /// Whether the caller means a DELETE, whatever the method.
+    pub(super) fn says_delete(&self) -> bool {
+        let in_body = self.in_body("verb");
+        says_delete(&self.params) || in_body.is_some_and(is_delete)
     }
 
     /// Whether the answer is to be indented.
@@ -123,18 +136,6 @@ impl Call {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
-    }
-
-    fn says_delete(&self) -> bool {
-        let verbs = [self.params.get("verb"), self.in_body("verb")];
-        verbs
-            .into_iter()
-            .flatten()
-            .any(|verb| verb.eq_ignore_ascii_case("delete"))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
     }
 
     /// A text of the JSON body, at its top or under `data`.
@@ -207,7 +208,28 @@ async fn read_json(body: Body, limit: usize) -> Result<Option<Value>, Error> {
     }
 }
 
-fn bearer(authorization: &str) -> Option<&str> {
+/// Whether a query tunnels a DELETE.
+pub(super) fn says_delete(params: &Params) -> bool {
+    params.get("verb").is_some_and(is_delete)
+}
+
+fn is_delete(verb: &str) -> bool {
+    verb.eq_ignore_ascii_case("delete")
+}
+
+/// The token of these headers.
+pub(super) fn token_in(headers: &HeaderMap) -> Option<Secret<'_>> {
+    header_of(headers, X_AUTH_TOKEN)
+        .or_else(|| bearer(headers))
+        .map(Secret::new)
+}
+
+fn header_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let authorization = header_of(headers, header::AUTHORIZATION.as_str())?;
     let (scheme, token) = authorization.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

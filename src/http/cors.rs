@@ -15,6 +15,17 @@ const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, POST,
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 const ANY: &str = "*";
 
+/// Whether the origin of these headers, if there is one alone, is let in.
+pub(super) fn is_let_in(headers: &HeaderMap, origins: &[String]) -> bool {
+    let mut named = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (named.next(), named.next()) else {
+        return false;
+    };
+    origins
+        .iter()
+        .any(|own| own == ANY || own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+}
+
 /// What a browser asks.
 #[derive(Debug)]
 pub(super) struct Asked {

@@ -17,6 +17,17 @@ const NAMED_FAILURES: usize = 100;
 /// Why there is no good answer.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(super) enum Error {
+    /// `Host` names another machine.
+    #[error(
+        "the Host header names another machine: use an address, localhost or this machine's name, or add the name to [http] hosts"
+    )]
+    Misdirected,
+    /// There is no `Host`, or more than one.
+    #[error("a request has exactly one Host header")]
+    BadHost,
+    /// A page of another site wants to change something.
+    #[error("the request comes from a page of another site")]
+    CrossSite,
     /// The head is not HTTP.
     #[error("the request is no HTTP/1.1")]
     HeadUnreadable,
@@ -69,12 +80,6 @@ pub(super) enum Error {
     /// The caller may not.
     #[error("forbidden")]
     Forbidden,
-    /// The caller may not see all accounts.
-    #[error("forbidden")]
-    NotAll {
-        /// Those that the caller may see.
-        accounts: Vec<String>,
-    },
     /// The caller has not exactly one account, and names none.
     #[error("the token does not have exactly one account; name it in the path")]
     Ambiguous {
@@ -179,7 +184,9 @@ impl Error {
     /// The status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadUnreadable
+            | Self::BadHost
             | Self::BodyTooLarge { .. }
             | Self::BodyNotJson { .. }
             | Self::BodyIncomplete
@@ -190,7 +197,7 @@ impl Error {
             Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::NotAll { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::UnknownAccount { .. } | Self::UnknownUser { .. } | Self::NotFound => {
                 StatusCode::NOT_FOUND
             }
@@ -208,7 +215,9 @@ impl Error {
     /// `message` of the envelope.
     pub(super) fn message(&self) -> &'static str {
         match self {
+            Self::Misdirected => "misdirected_request",
             Self::HeadUnreadable
+            | Self::BadHost
             | Self::BodyTooLarge { .. }
             | Self::BodyNotJson { .. }
             | Self::BodyIncomplete
@@ -219,7 +228,7 @@ impl Error {
             Self::HeadTooSlow | Self::BodyTooSlow => "request_timeout",
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::InvalidCredentials => "invalid_credentials",
-            Self::Forbidden | Self::NotAll { .. } => "forbidden",
+            Self::Forbidden | Self::CrossSite => "forbidden",
             Self::UnknownAccount { .. } => "bad_identifier",
             // Kazoo spells it so, with a space, for users alone.
             Self::UnknownUser { .. } => "bad identifier",
@@ -243,7 +252,9 @@ impl Error {
                 "message": format!("Payload or Files must not be more than {limit} bytes"),
                 "target": limit,
             }}}),
-            Self::HeadUnreadable => json!({"request": {"invalid": {"message": self.to_string()}}}),
+            Self::HeadUnreadable | Self::BadHost => {
+                json!({"request": {"invalid": {"message": self.to_string()}}})
+            }
             Self::BodyNotJson { .. } | Self::BodyIncomplete => json!({"json": {"invalid": {
                 "message": self.to_string(),
                 "target": "body",
@@ -252,9 +263,6 @@ impl Error {
                 "message": problem.to_string(),
             }}}),
             // It is the caller's own token: this tells nothing that its owner may not know.
-            Self::NotAll { accounts } => {
-                json!({"accounts": accounts, "message": self.to_string()})
-            }
             Self::Ambiguous { accounts } => json!({
                 "account_id": {"required": {"message": self.to_string()}},
                 "accounts": accounts,
@@ -263,7 +271,9 @@ impl Error {
             Self::UnknownUser { username } => json!([username]),
             Self::Flush(incomplete) => incomplete.data(),
             Self::DatastoreUnreachable => json!({"message": "datastore timeout"}),
-            Self::UriTooLong
+            Self::Misdirected
+            | Self::CrossSite
+            | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::HeadTooSlow
             | Self::BodyTooSlow

@@ -1,4 +1,5 @@
-//! What stands before every answer, whatever the path: the request's id, CORS, and a net for panics.
+//! What stands before every answer, whatever the path: the request's id, the rules about names and other sites, CORS,
+//! and a net for panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -10,14 +11,20 @@ use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
 
 use super::api::refuse;
+use super::call::asks_for_pretty;
+use super::cross_site::{self, Verdict};
 use super::error::Error;
+use super::peer::Peer;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::{App, cors, negotiate};
+
+/// Keeps browsers from taking an answer for something else than it says.
+pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Ends an answer whose writing panicked: the caller sees that it is not whole.
 #[derive(Debug, Error)]
@@ -32,21 +39,66 @@ pub(super) async fn stand(
 ) -> Response {
     let id = app.request_ids.of(request.headers());
     let cors = cors_of(&app, &request);
+    let version = request.version();
     conceal(request.headers_mut());
     negotiate::settle_coding(request.headers_mut());
     request.extensions_mut().insert(id.clone());
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = if let Ok(response) = answer.await {
-        guarded(response, &id)
-    } else {
-        report(&id);
-        refuse(&app, &id, &Error::Fault, false)
+    let mut response = match let_in(&app, request) {
+        Ok(request) => {
+            let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+            if let Ok(response) = answer.await {
+                guarded(response, &id)
+            } else {
+                report(&id);
+                refuse(&app, &id, &Error::Fault, false)
+            }
+        }
+        Err((error, pretty)) => refuse(&app, &id, &error, pretty),
     };
-    response.headers_mut().insert(X_REQUEST_ID, id.header());
+    end_without_length(version, &mut response);
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, id.header());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     if let Some(cors) = cors {
-        cors.apply(response.headers_mut());
+        cors.apply(headers);
     }
     response
+}
+
+/// The request, with what is to be known of where it comes from; why it is refused, and whether that is to be indented,
+/// where it calls us by a name that is not ours, or a page of another site would change something.
+fn let_in(app: &App, request: Request<Body>) -> Result<Request<Body>, (Error, bool)> {
+    let named = app.settings.hosts.check(&request);
+    let (mut parts, body) = request.into_parts();
+    let refused = |error| (error, asks_for_pretty(&parts));
+    if let Err(error) = named {
+        tracing::debug!(host = ?parts.headers.get(header::HOST), %error, "a request was refused");
+        return Err(refused(error));
+    }
+    let peer = parts.extensions.get().copied().unwrap_or(Peer::UNKNOWN);
+    let verdict = cross_site::judge(&parts, peer, &app.settings.cors_origins);
+    if verdict == Verdict::ReadOnly && cross_site::may_change(&parts) {
+        let origin = parts.headers.get(header::ORIGIN);
+        tracing::debug!(client = %peer, ?origin, "a page of another site was refused");
+        return Err(refused(Error::CrossSite));
+    }
+    parts.extensions.insert(verdict);
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Ends a connection of HTTP/1.0 with an answer whose length its caller cannot know in another way.
+fn end_without_length(version: Version, response: &mut Response) {
+    let has_length = response.body().size_hint().exact().is_some()
+        && !matches!(
+            response.status(),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    if version < Version::HTTP_11 && !has_length {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        // To an answer of HTTP/1.1 hyper would add `keep-alive` here, as the caller asked for it.
+        *response.version_mut() = version;
+    }
 }
 
 /// What a browser asks of the API; health and metrics are not for web pages.

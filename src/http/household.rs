@@ -44,10 +44,7 @@ impl Household {
     /// Who has connected. May wait for the system's database of users and groups.
     pub(super) async fn peer(self, credentials: io::Result<UCred>) -> Peer {
         let Ok(credentials) = credentials else {
-            return Peer::Process {
-                uid: u32::MAX,
-                trusted: false,
-            };
+            return Peer::UNKNOWN;
         };
         let (uid, gid) = (credentials.uid(), credentials.gid());
         let trusted = self.trusts(Visitor { uid, gid }).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Problem};
 use super::params::Params;
-use super::registrations::Subject;
+use super::subject::Subject;
 use crate::registration::Registration;
 
 /// The parameter.
@@ -62,6 +62,7 @@ mod tests {
     fn of_user(query: &str) -> Result<usize, Error> {
         let subject = Subject {
             scope: Scope::Account("acme"),
+            accounts: None,
             username: Some(b"bob"),
         };
         keep_newest(&Params::parse(query), subject)

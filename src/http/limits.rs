@@ -1,4 +1,5 @@
-//! How much a client may take: connections, bytes and time, and token buckets by client address and by token.
+//! How much a client may take: connections, bytes and time, and token buckets, one for each pair of token and client
+//! address.
 //!
 //! Who has a good token and who has none never take from the same bucket, so that nobody can have a good token refused.
 //! Memory is bounded: buckets that are full again are forgotten once there are many, and a client that comes when
@@ -49,8 +50,9 @@ pub struct Limits {
 pub(super) enum Key {
     /// A client's.
     Client(Origin),
-    /// A token's, by its hash.
-    Token(u64),
+    /// A token's at a client, by the token's hash: who is busy with a token starves no other one of the same host, and
+    /// nobody with the same token elsewhere.
+    Token(u64, Origin),
     /// All those who came when there was no room.
     Rest,
 }
@@ -115,9 +117,9 @@ impl Limits {
 }
 
 impl Key {
-    /// The bucket of this token.
-    pub(super) fn token(token: Secret<'_>) -> Self {
-        Self::Token(xxh3_64(token.reveal().as_bytes()))
+    /// The bucket of this token at this client.
+    pub(super) fn token(token: Secret<'_>, client: Origin) -> Self {
+        Self::Token(xxh3_64(token.reveal().as_bytes()), client)
     }
 }
 

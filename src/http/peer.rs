@@ -27,6 +27,12 @@ pub(super) enum Origin {
 }
 
 impl Peer {
+    /// One of whom nothing is known, who may nothing.
+    pub(super) const UNKNOWN: Self = Self::Process {
+        uid: u32::MAX,
+        trusted: false,
+    };
+
     /// Where its requests are counted.
     pub(super) fn origin(self) -> Origin {
         match self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::App;
 use super::access::{Right, recognize};
+use super::account::Names;
 use super::error::Error;
 use super::peer::Peer;
 use super::secret::Secret;
@@ -50,7 +51,8 @@ impl Permit {
         let caller =
             recognize(&self.app, self.peer, token).map_err(|_| Error::InvalidCredentials)?;
         let directory = Arc::clone(&self.app.directory.borrow());
-        caller.may(Right::Flush, self.account.as_deref(), &directory)
+        let names = Names::of(&self.app, &directory);
+        caller.may(Right::Flush, self.account.as_deref(), names)
     }
 }
 

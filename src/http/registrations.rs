@@ -1,5 +1,6 @@
 //! Lists and counts of registrations.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -16,6 +17,7 @@ use super::filter::Filters;
 use super::paging::{self, Paging};
 use super::request_id::RequestId;
 use super::select::{BATCH, select};
+use super::subject::Subject;
 use crate::directory::Directory;
 use crate::registration::{Common, Registration};
 use crate::view::{Listing, Position, Scope};
@@ -31,14 +33,6 @@ const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; head
 const ATTACHMENT: HeaderValue =
     HeaderValue::from_static("attachment; filename=\"registrations.csv\"");
 const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key");
-
-/// Whose registrations are asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Subject<'a> {
-    pub(super) scope: Scope<'a>,
-    /// Only those of the SIP users whom this name means.
-    pub(super) username: Option<&'a [u8]>,
-}
 
 /// A list that is to be shown.
 #[derive(Debug)]
@@ -81,10 +75,10 @@ pub(super) async fn list(
         }
         Some(paging) => page(app, subject, &filters, &paging, style).await,
         None if filters.is_empty() && subject.username.is_none() => {
-            if let Some(unchanged) = unchanged(call, &revision(app.view.count(subject.scope).1)) {
+            if let Some(unchanged) = unchanged(call, &revision(subject.count(app).1)) {
                 return Ok(unchanged);
             }
-            whole(app, subject.scope, style)
+            whole(app, subject, style).await
         }
         None => Found::of(select(app, subject, &filters, style.now).await),
     };
@@ -121,7 +115,7 @@ pub(super) async fn count(
 ) -> Result<Response, Error> {
     let filters = Filters::parse(&call.params)?;
     let (count, sum) = if filters.is_empty() {
-        app.view.count(subject.scope)
+        subject.count(app)
     } else {
         let found = select(app, subject, &filters, app.clock.unix_seconds()).await;
         (found.registrations.len(), found.revision)
@@ -133,7 +127,7 @@ pub(super) async fn count(
         return Ok(unchanged);
     }
     let data = if with_accounts {
-        serde_json::json!({"accounts": accounts(app).await, "count": count}).to_string()
+        serde_json::json!({"accounts": accounts(app, subject).await, "count": count}).to_string()
     } else {
         format!("{{\"count\":{count}}}")
     };
@@ -146,11 +140,16 @@ fn asks_for_accounts(call: &Call) -> bool {
     call.params.get("accounts") == Some("true")
 }
 
-/// Every account that has rows. Others are served in between, however many there are.
-async fn accounts(app: &App) -> Vec<serde_json::Value> {
+/// Every account that has rows, of those asked for. Others are served in between, however many there are.
+async fn accounts(app: &App, subject: Subject<'_>) -> Vec<serde_json::Value> {
     let directory = Arc::clone(&app.directory.borrow());
+    let mut all = app.view.accounts();
+    if let Some(seen) = subject.accounts {
+        let seen: HashSet<&str> = seen.iter().map(String::as_str).collect();
+        all.retain(|(id, _)| seen.contains(&**id));
+    }
     let mut accounts = Vec::new();
-    for batch in app.view.accounts().chunks(BATCH) {
+    for batch in all.chunks(BATCH) {
         accounts.extend(
             batch
                 .iter()
@@ -216,8 +215,11 @@ pub(super) fn revision(sum: u64) -> String {
     hex::encode(xxh3_128(&sum.to_le_bytes()).to_be_bytes())
 }
 
-/// The whole list of a scope, shared with others who ask for it now.
-fn whole(app: &App, scope: Scope<'_>, style: Style) -> Found {
+/// The whole list, shared with others who ask for it now.
+async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
+    let Some(scope) = subject.only() else {
+        return Found::of(subject.list(app).await);
+    };
     let (size, sum) = app.view.count(scope);
     let shared = style.format == Format::Json && !style.pretty && size <= SHARED_ROWS;
     if shared && let Some(text) = app.rendered.get(scope, sum, style.now) {
@@ -257,7 +259,7 @@ async fn page(
     'looking: loop {
         let wanted = paging.size - found.len();
         let batch = if filtered { BATCH } else { wanted };
-        let page = app.view.page(subject.scope, after.as_ref(), batch);
+        let page = subject.page(app, after.as_ref(), batch).await;
         after = page.registrations.last().map(|(place, _)| place.clone());
         for (place, one) in page.registrations {
             if !filters.match_one(&one, style.wire, style.now) {
@@ -367,19 +369,5 @@ impl Found {
             rows: Rows::Each(listing.registrations),
             next_start_key: None,
         }
-    }
-}
-
-impl Subject<'_> {
-    /// A name that no other list has, for the keys of its pages.
-    fn name(&self) -> Vec<u8> {
-        let mut name = Vec::new();
-        if let Scope::Account(id) = self.scope {
-            name.push(b'a');
-            name.extend_from_slice(id.as_bytes());
-        }
-        name.push(0);
-        name.extend(self.username.unwrap_or_default().to_ascii_lowercase());
-        name
     }
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::App;
 use super::filter::Filters;
-use super::registrations::Subject;
+use super::subject::Subject;
 use crate::parallel;
 use crate::registration::Registration;
 use crate::registration::item::Wire;
@@ -34,10 +34,7 @@ pub(super) async fn select(
     filters: &Filters,
     now: i64,
 ) -> Listing {
-    let listing = match subject.username {
-        Some(username) => app.view.list_user(subject.scope, username),
-        None => app.view.list(subject.scope),
-    };
+    let listing = subject.list(app).await;
     if filters.is_empty() {
         return listing;
     }

@@ -222,8 +222,10 @@ impl Server {
 fn overloaded<B>(app: &App, request: Request<B>) -> Response {
     let id = app.request_ids.of(request.headers());
     let cors = cors_of(app, &request);
+    let named = app.settings.hosts.check(&request);
     let pretty = asks_for_pretty(&request.into_parts().0);
-    let mut response = refuse(app, &id, &Error::Overloaded, pretty);
+    let error = named.err().unwrap_or(Error::Overloaded);
+    let mut response = refuse(app, &id, &error, pretty);
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id.header());
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -4,13 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::document::without_secrets;
+
 /// `sun_path` of a UNIX socket address, with its closing NUL (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
 const DATAGRAM_SCHEME: &str = "unixgram:";
 
 /// Kamailio's JSON-RPC endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// `xhttp` with `jsonrpc_dispatch()`, for instance `http://127.0.0.1:5060/RPC`.
     Http(http::Uri),
@@ -76,10 +78,17 @@ impl FromStr for Endpoint {
     }
 }
 
+/// As `Display`, which leaves out a query: it may hold a secret.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(uri) => write!(f, "{uri}"),
+            Self::Http(uri) => f.write_str(&without_secrets(&uri.to_string())),
             Self::Unixgram(path) => write!(f, "{DATAGRAM_SCHEME}{}", path.display()),
         }
     }

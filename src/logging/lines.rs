@@ -11,6 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::fields::Fields;
 use super::severity::Severity;
+use crate::terminal::printable_lines;
 
 /// Time, severity, target, sentence, and the fields behind it.
 pub(super) struct Text;
@@ -41,8 +42,11 @@ where
         } else {
             write!(writer, " {name:>6} {target}: ")?;
         }
-        context.format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        // Phones choose much of what stands here: nothing of it may steer the terminal that it is read on, nor look
+        // like a line of its own.
+        let mut line = String::new();
+        context.format_fields(Writer::new(&mut line), event)?;
+        writeln!(writer, "{}", printable_lines(&line).replace('\n', "\n    "))
     }
 }
 

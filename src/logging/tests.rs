@@ -86,6 +86,33 @@ fn text_has_the_audit_at_notice() {
     assert_eq!(lines_of(&written), expected);
 }
 
+/// What a phone sends neither steers the terminal nor makes a line of its own.
+#[test]
+fn text_is_harmless() {
+    let written = Written::default();
+    let writer = written.clone();
+    let layer = fmt::layer()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .event_format(lines::Text);
+    let aor = "a\u{202e}b\u{200b}\u{9b}31m\n2026-11-30T00:00:00Z ERROR usrlocd: forged";
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        tracing::info!(%aor, user = aor, "said {aor}");
+    });
+    let text = written.text();
+    assert!(
+        text.contains("\\u{202e}") && text.contains("\\u{200b}"),
+        "{text}"
+    );
+    assert!(!text.contains(['\u{202e}', '\u{200b}', '\u{9b}']), "{text}");
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.starts_with("2026-11-30T00"))
+            .count(),
+        0
+    );
+}
+
 #[test]
 fn json_is_an_object_a_line() {
     let written = Written::default();

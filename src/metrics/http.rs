@@ -15,7 +15,7 @@ const REQUEST: &[f64] = &[
 ];
 
 /// The codes that the API answers with, by name; others have the last.
-const CODES: [(u16, &str); 21] = [
+const CODES: [(u16, &str); 22] = [
     (200, "200"),
     (204, "204"),
     (304, "304"),
@@ -29,6 +29,7 @@ const CODES: [(u16, &str); 21] = [
     (413, "413"),
     (414, "414"),
     (415, "415"),
+    (421, "421"),
     (429, "429"),
     (431, "431"),
     (500, "500"),

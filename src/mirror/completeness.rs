@@ -87,8 +87,8 @@ mod tests {
     }
 
     /// The wall clock is 1000 s ahead.
-    fn unix(milliseconds: u64) -> Option<Duration> {
-        Some(at(1_000_000 + milliseconds))
+    fn unix(milliseconds: u64) -> Duration {
+        at(1_000_000 + milliseconds)
     }
 
     struct Steps(Completeness);
@@ -121,7 +121,10 @@ mod tests {
             (false, false, None),
             "there is more in the log"
         );
-        assert_eq!(steps.step(30, Complete, true, None), (true, true, unix(30)));
+        assert_eq!(
+            steps.step(30, Complete, true, None),
+            (true, true, Some(unix(30)))
+        );
         assert_eq!(steps.step(40, Complete, false, None), (true, true, None));
     }
 
@@ -138,7 +141,7 @@ mod tests {
         );
         assert_eq!(
             steps.step(510, Complete, true, None),
-            (true, true, unix(510))
+            (true, true, Some(unix(510)))
         );
     }
 
@@ -152,11 +155,11 @@ mod tests {
         );
         assert_eq!(
             steps.step(20, Complete, true, Some(10)),
-            (true, true, unix(10))
+            (true, true, Some(unix(10)))
         );
         assert_eq!(
             steps.step(90, Complete, true, Some(80)),
-            (true, true, unix(80))
+            (true, true, Some(unix(80)))
         );
     }
 
@@ -173,7 +176,7 @@ mod tests {
         );
         assert_eq!(
             steps.step(510, Interrupted, false, None),
-            (true, true, unix(10))
+            (true, true, Some(unix(10)))
         );
         assert_eq!(
             steps.step(600, Interrupted, false, None),
@@ -189,7 +192,10 @@ mod tests {
     #[test]
     fn a_file_that_is_back_with_other_rows_is_complete_when_they_are_reported() {
         let mut steps = Steps(Completeness::default());
-        assert_eq!(steps.step(10, Complete, true, None), (true, true, unix(10)));
+        assert_eq!(
+            steps.step(10, Complete, true, None),
+            (true, true, Some(unix(10)))
+        );
         assert_eq!(steps.step(20, Interrupted, false, None), (true, true, None));
         assert_eq!(
             steps.step(30, Complete, true, Some(20)),
@@ -197,7 +203,7 @@ mod tests {
         );
         assert_eq!(
             steps.step(530, Complete, true, None),
-            (true, true, unix(530))
+            (true, true, Some(unix(530)))
         );
     }
 

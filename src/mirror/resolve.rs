@@ -19,7 +19,7 @@ use crate::sip::{Socket, Source, SourceFrom, Transport, UriAddress};
 use crate::store::Stored;
 
 /// The rules by which accounts own rows; to be changed with them, so that what was kept under others is decided anew.
-const RULES: &str = "realms from the last @";
+const RULES: &str = "realms from the last @, domains in any case";
 
 /// What `authorizing_type` is where only the id is known.
 const DEVICE: &str = "device";
@@ -125,6 +125,10 @@ impl Resolver {
             add(realm);
             add(account);
         }
+        for (domain, account) in self.directory.domains() {
+            add(domain);
+            add(account);
+        }
         hash.digest()
     }
 
@@ -225,11 +229,11 @@ impl Resolver {
         }
         let domain = domain?;
         let account = self.directory.account_of_realm(domain);
-        Some(
-            shared
-                .texts
-                .get(account.map_or(domain, |account| &account.id)),
-        )
+        Some(match account {
+            Some(account) => shared.texts.get(&account.id),
+            // A domain is one in any case (RFC 4343), and so is its account.
+            None => shared.texts.get(&domain.to_ascii_lowercase()),
+        })
     }
 
     /// What the registration has in common with others.

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use super::causes::Causes;
 use super::follow::Follower;
 use super::keeper::Keeper;
 use super::mailbox::Mailbox;
@@ -95,6 +96,7 @@ async fn take_over(
         thread,
         state: None,
         trouble: RateLimited::default(),
+        causes: Causes::default(),
         database,
         complete: false,
         known: source.as_of.is_some(),

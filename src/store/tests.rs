@@ -132,3 +132,22 @@ async fn assert_begun_anew(path: &Path) {
 async fn pragma(store: &Store, sql: &'static str) {
     store.execute(sql).await;
 }
+
+/// SQLite up to 3.51.2 can lose what was committed to a write-ahead log (<https://sqlite.org/wal.html#the_wal_reset_bug>).
+/// The store writes one; an older `libsqlite3-sys` would bring the bug back without a word.
+#[tokio::test]
+async fn our_sqlite_resets_its_log_safely() {
+    use sqlx::Connection;
+    let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:")
+        .await
+        .unwrap();
+    let version: String = sqlx::query_scalar("select sqlite_version()")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let numbers: Vec<u32> = version
+        .split('.')
+        .map(|part| part.parse().unwrap())
+        .collect();
+    assert!(numbers >= vec![3, 51, 3], "{version}");
+}

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::{Problems, TokenSet, parse, sha256_hex, show_expiry};
-use crate::document::{self, Value};
+use crate::document::{self, Value, shown};
 
 /// The mode of a tokens file that we create.
 const MODE: u32 = 0o600;
@@ -137,7 +137,7 @@ pub fn add(path: &Path, stanza: &Stanza, token: &str) -> Result<(), TokenFileErr
         if before.iter().any(|token| token.name == stanza.name) {
             return Err(TokenFileError::Taken {
                 file: file.to_owned(),
-                name: stanza.name.clone(),
+                name: shown(&stanza.name).into_owned(),
             });
         }
         let gap = match text {
@@ -162,7 +162,7 @@ pub fn revoke(path: &Path, name: &str) -> Result<(), TokenFileError> {
         if !before.iter().any(|token| token.name == name) {
             return Err(TokenFileError::Missing {
                 file: file.to_owned(),
-                name: name.to_owned(),
+                name: shown(name).into_owned(),
             });
         }
         let after = without(text, name).unwrap_or_default();
@@ -173,7 +173,7 @@ pub fn revoke(path: &Path, name: &str) -> Result<(), TokenFileError> {
         } else {
             Err(TokenFileError::Unusual {
                 file: file.to_owned(),
-                name: name.to_owned(),
+                name: shown(name).into_owned(),
             })
         }
     })

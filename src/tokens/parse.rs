@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Accounts, RANDOM_BYTES, Rights, Token, TokenSet};
-use crate::document::{self, Findings, Item, Problems, Reader, Value};
+use crate::document::{self, Findings, Item, Problems, Reader, Value, quoted};
 
 /// Stands for every account.
 const ALL: &str = "*";
@@ -47,7 +47,8 @@ fn token(
             Ok(name)
         } else {
             Err(format!(
-                "the name \"{name}\" is there twice; choose another"
+                "the name {} is there twice; choose another",
+                quoted(&name)
             ))
         }
     });
@@ -87,8 +88,8 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     }
     if text.is_empty() || text.len() > 64 || !text.chars().all(good) {
         return Err(format!(
-            "\"{}\" is no name; use up to 64 letters, digits and . _ - @",
-            text.escape_debug()
+            "{} is not a name; use up to 64 letters, digits and . _ - @",
+            quoted(text)
         ));
     }
     Ok(text.to_owned())
@@ -109,7 +110,7 @@ pub(super) fn accounts(ids: &[String]) -> Result<Accounts, String> {
             Err("\"*\" is every account; leave out the others, or it".to_owned())
         }
         ids => match ids.iter().find(bad) {
-            Some(id) => Err(format!("\"{}\" is no account id", id.escape_debug())),
+            Some(id) => Err(format!("{} is not an account id", quoted(id))),
             None => Ok(Accounts::List(ids.to_vec())),
         },
     }
@@ -126,9 +127,9 @@ pub(super) fn rights(words: &[String]) -> Result<Rights, String> {
             "read" => rights.read = true,
             "flush" => rights.flush = true,
             other => {
-                let other = other.escape_debug();
+                let other = quoted(other);
                 return Err(format!(
-                    "\"{other}\" is no right; there are \"read\" and \"flush\""
+                    "{other} is not a right; there are \"read\" and \"flush\""
                 ));
             }
         }
@@ -168,8 +169,8 @@ fn expires(item: &Item) -> Result<i64, String> {
 pub(super) fn moment(text: &str) -> Result<i64, String> {
     text.parse::<Timestamp>().map(Timestamp::as_second).map_err(|_| {
         format!(
-            "\"{}\" is no full date-time with its offset; write for instance 2027-01-01T00:00:00Z",
-            text.escape_debug()
+            "{} is not a full date-time with its offset; write for instance 2027-01-01T00:00:00Z",
+            quoted(text)
         )
     })
 }
@@ -196,8 +197,8 @@ pub fn expiry(text: &str, now: i64) -> Result<i64, String> {
         .or_else(|_| moment(&format!("{text}T00:00:00Z")))
         .map_err(|_| {
             format!(
-                "\"{}\" is no time; write for instance 90d, 12h, 2027-01-01 or 2027-01-01T12:00:00Z",
-                text.escape_debug()
+                "{} is not a time; write for instance 90d, 12h, 2027-01-01 or 2027-01-01T12:00:00Z",
+                quoted(text)
             )
         })
 }

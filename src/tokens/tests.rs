@@ -108,19 +108,19 @@ name = "usrlocd_ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb
 "#;
     let problems = parse(text, "t.toml").unwrap_err().to_string();
     insta::assert_snapshot!(problems, @r#"
-    t.toml:3:8: "a b" is no name; use up to 64 letters, digits and . _ - @
+    t.toml:3:8: "a b" is not a name; use up to 64 letters, digits and . _ - @
     t.toml:4:10: 64 lower-case hex digits are expected, over the token's characters; `usrlocd token new` makes one, `printf %s TOKEN | sha256sum` computes it
     t.toml:5:12: the list is empty, so the token sees nothing; name account ids, or ["*"] for all
-    t.toml:6:10: "write" is no right; there are "read" and "flush"
+    t.toml:6:10: "write" is not a right; there are "read" and "flush"
     t.toml:7:11: expected a date-time without quotes, for instance 2027-01-01T00:00:00Z, found a string
     t.toml:12:12: "*" is every account; leave out the others, or it
     t.toml:13:10: the list is empty, so the token may do nothing; write for instance ["read"]
-    t.toml:14:11: "2027-01-01" is no full date-time with its offset; write for instance 2027-01-01T00:00:00Z
+    t.toml:14:11: "2027-01-01" is not a full date-time with its offset; write for instance 2027-01-01T00:00:00Z
     t.toml:16:1: `accounts` is missing
     t.toml:17:8: the name "twice" is there twice; choose another
     t.toml:18:10: this is another stanza's token; make one with `usrlocd token new`
     t.toml:19:1: unknown key `account`; did you mean `accounts`?
-    t.toml:21:11: "2027-01-01T00:00:00" is no full date-time with its offset; write for instance 2027-01-01T00:00:00Z
+    t.toml:21:11: "2027-01-01T00:00:00" is not a full date-time with its offset; write for instance 2027-01-01T00:00:00Z
     t.toml:25:10: this is the token itself, not its SHA-256; revoke it and make another: `usrlocd token new` makes one, `printf %s TOKEN | sha256sum` computes it
     t.toml:29:1: `sha256` is missing
     t.toml:29:1: `accounts` is missing
@@ -316,5 +316,35 @@ mod on_disk {
         assert!(absent.warnings[0].contains("usrlocd token new"));
         let unreadable = load(folder.path()).unwrap_err().to_string();
         assert!(unreadable.contains("cannot be read"), "{unreadable}");
+    }
+}
+
+/// Whatever is pasted on the wrong line, no message shows it.
+#[test]
+fn no_mistake_in_the_file_shows_a_secret() {
+    let token = format!("usrlocd_{}", "0123456789abcdef".repeat(4));
+    let hash = sha256_hex("x");
+    for secret in [
+        token.clone(),
+        token.to_uppercase(),
+        hash.clone(),
+        hash.to_uppercase(),
+        hash[1..].to_owned(),
+        "eyJhbGciOiJSUzI1NiJ9.eyJhY2NvdW50X2lkIjoiMSJ9.c2lnbmF0dXJl".to_owned(),
+        "postgres://kamailio:s3cr3t@db/kamailio".to_owned(),
+    ] {
+        for key in ["name", "sha256", "accounts", "rights", "expires"] {
+            for value in [
+                format!("\"{secret}\""),
+                format!("[\"{secret}\"]"),
+                secret.clone(),
+            ] {
+                let stanza = format!("[[token]]\n{key} = {value}\n\"{secret}\" = 1\n");
+                let problems = parse(&stanza, "tokens.toml").unwrap_err().to_string();
+                for part in [&*secret, "s3cr3t", "0123456789abcdef"] {
+                    assert!(!problems.contains(part), "{stanza}{problems}");
+                }
+            }
+        }
     }
 }

@@ -102,7 +102,7 @@ def long_list(bench, name, usrlocd):
         what = "list of 100,000" + (f", {way}" if way else "")
         lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
         head = (
-            f"GET /v2/registrations{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Auth-Token: {TOKEN}\r\n{lines}\r\n"
+            f"GET /v2/registrations{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Auth-Token: {TOKEN}\r\n{lines}\r\n"
         ).encode()
         read = [read_long(usrlocd, head, pause) for _ in range(1 if pause else 3)]
         sizes, firsts, growths = zip(*read)

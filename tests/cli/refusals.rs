@@ -203,7 +203,7 @@ fn a_flush_that_is_not_confirmed_is_partly_done() {
         "failed_total": 1}, "error": "502", "message": "flush_incomplete", "status": "error"}"#;
     let flush = ["flush", "acme", "--yes"];
     let status = "502 Bad Gateway";
-    told(&flush, status, body, 2, "a@b: it is still\u{fffd} there\n");
+    told(&flush, status, body, 2, "a@b: it is still\\u{1b} there\n");
     told(
         &flush,
         status,

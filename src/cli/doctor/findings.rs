@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::super::output::is_coloured;
+use crate::terminal::{printable, printable_lines};
 
 /// Columns of a terminal that prose fits; commands stay whole, to be copied.
 const WIDTH: usize = 80;
@@ -199,7 +200,7 @@ impl Finding {
         } else {
             word
         };
-        let lines = wrap(&self.message, WIDTH - INDENT.len());
+        let lines = wrap(&printable_lines(&self.message), WIDTH - INDENT.len());
         for (index, line) in lines.iter().enumerate() {
             let result = if index == 0 {
                 writeln!(out, "  {word}  {line}")
@@ -209,6 +210,7 @@ impl Finding {
             result.expect("a String takes all");
         }
         for line in self.mend.iter().flat_map(|mend| mend.lines()) {
+            let line = printable(line);
             writeln!(out, "{INDENT}    {line}").expect("a String takes all");
         }
     }

@@ -44,15 +44,12 @@ pub(super) fn check(site: &Site, inspection: &Inspection, findings: &mut Finding
         return;
     }
     let message = format!(
-        "SQLite {}, which wrote this database last, has the WAL-reset bug: a commit can be lost or the file damaged when one process starts the log over while another commits. That is rare; it takes several processes that write, as in db_mode 1 and 3, and hardly happens in db_mode 2. 3.51.3, 3.50.7 and 3.44.6 do not have it. Update SQLite and restart Kamailio; where there is no update yet, a rollback journal is safe and costs Kamailio speed alone, since usrlocd takes no lock in either mode:",
+        "SQLite {}, which wrote this database last, has the WAL-reset bug: a commit can be lost, or the file damaged, when one process starts the log over while another commits. It is rare and takes several processes that write, as in db_mode 1 and 3; in db_mode 2 it hardly happens. 3.51.3, 3.50.7 and 3.44.6 do not have it. Without an update a rollback journal (pragma journal_mode=delete while Kamailio is stopped) is safe and costs Kamailio speed alone: usrlocd takes no lock in either mode. Update SQLite, and restart Kamailio:",
         writers[0]
     );
     let mend = [
-        format!(
-            "apt-get install --only-upgrade libsqlite3-0 && systemctl restart {}",
-            site.service
-        ),
-        site.stopped("pragma journal_mode=delete"),
+        "apt-get install --only-upgrade libsqlite3-0".to_owned(),
+        format!("systemctl restart {}", site.service),
     ];
     findings.warn(Group::Database, "sqlite_version", message, mend);
 }

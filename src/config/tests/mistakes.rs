@@ -40,20 +40,20 @@ format = "syslog"
     f:5:15: the unit is missing; write for instance "2s"
     f:6:17: the realm "a b" contains a space; remove it
     f:7:14: nothing fills {prt}; placeholders are {ip}, {port}, {proto}
-    f:8:11: Kamailio is spoken to in plain HTTP, on loopback; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
+    f:8:11: https is not supported: calls go over plain HTTP, on loopback; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
     f:9:28: expected a string in quotes, found an integer
-    f:9:31: "10.0.0.5:5060" is no address; write an IP address without a port, for instance "203.0.113.5"
+    f:9:31: "10.0.0.5:5060" is not an address; write an IP address without a port, for instance "203.0.113.5"
     f:10:2: unknown section [htpp]; did you mean [http]?
-    f:13:11: "8000" is no address with a port; write for instance "127.0.0.1:8000"
-    f:13:37: "127.0.0.1:8000" is there twice; remove one
+    f:13:11: "8000" is not an address with a port; write for instance "127.0.0.1:8000"
+    f:13:37: "127.0.0.1:8000" is listed twice; remove one
     f:14:1: unknown key `level`; did you mean `level` in [log]?
     f:15:8: not valid TOML: text stands in double quotes
     f:16:11: the duration must be more than zero
     f:17:17: "https://panel.example.com/" ends with a slash, which no browser sends; remove it
-    f:17:47: "panel" is no origin; write "*" or for instance "https://panel.example.com"
-    f:18:1: not valid TOML: the key is there twice; remove one
+    f:17:47: "panel" is not an origin; write "*" or for instance "https://panel.example.com"
+    f:18:1: not valid TOML: the key is set twice; remove one
     f:20:9: `pem_file` is missing
-    f:20:32: "a" is there twice; remove one
+    f:20:32: "a" is listed twice; remove one
     f:20:58: unknown key `alg`; known here: kid, pem_file
     f:22:20: ul.flush writes Kamailio's memory to its database and removes nothing; leave it out
     f:22:72: nothing fills {user}; placeholders are {aor}, {username}, {realm}
@@ -64,7 +64,7 @@ format = "syslog"
     f:26:38: NaN is out of range; use 0 (no limit) to 1000000000
     f:27:15: expected a whole number, found a string
     f:28:14: the number is too large; use a smaller one
-    f:30:9: "inof" is no log level; did you mean "info"?
+    f:30:9: "inof" is not a log level; did you mean "info"?
     f:31:10: "syslog" is not one of "auto", "text", "json", "journald"
     "#);
 }
@@ -92,6 +92,19 @@ fn single_values_are_refused_with_the_mend() {
         ("http", "listen = 8000"),
         ("http", "listen = []\nsocket = \"\""),
         ("http", "socket = \"/var/lib/usrlocd/usrlocd.db\""),
+        ("http", "hosts = [\"https://sip.example.com\"]"),
+        ("http", "hosts = [\"*.example.com\"]"),
+        ("http", "hosts = [\"sip.example.com:8000\"]"),
+        ("http", "hosts = [\"192.0.2.1\"]"),
+        ("http", "hosts = [\"a b\"]"),
+        ("http", "hosts = [\"\"]"),
+        ("http", "hosts = [\"a.test\", \"A.Test.\"]"),
+        ("http", "public_url = \"sip.example.com\""),
+        ("http", "public_url = \"ftp://sip.example.com\""),
+        ("http", "public_url = \"https://u:s3cr3t@sip.example.com\""),
+        ("http", "public_url = \"https://sip.example.com/?x=1\""),
+        ("http", "public_url = \"https://sip.example.com:99999\""),
+        ("http", "public_url = \"https://sip..example.com\""),
         (
             "auth",
             "tokens_file = \"/var/lib/kamailio/kamailio.sqlite\"",
@@ -110,28 +123,41 @@ fn single_values_are_refused_with_the_mend() {
     f:2:12: the path is empty; remove the line for the default
     f:2:12: "/var/lib/kamailio/" is a directory; name a file in it
     f:2:9: there is no table; name at least one, for instance "location"
-    f:2:9: "a b" is no table name; letters, digits and _ make one, for instance "location"
-    f:2:15: "a" is there twice; remove one
-    f:2:11: "127.0.0.1:5060" is no address of a JSON-RPC server; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
-    f:2:11: "http://127.0.0.1:99999/RPC" has no good port; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
+    f:2:9: "a b" is not a table name; letters, digits and _ make one, for instance "location"
+    f:2:15: "a" is listed twice; remove one
+    f:2:11: "127.0.0.1:5060" is not the address of a JSON-RPC server; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
+    f:2:11: "http://127.0.0.1:99999/RPC" has a bad port; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
     f:2:11: a user name in the URL is not supported; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
     f:2:11: "run/k.sock" is relative; write the whole path, starting with /
-    f:2:15: "2 s" is no duration; write for instance "2s", "500ms" or "1m"
-    f:2:15: "2d" is no duration; write for instance "2s", "500ms" or "1m"
+    f:2:15: "2 s" is not a duration; write for instance "2s", "500ms" or "1m"
+    f:2:15: "2d" is not a duration; write for instance "2s", "500ms" or "1m"
     f:2:15: "25h" is longer than a day; use at most "24h"
     f:2:14: a brace has no partner; placeholders are {ip}, {port}, {proto}
     f:2:14: a brace has no partner; placeholders are {ip}, {port}, {proto}
     f:2:8: /var/lib/kamailio/kamailio.sqlite-wal belongs to Kamailio's database, which is never written; choose another path
-    f:2:11: "localhost:8000" is no address with a port; write for instance "127.0.0.1:8000"
-    f:2:11: "::1" is no address with a port; write for instance "[::1]:8000"
+    f:2:11: "localhost:8000" is not an address with a port; write for instance "127.0.0.1:8000"
+    f:2:11: "::1" is not an address with a port; write for instance "[::1]:8000"
     f:2:10: expected an array in square brackets, found an integer
     f:2:10: there is nothing to listen on; set `listen` or `socket` in [http]
     f:2:10: the socket stands where the store is; choose another path
+    f:2:10: "https://sip.example.com" is a URL; write the name alone, for instance "sip.example.com"
+    f:2:10: "*.example.com" is a pattern, and each name must be listed; write the name alone, for instance "sip.example.com"
+    f:2:10: "sip.example.com:8000" has a port, and any port will do; write the name alone, for instance "sip.example.com"
+    f:2:10: "192.0.2.1" is an address, and addresses are always allowed; remove it
+    f:2:10: "a b" is not a host name; write the name alone, for instance "sip.example.com"
+    f:2:10: "" is not a host name; write the name alone, for instance "sip.example.com"
+    f:2:20: "a.test" is listed twice; remove one
+    f:2:14: "sip.example.com" is not an http or https URL; write for instance "https://sip.example.com"
+    f:2:14: "ftp://sip.example.com" is not an http or https URL; write for instance "https://sip.example.com"
+    f:2:14: "https://…" has a user name in it; write for instance "https://sip.example.com"
+    f:2:14: "https://…" has more than a path in it; write for instance "https://sip.example.com"
+    f:2:14: "https://sip.example.com:99999" has a bad port; write for instance "https://sip.example.com"
+    f:2:14: "https://sip..example.com" has a bad host name; write for instance "https://sip.example.com"
     f:2:15: /var/lib/kamailio/kamailio.sqlite belongs to Kamailio's database, which is never written; choose another path
     f:2:10: "" is empty or has a space in it; write one word
     f:2:12: expected a table, found an integer
     f:2:12: use a whole number from 0 to 1000
-    f:2:9: "=debug" has no good target; write for instance "usrlocd::http=debug"
+    f:2:9: "=debug" has a bad target; write for instance "usrlocd::http=debug"
     f:1:2: unknown section [nonsense]; known here: kamailio, store, http, auth, directory, flush, limits, metrics, log
     "#);
 }
@@ -147,7 +173,7 @@ fn columns_count_characters_and_lines_end_either_way() {
     let text = "[http]\r\nwire = \"ä\"\r\n\r\n\"ä\" = 1\r\nmax_lag = [\"ä\", 1]\r\n";
     insta::assert_snapshot!(problems(text), @r#"
     f:2:8: "ä" is not one of "document", "kazoo-4.3"
-    f:4:1: unknown key `ä`; known here: listen, socket, wire, max_lag, cors_origins
+    f:4:1: unknown key `ä`; known here: listen, socket, hosts, public_url, wire, max_lag, cors_origins
     f:5:11: expected a string in quotes, found an array
     "#);
 }
@@ -171,10 +197,10 @@ fn mistakes_outside_the_file_name_their_variable_or_flag() {
     USRLOCD_HTTP_WIRE: two underscores part section and key; did you mean `USRLOCD_HTTP__WIRE`?
     USRLOCD_AUTH_JWT_ISUER: two underscores part section and key; did you mean `USRLOCD_AUTH__JWT__ISSUER`?
     USRLOCD_FLUSH__CONCURRENCY: expected a whole number, found a string
-    USRLOCD_HTTP__LISTEN: "localhost" is no address with a port; write for instance "127.0.0.1:8000"
+    USRLOCD_HTTP__LISTEN: "localhost" is not an address with a port; write for instance "127.0.0.1:8000"
     USRLOCD_LIMITS__REQUESTS: expected a table, found an integer
     USRLOCD_LIMITS__REQUESTS__BURTS: unknown key `burts`; did you mean `burst`?
     USRLOCD_LOGS__LEVEL: unknown section [logs]; did you mean [log]?
-    --level: "loud" is no log level; use one of error, warn, info, debug, trace, off
+    --level: "loud" is not a log level; use one of error, warn, info, debug, trace, off
     "#);
 }

@@ -38,7 +38,8 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "Forbidden",
         status: "403",
-        description: "The token may not",
+        description: "The token may not; or the request would change something and comes from a page of another site \
+                      (`Sec-Fetch-Site`, or an `Origin` that is not the `Host`)",
         messages: &["forbidden"],
         data: &["Reason"],
         headers: &[],
@@ -76,9 +77,18 @@ const ALL: &[Refusal] = &[
         headers: &[],
     },
     Refusal {
+        name: "MisdirectedRequest",
+        status: "421",
+        description: "The `Host` header is neither an address, `localhost`, this machine's name, nor named in the \
+                      configuration",
+        messages: &["misdirected_request"],
+        data: &["Reason"],
+        headers: &[],
+    },
+    Refusal {
         name: "TooManyRequests",
         status: "429",
-        description: "Too many requests of this token, address or without a good token",
+        description: "Too many requests with this token from this address, or without a good token",
         messages: &["too_many_requests"],
         data: &["Reason"],
         headers: &["Retry-After"],
@@ -131,10 +141,12 @@ const ALL: &[Refusal] = &[
 ];
 
 /// What can happen to a request for any path.
-pub(super) const EVERYWHERE: &[&str] = &["400", "405", "408", "414", "431", "500", "503"];
+pub(super) const EVERYWHERE: &[&str] = &[
+    "400", "403", "405", "408", "414", "421", "431", "500", "503",
+];
 
 /// What can happen to one for registrations, beside that.
-pub(super) const READING: &[&str] = &["401", "403", "404", "429"];
+pub(super) const READING: &[&str] = &["401", "404", "429"];
 
 /// What can happen to a flush, beside that.
 pub(super) const FLUSHING: &[&str] = &["502", "504"];

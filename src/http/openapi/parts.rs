@@ -123,7 +123,7 @@ pub(super) fn json_content(schema: &Value) -> Value {
 }
 
 /// Headers that every answer has, or may have.
-const OF_ALL: &[&str] = &["X-Request-ID"];
+const OF_ALL: &[&str] = &["X-Content-Type-Options", "X-Request-ID"];
 const MAYBE: &[&str] = &[
     "Access-Control-Allow-Origin",
     "Access-Control-Allow-Methods",
@@ -137,6 +137,7 @@ const MAYBE: &[&str] = &[
 /// Headers: name, type, description.
 const HEADERS: &[(&str, &str, &str)] = &[
     ("X-Request-ID", "string", "The request's id"),
+    ("X-Content-Type-Options", "string", "`nosniff`"),
     ("ETag", "string", "The revision, as a weak validator"),
     (
         "Cache-Control",

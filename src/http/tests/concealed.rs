@@ -12,7 +12,7 @@ use crate::http::flush::Who;
 use crate::http::front::conceal;
 use crate::http::limits::Key;
 use crate::http::params::Params;
-use crate::http::peer::Peer;
+use crate::http::peer::{Origin, Peer};
 use crate::http::secret::Secret;
 
 const TOKEN: &str = "usrlocd_0123456789abcdef";
@@ -41,7 +41,10 @@ async fn debug_shows_no_token() {
     assert_concealed(&format!("{:?}", call.params));
     assert_concealed(&format!("{:?}", call.token()));
     assert_concealed(&format!("{:?}", Params::parse(&query)));
-    assert_concealed(&format!("{:?}", Key::token(Secret::new(TOKEN))));
+    assert_concealed(&format!(
+        "{:?}",
+        Key::token(Secret::new(TOKEN), Origin::User(7))
+    ));
     let success = Success {
         auth_token: call.token(),
         ..Success::default()

@@ -13,8 +13,7 @@ use super::site::{Site, phone, settings};
 use crate::config::Limits;
 use crate::http::{Listeners, serve};
 
-const LIST: &str =
-    "GET /v2/accounts/acme/registrations HTTP/1.1\r\nhost: x\r\nx-auth-token: ops-token\r\n";
+const LIST: &str = "GET /v2/accounts/acme/registrations HTTP/1.1\r\nhost: localhost\r\nx-auth-token: ops-token\r\n";
 const GRACE: Duration = Duration::from_millis(300);
 
 struct Served {
@@ -94,6 +93,68 @@ async fn slow_heads_and_bodies_end() {
     .await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("request_timeout"));
+}
+
+/// HTTP/1.0 knows where an answer ends by its length or by the connection's end, and no `Host`.
+#[tokio::test]
+async fn http_1_0_is_told_where_an_answer_ends() {
+    let site = site(&Limits::default());
+    site.add((100..200).map(|number| phone("acme", &format!("u{number}"), number)));
+    let served = served(&site).await;
+    let ask = async |method: &str, path: &str, headers: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nx-auth-token: ops-token\r\nconnection: keep-alive\r\n{headers}\r\n"
+        );
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // A connection that stays open ends with our side's end.
+        stream.shutdown().await.unwrap();
+        to_end(&mut stream).await
+    };
+    let list = "/v2/accounts/acme/registrations";
+    let mut kept = 0;
+    for (method, path, headers) in [
+        ("GET", list, ""),
+        ("GET", list, "accept: text/csv\r\n"),
+        ("HEAD", list, ""),
+        (
+            "GET",
+            "/v2/accounts/acme/registrations?pretty_print=true",
+            "",
+        ),
+        ("GET", "/v2/accounts/acme/registrations/count", ""),
+        ("GET", "/livez", "host: localhost\r\n"),
+        ("OPTIONS", list, ""),
+        ("GET", "/nothing", ""),
+    ] {
+        let answer = ask(method, path, headers).await;
+        let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            !head.contains("transfer-encoding"),
+            "{method} {path}: {head}"
+        );
+        let stays = head.contains("keep-alive");
+        kept += usize::from(stays);
+        assert!(
+            !stays || head.contains("content-length: "),
+            "{method} {path}: {head}"
+        );
+    }
+    assert!(kept > 0, "some are kept");
+    // Written piece by piece, it has no length.
+    let answer = ask(
+        "GET",
+        "/v2/accounts/acme/registrations?pretty_print=true",
+        "",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    assert!(
+        answer.ends_with('}') && !answer.contains("keep-alive"),
+        "it is whole"
+    );
+    let answer = ask("GET", "/livez", "host: evil.example\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 421 "), "{answer}");
 }
 
 /// The body of an answer.
@@ -348,8 +409,7 @@ async fn on_the_unix_socket_its_owner_needs_no_token() {
     let _served =
         TaskTracker::new().spawn(serve(listeners, Arc::clone(&site.app), shutdown, GRACE));
     let mut stream = UnixStream::connect(&path).await.unwrap();
-    let request =
-        "DELETE /v2/accounts/acme/registrations HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = "DELETE /v2/accounts/acme/registrations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
     assert!(to_end(&mut stream).await.starts_with("HTTP/1.1 200 "));
     let asked = site.fake.asked.lock().unwrap();

@@ -54,6 +54,7 @@ fn router(app: &Arc<App>) -> Router {
 
 async fn ask(app: &Arc<App>, path: &str, id: &str, coding: &str) -> Response {
     let request = Request::get(path)
+        .header("host", "localhost")
         .header("x-request-id", id)
         .header("accept-encoding", coding)
         .body(Body::empty())

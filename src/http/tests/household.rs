@@ -33,7 +33,7 @@ async fn status(socket: &Path, uid: u32, gid: u32, groups: &str) -> String {
         .args(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"])
         .args(["--max-time", "20", "--unix-socket"])
         .arg(socket)
-        .arg("http://usrlocd/v2/registrations/count")
+        .arg("http://localhost/v2/registrations/count")
         .stdin(Stdio::null())
         .output()
         .await

@@ -76,7 +76,7 @@ async fn a_good_token_sees_its_account_and_those_below() {
             status(&site, "/v2/accounts/other/registrations", &own).await,
             403
         );
-        assert_eq!(status(&site, "/v2/registrations", &own).await, 403);
+        assert_eq!(status(&site, "/v2/registrations", &own).await, 200);
     }
     let above = signed(
         Algorithm::RS256,
@@ -170,6 +170,6 @@ async fn two_tokens_of_one_account_have_a_bucket_each() {
     };
     let first = token_of("acme", None);
     assert_eq!(answer(&first, 1).await, 200);
-    assert_eq!(answer(&first, 2).await, 429);
-    assert_eq!(answer(&other, 3).await, 200);
+    assert_eq!(answer(&first, 1).await, 429);
+    assert_eq!(answer(&other, 1).await, 200);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::site::{ACME, Site, settings};
+use super::site::{ACME, OPS, Site, settings};
 use crate::config::{Bucket, Limits};
 use crate::http::peer::Peer;
 
@@ -45,26 +45,60 @@ async fn a_client_that_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_token_has_a_bucket_wherever_it_comes_from() {
-    let site = site(2, 9, 9);
-    for last in 1..=2 {
+async fn each_pair_of_token_and_client_has_a_bucket() {
+    let site = site(2, 1, 9);
+    let get = async |token: &str, peer: Peer| {
+        let answer = site.get(LIST).with_token(token).coming_from(peer).answer();
+        answer.await.status.as_u16()
+    };
+    let delete = async |token: &str, peer: Peer| {
         let answer = site
-            .get(LIST)
-            .with_token(ACME)
-            .coming_from(host(last))
-            .answer()
-            .await;
-        assert_eq!(answer.status, StatusCode::OK);
+            .delete(LIST)
+            .with_token(token)
+            .coming_from(peer)
+            .answer();
+        answer.await.status.as_u16()
+    };
+    for _ in 0..5 {
+        get(ACME, host(1)).await;
+        delete(ACME, host(1)).await;
     }
-    let answer = site
-        .get(LIST)
-        .with_token(ACME)
-        .coming_from(host(3))
-        .answer()
-        .await;
-    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
-    let answer = site.get(LIST).coming_from(host(3)).answer().await;
-    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(get(ACME, host(1)).await, 429, "it was busy");
+    assert_eq!(delete(ACME, host(1)).await, 429);
+    // No other token on that host starves, nor the same token on another one.
+    for (token, peer) in [(OPS, host(1)), (ACME, host(2)), (OPS, host(2))] {
+        assert_eq!(delete(token, peer).await, 200, "{token} {peer}");
+        assert_eq!(get(token, peer).await, 200, "{token} {peer}");
+        assert_eq!(get(token, peer).await, 429, "{token} {peer}");
+    }
+}
+
+/// On the socket the user counts, whatever token is brought; who has no rights there is counted by user and token.
+#[tokio::test]
+async fn on_the_socket_users_have_buckets() {
+    let site = site(1, 9, 9);
+    let get = async |uid, trusted, token: Option<&str>| {
+        let ask = site.get(LIST).coming_from(Peer::Process { uid, trusted });
+        let ask = match token {
+            Some(token) => ask.with_token(token),
+            None => ask.without("x-auth-token"),
+        };
+        ask.answer().await.status.as_u16()
+    };
+    assert_eq!(get(0, true, None).await, 200);
+    assert_eq!(get(0, true, None).await, 429);
+    assert_eq!(
+        get(0, true, Some(ACME)).await,
+        429,
+        "a token makes no new one"
+    );
+    assert_eq!(get(7, true, None).await, 200);
+    for uid in [8, 9] {
+        for token in [ACME, OPS] {
+            assert_eq!(get(uid, false, Some(token)).await, 200);
+            assert_eq!(get(uid, false, Some(token)).await, 429);
+        }
+    }
 }
 
 #[tokio::test]

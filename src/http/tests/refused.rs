@@ -1,7 +1,6 @@
 //! What every route refuses, and in which order.
 
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
 
 use super::site::{ACME, OPS, Site};
 use crate::http::peer::Peer;
@@ -71,25 +70,6 @@ async fn the_first_that_fails_is_the_answer() {
         status(site.get(&format!("{LIST}/bob?page_size=0"))).await,
         400
     );
-}
-
-/// Without the right to all accounts a token is told which ones are its own, and a stranger nothing.
-#[tokio::test]
-async fn who_may_not_see_all_is_told_what_it_may_see() {
-    let site = Site::furnished();
-    for (token, accounts) in [
-        ("two-token", json!(["acme", "other"])),
-        ("top-token", json!(["acme", "top"])),
-        ("flush-token", Value::Null),
-    ] {
-        for path in ["/v2/registrations", "/v2/registrations/count"] {
-            let answer = site.get(path).with_token(token).answer().await;
-            assert_eq!(answer.status.as_u16(), 403, "{token}");
-            assert_eq!(answer.json()["data"]["accounts"], accounts, "{token}");
-        }
-    }
-    let answer = site.get("/v2/registrations").with_token("wrong").answer();
-    assert_eq!(answer.await.json()["data"]["accounts"], Value::Null);
 }
 
 #[tokio::test]

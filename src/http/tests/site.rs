@@ -16,7 +16,7 @@ use crate::config;
 use crate::directory::Directory;
 use crate::flush::{self, Failure, FailureKind, Outcome};
 use crate::http::peer::Peer;
-use crate::http::{App, Flush, Flushing, Keys, Limits, Parts, Settings, router};
+use crate::http::{App, Flush, Flushing, Hosts, Keys, Limits, Parts, Settings, router};
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registration::{
@@ -132,6 +132,7 @@ pub(super) fn settings() -> Settings {
         wire: Wire::Document,
         max_lag: Duration::from_secs(10),
         cors_origins: Vec::new(),
+        hosts: Hosts::new("node-1", &[], None),
         node: "node-1".to_owned(),
         version: "1.2.3".to_owned(),
         metrics_accounts: 0,
@@ -268,6 +269,7 @@ impl Site {
             method,
             uri: uri.to_owned(),
             headers: vec![
+                ("host", "localhost".to_owned()),
                 ("x-auth-token", OPS.to_owned()),
                 ("x-request-id", "request-1".to_owned()),
             ],
@@ -280,6 +282,12 @@ impl Site {
 impl Ask<'_> {
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.retain(|(own, _)| *own != name);
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// With one more header of a name that may be there already.
+    pub(super) fn further(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }

@@ -254,3 +254,27 @@ fn vars_of_another_user_do_not_rename_the_row() {
         (&json!("user_1"), &json!("acme.example.com"))
     );
 }
+
+#[test]
+fn the_account_of_a_domain_is_one_in_any_case() {
+    let owner = |directory: &str, domain: &str| {
+        let row = row("sip:user_1@192.0.2.10", None, "udp:10.0.0.5:5060", &[]);
+        let row = Binding {
+            domain: Some(domain.into()),
+            ..Binding::clone(&row)
+        };
+        let one = resolver(directory).registration(Arc::new(row), 1_700_000_000);
+        one.account_id.as_deref().map(str::to_owned)
+    };
+    let named = r#"{"accounts": [{"id": "Acme.Test"}, {"id": "b", "realm": "b.test"}]}"#;
+    for domain in ["acme.test", "ACME.Test", "Acme.Test"] {
+        assert_eq!(owner("{}", domain).as_deref(), Some("acme.test"));
+        assert_eq!(owner(named, domain).as_deref(), Some("Acme.Test"));
+    }
+    assert_eq!(owner(named, "B.test").as_deref(), Some("b"));
+    assert_ne!(
+        resolver("{}").owners(),
+        resolver(r#"{"accounts": [{"id": "Acme.Test"}]}"#).owners(),
+        "what the store knows of owners is looked at anew"
+    );
+}

@@ -16,7 +16,7 @@ async fn two_processes_do_not_share_a_store() {
 async fn a_store_that_has_ended_is_free_whoever_still_has_its_files() {
     let (_directory, path) = temporary();
     let first = Store::open(&path, NOW).await.unwrap();
-    let of_a_child = first._lock.of_a_child();
+    let of_a_child = first.lock_of_a_child();
     first.close().await;
     Store::open(&path, NOW).await.unwrap();
     drop(of_a_child);

@@ -361,18 +361,3 @@ fn other_owners_do_not_bring_superseded_rows_back() {
         assert_eq!(view.tally().superseded, 1);
     }
 }
-
-#[test]
-fn many_rows_of_one_contact_cost_what_they_are() {
-    let (_, view) = view();
-    let rows = (0..50_000).map(|number| {
-        let number = number.to_string();
-        Change::Upsert(Arc::new(registration(call(&number, &number), Some("acme"))))
-    });
-    let clock = SystemClock::new();
-    let begin = clock.monotonic();
-    view.apply(rows);
-    // To look at all of them for each of them takes minutes.
-    assert!(clock.monotonic().saturating_sub(begin) < Duration::from_mins(1));
-    assert_eq!(view.count(Scope::Account("acme")).0, 50_000);
-}

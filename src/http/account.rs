@@ -1,0 +1,63 @@
+//! Ids of accounts as callers and tokens write them.
+//!
+//! Ids are compared letter by letter, but for those that are domains: an account whose id is the domain of its phones is
+//! meant by any spelling of that domain (RFC 4343).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::App;
+use crate::directory::Directory;
+use crate::view::{Scope, View};
+
+/// The accounts that there are at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'a> {
+    pub(super) directory: &'a Directory,
+    view: &'a View,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(app: &'a App, directory: &'a Arc<Directory>) -> Self {
+        Self {
+            directory,
+            view: &app.view,
+        }
+    }
+
+    /// The id of the account that `id` means; `id` itself where that is one, or means none.
+    pub(super) fn spelled<'b>(&self, id: &'b str) -> Cow<'b, str> {
+        if self.directory.account(id).is_some() || self.view.knows_account(id) {
+            return id.into();
+        }
+        if id.contains('.')
+            && let Some(account) = self.directory.account_called(id)
+        {
+            return account.id.to_string().into();
+        }
+        let domain = id.to_ascii_lowercase();
+        if domain != id && self.is_domain(&domain) {
+            domain.into()
+        } else {
+            id.into()
+        }
+    }
+
+    /// Whether only the rows that there are tell which account `id` means.
+    pub(super) fn need_rows(&self, id: &str) -> bool {
+        id.contains(|c: char| c.is_ascii_uppercase()) && self.directory.account(id).is_none()
+    }
+
+    /// Whether the account is one that is called like the domain of its phones.
+    fn is_domain(&self, id: &str) -> bool {
+        let first = self.view.page(Scope::Account(id), None, 1).registrations;
+        match first.first() {
+            Some((_, one)) => {
+                let realm = one.common.realm.as_deref();
+                realm.is_some_and(|realm| realm.eq_ignore_ascii_case(id))
+            }
+            // Its phones were here within the last hour.
+            None => id.contains('.') && self.view.knows_account(id),
+        }
+    }
+}
