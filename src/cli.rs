@@ -15,6 +15,7 @@ mod man;
 mod openapi;
 mod output;
 mod pages;
+mod progress;
 mod redraw;
 mod remote;
 mod serve;

@@ -23,8 +23,11 @@ use crate::document::shown;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the head of an answer may take: a flush of a large account asks Kamailio many times.
+/// How long the head of an answer may take.
 const ANSWER: Duration = Duration::from_mins(2);
+
+/// The same of a flush: one of a large account waits for thousands of moments when nobody writes.
+const FLUSH: Duration = Duration::from_mins(30);
 
 /// How long the daemon may pause within an answer.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -187,6 +190,11 @@ impl Client {
             Address::Socket(_) => "localhost",
             Address::Url(uri) => uri.authority().map_or("localhost", |name| name.as_str()),
         };
+        let patience = if method == Method::DELETE {
+            FLUSH
+        } else {
+            ANSWER
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(target)
@@ -205,7 +213,7 @@ impl Client {
         let mut tasks = JoinSet::new();
         // What ends the connection ends the request as well, which tells of it.
         tasks.spawn(async move { drop(connection.await) });
-        let response = timeout(ANSWER, sender.send_request(request)).await;
+        let response = timeout(patience, sender.send_request(request)).await;
         let response = response
             .map_err(|_| Error::Slow(self.address.shown()))?
             .map_err(Error::Cut)?;

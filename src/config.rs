@@ -138,7 +138,7 @@ pub struct Directory {
 pub struct Flush {
     /// Further calls for each address of record; those that are the same for several are made once.
     pub also: Vec<AlsoCall>,
-    /// Calls to Kamailio at a time; at least 1.
+    /// Removals at a time, over all flushes; at least 1, and more only where usrloc's `db_mode` is 2.
     pub concurrency: usize,
 }
 

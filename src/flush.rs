@@ -8,10 +8,15 @@ mod also;
 mod ambiguous;
 mod aor;
 mod belief;
+mod leftover;
 mod look;
 mod memory;
 mod noted;
+mod pace;
+mod queue;
+mod quiet;
 mod recheck;
+mod removal;
 mod silence;
 mod targets;
 #[cfg(test)]
@@ -19,6 +24,7 @@ mod tests;
 mod turns;
 mod warrant;
 mod work;
+mod writing;
 
 use std::sync::Arc;
 
@@ -31,11 +37,18 @@ use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::store::Store;
 use crate::view::View;
+use leftover::Leftovers;
+use queue::Queue;
+use quiet::Quiet;
 use turns::Turns;
 pub use warrant::Warrant;
+use writing::Writing;
 
 /// The target of the log line that each flush leaves: it stands out from the rest as the audit.
 pub const AUDIT: &str = "usrlocd::audit";
+
+/// The target of log lines that an operator should see although nothing is wrong with usrlocd.
+pub const NOTICE: &str = "usrlocd::notice";
 
 /// What is to be flushed, and who asks.
 #[derive(Clone, Debug)]
@@ -117,7 +130,7 @@ pub enum Error {
 pub struct Options {
     /// The usrloc tables.
     pub tables: Vec<String>,
-    /// How many addresses of record are worked on at once.
+    /// How many removals run at once, of all flushes; of each flush so many addresses of record are worked on.
     pub concurrency: usize,
     /// Further calls.
     pub also: Vec<AlsoCall>,
@@ -148,6 +161,10 @@ pub struct Flusher {
     parts: Parts,
     options: Arc<Options>,
     turns: Arc<Turns>,
+    queue: Arc<Queue>,
+    quiet: Quiet,
+    writing: Arc<Writing>,
+    leftovers: Arc<Leftovers>,
 }
 
 impl Flusher {
@@ -155,9 +172,13 @@ impl Flusher {
     #[must_use]
     pub fn new(parts: Parts, options: Options) -> Self {
         Self {
+            turns: Arc::default(),
+            queue: Arc::new(Queue::new(options.concurrency)),
+            quiet: Quiet::new(Arc::clone(&parts.clock), Arc::clone(&parts.view)),
+            writing: Arc::default(),
+            leftovers: Arc::default(),
             parts,
             options: Arc::new(options),
-            turns: Arc::default(),
         }
     }
 

@@ -22,6 +22,7 @@ mod state;
 mod tests;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -99,6 +100,8 @@ pub struct View {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     source: Mutex<Said>,
+    /// The file of Kamailio's tables, once it is known.
+    source_file: Mutex<Option<PathBuf>>,
     /// Why the tables cannot be read now.
     trouble: Mutex<Option<Arc<str>>>,
     startup: Startup,
@@ -122,6 +125,7 @@ impl View {
             clock,
             state: Mutex::new(State::new(now)),
             source: Mutex::default(),
+            source_file: Mutex::default(),
             trouble: Mutex::default(),
             startup: Startup::default(),
             heartbeat: Heartbeat::default(),
@@ -404,6 +408,19 @@ impl View {
         if source.state == SourceState::Live {
             self.startup.over.store(true, Ordering::Release);
         }
+    }
+
+    /// The file of Kamailio's tables, once it is known.
+    #[must_use]
+    pub fn source_file(&self) -> Option<PathBuf> {
+        let file = self.source_file.lock();
+        file.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which file Kamailio's tables are read from.
+    pub fn set_source_file(&self, file: PathBuf) {
+        let known = self.source_file.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
 
     /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.

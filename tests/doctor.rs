@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 mod examples;
 mod files;
 mod first_run;
+mod flushes;
 mod kamailio;
 mod ours;
 mod tables;

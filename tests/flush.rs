@@ -4,6 +4,7 @@ mod also;
 mod crash;
 mod faults;
 mod flows;
+mod harmless;
 mod leftovers;
 mod matching;
 mod middle;

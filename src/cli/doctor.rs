@@ -6,6 +6,7 @@ mod clocks;
 mod database;
 mod exposure;
 mod findings;
+mod flushes;
 mod identity;
 mod kamailio;
 mod kamailio_cfg;
@@ -140,6 +141,10 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     }
     clocks::check(Path::new("/"), findings);
     ours::check(config, identity, findings);
+    if let Some(cfg) = asked.cfg() {
+        flushes::cost(cfg, asked.version(), findings);
+    }
+    flushes::leftovers(&site, &config.http, findings);
     Ok(())
 }
 

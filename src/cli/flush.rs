@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::account;
 use super::complete;
 use super::output::{hint, print, print_json};
+use super::progress;
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
 use crate::client::{Answer, Client};
@@ -95,7 +96,8 @@ impl Flush {
     }
 
     async fn work(mut self, client: &Client) -> Result<(), Failure> {
-        if self.dry_run || !self.yes {
+        let mut total = 0;
+        if self.dry_run || !self.yes || progress::is_shown() {
             let answer = self.delete(client, &[("dry_run", "true")]).await?;
             if !answer.status.is_success() {
                 return Err(remote::refused(client, answer).await);
@@ -106,9 +108,14 @@ impl Flush {
             if self.dry_run {
                 return self.would(&number);
             }
-            self.confirm(&number)?;
+            if !self.yes {
+                self.confirm(&number)?;
+            }
+            total = number.parse().unwrap_or_default();
         }
-        let answer = self.delete(client, &[]).await?;
+        let target = self.target_of_list();
+        let left = async || listed(client, &target).await;
+        let answer = progress::wait(self.delete(client, &[]), total, left).await?;
         let status = answer.status;
         if let StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -148,6 +155,13 @@ impl Flush {
             }
             self.id = id;
         }
+    }
+
+    /// Where those are listed that are to go: a number, or the list of one user.
+    fn target_of_list(&self) -> String {
+        let last = self.user.as_deref().unwrap_or("count");
+        let path = remote::path(Some(&self.id), Some(last));
+        format!("{path}?{}", self.filters.query(&[]))
     }
 
     /// Who is to go, in words.
@@ -231,6 +245,16 @@ impl Flush {
             }
             _ => remote::refusal(client, status, wait, envelope),
         }
+    }
+}
+
+/// How many are listed at `target`; `None` where that cannot be told.
+async fn listed(client: &Client, target: &str) -> Option<u64> {
+    let answer = client.send(Method::GET, target, &[]).await.ok()?;
+    let envelope = remote::envelope(client, answer).await.ok()?;
+    match &envelope["data"] {
+        Value::Array(items) => u64::try_from(items.len()).ok(),
+        other => other["count"].as_u64(),
     }
 }
 

@@ -105,7 +105,7 @@ fn the_defaults_are_the_contracts() {
 
     [flush]
     also = []
-    concurrency = 4
+    concurrency = 1
 
     [limits]
     requests = { burst = 2000, per_second = 1000 }
@@ -271,7 +271,7 @@ fn origins_are_shown_beside_the_values() {
         "wire = \"kazoo-4.3\"  # USRLOCD_HTTP__WIRE\n".to_owned(),
         format!("deletes = {{ burst = 7, per_second = 5 }}  # {path}:2:1\n"),
         format!("level = \"warn\"  # {path}:4:9\n"),
-        "concurrency = 4\n".to_owned(),
+        "concurrency = 1\n".to_owned(),
     ] {
         assert!(shown.contains(&line), "{line} is not in {shown}");
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Failure;
 use super::look::Sight;
 use super::memory::Memory;
+use super::removal::Unremoved;
 use super::targets::{Target, contacts_of};
 use super::work::Round;
 use crate::kamailio::{Contact, Fault, Removed};
@@ -77,6 +78,13 @@ impl Target {
     /// Removes what was picked from Kamailio and finds out whether it is gone; `None` where nothing that was picked is
     /// the account's and all there is may be another account's.
     pub(super) async fn remove(&mut self, round: &Round<'_>) -> Result<Option<Flushed>, Fault> {
+        match self.try_to_remove(round).await {
+            Ok(flushed) => Ok(flushed),
+            Err(why) => self.unremoved(why).map(Flushed::failed).map(Some),
+        }
+    }
+
+    async fn try_to_remove(&mut self, round: &Round<'_>) -> Result<Option<Flushed>, Unremoved> {
         let before = self.look_first(round).await?;
         // Meanwhile tokens and owners may have changed.
         if !round.warrant.holds() {
@@ -105,7 +113,8 @@ impl Target {
             return Ok(None);
         }
         let (left, after) = if all {
-            round.kamailio().remove(&self.table, &self.aor).await?;
+            let contacts = before.contacts.len();
+            round.remove(&self.table, &self.aor, contacts).await?;
             (Left::default(), None)
         } else {
             let (left, after) = self.remove_singly(round, &before).await?;
@@ -132,6 +141,7 @@ impl Target {
         }
         if all {
             self.judge_rest(&before, &after, &mut flushed);
+            round.learn(&flushed.rows, &before, &after);
         }
         flushed.alive = after.contacts.into_keys().collect();
         Ok(Some(flushed))
@@ -165,7 +175,7 @@ impl Target {
         &self,
         round: &Round<'_>,
         before: &Memory,
-    ) -> Result<(Left<'_>, Memory), Fault> {
+    ) -> Result<(Left<'_>, Memory), Unremoved> {
         let chosen = self.chosen(round);
         let mut left = Left::default();
         for contact in contacts_of(&self.picked) {
@@ -178,7 +188,8 @@ impl Target {
         while let Some(rest) = self.rest(&left, before, &now) {
             if self.is_all(&chosen, &now, round) {
                 if round.warrant.holds() {
-                    round.kamailio().remove(&self.table, &self.aor).await?;
+                    let contacts = now.contacts.len();
+                    round.remove(&self.table, &self.aor, contacts).await?;
                     left.retain(|contact, _| !rest.contains(contact));
                     now = self.look_at_rest(round).await?;
                 } else {
@@ -209,7 +220,7 @@ impl Target {
         memory: &Memory,
         chosen: &BTreeSet<Text>,
         round: &Round<'_>,
-    ) -> Result<Option<Why>, Fault> {
+    ) -> Result<Option<Why>, Unremoved> {
         Ok(if !round.warrant.holds() {
             Some(Why::Withdrawn)
         } else if !self.is_own(contact, round) {
@@ -269,7 +280,7 @@ impl Target {
 
     /// Removes all of the address of record whose contacts are too many for a look at them. What Kamailio finds one by
     /// one it must have had; the rest goes with the address of record.
-    async fn remove_unseen(&self, round: &Round<'_>) -> Result<Memory, Fault> {
+    async fn remove_unseen(&self, round: &Round<'_>) -> Result<Memory, Unremoved> {
         let mut times: BTreeMap<&Text, usize> = BTreeMap::new();
         for row in &self.picked {
             *times.entry(&row.binding.contact).or_default() += 1;
@@ -310,11 +321,10 @@ impl Target {
         contact: &Text,
         before: &Memory,
         round: &Round<'_>,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, Unremoved> {
         let mut found = false;
         for _ in 0..before.count(contact).max(1) {
-            let kamailio = round.kamailio();
-            let removed = kamailio.remove_contact(&self.table, &self.aor, contact);
+            let removed = round.remove_contact(&self.table, &self.aor, contact);
             if removed.await? != Removed::Done {
                 break;
             }

@@ -80,6 +80,11 @@ impl<'a> Belief<'a> {
         })
     }
 
+    /// The moment since which it is up, in its own words.
+    pub(super) fn since(&self) -> Option<&str> {
+        self.up.as_ref().map(|(up, _)| &*up.since)
+    }
+
     /// Why what was seen since [`Belief::begin`] is not believed after all: another Kamailio has taken the place of
     /// the one that was asked. `None` where it is the same.
     pub(super) async fn end(&self) -> Option<&'static str> {

@@ -83,7 +83,9 @@ impl Target {
     /// Asks; `None` where the reply is too long.
     async fn ask(&self, round: &Round<'_>) -> Result<Option<Memory>, Fault> {
         let rows = || self.rows(&round.parts.view);
+        let permit = round.turn_to_read().await;
         let memory = lookup(round.kamailio(), &self.table, &self.aor, rows).await?;
+        drop(permit);
         if let Some(memory) = &memory {
             round.belief.saw(memory, &self.aor);
         }

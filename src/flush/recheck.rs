@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Flusher;
 use super::look::lookup;
 use super::turns::Place;
+use super::{queue, removal};
 use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Hidden, Registration};
@@ -46,6 +47,7 @@ impl Flusher {
         let before = self.parts.clock.unix_seconds() - AWAITED;
         let never_came = self.parts.view.forget_absent_before(before);
         self.unhide_in_store(&never_came).await;
+        self.watch_leftovers();
         let mut hidden: BTreeMap<Place, Vec<(Hidden, Arc<Registration>)>> = BTreeMap::new();
         let mut unaskable = Vec::new();
         for (one, registration) in self.parts.view.hidden() {
@@ -59,8 +61,9 @@ impl Flusher {
         }
         self.show_again(&unaskable).await;
         let mut first = None;
+        let place_in_queue = self.queue.join();
         for (place, rows) in hidden {
-            if let Err(fault) = self.look_again(place, rows).await {
+            if let Err(fault) = self.look_again(place, rows, &place_in_queue).await {
                 // A fault of one address of record says nothing about the next.
                 let is_silent = fault.is_unreachable() || fault.is_timeout();
                 first.get_or_insert(fault);
@@ -77,10 +80,12 @@ impl Flusher {
         &self,
         place: Place,
         rows: Vec<(Hidden, Arc<Registration>)>,
+        place_in_queue: &queue::Place,
     ) -> Result<(), Fault> {
         // A flush in between would be undone by what Kamailio said before it.
         let _turn = self.turns.take(place.clone()).await;
         let (table, aor) = place;
+        let _permit = removal::turn_to_read(place_in_queue, &self.quiet, &self.writing).await;
         let (rows, registrations): (Vec<Hidden>, Vec<_>) = rows.into_iter().unzip();
         let kamailio = &self.parts.kamailio;
         let Some(memory) = lookup(kamailio, &table, &aor, || registrations).await? else {

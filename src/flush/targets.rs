@@ -201,7 +201,7 @@ pub(super) fn failure(aor: &Text, fault: &Fault) -> Failure {
         ),
         Fault::Rpc { .. } => (
             FailureKind::Unconfirmed,
-            "Kamailio refuses; the log at debug has its words",
+            "Kamailio refused, and usrlocd's log at notice has its words; ask again",
         ),
     };
     Failure {

@@ -1,6 +1,6 @@
 //! Working a flush off: some addresses of record at a time, each by one worker alone.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
@@ -8,11 +8,15 @@ use futures_util::future::join_all;
 use super::also::Further;
 use super::aor::Flushed;
 use super::belief::Belief;
+use super::queue::Place;
+use super::quiet::Quiet;
+use super::removal::Refusals;
 use super::silence::Silence;
 use super::targets::{self, Target};
+use super::writing::Writing;
 use super::{Failure, FailureKind, Flusher, Outcome, Parts, Request, Warrant};
 use crate::kamailio::{Fault, Kamailio};
-use crate::registration::{Hidden, Registration, Text};
+use crate::registration::{Hidden, Key, Registration, Text};
 use crate::store;
 
 /// How many addresses of record are announced to the store at a time: a transaction of many costs little more than one
@@ -34,6 +38,10 @@ pub(super) struct Round<'a> {
     pub(super) warrant: &'a dyn Warrant,
     pub(super) exactly: bool,
     pub(super) belief: Belief<'a>,
+    pub(super) place: Place,
+    pub(super) quiet: &'a Quiet,
+    pub(super) writing: &'a Writing,
+    pub(super) refusals: Refusals,
     silence: Silence,
     further: Further<'a>,
     /// How often contacts may be tried again, in all of the flush.
@@ -56,6 +64,8 @@ pub(super) struct Done {
     pub(super) hidden: Vec<Hidden>,
     /// The addresses of record that are confirmed to be gone.
     gone: Vec<Text>,
+    /// The bindings that are counted as flushed and hidden.
+    counted: HashSet<Key>,
     /// Why not all of it was even tried.
     pub(super) error: Option<store::Error>,
 }
@@ -97,11 +107,17 @@ impl Flusher {
             warrant: &*request.warrant,
             exactly: request.exactly,
             belief,
+            place: self.queue.join(),
+            quiet: &self.quiet,
+            writing: &self.writing,
+            refusals: Refusals::default(),
             silence: Silence::new(self.options.concurrency.max(1)),
             further: Further::new(&self.options.also),
             tries: AtomicUsize::new(TRIES),
         };
+        self.writing.of(round.belief.since());
         let mut done = self.work_on_all(targets, &round).await;
+        self.confirm_rows(&round, &mut done).await;
         if round.silence.given_up().is_none() {
             let failures = round.further.finish(&parts.kamailio).await;
             done.outcome.failed.extend(failures);
@@ -111,6 +127,8 @@ impl Flusher {
         {
             self.take_back(&mut done, reason).await;
         }
+        let failed = done.outcome.failed.len();
+        round.refusals.say(&request.actor.request_id, failed);
         done
     }
 
@@ -181,7 +199,12 @@ impl Flusher {
         let mut flushed = match result {
             Ok(Some(flushed)) => flushed,
             Ok(None) => return Default::default(),
-            Err(fault) => return (Flushed::failed(target.failure(&fault)), Vec::new()),
+            Err(fault) => {
+                if let Fault::Rpc { code, message } = &fault {
+                    round.refusals.note(*code, message);
+                }
+                return (Flushed::failed(target.failure(&fault)), Vec::new());
+            }
         };
         let hidden = target.to_hide(&flushed);
         self.hide(&hidden);
@@ -251,8 +274,20 @@ impl Done {
         if gone > 0 && flushed.failure.is_none() {
             self.gone.push(aor);
         }
+        let keys = flushed.gone.iter().map(|one| one.binding.key.clone());
+        self.counted.extend(keys);
         self.outcome.failed.extend(flushed.failure);
         self.hidden.extend(hidden);
+    }
+
+    /// Does not count what was counted of these rows, all of one address of record, which fails for them.
+    pub(super) fn take_back<'a>(&mut self, rows: impl Iterator<Item = &'a Key>, failure: Failure) {
+        let counted = rows.filter(|key| self.counted.remove(*key)).count() as u64;
+        self.outcome.flushed = self.outcome.flushed.saturating_sub(counted);
+        self.gone.retain(|aor| *aor != failure.aor);
+        if !self.outcome.failed.iter().any(|one| one.aor == failure.aor) {
+            self.outcome.failed.push(failure);
+        }
     }
 
     fn merge(&mut self, other: Self) {
@@ -260,6 +295,7 @@ impl Done {
         self.outcome.failed.extend(other.outcome.failed);
         self.hidden.extend(other.hidden);
         self.gone.extend(other.gone);
+        self.counted.extend(other.counted);
         self.error = self.error.take().or(other.error);
     }
 }

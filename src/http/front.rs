@@ -96,6 +96,8 @@ fn end_without_length(version: Version, response: &mut Response) {
     if version < Version::HTTP_11 && !has_length {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
+        // To an answer of HTTP/1.1 hyper would add `keep-alive` here, as the caller asked for it.
+        *response.version_mut() = version;
     }
 }
 

@@ -93,8 +93,8 @@ mod tests {
 
     fn one(ruid: &str, last_modified: i64, expiry: Expiry, first: i64) -> Arc<Registration> {
         let row = Binding {
-            last_modified,
             expiry,
+            last_modified,
             ..binding(ruid, "bob", "sip:bob@192.0.2.1", 0)
         };
         let details = Details {

@@ -1,8 +1,8 @@
-//! How grave a line is: tracing's levels, and `notice` for the audit.
+//! How grave a line is: tracing's levels, and `notice` for the audit and what an operator should see.
 
 use tracing::{Level, Metadata};
 
-use crate::flush::AUDIT;
+use crate::flush::{AUDIT, NOTICE};
 
 /// How grave a line is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,7 +20,7 @@ impl Severity {
         match *metadata.level() {
             Level::ERROR => Self::Error,
             Level::WARN => Self::Warn,
-            Level::INFO if metadata.target() == AUDIT => Self::Notice,
+            Level::INFO if matches!(metadata.target(), AUDIT | NOTICE) => Self::Notice,
             Level::INFO => Self::Info,
             Level::DEBUG => Self::Debug,
             Level::TRACE => Self::Trace,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::{Book, Histogram, Labels};
 
@@ -29,6 +30,8 @@ pub struct Flushes {
     counts: Family<Labels, Counter>,
     bindings: Counter,
     duration: Histogram,
+    leftover: Gauge,
+    leftover_until: Gauge,
 }
 
 impl Flushes {
@@ -47,7 +50,21 @@ impl Flushes {
             counts: flushes,
             bindings: book.counter("flushed_bindings", "Bindings that are confirmed to be gone"),
             duration: book.histogram("flush_duration_seconds", "How long flushes took", FLUSH),
+            leftover: book.gauge(
+                "flush_leftover_rows",
+                "Rows of flushed registrations that stay in Kamailio's table: its next start would load them again",
+            ),
+            leftover_until: book.gauge(
+                "flush_leftover_until_timestamp_seconds",
+                "When the last of these rows expires, in seconds since 1970; 0 if there is none, or one never expires",
+            ),
         }
+    }
+
+    /// So many rows of flushed registrations stay in Kamailio's table, until this Unix second at most.
+    pub fn leftover(&self, rows: usize, until: Option<i64>) {
+        self.leftover.set(rows.try_into().unwrap_or(i64::MAX));
+        self.leftover_until.set(until.unwrap_or_default());
     }
 
     /// A flush ended after this time, with so many bindings gone. `failed` says how many addresses of record were

@@ -66,6 +66,7 @@ impl Follower {
             .map(|root| Seeker::new(root, store(), place.clone()));
         if seeker.is_none() {
             place.put(options.database.clone());
+            parts.view.set_source_file(options.database.clone());
             caution::warn_if_writable(&options.database);
         }
         Self {
@@ -197,6 +198,7 @@ impl Follower {
             && let Some(path) = seeker.look(now)
         {
             caution::warn_if_writable(&path);
+            self.view.set_source_file(path.clone());
             self.database = path;
             self.doubt = Doubt::default();
             self.begin_anew();

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, StatxFlags, fstat, open, stat, statx,
@@ -113,6 +114,15 @@ impl Stamp {
     /// Whether the last write to the file was before `moment`.
     pub(super) fn is_older_than(&self, moment: Moment) -> bool {
         self.modified < moment
+    }
+
+    /// How long ago the file was written to; nothing where that is in the future.
+    pub(super) fn age(&self) -> Duration {
+        let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::RealtimeCoarse);
+        let (seconds, nanoseconds) = self.modified;
+        let age = i128::from(tv_sec - seconds) * 1_000_000_000
+            + i128::from(tv_nsec - nanoseconds.cast_signed());
+        Duration::from_nanos(u64::try_from(age.max(0)).unwrap_or(u64::MAX))
     }
 
     /// This stamp, if it is so old that whatever writes from now on is bound to change it: file systems take the time

@@ -10,6 +10,10 @@ use super::reason::{Reason, Result};
 const PENDING: (u64, u64) = (0x4000_0000, 1);
 const RESERVED: (u64, u64) = (0x4000_0001, 1);
 const SHARED: (u64, u64) = (0x4000_0002, 510);
+/// PENDING, RESERVED and the SHARED range together.
+const ALL: (u64, u64) = (0x4000_0000, 512);
+/// In the index of the log: whoever writes to the log (`WAL_WRITE_LOCK`).
+const LOG_WRITER: (u64, u64) = (120, 1);
 /// In the index of the log: whoever has the database open holds it shared.
 const DEAD_MAN_SWITCH: (u64, u64) = (128, 1);
 
@@ -29,6 +33,17 @@ pub(super) fn reserved(fd: impl AsFd) -> Result<bool> {
 /// Whether anybody has the database file `fd` open and has read from it; with a log, until they close it.
 pub(super) fn connected(fd: impl AsFd) -> Result<bool> {
     held(fd, SHARED, FlockType::WriteLock)
+}
+
+/// Whether anybody reads or writes the file `fd` of a database without a log, or is about to: a reader is in the way of
+/// a commit, too.
+pub(super) fn any(fd: impl AsFd) -> Result<bool> {
+    held(fd, ALL, FlockType::WriteLock)
+}
+
+/// Whether somebody writes to the log whose index (`-shm`) is `fd`.
+pub(super) fn writes_log(fd: impl AsFd) -> Result<bool> {
+    held(fd, LOG_WRITER, FlockType::ReadLock)
 }
 
 /// Whether anybody has the database open whose index (`-shm`) is `fd`.

@@ -53,6 +53,13 @@ pub(super) fn read(file: &File) -> Result<Reading> {
     })
 }
 
+/// A number that moves with each commit; whether or not a writer is publishing just now.
+pub(super) fn commits(file: &File) -> Result<u32> {
+    let mut bytes = [0; HEADER];
+    file.read(&mut bytes, 0)?;
+    Ok(ne32(&bytes, 8).unwrap_or_default())
+}
+
 /// The last frame that a checkpoint has begun to copy into the database file. Read it before the index that
 /// says which generation it belongs to.
 pub(super) fn backfilled(file: &File) -> Result<u32> {

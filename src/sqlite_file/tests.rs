@@ -1,5 +1,6 @@
 //! Tests against real SQLite, which runs in a process of its own: locks of one process do not meet.
 
+mod active;
 mod alone;
 mod audit;
 mod concurrent;

@@ -11,7 +11,7 @@ from registrar import Phones, Registrar
 from usrlocd import Usrlocd
 
 COUNT = 5_000
-GOAL = 8.0
+GOAL = 5.0
 TIMER = 1
 
 

@@ -1,6 +1,8 @@
 """A real Kamailio of its own directory and port, and phones that register at it over UDP."""
 
+import os
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -13,6 +15,7 @@ debug=1
 log_stderror=yes
 fork=yes
 children={children}
+tcp_children={children}
 auto_aliases=no
 dns=no
 rev_dns=no
@@ -21,6 +24,7 @@ tcp_accept_no_cl=yes
 listen=udp:127.0.0.1:{port}
 listen=tcp:127.0.0.1:{port}
 {modules}
+{further}
 modparam("usrloc", "db_url", "sqlite:///{database}")
 modparam("usrloc", "db_mode", {mode})
 modparam("usrloc", "use_domain", 1)
@@ -44,7 +48,8 @@ CALL_ID = re.compile(rb"\r\nCall-ID: call-(\d+)\r\n")
 class Registrar:
     """A Kamailio that runs until `stop`."""
 
-    def __init__(self, where, mode, timer, journal="WAL", children=2):
+    def __init__(self, where, mode, timer, journal="WAL", children=2, workers=None, busy_timeout=False):
+        """In write-through mode the workers' own statements collide, so that there is one, unless `workers` says else."""
         self.where = Path(where)
         self.file = str(self.where / "kamailio.sqlite")
         # One port for UDP and TCP; TCP ports are the scarcer ones.
@@ -53,10 +58,10 @@ class Registrar:
             self.port = free.getsockname()[1]
         self.rpc = f"http://127.0.0.1:{self.port}/RPC"
         tables.create(self.file, journal).close()
-        # In write-through mode the workers' own statements collide; one worker does not.
         config = CONFIG.format(
             port=self.port, modules="\n".join(f'loadmodule "{it}.so"' for it in MODULES), database=self.file,
-            timer=timer, mode=mode, children=children if mode == 2 else 1,
+            timer=timer, mode=mode, children=workers or (children if mode == 2 else 1),
+            further=f'modparam("db_sqlite", "db_set_busy_timeout", "{self.file}=2000")' if busy_timeout else "",
         )
         (self.where / "kamailio.cfg").write_text(config)
         (self.where / "run").mkdir()
@@ -65,7 +70,7 @@ class Registrar:
     def start(self):
         log = open(self.where / "kamailio.log", "wb")
         self.process = subprocess.Popen(
-            ["/usr/sbin/kamailio", "-DD", "-E", "-f", self.where / "kamailio.cfg", "-Y", self.where / "run",
+            [shutil.which("kamailio", path=os.environ["PATH"] + ":/usr/sbin"), "-DD", "-E", "-f", self.where / "kamailio.cfg", "-Y", self.where / "run",
              "-w", self.where, "-m", "256", "-M", "32"],
             stdout=log, stderr=log,
         )

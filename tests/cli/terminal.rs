@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{ACME, ID, Lab, ends, lab};
 use crate::support::phone::Phone;
+use crate::support::table::Table;
 use crate::support::{eventually, holds, tools};
 
 /// Who has drawn so much has not drawn what is waited for.
@@ -104,6 +105,19 @@ fn a_flush_asks_first() {
     let (status, text) = run(&lab, &flush, 60, "", "y\n");
     assert_eq!(status, Some(0), "{text}");
     assert_eq!(lab.prints(&["count"]), "0\n");
+}
+
+#[test]
+fn a_flush_that_takes_long_shows_how_far_it_is() {
+    let lab = lab();
+    // Nothing is removed while somebody writes to the database.
+    let lock = Table::at(lab.kamailio.database()).lock();
+    let mut terminal = Terminal::start(&lab, &format!("flush {ID} --yes"), 60, "");
+    terminal.shows("\r\x1b[Kflushing: 0 of 2");
+    drop(lock);
+    let (status, text) = terminal.ends();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("\r\x1b[Kflushed 2 registrations"), "{text:?}");
 }
 
 #[test]

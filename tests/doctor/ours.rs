@@ -3,13 +3,16 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{examine, root, says};
+use super::{examine, finding, root, says};
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
-use crate::support::tools;
+use crate::support::{eventually, holds, tools};
+
+const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn mistaken_configuration_is_an_error() {
@@ -159,8 +162,13 @@ fn the_daemons_own_reason_is_told_and_who_may_use_its_socket() {
         .database(std::path::Path::new("/nonexistent/k"))
         .prepare();
     daemon.start_unready();
-    let (report, _) = examine(&daemon, &[]);
-    says(&report, "daemon", "fail", "have never been read");
+    let report = eventually("the daemon has looked", SOON, || {
+        let (report, _) = examine(&daemon, &[]);
+        let (_, message) = finding(&report, "daemon");
+        let is_told = message.contains("the database file does not exist");
+        holds(is_told, || message).map(|()| report)
+    });
+    says(&report, "daemon", "fail", "cannot be read");
     says(&report, "socket", "ok", "0660");
     let socket = daemon.socket();
     fs::set_permissions(&socket, Permissions::from_mode(0o666)).expect("it is ours");

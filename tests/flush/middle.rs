@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::http;
 use crate::support::kamailio::Kamailio;
@@ -19,6 +19,8 @@ pub(super) enum Fate {
     Close,
     /// A part of the reply comes.
     Cut,
+    /// Kamailio's answer is an error with these words.
+    Refuse(&'static str),
 }
 
 /// Whoever stands in the middle. Its thread ends with the process.
@@ -64,18 +66,23 @@ fn serve(stream: TcpStream, kamailio: SocketAddr, fate: &dyn Fn(&str, &[Value]) 
         let method = call["method"].as_str().expect("a method");
         let params = call["params"].as_array().expect("parameters");
         let fate = fate(method, params);
-        let length = answer.body.len();
-        let head = format!(
-            "HTTP/1.1 {} x\r\nContent-Length: {length}\r\n\r\n",
-            answer.status
-        );
+        let (status, body) = match fate {
+            Fate::Refuse(message) => {
+                let error = json!({"code": 500, "message": message});
+                let refusal = json!({"jsonrpc": "2.0", "error": error, "id": call["id"]});
+                (500, refusal.to_string().into_bytes())
+            }
+            Fate::Pass | Fate::Close | Fate::Cut => (answer.status, answer.body),
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n");
         let sent = match fate {
-            Fate::Pass | Fate::Close => &answer.body[..],
-            Fate::Cut => &answer.body[..length / 2],
+            Fate::Pass | Fate::Close | Fate::Refuse(_) => &body[..],
+            Fate::Cut => &body[..length / 2],
         };
         let message = [head.as_bytes(), sent].concat();
         let written = reader.get_mut().write_all(&message);
-        if fate != Fate::Pass || written.is_err() {
+        if matches!(fate, Fate::Close | Fate::Cut) || written.is_err() {
             return;
         }
     }

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::flushed;
 use crate::oracle::{agree, list, lists};
 use crate::support::daemon::Daemon;
@@ -85,7 +87,7 @@ fn what_is_listed_can_be_asked_for() {
     lists(&daemon, PATH, &contacts);
     for item in list(&daemon, PATH) {
         let name = item["username"].as_str().expect("a name");
-        let name: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
         let items = list(&daemon, &format!("{PATH}/{name}"));
         assert!(items.contains(&item), "{item} in {items:?}");
         let count = daemon.get(&format!("{PATH}/count?filter_username={name}"));

@@ -90,11 +90,9 @@ fn a_refresh_makes_a_contact_the_newest() {
     let kamailio = Kamailio::builder().start();
     let daemon = Daemon::builder(&kamailio).start();
     let mut phones = phones(&kamailio, 3);
-    phones[0] = {
-        let first = phones.swap_remove(0);
-        first.expires(900)
-    };
-    phones[0].register();
+    let mut first = phones.remove(0).expires(900);
+    first.register();
+    phones.insert(0, first);
     let contacts: Vec<&[u8]> = phones.iter().map(Phone::contact_uri).collect();
     lists(&daemon, &of(&acme()), &contacts);
     eventually("the refresh shows", PATIENCE, || {

@@ -27,7 +27,7 @@ fn add(kamailio: &Kamailio, user: &str, number: usize) {
             "0",
             0,
             0,
-            4294967295_u32
+            4_294_967_295_u32
         ]);
         let answer = kamailio.rpc("ul.add", &params);
         assert!(answer["error"].is_null(), "{answer}");

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -52,6 +52,21 @@ pub(crate) struct Row {
     numbers: BTreeMap<&'static str, f64>,
     /// The attributes by name.
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
+}
+
+/// The lock of a writer, which nobody else gets meanwhile.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Its end takes the transaction back.
+        drop(self.input.take());
+        let _ended = self.child.wait();
+    }
 }
 
 impl Table {
@@ -110,6 +125,32 @@ impl Table {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8(output.stdout).expect("the lab asks for numbers and hexadecimal digits")
+    }
+
+    /// Holds the lock of a writer, as somebody in the middle of a transaction does, until the value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When somebody else holds it.
+    pub(crate) fn lock(&self) -> Lock {
+        let mut child = Command::new(tools::program("sqlite3"))
+            .args(["-batch", "-bail", "-noheader"])
+            .arg(&self.file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sqlite3 starts");
+        let mut input = child.stdin.take().expect("the input is a pipe");
+        input
+            .write_all(b"begin immediate;\nselect 'held';\n")
+            .expect("sqlite3 reads its input");
+        let mut said = [0; 5];
+        let output = child.stdout.as_mut().expect("the output is a pipe");
+        output.read_exact(&mut said).expect("sqlite3 gets the lock");
+        Lock {
+            child,
+            input: Some(input),
+        }
     }
 
     /// All rows of a usrloc table, also those that are over, by username, domain and contact.

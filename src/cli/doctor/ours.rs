@@ -234,30 +234,16 @@ fn directory(file: &Path, identity: &Identity, findings: &mut Findings) {
 
 /// Asks the daemon how it is: over its socket, or over TCP where it has none.
 fn daemon(http: &config::Http, findings: &mut Findings) {
-    let asked = match (&http.socket, http.listen.first()) {
-        (Some(socket), _) => {
-            let answer = UnixStream::connect(socket).and_then(|stream| {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                ask(stream)
-            });
-            (socket.display().to_string(), answer)
-        }
-        (None, Some(address)) => {
-            let address = reachable(*address);
-            let answer = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                ask(stream)
-            });
-            (address.to_string(), answer)
-        }
-        (None, None) => return,
+    let Some((shown, answer)) = request(http, "/readyz") else {
+        return;
     };
     if let Some(socket) = &http.socket {
         socket_file(socket, findings);
     }
-    let (shown, answer) = asked;
+    let answer = answer.and_then(|(status, body)| {
+        let body = serde_json::from_str(&body).map_err(|_| malformed())?;
+        Ok((status, body))
+    });
     match answer {
         Ok((status, body)) => health(&shown, status, &body, findings),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -354,14 +340,44 @@ fn health(shown: &str, status: u16, body: &serde_json::Value, findings: &mut Fin
     }
 }
 
-/// Status and body of `/readyz`.
-fn ask(mut stream: impl Read + Write) -> io::Result<(u16, serde_json::Value)> {
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+/// Asks the daemon, over its socket, or over TCP where it has none: where that is, and status and body of the answer.
+pub(super) fn request(
+    http: &config::Http,
+    path: &str,
+) -> Option<(String, io::Result<(u16, String)>)> {
+    Some(match (&http.socket, http.listen.first()) {
+        (Some(socket), _) => {
+            let answer = UnixStream::connect(socket).and_then(|stream| {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                ask(stream, path)
+            });
+            (socket.display().to_string(), answer)
+        }
+        (None, Some(address)) => {
+            let address = reachable(*address);
+            let answer = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                ask(stream, path)
+            });
+            (address.to_string(), answer)
+        }
+        (None, None) => return None,
+    })
+}
+
+/// Status and body of a path.
+fn ask(mut stream: impl Read + Write, path: &str) -> io::Result<(u16, String)> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(1 << 20).read_to_string(&mut answer)?;
-    let malformed = || io::Error::other("what answers there is not usrlocd");
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(malformed)?;
     let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
-    let body = serde_json::from_str(body).map_err(|_| malformed())?;
-    Ok((status.ok_or_else(malformed)?, body))
+    Ok((status.ok_or_else(malformed)?, body.to_owned()))
+}
+
+fn malformed() -> io::Error {
+    io::Error::other("what answers there is not usrlocd")
 }

@@ -192,7 +192,9 @@ async fn no_word_of_kamailios_reaches_the_caller() {
     let outcome = site.flush().await;
     assert_eq!(
         reasons(&outcome),
-        ["bob@acme.example.com: Kamailio refuses; the log at debug has its words"]
+        [
+            "bob@acme.example.com: Kamailio refused, and usrlocd's log at notice has its words; ask again"
+        ]
     );
     assert_eq!(site.ruids(), ["b1"]);
     assert!(site.hidden().await.is_empty());

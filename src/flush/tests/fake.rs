@@ -108,6 +108,11 @@ impl Memory {
         }}));
     }
 
+    /// Forgets an address of record.
+    pub(super) fn forget(&mut self, aor: &str) {
+        self.contacts.remove(aor);
+    }
+
     /// The ruids of an address of record.
     pub(super) fn ruids(&self, aor: &str) -> Vec<String> {
         let contacts = self.contacts.get(aor).into_iter().flatten();

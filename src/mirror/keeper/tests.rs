@@ -105,7 +105,7 @@ async fn says_how_fresh_the_store_is_only_when_all_is_written() {
     let state = SourceState::Live;
     lab.keeper.view.set_source(Source { state, as_of });
     for number in 0..MANY {
-        lab.show(&row(&number.to_string(), "c"));
+        lab.show(&row(&number.to_string(), &format!("sip:{number}")));
     }
     assert!(lab.write().await);
     let first = lab.contents().await;
@@ -168,7 +168,7 @@ async fn a_million_that_come_and_go_while_nothing_can_be_written_take_little_mem
 async fn a_store_that_is_begun_anew_gets_everything() {
     let mut lab = Lab::new().await;
     for number in 0..MANY {
-        lab.show(&row(&number.to_string(), "old"));
+        lab.show(&row(&number.to_string(), &format!("old-{number}")));
     }
     lab.write_all().await;
     let hidden = Hidden {
@@ -184,7 +184,7 @@ async fn a_store_that_is_begun_anew_gets_everything() {
     fs::write(store.path(), bytes).unwrap();
     store.execute("PRAGMA shrink_memory").await;
     for number in 0..MANY {
-        lab.show(&row(&number.to_string(), "new"));
+        lab.show(&row(&number.to_string(), &format!("new-{number}")));
     }
     lab.write_all().await;
     lab.agrees().await;
@@ -197,7 +197,7 @@ async fn a_store_that_is_begun_anew_gets_everything() {
 async fn writes_the_last_batches_when_it_is_stopped() {
     let lab = Lab::new().await;
     for number in 0..2 * MANY {
-        lab.show(&row(&number.to_string(), "c"));
+        lab.show(&row(&number.to_string(), &format!("sip:{number}")));
     }
     let stop = CancellationToken::new();
     stop.cancel();
@@ -212,7 +212,7 @@ async fn writes_no_more_than_a_batch_when_there_is_hurry_and_claims_no_more() {
     let state = SourceState::Live;
     lab.keeper.view.set_source(Source { state, as_of });
     for number in 0..2 * MANY {
-        lab.show(&row(&number.to_string(), "c"));
+        lab.show(&row(&number.to_string(), &format!("sip:{number}")));
     }
     let now = CancellationToken::new();
     now.cancel();

@@ -1,0 +1,164 @@
+//! Rows that stay in Kamailio's table after its memory has let go of them: its next start would load them again.
+//!
+//! Where Kamailio writes through, a row goes with its contact; one that is there two seconds later is no success. In
+//! write-back its timer deletes the row, mostly within a minute; one that is there much later is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::work::{Done, Round};
+use super::writing::Writes;
+use super::{Failure, FailureKind, Flusher};
+use crate::registration::{Hidden, Key, Registration, Text};
+use crate::view::{SourceState, View};
+
+/// From one look at the rows to the next.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A row that is deleted with its contact is gone after so many looks, which take two seconds.
+const LOOKS: u32 = 200;
+
+/// Seconds after which usrloc's timer should have deleted a row; by default it runs each minute.
+const OVERDUE: i64 = 90;
+
+/// Rows that a flush has failed for, by what they were then.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    failed: HashMap<Key, u64>,
+    /// How many rows the log has told of.
+    told: usize,
+}
+
+impl Flusher {
+    /// Has rows that stay fail the flush where Kamailio should have deleted them with their contacts.
+    pub(super) async fn confirm_rows(&self, round: &Round<'_>, done: &mut Done) {
+        if round.writing.now() != Writes::Through || done.hidden.is_empty() {
+            return;
+        }
+        let stayed = self.stayed(&done.hidden).await;
+        if stayed.is_empty() {
+            return;
+        }
+        let keys: BTreeSet<Key> = stayed.iter().map(|(one, _)| one.key.clone()).collect();
+        self.parts.view.unhide(&keys);
+        let hidden: Vec<Hidden> = done
+            .hidden
+            .extract_if(.., |one| keys.contains(&one.key))
+            .collect();
+        self.unhide_in_store(&hidden).await;
+        let mut by_aor: BTreeMap<Text, Vec<&Arc<Registration>>> = BTreeMap::new();
+        for (_, row) in &stayed {
+            by_aor
+                .entry(row.binding.address_of_record().name().clone())
+                .or_default()
+                .push(row);
+        }
+        for (aor, rows) in by_aor {
+            let until = latest(rows.iter().map(|row| &***row));
+            let kind = FailureKind::Unconfirmed;
+            let reason = reason(until);
+            let keys = rows.iter().map(|row| &row.binding.key);
+            done.take_back(keys, Failure { aor, reason, kind });
+        }
+        let mut known = self.leftovers.known();
+        known.failed.extend(
+            stayed
+                .into_iter()
+                .map(|(one, _)| (one.key, one.fingerprint)),
+        );
+    }
+
+    /// Those of the rows that are there after the time within which they should be gone. Nothing where the table cannot
+    /// be read: that they stay is not known.
+    async fn stayed(&self, hidden: &[Hidden]) -> Vec<(Hidden, Arc<Registration>)> {
+        let (view, clock) = (&self.parts.view, &self.parts.clock);
+        let removed = clock.unix();
+        let mut rows: Vec<(Hidden, Arc<Registration>)> = there(view, hidden.to_vec());
+        for _ in 0..LOOKS {
+            if rows.is_empty() {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+            rows = there(view, rows.into_iter().map(|(one, _)| one).collect());
+        }
+        let source = view.source();
+        let is_known =
+            source.state == SourceState::Live && source.as_of.is_some_and(|as_of| as_of >= removed);
+        if !is_known {
+            rows.clear();
+        }
+        rows
+    }
+
+    /// Counts the rows that stay for too long, and says so in the log.
+    pub(super) fn watch_leftovers(&self) {
+        let view = &self.parts.view;
+        let before = self.parts.clock.unix_seconds() - OVERDUE;
+        let overdue = view
+            .hidden()
+            .into_iter()
+            .filter(|(one, _)| one.at <= before);
+        let mut rows: Vec<Arc<Registration>> = overdue.map(|(_, row)| row).collect();
+        let mut known = self.leftovers.known();
+        known.failed.retain(|key, fingerprint| {
+            let row = view
+                .get(key)
+                .filter(|row| row.binding.row_fingerprint() == *fingerprint);
+            let stays = row.is_some();
+            rows.extend(row.filter(|_| !view.is_hidden(key)));
+            stays
+        });
+        let now = self.parts.clock.unix_seconds();
+        rows.retain(|row| row.binding.expiry.is_valid_at(now));
+        let until = latest(rows.iter().map(AsRef::as_ref));
+        self.parts.metrics.flushes.leftover(rows.len(), until);
+        let told = std::mem::replace(&mut known.told, rows.len());
+        if rows.len() > told {
+            tracing::warn!(
+                rows = rows.len(),
+                until = until.map(shown),
+                "flushed registrations stay in Kamailio's table: a restart of Kamailio would register them again; run `usrlocd doctor`"
+            );
+        } else if rows.is_empty() && told > 0 {
+            tracing::info!("no flushed registration stays in Kamailio's table any more");
+        }
+    }
+}
+
+impl Leftovers {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those of the hidden rows that the table has still, as they were hidden.
+fn there(view: &View, hidden: Vec<Hidden>) -> Vec<(Hidden, Arc<Registration>)> {
+    let hidden = hidden.into_iter().filter(|one| view.is_hidden(&one.key));
+    hidden
+        .filter_map(|one| view.get(&one.key).map(|row| (one, row)))
+        .collect()
+}
+
+/// The Unix second at which the last of the rows expires; `None` where there is none, or one never does.
+fn latest<'a>(rows: impl Iterator<Item = &'a Registration>) -> Option<i64> {
+    let ends: Option<Vec<i64>> = rows.map(|row| row.binding.expiry.end()).collect();
+    ends?.into_iter().max()
+}
+
+fn reason(until: Option<i64>) -> String {
+    let until = until.map_or_else(String::new, |at| format!(" before {}", shown(at)));
+    format!(
+        "Kamailio has removed the contact, but its row is still in the table; a restart of Kamailio{until} would \
+         register it again"
+    )
+}
+
+fn shown(at: i64) -> String {
+    Timestamp::from_second(at).unwrap_or_default().to_string()
+}

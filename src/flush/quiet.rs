@@ -1,0 +1,144 @@
+//! Waits for a moment when nobody writes Kamailio's file.
+//!
+//! What is looked at and what it means is decided elsewhere ([`Activity`], [`Pace`]); this looks again and again, on a
+//! thread that may wait, and only while a removal does.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::pace::Pace;
+use crate::clock::Clock;
+use crate::sqlite_file::{Activity, Reason};
+use crate::view::View;
+
+/// From one look to the next.
+const LOOK: Duration = Duration::from_micros(100);
+
+/// A file that was not written to for this long is not waited for.
+const AT_REST: Duration = Duration::from_secs(1);
+
+/// A lock that is held for this long is not waited for any more.
+const LOCKED: Duration = Duration::from_secs(10);
+
+/// Finds moments when nobody writes.
+#[derive(Clone, Debug)]
+pub(super) struct Quiet {
+    clock: Arc<dyn Clock>,
+    view: Arc<View>,
+    pace: Arc<Mutex<Pace>>,
+}
+
+/// A moment when nobody wrote, from which a removal counts.
+#[derive(Debug)]
+pub(super) struct Begun {
+    quiet: Quiet,
+    /// `None` where the writers cannot be seen.
+    activity: Option<Activity>,
+    at: Duration,
+}
+
+/// Somebody has held a lock on Kamailio's database all the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Locked;
+
+impl Quiet {
+    pub(super) fn new(clock: Arc<dyn Clock>, view: Arc<View>) -> Self {
+        Self {
+            clock,
+            view,
+            pace: Arc::new(Mutex::new(Pace::new())),
+        }
+    }
+
+    /// Waits until a reader is in nobody's way: with a rollback journal one makes a commit fail, in a write-ahead log none
+    /// does.
+    pub(super) async fn wait_to_read(&self) {
+        let Some(database) = self.view.source_file() else {
+            return;
+        };
+        if !Activity::open(&database).is_ok_and(|activity| activity.has_log()) {
+            // Who waits in vain for the end of a lock is not kept from asking.
+            let _begun: Result<Begun, Locked> = self.wait().await;
+        }
+    }
+
+    /// Waits until nobody writes. Where the file cannot be looked at there is nothing to wait for.
+    pub(super) async fn wait(&self) -> Result<Begun, Locked> {
+        let Some(database) = self.view.source_file() else {
+            return Ok(self.begun(None));
+        };
+        let stop = CancellationToken::new();
+        let (quiet, stopped) = (self.clone(), stop.clone());
+        // Whoever does not wait any more stops the thread, too.
+        let _stop = stop.drop_guard();
+        let look = move || quiet.look(&database, &stopped);
+        let waited = tokio::task::spawn_blocking(look).await;
+        waited.unwrap_or_else(|_| Ok(self.begun(None)))
+    }
+
+    fn look(&self, database: &Path, stopped: &CancellationToken) -> Result<Begun, Locked> {
+        match self.look_again(database, stopped) {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::debug!(%error, "cannot see who writes Kamailio's database");
+                Ok(self.begun(None))
+            }
+        }
+    }
+
+    fn look_again(
+        &self,
+        database: &Path,
+        stopped: &CancellationToken,
+    ) -> Result<Result<Begun, Locked>, Reason> {
+        let activity = Activity::open(database)?;
+        let begin = self.clock.monotonic();
+        let is_at_rest = activity.idle()? >= AT_REST;
+        loop {
+            let moment = activity.look()?;
+            let now = self.clock.monotonic();
+            let waited = now.saturating_sub(begin);
+            let may_start = {
+                let mut pace = self.pace();
+                pace.saw(now, moment);
+                is_at_rest && waited < LOOK && !moment.locked || pace.may_start(now, waited)
+            };
+            if may_start || stopped.is_cancelled() {
+                return Ok(Ok(self.begun(Some(activity))));
+            }
+            if waited >= LOCKED {
+                return Ok(Err(Locked));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn begun(&self, activity: Option<Activity>) -> Begun {
+        Begun {
+            at: self.clock.monotonic(),
+            quiet: self.clone(),
+            activity,
+        }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Begun {
+    /// The removal has ended, of at most `contacts` contacts; `done` where Kamailio has carried it out.
+    pub(super) fn ended(self, contacts: usize, done: bool) {
+        let Some(Ok(moment)) = self.activity.as_ref().map(Activity::look) else {
+            return;
+        };
+        let now = self.quiet.clock.monotonic();
+        let took = done.then(|| now.saturating_sub(self.at));
+        // Of each contact the attributes and the row.
+        let own = u32::try_from(contacts.saturating_mul(2)).unwrap_or(u32::MAX);
+        self.quiet.pace().removed(now, took, own, moment);
+    }
+}
