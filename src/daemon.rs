@@ -42,7 +42,7 @@ use reload::Live;
 use supervise::Tasks;
 
 /// How long a request that is under way may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(7);
+const GRACE: Duration = Duration::from_secs(6);
 
 /// How long the store's last words may take, which only save time at the next start.
 const CLOSE: Duration = Duration::from_secs(1);

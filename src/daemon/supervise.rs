@@ -17,11 +17,12 @@ use crate::store;
 /// Writers of a file are given this time to finish before it is read again.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// How long after the signal to end the store may still be written: a stop takes 10 s at most, whatever waits.
-const HURRY: Duration = Duration::from_millis(7500);
+/// How long after the signal to end the store may still be written: a stop takes 10 s at most, whatever waits, also on a
+/// machine that has little time for it.
+const HURRY: Duration = Duration::from_secs(6);
 
 /// How long after that tasks are still waited for.
-const LAST_MOMENTS: Duration = Duration::from_millis(1200);
+const LAST_MOMENTS: Duration = Duration::from_millis(1500);
 
 /// What a task ended with.
 type Ended = (&'static str, io::Result<()>);
