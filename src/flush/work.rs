@@ -1,6 +1,7 @@
 //! Working a flush off: some addresses of record at a time, each by one worker alone.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
@@ -8,11 +9,13 @@ use futures_util::future::join_all;
 use super::also::Further;
 use super::aor::Flushed;
 use super::belief::Belief;
+use super::look::lookup;
 use super::queue::Place;
 use super::quiet::Quiet;
 use super::removal::Refusals;
 use super::silence::Silence;
 use super::targets::{self, Target};
+use super::turns;
 use super::writing::Writing;
 use super::{Failure, FailureKind, Flusher, Outcome, Parts, Request, Warrant};
 use crate::kamailio::{Fault, Kamailio};
@@ -228,13 +231,44 @@ impl Flusher {
         }
     }
 
-    /// Shows again what was flushed, and says of all of it why it is not confirmed.
+    /// The rows of which Kamailio knows the address of record and has no contact in force, and the others. One that does
+    /// not know it may still be loading its table.
+    async fn without_contacts(&self, rows: Vec<Hidden>) -> (Vec<Hidden>, Vec<Hidden>) {
+        let (mut gone, mut others) = (Vec::new(), Vec::new());
+        let mut asked: BTreeMap<turns::Place, bool> = BTreeMap::new();
+        let mut answers = true;
+        for row in rows {
+            let registration = self.parts.view.get(&row.key).filter(|_| answers);
+            let Some(registration) = registration else {
+                others.push(row);
+                continue;
+            };
+            let aor = registration.binding.address_of_record().name().clone();
+            let place = (Arc::clone(&row.key.table), aor);
+            let has_none = if let Some(has_none) = asked.get(&place) {
+                *has_none
+            } else {
+                let looked = lookup(&self.parts.kamailio, &place.0, &place.1, Vec::new).await;
+                answers = looked.is_ok();
+                let memory = looked.ok().flatten();
+                let has_none = memory.is_some_and(|it| it.is_known && it.contacts.is_empty());
+                asked.insert(place, has_none);
+                has_none
+            };
+            if has_none { &mut gone } else { &mut others }.push(row);
+        }
+        (gone, others)
+    }
+
+    /// Says of all that was flushed why it is not confirmed, and shows it again, but for what the Kamailio that is up
+    /// now has been asked to remove as well.
     async fn take_back(&self, done: &mut Done, reason: &str) {
-        self.parts
-            .view
-            .unhide(done.hidden.iter().map(|one| &one.key));
-        self.unhide_in_store(&done.hidden).await;
-        done.hidden.clear();
+        let (gone, back) = self
+            .without_contacts(std::mem::take(&mut done.hidden))
+            .await;
+        self.parts.view.unhide(back.iter().map(|one| &one.key));
+        self.unhide_in_store(&back).await;
+        done.hidden = gone;
         done.outcome.flushed = 0;
         let failed = &mut done.outcome.failed;
         failed.extend(done.gone.drain(..).map(|aor| Failure {
