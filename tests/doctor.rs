@@ -218,6 +218,7 @@ fn healthy_setup_is_well() {
         "tokens",
         "socket",
         "daemon",
+        "flush_leftover_rows",
     ];
     assert_eq!(checks, expected);
     let table = ask(&daemon, &arguments);

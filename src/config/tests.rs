@@ -154,7 +154,7 @@ fn every_pinned_key_is_accepted() {
         file = "/d.json"
         [flush]
         also = [{ method = "htable.delete", params = ["auth_cache", "{aor}"] }, { method = "core.echo", params = [5] }]
-        concurrency = 1
+        concurrency = 2
         [limits]
         requests = { burst = 1, per_second = 1 }
         deletes = { per_second = 0 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -33,6 +34,9 @@ const SEVERAL: usize = 2;
 const FIRST_SECOND: usize = 8;
 const PAUSE: Duration = Duration::from_millis(150);
 
+/// A Kamailio takes longer than this to end and to start again.
+const RESTART: Duration = Duration::from_millis(100);
+
 const LOADING: &str =
     "Kamailio does not know the contact but has just started and may still be loading";
 const SINCE_WHEN: &str = "Kamailio does not know the contact and does not say since when it is up; it may still be loading";
@@ -56,6 +60,8 @@ pub(super) struct Belief<'a> {
     keeps_capitals: AtomicBool,
     /// Whether it says that it is case-sensitive.
     case_sensitive: OnceCell<bool>,
+    /// When it was last seen to be the same (monotonic).
+    same_at: Mutex<Duration>,
 }
 
 impl<'a> Belief<'a> {
@@ -69,8 +75,10 @@ impl<'a> Belief<'a> {
             tokio::time::sleep(PAUSE).await;
             up = since_when(parts).await?;
         }
+        let same_at = Mutex::new(parts.clock.monotonic());
         Ok(Self {
             parts,
+            same_at,
             flushed: targets.iter().map(Target::place).collect(),
             up,
             knows: AtomicBool::new(false),
@@ -83,6 +91,24 @@ impl<'a> Belief<'a> {
     /// The moment since which it is up, in its own words.
     pub(super) fn since(&self) -> Option<&str> {
         self.up.as_ref().map(|(up, _)| &*up.since)
+    }
+
+    /// Whether another Kamailio has taken the place of the one that was asked at the beginning, so that a removal would
+    /// be one from contacts that nobody has looked at. It is asked only where it could have been restarted meanwhile.
+    pub(super) async fn was_restarted(&self) -> Result<bool, Fault> {
+        let Some(began) = self.since() else {
+            return Ok(false);
+        };
+        let now = self.parts.clock.monotonic();
+        let same_at = || self.same_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(*same_at()) < RESTART {
+            return Ok(false);
+        }
+        let is_same = self.parts.kamailio.uptime().await?.since == began;
+        if is_same {
+            *same_at() = now;
+        }
+        Ok(!is_same)
     }
 
     /// Why what was seen since [`Belief::begin`] is not believed after all: another Kamailio has taken the place of

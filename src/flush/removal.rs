@@ -33,6 +33,8 @@ const LONGEST: usize = 200;
 const LOCKED: &str = "another program has held a lock on Kamailio's database for 10 s, so that Kamailio could not have \
      deleted the row; nothing was removed. Ask again once it is done";
 
+const RESTARTED: &str = "not removed: Kamailio was restarted during the flush; ask again";
+
 /// Why something was not removed.
 #[derive(Debug)]
 pub(super) enum Unremoved {
@@ -42,6 +44,8 @@ pub(super) enum Unremoved {
     Withdrawn,
     /// It was not asked: it could not have written.
     Locked,
+    /// It was not asked: it is not the Kamailio that had the contacts.
+    Restarted,
 }
 
 /// What Kamailio has refused in one flush.
@@ -140,6 +144,9 @@ impl Round<'_> {
         call: impl Fn() -> F,
     ) -> Result<T, Unremoved> {
         let _permit = self.place.permit().await;
+        if self.belief.was_restarted().await? {
+            return Err(Unremoved::Restarted);
+        }
         let begun = match self.writing.now() {
             // Nothing is written before its timer runs.
             Writes::Back => None,
@@ -218,6 +225,7 @@ impl Target {
             Unremoved::Fault(fault) => Err(fault),
             Unremoved::Withdrawn => Ok(self.withdrawn()),
             Unremoved::Locked => Ok(self.unconfirmed(LOCKED)),
+            Unremoved::Restarted => Ok(self.unconfirmed(RESTARTED)),
         }
     }
 }
