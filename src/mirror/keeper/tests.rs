@@ -25,9 +25,10 @@ struct Lab {
     _folder: TempDir,
 }
 
+/// A registration of a user of its own.
 fn row(ruid: &str, contact: &str) -> Arc<Registration> {
     Arc::new(registration(
-        binding(ruid, "bob", contact, NOW + 600),
+        binding(ruid, ruid, contact, NOW + 600),
         Some("acme"),
     ))
 }
