@@ -145,14 +145,15 @@ impl Usrloc {
         self.unreadable.lost() == 0 && !self.tables.iter().any(has_rows)
     }
 
-    /// Why a table that has rows says nothing about who is registered: none of them can be read.
+    /// Why a table that has rows says nothing about who is registered: none of them can be read. One that lacks a value
+    /// that every binding has is no binding, and says nothing about the others.
     #[must_use]
     pub fn not_understood(&self) -> Option<Reason> {
         self.tables.iter().find_map(|role| match role {
             Role::Location {
                 name, rows, lost, ..
             } if rows.is_empty() => {
-                let (rowid, cause) = lost.first_key_value()?;
+                let (rowid, cause) = lost.iter().find(|(_, cause)| !cause.is_absence())?;
                 Some(Reason::NotUnderstood {
                     table: name.to_string(),
                     rowid: *rowid,

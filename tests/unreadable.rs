@@ -90,6 +90,24 @@ fn says(daemon: &Daemon, cause: &str) {
 }
 
 #[test]
+fn a_table_of_rows_that_are_no_bindings_is_empty() {
+    let mut kamailio = Kamailio::builder().start();
+    kamailio.stop();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let database = folder.path().join("kamailio.sqlite");
+    put(
+        &database,
+        "create table location (ruid text, username text, contact text, expires real); insert into location values \
+         (null, 'a', 'sip:a@192.0.2.1', 4e9), ('uloc-2', null, 'sip:b@192.0.2.1', 4e9), ('uloc-3', 'c', null, 4e9), \
+         ('uloc-4', 'd', 'sip:d@192.0.2.1', null)",
+    );
+    let daemon = Daemon::builder(&kamailio).database(&database).start();
+    let answer = daemon.get(ALL);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(list(&daemon, ALL).is_empty());
+}
+
+#[test]
 fn tables_that_cannot_be_understood_are_unreadable() {
     let mut kamailio = Kamailio::builder().start();
     kamailio.stop();

@@ -241,6 +241,11 @@ impl Cause {
         let is_needed = |cell: &&Unread<'_>| REQUIRED.contains(&cell.column);
         cells.iter().find(is_needed).map(Unread::cause)
     }
+
+    /// Whether there is nothing to read: the value is NULL.
+    pub(super) fn is_absence(self) -> bool {
+        self.reason == Reason::Null
+    }
 }
 
 impl Unread<'_> {
