@@ -9,6 +9,7 @@ mod descriptors;
 mod files;
 mod inherited;
 mod notify;
+pub mod pipeline;
 mod probe;
 mod reload;
 mod supervise;
@@ -24,19 +25,20 @@ use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Naming;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Http, Loaded, Problems};
+use crate::consumers::store::{self, Store};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::mirror::{self, Mirror, Naming};
 use crate::own_thread;
-use crate::store::{self, Store};
-use crate::view::View;
+use crate::registry::Registry;
 pub use files::{Report, check_files, check_keys};
 use inherited::Inherited;
+use pipeline::Pipeline;
 use probe::Probe;
 use reload::Live;
 use supervise::Tasks;
@@ -146,11 +148,11 @@ async fn serve(
     say_start(&loaded);
     descriptors::take(config.limits.connections);
     let live = Live::load(loaded, log, &clock)?;
-    let view = Arc::new(View::new(Arc::clone(&clock)));
+    let registry = Arc::new(Registry::new(Arc::clone(&clock)));
     // Lasts until the process ends: to give back a million registrations one by one takes many seconds of a stop.
-    let _never_dropped = ManuallyDrop::new(Arc::clone(&view));
+    let _never_dropped = ManuallyDrop::new(Arc::clone(&registry));
     let doubts = Arc::new(Notify::new());
-    let options = mirror::Options {
+    let options = pipeline::Options {
         database: config.kamailio.database.clone(),
         discover: (!config.kamailio.database_given).then(|| "/".into()),
         tables: config.kamailio.tables.clone(),
@@ -159,9 +161,9 @@ async fn serve(
     let hurry = CancellationToken::new();
     let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
     let app_directory = in_force.subscribe();
-    let parts = mirror::Parts {
+    let parts = pipeline::Parts {
         clock: Arc::clone(&clock),
-        view: Arc::clone(&view),
+        registry: Arc::clone(&registry),
         store: Arc::clone(&store),
         directory: live.directory(),
         in_force,
@@ -170,9 +172,9 @@ async fn serve(
         settled: watch::Sender::new(false),
         hurry: hurry.clone(),
     };
-    let flusher = flusher(&config, &clock, &view, &store, doubts, &metrics)?;
+    let flusher = flusher(&config, &clock, &registry, &store, doubts, &metrics)?;
     let app = App::new(http::Parts {
-        view: Arc::clone(&view),
+        registry: Arc::clone(&registry),
         directory: app_directory,
         tokens: live.tokens(),
         keys: live.keys(),
@@ -193,11 +195,11 @@ async fn serve(
     let reported = notify::Parts {
         answers: probe.answers(),
         clock: Arc::clone(&clock),
-        view: Arc::clone(&view),
+        registry: Arc::clone(&registry),
         settled: parts.settled.subscribe(),
     };
     tasks.start("notify", manager.clone().report(reported, stopping.clone()));
-    tasks.start("mirror", mirror(options, parts, stopping.clone()));
+    tasks.start("pipeline", pipeline(options, parts, stopping.clone()));
     tasks.start("probe", probe.run(stopping.clone()));
     let (resolver, resolver_stop) = (flusher.clone(), stopping.clone());
     tasks.start("ambiguous", async move {
@@ -251,26 +253,26 @@ fn say_start(loaded: &Loaded) {
 }
 
 /// Shows what the store has kept, then mirrors until `stop`. Requests are answered meanwhile: they wait a little.
-async fn mirror(
-    options: mirror::Options,
-    parts: mirror::Parts,
+async fn pipeline(
+    options: pipeline::Options,
+    parts: pipeline::Parts,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let mirror = async move {
-        let start = Mirror::start(options, parts);
+    let pipeline = async move {
+        let start = Pipeline::start(options, parts);
         match stop.run_until_cancelled(start).await {
-            Some(Ok(mirror)) => mirror.run(stop.clone()).await,
+            Some(Ok(pipeline)) => pipeline.run(stop.clone()).await,
             Some(Err(error)) => Err(error),
             None => Ok(()),
         }
     };
-    own_thread::run("mirror", mirror).await?
+    own_thread::run("pipeline", pipeline).await?
 }
 
 fn flusher(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    view: &Arc<View>,
+    registry: &Arc<Registry>,
     store: &Arc<Store>,
     doubts: Arc<Notify>,
     metrics: &Arc<Metrics>,
@@ -279,7 +281,7 @@ fn flusher(
     let kamailio = client(config, config.flush.concurrency + 2)?;
     let parts = flush::Parts {
         clock: Arc::clone(clock),
-        view: Arc::clone(view),
+        registry: Arc::clone(registry),
         store: Arc::clone(store),
         kamailio: Arc::new(kamailio.counted(Arc::clone(metrics))),
         doubts,

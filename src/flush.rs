@@ -32,11 +32,11 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::AlsoCall;
+use crate::consumers::store::Store;
 use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
-use crate::store::Store;
-use crate::view::View;
+use crate::registry::Registry;
 use leftover::Leftovers;
 use queue::Queue;
 use quiet::Quiet;
@@ -122,7 +122,7 @@ pub enum FailureKind {
 pub enum Error {
     /// What was flushed could not be kept hidden across a restart.
     #[error("cannot keep flushed registrations hidden")]
-    Store(#[from] crate::store::Error),
+    Store(#[from] crate::consumers::store::Error),
 }
 
 /// How to flush.
@@ -144,7 +144,7 @@ pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What is shown.
-    pub view: Arc<View>,
+    pub registry: Arc<Registry>,
     /// What is kept.
     pub store: Arc<Store>,
     /// Who is asked.
@@ -174,7 +174,7 @@ impl Flusher {
         Self {
             turns: Arc::default(),
             queue: Arc::new(Queue::new(options.concurrency)),
-            quiet: Quiet::new(Arc::clone(&parts.clock), Arc::clone(&parts.view)),
+            quiet: Quiet::new(Arc::clone(&parts.clock), Arc::clone(&parts.registry)),
             writing: Arc::default(),
             leftovers: Arc::default(),
             parts,
@@ -206,7 +206,7 @@ impl Flusher {
         done.outcome.failed.extend(unaskable);
         // What has come back or gone since need not be kept.
         done.hidden
-            .retain(|one| self.parts.view.is_hidden(&one.key));
+            .retain(|one| self.parts.registry.is_hidden(&one.key));
         if !done.hidden.is_empty()
             && let Err(error) = self.parts.store.hide(&done.hidden).await
         {

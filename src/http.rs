@@ -2,7 +2,7 @@
 //!
 //! Every request passes the [`front`]; then it is read ([`call`]), its path named ([`route`]), its caller known ([`access`]), and then it is a list,
 //! a count or a flush ([`registrations`]). All checks stand in one place and in one order ([`api`]). Nothing here
-//! knows a file, a database or Kamailio: lists come from the view, flushes go to whoever [`Flush`]es.
+//! knows a file, a database or Kamailio: lists come from the registry, flushes go to whoever [`Flush`]es.
 
 mod access;
 mod account;
@@ -64,13 +64,13 @@ pub use limits::Limits;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, serve};
 
+use crate::accounts::directory::Directory;
 use crate::clock::Clock;
-use crate::directory::Directory;
 use crate::flush::{Outcome, Request};
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
+use crate::registry::Registry;
 use crate::tokens::TokenSet;
-use crate::view::View;
 use rendered::Rendered;
 use request_id::RequestIds;
 
@@ -89,7 +89,7 @@ pub type FlushError = Box<dyn std::error::Error + Send + Sync>;
 /// What the API is made of. The parts behind a [`watch`] may be replaced while it runs.
 pub struct Parts {
     /// The registrations.
-    pub view: Arc<View>,
+    pub registry: Arc<Registry>,
     /// Accounts and devices.
     pub directory: watch::Receiver<Arc<Directory>>,
     /// Our own tokens.
@@ -129,7 +129,7 @@ pub struct Settings {
 
 /// The API, ready to answer.
 pub struct App {
-    view: Arc<View>,
+    registry: Arc<Registry>,
     directory: watch::Receiver<Arc<Directory>>,
     tokens: watch::Receiver<Arc<TokenSet>>,
     keys: watch::Receiver<Arc<Keys>>,
@@ -149,7 +149,7 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
-            view: parts.view,
+            registry: parts.registry,
             directory: parts.directory,
             tokens: parts.tokens,
             keys: parts.keys,

@@ -1,7 +1,7 @@
 //! usrlocd: see and manage SIP registrations beside Kamailio.
 //!
 //! A sidecar. Kamailio's usrloc module keeps registrations in memory and writes them to SQLite tables (`location`,
-//! `location_attrs`). usrlocd reads that file as bytes, without a lock, keeps the registrations in a view of its
+//! `location_attrs`). usrlocd reads that file as bytes, without a lock, keeps the registrations in a registry of its
 //! own, and serves Kazoo's Registrations API over HTTP: list, count, flush an account, flush one user.
 //!
 //! # The data's way
@@ -9,25 +9,27 @@
 //! ```text
 //! Kamailio's file, -wal, -shm
 //!   └─ sqlite_file   bytes → pages → verified windows → facts: this row is there, that one is gone
-//!       └─ usrloc        rows of location and location_attrs → Binding, Changeset
-//!           └─ mirror        Binding + directory → Registration; one thread reads, one shows, one keeps
-//!               ├─ view          all registrations in memory: listed, sorted, counted
-//!               │   └─ http          the API reads the view and nothing else
-//!               └─ store         our own SQLite: the same rows on disk, for the next start
+//!       └─ source        rows of location and location_attrs → Binding; one Update after the other
+//!           └─ accounts      Binding + directory → Registration
+//!               └─ registry      all registrations in memory: listed, sorted, counted
+//!                   ├─ http          the API reads the registry and nothing else
+//!                   └─ consumers     follow it: the store (our own SQLite) has the same rows on disk, for the next start
 //! ```
+//!
+//! The daemon's `pipeline` joins them: what the source reports is resolved, applied, handed on.
 //!
 //! A REGISTER, step by step: Kamailio commits the row, then each attribute. The tail finds the new frames of the
 //! write-ahead log (or, with a rollback journal, changed leaves of an index), reads the leaf pages in a window
-//! that is verified to show one committed state, and tells `usrloc` which rows differ from what it told before.
-//! `usrloc` decodes the row, waits a moment for the first attribute, and reports the binding. `mirror` finds its
-//! account and device and hands the registration to the view; the next answer has it. The store follows in batches.
-//! Where several rows have the same contact and the table cannot tell whether all are in force, `flush` asks Kamailio
-//! which of them it has; the view lists those, and all while there is no answer.
+//! that is verified to show one committed state, and reports to `source::usrloc` which rows differ from what it
+//! reported before. That decodes the row, waits a moment for the first attribute, and reports the binding.
+//! `accounts` finds its account and device, and the registry shows the registration; the next answer has it. The
+//! store follows in batches. Where several rows have the same contact and the table cannot tell whether all are in
+//! force, `flush` asks Kamailio which of them it has; the registry lists those, and all while there is no answer.
 //!
 //! # The command's way
 //!
 //! ```text
-//! DELETE → http → flush → kamailio (ul.lookup, ul.rm, ul.lookup) → view and store (hidden) → answer
+//! DELETE → http → flush → kamailio (ul.lookup, ul.rm, ul.lookup) → registry and store (hidden) → answer
 //! ```
 //!
 //! A flush, step by step: `http` picks the registrations that the caller's list shows. For each address of record
@@ -44,37 +46,38 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`clock`], [`sip`], [`sqlite_file`], [`document`], [`parallel`], [`progress`], [`own_thread`], [`rate_limited`], [`spreadsheet`], [`terminal`] |
+//! | 0 | [`client`], [`clock`], [`document`], [`heartbeat`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
-//! | 2 | [`usrloc`], [`directory`], [`store`], [`kamailio`], [`config`], [`tokens`], [`view`] |
-//! | 3 | [`mirror`], [`flush`] |
-//! | 4 | [`http`], [`logging`] |
-//! | 5 | [`daemon`], [`client`] |
-//! | 6 | [`cli`] |
+//! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`tokens`] |
+//! | 3 | [`source`], [`consumers`] |
+//! | 4 | [`flush`] |
+//! | 5 | [`http`], [`logging`] |
+//! | 6 | [`daemon`] |
+//! | 7 | [`cli`] |
 
+pub mod accounts;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod consumers;
 pub mod daemon;
-pub mod directory;
 pub mod document;
 pub mod flush;
+pub mod heartbeat;
 pub mod http;
 pub mod kamailio;
 pub mod logging;
 pub mod metrics;
-pub mod mirror;
 pub mod own_thread;
 pub mod parallel;
 pub mod progress;
 pub mod rate_limited;
 pub mod registration;
+pub mod registry;
 pub mod sip;
+pub mod source;
 pub mod spreadsheet;
 pub mod sqlite_file;
-pub mod store;
 pub mod terminal;
 pub mod tokens;
-pub mod usrloc;
-pub mod view;

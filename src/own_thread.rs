@@ -59,7 +59,10 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
             std::thread::current().name().map(ToOwned::to_owned)
         };
-        assert_eq!(run("view", task).await.unwrap().as_deref(), Some("view"));
+        assert_eq!(
+            run("registry", task).await.unwrap().as_deref(),
+            Some("registry")
+        );
     }
 
     #[tokio::test]

@@ -179,6 +179,17 @@ pub struct Common {
     pub proxy_path: Option<Arc<str>>,
 }
 
+/// A registration as it is kept: what the directory says of it is looked up again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The row of usrloc.
+    pub binding: Arc<Binding>,
+    /// When its ruid was first seen: `last_modified` of then, Unix seconds.
+    pub first_registration: i64,
+    /// The id of the account that owns it.
+    pub account: Option<Arc<str>>,
+}
+
 /// A row that a flush took out of the lists although Kamailio's table may still have it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hidden {
@@ -193,7 +204,7 @@ pub struct Hidden {
 
 /// A row that went, remembered for an hour so that its account and username stay known.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Departed {
+pub struct Tombstone {
     /// The account that owned it.
     pub account: Option<Arc<str>>,
     /// The row's `username`.
@@ -217,6 +228,16 @@ impl Registration {
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+}
+
+impl From<&Registration> for Stored {
+    fn from(registration: &Registration) -> Self {
+        Self {
+            binding: Arc::clone(&registration.binding),
+            first_registration: registration.first_registration,
+            account: registration.account_id.clone(),
+        }
     }
 }
 

@@ -10,12 +10,13 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use usrlocd::accounts::Naming;
+use usrlocd::accounts::directory::Directory;
 use usrlocd::clock::{Clock, SystemClock};
-use usrlocd::directory::Directory;
+use usrlocd::consumers::store::Store;
+use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
 use usrlocd::metrics::Metrics;
-use usrlocd::mirror::{Mirror, Naming, Options, Parts};
-use usrlocd::store::Store;
-use usrlocd::view::{Scope, SourceState, View};
+use usrlocd::registry::{Registry, Scope, SourceState};
 
 use crate::oracle::{PATIENCE, agree};
 use crate::support::daemon::Daemon;
@@ -58,7 +59,7 @@ impl Clock for Stepped {
 /// A mirror of a database, without a daemon around it.
 struct Lab {
     clock: Arc<Stepped>,
-    view: Arc<View>,
+    registry: Arc<Registry>,
     table: Table,
     _mirror: Running,
     _folder: TempDir,
@@ -84,11 +85,11 @@ impl Lab {
             by: AtomicI64::new(0),
         });
         let injected = Arc::clone(&clock) as Arc<dyn Clock>;
-        let view = Arc::new(View::new(Arc::clone(&injected)));
-        let mirror = Running::new(folder.path(), &database, None, &injected, &view);
+        let registry = Arc::new(Registry::new(Arc::clone(&injected)));
+        let mirror = Running::new(folder.path(), &database, None, &injected, &registry);
         Self {
             clock,
-            view,
+            registry,
             table,
             _mirror: mirror,
             _folder: folder,
@@ -102,9 +103,9 @@ impl Lab {
 
     /// Waits until these many are listed, live, and known to be of this moment of the stepped clock.
     fn shows(&self, count: usize) {
-        eventually("the view shows them", PATIENCE, || {
-            let listed = self.view.count(Scope::System).0;
-            let source = self.view.source();
+        eventually("the registry shows them", PATIENCE, || {
+            let listed = self.registry.count(Scope::System).0;
+            let source = self.registry.source();
             let (now, as_of) = (self.clock.unix(), source.as_of.unwrap_or_default());
             let fresh = as_of <= now && now.saturating_sub(as_of) < Duration::from_secs(2);
             holds(
@@ -133,11 +134,11 @@ impl Running {
         database: &Path,
         discover: Option<PathBuf>,
         clock: &Arc<dyn Clock>,
-        view: &Arc<View>,
+        registry: &Arc<Registry>,
     ) -> Self {
         let runtime = Runtime::new().expect("threads can be started");
         let stop = CancellationToken::new();
-        let mirror = runtime.block_on(mirror(folder, database, discover, clock, view));
+        let mirror = runtime.block_on(mirror(folder, database, discover, clock, registry));
         let stopped = stop.clone();
         runtime.spawn(async move { mirror.run(stopped).await.expect("it runs until the end") });
         Self { stop, runtime }
@@ -158,8 +159,8 @@ async fn mirror(
     database: &Path,
     discover: Option<PathBuf>,
     clock: &Arc<dyn Clock>,
-    view: &Arc<View>,
-) -> Mirror {
+    registry: &Arc<Registry>,
+) -> Pipeline {
     let clock = Arc::clone(clock);
     let store = Store::open(&folder.join("store.db"), clock.unix_seconds()).await;
     let store = store.expect("an own directory is writable");
@@ -172,7 +173,7 @@ async fn mirror(
     let parts = Parts {
         metrics: Metrics::new(Arc::clone(&clock), "test", ""),
         clock,
-        view: Arc::clone(view),
+        registry: Arc::clone(registry),
         store: Arc::new(store),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         in_force: watch::Sender::default(),
@@ -180,7 +181,7 @@ async fn mirror(
         settled: watch::Sender::new(false),
         hurry: CancellationToken::new(),
     };
-    let mirror = Mirror::start(options, parts).await;
+    let mirror = Pipeline::start(options, parts).await;
     mirror.expect("the store is new")
 }
 

@@ -7,40 +7,35 @@ use std::path::{Path, PathBuf};
 /// Modules by floor, from the ground up.
 const FLOORS: &[&[&str]] = &[
     &[
+        "client",
         "clock",
-        "sip",
-        "sqlite_file",
         "document",
+        "heartbeat",
+        "own_thread",
         "parallel",
         "progress",
-        "own_thread",
         "rate_limited",
+        "sip",
         "spreadsheet",
+        "sqlite_file",
         "terminal",
     ],
     &["registration", "metrics"],
-    &[
-        "usrloc",
-        "directory",
-        "store",
-        "kamailio",
-        "config",
-        "tokens",
-        "view",
-    ],
-    &["mirror", "flush"],
+    &["accounts", "config", "kamailio", "registry", "tokens"],
+    &["source", "consumers"],
+    &["flush"],
     &["http", "logging"],
-    &["daemon", "client"],
+    &["daemon"],
     &["cli"],
     &["main", "lib"],
 ];
 
 /// Driver crates and the rooms that may use them.
 const DRIVERS: &[(&str, &[&str])] = &[
-    ("sqlx", &["store", "sqlite_file/tests"]),
+    ("sqlx", &["consumers/store", "sqlite_file/tests"]),
     ("axum", &["http"]),
     ("prometheus_client", &["metrics"]),
-    ("notify", &["daemon", "mirror"]),
+    ("notify", &["daemon", "source/sqlite"]),
     ("clap", &["cli"]),
 ];
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use usrlocd::clock::{Clock, SystemClock};
-use usrlocd::view::{Scope, SourceState, View};
+use usrlocd::registry::{Registry, Scope, SourceState};
 
 use crate::clock::{Running, insert};
 use crate::oracle::PATIENCE;
@@ -33,7 +33,7 @@ fn make(root: &Path, name: &str) -> Table {
 
 struct Lab {
     _mirror: Running,
-    view: Arc<View>,
+    registry: Arc<Registry>,
     root: TempDir,
 }
 
@@ -41,20 +41,23 @@ impl Lab {
     fn new() -> Self {
         let root = TempDir::with_prefix("usrlocd-found-").expect("a temporary directory");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let view = Arc::new(View::new(Arc::clone(&clock)));
+        let registry = Arc::new(Registry::new(Arc::clone(&clock)));
         let default: PathBuf = root.path().join(PACKAGED);
         let discover = Some(root.path().to_owned());
-        let mirror = Running::new(root.path(), &default, discover, &clock, &view);
+        let mirror = Running::new(root.path(), &default, discover, &clock, &registry);
         Self {
             _mirror: mirror,
-            view,
+            registry,
             root,
         }
     }
 
     fn becomes(&self, state: SourceState, listed: usize) {
-        eventually("the view", PATIENCE, || {
-            let found = (self.view.source().state, self.view.count(Scope::System).0);
+        eventually("the registry", PATIENCE, || {
+            let found = (
+                self.registry.source().state,
+                self.registry.count(Scope::System).0,
+            );
             holds(found == (state, listed), || format!("{found:?}"))
         });
     }
@@ -87,20 +90,20 @@ fn database_with_rows_is_kept() {
     // Longer than it takes to look again.
     let clock = SystemClock::new();
     eventually("time goes by", PATIENCE, || {
-        let rows = names(&lab.view);
+        let rows = names(&lab.registry);
         assert_eq!(rows, ["alice"]);
         let over = clock.monotonic() > Duration::from_secs(3);
         holds(over, || "not yet".to_owned())
     });
     packaged.query("delete from location");
     eventually("the other one is read", PATIENCE, || {
-        let rows = names(&lab.view);
+        let rows = names(&lab.registry);
         holds(rows == ["bob"], || format!("{rows:?}"))
     });
 }
 
-fn names(view: &View) -> Vec<String> {
-    let rows = view.rows();
+fn names(registry: &Registry) -> Vec<String> {
+    let rows = registry.rows();
     rows.iter()
         .map(|row| row.username.lossy().into_owned())
         .collect()

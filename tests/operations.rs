@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use usrlocd::accounts::directory::Directory;
 use usrlocd::config::Config;
-use usrlocd::directory::Directory;
 
 use crate::support::tools;
 

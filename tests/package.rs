@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use usrlocd::directory::Directory;
+use usrlocd::accounts::directory::Directory;
 
 use crate::support::tools;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use usrlocd::registration::{Binding, Change};
+use usrlocd::source::usrloc::{Reading, Usrloc};
 use usrlocd::sqlite_file::{Tail, TailOptions};
-use usrlocd::usrloc::{Reading, Usrloc};
 
 use crate::support::table::Table;
 use crate::support::tools;

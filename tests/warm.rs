@@ -12,12 +12,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use usrlocd::accounts::Naming;
+use usrlocd::accounts::directory::Directory;
 use usrlocd::clock::{Clock, SystemClock};
-use usrlocd::directory::Directory;
+use usrlocd::consumers::store::Store;
+use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
 use usrlocd::metrics::Metrics;
-use usrlocd::mirror::{Mirror, Naming, Options, Parts};
-use usrlocd::store::Store;
-use usrlocd::view::{SourceState, View};
+use usrlocd::registry::{Registry, SourceState};
 
 use crate::oracle::PATIENCE;
 use crate::support::table::Table;
@@ -38,7 +39,7 @@ struct Lab {
 
 /// A mirror at work.
 struct Run {
-    view: Arc<View>,
+    registry: Arc<Registry>,
     stop: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -96,20 +97,24 @@ impl Lab {
 
     fn start(&self) -> Run {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let view = Arc::new(View::new(Arc::clone(&clock)));
+        let registry = Arc::new(Registry::new(Arc::clone(&clock)));
         let stop = CancellationToken::new();
         let mirror = mirror(
             self.database.clone(),
             self.store(),
             clock,
-            Arc::clone(&view),
+            Arc::clone(&registry),
         );
         let stopped = stop.clone();
         let ended = self.runtime.spawn(async move {
             let mirror = mirror.await;
             mirror.run(stopped).await.expect("it runs until the end");
         });
-        Run { view, stop, ended }
+        Run {
+            registry,
+            stop,
+            ended,
+        }
     }
 
     /// Starts, waits until what shows is what the tables have, and stops.
@@ -118,14 +123,14 @@ impl Lab {
         let run = self.start();
         let truth = self.truth();
         eventually(why, PATIENCE, || {
-            let told = told(&run.view);
-            let live = run.view.source().state == SourceState::Live;
+            let told = told(&run.registry);
+            let live = run.registry.source().state == SourceState::Live;
             holds(live && told == truth, || {
                 let differ: Vec<_> = told.symmetric_difference(&truth).take(4).collect();
                 format!("{} and {}, {differ:?}, {live}", told.len(), truth.len())
             })
         });
-        let all = run.view.rows();
+        let all = run.registry.rows();
         self.stop(run);
         let first = all.iter().map(|one| {
             let ruid = one.binding.key.ruid.0.lossy().into_owned();
@@ -143,8 +148,8 @@ impl Lab {
     }
 }
 
-fn told(view: &View) -> BTreeSet<String> {
-    let rows = view.rows();
+fn told(registry: &Registry) -> BTreeSet<String> {
+    let rows = registry.rows();
     let row = |one: &Arc<usrlocd::registration::Registration>| {
         let binding = &one.binding;
         let attributes = binding.attributes.iter();
@@ -169,8 +174,8 @@ async fn mirror(
     database: PathBuf,
     store: PathBuf,
     clock: Arc<dyn Clock>,
-    view: Arc<View>,
-) -> Mirror {
+    registry: Arc<Registry>,
+) -> Pipeline {
     let store = Store::open(&store, clock.unix_seconds()).await;
     let options = Options {
         database,
@@ -181,7 +186,7 @@ async fn mirror(
     let parts = Parts {
         metrics: Metrics::new(Arc::clone(&clock), "test", ""),
         clock,
-        view,
+        registry,
         store: Arc::new(store.expect("an own directory is writable")),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         doubts: Arc::default(),
@@ -189,7 +194,7 @@ async fn mirror(
         settled: watch::Sender::new(false),
         hurry: CancellationToken::new(),
     };
-    Mirror::start(options, parts)
+    Pipeline::start(options, parts)
         .await
         .expect("the store can be read")
 }

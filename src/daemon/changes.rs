@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::files::Pems;
+use crate::accounts::directory::Directory;
 use crate::config::{Applies, Config};
-use crate::directory::Directory;
 use crate::tokens::{Token, TokenSet};
 
 /// Changed keys that wait for a restart.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::accounts::directory::Directory;
 use crate::config::{Config, JwtKey, Problem, Problems};
-use crate::directory::Directory;
 use crate::document::Place;
 use crate::http::Keys;
 use crate::tokens;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::probe::Answers;
 use crate::clock::Clock;
-use crate::view::{Scope, Starting, View};
+use crate::registry::{Registry, Scope, Starting};
 
 /// How often a line of status is sent, if it changed.
 const STATUS: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ pub(super) struct Manager {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) view: Arc<View>,
+    pub(super) registry: Arc<Registry>,
     /// True once every row was read, or the tables are known to be unreadable for more than a moment.
     pub(super) settled: watch::Receiver<bool>,
     /// Whether Kamailio answers.
@@ -65,7 +65,7 @@ impl Manager {
                     if known {
                         break;
                     }
-                    // The mirror's end is the supervisor's business.
+                    // The pipeline's end is the supervisor's business.
                     stop.cancelled().await;
                     return Ok(());
                 }
@@ -108,8 +108,8 @@ impl Manager {
 impl Reporter {
     /// Says how far it is, while a large store, a large table or a busy database is read.
     fn starting(&mut self) {
-        let starting = self.parts.view.starting().unwrap_or_default();
-        let line = match self.parts.view.trouble() {
+        let starting = self.parts.registry.starting().unwrap_or_default();
+        let line = match self.parts.registry.trouble() {
             Some(trouble) => format!("starting: {trouble}"),
             None => format!("starting: {starting}"),
         };
@@ -129,8 +129,8 @@ impl Reporter {
     fn ready(&mut self) {
         let took = self.parts.clock.monotonic().saturating_sub(self.started);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let registrations = self.parts.view.count(Scope::System).0;
-        let source = self.parts.view.source().state.as_str();
+        let registrations = self.parts.registry.count(Scope::System).0;
+        let source = self.parts.registry.source().state.as_str();
         tracing::info!(registrations, source, ms, "ready");
         self.status = self.line();
         send(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
@@ -162,7 +162,7 @@ impl Reporter {
     /// Feeds the watchdog if the tail was at work since the last time: our own timer alone proves nothing.
     fn feed(&mut self) {
         let now = self.parts.clock.monotonic();
-        let beat = now.saturating_sub(self.parts.view.heartbeat().age(now));
+        let beat = now.saturating_sub(self.parts.registry.heartbeat().age(now));
         if beat > self.fed {
             self.fed = beat;
             send(&[NotifyState::Watchdog]);
@@ -178,13 +178,13 @@ impl Reporter {
     }
 
     fn line(&self) -> String {
-        let registrations = self.parts.view.count(Scope::System).0;
+        let registrations = self.parts.registry.count(Scope::System).0;
         let noun = if registrations == 1 {
             "registration"
         } else {
             "registrations"
         };
-        let source = self.parts.view.source();
+        let source = self.parts.registry.source();
         let state = source.state.as_str();
         let lag = source.lag;
         let lag = lag.map(|lag| format!(", lag {:.1} s", lag.as_secs_f64()));

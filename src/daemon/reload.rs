@@ -16,9 +16,9 @@ use super::Failure;
 use super::changes::{self, Pending};
 use super::files::{self, Pems};
 use super::watched::{self, Touched};
+use crate::accounts::directory::Directory;
 use crate::clock::Clock;
 use crate::config::{Applies, Config, Loaded, Problems};
-use crate::directory::Directory;
 use crate::http::{Keys, Limits};
 use crate::logging;
 use crate::tokens::{self, TokenSet};
@@ -58,7 +58,7 @@ pub(super) struct Live {
 }
 
 /// Something to take over.
-pub(super) enum News {
+pub(super) enum Update {
     /// Files may have changed.
     Touched,
     /// The directory has been read.
@@ -178,10 +178,10 @@ impl Live {
     }
 
     /// Waits for something to take over.
-    pub(super) async fn news(&mut self) -> News {
+    pub(super) async fn news(&mut self) -> Update {
         tokio::select! {
-            () = self.touched.wait() => News::Touched,
-            Some(read) = self.readers.join_next() => News::Directory(Box::new(read)),
+            () = self.touched.wait() => Update::Touched,
+            Some(read) = self.readers.join_next() => Update::Directory(Box::new(read)),
         }
     }
 

@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::notify::Manager;
-use super::reload::{Live, News};
+use super::reload::{Live, Update};
 use super::{Failure, Reload};
-use crate::store;
+use crate::consumers::store;
 
 /// Writers of a file are given this time to finish before it is read again.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -101,11 +101,11 @@ impl Tasks {
                     manager.reloaded();
                 }
                 news = live.news() => match news {
-                    News::Touched => {
+                    Update::Touched => {
                         tokio::time::sleep(SETTLE).await;
                         live.look_again(&reload);
                     }
-                    News::Directory(read) => live.directory_read(*read),
+                    Update::Directory(read) => live.directory_read(*read),
                 },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),

@@ -17,7 +17,7 @@ use super::turns::Place;
 use crate::kamailio::{Fault, Uptime};
 use crate::rate_limited::RateLimited;
 use crate::registration::Key;
-use crate::view::{Ambiguous, Due, Scope};
+use crate::registry::{Ambiguous, Due, Scope};
 
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -60,10 +60,10 @@ impl Flusher {
     /// Asks until `stop`, whenever there are such rows.
     pub async fn resolve_ambiguous(&self, stop: CancellationToken) {
         let rounds = async {
-            self.parts.view.wait_for(Scope::System).await;
+            self.parts.registry.wait_for(Scope::System).await;
             let mut asker = Asker::default();
             loop {
-                self.parts.view.ambiguity().await;
+                self.parts.registry.ambiguity().await;
                 self.resolve_once(&mut asker).await;
                 tokio::time::sleep(PAUSE).await;
             }
@@ -87,8 +87,8 @@ impl Flusher {
     }
 
     async fn ask(&self, asker: &mut Asker) -> Result<(), Fault> {
-        let (view, kamailio) = (&self.parts.view, &self.parts.kamailio);
-        if view.ambiguous(&self.due(asker)).is_empty() && view.superseded() == 0 {
+        let (registry, kamailio) = (&self.parts.registry, &self.parts.kamailio);
+        if registry.ambiguous(&self.due(asker)).is_empty() && registry.superseded() == 0 {
             return Ok(());
         }
         let up = kamailio.uptime().await?;
@@ -96,7 +96,7 @@ impl Flusher {
             self.forget_answers(asker);
             asker.since = Some(up.since.clone());
         }
-        let questions = view.ambiguous(&self.due(asker));
+        let questions = registry.ambiguous(&self.due(asker));
         if questions.is_empty() {
             return Ok(());
         }
@@ -112,7 +112,7 @@ impl Flusher {
             && self.has_loaded(asker, &up, in_memory, &answers)
         {
             for (question, there) in &answers {
-                view.decide(question, |key| there.contains(key));
+                registry.decide(question, |key| there.contains(key));
             }
         }
         fault.map_or(Ok(()), Err)
@@ -130,7 +130,7 @@ impl Flusher {
 
     /// Lists all rows, until Kamailio has been asked anew.
     fn forget_answers(&self, asker: &mut Asker) {
-        self.parts.view.list_superseded();
+        self.parts.registry.list_superseded();
         asker.void_before = self.parts.clock.monotonic();
         asker.complete_since = None;
     }
@@ -194,7 +194,7 @@ impl Flusher {
             .iter()
             .map(|(question, there)| question.rows.len() - there.len());
         let missing: usize = missing.sum();
-        let rows = self.parts.view.tally().rows;
+        let rows = self.parts.registry.counts().rows;
         let is_complete =
             in_memory.is_some_and(|count| count >= rows.saturating_sub(missing) as u64);
         if !is_complete {

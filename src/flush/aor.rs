@@ -91,7 +91,7 @@ impl Target {
             return Ok(Some(Flushed::failed(self.withdrawn())));
         }
         let rows = self.keep_own(round);
-        let listed = self.listed(&round.parts.view);
+        let listed = self.listed(&round.parts.registry);
         let may_have_all = !round.exactly && round.warrant.covers(self.domain.as_ref());
         let (before, all) = match before {
             Sight::Seen(before) => {
@@ -151,8 +151,8 @@ impl Target {
     fn is_alone(&self, memory: &Memory, round: &Round<'_>) -> bool {
         let rows = !round.account.is_some_and(|account| {
             let (username, domain) = (&self.username, self.domain.as_ref());
-            let view = &round.parts.view;
-            view.is_anothers(account, &self.table, username, domain)
+            let registry = &round.parts.registry;
+            registry.is_anothers(account, &self.table, username, domain)
         });
         rows && !memory
             .contacts
@@ -162,7 +162,7 @@ impl Target {
 
     /// Whether the row of this ruid, listed or not, is another account's.
     fn is_anothers(&self, ruid: &Text, round: &Round<'_>) -> bool {
-        let row = round.parts.view.get(&self.key(ruid));
+        let row = round.parts.registry.get(&self.key(ruid));
         row.is_some_and(|row| !round.is_own(&row))
     }
 
@@ -235,7 +235,7 @@ impl Target {
 
     /// The ruids of what was picked and is the account's still, and of what counts once with it.
     fn chosen(&self, round: &Round<'_>) -> BTreeSet<Text> {
-        let rows = self.rows(&round.parts.view);
+        let rows = self.rows(&round.parts.registry);
         let rows = rows.iter().filter(|row| round.is_own(row));
         let is_chosen = |row: &&Arc<Registration>| {
             let mut picked = self.picked.iter();
@@ -267,10 +267,10 @@ impl Target {
 
     /// Whether what was chosen is all that Kamailio and the table have of the address of record.
     fn is_all(&self, chosen: &BTreeSet<Text>, now: &Memory, round: &Round<'_>) -> bool {
-        let view = &round.parts.view;
-        let listed = self.listed(view);
+        let registry = &round.parts.registry;
+        let listed = self.listed(registry);
         let mut rows = self
-            .rows(view)
+            .rows(registry)
             .into_iter()
             .map(|row| row.binding.key.clone());
         now.contacts.keys().all(|ruid| chosen.contains(ruid))
@@ -365,7 +365,7 @@ impl Target {
             (None, Some(_)) if !before.is_known => Some(APPEARED),
             (None, Some(_)) => round.belief.doubt().await?.map(|_| APPEARED),
             // The table has let go of it as well: it went by itself.
-            (None, None) if round.parts.view.get(key).is_none() => return Ok(()),
+            (None, None) if round.parts.registry.get(key).is_none() => return Ok(()),
             (None, None) if self.may_be_lowered(round).await? => Some(CAPITALS),
             (None, None) => round.belief.doubt().await?,
         };

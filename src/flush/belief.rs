@@ -18,7 +18,7 @@ use super::targets::Target;
 use super::turns::Place;
 use crate::kamailio::{Fault, Uptime};
 use crate::registration::Text;
-use crate::view::Scope;
+use crate::registry::Scope;
 
 /// How long Kamailio must have been up: until then it may still be loading.
 pub(super) const LOADED_AFTER: Duration = Duration::from_secs(30);
@@ -171,7 +171,7 @@ impl<'a> Belief<'a> {
 
     /// Whether Kamailio knows one of the registrations that are not flushed.
     async fn knows_others(&self) -> Result<bool, Fault> {
-        let mut others = self.parts.view.list(Scope::System).registrations;
+        let mut others = self.parts.registry.list(Scope::System).registrations;
         others.retain(|one| {
             let aor = one.binding.address_of_record();
             let place = (one.binding.key.table.clone(), aor.name().clone());
@@ -182,7 +182,7 @@ impl<'a> Belief<'a> {
             let (binding, aor) = (&one.binding, one.binding.address_of_record());
             let rows = || {
                 self.parts
-                    .view
+                    .registry
                     .rows_of(&binding.username, binding.domain.as_ref())
             };
             let kamailio = &self.parts.kamailio;
@@ -199,7 +199,7 @@ impl<'a> Belief<'a> {
     async fn may_be_empty(&self, up: &Uptime) -> Result<bool, Fault> {
         let lasted = i64::try_from(up.lasted.as_secs()).unwrap_or(i64::MAX);
         let start = self.parts.clock.unix_seconds().saturating_sub(lasted);
-        let rows = self.parts.view.list(Scope::System).registrations;
+        let rows = self.parts.registry.list(Scope::System).registrations;
         let is_fresh = |last_modified: i64| last_modified > start;
         let fresh = rows
             .iter()

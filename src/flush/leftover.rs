@@ -13,7 +13,7 @@ use super::work::{Done, Round};
 use super::writing::Writes;
 use super::{Failure, FailureKind, Flusher};
 use crate::registration::{Hidden, Key, Registration, Text};
-use crate::view::{SourceState, View};
+use crate::registry::{Registry, SourceState};
 
 /// From one look at the rows to the next.
 const LOOK: Duration = Duration::from_millis(10);
@@ -46,7 +46,7 @@ impl Flusher {
             return;
         }
         let keys: BTreeSet<Key> = stayed.iter().map(|(one, _)| one.key.clone()).collect();
-        self.parts.view.unhide(&keys);
+        self.parts.registry.unhide(&keys);
         let hidden: Vec<Hidden> = done
             .hidden
             .extract_if(.., |one| keys.contains(&one.key))
@@ -77,17 +77,17 @@ impl Flusher {
     /// Those of the rows that are there after the time within which they should be gone. Nothing where the table cannot
     /// be read: that they stay is not known.
     async fn stayed(&self, hidden: &[Hidden]) -> Vec<(Hidden, Arc<Registration>)> {
-        let (view, clock) = (&self.parts.view, &self.parts.clock);
+        let (registry, clock) = (&self.parts.registry, &self.parts.clock);
         let removed = clock.unix();
-        let mut rows: Vec<(Hidden, Arc<Registration>)> = there(view, hidden.to_vec());
+        let mut rows: Vec<(Hidden, Arc<Registration>)> = there(registry, hidden.to_vec());
         for _ in 0..LOOKS {
             if rows.is_empty() {
                 break;
             }
             tokio::time::sleep(LOOK).await;
-            rows = there(view, rows.into_iter().map(|(one, _)| one).collect());
+            rows = there(registry, rows.into_iter().map(|(one, _)| one).collect());
         }
-        let source = view.source();
+        let source = registry.source();
         let is_known =
             source.state == SourceState::Live && source.as_of.is_some_and(|as_of| as_of >= removed);
         if !is_known {
@@ -98,20 +98,20 @@ impl Flusher {
 
     /// Counts the rows that stay for too long, and says so in the log.
     pub(super) fn watch_leftovers(&self) {
-        let view = &self.parts.view;
+        let registry = &self.parts.registry;
         let before = self.parts.clock.unix_seconds() - OVERDUE;
-        let overdue = view
+        let overdue = registry
             .hidden()
             .into_iter()
             .filter(|(one, _)| one.at <= before);
         let mut rows: Vec<Arc<Registration>> = overdue.map(|(_, row)| row).collect();
         let mut known = self.leftovers.known();
         known.failed.retain(|key, fingerprint| {
-            let row = view
+            let row = registry
                 .get(key)
                 .filter(|row| row.binding.row_fingerprint() == *fingerprint);
             let stays = row.is_some();
-            rows.extend(row.filter(|_| !view.is_hidden(key)));
+            rows.extend(row.filter(|_| !registry.is_hidden(key)));
             stays
         });
         let now = self.parts.clock.unix_seconds();
@@ -138,10 +138,12 @@ impl Leftovers {
 }
 
 /// Those of the hidden rows that the table has still, as they were hidden.
-fn there(view: &View, hidden: Vec<Hidden>) -> Vec<(Hidden, Arc<Registration>)> {
-    let hidden = hidden.into_iter().filter(|one| view.is_hidden(&one.key));
+fn there(registry: &Registry, hidden: Vec<Hidden>) -> Vec<(Hidden, Arc<Registration>)> {
+    let hidden = hidden
+        .into_iter()
+        .filter(|one| registry.is_hidden(&one.key));
     hidden
-        .filter_map(|one| view.get(&one.key).map(|row| (one, row)))
+        .filter_map(|one| registry.get(&one.key).map(|row| (one, row)))
         .collect()
 }
 

@@ -82,7 +82,7 @@ impl Target {
 
     /// Asks; `None` where the reply is too long.
     async fn ask(&self, round: &Round<'_>) -> Result<Option<Memory>, Fault> {
-        let rows = || self.rows(&round.parts.view);
+        let rows = || self.rows(&round.parts.registry);
         let permit = round.turn_to_read().await;
         let memory = lookup(round.kamailio(), &self.table, &self.aor, rows).await?;
         drop(permit);

@@ -4,8 +4,8 @@
 //! gone, and asks Kamailio about it at once. A line of the audit begins with the flush and is completed at its end.
 
 use super::{AUDIT, Actor, Flusher, Outcome};
+use crate::consumers::store::{Error, FlushId, FlushRecord};
 use crate::registration::Hidden;
-use crate::store::{Error, FlushId, FlushRecord};
 
 use super::targets::Target;
 
@@ -85,10 +85,10 @@ impl Flusher {
 
     /// Has the store show again what was announced and did not go.
     pub(super) async fn renounce(&self, announced: Vec<Hidden>) {
-        let view = &self.parts.view;
+        let registry = &self.parts.registry;
         let kept: Vec<Hidden> = announced
             .into_iter()
-            .filter(|one| !view.is_hidden(&one.key))
+            .filter(|one| !registry.is_hidden(&one.key))
             .collect();
         self.unhide_in_store(&kept).await;
     }

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
 use crate::clock::Clock;
+use crate::registry::Registry;
 use crate::sqlite_file::{Activity, Reason};
-use crate::view::View;
 
 /// From one look to the next.
 const LOOK: Duration = Duration::from_micros(100);
@@ -27,7 +27,7 @@ const LOCKED: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Quiet {
     clock: Arc<dyn Clock>,
-    view: Arc<View>,
+    registry: Arc<Registry>,
     pace: Arc<Mutex<Pace>>,
 }
 
@@ -45,10 +45,10 @@ pub(super) struct Begun {
 pub(super) struct Locked;
 
 impl Quiet {
-    pub(super) fn new(clock: Arc<dyn Clock>, view: Arc<View>) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, registry: Arc<Registry>) -> Self {
         Self {
             clock,
-            view,
+            registry,
             pace: Arc::new(Mutex::new(Pace::new())),
         }
     }
@@ -56,7 +56,7 @@ impl Quiet {
     /// Waits until a reader is in nobody's way: with a rollback journal one makes a commit fail, in a write-ahead log none
     /// does.
     pub(super) async fn wait_to_read(&self) {
-        let Some(database) = self.view.source_file() else {
+        let Some(database) = self.registry.source_file() else {
             return;
         };
         if !Activity::open(&database).is_ok_and(|activity| activity.has_log()) {
@@ -67,7 +67,7 @@ impl Quiet {
 
     /// Waits until nobody writes. Where the file cannot be looked at there is nothing to wait for.
     pub(super) async fn wait(&self) -> Result<Begun, Locked> {
-        let Some(database) = self.view.source_file() else {
+        let Some(database) = self.registry.source_file() else {
             return Ok(self.begun(None));
         };
         let stop = CancellationToken::new();

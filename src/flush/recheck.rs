@@ -17,7 +17,7 @@ use super::{queue, removal};
 use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Hidden, Registration};
-use crate::view::Scope;
+use crate::registry::Scope;
 
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ impl Flusher {
     /// Asks until `stop`; first about what an earlier run has hidden.
     pub async fn recheck(&self, stop: CancellationToken) {
         let rounds = async {
-            self.parts.view.wait_for(Scope::System).await;
+            self.parts.registry.wait_for(Scope::System).await;
             let mut trouble = RateLimited::default();
             loop {
                 self.recheck_once(&mut trouble).await;
@@ -45,12 +45,12 @@ impl Flusher {
     /// Shows again what Kamailio has.
     pub(super) async fn recheck_once(&self, trouble: &mut RateLimited) {
         let before = self.parts.clock.unix_seconds() - AWAITED;
-        let never_came = self.parts.view.forget_absent_before(before);
+        let never_came = self.parts.registry.forget_absent_before(before);
         self.unhide_in_store(&never_came).await;
         self.watch_leftovers();
         let mut hidden: BTreeMap<Place, Vec<(Hidden, Arc<Registration>)>> = BTreeMap::new();
         let mut unaskable = Vec::new();
-        for (one, registration) in self.parts.view.hidden() {
+        for (one, registration) in self.parts.registry.hidden() {
             let aor = registration.binding.address_of_record();
             let place = (Arc::clone(&one.key.table), aor.name().clone());
             match aor.for_rpc() {
@@ -107,7 +107,7 @@ impl Flusher {
     }
 
     async fn show_again(&self, rows: &[Hidden]) {
-        self.parts.view.unhide(rows.iter().map(|row| &row.key));
+        self.parts.registry.unhide(rows.iter().map(|row| &row.key));
         self.unhide_in_store(rows).await;
     }
 

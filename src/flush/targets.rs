@@ -9,7 +9,7 @@ use super::work::Round;
 use super::{Failure, FailureKind, Request};
 use crate::kamailio::Fault;
 use crate::registration::{AddressOfRecord, Hidden, Key, Registration, Ruid, Text};
-use crate::view::View;
+use crate::registry::Registry;
 
 const WITHDRAWN: &str =
     "not removed: the caller's right to flush the account was withdrawn meanwhile";
@@ -96,8 +96,8 @@ impl Target {
     }
 
     /// The rows of the address of record that may be shown.
-    pub(super) fn rows(&self, view: &View) -> Vec<Arc<Registration>> {
-        let mut rows = view.rows_of(&self.username, self.domain.as_ref());
+    pub(super) fn rows(&self, registry: &Registry) -> Vec<Arc<Registration>> {
+        let mut rows = registry.rows_of(&self.username, self.domain.as_ref());
         rows.retain(|row| row.binding.key.table == self.table);
         rows
     }
@@ -105,7 +105,7 @@ impl Target {
     /// The rows that are the account's now. What was picked and is none of them is left out: another flush may have
     /// been faster, or it has another owner. That is neither the account's to count nor missing.
     pub(super) fn keep_own(&mut self, round: &Round<'_>) -> Vec<Arc<Registration>> {
-        let mut rows = self.rows(&round.parts.view);
+        let mut rows = self.rows(&round.parts.registry);
         rows.retain(|row| round.is_own(row));
         let there: BTreeSet<&Key> = rows.iter().map(|row| &row.binding.key).collect();
         self.picked.retain(|one| there.contains(&one.binding.key));
@@ -113,8 +113,8 @@ impl Target {
     }
 
     /// The keys of those rows that a list shows.
-    pub(super) fn listed(&self, view: &View) -> BTreeSet<Key> {
-        let listed = view.listed_of(&self.username, self.domain.as_ref());
+    pub(super) fn listed(&self, registry: &Registry) -> BTreeSet<Key> {
+        let listed = registry.listed_of(&self.username, self.domain.as_ref());
         listed.iter().map(|row| row.binding.key.clone()).collect()
     }
 

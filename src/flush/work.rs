@@ -18,9 +18,9 @@ use super::targets::{self, Target};
 use super::turns;
 use super::writing::Writing;
 use super::{Failure, FailureKind, Flusher, Outcome, Parts, Request, Warrant};
+use crate::consumers::store;
 use crate::kamailio::{Fault, Kamailio};
 use crate::registration::{Hidden, Key, Registration, Text};
-use crate::store;
 
 /// How many addresses of record are announced to the store at a time: a transaction of many costs little more than one
 /// of few, and nobody works meanwhile.
@@ -63,7 +63,7 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Done {
     pub(super) outcome: Outcome,
-    /// What the view hides because of it.
+    /// What the registry hides because of it.
     pub(super) hidden: Vec<Hidden>,
     /// The addresses of record that are confirmed to be gone.
     gone: Vec<Text>,
@@ -220,10 +220,10 @@ impl Flusher {
     /// Hides rows. One that has changed since it was looked at may be from a REGISTER of the same second as its
     /// removal: Kamailio is asked.
     fn hide(&self, hidden: &[Hidden]) {
-        let view = &self.parts.view;
-        view.hide(hidden.iter().cloned());
+        let registry = &self.parts.registry;
+        registry.hide(hidden.iter().cloned());
         let has_changed = |one: &Hidden| {
-            let row = view.get(&one.key);
+            let row = registry.get(&one.key);
             row.is_some_and(|row| row.binding.row_fingerprint() != one.fingerprint)
         };
         if hidden.iter().any(has_changed) {
@@ -238,7 +238,7 @@ impl Flusher {
         let mut asked: BTreeMap<turns::Place, bool> = BTreeMap::new();
         let mut answers = true;
         for row in rows {
-            let registration = self.parts.view.get(&row.key).filter(|_| answers);
+            let registration = self.parts.registry.get(&row.key).filter(|_| answers);
             let Some(registration) = registration else {
                 others.push(row);
                 continue;
@@ -266,7 +266,7 @@ impl Flusher {
         let (gone, back) = self
             .without_contacts(std::mem::take(&mut done.hidden))
             .await;
-        self.parts.view.unhide(back.iter().map(|one| &one.key));
+        self.parts.registry.unhide(back.iter().map(|one| &one.key));
         self.unhide_in_store(&back).await;
         done.hidden = gone;
         done.outcome.flushed = 0;

@@ -7,27 +7,27 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::App;
-use crate::directory::Directory;
-use crate::view::{Scope, View};
+use crate::accounts::directory::Directory;
+use crate::registry::{Registry, Scope};
 
 /// The accounts that there are at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names<'a> {
     pub(super) directory: &'a Directory,
-    view: &'a View,
+    registry: &'a Registry,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn of(app: &'a App, directory: &'a Arc<Directory>) -> Self {
         Self {
             directory,
-            view: &app.view,
+            registry: &app.registry,
         }
     }
 
     /// The id of the account that `id` means; `id` itself where that is one, or means none.
     pub(super) fn spelled<'b>(&self, id: &'b str) -> Cow<'b, str> {
-        if self.directory.account(id).is_some() || self.view.knows_account(id) {
+        if self.directory.account(id).is_some() || self.registry.knows_account(id) {
             return id.into();
         }
         if id.contains('.')
@@ -50,14 +50,17 @@ impl<'a> Names<'a> {
 
     /// Whether the account is one that is called like the domain of its phones.
     fn is_domain(&self, id: &str) -> bool {
-        let first = self.view.page(Scope::Account(id), None, 1).registrations;
+        let first = self
+            .registry
+            .page(Scope::Account(id), None, 1)
+            .registrations;
         match first.first() {
             Some((_, one)) => {
                 let realm = one.common.realm.as_deref();
                 realm.is_some_and(|realm| realm.eq_ignore_ascii_case(id))
             }
             // Its phones were here within the last hour.
-            None => id.contains('.') && self.view.knows_account(id),
+            None => id.contains('.') && self.registry.knows_account(id),
         }
     }
 }

@@ -27,9 +27,9 @@ use super::route::{Route, What, Whose};
 use super::secret::Secret;
 use super::subject::Subject;
 use super::{App, flush, front};
-use crate::directory::Directory;
+use crate::accounts::directory::Directory;
 use crate::metrics::Bucket;
-use crate::view::{Scope, SourceState};
+use crate::registry::{Scope, SourceState};
 
 /// How long a request waits while what an earlier run kept is still being read.
 const RESTORE_PATIENCE: Duration = Duration::from_secs(2);
@@ -112,7 +112,7 @@ async fn answer(
     if let Whose::Account(id) = &route.realm
         && names.need_rows(id)
     {
-        let all = app.view.wait_for(Scope::System);
+        let all = app.registry.wait_for(Scope::System);
         let restored = tokio::time::timeout(RESTORE_PATIENCE, all).await;
         restored.map_err(|_| Error::DatastoreUnreachable)?;
     }
@@ -245,18 +245,20 @@ async fn is_known(
     method: &Method,
     directory: &Directory,
 ) -> Result<(), Error> {
-    // A flush changes what the view has, which must be all by then.
+    // A flush changes what the registry has, which must be all by then.
     let needed = match *method {
         Method::DELETE => Scope::System,
         _ => scope,
     };
-    let known = tokio::time::timeout(RESTORE_PATIENCE, app.view.wait_for(needed)).await;
+    let known = tokio::time::timeout(RESTORE_PATIENCE, app.registry.wait_for(needed)).await;
     // Before the tables have been read, nobody is known, and saying so would be a lie.
-    if known.is_err() || app.view.source_of_answers().state == SourceState::Unavailable {
+    if known.is_err() || app.registry.source_of_answers().state == SourceState::Unavailable {
         return Err(Error::DatastoreUnreachable);
     }
     match scope {
-        Scope::Account(id) if directory.account(id).is_none() && !app.view.knows_account(id) => {
+        Scope::Account(id)
+            if directory.account(id).is_none() && !app.registry.knows_account(id) =>
+        {
             Err(Error::UnknownAccount { id: id.to_owned() })
         }
         Scope::Account(_) | Scope::System => Ok(()),
@@ -333,7 +335,7 @@ impl App {
             node: &self.settings.node,
             version: &self.settings.version,
             now: self.clock.unix(),
-            source: self.view.source_of_answers(),
+            source: self.registry.source_of_answers(),
         }
     }
 }

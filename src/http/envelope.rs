@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::Error;
 use super::secret::Secret;
 use crate::registration::item::write_json_string;
-use crate::view::{Knowledge, SourceState};
+use crate::registry::{Freshness, SourceState};
 
 /// The parts of an envelope that are the same for success and error.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Envelope<'a> {
     /// The time, since the Unix epoch.
     pub(super) now: Duration,
     /// How well the answer is known to be true.
-    pub(super) source: Knowledge,
+    pub(super) source: Freshness,
 }
 
 /// What a success says beside its data.
@@ -99,8 +99,8 @@ impl Envelope<'_> {
     }
 }
 
-/// `{"state", "as_of", "lag_ms"}`: how well the view is known to equal Kamailio's tables.
-pub(super) fn source(source: Knowledge, out: &mut Vec<u8>) {
+/// `{"state", "as_of", "lag_ms"}`: how well the registry is known to equal Kamailio's tables.
+pub(super) fn source(source: Freshness, out: &mut Vec<u8>) {
     out.push(b'{');
     if let (Some(as_of), Some(lag)) = (source.as_of, source.lag) {
         let line = format!(

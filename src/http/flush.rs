@@ -21,10 +21,10 @@ use super::request_id::RequestId;
 use super::secret::Secret;
 use super::select::select;
 use super::subject::Subject;
-use crate::directory::Directory;
+use crate::accounts::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
 use crate::registration::{Registration, Text, columns_of};
-use crate::view::Scope;
+use crate::registry::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
 const X_WOULD_FLUSH: HeaderName = HeaderName::from_static("x-would-flush");
@@ -151,7 +151,11 @@ fn further(
     username: &[u8],
     directory: &Directory,
 ) -> Vec<(Text, Option<Text>)> {
-    let mut aors: BTreeSet<_> = app.view.known_aors(scope, username).into_iter().collect();
+    let mut aors: BTreeSet<_> = app
+        .registry
+        .known_aors(scope, username)
+        .into_iter()
+        .collect();
     let device = device_aor(scope, username, directory);
     aors.extend(device.filter(|device| !aors.iter().any(|known| is_same(known, device))));
     aors.into_iter().collect()
@@ -222,8 +226,8 @@ fn ok(
     number: u64,
 ) -> Response {
     let sum = match subject.username {
-        Some(username) => app.view.list_user(subject.scope, username).revision,
-        None => app.view.count(subject.scope).1,
+        Some(username) => app.registry.list_user(subject.scope, username).revision,
+        None => app.registry.count(subject.scope).1,
     };
     let mut response = json(enveloped(app, call, id, "\"ok\"", &revision(sum)));
     response

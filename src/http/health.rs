@@ -15,7 +15,7 @@ use super::error::Error;
 use super::openapi;
 use super::request_id::RequestId;
 use crate::registration::item::write_json_string;
-use crate::view::{Knowledge, SourceState, Starting, View};
+use crate::registry::{Freshness, Registry, SourceState, Starting};
 
 /// The methods of these resources.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -25,10 +25,10 @@ pub(super) async fn livez() -> Response {
     json("{\"status\":\"ok\"}")
 }
 
-/// The view has what Kamailio's tables have, closely enough; if not, the body says why.
+/// The registry has what Kamailio's tables have, closely enough; if not, the body says why.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let (known, max_lag) = (app.view.source(), app.settings.max_lag);
-    let readiness = readiness(&app.view, known, max_lag);
+    let (known, max_lag) = (app.registry.source(), app.settings.max_lag);
+    let readiness = readiness(&app.registry, known, max_lag);
     let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
     let status = match &readiness {
         Readiness::Ready => "ok",
@@ -74,8 +74,8 @@ enum Readiness {
     Unavailable(String),
 }
 
-fn readiness(view: &View, known: Knowledge, max_lag: Duration) -> Readiness {
-    let reason = match (known.state, view.trouble(), view.starting()) {
+fn readiness(registry: &Registry, known: Freshness, max_lag: Duration) -> Readiness {
+    let reason = match (known.state, registry.trouble(), registry.starting()) {
         (SourceState::Unavailable, Some(trouble), _) => {
             format!("Kamailio's tables cannot be read: {trouble}. Run `usrlocd doctor`.")
         }

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use self::recent::Recent;
-use crate::directory::Directory;
+use crate::accounts::directory::Directory;
 
 /// A token's characters, at most: more is no token of Kazoo's.
 const MAX_LENGTH: usize = 8192;

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::registration::testing::{binding, registration};
     use crate::registration::{Binding, Details, Expiry};
-    use crate::view::Scope;
+    use crate::registry::Scope;
 
     fn of_user(query: &str) -> Result<usize, Error> {
         let subject = Subject {

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, Request, header};
 
 use super::App;
 use crate::metrics::{Accounts, Figures, Format, Template};
+use crate::registry::SourceState;
 use crate::sip::Transport;
-use crate::view::SourceState;
 
 /// Prometheus' text format.
 const PROMETHEUS: HeaderValue =
@@ -90,7 +90,7 @@ fn format(headers: &HeaderMap) -> Format {
 }
 
 fn figures(app: &App) -> Figures {
-    let (source, tally) = (app.view.source(), app.view.tally());
+    let (source, counts) = (app.registry.source(), app.registry.counts());
     let transports = Transport::ALL.map(Transport::as_str);
     let transports = transports.into_iter().chain(["unknown"]);
     Figures {
@@ -99,10 +99,10 @@ fn figures(app: &App) -> Figures {
             .to_vec(),
         as_of: source.as_of,
         lag: source.lag,
-        listed: transports.zip(tally.listed).collect(),
-        hidden: tally.hidden,
-        superseded: tally.superseded,
-        rows: tally.rows,
+        listed: transports.zip(counts.listed).collect(),
+        hidden: counts.hidden,
+        superseded: counts.superseded,
+        rows: counts.rows,
         accounts: match app.settings.metrics_accounts {
             0 => None,
             most => Some(accounts(app, most)),
@@ -112,7 +112,7 @@ fn figures(app: &App) -> Figures {
 
 /// The accounts with the most registrations.
 fn accounts(app: &App, most: usize) -> Accounts {
-    let mut accounts = app.view.accounts();
+    let mut accounts = app.registry.accounts();
     accounts.sort_by(|(a, left), (b, right)| right.cmp(left).then_with(|| a.cmp(b)));
     Accounts {
         left_out: accounts.len().saturating_sub(most),

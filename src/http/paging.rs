@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{Error, Problem};
 use super::params::Params;
-use crate::view::Position;
+use crate::registry::Position;
 
 /// The size of pages where only a start key is given.
 const DEFAULT_PAGE_SIZE: usize = 50;

@@ -9,10 +9,10 @@ use super::account::Names;
 use super::error::Error;
 use super::peer::Peer;
 use super::secret::Secret;
-use crate::directory::Directory;
+use crate::accounts::directory::Directory;
 use crate::flush::Warrant;
 use crate::registration::{Name, Text};
-use crate::view::Scope;
+use crate::registry::Scope;
 
 /// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
 pub(super) struct Permit {

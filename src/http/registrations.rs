@@ -18,9 +18,9 @@ use super::paging::{self, Paging};
 use super::request_id::RequestId;
 use super::select::{BATCH, select};
 use super::subject::Subject;
-use crate::directory::Directory;
+use crate::accounts::directory::Directory;
 use crate::registration::{Common, Registration};
-use crate::view::{Listing, Position, Scope};
+use crate::registry::{Listing, Position, Scope};
 
 /// Lists of up to so many registrations are written in one piece and shared among those who ask for them within
 /// the second; longer ones are written piece by piece as their callers take them.
@@ -49,7 +49,7 @@ pub(super) fn is_known(app: &App, account: &str, username: &[u8], directory: &Di
         .is_ok_and(|username| directory.device(account, username).is_some());
     is_device
         || !app
-            .view
+            .registry
             .known_aors(Scope::Account(account), username)
             .is_empty()
 }
@@ -143,7 +143,7 @@ fn asks_for_accounts(call: &Call) -> bool {
 /// Every account that has rows, of those asked for. Others are served in between, however many there are.
 async fn accounts(app: &App, subject: Subject<'_>) -> Vec<serde_json::Value> {
     let directory = Arc::clone(&app.directory.borrow());
-    let mut all = app.view.accounts();
+    let mut all = app.registry.accounts();
     if let Some(seen) = subject.accounts {
         let seen: HashSet<&str> = seen.iter().map(String::as_str).collect();
         all.retain(|(id, _)| seen.contains(&**id));
@@ -167,7 +167,7 @@ fn account(app: &App, directory: &Directory, id: &Arc<str>, count: usize) -> ser
     let mut name = known.and_then(|known| known.name.clone());
     let mut realm = known.and_then(|known| known.realm.clone());
     if name.is_none() || realm.is_none() {
-        let first = app.view.page(Scope::Account(id), None, SPEAKERS);
+        let first = app.registry.page(Scope::Account(id), None, SPEAKERS);
         let said = |what: fn(&Common) -> &Option<Arc<str>>| {
             let mut each = first.registrations.iter();
             each.find_map(|(_, one)| what(&one.common).clone())
@@ -220,7 +220,7 @@ async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
     let Some(scope) = subject.only() else {
         return Found::of(subject.list(app).await);
     };
-    let (size, sum) = app.view.count(scope);
+    let (size, sum) = app.registry.count(scope);
     let shared = style.format == Format::Json && !style.pretty && size <= SHARED_ROWS;
     if shared && let Some(text) = app.rendered.get(scope, sum, style.now) {
         return Found {
@@ -230,7 +230,7 @@ async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
             next_start_key: None,
         };
     }
-    let listing = app.view.list(scope);
+    let listing = app.registry.list(scope);
     if !shared || listing.registrations.len() > SHARED_ROWS {
         return Found::of(listing);
     }

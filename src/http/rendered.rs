@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::view::Scope;
+use crate::registry::Scope;
 
 /// Bytes that are kept at most.
 const ROOM: usize = 16 << 20;

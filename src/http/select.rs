@@ -10,7 +10,7 @@ use super::subject::Subject;
 use crate::parallel;
 use crate::registration::Registration;
 use crate::registration::item::Wire;
-use crate::view::Listing;
+use crate::registry::Listing;
 
 /// How many registrations are looked through at a time: less than a millisecond's work.
 pub(super) const BATCH: usize = 256;

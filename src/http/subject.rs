@@ -1,4 +1,4 @@
-//! Whose registrations are asked for, and how they are read from the view: of one account, of all, or of those accounts
+//! Whose registrations are asked for, and how they are read from the registry: of one account, of all, or of those accounts
 //! that the caller may see.
 
 use std::cmp::Reverse;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::App;
 use crate::registration::Registration;
-use crate::view::{Listing, Page, Position, Scope};
+use crate::registry::{Listing, Page, Position, Scope};
 
-/// How many registrations of one of many accounts are taken from the view at a time, at least.
+/// How many registrations of one of many accounts are taken from the registry at a time, at least.
 const PORTION: usize = 8;
 
 /// Whose registrations are asked for.
@@ -30,7 +30,7 @@ struct Source<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// The one list of the view that has them all, and no others.
+    /// The one list of the registry that has them all, and no others.
     pub(super) fn only(&self) -> Option<Scope<'a>> {
         match (self.scope, self.accounts) {
             (Scope::System, Some([one])) => Some(Scope::Account(one)),
@@ -42,26 +42,26 @@ impl<'a> Subject<'a> {
     /// How many there are, whatever the user, and their revision.
     pub(super) fn count(&self, app: &App) -> (usize, u64) {
         let Some(scope) = self.only() else {
-            let each = self.each().map(|id| app.view.count(Scope::Account(id)));
+            let each = self.each().map(|id| app.registry.count(Scope::Account(id)));
             return each.fold((0, 0_u64), |(count, sum), (more, further)| {
                 (count + more, sum.wrapping_add(further))
             });
         };
-        app.view.count(scope)
+        app.registry.count(scope)
     }
 
     /// All of them, in order. Others are served in between, however many accounts there are. (No path names a user of many
     /// accounts.)
     pub(super) async fn list(&self, app: &App) -> Listing {
         match (self.only(), self.username) {
-            (Some(scope), Some(username)) => return app.view.list_user(scope, username),
-            (Some(scope), None) => return app.view.list(scope),
+            (Some(scope), Some(username)) => return app.registry.list_user(scope, username),
+            (Some(scope), None) => return app.registry.list(scope),
             (None, _) => {}
         }
         let mut rows = Vec::new();
         for id in self.each() {
             rows.extend(
-                app.view
+                app.registry
                     .page(Scope::Account(id), None, usize::MAX)
                     .registrations,
             );
@@ -82,7 +82,7 @@ impl<'a> Subject<'a> {
     /// At most `limit` of them, whatever the user, after `position`.
     pub(super) async fn page(&self, app: &App, after: Option<&Position>, limit: usize) -> Page {
         if let Some(scope) = self.only() {
-            return app.view.page(scope, after, limit);
+            return app.registry.page(scope, after, limit);
         }
         let mut sources: Vec<Source<'_>> = self.each().map(Source::of).collect();
         let portion = (limit / sources.len().max(1)).max(PORTION).min(limit);
@@ -147,7 +147,9 @@ impl<'a> Source<'a> {
     }
 
     fn take(&mut self, app: &App, after: Option<&Position>, limit: usize) {
-        let page = app.view.page(Scope::Account(self.account), after, limit);
+        let page = app
+            .registry
+            .page(Scope::Account(self.account), after, limit);
         self.more = page.more;
         self.taken.extend(page.registrations);
     }

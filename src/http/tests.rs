@@ -1,4 +1,4 @@
-//! Tests of the API: one file a route and one a subject that all routes share, over a view that is filled by hand.
+//! Tests of the API: one file a route and one a subject that all routes share, over a registry that is filled by hand.
 
 mod concealed;
 mod connections;

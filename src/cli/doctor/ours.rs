@@ -15,9 +15,9 @@ use super::findings::{Findings, Group};
 use super::identity::{Identity, Want, group_name, user_name};
 use super::many;
 use super::mend::shell;
+use crate::accounts::directory::Directory;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, JwtKey};
-use crate::directory::Directory;
 use crate::tokens;
 
 const GROUP: Group = Group::Usrlocd;

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::source::usrloc::time;
 use crate::sqlite_file::{Row, Sink, Table, Value};
-use crate::usrloc::time;
 
 /// How many seconds after its end a registration is a zombie: usrloc's timer runs at least once a minute.
 pub(super) const ZOMBIE_AGE: i64 = 600;

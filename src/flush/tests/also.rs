@@ -94,7 +94,7 @@ async fn a_fault_is_said_and_what_is_gone_stays_hidden() {
 #[tokio::test]
 async fn none_is_made_for_what_is_another_accounts() {
     let site = site().await;
-    let bob = site.view.get(&super::site::key("b1")).unwrap();
+    let bob = site.registry.get(&super::site::key("b1")).unwrap();
     site.put("globex", (*bob.binding).clone());
     let outcome = site.flush_user("acme", "bob").await;
     assert_eq!(outcome.flushed, 0);

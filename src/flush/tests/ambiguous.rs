@@ -43,7 +43,7 @@ async fn those_that_kamailio_does_not_have_are_not_listed() {
     let mut asker = Asker::default();
     rounds(&site, &mut asker, 2).await;
     assert_eq!(site.ruids(), ["a2"]);
-    assert_eq!(site.view.superseded(), 1);
+    assert_eq!(site.registry.superseded(), 1);
     // It comes back by a REGISTER before the table shows it.
     site.fake
         .memory()

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::fake::Answer;
 use super::site::{NOW, Site, aor, contact, reasons, row};
 use crate::registration::Binding;
-use crate::view::Change;
+use crate::registry::Change;
 
 fn fresh(user: &str, ruid: &str) -> Binding {
     Binding {
@@ -147,10 +147,10 @@ async fn a_row_that_goes_meanwhile_needs_no_belief() {
     let bob = row("bob", "b1");
     site.put("acme", bob.clone());
     site.fake.memory().uptime = 1;
-    let view = std::sync::Arc::clone(&site.view);
+    let registry = std::sync::Arc::clone(&site.registry);
     site.fake.bend(move |_, method, _| {
         if method == "ul.rm" {
-            view.apply([Change::Remove(bob.key.clone())]);
+            registry.apply([Change::Remove(bob.key.clone())]);
         }
         None
     });

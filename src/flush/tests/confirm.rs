@@ -84,7 +84,7 @@ async fn a_row_of_a_register_in_between_is_not_hidden() {
         last_modified: NOW,
         ..row("bob", "b2")
     };
-    let view = std::sync::Arc::clone(&site.view);
+    let registry = std::sync::Arc::clone(&site.registry);
     let mut after = nth("ul.lookup", 2);
     let registered = fresh.clone();
     site.fake.bend(move |memory, method, _| {
@@ -92,21 +92,21 @@ async fn a_row_of_a_register_in_between_is_not_hidden() {
             // Write-through: a new ruid, and the tables have its row before the flush is over.
             memory.register(&aor("bob"), "b2", &contact("b1"), 2);
             let row = crate::registration::testing::registration(registered.clone(), Some("acme"));
-            view.apply([crate::view::Change::Upsert(row.into())]);
+            registry.apply([crate::registry::Change::Upsert(row.into())]);
         }
         None
     });
     let outcome = site.flush().await;
     assert_eq!((outcome.flushed, reasons(&outcome)), (1, vec![]));
     assert_eq!(site.ruids(), ["b2"]);
-    assert!(!site.view.is_hidden(&fresh.key));
+    assert!(!site.registry.is_hidden(&fresh.key));
 }
 
 #[tokio::test]
 async fn a_row_that_comes_with_the_last_answer_is_not_hidden_either() {
     let site = Site::new().await;
     site.phone("acme", "bob", "b1");
-    let view = std::sync::Arc::clone(&site.view);
+    let registry = std::sync::Arc::clone(&site.registry);
     let mut end = nth("core.uptime", 2);
     site.fake.bend(move |memory, method, _| {
         if end(method) {
@@ -117,7 +117,7 @@ async fn a_row_that_comes_with_the_last_answer_is_not_hidden_either() {
                 ..row("bob", "b2")
             };
             let row = crate::registration::testing::registration(row, Some("acme"));
-            view.apply([crate::view::Change::Upsert(row.into())]);
+            registry.apply([crate::registry::Change::Upsert(row.into())]);
         }
         None
     });
@@ -309,7 +309,7 @@ async fn two_flushes_at_once_count_each_contact_once() {
 async fn what_changed_in_the_second_of_its_removal_is_asked_about() {
     let site = Site::new().await;
     site.phone("acme", "bob", "b1");
-    let view = std::sync::Arc::clone(&site.view);
+    let registry = std::sync::Arc::clone(&site.registry);
     let mut after = nth("ul.lookup", 2);
     site.fake.bend(move |_, method, _| {
         if after(method) {
@@ -319,12 +319,12 @@ async fn what_changed_in_the_second_of_its_removal_is_asked_about() {
                 ..row("bob", "b1")
             };
             let row = crate::registration::testing::registration(row, Some("acme"));
-            view.apply([crate::view::Change::Upsert(row.into())]);
+            registry.apply([crate::registry::Change::Upsert(row.into())]);
         }
         None
     });
     assert_eq!(site.flush().await.flushed, 1);
-    assert!(site.view.is_hidden(&key("b1")));
+    assert!(site.registry.is_hidden(&key("b1")));
     let doubt = site.doubts.notified();
     assert!(futures_util::FutureExt::now_or_never(doubt).is_some());
 }

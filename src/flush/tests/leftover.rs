@@ -6,7 +6,7 @@ use super::fake::Answer;
 use super::site::{NOW, Site, reasons};
 use crate::metrics::{Figures, Format};
 use crate::rate_limited::RateLimited;
-use crate::view::{Change, Source, SourceState};
+use crate::registry::{Change, Source, SourceState};
 
 /// What is counted of rows that stay: how many, and until when.
 fn counted(site: &Site) -> (String, String) {
@@ -27,7 +27,7 @@ async fn look(site: &Site) {
 }
 
 fn is_live(site: &Site) {
-    site.view.set_source(Source {
+    site.registry.set_source(Source {
         state: SourceState::Live,
         as_of: Some(Duration::from_secs(NOW.cast_unsigned())),
     });
@@ -60,7 +60,8 @@ async fn write_back_has_time_and_is_watched() {
     site.clock.advance(Duration::from_secs(91));
     look(&site).await;
     assert_eq!(counted(&site).0, "1");
-    site.view.apply([Change::Remove(super::site::key("a1"))]);
+    site.registry
+        .apply([Change::Remove(super::site::key("a1"))]);
     look(&site).await;
     assert_eq!(counted(&site), ("0".to_owned(), "0".to_owned()));
 }

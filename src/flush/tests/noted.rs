@@ -6,9 +6,9 @@ use tempfile::TempDir;
 
 use super::fake::Answer;
 use super::site::{NOW, Site, actor, aor, copy, hidden_in, row};
+use crate::consumers::store::Store;
 use crate::flush::Request;
 use crate::rate_limited::RateLimited;
-use crate::store::Store;
 
 /// Takes a copy of the store at the moment at which bob is about to be removed.
 fn crash_at_bob(site: &Site) -> Arc<Mutex<Option<TempDir>>> {
@@ -44,7 +44,7 @@ async fn a_start_after_a_crash_shows_what_kamailio_still_has_and_no_more() {
         (method == "ul.rm" && params[1] == aor("bob")).then_some(Answer::Silence)
     });
     let request = Request {
-        registrations: site.listed(crate::view::Scope::System),
+        registrations: site.listed(crate::registry::Scope::System),
         further: Vec::new(),
         exactly: false,
         actor: actor("acme"),
@@ -52,7 +52,7 @@ async fn a_start_after_a_crash_shows_what_kamailio_still_has_and_no_more() {
     };
     let flush = site.flusher.flush(request);
     let is_asked = async {
-        while site.fake.calls(&["ul.rm"]).len() < 2 || !site.view.is_hidden(&alice.key) {
+        while site.fake.calls(&["ul.rm"]).len() < 2 || !site.registry.is_hidden(&alice.key) {
             tokio::task::yield_now().await;
         }
     };

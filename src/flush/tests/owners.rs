@@ -2,7 +2,7 @@
 
 use super::site::{Site, aor, contact, key, reasons, row};
 use crate::registration::{Binding, Hidden};
-use crate::view::Change;
+use crate::registry::Change;
 
 const ALONE: &str = "not removed: Kamailio's ul.rm_contact goes by the contact URI, which another contact that was not \
      chosen shares; choose both, or flush the whole user";
@@ -24,12 +24,12 @@ async fn a_former_owner_cannot_remove_the_phone_of_the_new_one() {
 
 /// Gives the row to another account at the `number`th call of the flush.
 fn sell_at(site: &Site, row: &Binding, number: usize) {
-    let (view, row, mut asked) = (std::sync::Arc::clone(&site.view), row.clone(), 0);
+    let (registry, row, mut asked) = (std::sync::Arc::clone(&site.registry), row.clone(), 0);
     site.fake.bend(move |_, _, _| {
         asked += 1;
         if asked == number {
             let sold = crate::registration::testing::registration(row.clone(), Some("globex"));
-            view.apply([Change::Upsert(sold.into())]);
+            registry.apply([Change::Upsert(sold.into())]);
         }
         None
     });
@@ -41,7 +41,7 @@ async fn nor_one_that_changes_its_owner_while_it_is_flushed() {
     for (exactly, number) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
         let site = Site::new().await;
         let bob = site.phone("acme", "bob", "b1");
-        let picked = site.listed(crate::view::Scope::Account("acme"));
+        let picked = site.listed(crate::registry::Scope::Account("acme"));
         sell_at(&site, &bob, number);
         let outcome = site.flush_of("acme", picked, &[], exactly).await;
         assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
@@ -70,10 +70,10 @@ async fn nor_one_that_changes_it_while_another_contact_is_removed() {
 async fn nor_the_one_that_has_no_row_yet() {
     let site = Site::new().await;
     let first = site.phone("acme", "bob", "b1");
-    site.view.apply([Change::Remove(first.key)]);
+    site.registry.apply([Change::Remove(first.key)]);
     site.clock.advance(std::time::Duration::from_secs(5));
     let second = site.phone("globex", "bob", "b2");
-    site.view.apply([Change::Remove(second.key)]);
+    site.registry.apply([Change::Remove(second.key)]);
     site.fake.memory().contacts.clear();
     site.fake
         .memory()
@@ -88,7 +88,7 @@ async fn nor_the_one_that_has_no_row_yet() {
 async fn the_last_owners_phone_goes_although_it_has_no_row_yet() {
     let site = Site::new().await;
     let bob = site.phone("acme", "bob", "b1");
-    site.view.apply([Change::Remove(bob.key)]);
+    site.registry.apply([Change::Remove(bob.key)]);
     assert_eq!(site.flush_user("acme", "bob").await.flushed, 0);
     assert!(site.fake.memory().ruids(&aor("bob")).is_empty());
 }
@@ -130,7 +130,7 @@ async fn a_hidden_row_of_another_account_counts_as_its_own() {
     let site = Site::new().await;
     let theirs = site.phone("globex", "bob", "b2");
     // Flushed, and back to life before the table or a look shows it.
-    site.view.hide([Hidden {
+    site.registry.hide([Hidden {
         fingerprint: theirs.row_fingerprint(),
         key: theirs.key,
         at: super::site::NOW,
@@ -139,7 +139,7 @@ async fn a_hidden_row_of_another_account_counts_as_its_own() {
     assert_eq!(site.flush().await.flushed, 1);
     assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b2"]);
     assert!(
-        site.view.is_hidden(&key("b2")),
+        site.registry.is_hidden(&key("b2")),
         "it is the look that shows it"
     );
 }
@@ -164,7 +164,7 @@ async fn rows_of_nobody_are_nobodys() {
         .memory()
         .register(&aor("bob"), "b1", &contact("b1"), 1);
     let nobodys = crate::registration::testing::registration(row.clone(), None);
-    site.view.apply([Change::Upsert(nobodys.into())]);
+    site.registry.apply([Change::Upsert(nobodys.into())]);
     let further = [(row.username, row.domain)];
     let outcome = site.flush_of("acme", Vec::new(), &further, false).await;
     assert_eq!(outcome.flushed, 0);
@@ -184,7 +184,7 @@ async fn where_the_realm_has_changed_hands_only_what_has_a_row_goes() {
         .store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(site.flush().await.flushed, 1);
     assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b2"]);
-    site.view.apply([Change::Remove(bob.key)]);
+    site.registry.apply([Change::Remove(bob.key)]);
     let outcome = site.flush_user("acme", "bob").await;
     assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
     assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b2"]);

@@ -103,8 +103,9 @@ async fn a_contact_that_kamailio_has_twice_is_removed_twice() {
 async fn what_went_meanwhile_is_not_asked_for() {
     let site = Site::new().await;
     let bob = site.phone("acme", "bob", "b1");
-    let picked = site.view.get(&bob.key).unwrap();
-    site.view.apply([crate::view::Change::Remove(bob.key)]);
+    let picked = site.registry.get(&bob.key).unwrap();
+    site.registry
+        .apply([crate::registry::Change::Remove(bob.key)]);
     let outcome = site.flush_of("acme", vec![picked], &[], true).await;
     assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
     assert!(site.fake.calls(&["ul.lookup"]).is_empty());

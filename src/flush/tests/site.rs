@@ -1,4 +1,4 @@
-//! A flusher beside the fake, with a clock that stands still, a view filled by hand and a store of its own.
+//! A flusher beside the fake, with a clock that stands still, a registry filled by hand and a store of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 use super::fake::Fake;
 use crate::clock::ManualClock;
 use crate::config::AlsoCall;
+use crate::consumers::store::Store;
 use crate::flush::{Actor, Flusher, Options, Outcome, Parts, Request, Warrant};
 use crate::kamailio::{self, Kamailio};
 use crate::metrics::Metrics;
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Binding, Hidden, Key, Registration, Text};
-use crate::store::Store;
-use crate::view::{Change, Kept, Scope, Source, View};
+use crate::registry::{Change, Registry, Scope, Snapshot, Source};
 
 pub(super) const NOW: i64 = 1_700_000_000;
 
@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 
 pub(super) struct Site {
     pub(super) clock: Arc<ManualClock>,
-    pub(super) view: Arc<View>,
+    pub(super) registry: Arc<Registry>,
     pub(super) store: Arc<Store>,
     pub(super) fake: Fake,
     pub(super) doubts: Arc<Notify>,
@@ -89,7 +89,7 @@ impl Site {
 
     async fn at(fake: Fake, endpoint: &str, also: Vec<AlsoCall>, folder: TempDir) -> Self {
         let clock = Arc::new(ManualClock::at(NOW.cast_unsigned()));
-        let view = Arc::new(View::new(Arc::clone(&clock) as _));
+        let registry = Arc::new(Registry::new(Arc::clone(&clock) as _));
         let store = Store::open(&folder.path().join("usrlocd.db"), NOW)
             .await
             .unwrap();
@@ -98,12 +98,12 @@ impl Site {
             let account = one.account.as_deref();
             Arc::new(registration((*one.binding).clone(), account))
         });
-        let kept = Kept {
+        let kept = Snapshot {
             rows: rows.collect(),
             departed: kept.departed,
             hidden: kept.hidden,
         };
-        view.restore(kept, Source::default());
+        registry.restore(kept, Source::default());
         let store = Arc::new(store);
         let doubts = Arc::new(Notify::new());
         let client = Kamailio::new(kamailio::Options {
@@ -113,7 +113,7 @@ impl Site {
         });
         let parts = Parts {
             clock: Arc::clone(&clock) as _,
-            view: Arc::clone(&view),
+            registry: Arc::clone(&registry),
             store: Arc::clone(&store),
             kamailio: Arc::new(client),
             doubts: Arc::clone(&doubts),
@@ -127,7 +127,7 @@ impl Site {
         };
         Self {
             clock,
-            view,
+            registry,
             store,
             fake,
             doubts,
@@ -137,7 +137,7 @@ impl Site {
         }
     }
 
-    /// What the next start finds should the program be killed now; the view has `rows`, as from the tables.
+    /// What the next start finds should the program be killed now; the registry has `rows`, as from the tables.
     pub(super) async fn restarted(self, rows: &[(&str, Binding)]) -> Self {
         let crashed = self.copy_of_store();
         let endpoint = self.fake.endpoint.clone();
@@ -159,7 +159,7 @@ impl Site {
 
     /// A row that the tables have.
     pub(super) fn put(&self, account: &str, row: Binding) {
-        self.view
+        self.registry
             .apply([Change::Upsert(Arc::new(registration(row, Some(account))))]);
     }
 
@@ -182,14 +182,19 @@ impl Site {
     /// Flushes a user of the account.
     pub(super) async fn flush_user(&self, account: &str, user: &str) -> Outcome {
         let scope = Scope::Account(account);
-        let picked = self.view.list_user(scope, user.as_bytes()).registrations;
-        let further = self.view.known_aors(scope, user.as_bytes());
+        let picked = self
+            .registry
+            .list_user(scope, user.as_bytes())
+            .registrations;
+        let further = self.registry.known_aors(scope, user.as_bytes());
         self.flush_of(account, picked, &further, false).await
     }
 
     /// Flushes the rows with these ruids of `acme`, as if filters had chosen them.
     pub(super) async fn flush_exactly(&self, ruids: &[&str]) -> Outcome {
-        let rows = ruids.iter().map(|ruid| self.view.get(&key(ruid)).unwrap());
+        let rows = ruids
+            .iter()
+            .map(|ruid| self.registry.get(&key(ruid)).unwrap());
         self.flush_of("acme", rows.collect(), &[], true).await
     }
 
@@ -211,7 +216,7 @@ impl Site {
     }
 
     pub(super) fn listed(&self, scope: Scope<'_>) -> Vec<Arc<Registration>> {
-        self.view.list(scope).registrations
+        self.registry.list(scope).registrations
     }
 
     /// The ruids that are listed, of all accounts.

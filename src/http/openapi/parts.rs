@@ -109,7 +109,7 @@ pub(super) fn ready() -> Value {
     let ready = reference("schemas", "Ready");
     // Too many connections look alike from afar.
     let not = json!({"anyOf": [ready, errors::schema_of("503")]});
-    let summary = "Whether the view follows Kamailio's tables, and if not, why";
+    let summary = "Whether the registry follows Kamailio's tables, and if not, why";
     health(
         "readyz",
         summary,
@@ -294,7 +294,7 @@ pub(super) fn schemas(item: &Value) -> Value {
             "type": "object", "required": ["state"],
             "properties": {
                 "state": {"enum": ["live", "catching_up", "stale", "unavailable"]},
-                "as_of": {"type": "number", "description": "Unix second at which the view was last known to equal Kamailio's tables"},
+                "as_of": {"type": "number", "description": "Unix second at which the registry was last known to equal Kamailio's tables"},
                 "lag_ms": {"type": "integer", "minimum": 0},
             },
         },

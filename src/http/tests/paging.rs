@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::site::{Site, phone};
-use crate::view::Change;
+use crate::registry::Change;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -71,7 +71,7 @@ async fn keys_survive_rows_that_come_and_go() {
     let site = site(10);
     let first = site.get(&format!("{LIST}?page_size=5")).answer().await;
     let key = first.json()["next_start_key"].as_str().unwrap().to_owned();
-    site.view.apply([Change::Remove(
+    site.registry.apply([Change::Remove(
         phone("acme", "user0004", 4).binding.key.clone(),
     )]);
     site.add([

@@ -1,4 +1,4 @@
-//! An API to ask: a clock that stands still, a view filled by hand, and nobody who really flushes.
+//! An API to ask: a clock that stands still, a registry filled by hand, and nobody who really flushes.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
@@ -11,9 +11,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
-use crate::directory::Directory;
 use crate::flush::{self, Failure, FailureKind, Outcome};
 use crate::http::peer::Peer;
 use crate::http::{App, Flush, Flushing, Hosts, Keys, Limits, Parts, Settings, router};
@@ -22,9 +22,9 @@ use crate::registration::item::Wire;
 use crate::registration::{
     Address, Binding, Common, Details, Expiry, Key, Number, Registration, Ruid, SourceAddress,
 };
+use crate::registry::{Change, Registry, Snapshot, Source, SourceState};
 use crate::sip::{SourceFrom, Transport};
 use crate::tokens::{self, TokenSet};
-use crate::view::{Change, Kept, Source, SourceState, View};
 
 /// 2023-11-14T22:18:20Z.
 pub(super) const NOW: u64 = 1_700_000_300;
@@ -101,7 +101,7 @@ pub(super) fn failure(aor: &str, kind: FailureKind) -> Failure {
 /// An API, and what it stands on.
 pub(super) struct Site {
     pub(super) clock: Arc<ManualClock>,
-    pub(super) view: Arc<View>,
+    pub(super) registry: Arc<Registry>,
     pub(super) fake: Arc<Fake>,
     pub(super) app: Arc<App>,
     pub(super) directory: watch::Sender<Arc<Directory>>,
@@ -158,7 +158,7 @@ impl World {
 }
 
 impl Site {
-    /// An ordinary API with a live and empty view.
+    /// An ordinary API with a live and empty registry.
     pub(super) fn new() -> Self {
         Self::with(settings(), &config::Limits::default())
     }
@@ -187,7 +187,7 @@ impl Site {
         self.clock.unix_seconds()
     }
 
-    /// An API whose view is still to be restored.
+    /// An API whose registry is still to be restored.
     pub(super) fn starting(settings: Settings, limits: &config::Limits, world: World) -> Self {
         let limits = &config::Limits {
             body_bytes: 1024,
@@ -195,13 +195,13 @@ impl Site {
         };
         let clock = Arc::new(ManualClock::at(NOW));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let view = Arc::new(View::new(Arc::clone(&shared)));
+        let registry = Arc::new(Registry::new(Arc::clone(&shared)));
         let fake = Arc::new(Fake::default());
         let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
         let directory = watch::Sender::new(Arc::new(Directory::parse(&world.directory).unwrap()));
         let tokens = watch::Sender::new(Arc::new(tokens::parse(&world.tokens, "tokens").unwrap()));
         let app = App::new(Parts {
-            view: Arc::clone(&view),
+            registry: Arc::clone(&registry),
             directory: directory.subscribe(),
             tokens: tokens.subscribe(),
             keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
@@ -213,7 +213,7 @@ impl Site {
         });
         Self {
             clock,
-            view,
+            registry,
             fake,
             app,
             directory,
@@ -226,11 +226,11 @@ impl Site {
             state: SourceState::Live,
             as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
         };
-        let kept = Kept {
+        let kept = Snapshot {
             rows: phones.into_iter().map(Arc::new).collect(),
-            ..Kept::default()
+            ..Snapshot::default()
         };
-        self.view.restore(kept, source);
+        self.registry.restore(kept, source);
     }
 
     /// The site with three phones of `acme` and one of `other`.
@@ -251,7 +251,7 @@ impl Site {
 
     pub(super) fn add(&self, phones: impl IntoIterator<Item = Registration>) {
         let changes = phones.into_iter().map(|one| Change::Upsert(Arc::new(one)));
-        self.view.apply(changes);
+        self.registry.apply(changes);
     }
 
     pub(super) fn get(&self, uri: &str) -> Ask<'_> {

@@ -1,4 +1,4 @@
-//! What is answered before the view has what an earlier run kept.
+//! What is answered before the registry has what an earlier run kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use http::{Method, StatusCode};
 
 use super::site::{NOW, Site, World, phone, settings};
 use crate::config::Limits;
-use crate::registration::{Departed, Registration};
-use crate::view::{Source, SourceState};
+use crate::registration::{Registration, Tombstone};
+use crate::registry::{Source, SourceState};
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -48,7 +48,7 @@ async fn a_request_does_not_wait_for_ever() {
 #[tokio::test]
 async fn says_how_far_it_is_until_every_row_has_been_shown() {
     let site = starting();
-    let source = |state, as_of| site.view.set_source(Source { state, as_of });
+    let source = |state, as_of| site.registry.set_source(Source { state, as_of });
     let says = async |read, restored, total, words: &str| {
         let answer = site.get("/readyz").without("x-auth-token").answer().await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -60,13 +60,13 @@ async fn says_how_far_it_is_until_every_row_has_been_shown() {
         assert!(reason.contains(words), "{reason}");
     };
     says(0, 0, 0, "read 0 rows of Kamailio's tables").await;
-    site.view.restored().expect(1_000_000);
-    site.view.restored().advance(1024);
+    site.registry.restored().expect(1_000_000);
+    site.registry.restored().advance(1024);
     says(0, 1024, 1_000_000, "restored 1024 of 1000000 registrations").await;
-    site.view.restored().reach(1_000_000);
+    site.registry.restored().reach(1_000_000);
     let as_of = Some(Duration::from_secs(NOW - 1));
     source(SourceState::CatchingUp, as_of);
-    site.view.read_rows().reach(70);
+    site.registry.read_rows().reach(70);
     // What came since the previous run ended is not shown yet, however short a time ago that was.
     says(70, 1_000_000, 1_000_000, "compared 70 rows").await;
     source(SourceState::Live, as_of);
@@ -81,13 +81,13 @@ async fn says_how_far_it_is_until_every_row_has_been_shown() {
 async fn names_what_keeps_it_from_reading() {
     let site = starting();
     let cause = "the table \"location\" has no column ruid";
-    site.view.set_trouble(Some(cause.to_owned()));
+    site.registry.set_trouble(Some(cause.to_owned()));
     let as_of = Some(Duration::from_secs(NOW - 1));
     for (state, as_of) in [
         (SourceState::Unavailable, None),
         (SourceState::Stale, as_of),
     ] {
-        site.view.set_source(Source { state, as_of });
+        site.registry.set_source(Source { state, as_of });
         let answer = site.get("/readyz").answer().await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.json()["status"], "unavailable");
@@ -97,8 +97,8 @@ async fn names_what_keeps_it_from_reading() {
 }
 
 /// Says that accounts can be asked for one by one, as of two seconds ago; of `gone` a phone went since.
-fn begin_early(site: &Site) {
-    let gone = Departed {
+fn begin_preload(site: &Site) {
+    let gone = Tombstone {
         account: Some("gone".into()),
         username: "dave".into(),
         domain: None,
@@ -108,22 +108,22 @@ fn begin_early(site: &Site) {
         state: SourceState::CatchingUp,
         as_of: Some(Duration::from_secs(NOW - 2)),
     };
-    site.view.begin_early(vec![gone], Vec::new(), source);
+    site.registry.begin_preload(vec![gone], Vec::new(), source);
 }
 
 /// Brings the account that `site` is asked for; what it has is among `phones`.
 async fn bring(site: &Site, phones: &[Registration]) {
-    let account = site.view.wanted().await;
+    let account = site.registry.wanted().await;
     let is_its = |one: &&Registration| one.account_id.as_ref() == Some(&account);
     let rows = phones.iter().filter(is_its).cloned().map(Arc::new);
     let rows: Vec<_> = rows.collect();
-    site.view.bring_early(&account, Some(&rows));
+    site.registry.preload(&account, Some(&rows));
 }
 
 #[tokio::test]
 async fn an_account_is_answered_for_before_all_is_known() {
     let site = starting();
-    begin_early(&site);
+    begin_preload(&site);
     let phones = [phone("acme", "bob", 1), phone("acme", "alice", 2)];
     let (list, ()) = tokio::join!(site.get(LIST).answer(), bring(&site, &phones));
     assert_eq!(list.status, StatusCode::OK);
@@ -147,7 +147,7 @@ async fn an_account_is_answered_for_before_all_is_known() {
 #[tokio::test]
 async fn whether_an_account_is_known_is_told_early_too() {
     let site = starting();
-    begin_early(&site);
+    begin_preload(&site);
     let unknown = site.get("/v2/accounts/nowhere/registrations");
     let (unknown, ()) = tokio::join!(unknown.answer(), bring(&site, &[]));
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
@@ -160,7 +160,7 @@ async fn whether_an_account_is_known_is_told_early_too() {
 #[tokio::test]
 async fn all_accounts_and_flushes_wait_for_all() {
     let site = starting();
-    begin_early(&site);
+    begin_preload(&site);
     let phones = [phone("acme", "bob", 1)];
     let (list, ()) = tokio::join!(site.get(LIST).answer(), bring(&site, &phones));
     assert_eq!(list.status, StatusCode::OK);
@@ -178,10 +178,10 @@ async fn all_accounts_and_flushes_wait_for_all() {
 #[tokio::test]
 async fn an_account_that_is_not_brought_early_waits_for_all() {
     let site = starting();
-    begin_early(&site);
+    begin_preload(&site);
     let refuse = async {
-        let account = site.view.wanted().await;
-        site.view.bring_early(&account, None);
+        let account = site.registry.wanted().await;
+        site.registry.preload(&account, None);
         site.restore([phone("acme", "bob", 1)]);
     };
     let (list, ()) = tokio::join!(site.get(LIST).answer(), refuse);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::site::{ACME, Answer, Site, failure};
-use crate::directory::Directory;
+use crate::accounts::directory::Directory;
 use crate::flush::FailureKind::{Unconfirmed, Withdrawn};
 use crate::flush::Warrant;
 use crate::registration::Text;

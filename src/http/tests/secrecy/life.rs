@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::super::jwt::{keys, token_of};
 use super::super::site::{Site, World, details, settings};
+use crate::accounts::directory::Directory;
 use crate::config::{Bucket, Limits};
-use crate::directory::Directory;
 use crate::registration::{Expiry, Hidden, Key, Registration, Ruid};
-use crate::view::Change;
+use crate::registry::Change;
 
 /// How many accounts there are, `a0` and so on; the last one has rows at times, and the directory does not name it.
 pub(super) const ACCOUNTS: usize = 5;
@@ -252,14 +252,14 @@ impl Life {
             match step {
                 Step::Put(row) => {
                     let one = Change::Upsert(Arc::new(row.registration(&pair)));
-                    pair.among.view.apply([one.clone()]);
+                    pair.among.registry.apply([one.clone()]);
                     let seen = self.sees(row.account, &directory);
                     let gone = Change::Remove(key(row.ruid));
-                    pair.alone.view.apply([if seen { one } else { gone }]);
+                    pair.alone.registry.apply([if seen { one } else { gone }]);
                 }
                 Step::Remove(ruid) => {
                     for site in [&pair.alone, &pair.among] {
-                        site.view.apply([Change::Remove(key(*ruid))]);
+                        site.registry.apply([Change::Remove(key(*ruid))]);
                     }
                 }
                 Step::Hide(ruid) => {
@@ -327,8 +327,8 @@ fn key(ruid: u8) -> Key {
 }
 
 fn hide(site: &Site, ruid: u8) {
-    if let Some(row) = site.view.get(&key(ruid)) {
-        site.view.hide([Hidden {
+    if let Some(row) = site.registry.get(&key(ruid)) {
+        site.registry.hide([Hidden {
             key: key(ruid),
             fingerprint: row.binding.row_fingerprint(),
             at: site.now(),

@@ -1,0 +1,480 @@
+//! Our own store: registrations with the time they were first seen, hidden (flushed) ones, the audit of flushes.
+//!
+//! A SQLite file of our own, and a cache: whatever is wrong with its content, it is set aside and a new one is
+//! filled from Kamailio's tables. It is read once, at a start; after that the pipeline only writes to it. It must
+//! never touch Kamailio's database.
+
+mod bulk;
+mod file;
+mod read;
+mod reading;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::RwLock;
+
+use crate::registration::Key;
+pub use crate::registration::{Hidden, Stored, Tombstone};
+use crate::sqlite_file::Held;
+pub use reading::Reading;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A line of the audit that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlushId(i64);
+
+/// One line of the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlushRecord {
+    /// When, Unix seconds.
+    pub at: i64,
+    /// The name of the token, never the token.
+    pub token: String,
+    /// The caller's address, or user on the Unix socket.
+    pub client: String,
+    /// The request's id.
+    pub request_id: String,
+    /// The account that was flushed.
+    pub account: Option<String>,
+    /// The user, where one user was flushed.
+    pub username: Option<String>,
+    /// The filters, as a query string.
+    pub filters: String,
+    /// How many bindings went.
+    pub flushed: u64,
+    /// How many did not.
+    pub failed: u64,
+    /// When it ended, Unix seconds; `None` while it has not, and for ever where usrlocd ended before it did.
+    pub ended: Option<i64>,
+}
+
+/// What changed since the last batch. What is removed goes before what is upserted comes.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Registrations that are there, whether new or not.
+    pub upserts: Vec<Stored>,
+    /// Registrations whose rows are gone.
+    pub removed: Vec<Key>,
+    /// Users to remember; the latest time of each counts.
+    pub departed: Vec<Tombstone>,
+    /// Rows that are hidden no longer, as they were hidden.
+    pub unhidden: Vec<Hidden>,
+    /// Users who departed before this Unix second are forgotten.
+    pub forget_departed_before: i64,
+    /// With this batch the store equals Kamailio's tables as they were at this moment, since the Unix epoch.
+    pub as_of: Option<Duration>,
+    /// With this batch every registration belongs to its account by the rules with this hash. Counts with `as_of`
+    /// only.
+    pub owners: Option<u64>,
+}
+
+/// Everything that is kept, but for the audit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// The registrations, in no particular order.
+    pub registrations: Vec<Stored>,
+    /// Users who departed, the earliest first.
+    pub departed: Vec<Tombstone>,
+    /// Hidden rows, the earliest first.
+    pub hidden: Vec<Hidden>,
+    /// The last moment, since the Unix epoch, at which this was known to equal Kamailio's tables.
+    pub as_of: Option<Duration>,
+}
+
+/// The open store. No other process can open it at the same time.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    opened_at: i64,
+    pool: Mutex<SqlitePool>,
+    renewal: tokio::sync::Mutex<()>,
+    /// A new store was begun outside [`Store::apply`], whose caller does not know it yet.
+    begun_anew: AtomicBool,
+    /// Whether it has been seen to that accounts can be read one by one.
+    indexed: AtomicBool,
+    /// Writes wait while the store is read as it was left.
+    gate: RwLock<()>,
+    /// Files that were read past SQLite. They go after its connections.
+    held: Mutex<Vec<Arc<Held>>>,
+    _lock: file::Lock,
+}
+
+/// Why the store cannot do what was asked. Nothing of a batch is written then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file, or its directory, cannot be made or opened.
+    #[error("cannot create {path}; let usrlocd's user write its directory, or set [store] path")]
+    CannotCreate {
+        /// What cannot be created.
+        path: PathBuf,
+        /// The system's word.
+        source: BoxError,
+    },
+    /// The file there is another program's database, or a part of one. It is left as it is.
+    #[error(
+        "{path} is another program's database, which usrlocd neither writes nor moves; set [store] path to a file of usrlocd's own"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process has it open.
+    #[error("the store {path} is in use by another process; stop it, or set another [store] path")]
+    InUse {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A write failed: a full disk, a read-only file system, a faulty disk. The next one may work.
+    #[error(
+        "cannot write to the store {path}; check the disk's free space and health, and the file's permissions"
+    )]
+    CannotWrite {
+        /// The store.
+        path: PathBuf,
+        /// SQLite's word.
+        source: BoxError,
+    },
+    /// A read failed.
+    #[error("cannot read the store {path}")]
+    CannotRead {
+        /// The store.
+        path: PathBuf,
+        /// SQLite's word.
+        source: BoxError,
+    },
+    /// Its content was at fault and it was set aside; the new one is empty and wants every registration and every
+    /// hidden row again.
+    #[error("the store {path} was broken and has been begun anew")]
+    BegunAnew {
+        /// The store.
+        path: PathBuf,
+    },
+}
+
+/// How much a write must survive once it has returned.
+#[derive(Clone, Copy)]
+enum Durability {
+    /// The end of this process.
+    Process,
+    /// The end of power.
+    Power,
+}
+
+/// What a transaction writes.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Batch(&'a Batch),
+    Hide(&'a [Hidden]),
+    Unhide(&'a [Hidden]),
+    /// A line of the audit, and where to say which one it is.
+    Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
+    /// Accounts that nobody has any more.
+    Forget(&'a [i64]),
+}
+
+impl Store {
+    /// Opens the store at `path`, making it and its directory where they are missing. A file whose content is at
+    /// fault is set aside as `<name>.broken-<now>`; a database that is not ours is left as it is.
+    ///
+    /// # Errors
+    /// [`Error::CannotCreate`], [`Error::Foreign`], [`Error::InUse`], [`Error::CannotWrite`].
+    pub async fn open(path: &Path, now: i64) -> Result<Self, Error> {
+        file::refuse_foreign(path)?;
+        let lock = file::lock(path)?;
+        let pool = file::open(path, now).await?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            opened_at: now,
+            pool: Mutex::new(pool),
+            renewal: tokio::sync::Mutex::default(),
+            begun_anew: AtomicBool::default(),
+            indexed: AtomicBool::default(),
+            gate: RwLock::default(),
+            held: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a batch, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::CannotWrite`]: nothing was written, and the same batch may be tried again. [`Error::BegunAnew`]:
+    /// nothing is there, the next batch must bring everything.
+    pub async fn apply(&self, batch: &Batch) -> Result<(), Error> {
+        if self.begun_anew.swap(false, Ordering::AcqRel) {
+            return Err(self.is_begun_anew());
+        }
+        let pool = self.pool();
+        let change = Change::Batch(batch);
+        let Err(error) = self.commit(&pool, Durability::Process, change).await else {
+            if batch.owners.is_some() {
+                self.index(&pool).await;
+            }
+            return Ok(());
+        };
+        if !file::is_broken(&error) {
+            return Err(self.cannot_write(error));
+        }
+        self.begin_anew(&pool, &error).await?;
+        Err(self.is_begun_anew())
+    }
+
+    /// The keys of its registrations, but for those of which `is_kept` is true.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`].
+    pub async fn keys_but(&self, is_kept: impl Fn(&Key) -> bool) -> Result<Vec<Key>, Error> {
+        let pool = self.pool();
+        let read = async { read::keys_but(&mut *pool.acquire().await?, is_kept).await };
+        read.await.map_err(|error| self.cannot_read(error))
+    }
+
+    /// Hides rows. On return this holds even if the machine loses power.
+    ///
+    /// # Errors
+    /// [`Error::CannotWrite`].
+    pub async fn hide(&self, rows: &[Hidden]) -> Result<(), Error> {
+        self.write_surely(Durability::Power, Change::Hide(rows))
+            .await
+    }
+
+    /// Hides rows. On return this holds even if this process is killed; until the next [`Store::hide`] a loss of
+    /// power may undo it.
+    ///
+    /// # Errors
+    /// [`Error::CannotWrite`].
+    pub async fn hide_lightly(&self, rows: &[Hidden]) -> Result<(), Error> {
+        self.write_surely(Durability::Process, Change::Hide(rows))
+            .await
+    }
+
+    /// Shows hidden rows again, but for those that were hidden anew after what `rows` says.
+    ///
+    /// # Errors
+    /// [`Error::CannotWrite`].
+    pub async fn unhide(&self, rows: &[Hidden]) -> Result<(), Error> {
+        self.write_surely(Durability::Process, Change::Unhide(rows))
+            .await
+    }
+
+    /// Adds a line to the audit, or writes over the one that is there as `id`; the audit keeps 100,000 lines and 400
+    /// days. It holds even if the machine loses power.
+    ///
+    /// # Errors
+    /// [`Error::CannotWrite`].
+    ///
+    /// # Panics
+    /// Never: what is written has an id.
+    pub async fn record_flush(
+        &self,
+        id: Option<FlushId>,
+        record: &FlushRecord,
+    ) -> Result<FlushId, Error> {
+        let written = OnceLock::new();
+        let change = Change::Flush(id, record, &written);
+        self.write_surely(Durability::Power, change).await?;
+        Ok(*written.get().expect("what is written has an id"))
+    }
+
+    /// Begins to read what an earlier run left. A store that turns out to be broken is set aside, and a new one has
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`], and those of [`Store::open`].
+    pub async fn reading(&self) -> Result<Reading<'_>, Error> {
+        Reading::begin(self).await
+    }
+
+    /// Everything that is kept.
+    ///
+    /// # Errors
+    /// Those of [`Store::reading`].
+    pub async fn load(&self) -> Result<Contents, Error> {
+        let reading = self.reading().await?;
+        let contents = reading.everything(&Arc::default()).await?;
+        reading.end().await;
+        Ok(contents)
+    }
+
+    /// The audit's last lines, the latest first.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`].
+    pub async fn flushes(&self, limit: u32) -> Result<Vec<FlushRecord>, Error> {
+        let pool = self.pool();
+        let read = async { read::flushes(&mut *pool.acquire().await?, limit).await };
+        read.await.map_err(|error| self.cannot_read(error))
+    }
+
+    /// Ends the connection; what SQLite's log still has goes into the file.
+    pub async fn close(self) {
+        self.pool().close().await;
+    }
+
+    /// Writes into this store or, where it is broken, into the new one. The pipeline learns of that at its next
+    /// batch.
+    async fn write_surely(&self, durability: Durability, change: Change<'_>) -> Result<(), Error> {
+        let pool = self.pool();
+        let Err(error) = self.commit(&pool, durability, change).await else {
+            return Ok(());
+        };
+        if !file::is_broken(&error) {
+            return Err(self.cannot_write(error));
+        }
+        self.begin_anew(&pool, &error).await?;
+        self.begun_anew.store(true, Ordering::Release);
+        self.commit(&self.pool(), durability, change)
+            .await
+            .map_err(|error| self.cannot_write(error))
+    }
+
+    /// Sees to it, once, that accounts can be read one by one at the next start. Without that it waits for all.
+    async fn index(&self, pool: &SqlitePool) {
+        if self.indexed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let index = sqlx::query(include_str!("../../sql/store/registration_account.sql"));
+        if let Err(error) = index.execute(pool).await {
+            tracing::debug!(%error, "cannot make an index of accounts");
+        }
+    }
+
+    async fn commit(
+        &self,
+        pool: &SqlitePool,
+        durability: Durability,
+        change: Change<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let _nobody_reads = self.gate.read().await;
+        commit(pool, durability, change).await
+    }
+
+    /// Sets the file aside and opens a new one, unless another caller has done so since `broken` was taken.
+    async fn begin_anew(&self, broken: &SqlitePool, reason: &sqlx::Error) -> Result<(), Error> {
+        let _one_at_a_time = self.renewal.lock().await;
+        if broken.is_closed() {
+            return Ok(());
+        }
+        self.renew(broken, reason).await
+    }
+
+    async fn renew(&self, broken: &SqlitePool, reason: &sqlx::Error) -> Result<(), Error> {
+        broken.close().await;
+        file::set_aside(&self.path, self.opened_at, &reason.to_string())?;
+        let new = file::open(&self.path, self.opened_at).await?;
+        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        self.indexed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn pool(&self) -> SqlitePool {
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn is_begun_anew(&self) -> Error {
+        Error::BegunAnew {
+            path: self.path.clone(),
+        }
+    }
+
+    fn cannot_read(&self, source: sqlx::Error) -> Error {
+        Error::CannotRead {
+            path: self.path.clone(),
+            source: source.into(),
+        }
+    }
+
+    fn cannot_write(&self, source: sqlx::Error) -> Error {
+        Error::CannotWrite {
+            path: self.path.clone(),
+            source: source.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// The copy of the lock's file that a child has until it executes its program.
+    #[expect(
+        clippy::used_underscore_binding,
+        reason = "only tests look at what is held to the end"
+    )]
+    fn lock_of_a_child(&self) -> std::fs::File {
+        self._lock.of_a_child()
+    }
+
+    /// Runs a test's own statements.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool()).await.unwrap();
+    }
+}
+
+/// One transaction. After a failure its connection is closed: SQLite may have rolled back by itself, as it does
+/// when the disk is full, and sqlx would believe to be in a transaction ever after.
+async fn commit(
+    pool: &SqlitePool,
+    durability: Durability,
+    change: Change<'_>,
+) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let result = match durability {
+        Durability::Process => write_once(&mut connection, change).await,
+        Durability::Power => write_through(&mut connection, change).await,
+    };
+    if result.is_err() {
+        let _nothing_to_add = connection.close().await;
+    }
+    result
+}
+
+/// `synchronous=FULL` makes SQLite flush its log at the commit. It cannot change inside a transaction; should this
+/// future be dropped in the middle, later commits are slower but right.
+async fn write_through(
+    connection: &mut SqliteConnection,
+    change: Change<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA synchronous = FULL")
+        .execute(&mut *connection)
+        .await?;
+    write_once(connection, change).await?;
+    sqlx::query("PRAGMA synchronous = NORMAL")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn write_once(
+    connection: &mut SqliteConnection,
+    change: Change<'_>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    match change {
+        Change::Batch(batch) => write::apply(&mut transaction, batch).await?,
+        Change::Hide(rows) => write::hide(&mut transaction, rows).await?,
+        Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,
+        Change::Flush(id, record, written) => {
+            let id = write::record_flush(&mut transaction, id, record).await?;
+            written.get_or_init(|| id);
+        }
+        Change::Forget(ids) => write::forget_accounts(&mut transaction, ids).await?,
+    }
+    transaction.commit().await
+}

@@ -1,0 +1,336 @@
+//! The pipeline: what a source reports is resolved to registrations, shown by the registry, and kept by the store.
+//!
+//! The source reads on a thread of its own and the store is written on another; each hands on what is new without
+//! waiting for the next.
+
+mod causes;
+mod readiness;
+mod start;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::{Directory, Naming, Resolver};
+use crate::clock::Clock;
+use crate::consumers::store::Store;
+use crate::consumers::write_behind::WriteBehind;
+use crate::metrics::Metrics;
+use crate::own_thread;
+use crate::rate_limited::{RateLimited, Say};
+use crate::registration::{Change as Row, Key, Registration, Stored};
+use crate::registry::{Change, EXPIRE_INTERVAL, Registry, Scope, Source as Reported, SourceState};
+use crate::source::sqlite::SqliteSource;
+use crate::source::{Health, Source, Update};
+use causes::Causes;
+use readiness::Readiness;
+
+/// How many rows are shown at a time: readers wait for a portion at most.
+const PORTION: usize = 256;
+
+/// Looks a second apart after which the log says that the thread hangs.
+const HUNG_LOOKS: u32 = 2;
+
+/// What is followed.
+#[derive(Debug)]
+pub struct Options {
+    /// Kamailio's database.
+    pub database: PathBuf,
+    /// Look for the database below this directory, until there is one; `None` when it is known.
+    pub discover: Option<PathBuf>,
+    /// The usrloc tables in it.
+    pub tables: Vec<String>,
+    /// How addresses and realms are named.
+    pub naming: Naming,
+}
+
+/// The parts that the pipeline works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where registrations are shown.
+    pub registry: Arc<Registry>,
+    /// Where they are kept.
+    pub store: Arc<Store>,
+    /// The directory as it is to be.
+    pub directory: watch::Receiver<Arc<Directory>>,
+    /// The directory that the registrations follow: theirs and this one change in one moment, so that who may see an
+    /// account sees what it had or what it has, and nothing between.
+    pub in_force: watch::Sender<Arc<Directory>>,
+    /// Told when a hidden row changed in a way that only Kamailio can explain.
+    pub doubts: Arc<Notify>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Turns true once every row was read, or the tables are known to be unreadable for more than a moment.
+    pub settled: watch::Sender<bool>,
+    /// Cancelled when a stop must not take much longer: what is not kept by then is read again at the next start.
+    pub hurry: CancellationToken,
+}
+
+/// The pipeline, ready to run.
+#[derive(Debug)]
+pub struct Pipeline {
+    parts: Parts,
+    naming: Arc<Naming>,
+    resolver: Resolver,
+    write_behind: Arc<WriteBehind>,
+    source: SqliteSource,
+    health: Option<Health>,
+    /// When to say that the tables cannot be read.
+    trouble: RateLimited,
+    causes: Causes,
+    complete: bool,
+    /// What the registry has was once all that the tables had: in an earlier run that was kept whole, or in this one.
+    known: bool,
+    readiness: Readiness,
+    /// At how many looks in a row the thread hung.
+    hung: u32,
+}
+
+impl Pipeline {
+    /// Mirrors until `stop`; on return everything shown is also kept, unless there is no time for that.
+    ///
+    /// # Errors
+    /// When the operating system starts no thread, or one ends although nobody told it to: a defect.
+    pub async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
+        let kept = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (write_behind, stop_keeper) = (Arc::clone(&self.write_behind), kept.clone());
+        let hurry = self.parts.hurry.clone();
+        tasks.spawn(own_thread::run("write_behind", async move {
+            write_behind.run(stop_keeper, hurry).await;
+        }));
+        let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let result = loop {
+            tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                Some(ended) = tasks.join_next() => break Err(ended_early(ended)),
+                update = self.source.next() => match update {
+                    Ok(update) => self.show(update, &stop).await,
+                    Err(ended) => break Err(std::io::Error::other(ended)),
+                },
+                Ok(()) = self.parts.directory.changed() => {
+                    if let Some(Err(error)) = stop.run_until_cancelled(self.adopt_directory()).await {
+                        break Err(error);
+                    }
+                }
+                _ = expiry.tick() => {
+                    self.parts.registry.expire();
+                    self.settle();
+                    self.watch_over();
+                    self.report_outage();
+                }
+            }
+        };
+        drop(self.source);
+        kept.cancel();
+        while tasks.join_next().await.is_some() {}
+        result
+    }
+
+    /// Shows what is new. Where `stop` comes meanwhile, the rest is found again at the next start.
+    async fn show(&mut self, update: Update, stop: &CancellationToken) {
+        let mut changes = update.changes.into_iter();
+        loop {
+            let portion: Vec<_> = changes.by_ref().take(PORTION).collect();
+            if portion.is_empty() {
+                break;
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+            let resolved: Vec<_> = portion
+                .into_iter()
+                .map(|(key, row)| self.resolve(key, row))
+                .collect();
+            self.adopt(resolved);
+            tokio::task::yield_now().await;
+        }
+        if update.complete && !self.complete {
+            self.write_behind
+                .put([], Vec::new(), self.parts.registry.forget_absent());
+        }
+        // A file that is back may be another one.
+        self.complete = update.complete && !matches!(update.health, Health::Absent(_));
+        self.known |= update.loaded;
+        if let Some(file) = update.file {
+            self.parts.registry.set_source_file(file);
+        }
+        self.report(update.health, update.as_of);
+    }
+
+    fn resolve(&self, key: Key, row: Row) -> Change {
+        match row {
+            Row::Upsert(binding) => {
+                let known = self.parts.registry.get(&key);
+                let first = known.map_or(binding.last_modified, |known| known.first_registration);
+                Change::Upsert(Arc::new(self.resolver.registration(binding, first)))
+            }
+            Row::Remove => Change::Remove(key),
+        }
+    }
+
+    /// Shows changes, and has them kept.
+    fn adopt(&self, changes: Vec<Change>) {
+        let kept = |change: &Change| match change {
+            Change::Upsert(registration) => (
+                registration.binding.key.clone(),
+                Some(Stored::from(&**registration)),
+            ),
+            Change::Remove(key) => (key.clone(), None),
+        };
+        let rows: Vec<_> = changes.iter().map(kept).collect();
+        let effects = self.parts.registry.apply(changes);
+        if effects.doubtful {
+            self.parts.doubts.notify_one();
+        }
+        self.write_behind
+            .put(rows, effects.departed, effects.unhidden);
+    }
+
+    /// Publishes how well the registry is known to equal the tables, and logs it when that changes.
+    fn report(&mut self, health: Health, as_of: Option<std::time::Duration>) {
+        let former = self.parts.registry.said_source();
+        let state = match &health {
+            Health::Live if self.complete => SourceState::Live,
+            _ if !self.known => SourceState::Unavailable,
+            Health::Live | Health::CatchingUp | Health::Opening => SourceState::CatchingUp,
+            Health::Absent(_) | Health::Blocked(_) => SourceState::Stale,
+        };
+        let trouble = health.trouble().map(|trouble| trouble.message.clone());
+        self.parts.registry.set_trouble(trouble);
+        self.parts.registry.set_source(Reported {
+            state,
+            as_of: as_of.or(former.as_of),
+        });
+        if self.health.as_ref() != Some(&health) {
+            self.health = Some(health);
+            self.report_health();
+        }
+        self.settle();
+    }
+
+    /// Logs how it stands with the tables now.
+    fn report_health(&mut self) {
+        let registrations = self.registrations();
+        let now = self.parts.clock.monotonic();
+        match &self.health {
+            Some(Health::Live) => {
+                tracing::debug!(registrations, "following Kamailio's tables");
+                // The first time is what readiness is about, and has a line of its own.
+                if let Some(recovered) = self.trouble.succeeded(now) {
+                    let lasted = recovered.lasted.as_secs();
+                    tracing::info!(registrations, lasted, "reads Kamailio's tables now");
+                }
+            }
+            Some(Health::CatchingUp) => tracing::debug!("comparing every row"),
+            Some(Health::Opening) | None => tracing::debug!("opening Kamailio's database"),
+            Some(Health::Absent(trouble) | Health::Blocked(trouble)) => {
+                self.parts.metrics.source.failed(trouble.kind);
+                let is_news = self.causes.is_news(&trouble.message, now);
+                let say = self.trouble.failed(now);
+                self.report_trouble(say.or(is_news.then_some(Say::First)));
+            }
+        }
+    }
+
+    /// Logs now and then that the tables still cannot be read.
+    fn report_outage(&mut self) {
+        if self
+            .health
+            .as_ref()
+            .is_some_and(|health| health.trouble().is_some())
+        {
+            let say = self.trouble.lasts(self.parts.clock.monotonic());
+            self.report_trouble(say);
+        }
+    }
+
+    /// Logs why the tables cannot be read, where it is to be said.
+    fn report_trouble(&self, say: Option<Say>) {
+        let trouble = self.health.as_ref().and_then(Health::trouble);
+        let (Some(say), Some(trouble)) = (say, trouble) else {
+            return;
+        };
+        let file = self.parts.registry.source_file();
+        let place = file.map_or_else(
+            || "none was found".to_owned(),
+            |file| file.display().to_string(),
+        );
+        let cause = &trouble.message;
+        tracing::warn!(
+            registrations = self.registrations(),
+            count = say.count(),
+            lasting = say.seconds(),
+            "cannot read Kamailio's tables; serves the last known rows: {place}: {cause}; run `usrlocd doctor`"
+        );
+    }
+
+    fn registrations(&self) -> usize {
+        self.parts.registry.count(Scope::System).0
+    }
+
+    /// Says when the first knowledge about the tables is settled.
+    fn settle(&mut self) {
+        let now = self.parts.clock.monotonic();
+        if let Some(health) = &self.health
+            && !*self.parts.settled.borrow()
+            && self.readiness.is_over(health, self.complete, now)
+        {
+            self.parts.settled.send_replace(true);
+        }
+    }
+
+    /// Says that the thread hangs, and that it does no longer. One look is not enough: the whole machine may have
+    /// stood still.
+    fn watch_over(&mut self) {
+        let now = self.parts.clock.monotonic();
+        if self.parts.registry.heartbeat().is_hung(now) {
+            self.hung += 1;
+            if self.hung == HUNG_LOOKS {
+                tracing::error!(
+                    "reading Kamailio's files hangs; serves the last known rows. Look at the disk that has them"
+                );
+            }
+        } else if std::mem::take(&mut self.hung) >= HUNG_LOOKS {
+            tracing::info!("reads Kamailio's files again");
+        }
+    }
+
+    /// Resolves every row again with a directory that has changed, and puts both in force.
+    async fn adopt_directory(&mut self) -> std::io::Result<()> {
+        let directory = Arc::clone(&self.parts.directory.borrow_and_update());
+        self.resolver = Resolver::new(Arc::clone(&self.naming), Arc::clone(&directory));
+        // Until all rows have come by, some belong to their account by the former directory.
+        self.write_behind.set_owners(None);
+        let (resolver, registry) = (self.resolver.clone(), Arc::clone(&self.parts.registry));
+        let in_force = self.parts.in_force.clone();
+        let work = move || {
+            let changed = resolver.again(registry.rows());
+            let publish = || drop(in_force.send_replace(directory));
+            let effects = registry.replace(&changed, publish);
+            (changed, effects)
+        };
+        let (changed, effects) = tokio::task::spawn_blocking(work).await?;
+        let kept = |one: &Arc<Registration>| (one.binding.key.clone(), Some(Stored::from(&**one)));
+        self.write_behind
+            .put(changed.iter().map(kept), effects.departed, effects.unhidden);
+        self.write_behind.set_owners(Some(self.resolver.owners()));
+        Ok(())
+    }
+}
+
+/// Why nothing is kept any more.
+fn ended_early(write_behind: Result<std::io::Result<()>, JoinError>) -> std::io::Error {
+    match write_behind {
+        Ok(Ok(())) => std::io::Error::other("the thread that writes the store ended"),
+        Ok(Err(error)) => error,
+        Err(panic) => std::io::Error::other(panic),
+    }
+}

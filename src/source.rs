@@ -1,0 +1,86 @@
+//! Sources: where bindings come from.
+//!
+//! A source follows usrloc tables somewhere and says, update by update, what became of the bindings in them and how well
+//! that is known to be all there is. It knows nothing of accounts, lists or consumers.
+//!
+//! `usrloc` knows the columns and puts bindings together, for every source; `sqlite` follows the file that Kamailio's
+//! db_sqlite writes.
+
+pub mod sqlite;
+pub mod usrloc;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::registration::Changeset;
+
+/// What can be followed.
+pub trait Source: Send {
+    /// What is new since the last update; waits until there is something. To be called when that one has been applied.
+    /// Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the source has ended by itself, which is a defect.
+    fn next(&mut self) -> impl Future<Output = Result<Update, Ended>> + Send;
+}
+
+/// The source has ended although nobody stopped it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the thread that reads Kamailio's tables ended")]
+pub struct Ended;
+
+/// What a source found out since the last update.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// What became of bindings.
+    pub changes: Changeset,
+    /// How it stands with the tables after that.
+    pub health: Health,
+    /// Whether every row has been reported that was there when the tables had been read.
+    pub complete: bool,
+    /// Whether that was so at least once since the start.
+    pub loaded: bool,
+    /// The last moment (since the Unix epoch) at which everything committed until then is known to have been reported;
+    /// `None` where that is no later than before.
+    pub as_of: Option<Duration>,
+    /// The file that is read, where the source reads a file and it is known.
+    pub file: Option<PathBuf>,
+}
+
+/// How it stands with the tables.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// They are being opened for the first time.
+    Opening,
+    /// Every row is being compared with what was reported.
+    CatchingUp,
+    /// Everything that was committed has been reported.
+    Live,
+    /// They are not there, or nobody can read them.
+    Absent(Trouble),
+    /// They are there, and cannot be read at the moment.
+    Blocked(Trouble),
+}
+
+/// Why tables cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    /// In a word, for metrics.
+    pub kind: &'static str,
+    /// In words for an operator, without the name of a file.
+    pub message: String,
+}
+
+impl Health {
+    /// What is in the way; `None` while the tables can be read.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Absent(trouble) | Self::Blocked(trouble) => Some(trouble),
+            Self::Opening | Self::CatchingUp | Self::Live => None,
+        }
+    }
+}

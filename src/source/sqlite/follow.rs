@@ -1,0 +1,235 @@
+//! The thread that follows Kamailio's tables: it steps the tail, puts bindings together and posts the news.
+//!
+//! A thread of its own, not a task: it reads files, and must not wait behind anything else.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::completeness::{Completeness, Extent, Moment};
+use super::discover::Search;
+use super::mass_removal::{MassRemovalGuard, Verdict};
+use super::permissions;
+use super::schedule::{Bell, Next, Rhythm, Ring, StopOnDrop, Watch};
+use super::updates::Updates;
+use super::{Options, Parts};
+use crate::registration::Binding;
+use crate::source::usrloc::{Reading, Usrloc};
+use crate::source::{Health, Update};
+use crate::sqlite_file::{Reason, State, Step, Tail, TailOptions};
+
+/// Until the next step, where so much waits to be shown that more had better come later.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Until the next look for a database, where none has been found.
+const ABSENT: Duration = Duration::from_secs(1);
+
+/// The tail, and the bindings that it has told.
+#[derive(Debug)]
+pub(super) struct Follower {
+    database: PathBuf,
+    pub(super) tail: Tail,
+    pub(super) search: Option<Search>,
+    pub(super) usrloc: Usrloc,
+    doubt: MassRemovalGuard,
+    completeness: Completeness,
+    pub(super) updates: Arc<Updates>,
+    pub(super) parts: Parts,
+}
+
+impl Follower {
+    /// Follows what `options` say.
+    pub(super) fn new(options: Options, updates: Arc<Updates>, parts: Parts) -> Self {
+        let usrloc = Usrloc::new(&options.tables);
+        let store = options.store;
+        let search = options.discover.map(|root| Search::new(root, store));
+        if search.is_none() {
+            permissions::warn_if_writable(&options.database);
+        }
+        Self {
+            tail: tail(&options.database, &usrloc),
+            database: options.database,
+            search,
+            usrloc,
+            doubt: MassRemovalGuard::default(),
+            completeness: Completeness::default(),
+            updates,
+            parts,
+        }
+    }
+
+    /// Starts a thread that follows the tables. `former` are the bindings that an earlier run knew. The receiver is told
+    /// when the thread has ended, which it does when the other value is dropped.
+    pub(super) fn start(
+        mut self,
+        former: Vec<Arc<Binding>>,
+    ) -> std::io::Result<(oneshot::Receiver<()>, StopOnDrop)> {
+        let bell = Arc::new(Bell::default());
+        let stop = StopOnDrop(Arc::clone(&bell));
+        let (ending, ended) = oneshot::channel::<()>();
+        let follow = move || {
+            // Dropped at the end, also at that of a panic.
+            let _ending = ending;
+            self.usrloc.know(former);
+            self.run(&bell);
+        };
+        std::thread::Builder::new()
+            .name("tail".to_owned())
+            .spawn(follow)?;
+        Ok((ended, stop))
+    }
+
+    /// Follows the tables until `bell` says stop.
+    fn run(mut self, bell: &Arc<Bell>) {
+        let mut last: Option<(State, bool)> = None;
+        let mut rhythm = Rhythm::default();
+        let mut watch: Option<Watch> = None;
+        loop {
+            let (wake, fresh) = self.step(last.as_ref());
+            last = Some(fresh);
+            let now = self.parts.clock.monotonic();
+            self.parts.heartbeat.beat(now);
+            let sleep = match rhythm.after_step(now, wake) {
+                Next::Watch => {
+                    bell.silence();
+                    watch = Watch::new(&self.tail.watch_paths(), bell);
+                    continue;
+                }
+                Next::Doze(sleep) => watch.as_ref().map_or(wake, |_| sleep),
+                Next::Tick(sleep) => {
+                    drop(watch.take());
+                    sleep
+                }
+            };
+            let deadline = self.usrloc.deadline().map(|at| at.saturating_sub(now));
+            match bell.wait(sleep.min(deadline.unwrap_or(Duration::MAX))) {
+                Ring::None => {}
+                Ring::Touched => {
+                    drop(watch.take());
+                    rhythm.alarmed(self.parts.clock.monotonic());
+                }
+                Ring::Stop => return,
+            }
+        }
+    }
+
+    /// One step; returns how long the tail may sleep, and what there is to compare the next one with.
+    fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
+        let unix = self.parts.clock.unix();
+        let now = self.parts.clock.monotonic();
+        self.seek(now);
+        if self.updates.is_full() {
+            // What is not read now is still in the file, each row once.
+            return (PAUSE, last.cloned().unwrap_or((State::Opening, false)));
+        }
+        let step = self.read(now);
+        let read = step.complete && self.believes(now);
+        let not_understood = self.usrloc.not_understood().filter(|_| read);
+        let current = step.current && not_understood.is_none();
+        let state = not_understood.map_or(step.state, State::Absent);
+        let reading = match state {
+            State::Absent(_) => Reading::Interrupted,
+            _ if read => Reading::Complete,
+            State::Blocked(_) => Reading::Interrupted,
+            State::Opening | State::Healing | State::Live => Reading::Underway,
+        };
+        let changes = self.usrloc.changes(now, reading);
+        let withheld = self.usrloc.withheld_since();
+        let Extent {
+            complete,
+            loaded,
+            as_of,
+        } = self
+            .completeness
+            .after_step(Moment { now, unix }, reading, current, withheld);
+        let fresh = (state, complete);
+        let is_news = !changes.is_empty() || last != Some(&fresh);
+        if is_news || as_of.is_some() {
+            self.updates.put(Update {
+                changes,
+                health: Health::from(&fresh.0),
+                complete,
+                loaded,
+                as_of,
+                file: self.file(),
+            });
+        }
+        (step.wake, fresh)
+    }
+
+    /// The file that is read, once it is known.
+    fn file(&self) -> Option<PathBuf> {
+        let is_known = self.search.as_ref().is_none_or(Search::has_found);
+        is_known.then(|| self.database.clone())
+    }
+
+    /// Looks for the database, where nobody has said where it is; also while the one that was found has no row,
+    /// because that may be one that a package has left there.
+    fn seek(&mut self, now: Duration) {
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        if self.usrloc.is_empty()
+            && let Some(path) = search.look(now)
+        {
+            permissions::warn_if_writable(&path);
+            self.database = path;
+            self.doubt = MassRemovalGuard::default();
+            self.begin_anew();
+        }
+    }
+
+    /// A step of the tail, where there is a database to read.
+    fn read(&mut self, now: Duration) -> Step {
+        if self
+            .search
+            .as_ref()
+            .is_some_and(|search| !search.has_found())
+        {
+            return Step {
+                state: State::Absent(Reason::Missing),
+                complete: false,
+                current: false,
+                changed: false,
+                wake: ABSENT,
+            };
+        }
+        let began = self.parts.metrics.now();
+        let step = self.tail.step(now, &mut self.usrloc);
+        let took = self.parts.metrics.since(began);
+        self.parts
+            .metrics
+            .source
+            .stepped(self.tail.counters(), took);
+        let (bad, orphans) = (self.usrloc.bad_rows(), self.usrloc.orphans());
+        self.parts.metrics.source.understood(bad, orphans);
+        let rows = usize::try_from(self.tail.counters().rows);
+        self.parts.rows_read.reach(rows.unwrap_or(usize::MAX));
+        step
+    }
+
+    /// Whether bindings without a row are gone, now that all rows have been read.
+    fn believes(&mut self, now: Duration) -> bool {
+        let usrloc = &self.usrloc;
+        let verdict = self.doubt.all_read(now, || usrloc.misses_most());
+        if verdict == Verdict::ReadAgain {
+            self.begin_anew();
+        }
+        verdict == Verdict::Believe
+    }
+
+    /// Reads every row, of a database of which nothing is known yet.
+    fn begin_anew(&mut self) {
+        self.usrloc.read_again();
+        self.tail = tail(&self.database, &self.usrloc);
+    }
+}
+
+fn tail(path: &Path, usrloc: &Usrloc) -> Tail {
+    Tail::new(TailOptions {
+        path: path.to_path_buf(),
+        tables: usrloc.specs(),
+    })
+}

@@ -1,0 +1,51 @@
+//! Why a file cannot be read, in the words of a source.
+
+use crate::source::{Health, Trouble};
+use crate::sqlite_file::{Reason, State};
+
+impl From<&Reason> for Trouble {
+    fn from(reason: &Reason) -> Self {
+        Self {
+            kind: kind(reason),
+            message: match reason {
+                Reason::Io { source, .. } => {
+                    format!("{reason}: {}", std::io::Error::from(*source))
+                }
+                _ => reason.to_string(),
+            },
+        }
+    }
+}
+
+impl From<&State> for Health {
+    fn from(state: &State) -> Self {
+        match state {
+            State::Opening => Self::Opening,
+            State::Healing => Self::CatchingUp,
+            State::Live => Self::Live,
+            State::Absent(reason) => Self::Absent(reason.into()),
+            State::Blocked(reason) => Self::Blocked(reason.into()),
+        }
+    }
+}
+
+/// The kind of a reason, in a word for metrics.
+fn kind(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Missing => "missing",
+        Reason::Empty => "empty",
+        Reason::NoTable(_) | Reason::Unsupported { .. } => "no_table",
+        Reason::NoColumn { .. } | Reason::NotStored { .. } => "no_column",
+        Reason::NotUnderstood { .. } => "not_understood",
+        Reason::HotJournal => "hot_journal",
+        Reason::Locked => "locked",
+        Reason::Busy => "busy",
+        Reason::Io { .. } => "io",
+        Reason::NotAFile
+        | Reason::NotADatabase
+        | Reason::NewerFormat
+        | Reason::Utf16
+        | Reason::WalMismatch
+        | Reason::Malformed(_) => "malformed",
+    }
+}

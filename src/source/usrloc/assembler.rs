@@ -1,0 +1,465 @@
+//! Bindings by key, each with its row and its attribute rows as they come and go.
+//!
+//! Kamailio writes a binding in several transactions: the row, then each attribute; on a refresh all attributes
+//! are deleted and inserted again. Two patiences keep these moments out of sight: a new row waits a little for its
+//! first attribute, and a binding keeps an attribute for a while whose row has gone.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::attribute_rows::AttributeRows;
+use crate::registration::{Attributes, Binding, Changeset, Key, Ruid, Text};
+
+/// How long a new row waits for its first attribute, where other rows have attributes.
+const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
+
+/// How long an attribute is kept after its row has gone: two runs of a timer of 5 s.
+const LOST_ATTRIBUTE: Duration = Duration::from_secs(10);
+
+/// How far the tables have been read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reading {
+    /// Rows are being read: what is missing may still come.
+    #[default]
+    Underway,
+    /// Every row has been read: a binding without one is gone.
+    Complete,
+    /// The tables cannot be read now: what is missing does not come for some time.
+    Interrupted,
+}
+
+/// A slot's place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub(super) struct SlotId(u32);
+
+/// All bindings.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    all: Vec<Slot>,
+    free: Vec<SlotId>,
+    /// Assembler by the hash of their keys, which stand in the assembler.
+    by_key: HashTable<SlotId>,
+    /// Attribute names, each kept once.
+    names: HashSet<Text>,
+    attributes: usize,
+    /// How many of them are in assembler without a row.
+    orphans: usize,
+    touched: Vec<SlotId>,
+    /// The slot after the last one that was asked for.
+    next: SlotId,
+    /// When assembler that wait are to be looked at again.
+    deadlines: BTreeSet<(Duration, SlotId)>,
+    /// Until when an unusual moment of theirs is waited out.
+    waits: HashMap<SlotId, Duration>,
+    /// Assembler whose row has not been told, and the last look at which it was not there.
+    withheld: HashMap<SlotId, Duration>,
+    /// Further rows with the ruid of a slot, where the schema lets two have one; the one told last at the end.
+    doubles: HashMap<SlotId, Vec<(i64, Box<Binding>)>>,
+    /// How many bindings were taken to exist before their rows were read.
+    former: usize,
+    reading: Reading,
+    /// The time of the last look.
+    looked: Duration,
+}
+
+/// There are as many as registrations, so each byte counts.
+#[derive(Debug, Default)]
+struct Slot {
+    /// The key, where no binding has it.
+    key: Option<Box<Key>>,
+    /// The row that holds the binding now.
+    row: Option<i64>,
+    /// Its content, where that has not been told yet.
+    incoming: Option<Box<Binding>>,
+    /// What has been told.
+    told: Option<Arc<Binding>>,
+    attributes: AttributeRows,
+    touched: bool,
+}
+
+impl Assembler {
+    pub(super) fn new(former: impl IntoIterator<Item = Arc<Binding>>) -> Self {
+        let mut assembler = Self::default();
+        let former = former.into_iter();
+        let count = former.size_hint().1.unwrap_or_default();
+        assembler.all.reserve_exact(count);
+        assembler.touched.reserve_exact(count);
+        assembler.by_key = HashTable::with_capacity(count);
+        for binding in former {
+            let id = assembler.with_key(&binding.key.table, binding.key.ruid.0.as_bytes());
+            let slot = assembler.slot(id);
+            slot.told = Some(binding);
+            slot.key = None;
+        }
+        assembler.former = assembler.by_key.len();
+        assembler
+    }
+
+    /// Takes what has been told to be of an earlier run: its rows are to be read again.
+    pub(super) fn read_again(&mut self) {
+        self.former = 0;
+        for at in 0..self.all.len() {
+            let slot = &mut self.all[at];
+            slot.row = None;
+            slot.incoming = None;
+            slot.attributes = AttributeRows::default();
+            self.former += usize::from(slot.told.is_some());
+            self.touch(SlotId(u32::try_from(at).expect("its place is an id")));
+        }
+        self.attributes = 0;
+        self.orphans = 0;
+        self.doubles.clear();
+        self.reading = Reading::Underway;
+    }
+
+    /// Whether most of the bindings that were taken to exist have no row.
+    pub(super) fn miss_most(&self) -> bool {
+        let missing = |slot: &&Slot| slot.row.is_none() && slot.told.is_some();
+        self.all.iter().filter(missing).count() * 2 > self.former
+    }
+
+    /// The slot of this key, which may be an empty one.
+    pub(super) fn with_key(&mut self, table: &Arc<str>, ruid: &[u8]) -> SlotId {
+        let id = self
+            .guess(table, ruid)
+            .or_else(|| self.find(table, ruid))
+            .unwrap_or_else(|| self.add(table, ruid));
+        self.next = SlotId(id.0.saturating_add(1));
+        id
+    }
+
+    /// The slot after the last one that was asked for, if it is of this key. At a start nearly all are: rows were
+    /// kept in about their order.
+    fn guess(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
+        let slot = self.all.get(self.next.0 as usize)?;
+        let key = slot.key()?;
+        (key.ruid.0.as_bytes() == ruid && key.table == *table).then_some(self.next)
+    }
+
+    fn find(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
+        let has_key = |id: &SlotId| {
+            let key = self.all[id.0 as usize].key();
+            key.is_some_and(|key| key.ruid.0.as_bytes() == ruid && key.table == *table)
+        };
+        self.by_key.find(hash_of(table, ruid), has_key).copied()
+    }
+
+    /// Makes an empty slot for a key that has none.
+    fn add(&mut self, table: &Arc<str>, ruid: &[u8]) -> SlotId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            if self.all.len() == self.all.capacity() {
+                // Not doubled, because they are very many.
+                self.all.reserve_exact(self.all.len() / 8 + 64);
+            }
+            self.all.push(Slot::default());
+            SlotId(u32::try_from(self.all.len() - 1).expect("a table has fewer than 2^32 rows"))
+        });
+        self.slot(id).key = Some(Box::new(Key {
+            table: Arc::clone(table),
+            ruid: Ruid(ruid.into()),
+        }));
+        let all = &self.all;
+        let rehash = |id: &SlotId| {
+            let key = all[id.0 as usize].key();
+            key.map_or(0, |key| hash_of(&key.table, key.ruid.0.as_bytes()))
+        };
+        self.by_key.insert_unique(hash_of(table, ruid), id, rehash);
+        self.touch(id);
+        id
+    }
+
+    /// What has been told of this slot.
+    pub(super) fn told(&self, id: SlotId) -> Option<&Binding> {
+        self.all[id.0 as usize].told.as_deref()
+    }
+
+    /// Notes what the row of a slot is; `None` where that has been told.
+    pub(super) fn set_row(&mut self, id: SlotId, rowid: i64, binding: Option<Binding>) {
+        let former = self.slot(id).row;
+        if former != Some(rowid) {
+            self.keep_beside(id, rowid);
+        }
+        let slot = self.touch(id);
+        slot.row = Some(rowid);
+        slot.incoming = binding.map(Box::new);
+        if former.is_none() {
+            self.orphans -= self.all[id.0 as usize].attributes.len();
+        }
+    }
+
+    /// Makes room for the row `rowid`: the one that holds the binding now may go before the new one, or stay.
+    fn keep_beside(&mut self, id: SlotId, rowid: i64) {
+        let slot = &mut self.all[id.0 as usize];
+        let told = || slot.told.as_ref().map(|told| Box::new((**told).clone()));
+        if let (Some(row), Some(content)) = (slot.row, slot.incoming.take().or_else(told)) {
+            let doubles = self.doubles.entry(id).or_default();
+            doubles.retain(|(other, _)| *other != rowid);
+            doubles.push((row, content));
+        }
+    }
+
+    pub(super) fn remove_row(&mut self, id: SlotId, rowid: i64) {
+        if let Some(doubles) = self.doubles.get_mut(&id) {
+            doubles.retain(|(other, _)| *other != rowid);
+        }
+        // The binding may have moved to another row before its old one went.
+        if self.slot(id).row == Some(rowid) {
+            let other = self.doubles.get_mut(&id).and_then(Vec::pop);
+            let slot = self.slot(id);
+            (slot.row, slot.incoming) = other.unzip();
+            if slot.row.is_none() {
+                self.orphans += self.all[id.0 as usize].attributes.len();
+            }
+        }
+        if self.doubles.get(&id).is_some_and(Vec::is_empty) {
+            self.doubles.remove(&id);
+        }
+        self.touch(id);
+    }
+
+    pub(super) fn set_attribute(&mut self, id: SlotId, rowid: i64, name: &[u8], value: &[u8]) {
+        let told = self.told(id);
+        // A copy of what is there costs neither time nor memory.
+        let (name, value) = match told.and_then(|told| told.attributes.find(name)) {
+            Some((name, told)) if told.as_bytes() == value => (name.clone(), told.clone()),
+            Some((name, _)) => (name.clone(), value.into()),
+            None => (self.name(name), value.into()),
+        };
+        let slot = self.touch(id);
+        let told = slot.told.as_ref().map(|told| &told.attributes);
+        let is_new = slot.attributes.set(rowid, (name, value), told);
+        let orphaned = slot.row.is_none();
+        self.attributes += usize::from(is_new);
+        self.orphans += usize::from(is_new && orphaned);
+    }
+
+    /// The one copy of an attribute's name.
+    fn name(&mut self, name: &[u8]) -> Text {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        let name = Text::from(name);
+        self.names.insert(name.clone());
+        name
+    }
+
+    pub(super) fn remove_attribute(&mut self, id: SlotId, rowid: i64) {
+        let slot = self.touch(id);
+        let told = slot.told.as_ref().map(|told| &told.attributes);
+        let was_there = slot.attributes.remove(rowid, told);
+        let orphaned = slot.row.is_none();
+        self.attributes -= usize::from(was_there);
+        self.orphans -= usize::from(was_there && orphaned);
+    }
+
+    pub(super) fn changes(&mut self, now: Duration, reading: Reading) -> Changeset {
+        if reading == Reading::Complete && self.reading != reading {
+            self.touch_rowless();
+        }
+        self.reading = reading;
+        while let Some((_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now).copied() {
+            self.deadlines.pop_first();
+            self.touch(id);
+        }
+        let mut changes = Changeset::default();
+        for id in mem::take(&mut self.touched) {
+            self.settle(id, now, &mut changes);
+        }
+        self.looked = now;
+        changes
+    }
+
+    /// From now on a binding without a row is gone.
+    fn touch_rowless(&mut self) {
+        for at in 0..self.all.len() {
+            if self.all[at].row.is_none() {
+                self.touch(SlotId(u32::try_from(at).expect("its place is an id")));
+            }
+        }
+    }
+
+    /// The last look at which no row was there that has not been told; `None` while all are told.
+    pub(super) fn withheld_since(&self) -> Option<Duration> {
+        self.withheld.values().min().copied()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn orphans(&self) -> usize {
+        self.orphans
+    }
+
+    fn slot(&mut self, id: SlotId) -> &mut Slot {
+        &mut self.all[id.0 as usize]
+    }
+
+    fn touch(&mut self, id: SlotId) -> &mut Slot {
+        let slot = &mut self.all[id.0 as usize];
+        if !mem::replace(&mut slot.touched, true) {
+            self.touched.push(id);
+        }
+        slot
+    }
+
+    fn settle(&mut self, id: SlotId, now: Duration, changes: &mut Changeset) {
+        let attributes_in_use = self.attributes > 0;
+        let slot = &mut self.all[id.0 as usize];
+        slot.touched = false;
+        let waited = self.waits.remove(&id);
+        if let Some(at) = waited {
+            self.deadlines.remove(&(at, id));
+        }
+        if slot.row.is_none() {
+            self.withheld.remove(&id);
+            if self.reading == Reading::Complete
+                && let Some(told) = slot.told.take()
+            {
+                slot.attributes.each(Some(&told.attributes));
+                slot.key = Some(Box::new(alone(&told.key)));
+                changes.remove(told.key.clone());
+            }
+            if slot.told.is_none() && slot.attributes.is_empty() {
+                self.forget(id);
+            }
+            return;
+        }
+        if slot.is_told() {
+            slot.share();
+            self.withheld.remove(&id);
+            return;
+        }
+        let patience = if slot.told.is_some() {
+            LOST_ATTRIBUTE
+        } else {
+            FIRST_ATTRIBUTE
+        };
+        // While every row is being read, what is missing may just not have been read yet: patience starts when
+        // that is over. Where reading is interrupted, what was told stays as it is, and a new row waits no longer
+        // than ever: nobody knows when reading goes on.
+        let restarts = match self.reading {
+            Reading::Underway => true,
+            Reading::Complete => false,
+            Reading::Interrupted => slot.told.is_some(),
+        };
+        let until = waited.filter(|_| !restarts).unwrap_or(now + patience);
+        let patient = now < until;
+        let (telling, waits) = slot.attempt(patient, attributes_in_use);
+        if let Some(binding) = telling.map(Arc::new) {
+            slot.told = Some(Arc::clone(&binding));
+            slot.key = None;
+            changes.upsert(binding);
+        }
+        slot.share();
+        if slot.told.is_some() {
+            self.withheld.remove(&id);
+        } else {
+            self.withheld.entry(id).or_insert(self.looked);
+        }
+        if waits {
+            self.waits.insert(id, until);
+            self.deadlines.insert((until, id));
+        }
+    }
+
+    /// Makes room for another key in a slot that has nothing.
+    fn forget(&mut self, id: SlotId) {
+        let slot = mem::take(self.slot(id));
+        if let Some(key) = slot.key()
+            && let hash = hash_of(&key.table, key.ruid.0.as_bytes())
+            && let Ok(entry) = self.by_key.find_entry(hash, |other| *other == id)
+        {
+            entry.remove();
+            self.free.push(id);
+        }
+    }
+}
+
+/// A hash of the ruid, because there are few tables.
+fn hash_of(table: &str, ruid: &[u8]) -> u64 {
+    xxh3_64_with_seed(ruid, table.len() as u64)
+}
+
+/// The key without the other texts of its row, with which it shares memory.
+fn alone(key: &Key) -> Key {
+    Key {
+        table: Arc::clone(&key.table),
+        ruid: Ruid(key.ruid.0.as_bytes().into()),
+    }
+}
+
+#[cfg(test)]
+impl Assembler {
+    /// The memory that is taken beside the bindings themselves, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        // What an allocation costs beside its bytes.
+        const HEAP: usize = 16;
+        let attributes = self.all.iter().map(|slot| slot.attributes.bytes() + HEAP);
+        let keys = self.all.iter().filter(|slot| slot.key.is_some()).count();
+        self.all.capacity() * size_of::<Slot>()
+            + self.by_key.allocation_size()
+            + attributes.sum::<usize>()
+            + keys * (size_of::<Key>() + HEAP)
+            + self.touched.capacity() * size_of::<SlotId>()
+    }
+}
+
+impl Slot {
+    fn key(&self) -> Option<&Key> {
+        let told = self.told.as_ref().map(|told| &told.key);
+        told.or(self.key.as_deref())
+    }
+
+    /// Whether row and attributes are what has been told.
+    fn is_told(&self) -> bool {
+        let (Some(told), None) = (&self.told, &self.incoming) else {
+            return false;
+        };
+        self.attributes.are_told(&told.attributes)
+    }
+
+    /// What there is to tell, and whether the slot waits for something.
+    fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
+        let told = self.told.as_ref().map(|told| &told.attributes);
+        let current = || self.attributes.content(told);
+        let cloned = |(name, value): (&Text, &Text)| (name.clone(), value.clone());
+        let Some(told) = told else {
+            if patient && attributes_in_use && self.attributes.is_empty() {
+                return (None, true);
+            }
+            let attributes = current().map(cloned).collect();
+            return (self.renewed(attributes), false);
+        };
+        let is_present = |name: &Text| current().any(|(present, _)| present == name);
+        let lost = told.iter().filter(|(name, _)| !is_present(name));
+        let kept: Vec<_> = lost.filter(|_| patient).map(cloned).collect();
+        let waits = !kept.is_empty();
+        let attributes = kept.into_iter().chain(current().map(cloned)).collect();
+        (self.renewed(attributes), waits)
+    }
+
+    /// Keeps no content of attribute rows twice.
+    fn share(&mut self) {
+        if let Some(told) = &self.told {
+            self.attributes.share(&told.attributes);
+        }
+    }
+
+    /// The binding with these attributes, if that is not what has been told.
+    fn renewed(&mut self, attributes: Attributes) -> Option<Binding> {
+        let base = match (self.incoming.take(), &self.told) {
+            (Some(incoming), _) => *incoming,
+            (None, Some(told)) if told.attributes == attributes => return None,
+            (None, Some(told)) => (**told).clone(),
+            (None, None) => return None,
+        };
+        let binding = Binding { attributes, ..base };
+        (self.told.as_deref() != Some(&binding)).then_some(binding)
+    }
+}

@@ -1,0 +1,226 @@
+//! The attribute rows of one binding.
+
+use std::mem;
+
+use crate::registration::{Attributes, Text};
+
+/// Attribute rows with their rowids.
+#[derive(Debug)]
+pub(super) enum AttributeRows {
+    /// One row for each attribute that has been told, in the order of those, with their content: as nearly all
+    /// bindings have them nearly always. Only the rowids are kept.
+    AsTold(Box<[i64]>),
+    /// In the order of rowids.
+    Each(Vec<(i64, Text, Text)>),
+}
+
+impl AttributeRows {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::AsTold(rowids) => rowids.len(),
+            Self::Each(rows) => rows.len(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names and values; of equal names the last one counts.
+    pub(super) fn content<'a>(
+        &'a self,
+        told: Option<&'a Attributes>,
+    ) -> impl Iterator<Item = (&'a Text, &'a Text)> {
+        let (told, rows) = match self {
+            Self::AsTold(_) => (told, [].as_slice()),
+            Self::Each(rows) => (None, rows.as_slice()),
+        };
+        let rows = rows.iter().map(|(_, name, value)| (name, value));
+        told.into_iter().flat_map(Attributes::iter).chain(rows)
+    }
+
+    /// Sets a row, and returns whether it is a new one.
+    pub(super) fn set(
+        &mut self,
+        rowid: i64,
+        (name, value): (Text, Text),
+        told: Option<&Attributes>,
+    ) -> bool {
+        let rows = self.each(told);
+        match find(rows, rowid) {
+            Ok(at) => {
+                rows[at] = (rowid, name, value);
+                false
+            }
+            Err(at) => {
+                // There are one or two of them in each of very many assembler: no room to spare.
+                rows.reserve_exact(1);
+                rows.insert(at, (rowid, name, value));
+                true
+            }
+        }
+    }
+
+    /// Removes a row, and returns whether it was there.
+    pub(super) fn remove(&mut self, rowid: i64, told: Option<&Attributes>) -> bool {
+        let rows = self.each(told);
+        let found = find(rows, rowid);
+        if let Ok(at) = found {
+            rows.remove(at);
+        }
+        found.is_ok()
+    }
+
+    /// Whether they are what has been told, each of its attributes being there.
+    pub(super) fn are_told(&self, told: &Attributes) -> bool {
+        let Self::Each(rows) = self else {
+            return true;
+        };
+        let is_told =
+            |(_, name, value): &(i64, Text, Text)| told.get(name.as_bytes()) == Some(value);
+        let is_present = |name: &Text| rows.iter().any(|(_, present, _)| present == name);
+        rows.iter().all(is_told) && told.iter().all(|(name, _)| is_present(name))
+    }
+
+    /// Keeps nothing twice that has been told: what an earlier run stored and what the rows say are different copies.
+    pub(super) fn share(&mut self, told: &Attributes) {
+        let is_told = self.are_told(told);
+        let Self::Each(rows) = self else { return };
+        if is_told && rows.len() == told.iter().count() {
+            let rowid = |name: &Text| rows.iter().find(|(_, own, _)| own == name);
+            let rowids = told.iter().filter_map(|(name, _)| rowid(name));
+            *self = Self::AsTold(rowids.map(|(rowid, ..)| *rowid).collect());
+            return;
+        }
+        for (_, name, value) in rows {
+            if let Some(own) = told.get(name.as_bytes()).filter(|own| *own == value) {
+                *value = own.clone();
+            }
+        }
+    }
+
+    /// Each row with its content: to be called before what has been told changes otherwise than they do.
+    pub(super) fn each(&mut self, told: Option<&Attributes>) -> &mut Vec<(i64, Text, Text)> {
+        if let Self::AsTold(rowids) = self {
+            let told = told.into_iter().flat_map(Attributes::iter);
+            let rowids = mem::take(rowids).into_vec().into_iter();
+            let row =
+                |(rowid, (name, value)): (_, (&Text, &Text))| (rowid, name.clone(), value.clone());
+            let mut rows: Vec<_> = rowids.zip(told).map(row).collect();
+            rows.sort_unstable_by_key(|(rowid, ..)| *rowid);
+            *self = Self::Each(rows);
+        }
+        match self {
+            Self::Each(rows) => rows,
+            Self::AsTold(_) => unreachable!("they have just been put down one by one"),
+        }
+    }
+}
+
+impl Default for AttributeRows {
+    fn default() -> Self {
+        Self::Each(Vec::new())
+    }
+}
+
+fn find(rows: &[(i64, Text, Text)], rowid: i64) -> Result<usize, usize> {
+    rows.binary_search_by_key(&rowid, |(rowid, ..)| *rowid)
+}
+
+#[cfg(test)]
+impl AttributeRows {
+    /// The bytes that are allocated for it.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::AsTold(rowids) => size_of_val(&**rowids),
+            Self::Each(rows) => rows.capacity() * size_of::<(i64, Text, Text)>(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Set(i64, &'static str, &'static str),
+        Remove(i64),
+        /// What there is is told.
+        Tell,
+        Share,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let name = prop::sample::select(vec!["a", "b", "c"]);
+        let value = prop::sample::select(vec!["x", "y"]);
+        prop_oneof![
+            4 => (0..5_i64, name, value).prop_map(|(rowid, name, value)| Step::Set(rowid, name, value)),
+            2 => (0..5_i64).prop_map(Step::Remove),
+            1 => Just(Step::Tell),
+            2 => Just(Step::Share),
+        ]
+    }
+
+    fn attributes<'a>(pairs: impl Iterator<Item = (&'a Text, &'a Text)>) -> Attributes {
+        pairs
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_what_was_set(steps in prop::collection::vec(step(), 0..40)) {
+            let mut model: BTreeMap<i64, (Text, Text)> = BTreeMap::new();
+            let (mut rows, mut told) = (AttributeRows::default(), None::<Attributes>);
+            for step in steps {
+                match step {
+                    Step::Set(rowid, name, value) => {
+                        let content: (Text, Text) = (name.into(), value.into());
+                        let is_new = rows.set(rowid, content.clone(), told.as_ref());
+                        prop_assert_eq!(is_new, model.insert(rowid, content).is_none());
+                    }
+                    Step::Remove(rowid) => {
+                        let was_there = rows.remove(rowid, told.as_ref());
+                        prop_assert_eq!(was_there, model.remove(&rowid).is_some());
+                    }
+                    Step::Tell => told = Some(attributes(rows.content(told.as_ref()))),
+                    Step::Share => if let Some(told) = &told {
+                        rows.share(told);
+                    }
+                }
+                let expected = attributes(model.values().map(|(name, value)| (name, value)));
+                prop_assert_eq!(rows.len(), model.len());
+                prop_assert_eq!(&attributes(rows.content(told.as_ref())), &expected);
+                if let Some(told) = &told {
+                    let all_last = model.values().all(|(name, value)| expected.get(name.as_bytes()) == Some(value));
+                    prop_assert_eq!(rows.are_told(told), *told == expected && all_last);
+                }
+            }
+            let each: Vec<_> = rows.each(told.as_ref()).clone();
+            let expected = model.into_iter().map(|(rowid, (name, value))| (rowid, name, value));
+            prop_assert_eq!(each, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn of_what_was_told_only_rowids_are_kept() {
+        let mut rows = AttributeRows::default();
+        for (rowid, name) in [(7, "b"), (8, "a")] {
+            rows.set(rowid, (name.into(), "x".into()), None);
+        }
+        let told = attributes(rows.content(None));
+        rows.share(&told);
+        assert_eq!(rows.bytes(), 2 * size_of::<i64>());
+        assert!(rows.remove(8, Some(&told)));
+        let left: Vec<_> = rows
+            .content(Some(&told))
+            .map(|(name, _)| name.clone())
+            .collect();
+        assert_eq!(left, ["b".into()]);
+    }
+}
