@@ -36,7 +36,7 @@ use crate::consumers::store::Store;
 use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
-use crate::registry::Registry;
+use crate::registry::Overlay;
 use leftover::Leftovers;
 use queue::Queue;
 use quiet::Quiet;
@@ -144,7 +144,7 @@ pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What is shown.
-    pub registry: Arc<Registry>,
+    pub registry: Overlay,
     /// What is kept.
     pub store: Arc<Store>,
     /// Who is asked.
@@ -174,7 +174,10 @@ impl Flusher {
         Self {
             turns: Arc::default(),
             queue: Arc::new(Queue::new(options.concurrency)),
-            quiet: Quiet::new(Arc::clone(&parts.clock), Arc::clone(&parts.registry)),
+            quiet: Quiet::new(
+                Arc::clone(&parts.clock),
+                Arc::clone(parts.registry.registry()),
+            ),
             writing: Arc::default(),
             leftovers: Arc::default(),
             parts,

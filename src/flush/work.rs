@@ -21,6 +21,7 @@ use super::{Failure, FailureKind, Flusher, Outcome, Parts, Request, Warrant};
 use crate::consumers::store;
 use crate::kamailio::{Fault, Kamailio};
 use crate::registration::{Hidden, Key, Registration, Text};
+use crate::registry::FlushedBy;
 
 /// How many addresses of record are announced to the store at a time: a transaction of many costs little more than one
 /// of few, and nobody works meanwhile.
@@ -35,6 +36,8 @@ pub(super) struct Round<'a> {
     pub(super) parts: &'a Parts,
     /// Whose contacts may go.
     pub(super) account: Option<&'a str>,
+    /// Who flushes.
+    by: Arc<FlushedBy>,
     /// The realm of rows without a domain.
     pub(super) default_realm: Option<&'a str>,
     /// By what right.
@@ -106,6 +109,10 @@ impl Flusher {
         let round = Round {
             parts,
             account: request.actor.account_id.as_deref(),
+            by: Arc::new(FlushedBy {
+                request_id: request.actor.request_id.clone(),
+                actor: request.actor.token.clone(),
+            }),
             default_realm: self.options.default_realm.as_deref(),
             warrant: &*request.warrant,
             exactly: request.exactly,
@@ -210,25 +217,12 @@ impl Flusher {
             }
         };
         let hidden = target.to_hide(&flushed);
-        self.hide(&hidden);
+        let rows = hidden.iter().cloned();
+        self.parts.registry.hide(rows, &round.by);
         if let Err(failure) = round.further.call(target, &self.parts.kamailio).await {
             flushed.failure.get_or_insert(failure);
         }
         (flushed, hidden)
-    }
-
-    /// Hides rows. One that has changed since it was looked at may be from a REGISTER of the same second as its
-    /// removal: Kamailio is asked.
-    fn hide(&self, hidden: &[Hidden]) {
-        let registry = &self.parts.registry;
-        registry.hide(hidden.iter().cloned());
-        let has_changed = |one: &Hidden| {
-            let row = registry.get(&one.key);
-            row.is_some_and(|row| row.binding.row_fingerprint() != one.fingerprint)
-        };
-        if hidden.iter().any(has_changed) {
-            self.parts.doubts.notify_one();
-        }
     }
 
     /// The rows of which Kamailio knows the address of record and has no contact in force, and the others. One that does
