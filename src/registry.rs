@@ -332,7 +332,7 @@ impl Registry {
     }
 
     /// Reads what `scope` has: what is known early, where all is not known yet.
-    fn read<T>(&self, scope: Scope<'_>, read: impl FnOnce(&AsOf<'_>) -> T) -> T {
+    fn read<T>(&self, scope: Scope<'_>, read: impl FnOnce(AsOf<'_>) -> T) -> T {
         let content = self.content();
         let early = content.preload.as_ref().and_then(Preload::lists);
         let state = match (early, scope) {
@@ -343,7 +343,7 @@ impl Registry {
         if lists.differs() {
             self.overdue.notify_one();
         }
-        read(&lists)
+        read(lists)
     }
 
     /// Changes the state, and reports what that does. To be called by [`Writer`] and [`Overlay`] alone.

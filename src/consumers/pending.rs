@@ -37,10 +37,12 @@ impl Pending {
                     Some(Change::Remove(key)) => self.remove(key),
                     None => {}
                 }
-                let tombstone = effect.tombstone(entry.at_seconds());
-                tombstone.into_iter().for_each(|one| self.bury(one));
-                let unhidden = effect.unhidden.as_deref().cloned();
-                unhidden.into_iter().for_each(|one| self.unhide(one));
+                if let Some(tombstone) = effect.tombstone(entry.at_seconds()) {
+                    self.bury(tombstone);
+                }
+                if let Some(hidden) = &effect.unhidden {
+                    self.unhide((**hidden).clone());
+                }
             }
             Event::Directory(reassigned) => {
                 reassigned.rows.iter().for_each(|row| self.put(row));

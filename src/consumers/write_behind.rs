@@ -322,7 +322,9 @@ impl Gathered {
         if let Resync::Before(place) = self.resync {
             let room = BATCH.saturating_sub(self.pending.rows());
             let (rows, begin) = self.feed.registry().rows_before(place, room);
-            rows.iter().for_each(|row| self.pending.put(row));
+            for row in &rows {
+                self.pending.put(row);
+            }
             // These may be later than what the feed has been read to: the batch after them is the last at the earliest.
             self.resync = match place {
                 0 => Resync::Done,

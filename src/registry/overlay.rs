@@ -48,6 +48,7 @@ impl Overlay {
     }
 
     /// Forgets hidden rows that the tables do not have, of flushes before the Unix second `at`. Returns them.
+    #[must_use]
     pub fn forget_absent_before(&self, at: i64) -> Vec<Hidden> {
         self.0
             .change(Cause::Table, None, |state| state.forget_absent(at))

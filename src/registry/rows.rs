@@ -11,8 +11,8 @@ use crate::registration::{Key, Registration};
 /// Kamailio's tables at the next start, which have it too.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    rows: Vec<Arc<Registration>>,
-    /// Places in `rows`.
+    in_order: Vec<Arc<Registration>>,
+    /// Places in `in_order`.
     places: HashTable<u32>,
     hasher: RandomState,
 }
@@ -30,20 +30,20 @@ impl Rows {
             places.insert_unique(hash(place), place, |place| hash(*place));
         }
         Self {
-            rows,
+            in_order: rows,
             places,
             hasher,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.in_order.len()
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Arc<Registration>> {
-        let is_it = |place: &u32| self.rows[*place as usize].binding.key == *key;
+        let is_it = |place: &u32| self.in_order[*place as usize].binding.key == *key;
         let place = self.places.find(self.hasher.hash_one(key), is_it)?;
-        self.rows.get(*place as usize)
+        self.in_order.get(*place as usize)
     }
 
     pub(super) fn contains(&self, key: &Key) -> bool {
@@ -53,13 +53,13 @@ impl Rows {
     /// Puts a row in the place of the one with its key, which it returns.
     pub(super) fn put(&mut self, row: Arc<Registration>) -> Option<Arc<Registration>> {
         let hash = self.hasher.hash_one(&row.binding.key);
-        let is_it = |place: &u32| self.rows[*place as usize].binding.key == row.binding.key;
+        let is_it = |place: &u32| self.in_order[*place as usize].binding.key == row.binding.key;
         if let Some(place) = self.places.find(hash, is_it) {
-            return Some(std::mem::replace(&mut self.rows[*place as usize], row));
+            return Some(std::mem::replace(&mut self.in_order[*place as usize], row));
         }
-        let next = place(self.rows.len());
-        self.rows.push(row);
-        let (rows, hasher) = (&self.rows, &self.hasher);
+        let next = place(self.in_order.len());
+        self.in_order.push(row);
+        let (rows, hasher) = (&self.in_order, &self.hasher);
         let hash_of = |place: &u32| hasher.hash_one(&rows[*place as usize].binding.key);
         self.places.insert_unique(hash, next, hash_of);
         None
@@ -67,22 +67,24 @@ impl Rows {
 
     /// Takes a row out; the last one takes its place.
     pub(super) fn remove(&mut self, key: &Key) -> Option<Arc<Registration>> {
-        let is_it = |place: &u32| self.rows[*place as usize].binding.key == *key;
+        let is_it = |place: &u32| self.in_order[*place as usize].binding.key == *key;
         let found = self.places.find_entry(self.hasher.hash_one(key), is_it);
         let (removed, _) = found.ok()?.remove();
-        let last = place(self.rows.len() - 1);
+        let last = place(self.in_order.len() - 1);
         if removed != last {
-            let hash = self.hasher.hash_one(&self.rows[last as usize].binding.key);
+            let hash = self
+                .hasher
+                .hash_one(&self.in_order[last as usize].binding.key);
             if let Some(moved) = self.places.find_mut(hash, |place| *place == last) {
                 *moved = removed;
             }
         }
-        Some(self.rows.swap_remove(removed as usize))
+        Some(self.in_order.swap_remove(removed as usize))
     }
 
     /// All of them, in their order.
     pub(super) fn all(&self) -> &[Arc<Registration>] {
-        &self.rows
+        &self.in_order
     }
 }
 
@@ -117,10 +119,11 @@ mod tests {
             let mut rows = Rows::of(map.values().cloned().collect());
             for (ruid, contact) in steps {
                 let key = row(ruid, 0).binding.key.clone();
-                match contact {
-                    Some(contact) => prop_assert_eq!(rows.put(row(ruid, contact)), map.insert(key, row(ruid, contact))),
-                    None => prop_assert_eq!(rows.remove(&key), map.remove(&key)),
-                }
+                let (former, expected) = match contact {
+                    Some(contact) => (rows.put(row(ruid, contact)), map.insert(key, row(ruid, contact))),
+                    None => (rows.remove(&key), map.remove(&key)),
+                };
+                prop_assert_eq!(former, expected);
                 prop_assert_eq!(rows.len(), map.len());
                 prop_assert_eq!(rows.all().len(), map.len());
                 for ruid in 0..20 {

@@ -215,8 +215,9 @@ impl State {
             return;
         };
         if registration.binding.last_modified > hidden.at {
-            let hidden = self.hidden.remove(key);
-            hidden.into_iter().for_each(|one| self.note_unhidden(one));
+            if let Some(hidden) = self.hidden.remove(key) {
+                self.note_unhidden(hidden);
+            }
         } else if hidden.fingerprint != registration.binding.row_fingerprint() {
             hidden.fingerprint = registration.binding.row_fingerprint();
             self.is_doubtful = true;

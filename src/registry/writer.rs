@@ -75,6 +75,10 @@ impl Writer {
     /// Takes over what an earlier run left, in place of whatever the registry has; from then on `source` tells how well
     /// that is known to equal the tables. Readers are not held up, however much it is. Returns the feed of what happens
     /// after that.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "who does not follow restores all the same"
+    )]
     pub fn restore(&self, left: Snapshot, source: Source) -> Subscription {
         let (moved, owners) = (left.moved.clone(), left.owners);
         let state = State::restored(self.0.clock.unix_seconds(), left);
@@ -109,7 +113,9 @@ impl Writer {
         if changed.len() <= SINGLY {
             self.0.write(|content, now| {
                 content.change(now, Cause::Directory, None, |state| {
-                    changed.iter().for_each(|one| state.upsert(one));
+                    for one in &changed {
+                        state.upsert(one);
+                    }
                 });
                 content.owners = Some(owners);
                 publish();
@@ -162,6 +168,10 @@ impl Writer {
 
     /// Brings the lists to this second. Returns how long to wait before doing so again: until something ends, or
     /// the clock may have been set.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "tests decide by themselves when to do so again"
+    )]
     pub fn expire(&self) -> Duration {
         let monotonic = self.0.clock.monotonic();
         self.0.write(|content, now| {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Upsert {
         ruid: u8,
@@ -513,17 +513,16 @@ proptest! {
             prop_assert!(before == seen(&registry), "a reader is as far as the writer");
             check_superseded(&registry, clock.unix_seconds(), None);
             check_lists(&registry, clock.unix_seconds());
-            match store.read(usize::MAX) {
-                Ok(entries) => for entry in entries {
+            if let Ok(entries) = store.read(usize::MAX) {
+                for entry in entries {
                     if let Event::Row(Effect { unhidden: Some(unhidden), .. }) = entry.event {
                         let known = hidden_keys.remove(&unhidden.key);
                         prop_assert_eq!(known.map(|one| one.at), Some(unhidden.at));
                     }
                 }
-                Err(_) => {
-                    store.restart();
-                    hidden_keys.retain(|key, _| registry.is_hidden(key));
-                }
+            } else {
+                store.restart();
+                hidden_keys.retain(|key, _| registry.is_hidden(key));
             }
             prop_assert!(hidden_keys.keys().all(|key| registry.is_hidden(key)));
         }
