@@ -12,8 +12,10 @@
 mod ambiguous;
 mod arrange;
 mod as_of;
+mod content;
 mod effects;
 mod ends;
+mod event;
 mod feed;
 mod identity;
 mod index;
@@ -27,6 +29,7 @@ mod rows;
 mod source;
 mod startup;
 mod state;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod tombstones;
@@ -38,8 +41,10 @@ use std::time::Duration;
 
 pub use ambiguous::{Ambiguous, Due};
 use as_of::AsOf;
-pub use feed::{Cause, Effect, Entry, Event, FlushedBy, Lagged, Reassigned, Subscription};
-use feed::{Cursor, Feed};
+use content::Content;
+pub use event::{Cause, Effect, Entry, Event, FlushedBy, Reassigned};
+use feed::Cursor;
+pub use feed::Lagged;
 pub use listing::{Listing, Page};
 pub use order::Position;
 pub use overlay::Overlay;
@@ -50,6 +55,7 @@ pub use source::{Freshness, Source, SourceState};
 pub use startup::Starting;
 use startup::Startup;
 use state::State;
+pub use subscription::Subscription;
 use tokio::sync::{Notify, watch};
 pub use writer::{Commit, Writer};
 
@@ -108,19 +114,6 @@ pub struct Registry {
     overdue: Notify,
 }
 
-/// What the lock is about.
-#[derive(Debug)]
-struct Content {
-    state: State,
-    feed: Feed,
-    /// The rules by which every row belongs to its account, as a hash; `None` before there are any.
-    owners: Option<u64>,
-    /// The tables have never been read: what comes is a beginning, and no news.
-    is_loading: bool,
-    /// What is known before an earlier run's rows have been restored; `None` after that.
-    preload: Option<Preload>,
-}
-
 /// What the pipeline reports about its source.
 #[derive(Debug, Default)]
 struct Reported {
@@ -133,14 +126,7 @@ struct Reported {
 
 impl Registry {
     fn new(clock: Arc<dyn Clock>) -> Self {
-        let now = clock.unix_seconds();
-        let content = Content {
-            state: State::new(now),
-            feed: Feed::default(),
-            owners: None,
-            is_loading: true,
-            preload: Some(Preload::new(now)),
-        };
+        let content = Content::new(clock.unix_seconds());
         Self {
             clock,
             content: RwLock::new(content),
@@ -254,6 +240,12 @@ impl Registry {
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<Registration>> {
         self.content().state.get(key)
+    }
+
+    /// Whether there is a row with this key, listed or not.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        self.content().state.rows.contains(key)
     }
 
     /// Every row there is, listed or not.
@@ -391,52 +383,5 @@ impl Registry {
 
     fn reported(&self) -> MutexGuard<'_, Reported> {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Content {
-    /// Brings the lists to this second.
-    fn advance(&mut self, now: Duration) {
-        let second = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if self.is_loading {
-            if self.state.advance(second) {
-                self.feed.reload();
-            }
-        } else {
-            let effects = self.state.advance_noting(second);
-            self.report(now, None, effects);
-        }
-    }
-
-    /// Changes the state, decides what is listed of contacts that have several rows, and reports what all that did.
-    fn change<T>(
-        &mut self,
-        now: Duration,
-        cause: Cause,
-        commit: Option<Commit>,
-        change: impl FnOnce(&mut State) -> T,
-    ) -> T {
-        if !self.is_loading {
-            self.state.note(cause);
-        }
-        let result = change(&mut self.state);
-        self.state.arrange();
-        if self.is_loading {
-            self.feed.reload();
-        } else {
-            let effects = self.state.noted();
-            self.report(now, commit, effects);
-        }
-        result
-    }
-
-    fn report(&mut self, now: Duration, commit: Option<Commit>, effects: Vec<Effect>) {
-        if effects.is_empty() {
-            return;
-        }
-        let Commit(commit) = commit.unwrap_or_else(|| Commit(self.feed.begin_commit()));
-        for effect in effects {
-            self.feed.push(now, commit, Event::Row(effect));
-        }
     }
 }

@@ -4,7 +4,6 @@
 //! when that works again. Where that becomes too much, or entries of the feed were missed, the store is compared with
 //! the registry and gets all of it again, a batch at a time.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +73,8 @@ enum Resync {
     Done,
     /// Nothing has been done yet.
     Due,
+    /// The store's keys are being compared with the registry's.
+    Comparing,
     /// Rows that the registry does not have go; those before this place are still to be written.
     Before(usize),
 }
@@ -185,7 +186,7 @@ impl WriteBehind {
         if is_cut || registrations > 0 {
             tracing::warn!(
                 registrations,
-                "stopping before all registrations are in the store; the next start reads the rest from Kamailio's tables"
+                "stopping before all registrations are stored; the next start reads the rest from Kamailio's tables"
             );
         }
     }
@@ -227,7 +228,7 @@ impl WriteBehind {
                 true
             }
             Err(error @ Error::BegunAnew { .. }) => {
-                tracing::warn!(%error, "writing all registrations again");
+                tracing::warn!(%error, "rewriting all registrations");
                 self.begin_anew().await;
                 true
             }
@@ -247,7 +248,7 @@ impl WriteBehind {
             tracing::error!(
                 count = say.count(),
                 lasting = say.seconds(),
-                "serving registrations from memory alone: {error}{cause}; run `usrlocd doctor`"
+                "serving registrations from memory only: {error}{cause}; run `usrlocd doctor`"
             );
         }
         self.gathered().pending.put_back(batch);
@@ -262,15 +263,20 @@ impl WriteBehind {
         if self.gathered().resync != Resync::Due || self.is_loading() {
             return;
         }
-        self.arrived.notify_one();
-        let rows = self.registry.rows();
-        let there: HashSet<&Key> = rows.iter().map(|one| &one.binding.key).collect();
-        match self.store.keys_but(|key| there.contains(key)).await {
-            Ok(gone) => self.gathered().resync(gone),
+        self.gathered().resync = Resync::Comparing;
+        let gone = self.store.keys_but(|key| self.registry.has(key)).await;
+        let mut gathered = self.gathered();
+        match gone {
+            Ok(gone) if gathered.resync == Resync::Comparing => gathered.resync(gone),
+            // More was missed meanwhile.
+            Ok(_) => {}
             Err(error) => {
+                gathered.resync = Resync::Due;
                 tracing::debug!(%error, "cannot compare the store with the registrations yet");
             }
         }
+        drop(gathered);
+        self.arrived.notify_one();
     }
 
     /// Has everything that the registry has written to a store that has nothing.
@@ -346,7 +352,7 @@ impl Gathered {
     fn waiting(&self, rows: usize) -> usize {
         let again = match self.resync {
             Resync::Done => 0,
-            Resync::Due => rows,
+            Resync::Due | Resync::Comparing => rows,
             Resync::Before(place) => place.min(rows),
         };
         self.pending.rows() + again

@@ -210,7 +210,7 @@ impl Pipeline {
                 // The first time is what readiness is about, and has a line of its own.
                 if let Some(recovered) = self.trouble.succeeded(now) {
                     let lasted = recovered.lasted.as_secs();
-                    tracing::info!(registrations, lasted, "reads Kamailio's tables now");
+                    tracing::info!(registrations, lasted, "reading Kamailio's tables");
                 }
             }
             Some(Health::CatchingUp) => tracing::debug!("comparing every row"),
@@ -252,7 +252,7 @@ impl Pipeline {
             registrations = self.registrations(),
             count = say.count(),
             lasting = say.seconds(),
-            "cannot read Kamailio's tables; serves the last known rows: {place}: {cause}; run `usrlocd doctor`"
+            "cannot read Kamailio's tables; serving the last known rows: {place}: {cause}; run `usrlocd doctor`"
         );
     }
 
@@ -279,11 +279,11 @@ impl Pipeline {
             self.hung += 1;
             if self.hung == HUNG_LOOKS {
                 tracing::error!(
-                    "reading Kamailio's files hangs; serves the last known rows. Look at the disk that has them"
+                    "reading Kamailio's files hangs; serving the last known rows; check the disk that holds them"
                 );
             }
         } else if std::mem::take(&mut self.hung) >= HUNG_LOOKS {
-            tracing::info!("reads Kamailio's files again");
+            tracing::info!("reading Kamailio's files again");
         }
     }
 

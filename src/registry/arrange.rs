@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ambiguous::Ambiguous;
-use super::feed::Listed;
+use super::event::Listed;
 use super::identity::{ambiguous, listed};
 use super::order::{Contact, Row};
 use super::state::{State, is_current};

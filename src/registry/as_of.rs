@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::iter;
 use std::sync::Arc;
 
-use super::feed::Listed;
+use super::event::Listed;
 use super::index::{ByTransport, ScopeIndex, by_transport, following, of_user};
 use super::listing::{Listing, Page};
 use super::named::Asked;

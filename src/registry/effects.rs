@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::feed::{Cause, Effect, Listed};
+use super::event::{Cause, Effect, Listed};
 use super::order::Row;
 use super::state::State;
 use crate::registration::{Hidden, Key, Registration};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::feed::{Cause, FlushedBy};
+use super::event::{Cause, FlushedBy};
 use super::{AT_ONCE, Ambiguous, Due, Registry};
 use crate::registration::{Hidden, Key};
 

@@ -8,7 +8,7 @@ use super::KNOWN_FOR;
 use super::ambiguous::Ambiguities;
 use super::effects::Touched;
 use super::ends::Ends;
-use super::feed::{Cause, Effect};
+use super::event::{Cause, Effect};
 use super::index::ScopeIndex;
 use super::order::{Contact, Row};
 use super::rows::Rows;

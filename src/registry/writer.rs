@@ -5,10 +5,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::feed::{Cause, Event, Reassigned, Subscription};
+use super::event::{Cause, Event, Reassigned};
 use super::state::State;
 use super::tombstones::{has_moved, tombstone};
-use super::{AT_ONCE, Overlay, Registry, Snapshot, Source, SourceState};
+use super::{AT_ONCE, Overlay, Registry, Snapshot, Source, SourceState, Subscription};
 use crate::clock::Clock;
 use crate::registration::{Change, Key, Registration, Tombstone};
 

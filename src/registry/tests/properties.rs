@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::registry::feed::Feed;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
