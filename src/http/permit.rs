@@ -10,7 +10,7 @@ use super::error::Error;
 use super::peer::Peer;
 use super::secret::Secret;
 use crate::accounts::directory::Directory;
-use crate::flush::Warrant;
+use crate::flush::Authorization;
 use crate::registration::{Name, Text};
 use crate::registry::Scope;
 
@@ -56,7 +56,7 @@ impl Permit {
     }
 }
 
-impl Warrant for Permit {
+impl Authorization for Permit {
     fn holds(&self) -> bool {
         self.check().is_ok()
     }
