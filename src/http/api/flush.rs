@@ -79,7 +79,7 @@ pub(crate) async fn flush(
         further,
         exactly,
         actor: actor(subject, who, id),
-        warrant: Arc::clone(&permit) as _,
+        authorization: Arc::clone(&permit) as _,
     };
     let outcome = carry_out(app, request, id).await?;
     if is_withdrawn(&outcome) {

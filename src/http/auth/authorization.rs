@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::accounts::directory::Directory;
-use crate::flush::Warrant;
+use crate::flush::Authorization;
 use crate::http::App;
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
@@ -56,7 +56,7 @@ impl Permit {
     }
 }
 
-impl Warrant for Permit {
+impl Authorization for Permit {
     fn holds(&self) -> bool {
         self.check().is_ok()
     }
