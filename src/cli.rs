@@ -21,7 +21,7 @@ mod remote;
 mod serve;
 mod show_rows;
 mod token;
-mod unit;
+mod systemd_env;
 mod watch;
 
 use std::ffi::OsString;
