@@ -20,8 +20,8 @@ mod redraw;
 mod remote;
 mod serve;
 mod show_rows;
-mod token;
 mod systemd_env;
+mod token;
 mod watch;
 
 use std::ffi::OsString;

@@ -144,7 +144,10 @@ fn render(rows: &[Value], columns: &[&str], headers: bool, width: Option<usize>)
     let rows = rows
         .iter()
         .map(|row| columns.iter().map(|column| cell(&row[*column])).collect());
-    aligned(head.into_iter().chain(rows).collect::<Vec<Vec<String>>>(), width)
+    aligned(
+        head.into_iter().chain(rows).collect::<Vec<Vec<String>>>(),
+        width,
+    )
 }
 
 /// Records in aligned columns, cut to `width` where that is given.

@@ -152,8 +152,7 @@ mod tests {
             (MASK, 6, NO_ID),
             (OTHERS, 0, NO_ID),
         ]);
-        let lets =
-            |uid, groups: &[u32], want| acl.lets(&ids(uid, groups), OWNER, want);
+        let lets = |uid, groups: &[u32], want| acl.lets(&ids(uid, groups), OWNER, want);
         assert!(lets(1, &[], Want::Write));
         assert!(lets(7, &[1], Want::Write) && !lets(7, &[1], Want::Read));
         assert!(lets(8, &[9], Want::Read) && !lets(8, &[9], Want::Write));

@@ -43,7 +43,8 @@ pub(super) fn cost(cfg: &KamailioCfg, version: Option<Version>, findings: &mut F
 pub(super) fn leftovers(site: &Site, http: &config::Http, findings: &mut Findings) {
     let check = "flush_leftover_rows";
     // That it does not answer is another finding.
-    let Some(Ok((200, metrics))) = usrlocd::request(http, "/metrics").map(|(_, answer)| answer) else {
+    let Some(Ok((200, metrics))) = usrlocd::request(http, "/metrics").map(|(_, answer)| answer)
+    else {
         return;
     };
     let Some(rows) = value(&metrics, "usrlocd_flush_leftover_rows") else {
