@@ -12,7 +12,7 @@ const NOT_ASKED: &str = "not attempted, because Kamailio had stopped answering";
 const LOCKED: &str = "another program has held a lock on Kamailio's database for 10 s, so Kamailio could not have \
      deleted the row; nothing was removed. Try again once the lock is released";
 const RESTARTED: &str = "not removed: Kamailio was restarted during the flush; try again";
-const MISREAD: &str = "not removed: Kamailio reads this address of record as a different one (usrloc's use_domain or \
+const MISREAD: &str = "not removed: Kamailio reads this address of record as another one (usrloc's use_domain or \
      the registrar's case_sensitive has changed since the row was written)";
 const TOO_LONG_FOR_A_DATAGRAM: &str = "Kamailio's reply about this user exceeds the 128 KiB that a datagram can carry, \
      so Kamailio drops it; set [kamailio] jsonrpc to its HTTP address (http://...), or flush the whole user";
