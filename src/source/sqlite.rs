@@ -8,6 +8,7 @@ mod permissions;
 mod schedule;
 mod trouble;
 mod updates;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use self::follow::Follower;
-use self::schedule::StopOnDrop;
 use self::updates::Updates;
+use self::watch::StopOnDrop;
 use super::{Ended, Source, Update};
 use crate::clock::Clock;
 use crate::heartbeat::Heartbeat;

@@ -32,6 +32,8 @@ pub(super) struct LogFiles {
     log: Log,
     /// The generation that `log` is of, also while the log has no header of it yet.
     salts: Option<Salts>,
+    /// What the index said at the last look, where it could be believed.
+    published: Option<Index>,
     /// Since when log and index have disagreed.
     disagreement: Option<Duration>,
     /// The stamp of the database file at the last look, if nobody wrote to it then: there was no log, or none yet, or
@@ -80,6 +82,7 @@ impl LogFiles {
             index_file: None,
             log: Log::new(page_size),
             salts: None,
+            published: None,
             disagreement: None,
             at_rest: None,
             owed: None,
@@ -125,6 +128,15 @@ impl LogFiles {
                 Err(reason)
             }
         }
+    }
+
+    /// Whether the index says something else than at the last look; `None` where it said nothing then.
+    ///
+    /// What a single read of it cannot show is left to the next look: that nobody keeps it up to date any more, that
+    /// its name leads to another file, a checkpoint.
+    pub(super) fn has_news(&self) -> Option<bool> {
+        let (published, file) = (self.published?, self.index_file.as_ref()?);
+        Some(!matches!(shm::read(file), Ok(Reading::Published(index)) if index == published))
     }
 
     /// Looks what has been committed since, and how that can be verified.
@@ -257,6 +269,7 @@ impl LogFiles {
         stamp: Stamp,
         hunt: &mut Hunt<'_>,
     ) -> Result<Witness> {
+        self.published = None;
         if self.is_abandoned(database)? {
             self.disagreement = None;
             let alone = !locks::connected(database)?;
@@ -275,6 +288,7 @@ impl LogFiles {
             Reading::Unusable => return self.follow_alone(stamp, hunt),
         };
         if agreed {
+            self.published = reading.published();
             self.disagreement = None;
             return Ok(match self.salts {
                 Some(_) => Witness::Index,

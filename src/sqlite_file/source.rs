@@ -169,6 +169,11 @@ impl Source {
         })
     }
 
+    /// Whether something may have been committed since the last [`Self::refresh`]; `None` where only that can tell.
+    pub(super) fn has_news(&self) -> Option<bool> {
+        self.log.as_ref()?.has_news()
+    }
+
     /// Begins a window on `state`, which must be what the last [`Self::refresh`] found.
     pub(super) fn begin(&mut self, state: &Committed) {
         self.count = match state {

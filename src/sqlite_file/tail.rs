@@ -167,6 +167,13 @@ impl Tail {
         }
     }
 
+    /// Whether something may have been committed since the last step, told by a glance that costs a small part of one.
+    /// `None` where only a step can tell: without a write-ahead log, or while nobody keeps its index up to date.
+    #[must_use]
+    pub fn has_news(&self) -> Option<bool> {
+        self.engine.source.as_ref()?.has_news()
+    }
+
     /// The counts so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {

@@ -12,8 +12,9 @@ use super::completeness::{Completeness, Extent, Moment};
 use super::discover::Search;
 use super::mass_removal::{MassRemovalGuard, Verdict};
 use super::permissions;
-use super::schedule::{Bell, Next, Rhythm, Ring, StopOnDrop, Watch};
+use super::schedule::{Looks, Next, Rhythm};
 use super::updates::Updates;
+use super::watch::{Bell, Ring, StopOnDrop, Watch};
 use super::{Options, Parts};
 use crate::registration::Binding;
 use crate::source::usrloc::{Reading, Usrloc};
@@ -87,24 +88,27 @@ impl Follower {
         let mut rhythm = Rhythm::default();
         let mut watch: Option<Watch> = None;
         loop {
+            let began = self.parts.clock.monotonic();
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
             let now = self.parts.clock.monotonic();
             self.parts.heartbeat.beat(now);
-            let sleep = match rhythm.after_step(now, wake) {
+            let ring = match rhythm.after_step(began, now, wake) {
                 Next::Watch => {
                     bell.silence();
                     watch = Watch::new(&self.tail.watch_paths(), bell);
                     continue;
                 }
-                Next::Doze(sleep) => watch.as_ref().map_or(wake, |_| sleep),
-                Next::Tick(sleep) => {
+                Next::Doze(sleep) => {
+                    let sleep = watch.as_ref().map_or(wake, |_| sleep);
+                    bell.wait(sleep.min(self.until_deadline(now)))
+                }
+                Next::Look(looks) => {
                     drop(watch.take());
-                    sleep
+                    self.look_until_news(looks, bell)
                 }
             };
-            let deadline = self.usrloc.deadline().map(|at| at.saturating_sub(now));
-            match bell.wait(sleep.min(deadline.unwrap_or(Duration::MAX))) {
+            match ring {
                 Ring::None => {}
                 Ring::Touched => {
                     drop(watch.take());
@@ -113,6 +117,27 @@ impl Follower {
                 Ring::Stop => return,
             }
         }
+    }
+
+    /// Sleeps until it is time for a step, or one is worth while.
+    fn look_until_news(&self, looks: Looks, bell: &Bell) -> Ring {
+        loop {
+            let now = self.parts.clock.monotonic();
+            let Some(sleep) = looks.next(now, || self.tail.has_news()) else {
+                return bell.wait(Duration::ZERO);
+            };
+            let deadline = self.until_deadline(now);
+            let ring = bell.wait(sleep.min(deadline));
+            if ring != Ring::None || deadline <= sleep {
+                return ring;
+            }
+        }
+    }
+
+    /// How long until there is something to report although no row changes.
+    fn until_deadline(&self, now: Duration) -> Duration {
+        let deadline = self.usrloc.deadline();
+        deadline.map_or(Duration::MAX, |at| at.saturating_sub(now))
     }
 
     /// One step; returns how long the tail may sleep, and what there is to compare the next one with.

@@ -15,8 +15,10 @@ use super::engine::{Cause, Engine};
 
 /// Leaves read in a window, at most.
 const WIDTH: usize = 128;
-/// Leaves that an audit visits in a step while commits come.
+/// Leaves that an audit visits at a time while commits come.
 const BUSY_PORTION: usize = 20;
+/// From one time to the next, at least, while they come.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// From one time to the next, at least, while none come.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Leaves that an audit visits at a time while none come: so many that it goes round in a minute, and so few that a
@@ -48,7 +50,7 @@ pub(super) struct Sweep {
     began_at: Option<Committed>,
     /// The state of which an audit has visited every leaf.
     audited: Option<Committed>,
-    /// When the audit goes on, while no commits come.
+    /// When the audit goes on.
     next_audit: Duration,
     /// When it begins again although it has visited every leaf in the present state.
     next_round: Duration,
@@ -256,19 +258,18 @@ impl Engine {
     }
 
     fn audit(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
-        let mut left = BUSY_PORTION;
-        if !self.is_busy(now) {
-            if now < self.sweep.next_audit {
-                return Ok(());
-            }
-            self.sweep.next_audit = now + PAUSE;
-            left = if self.is_audited() {
-                SLOW_PORTION
-            } else {
-                let portion = self.sweep.leaves.div_ceil(TIMES);
-                portion.clamp(PORTION.0, PORTION.1)
-            };
+        if now < self.sweep.next_audit {
+            return Ok(());
         }
+        let (mut left, pause) = if self.is_busy(now) {
+            (BUSY_PORTION, BUSY_PAUSE)
+        } else if self.is_audited() {
+            (SLOW_PORTION, PAUSE)
+        } else {
+            let portion = self.sweep.leaves.div_ceil(TIMES);
+            (portion.clamp(PORTION.0, PORTION.1), PAUSE)
+        };
+        self.sweep.next_audit = now + pause;
         while left > 0 && !self.sweep.heals {
             let (index, key) = self.begin_or_continue();
             if self.end_of_tables(now, index) {
