@@ -26,7 +26,7 @@ pub use flush::{Flushes, Scope};
 pub use histogram::Histogram;
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
-pub use source::{Accounts, Figures, Source};
+pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
 
 use crate::clock::Clock;

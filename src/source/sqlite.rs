@@ -3,10 +3,9 @@
 mod completeness;
 mod discover;
 mod follow;
-mod mass_removal;
 mod permissions;
 mod schedule;
-mod trouble;
+mod translate;
 mod updates;
 mod watch;
 

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{self, File, Stamp};
+use super::findings::Findings;
 use super::locks;
 use super::reason::{Reason, Result};
 use super::shm::{self, Index, Reading};
-use super::source::{Committed, Refreshed};
 use super::wal::{Followed, Generation, Log, Salts, generations_between};
 
 /// How long log and index may disagree until the log alone is believed.
@@ -39,8 +39,8 @@ pub(super) struct LogFiles {
     /// The stamp of the database file at the last look, if nobody wrote to it then: there was no log, or none yet, or
     /// nobody had the database open. And whether it was ripe.
     at_rest: Option<(Stamp, bool)>,
-    /// What a look has found that failed after that; the next one to succeed tells it.
-    owed: Option<Refreshed>,
+    /// What a look has found that failed after that; the next one to succeed reports it.
+    owed: Option<Findings>,
 }
 
 /// A committed state of a database with a log.
@@ -112,17 +112,10 @@ impl LogFiles {
         now: Duration,
         budget: u32,
         changed: &mut HashSet<u32>,
-    ) -> Result<Refreshed> {
-        let mut found = self
-            .owed
-            .take()
-            .unwrap_or_else(|| Refreshed::at(Committed::Log(self.snapshot(None, Witness::Index))));
-        let looked = self.look(database, now, budget, changed, &mut found);
-        match looked {
-            Ok(state) => Ok(Refreshed {
-                state: Committed::Log(state),
-                ..found
-            }),
+    ) -> Result<(Snapshot, Findings)> {
+        let mut found = self.owed.take().unwrap_or_default();
+        match self.look(database, now, budget, changed, &mut found) {
+            Ok(snapshot) => Ok((snapshot, found)),
             Err(reason) => {
                 self.owed = Some(found);
                 Err(reason)
@@ -146,7 +139,7 @@ impl LogFiles {
         now: Duration,
         budget: u32,
         changed: &mut HashSet<u32>,
-        found: &mut Refreshed,
+        found: &mut Findings,
     ) -> Result<Snapshot> {
         found.behind = false;
         self.reopen(found)?;
@@ -174,7 +167,7 @@ impl LogFiles {
             }
             Witness::Abandoned(None) | Witness::Index | Witness::Log => None,
         };
-        Ok(self.snapshot(Some(stamp), witness))
+        Ok(self.snapshot(stamp, witness))
     }
 
     /// Whether what was read from `snapshot` was of it.
@@ -231,7 +224,7 @@ impl LogFiles {
     }
 
     /// Opens the files anew where their names lead elsewhere; with the old ones changes may be lost.
-    fn reopen(&mut self, found: &mut Refreshed) -> Result<()> {
+    fn reopen(&mut self, found: &mut Findings) -> Result<()> {
         if self
             .log_file
             .as_ref()
@@ -395,13 +388,13 @@ impl LogFiles {
         self.log.begin(None);
     }
 
-    fn snapshot(&self, stamp: Option<Stamp>, verified_by: Witness) -> Snapshot {
-        let length = stamp.filter(|_| self.log.pages == 0);
+    fn snapshot(&self, stamp: Stamp, verified_by: Witness) -> Snapshot {
+        let tells = self.log.pages == 0;
         Snapshot {
             salts: self.salts,
             frame: self.log.committed(),
             pages: self.log.pages,
-            length: length.map_or(0, |it| it.length),
+            length: if tells { stamp.length } else { 0 },
             verified_by,
         }
     }
@@ -411,7 +404,7 @@ impl LogFiles {
 struct Hunt<'a> {
     budget: u32,
     changed: &'a mut HashSet<u32>,
-    found: &'a mut Refreshed,
+    found: &'a mut Findings,
 }
 
 impl Hunt<'_> {

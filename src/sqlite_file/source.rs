@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::File;
+use super::findings::Findings;
 use super::header::Header;
 use super::log::{LogFiles, Snapshot};
 use super::payload::Pages;
@@ -47,27 +48,6 @@ pub(super) struct Reads {
     pub(super) pages: u64,
     /// Bytes of pages.
     pub(super) bytes: u64,
-}
-
-/// What a look at the files found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "findings that do not exclude each other"
-)]
-pub(super) struct Refreshed {
-    /// The committed state that windows show now.
-    pub(super) state: Committed,
-    /// Changes may have gone by unread.
-    pub(super) gap: bool,
-    /// The files may not be the continuation of what they were.
-    pub(super) doubtful: bool,
-    /// More of the log is to be read before it is up to date.
-    pub(super) behind: bool,
-    /// The log began anew.
-    pub(super) restarted: bool,
-    /// Frames read.
-    pub(super) frames: u32,
 }
 
 /// A committed state; equal only to itself.
@@ -155,18 +135,18 @@ impl Source {
         now: Duration,
         budget: u32,
         changed: &mut HashSet<u32>,
-    ) -> Result<Refreshed> {
+    ) -> Result<(Committed, Findings)> {
         if let Some(log) = &mut self.log {
-            return log.refresh(&self.database, now, budget, changed);
+            let (snapshot, found) = log.refresh(&self.database, now, budget, changed)?;
+            return Ok((Committed::Log(snapshot), found));
         }
         let version = rollback::probe(&self.database, &self.journal, self.last.as_ref())?;
         let last = self.last.replace(version);
-        let doubtful = last.is_some_and(|last| !version.follows(&last));
-        Ok(Refreshed {
-            doubtful,
-            gap: doubtful,
-            ..Refreshed::at(Committed::File(version))
-        })
+        let mut found = Findings::default();
+        if last.is_some_and(|last| !version.follows(&last)) {
+            found.lose();
+        }
+        Ok((Committed::File(version), found))
     }
 
     /// Whether something may have been committed since the last [`Self::refresh`]; `None` where only that can tell.
@@ -246,26 +226,6 @@ impl Pages for Source {
             return Err(Reason::Malformed("a page is cut short"));
         }
         Ok(())
-    }
-}
-
-impl Refreshed {
-    /// Up to date at `state`, with nothing missed.
-    pub(super) fn at(state: Committed) -> Self {
-        Self {
-            state,
-            gap: false,
-            doubtful: false,
-            behind: false,
-            restarted: false,
-            frames: 0,
-        }
-    }
-
-    /// What was followed is gone, with what it would have told.
-    pub(super) fn lose(&mut self) {
-        self.gap = true;
-        self.doubtful = true;
     }
 }
 

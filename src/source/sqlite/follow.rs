@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use super::completeness::{Completeness, Extent, Moment};
 use super::discover::Search;
-use super::mass_removal::{MassRemovalGuard, Verdict};
 use super::permissions;
 use super::schedule::{Looks, Next, Rhythm};
 use super::updates::Updates;
@@ -27,14 +26,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Until the next look for a database, where none has been found.
 const ABSENT: Duration = Duration::from_secs(1);
 
-/// The tail, and the bindings that it has told.
+/// The tail, and the bindings that were put together from what it reports.
 #[derive(Debug)]
 pub(super) struct Follower {
     database: PathBuf,
     pub(super) tail: Tail,
     pub(super) search: Option<Search>,
     pub(super) usrloc: Usrloc,
-    doubt: MassRemovalGuard,
+    /// Whether the bindings of an earlier run have been compared with the tables.
+    compared: bool,
     completeness: Completeness,
     pub(super) updates: Arc<Updates>,
     pub(super) parts: Parts,
@@ -54,7 +54,7 @@ impl Follower {
             database: options.database,
             search,
             usrloc,
-            doubt: MassRemovalGuard::default(),
+            compared: false,
             completeness: Completeness::default(),
             updates,
             parts,
@@ -150,7 +150,7 @@ impl Follower {
             return (PAUSE, last.cloned().unwrap_or((State::Opening, false)));
         }
         let step = self.read(now);
-        let read = step.complete && self.believes(now);
+        let read = step.complete && !self.misses_most(now);
         let not_understood = self.usrloc.not_understood().filter(|_| read);
         let current = step.current && not_understood.is_none();
         let state = not_understood.map_or(step.state, State::Absent);
@@ -158,7 +158,7 @@ impl Follower {
             State::Absent(_) => Reading::Interrupted,
             _ if read => Reading::Complete,
             State::Blocked(_) => Reading::Interrupted,
-            State::Opening | State::Healing | State::Live => Reading::Underway,
+            State::Opening | State::CatchingUp | State::Live => Reading::Underway,
         };
         let changes = self.usrloc.changes(now, reading);
         let withheld = self.usrloc.withheld_since();
@@ -201,7 +201,6 @@ impl Follower {
         {
             permissions::warn_if_writable(&path);
             self.database = path;
-            self.doubt = MassRemovalGuard::default();
             self.begin_anew();
         }
     }
@@ -224,29 +223,32 @@ impl Follower {
         let began = self.parts.metrics.now();
         let step = self.tail.step(now, &mut self.usrloc);
         let took = self.parts.metrics.since(began);
-        self.parts
-            .metrics
-            .source
-            .stepped(self.tail.counters(), took);
+        let counters = self.tail.counters();
+        self.parts.metrics.source.stepped(&counters.into(), took);
         let (bad, orphans) = (self.usrloc.bad_rows(), self.usrloc.orphans());
         self.parts.metrics.source.understood(bad, orphans);
-        let rows = usize::try_from(self.tail.counters().rows);
+        let rows = usize::try_from(counters.rows);
         self.parts.rows_read.reach(rows.unwrap_or(usize::MAX));
         step
     }
 
-    /// Whether bindings without a row are gone, now that all rows have been read.
-    fn believes(&mut self, now: Duration) -> bool {
-        let usrloc = &self.usrloc;
-        let verdict = self.doubt.all_read(now, || usrloc.misses_most());
-        if verdict == Verdict::ReadAgain {
-            self.begin_anew();
+    /// Whether most of the bindings of an earlier run are missing, now that all rows have been read for the first time.
+    /// The tail knew of none of them, so that its guard let them pass: it is to look once more.
+    fn misses_most(&mut self, now: Duration) -> bool {
+        let misses_most = !self.compared && self.usrloc.misses_most();
+        self.compared = true;
+        if misses_most {
+            tracing::warn!(
+                "most known registrations are missing from Kamailio's tables; reading them again before removing any"
+            );
+            self.tail.confirm_removals(now);
         }
-        verdict == Verdict::Believe
+        misses_most
     }
 
     /// Reads every row, of a database of which nothing is known yet.
     fn begin_anew(&mut self) {
+        self.compared = false;
         self.usrloc.read_again();
         self.tail = tail(&self.database, &self.usrloc);
     }

@@ -187,6 +187,10 @@ mod tests {
         let Next::Look(looks) = rhythm.after_step(at(100), at(200), TICK) else {
             panic!("commits come");
         };
-        assert_eq!(looks.next(at(200), no_look), Some(TICK), "a step is never put off");
+        assert_eq!(
+            looks.next(at(200), no_look),
+            Some(TICK),
+            "a step is never put off"
+        );
     }
 }
