@@ -4,12 +4,12 @@
 //! `fcntl(F_GETLK)`. No lock is ever taken, nothing is written, no SQLite is linked to it, so a writer cannot
 //! notice it: not by `SQLITE_BUSY`, not by a checkpoint that cannot finish, not by a file it does not own.
 //!
-//! What is learned that way is of two kinds, and they are kept apart:
+//! What is learned that way is of two kinds, which are kept apart:
 //!
-//! * **Hints** say which keys may have changed. They may be wrong or lost.
+//! * **Hints** point at keys that may have changed. They may be wrong or lost.
 //! * **Facts** are leaf pages read in a *window*: between its beginning and its end the pages read were one
 //!   committed state of the database, and this is verified after the reading. A leaf owns the interval of keys
-//!   that its parents give it, so that one leaf tells which rows are there and which are gone.
+//!   that its parents give it, so that one leaf shows which rows are there and which are gone.
 //!
 //! [`Tail`] keeps a hash of each row it has reported and reports the differences to the [`Sink`]. Hints only decide
 //! which leaves are read first; a rolling audit visits all the others, so that in the end nothing depends on a hint.
@@ -40,6 +40,7 @@ mod record;
 mod rollback;
 mod schema;
 mod shm;
+mod snapshot;
 mod source;
 mod sql;
 mod table;

@@ -3,9 +3,9 @@
 //! A state is a generation of the log and the last frame of a commit in it. It stays readable while others append
 //! to the log, until a checkpoint copies later frames into the database file or the log begins anew.
 //!
-//! The index says which commits there are, as long as anybody has the database open. When nobody has, the next who
-//! opens it makes the index anew from the log; so the log alone tells then, and a commit counts although the
-//! writer died before it could publish it.
+//! As long as anybody has the database open, the index shows which commits there are. When nobody has, the next
+//! process to open it rebuilds the index from the log; so then only the log counts, and a commit in it is valid even
+//! if its writer died before publishing it.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -16,9 +16,10 @@ use super::findings::Findings;
 use super::locks;
 use super::reason::{Reason, Result};
 use super::shm::{self, Index, Reading};
+use super::snapshot::{Snapshot, Witness};
 use super::wal::{Followed, Generation, Log, Salts, generations_between};
 
-/// How long log and index may disagree until the log alone is believed.
+/// How long log and index may disagree until only the log counts.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log and its index.
@@ -41,34 +42,6 @@ pub(super) struct LogFiles {
     at_rest: Option<(Stamp, bool)>,
     /// What a look has found that failed after that; the next one to succeed reports it.
     owed: Option<Findings>,
-}
-
-/// A committed state of a database with a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Snapshot {
-    salts: Option<Salts>,
-    frame: u32,
-    /// Pages of the database; 0 when the file's length tells.
-    pub(super) pages: u32,
-    /// The length of the database file, where that tells.
-    pub(super) length: u64,
-    verified_by: Witness,
-}
-
-/// What tells that a snapshot holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Witness {
-    /// The index.
-    Index,
-    /// The index, which knows of no log yet, and the stamp of the database file.
-    Unlogged(Stamp),
-    /// The log alone: the index is of no use.
-    Log,
-    /// The log alone: nobody keeps the index up to date. Where nobody has the database open at all, the stamp of
-    /// its file as well.
-    Abandoned(Option<Stamp>),
-    /// There is no log: the stamp of the database file.
-    Stamp(Stamp),
 }
 
 impl LogFiles {
@@ -123,16 +96,16 @@ impl LogFiles {
         }
     }
 
-    /// Whether the index says something else than at the last look; `None` where it said nothing then.
+    /// Whether the index differs from what it was at the last look; `None` where it was of no use then.
     ///
     /// What a single read of it cannot show is left to the next look: that nobody keeps it up to date any more, that
-    /// its name leads to another file, a checkpoint.
+    /// its name now leads to another file, a checkpoint.
     pub(super) fn has_news(&self) -> Option<bool> {
         let (published, file) = (self.published?, self.index_file.as_ref()?);
         Some(!matches!(shm::read(file), Ok(Reading::Published(index)) if index == published))
     }
 
-    /// Looks what has been committed since, and how that can be verified.
+    /// Finds out what has been committed since, and how that can be verified.
     fn look(
         &mut self,
         database: &File,
@@ -178,7 +151,7 @@ impl LogFiles {
                 Ok(self.is_published(snapshot)? && database.stamp()? == stamp)
             }
             Witness::Log => self.ends_at(snapshot),
-            // Who opens the database now may go on to write, and then the index tells again.
+            // Whoever opens the database now may go on to write, and then the index counts again.
             Witness::Abandoned(stamp) => Ok(self.ends_at(snapshot)?
                 && self.is_abandoned(database)?
                 && (stamp.is_none() || stamp == Some(database.stamp()?))),
@@ -389,12 +362,12 @@ impl LogFiles {
     }
 
     fn snapshot(&self, stamp: Stamp, verified_by: Witness) -> Snapshot {
-        let tells = self.log.pages == 0;
+        let by_length = self.log.pages == 0;
         Snapshot {
             salts: self.salts,
             frame: self.log.committed(),
             pages: self.log.pages,
-            length: if tells { stamp.length } else { 0 },
+            length: if by_length { stamp.length } else { 0 },
             verified_by,
         }
     }

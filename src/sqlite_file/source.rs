@@ -1,7 +1,7 @@
 //! The files of a database, and windows on one committed state of it.
 //!
-//! [`Source::refresh`] looks what has been committed, [`Source::begin`] and [`Source::end`] enclose the reading
-//! of pages. What was read counts only when `end` says so.
+//! [`Source::refresh`] finds out what has been committed; [`Source::begin`] and [`Source::end`] enclose the reading of
+//! pages. What was read counts only when `end` confirms it.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStringExt;
@@ -11,10 +11,11 @@ use std::time::Duration;
 use super::file::File;
 use super::findings::Findings;
 use super::header::Header;
-use super::log::{LogFiles, Snapshot};
+use super::log::LogFiles;
 use super::payload::Pages;
 use super::reason::{Reason, Result};
 use super::rollback::{self, Version};
+use super::snapshot::Snapshot;
 
 /// The byte that locks stand for; its page is never used.
 const LOCK_BYTE: u64 = 0x4000_0000;
@@ -125,7 +126,7 @@ impl Source {
             && header.wal == self.header.wal)
     }
 
-    /// Looks what has been committed, reading at most `budget` frames of the log; pages changed by them go to
+    /// Finds out what has been committed, reading at most `budget` frames of the log; pages changed by them go to
     /// `changed`.
     ///
     /// # Errors
@@ -166,7 +167,7 @@ impl Source {
     /// Whether all pages read since [`Self::begin`] were of `state`.
     ///
     /// # Errors
-    /// When this cannot be told.
+    /// When this cannot be known.
     pub(super) fn end(&mut self, state: &Committed) -> Result<bool> {
         #[cfg(test)]
         self.break_end()?;

@@ -28,7 +28,7 @@ pub use options::{HintIndexSpec, Sink, TableSpec, TailOptions};
 #[cfg(test)]
 pub(super) use rules::{Rule, Rules};
 
-/// How long a step may fail before the state says so.
+/// How long steps may fail before the state shows it.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a writer may be in the way for the length of a commit on a slow disk.
 const COMMIT: Duration = Duration::from_millis(250);
@@ -135,8 +135,8 @@ impl Tail {
         }
     }
 
-    /// Whether something may have been committed since the last step, told by a glance that costs a small part of one.
-    /// `None` where only a step can tell: without a write-ahead log, or while nobody keeps its index up to date.
+    /// Whether something may have been committed since the last step: a glance that costs a small part of one. `None`
+    /// where only a step can tell, which is so without a write-ahead log and while nobody keeps its index up to date.
     #[must_use]
     pub fn has_news(&self) -> Option<bool> {
         self.engine.windows().has_news()

@@ -1,4 +1,4 @@
-//! The thread that follows Kamailio's tables: it steps the tail, puts bindings together and posts the news.
+//! The thread that follows Kamailio's tables: it steps the tail, assembles bindings and posts updates.
 //!
 //! A thread of its own, not a task: it reads files, and must not wait behind anything else.
 
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
 use super::completeness::{Completeness, Extent, Moment};
@@ -20,7 +21,7 @@ use crate::source::usrloc::{Reading, Usrloc};
 use crate::source::{Health, Update};
 use crate::sqlite_file::{Reason, State, Step, Tail, TailOptions};
 
-/// Until the next step, where so much waits to be shown that more had better come later.
+/// Until the next step, where so many updates wait that more had better stay in the file.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Until the next look for a database, where none has been found.
@@ -61,7 +62,7 @@ impl Follower {
         }
     }
 
-    /// Starts a thread that follows the tables. `former` are the bindings that an earlier run knew. The receiver is told
+    /// Starts a thread that follows the tables. `former` are the bindings that an earlier run knew. The receiver resolves
     /// when the thread has ended, which it does when the other value is dropped.
     pub(super) fn start(
         mut self,
@@ -88,12 +89,12 @@ impl Follower {
         let mut rhythm = Rhythm::default();
         let mut watch: Option<Watch> = None;
         loop {
-            let began = self.parts.clock.monotonic();
+            let began = processor_time();
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
             let now = self.parts.clock.monotonic();
             self.parts.heartbeat.beat(now);
-            let ring = match rhythm.after_step(began, now, wake) {
+            let ring = match rhythm.after_step(now, processor_time().saturating_sub(began), wake) {
                 Next::Watch => {
                     bell.silence();
                     watch = Watch::new(&self.tail.watch_paths(), bell);
@@ -144,7 +145,7 @@ impl Follower {
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let unix = self.parts.clock.unix();
         let now = self.parts.clock.monotonic();
-        self.seek(now);
+        self.discover(now);
         if self.updates.is_full() {
             // What is not read now is still in the file, each row once.
             return (PAUSE, last.cloned().unwrap_or((State::Opening, false)));
@@ -190,9 +191,9 @@ impl Follower {
         is_known.then(|| self.database.clone())
     }
 
-    /// Looks for the database, where nobody has said where it is; also while the one that was found has no row,
+    /// Looks for the database, where its path is not configured; also while the one that was found has no row,
     /// because that may be one that a package has left there.
-    fn seek(&mut self, now: Duration) {
+    fn discover(&mut self, now: Duration) {
         let Some(search) = &mut self.search else {
             return;
         };
@@ -252,6 +253,11 @@ impl Follower {
         self.usrloc.read_again();
         self.tail = tail(&self.database, &self.usrloc);
     }
+}
+
+/// Processor time of this thread: what a step costs, however long it has to wait for a core.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 fn tail(path: &Path, usrloc: &Usrloc) -> Tail {

@@ -1,9 +1,9 @@
 //! When the thread that follows the tables steps next. Pure.
 //!
 //! While commits come it does not watch the files: waking up for each write costs more than looking. It rests after a
-//! step, in proportion to what that took, and then looks every millisecond whether something was committed; only then,
-//! or when a look cannot tell, it steps. While nothing happens the files are watched and it sleeps, with a slow tick as
-//! safety net, because a store to the index of the log (`-shm`) raises no event.
+//! step, in proportion to the processor time of that, and then looks every other millisecond whether something was committed;
+//! it steps when something was, or when a look cannot tell and it is time. While nothing happens the files are watched
+//! and it sleeps, with a slow tick as safety net, because a store to the index of the log (`-shm`) raises no event.
 
 use std::time::Duration;
 
@@ -26,11 +26,14 @@ const HASTY: Duration = Duration::from_millis(50);
 /// How long after an event a commit is waited for.
 const ALERT: Duration = Duration::from_secs(1);
 
-/// Between two looks whether something was committed.
-const LOOK: Duration = Duration::from_millis(1);
+/// Between two looks whether something was committed: less than a hundredth of a core.
+const LOOK: Duration = Duration::from_millis(2);
 
-/// Rest after a step, for the time it took: this bounds the share of a core that steps take.
-const REST: u32 = 12;
+/// Rest after a step, at least.
+const LEAST_REST: Duration = Duration::from_millis(1);
+
+/// Rest after a step, as a multiple of its processor time: steps then take a seventeenth of a core at most.
+const REST: u32 = 16;
 
 /// Decides between looking and watching.
 #[derive(Debug, Default)]
@@ -59,14 +62,15 @@ pub(super) struct Looks {
 }
 
 impl Rhythm {
-    /// Decides after a step from `began` to `now`, after which the tail would sleep for `wake` were nothing watched.
-    pub(super) fn after_step(&mut self, began: Duration, now: Duration, wake: Duration) -> Next {
+    /// Decides after a step that ended `now` and `took` so much processor time, after which the tail would sleep for
+    /// `wake` were nothing watched.
+    pub(super) fn after_step(&mut self, now: Duration, took: Duration, wake: Duration) -> Next {
         let alert = now < self.alert_until;
         if wake < LULL || alert {
             self.watching = false;
             let longest = if now < self.hasty_until { HASTE } else { TICK };
             return Next::Look(Looks {
-                rest: now + now.saturating_sub(began).saturating_mul(REST).max(LOOK),
+                rest: now + took.saturating_mul(REST).max(LEAST_REST),
                 step: now + if alert { wake.min(longest) } else { wake },
             });
         }
@@ -117,13 +121,13 @@ mod tests {
 
     /// After a step that took no time at all.
     fn after(rhythm: &mut Rhythm, now: u64, wake: Duration) -> Next {
-        rhythm.after_step(at(now), at(now), wake)
+        rhythm.after_step(at(now), Duration::ZERO, wake)
     }
 
     /// What to do where each look would find something, or none can tell.
     fn steps_after(now: u64, wake: Duration) -> Next {
         Next::Look(Looks {
-            rest: at(now) + LOOK,
+            rest: at(now) + LEAST_REST,
             step: at(now) + wake,
         })
     }
@@ -166,7 +170,7 @@ mod tests {
             panic!("commits come");
         };
         let no_look = || panic!("it rests");
-        assert_eq!(looks.next(at(100), no_look), Some(LOOK));
+        assert_eq!(looks.next(at(100), no_look), Some(LEAST_REST));
         assert_eq!(looks.next(at(101), || Some(false)), Some(LOOK));
         assert_eq!(looks.next(at(101), || Some(true)), None);
         assert_eq!(looks.next(at(101), || None), Some(at(9)));
@@ -177,18 +181,17 @@ mod tests {
 
     #[test]
     fn rests_in_proportion_to_what_the_step_took() {
-        let mut rhythm = Rhythm::default();
-        let took = Duration::from_micros(500);
-        let Next::Look(looks) = rhythm.after_step(at(100), at(100) + took, TICK) else {
-            panic!("commits come");
+        let rest_after = |took| {
+            let Next::Look(looks) = Rhythm::default().after_step(at(100), took, TICK) else {
+                panic!("commits come");
+            };
+            looks.next(at(100), || panic!("it rests"))
         };
-        let no_look = || panic!("it rests");
-        assert_eq!(looks.next(at(100) + took, no_look), Some(took * REST));
-        let Next::Look(looks) = rhythm.after_step(at(100), at(200), TICK) else {
-            panic!("commits come");
-        };
+        let took = Duration::from_micros(100);
+        assert_eq!(rest_after(took), Some(took * REST));
+        assert_eq!(rest_after(took / 100), Some(LEAST_REST));
         assert_eq!(
-            looks.next(at(200), no_look),
+            rest_after(took * 100),
             Some(TICK),
             "a step is never put off"
         );

@@ -1,4 +1,4 @@
-//! What the tail of a file says, in the words of a source.
+//! Translates what the tail of a file reports into the terms of a source.
 
 use crate::metrics::TailCounts;
 use crate::source::{Health, Trouble};

@@ -93,7 +93,7 @@ impl Watch {
             .filter_map(|file| file.file_name().map(ToOwned::to_owned))
             .collect();
         let bell = Arc::clone(bell);
-        let told = move |event: notify::Result<notify::Event>| {
+        let on_event = move |event: notify::Result<notify::Event>| {
             // Our own reading opens files, which is an access.
             let matters = |event: &notify::Event| {
                 let is_ours =
@@ -104,9 +104,9 @@ impl Watch {
                 bell.touch();
             }
         };
-        let mut watcher = notify::recommended_watcher(told)
+        let mut watcher = notify::recommended_watcher(on_event)
             .inspect_err(
-                |error| tracing::debug!(%error, "cannot watch the tables; looks now and then"),
+                |error| tracing::debug!(%error, "cannot watch the tables; checking them now and then"),
             )
             .ok()?;
         let mut any = false;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_tells_once_that_a_file_was_touched_and_always_that_it_is_over() {
+    fn a_bell_rings_once_for_a_touched_file_and_always_for_the_end() {
         let bell = Arc::new(Bell::default());
         bell.touch();
         assert_eq!(bell.wait(LONG), Ring::Touched);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::sqlite_file::counters::Counters;
 use crate::sqlite_file::known::Known;
 use crate::sqlite_file::reason::{Reason, Result};
+use crate::sqlite_file::record;
 use crate::sqlite_file::schema::Schema;
 use crate::sqlite_file::source::Committed;
-use crate::sqlite_file::table::{self, Row, Table};
+use crate::sqlite_file::table::{Row, Table};
 use crate::sqlite_file::visit::{Batch, Difference};
 use crate::sqlite_file::walker::Span;
 
@@ -154,7 +155,7 @@ impl Follower {
     }
 
     /// Takes the hints that do not come from the log, and looks again at rows that have changed a while ago.
-    /// `looks_at_all` tells that all rows are about to be compared anyway.
+    /// `looks_at_all`: all rows are about to be compared anyway.
     ///
     /// # Errors
     /// When an index cannot be read.
@@ -333,7 +334,7 @@ impl Follower {
         let Some(table) = &self.table else {
             return;
         };
-        match table::values(payload) {
+        match record::decode(payload) {
             Ok(values) => {
                 self.counters.upserts += 1;
                 sink.upsert(self.index, Row::new(table, rowid, &values));

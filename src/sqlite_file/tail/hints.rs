@@ -43,7 +43,8 @@ impl Hints {
     }
 
     /// Takes the hints that do not come from the log, where their rest is over. The table has `rows` rows;
-    /// `looks_at_all` tells that all of them are about to be compared anyway.
+    /// `looks_at_all`: all of them are about to be compared
+    /// anyway.
     ///
     /// # Errors
     /// When an index cannot be read.

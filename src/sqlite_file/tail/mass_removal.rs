@@ -118,15 +118,16 @@ impl MassRemovalGuard {
         }
     }
 
-    /// Every row has been compared; whether that settles it. If not, another pass follows.
+    /// Every row has been compared; whether that was the final pass. If not, another one
+    /// follows.
     pub(super) fn end_pass(&mut self, now: Duration) -> bool {
-        let settled = !matches!(self.stage, Stage::Counting(missing) if missing > 0);
-        if settled {
+        let is_final = !matches!(self.stage, Stage::Counting(missing) if missing > 0);
+        if is_final {
             self.stage = Stage::Down;
         } else {
             self.hold_until_confirmed(now);
         }
-        settled
+        is_final
     }
 }
 

@@ -34,7 +34,7 @@ pub struct TailOptions {
 pub struct TableSpec {
     /// Its name.
     pub name: String,
-    /// In rollback mode an index tells cheaply which rows to look at; without one, every change leads to a look at all
+    /// In rollback mode an index shows cheaply which rows to look at; without one, every change leads to a look at all
     /// rows.
     pub hint_index: Option<HintIndexSpec>,
     /// Whether the others are reported when this one has never been there.

@@ -103,7 +103,7 @@ impl Sweep {
         state.is_some() && self.audited == state
     }
 
-    /// Leaves that an audit is to visit now; 0 while it rests. `is_busy` tells whether commits come.
+    /// Leaves that an audit is to visit now; 0 while it rests. `is_busy`: commits come.
     pub(super) fn audit_portion(
         &mut self,
         now: Duration,
@@ -144,14 +144,14 @@ impl Sweep {
         self.visited += leaves;
     }
 
-    /// Every table has been visited; `settled` where nothing is left that another pass has to confirm.
-    pub(super) fn end_pass(&mut self, now: Duration, settled: bool) {
+    /// Every table has been visited; `final_pass` where nothing is left that another one has to confirm.
+    pub(super) fn end_pass(&mut self, now: Duration, final_pass: bool) {
         self.passes += 1;
         self.cursor = START;
         self.audited = self.began_at.take();
         self.next_round = now + REST;
         self.leaves = std::mem::take(&mut self.visited);
-        if self.resyncs && settled {
+        if self.resyncs && final_pass {
             self.complete = true;
             self.resyncs = false;
         }
