@@ -83,7 +83,9 @@ impl Output {
         let asked = self.columns.iter().map(String::as_str).chain(sort);
         for key in asked {
             if !known.contains(&key) {
+                let begins = |known: &&str| known.starts_with(key);
                 let near = nearest(key, known.iter().copied())
+                    .or_else(|| known.iter().copied().find(begins))
                     .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
                 return Err(Failure::Usage(anyhow!(
                     "unknown key `{key}`{near} (known keys: {})",
