@@ -96,7 +96,7 @@ fn accounts(envelope: &mut Value) -> Result<Vec<Value>, Failure> {
     match envelope["data"]["accounts"].take() {
         Value::Array(accounts) => Ok(accounts),
         _ => Err(Failure::Unavailable(anyhow!(
-            "this usrlocd is older and cannot list accounts; update it"
+            "this usrlocd is too old to list accounts; update it"
         ))),
     }
 }

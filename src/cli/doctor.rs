@@ -40,25 +40,25 @@ use crate::daemon::Failure;
 const EXAMPLES: &str = "\
 Examples:
   sudo usrlocd doctor
-      judges for the user usrlocd, as which the daemon runs
+      checks permissions for the user usrlocd, as which the daemon runs
   usrlocd doctor --database /etc/kazoo/kamailio/db/kazoo.db
   usrlocd doctor -o json | jq '.findings[] | select(.mark == \"fail\")'
 
-It changes nothing: it takes no lock on Kamailio's database, writes nothing, and
-asks Kamailio only questions.
+doctor changes nothing: it takes no lock on Kamailio's database, writes nothing, and
+only queries Kamailio.
 
 Exit status:
   0 all well, 1 an error, 2 warnings only";
 
-/// Check all that usrlocd needs, and say how to mend what is wrong
+/// Check everything that usrlocd needs, and tell how to fix what is wrong
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Doctor {
-    /// How to print the findings
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 
-    /// Judge permissions for this user [default: as root usrlocd if there is one, else whoever asks]
+    /// Check permissions for this user [default: when run as root usrlocd, if it exists; otherwise the calling user]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
@@ -69,9 +69,9 @@ pub(super) struct Doctor {
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     Table,
-    /// One object, stable for scripts
+    /// One JSON object, stable for scripts
     Json,
 }
 

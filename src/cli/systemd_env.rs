@@ -1,5 +1,5 @@
-//! What the unit gives the daemon and a command on a terminal does not see: variables of `/etc/default/usrlocd` and
-//! of drop-ins (`systemctl edit usrlocd`). With them the daemon's configuration is another than the command's.
+//! The environment of the systemd unit, which a command on a terminal does not see: variables of `/etc/default/usrlocd`
+//! and of drop-ins (`systemctl edit usrlocd`). They make the daemon's configuration differ from the command's.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -54,7 +54,7 @@ fn refusals_have_words_and_a_status() {
     ends(
         &lab.verb(&["list", "--filter", "nonsense=1"]),
         64,
-        "no key of a registration",
+        "not a key of registrations",
     );
     ends(
         &lab.verb(&["list", "--columns", "user"]),
@@ -218,7 +218,7 @@ fn a_flush_that_is_not_confirmed_is_partly_done() {
 
 #[test]
 fn answers_that_are_not_ours_are_told() {
-    let stranger = "does not answer as usrlocd does";
+    let stranger = "does not answer like usrlocd";
     told(&["count"], "200 OK", "<html>", 69, stranger);
     told(&["list"], "200 OK", "[]", 69, stranger);
     told(

@@ -143,7 +143,7 @@ fn watching_redraws_and_gives_the_terminal_back() {
     let mut terminal = Terminal::start(&lab, "list --watch --interval 200ms", 100, "1");
     terminal.shows("alice");
     lab.daemon.stop();
-    terminal.shows("no usrlocd runs at");
+    terminal.shows("usrlocd is not running at");
     terminal.shows("alice");
     lab.daemon.start();
     terminal.shows("Ctrl-C ends\x1b[K");

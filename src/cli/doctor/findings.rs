@@ -153,7 +153,7 @@ impl Findings {
         (count(Mark::Fail), count(Mark::Warn))
     }
 
-    /// For people.
+    /// Text for people.
     pub(super) fn text(&self, judged_for: &str) -> String {
         let colour = is_coloured();
         let mut out = format!("Judged for the user {judged_for}.\n");
