@@ -1,4 +1,4 @@
-//! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
+//! `usrlocd doctor`: checks everything that usrlocd needs, and tells how to fix what is wrong. It changes nothing.
 
 mod acl;
 mod answers;
@@ -83,10 +83,10 @@ impl Doctor {
             Ok(loaded) => examine(&loaded, &identity, &mut findings)?,
             Err(problems) => {
                 let message = format!(
-                    "The configuration has mistakes, and nothing else was checked. {problems}"
+                    "The configuration is invalid, and nothing else was checked. {problems}"
                 );
-                let mend = ["usrlocd check-config".to_owned()];
-                findings.fail(Group::Configuration, "configuration", message, mend);
+                let remedy = ["usrlocd check-config".to_owned()];
+                findings.fail(Group::Configuration, "configuration", message, remedy);
             }
         }
         match self.output {
@@ -116,7 +116,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
         if loaded.found {
             format!("{file} is valid.")
         } else {
-            format!("{file} is not there; the defaults hold.")
+            format!("{file} does not exist; the defaults apply.")
         },
     );
     environment::check(Path::new("/"), config, findings);
@@ -159,16 +159,16 @@ fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Optio
     let Some(found) = discovery.found else {
         let looked: Vec<String> = discovery.looked.iter().map(ToString::to_string).collect();
         let message = format!(
-            "No database of Kamailio's was found: {}. If it is elsewhere, name it in {}. Debian's Kamailio as installed writes no registrations to any database: {} has the lines that make it.",
+            "No Kamailio database was found: {}. If it is elsewhere, set its path in {}. Debian's Kamailio as installed does not write registrations to a database: {} has the lines that make it do so.",
             looked.join("; "),
             loaded.file.display(),
             remedies::EXAMPLE
         );
-        let mend = [format!(
+        let remedy = [format!(
             "# {}\n[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"",
             loaded.file.display()
         )];
-        findings.fail(group, "database_found", message, mend);
+        findings.fail(group, "database_found", message, remedy);
         return None;
     };
     let shown = found.database.display();
@@ -182,16 +182,16 @@ fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Optio
             .map(|path| path.display().to_string())
             .collect();
         let message = format!(
-            "Chose {shown} ({}), but there is also {}. Say which in {}:",
+            "Chose {shown} ({}), but there is also {}. Set the right one in {}:",
             found.why,
             others.join(", "),
             loaded.file.display()
         );
-        let mend = [format!(
+        let remedy = [format!(
             "# {}\n[kamailio]\ndatabase = \"{shown}\"",
             loaded.file.display()
         )];
-        findings.warn(group, "database_found", message, mend);
+        findings.warn(group, "database_found", message, remedy);
     }
     Some(found.database)
 }

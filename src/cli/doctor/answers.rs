@@ -89,12 +89,12 @@ async fn answers(kamailio: &Kamailio, endpoint: &Endpoint) -> Result<Answers, Fa
 fn configuration(processes: &Value) -> Result<KamailioCfg, String> {
     let Some((file, defined)) = kamailio_cfg::of_processes(processes) else {
         return Err(
-            "Kamailio's processes are not on this machine, or in a container of their own"
+            "Kamailio's processes are not on this machine, or run in a separate container"
                 .to_owned(),
         );
     };
     KamailioCfg::read(&file, &defined)
-        .map_err(|error| format!("{} cannot be read ({error}); ask as root", file.display()))
+        .map_err(|error| format!("{} cannot be read ({error}); run as root", file.display()))
 }
 
 #[cfg(test)]

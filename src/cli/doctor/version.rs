@@ -93,14 +93,14 @@ pub(super) fn check(answer: &str, findings: &mut Findings) {
     match (line.cmp(&OLDEST), line.cmp(&NEWEST)) {
         (Ordering::Less, _) => {
             let message = format!(
-                "usrlocd is tested with {tested}; this one is older. Lists are right if the columns above are; try a flush of one user, and update when you can:"
+                "usrlocd is tested with {tested}; this version is older. Lists are correct if the columns above are present; test a flush of one user, and upgrade when you can:"
             );
-            let mend = ["apt-get install --only-upgrade kamailio".to_owned()];
-            findings.warn(GROUP, check, message, mend);
+            let remedy = ["apt-get install --only-upgrade kamailio".to_owned()];
+            findings.warn(GROUP, check, message, remedy);
         }
         (_, Ordering::Greater) => {
             let message = format!(
-                "usrlocd is tested with {tested}; this one is newer. Lists are right if the columns above are; try a flush of one user before you rely on it."
+                "usrlocd is tested with {tested}; this version is newer. Lists are correct if the columns above are present; test a flush of one user before you rely on it."
             );
             findings.note(GROUP, check, message);
         }
