@@ -65,7 +65,7 @@ pub enum Error {
     #[error("{0} does not answer in time")]
     Slow(String),
     /// The connection ended within the answer.
-    #[error("the connection ended before the answer did")]
+    #[error("the connection was closed before the answer was complete")]
     Cut(#[source] hyper::Error),
     /// The request cannot be written as HTTP.
     #[error("the token or the path cannot be sent")]

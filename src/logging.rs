@@ -61,7 +61,7 @@ pub fn init(log: &Log) -> Result<Handle, LoggingError> {
         .map_err(LoggingError::Twice)?;
     panic::set_hook(Box::new(log_panic));
     if let Some(error) = warning {
-        tracing::warn!(%error, "the journal is not there; logging text instead");
+        tracing::warn!(%error, "the journal is not available; logging text instead");
     }
     Ok(Handle { filter: handle })
 }
@@ -140,7 +140,7 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    tracing::error!(location, backtrace, "a defect in usrlocd: {message}");
+    tracing::error!(location, backtrace, "internal error: {message}");
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl fmt::Display for Say {
         match self {
             Self::First => write!(f, "for the first time"),
             Self::Again { count, lasting } => {
-                write!(f, "{count} times more, for {} s now", lasting.as_secs())
+                write!(f, "{count} more times in the last {} s", lasting.as_secs())
             }
         }
     }

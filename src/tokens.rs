@@ -66,7 +66,7 @@ pub struct Rights {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Refused {
     /// No token of ours.
-    #[error("the token is not known")]
+    #[error("unknown token")]
     Unknown,
     /// Its time is over.
     #[error("the token `{name}` has expired")]
@@ -78,7 +78,7 @@ pub enum Refused {
 
 /// The system has no random numbers for us.
 #[derive(Debug, Error)]
-#[error("the system gives no random numbers")]
+#[error("the system does not provide random numbers")]
 pub struct NoRandomness(#[source] getrandom::Error);
 
 impl TokenSet {
@@ -162,7 +162,7 @@ impl fmt::Display for Rights {
 /// A new token, to be shown once: [`PREFIX`] and 64 hex digits.
 ///
 /// # Errors
-/// When the system gives no random numbers.
+/// When the system does not provide random numbers.
 pub fn new_token() -> Result<String, NoRandomness> {
     let mut bytes = [0; RANDOM_BYTES];
     getrandom::fill(&mut bytes).map_err(NoRandomness)?;

@@ -347,7 +347,7 @@ fn configuration_that_may_not_be_read_is_77() {
             .expect("it runs");
         assert_eq!(output.status.code(), Some(77), "{}", said(&output));
         assert!(
-            said(&output).contains("let usrlocd's user or group read it"),
+            said(&output).contains("make it readable for usrlocd's user or group"),
             "{}",
             said(&output)
         );

@@ -82,7 +82,7 @@ impl Discovery {
             for file in installation.files {
                 discovery.read(root, &root.join(file));
             }
-            let why = format!("{} keeps it there", installation.name);
+            let why = format!("configured in {}", installation.name);
             discovery.consider(root.join(installation.database), why);
         }
         for cfg in instances(root) {
@@ -118,7 +118,7 @@ impl Discovery {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.note(database, "is not there".to_owned());
             }
-            Err(error) => self.note(database, format!("cannot be looked at: {error}")),
+            Err(error) => self.note(database, format!("cannot be accessed: {error}")),
         }
     }
 

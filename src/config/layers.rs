@@ -105,7 +105,7 @@ fn variables(
         } else if let Some(meant) = single_underscore(rest, &findings.vocabulary) {
             findings.report(
                 Place::of(&name),
-                format!("two underscores part section and key; did you mean `{meant}`?"),
+                format!("section and key are separated by two underscores; did you mean `{meant}`?"),
             );
         }
     }

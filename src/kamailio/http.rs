@@ -85,7 +85,7 @@ impl Pool {
         let authority = self.uri.authority().map_or("", |name| name.as_str());
         if HEAD + path.len() + authority.len() + body.len() > REQUEST_MAX {
             return Err(Fault::Unsendable(
-                "the request is longer than Kamailio reads",
+                "the request is longer than Kamailio accepts",
             ));
         }
         let body = Bytes::from(body);
@@ -94,7 +94,7 @@ impl Pool {
                 .header(header::HOST, authority)
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(Full::new(body.clone()))
-                .map_err(|_| Fault::Unsendable("the endpoint makes no valid request"))
+                .map_err(|_| Fault::Unsendable("the endpoint does not make a valid request"))
         };
         while let Some(mut link) = self.take() {
             if !link.is_ready().await {
@@ -234,7 +234,7 @@ async fn talk(
 }
 
 fn cut(error: &(dyn std::error::Error + 'static)) -> Fault {
-    Fault::Malformed(format!("the connection ended within the reply: {error}"))
+    Fault::Malformed(format!("the connection was closed within the reply: {error}"))
 }
 
 impl AsyncRead for Watched {

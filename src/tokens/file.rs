@@ -48,7 +48,7 @@ pub enum TokenFileError {
     Problems(Problems),
     /// The name is taken.
     #[error(
-        "{file}: there is a token `{name}` already; choose another name, or revoke that one first"
+        "{file}: the token `{name}` exists already; choose another name, or revoke it first"
     )]
     Taken {
         /// The tokens file.
@@ -57,7 +57,7 @@ pub enum TokenFileError {
         name: String,
     },
     /// There is no such token.
-    #[error("{file}: there is no token `{name}`; `usrlocd token list` shows all")]
+    #[error("{file}: no token `{name}`; `usrlocd token list` lists all")]
     Missing {
         /// The tokens file.
         file: String,
@@ -66,7 +66,7 @@ pub enum TokenFileError {
     },
     /// The stanza is written in a way that we do not change.
     #[error(
-        "{file}: the token `{name}` is not a [[token]] stanza of its own lines; remove it with an editor"
+        "{file}: the token `{name}` is not a separate [[token]] stanza; remove it with an editor"
     )]
     Unusual {
         /// The tokens file.
@@ -75,7 +75,7 @@ pub enum TokenFileError {
         name: String,
     },
     /// Others keep changing the file.
-    #[error("{file}: someone else changes the file at the same time; try again")]
+    #[error("{file}: the file is being changed by another process; try again")]
     Busy {
         /// The tokens file.
         file: String,
@@ -103,7 +103,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             warnings.push(format!(
-                "{name} is not there, so every request over TCP is refused; make a token with: usrlocd token new --name NAME"
+                "{name} does not exist, so every request over TCP is refused; create a token with: usrlocd token new --name NAME"
             ));
             return Ok(Loaded {
                 warnings,
@@ -115,13 +115,13 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let tokens = parse(&text, &name)?;
     if tokens.is_empty() {
         warnings.push(format!(
-            "{name} lists no token, so every request over TCP is refused; make one with: usrlocd token new --name NAME"
+            "{name} contains no token, so every request over TCP is refused; create one with: usrlocd token new --name NAME"
         ));
     }
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.mode());
     if mode & WORLD_READABLE != 0 {
         warnings.push(format!(
-            "everyone on this machine can read {name}; mend it with: chmod o-rwx {name}"
+            "everyone on this machine can read {name}; fix it with: chmod o-rwx {name}"
         ));
     }
     Ok(Loaded { tokens, warnings })
