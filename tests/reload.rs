@@ -223,7 +223,7 @@ fn hangup_takes_over_all_or_nothing() {
     site.configure("[log]\nlevel = \"loud\"\n[limits]\nrequests = { burst = 1, per_second = 1 }\n");
     let line = site.line("ERROR", 1);
     assert!(
-        line.contains("the configuration cannot be reloaded") && line.contains("loud"),
+        line.contains("cannot reload the configuration") && line.contains("loud"),
         "{line}"
     );
 

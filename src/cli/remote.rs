@@ -133,7 +133,8 @@ impl Remote {
     /// The client for the daemon.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         let parse = |name, url: &str| {
-            Address::parse(url).map_err(|error| Failure::Usage(anyhow!("{name}: {error}")))
+            Address::parse(url)
+                .map_err(|error| Failure::Usage(anyhow!("{name}: `{}` is {error}", shown(url))))
         };
         let variable = std::env::var(URL).ok().filter(|url| !url.is_empty());
         let address = match (&self.url, &self.socket, variable) {

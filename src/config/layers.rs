@@ -105,7 +105,9 @@ fn variables(
         } else if let Some(meant) = single_underscore(rest, &findings.vocabulary) {
             findings.report(
                 Place::of(&name),
-                format!("section and key are separated by two underscores; did you mean `{meant}`?"),
+                format!(
+                    "section and key are separated by two underscores; did you mean `{meant}`?"
+                ),
             );
         }
     }

@@ -48,10 +48,7 @@ fn placeholders(text: &str, names: &[&str]) -> Result<(), String> {
         let name = match close {
             Some(close) if close > at => &rest[at + 1..close],
             _ => {
-                return Err(format!(
-                    "unmatched brace; placeholders are {}",
-                    known()
-                ));
+                return Err(format!("unmatched brace; placeholders are {}", known()));
             }
         };
         if !names.contains(&name) {

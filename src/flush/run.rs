@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Parts;
+use super::answers::breaker::Breaker;
+use super::answers::credibility::Credibility;
 use super::authorization::Caller;
-use super::breaker::Breaker;
-use super::credibility::Credibility;
-use super::extra_calls::ExtraCalls;
 use super::failure::NotFlushed;
-use super::intent::Intents;
-use super::removal::Removals;
+use super::steps::extra_calls::ExtraCalls;
+use super::steps::intent::Intents;
+use super::steps::removal::Removals;
 use crate::kamailio::Fault;
 
 /// How often contacts that removed ones cover may be tried again in a flush: with Kazoo usrloc's timer runs every 5 s.

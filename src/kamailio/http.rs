@@ -234,7 +234,9 @@ async fn talk(
 }
 
 fn cut(error: &(dyn std::error::Error + 'static)) -> Fault {
-    Fault::Malformed(format!("the connection was closed within the reply: {error}"))
+    Fault::Malformed(format!(
+        "the connection was closed within the reply: {error}"
+    ))
 }
 
 impl AsyncRead for Watched {

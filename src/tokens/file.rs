@@ -47,9 +47,7 @@ pub enum TokenFileError {
     #[error("{0}")]
     Problems(Problems),
     /// The name is taken.
-    #[error(
-        "{file}: the token `{name}` exists already; choose another name, or revoke it first"
-    )]
+    #[error("{file}: the token `{name}` exists already; choose another name, or revoke it first")]
     Taken {
         /// The tokens file.
         file: String,

@@ -46,10 +46,7 @@ fn token(
         if names.insert(name.clone()) {
             Ok(name)
         } else {
-            Err(format!(
-                "duplicate name {}; choose another",
-                quoted(&name)
-            ))
+            Err(format!("duplicate name {}; choose another", quoted(&name)))
         }
     });
     let digest = stanza.required("sha256", |item| {
@@ -57,7 +54,10 @@ fn token(
         if digests.insert(digest) {
             Ok(digest)
         } else {
-            Err("this token is used in another stanza; create one with `usrlocd token new`".to_owned())
+            Err(
+                "this token is used in another stanza; create one with `usrlocd token new`"
+                    .to_owned(),
+            )
         }
     });
     let accounts = stanza.required("accounts", |item| accounts(&texts(item)?));

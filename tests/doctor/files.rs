@@ -50,7 +50,12 @@ fn long_log_has_a_reader_that_never_ends() {
     let log = OpenOptions::new().write(true).open(log).expect("WAL mode");
     log.set_len(65 << 20).expect("it is ours");
     let (report, _) = examine(&daemon, &[]);
-    says(&report, "journal", "warn", "The write-ahead log has 65 MB");
+    says(
+        &report,
+        "journal",
+        "warn",
+        "The write-ahead log has grown to 65 MB",
+    );
 }
 
 #[test]
