@@ -70,7 +70,7 @@ pub enum Error {
     Unsendable(#[source] http::Error),
 }
 
-/// Whom to ask, and as whom.
+/// The daemon's address, and the token.
 #[derive(Clone, Debug)]
 pub struct Client {
     address: Address,
@@ -147,7 +147,7 @@ impl Client {
     /// Sends a request and waits for the head of the answer.
     ///
     /// # Errors
-    /// Where there is no answer at all.
+    /// If there is no answer at all.
     pub async fn send(
         &self,
         method: Method,
@@ -208,7 +208,7 @@ impl Client {
             .await
             .map_err(Error::Cut)?;
         let mut tasks = JoinSet::new();
-        // What ends the connection ends the request as well, which tells of it.
+        // What ends the connection ends the request as well, which reports it.
         tasks.spawn(async move { drop(connection.await) });
         let response = timeout(patience, sender.send_request(request)).await;
         let response = response

@@ -14,7 +14,6 @@ mod flush_one;
 mod leftover;
 mod recheck;
 mod restart;
-mod run;
 mod steps;
 mod target;
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Handle {
     /// Logs at `level` from now on; written as `[log] level`.
     ///
     /// # Errors
-    /// When it is no level.
+    /// If it is not a level.
     pub fn set_level(&self, level: &str) -> Result<(), LoggingError> {
         let targets = targets(level)?;
         self.filter.reload(targets).map_err(LoggingError::Gone)
@@ -119,7 +119,7 @@ fn under_journald() -> bool {
 }
 
 /// The text for standard error. Under systemd each line has the priority of an error in front (sd-daemon(3)), so that
-/// `journalctl -p err` has it: else it would be taken for information.
+/// `journalctl -p err` shows it: otherwise it would count as information.
 #[must_use]
 pub fn as_error(text: impl Display) -> String {
     if under_journald() {

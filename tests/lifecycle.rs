@@ -307,7 +307,7 @@ fn check_config_reads_what_the_configuration_names() {
         "tokens.toml:2:8: ",
         "directory.json:2:26: account \"a\" names the parent \"b\"",
         "private.pem:1:1: this is a private key",
-        "nonsense.pem:1:1: this is no PEM file",
+        "nonsense.pem:1:1: not a PEM file",
     ] {
         assert!(
             said(&output).contains(place),

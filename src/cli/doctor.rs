@@ -149,7 +149,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     Ok(())
 }
 
-/// The database: what the configuration says, or what is found.
+/// The database: the configured one, or the one that is found.
 fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
     let group = Group::Database;
     if loaded.config.kamailio.database_given {
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What is said of the database below `root`, and which one it is; the configuration is the text.
+    /// The database found below `root` with the configuration `toml`, and the findings.
     fn found(root: &Path, toml: &str) -> (Option<PathBuf>, String) {
         let file = root.join("own.toml");
         fs::write(&file, toml).unwrap();

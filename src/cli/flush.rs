@@ -39,7 +39,7 @@ Environment:
 pub(super) struct Flush {
     /// Account id, or a realm or name that only one account has
     account: String,
-    /// The id of that account, once the daemon has told it
+    /// The id of that account, once the daemon has resolved it
     #[arg(skip)]
     id: String,
     /// Only this SIP user
@@ -210,7 +210,7 @@ impl Flush {
         print(&format!("flushed {flushed} {noun} of {}\n", self.whom()))
     }
 
-    /// Not all went: says what did, and why not the rest.
+    /// Not all were flushed: reports how many were, and why the rest was not.
     fn failed(&self, client: &Client, status: StatusCode, wait: &str, envelope: &Value) -> Failure {
         let data = &envelope["data"];
         let (flushed, failed) = (data["flushed"].as_u64(), &data["failed"]);
@@ -246,7 +246,7 @@ impl Flush {
     }
 }
 
-/// How many are listed at `target`; `None` where that cannot be told.
+/// How many are listed at `target`; `None` where that is unknown.
 async fn listed(client: &Client, target: &str) -> Option<u64> {
     let answer = client.send(Method::GET, target, &[]).await.ok()?;
     let envelope = remote::envelope(client, answer).await.ok()?;

@@ -301,7 +301,7 @@ impl Wanted<'_> {
         Ok(count)
     }
 
-    /// The table as far as it fits `room`. Sorting needs the whole list; else what fits is enough.
+    /// The table as far as it fits `room`. Only sorting needs the whole list.
     async fn frame(
         &self,
         client: &Client,

@@ -1,4 +1,4 @@
-//! `usrlocd man`: the manual pages, made of what `--help` says.
+//! `usrlocd man`: the manual pages, made from `--help`.
 
 mod sections;
 

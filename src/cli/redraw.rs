@@ -105,7 +105,7 @@ impl Watching {
 }
 
 impl Frame {
-    /// The frame of an answer that is whole; `source` is what the daemon says of Kamailio's tables.
+    /// The frame of a complete answer; `source` is the daemon's view of Kamailio's tables.
     pub(super) fn of(text: String, source: &Value) -> Self {
         Self {
             text,

@@ -1,4 +1,4 @@
-//! What the verbs that ask a running daemon have in common: whom to ask, as whom, and what its refusals mean.
+//! What the verbs that ask a running daemon have in common: its address, the token, and what its refusals mean.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -244,7 +244,7 @@ pub(super) fn warning(source: &Value) -> Option<String> {
     }
 }
 
-/// Why there is no answer, and what to do.
+/// Why there is no answer, with the remedy.
 pub(super) fn lost(client: &Client, error: Error) -> Failure {
     let shown = client.address().shown();
     let on_socket = client.address().socket().is_some();
@@ -284,7 +284,7 @@ pub(super) async fn refused(client: &Client, answer: Answer) -> Failure {
     refusal(client, status, &wait, &value)
 }
 
-/// Why it has no answer yet, as it says itself.
+/// Why it has no answer yet, in its own words.
 async fn unready(client: &Client) -> Option<Failure> {
     let answer = client.send(Method::GET, "/readyz", &[]).await.ok()?;
     let ready: Value = serde_json::from_slice(&answer.body().await.ok()?).ok()?;
@@ -350,7 +350,7 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
     }
 }
 
-/// What is wrong with each parameter, as the API says it.
+/// What is wrong with each parameter, in the API's words.
 fn mistakes(data: &Value, message: &str) -> String {
     let Some(parameters) = data.as_object().filter(|all| !all.is_empty()) else {
         return message.to_owned();

@@ -142,7 +142,7 @@ impl TokenVerb {
         }
     }
 
-    /// The tokens file: the one that was named, else the configuration's.
+    /// The tokens file: the given one, or else the configuration's.
     fn file(&self) -> Result<PathBuf, Failure> {
         if let Some(file) = &self.file {
             return Ok(PathBuf::from(absolute(file)));

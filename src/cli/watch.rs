@@ -101,7 +101,7 @@ struct Look {
     source: Value,
 }
 
-/// What is told on standard error once, until it changes.
+/// What was reported on standard error, once, until it changes.
 #[derive(Debug, Default)]
 struct Trouble(Option<String>);
 
@@ -137,7 +137,7 @@ impl Watch {
         }
     }
 
-    /// Looks once and tells what has changed; whether the reader wants more.
+    /// Looks once and prints what has changed; whether the reader wants more.
     async fn step(
         &self,
         client: &Client,
@@ -148,7 +148,7 @@ impl Watch {
         let look = self.look(client, reach).await?;
         let state = look.source["state"].as_str().unwrap_or_default();
         trouble.tell(remote::warning(&look.source));
-        // A list that is still being compared may lack rows for a moment: nothing of it is told yet.
+        // A list that is still being compared may lack rows for a moment: nothing of it is printed yet.
         let is_settled = !matches!(state, "catching_up" | "unavailable");
         let is_news = known
             .as_ref()
@@ -183,7 +183,7 @@ impl Watch {
         let own = || Timestamp::from_second(SystemClock::new().unix_seconds()).ok();
         Ok(Look {
             revision,
-            // Where no account is known yet nobody tells the daemon's time.
+            // Where no account is known yet the daemon's time is unknown.
             now: now.or_else(own).unwrap_or_default(),
             source: last["source"].take(),
         })
@@ -230,7 +230,7 @@ impl Watch {
 impl Trouble {
     /// Says on standard error what is wrong, where it was not wrong before, and when it is over.
     fn tell(&mut self, now: Option<String>) {
-        // A number that counts up is no news.
+        // A number that counts up is not news.
         let kind = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
         match (&self.0, &now) {
             (Some(before), Some(now)) if kind(before) == kind(now) => {}
@@ -302,7 +302,7 @@ fn sentence(change: &Change<'_>, now: Timestamp) -> String {
     }
 }
 
-/// Whether nobody reads standard output any more: without it a quiet watch would stay for ever.
+/// Whether nobody reads standard output any more: otherwise a quiet watch would never end.
 fn reader_has_gone() -> bool {
     let out = io::stdout();
     let mut asked = [PollFd::new(&out, PollFlags::empty())];

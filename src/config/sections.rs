@@ -6,7 +6,7 @@ use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, 
 use super::{duration, values};
 use crate::document::{Item, Reader, quoted};
 
-/// Lays what `root` says over `config`.
+/// Overrides `config` with the values of `root`.
 pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
     root.table("kamailio", |table| kamailio(&mut config.kamailio, table));
     root.table("store", |table| {

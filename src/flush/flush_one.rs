@@ -2,9 +2,9 @@
 
 use super::answers::memory::Memory;
 use super::failure::NotFlushed;
-use super::run::Run;
 use super::steps::judge::{Flushed, Removal};
 use super::steps::look::Sight;
+use super::steps::run::Run;
 use super::steps::singly::Left;
 use super::target::Target;
 use super::{Flusher, Parts};

@@ -5,4 +5,5 @@ pub(super) mod intent;
 pub(super) mod judge;
 pub(super) mod look;
 pub(super) mod removal;
+pub(super) mod run;
 pub(super) mod singly;

@@ -11,11 +11,11 @@ use super::answers::credibility::Credibility;
 use super::authorization::Caller;
 use super::done::Done;
 use super::failure::NotFlushed;
-use super::run::{Retries, Run};
 use super::steps::extra_calls::ExtraCalls;
 use super::steps::intent::Intents;
 use super::steps::judge::Flushed;
 use super::steps::removal::{Refusals, Removals};
+use super::steps::run::{Retries, Run};
 use super::target::Target;
 use super::{Flusher, Request};
 

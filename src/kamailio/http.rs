@@ -208,7 +208,7 @@ impl Link {
 /// Drives a connection to its end and drops it: a request that it had not begun to send learns only so that it ended.
 async fn end(connection: &mut Option<Wire>) {
     if let Some(open) = connection {
-        // How it ended is told to the request.
+        // The request reports how it ended.
         let _ = open.await;
     }
     *connection = None;
@@ -304,7 +304,7 @@ mod tests {
         let mut link = link.unwrap();
         assert!(link.is_ready().await);
         drop(peer);
-        // The runtime hears of the end with what else it hears of; the connection has not been asked again.
+        // The runtime learns of the end with other events; the connection has not been polled again.
         let _other = pool.connect().await.unwrap();
         listener.accept().await.unwrap();
         let exchange = link.exchange(request());

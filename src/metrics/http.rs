@@ -1,4 +1,4 @@
-//! The API: requests by route and code, connections, and those who are turned away.
+//! The API: requests by route and code, connections, and refusals.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -106,7 +106,7 @@ impl Template {
     }
 }
 
-/// Why a caller is not let in.
+/// Why a caller is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// There is no token.
@@ -217,12 +217,12 @@ impl Http {
         Open(self.connections.clone())
     }
 
-    /// A connection is turned away.
+    /// A connection is refused.
     pub fn turned_away(&self) {
         self.connections_refused.inc();
     }
 
-    /// A caller is not let in.
+    /// A caller is refused.
     pub fn refused(&self, reason: Refusal) {
         self.refused[reason as usize].inc();
     }

@@ -1,4 +1,4 @@
-//! The process itself, as Linux tells it (proc(5)).
+//! The process itself, from Linux (proc(5)).
 
 use std::fs;
 use std::sync::atomic::AtomicU64;

@@ -19,7 +19,7 @@ const MODE: u32 = 0o600;
 /// The mode bits that let strangers read.
 const WORLD_READABLE: u32 = 0o004;
 
-/// How often a change starts anew because someone else was faster.
+/// How often a change is retried because another process was faster.
 const ATTEMPTS: usize = 5;
 
 /// The tokens, and what the operator should know about their file.
@@ -265,7 +265,7 @@ fn without(text: &str, name: &str) -> Option<String> {
     Some(before.concat() + &after.concat())
 }
 
-/// Replaces the text of the file by what `edit` makes of it, starting anew when someone else was faster.
+/// Replaces the text of the file by what `edit` makes of it, retrying if another process was faster.
 fn change(
     path: &Path,
     edit: impl Fn(&str, &str) -> Result<String, TokenFileError>,

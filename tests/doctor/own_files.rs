@@ -70,7 +70,7 @@ fn keys_are_read_and_tried() {
     fs::write(&file, "-----BEGIN PRIVATE KEY-----\n").expect("it is ours");
     key("fail", "this is a private key");
     fs::write(&file, "ssh-rsa AAAA\n").expect("it is ours");
-    key("fail", "no PEM file");
+    key("fail", "not a PEM file");
     let broken = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
     fs::write(&file, broken).expect("it is ours");
     key("fail", "is no RSA public key");

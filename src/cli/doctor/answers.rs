@@ -31,9 +31,9 @@ pub(super) struct Answers {
     pub(super) uptime: Duration,
     /// `core.psx`.
     pub(super) processes: Value,
-    /// Bytes of private memory that each process has; the module `kex` tells.
+    /// Bytes of private memory of each process, as reported by the module `kex`.
     pub(super) private_memory: Option<u64>,
-    /// `stats.fetchn`; the module `kex` tells, too.
+    /// `stats.fetchn`, also of the module `kex`.
     pub(super) statistics: Value,
     /// Addresses other than loopback on which JSON-RPC is answered.
     pub(super) open: Vec<IpAddr>,
@@ -99,7 +99,7 @@ fn configuration(processes: &Value) -> Result<KamailioCfg, String> {
 
 #[cfg(test)]
 impl Answers {
-    /// Of a Kamailio that has so much private memory, and tells nothing else.
+    /// The answers of a Kamailio with so much private memory that reports nothing else.
     pub(super) fn testing(private_memory: Option<u64>) -> Self {
         Self {
             version: String::new(),

@@ -125,6 +125,6 @@ mod tests {
         fs::write(other.path().join("run/chrony/chronyd.pid"), "1").unwrap();
         let mut findings = Findings::default();
         check(other.path(), &mut findings);
-        assert!(findings.text("x").contains("chrony sets"));
+        assert!(findings.text("x").contains("chrony synchronizes"));
     }
 }

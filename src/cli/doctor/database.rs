@@ -49,7 +49,7 @@ pub(super) fn check(
     }
 }
 
-/// Whether the user may read the database and the files beside it; says so.
+/// Checks that the user can read the database and the files beside it.
 fn permissions(site: &Site, identity: &Identity, findings: &mut Findings) -> bool {
     let check = "database_readable";
     let database = &*site.database;
@@ -110,7 +110,7 @@ fn closed_to(identity: &Identity, file: &Path, obstacle: &Path, findings: &mut F
     );
 }
 
-/// What the user may do in the database's directory, and what else is in it.
+/// Checks what the user can do in the database's directory, and what else is in it.
 fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
     let group = Group::Database;
     let Some(folder) = database.parent().filter(|folder| folder.is_dir()) else {

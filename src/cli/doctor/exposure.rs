@@ -1,4 +1,4 @@
-//! Who may use Kamailio's JSON-RPC: whoever may can do anything to Kamailio.
+//! Who can use Kamailio's JSON-RPC, and so do anything to Kamailio.
 
 use std::collections::BTreeSet;
 use std::fs;

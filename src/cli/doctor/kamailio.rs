@@ -28,7 +28,10 @@ pub(super) fn judge(
     let mode = match &asked.cfg {
         Ok(cfg) => {
             let mode = db_mode(cfg);
-            writing(site, cfg, mode, asked.version(), findings);
+            self::mode(site, cfg, mode, asked.version(), findings);
+            if mode != Some(0) {
+                url(site, cfg, findings);
+            }
             lost_tcp::check(cfg, mode, asked.version(), findings);
             mode
         }
@@ -71,8 +74,8 @@ pub(super) fn judge(
     exposure::check(&asked.endpoint, &answers.open, identity, findings);
 }
 
-/// Whether and where usrloc writes.
-fn writing(
+/// Whether, and when, usrloc writes.
+fn mode(
     site: &Site,
     cfg: &KamailioCfg,
     mode: Option<i64>,
@@ -113,13 +116,16 @@ fn writing(
                 "usrloc does not write to a database (db_mode 0, {place}), so there is nothing to list. This is the default of Debian's kamailio.cfg. {EXAMPLE} has the lines that make it write to SQLite; the most important ones:"
             );
             findings.fail(GROUP, check, message, [sqlite(site)]);
-            return;
         }
         _ => {
             let message = format!("usrloc's db_mode is not understood ({place}).");
             findings.note(GROUP, check, message);
         }
     }
+}
+
+/// Whether usrloc writes to the file that usrlocd reads.
+fn url(site: &Site, cfg: &KamailioCfg, findings: &mut Findings) {
     let check = "db_url";
     let place = cfg.place(check);
     match cfg.keeps() {

@@ -1,5 +1,5 @@
 //! Whether phones whose TCP connection is lost are removed from the table: usrloc's `handle_lost_tcp`, which Kazoo sets, does not
-//! do what it says in some versions.
+//! do what it claims in some versions.
 
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::{KamailioCfg, Setting};

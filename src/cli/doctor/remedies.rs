@@ -110,7 +110,7 @@ impl Site {
         ]
     }
 
-    /// Creates the usrloc tables that are not there; those that are stay, and SQLite says so.
+    /// Creates missing usrloc tables; existing ones are kept, and SQLite reports them.
     pub(super) fn create_tables(&self) -> Vec<String> {
         self.tables
             .iter()
@@ -192,7 +192,7 @@ impl Opening<'_> {
         } else if self.is_directory {
             format!("setfacl -m u:{user}:x {obstacle}")
         } else {
-            // What SQLite makes anew shall be readable as well.
+            // Files that SQLite creates later must be readable as well.
             let folder = shell(&self.folder.display());
             format!(
                 "setfacl -m u:{user}:rx,d:u:{user}:r {folder} && setfacl -m u:{user}:r {obstacle}"

@@ -8,7 +8,7 @@ use super::rows::{Role, Rows};
 const LOCATION_VERSION: i64 = 9;
 const ATTRIBUTES_VERSION: i64 = 1;
 
-/// Columns of `location` that are shown, or that rows are told apart by, as Kamailio's schema declares them.
+/// Columns of `location` that are shown or that distinguish rows, as Kamailio's schema declares them.
 const LOCATION: [(&str, &str); 19] = [
     ("callid", "VARCHAR(255) DEFAULT 'Default-Call-ID' NOT NULL"),
     ("cflags", "INTEGER DEFAULT 0 NOT NULL"),
@@ -70,11 +70,18 @@ fn is_essential(role: Role, column: &str) -> bool {
     role == Role::Attributes || ESSENTIAL.contains(&column)
 }
 
-fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
-    let check = "columns";
-    let mut absent: Vec<&str> = Vec::new();
-    let mut missing: Vec<Missing<'_>> = Vec::new();
-    let mut strangers: Vec<&str> = Vec::new();
+/// What the tables lack.
+#[derive(Default)]
+struct Lacking<'a> {
+    /// Tables that do not exist.
+    absent: Vec<&'a str>,
+    missing: Vec<Missing<'a>>,
+    /// Tables that lack an essential column.
+    strangers: Vec<&'a str>,
+}
+
+fn lacking(rows: &Rows) -> Lacking<'_> {
+    let mut lacking = Lacking::default();
     for (role, table, schema) in rows.tables() {
         let wanted: &[(&str, &str)] = match role {
             Role::Version => continue,
@@ -82,25 +89,35 @@ fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
             Role::Location => &LOCATION,
         };
         let Some(schema) = schema else {
-            absent.push(table);
+            lacking.absent.push(table);
             continue;
         };
         let lacks = wanted
             .iter()
             .filter(|(column, _)| schema.column(column).is_none());
-        let before = missing.len();
-        missing.extend(lacks.map(|(column, declaration)| Missing {
-            table,
-            column,
-            declaration,
-        }));
-        if missing[before..]
-            .iter()
-            .any(|it| is_essential(role, it.column))
-        {
-            strangers.push(table);
+        let missing: Vec<Missing<'_>> = lacks
+            .map(|(column, declaration)| Missing {
+                table,
+                column,
+                declaration,
+            })
+            .collect();
+        if missing.iter().any(|it| is_essential(role, it.column)) {
+            lacking.strangers.push(table);
         }
+        lacking.missing.extend(missing);
     }
+    lacking
+}
+
+/// Checks that all columns are present; whether the tables are Kamailio's.
+fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
+    let check = "columns";
+    let Lacking {
+        absent,
+        missing,
+        strangers,
+    } = lacking(rows);
     if absent.is_empty() && missing.is_empty() {
         findings.ok(Group::Tables, check, "All columns are present.");
         return true;

@@ -1,4 +1,4 @@
-//! usrloc's parameters that change what rows mean: what the running Kamailio's configuration says, or, where that is
+//! usrloc's parameters that change the meaning of rows: from the running Kamailio's configuration, or, where that is
 //! not known, what the rows show.
 
 use super::findings::{Findings, Group};

@@ -15,7 +15,7 @@ use crate::sqlite_file::{Inspection, Reason, State, TableSpec, Tail, TailOptions
 /// How long to try to read tables that others write.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the tables say about Kamailio.
+/// What the tables show about Kamailio.
 #[derive(Clone, Debug)]
 pub(super) struct Tables {
     /// Whether commits go through a write-ahead log.

@@ -26,7 +26,7 @@ const GROUP: Group = Group::Usrlocd;
 /// Below this the store may soon be unable to write.
 const LITTLE_SPACE: u64 = 100 << 20;
 
-/// How long the daemon may take to say how it is.
+/// The timeout of the daemon's status.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn check(config: &Config, identity: &Identity, findings: &mut Findings) {
@@ -101,13 +101,8 @@ fn check_tokens(file: &Path, listens: bool, identity: &Identity, findings: &mut 
     let loaded = match tokens::load(file) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            findings.fail(
-                GROUP,
-                "tokens",
-                problems.to_string(),
-                ["usrlocd check-config".to_owned()],
-            );
-            return;
+            let remedy = ["usrlocd check-config".to_owned()];
+            return findings.fail(GROUP, "tokens", problems.to_string(), remedy);
         }
     };
     let Ok(status) = fs::metadata(file) else {
@@ -116,7 +111,40 @@ fn check_tokens(file: &Path, listens: bool, identity: &Identity, findings: &mut 
         }
         return;
     };
-    if status.mode() & 0o004 != 0 {
+    tokens_mode(file, status.mode(), identity, findings);
+    let now = SystemClock::new().unix_seconds();
+    let all = loaded.tokens.len();
+    let expired: Vec<&str> = loaded
+        .tokens
+        .iter()
+        .filter(|token| token.expires.is_some_and(|at| at <= now))
+        .map(|token| &*token.name)
+        .collect();
+    if all == 0 && listens {
+        let message =
+            format!("{shown} contains no token: every request over TCP is refused. Create one:");
+        findings.warn(GROUP, "tokens", message, make());
+    } else if expired.is_empty() {
+        let message = format!("{} in {shown}.", many(all, "token"));
+        findings.ok(GROUP, "tokens", message);
+    } else {
+        let message = format!(
+            "{} of {} expired: {}. Create new ones and revoke these:",
+            expired.len(),
+            many(all, "token"),
+            expired.join(", ")
+        );
+        let remedy = expired
+            .iter()
+            .map(|name| format!("usrlocd token revoke {name} --file {shown}"));
+        findings.warn(GROUP, "tokens", message, remedy);
+    }
+}
+
+/// Checks who can read the tokens file.
+fn tokens_mode(file: &Path, mode: u32, identity: &Identity, findings: &mut Findings) {
+    let shown = file.display();
+    if mode & 0o004 != 0 {
         let message = format!("Everyone on this machine can read {shown}.");
         findings.warn(
             GROUP,
@@ -134,39 +162,6 @@ fn check_tokens(file: &Path, listens: bool, identity: &Identity, findings: &mut 
             message,
             [format!("chgrp {identity} {shown} && chmod 640 {shown}")],
         );
-    }
-    let now = SystemClock::new().unix_seconds();
-    let all = loaded.tokens.len();
-    let expired: Vec<&str> = loaded
-        .tokens
-        .iter()
-        .filter(|token| token.expires.is_some_and(|at| at <= now))
-        .map(|token| &*token.name)
-        .collect();
-    if all == 0 && listens {
-        findings.warn(
-            GROUP,
-            "tokens",
-            format!("{shown} contains no token: every request over TCP is refused. Create one:"),
-            make(),
-        );
-    } else if expired.is_empty() {
-        findings.ok(
-            GROUP,
-            "tokens",
-            format!("{} in {shown}.", many(all, "token")),
-        );
-    } else {
-        let message = format!(
-            "{} of {} expired: {}. Create new ones and revoke these:",
-            expired.len(),
-            many(all, "token"),
-            expired.join(", ")
-        );
-        let remedy = expired
-            .iter()
-            .map(|name| format!("usrlocd token revoke {name} --file {shown}"));
-        findings.warn(GROUP, "tokens", message, remedy);
     }
 }
 
@@ -310,7 +305,7 @@ fn socket_file(socket: &Path, findings: &mut Findings) {
     }
 }
 
-/// What the daemon says of itself.
+/// Reports the daemon's status.
 fn health(shown: &str, status: u16, body: &serde_json::Value, findings: &mut Findings) {
     let state = body["source"]["state"]
         .as_str()

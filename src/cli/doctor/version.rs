@@ -52,7 +52,7 @@ impl Version {
     }
 
     /// Whether `handle_lost_tcp` in write-back mode keeps contacts whose connection is lost (GH 3479, commit
-    /// 45d2983a46). No release that mends it is known.
+    /// 45d2983a46). No fixed release is known.
     pub(super) fn keeps_lost_tcp(self) -> bool {
         self.is_at_least(6, 1, 3)
     }

@@ -150,7 +150,7 @@ fn environment(page: &mut Roff, command: &Command) {
     for (variable, meaning) in &variables {
         item(page, variable, meaning);
     }
-    // Not clap's: it is read only where no flag says otherwise.
+    // Not clap's: it is only read if no flag overrides it.
     if has("url") {
         item(page, "USRLOCD_URL", "As --url; --socket overrides it.");
     }

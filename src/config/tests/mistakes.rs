@@ -70,7 +70,7 @@ format = "syslog"
 }
 
 #[test]
-fn single_values_are_refused_with_the_mend() {
+fn single_values_are_refused_with_a_hint() {
     let wrong = [
         ("kamailio", "database = \"\""),
         ("kamailio", "database = \"/var/lib/kamailio/\""),
@@ -122,7 +122,7 @@ fn single_values_are_refused_with_the_mend() {
     insta::assert_snapshot!(all.join("\n"), @r#"
     f:2:12: the path is empty; remove the line for the default
     f:2:12: "/var/lib/kamailio/" is a directory; name a file in it
-    f:2:9: there is no table; name at least one, for instance "location"
+    f:2:9: no table is given; name at least one, for instance "location"
     f:2:9: "a b" is not a table name; letters, digits and _ make one, for instance "location"
     f:2:15: "a" is listed twice; remove one
     f:2:11: "127.0.0.1:5060" is not the address of a JSON-RPC server; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::flush::Failure;
 use crate::flush::answers::memory::{Memory, is_newer};
 use crate::flush::failure::{NotFlushed, unconfirmed};
-use crate::flush::run::Run;
+use crate::flush::steps::run::Run;
 use crate::flush::steps::singly::{Left, Why};
 use crate::flush::target::{Rows, Target, contacts_of};
 use crate::kamailio::Fault;

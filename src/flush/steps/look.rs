@@ -3,7 +3,7 @@
 use crate::flush::answers::lookup::lookup;
 use crate::flush::answers::memory::Memory;
 use crate::flush::failure::NotFlushed;
-use crate::flush::run::Run;
+use crate::flush::steps::run::Run;
 use crate::flush::target::Target;
 use crate::kamailio::Fault;
 use crate::registration::Text;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::flush::answers::memory::{Memory, is_newer};
 use crate::flush::failure::NotFlushed;
-use crate::flush::run::Run;
+use crate::flush::steps::run::Run;
 use crate::flush::target::{Target, contacts_of};
 use crate::kamailio::Removed;
 use crate::registration::{Registration, Text};
