@@ -4,44 +4,14 @@
 //! a count or a flush ([`registrations`]). All checks stand in one place and in one order ([`api`]). Nothing here
 //! knows a file, a database or Kamailio: lists come from the registry, flushes go to whoever [`Flush`]es.
 
-mod access;
-mod account;
 mod api;
-mod body;
-mod call;
-mod connection;
-mod cors;
-mod cross_site;
-mod envelope;
+mod auth;
 mod error;
-mod filter;
-mod flush;
-mod front;
-mod health;
-mod host;
-mod household;
-mod jwt;
-mod keep;
-mod limits;
-mod measured;
-mod negotiate;
-mod openapi;
-mod paging;
-mod params;
-mod patience;
-mod peer;
-mod permit;
-mod registrations;
-mod rendered;
-mod request_id;
-mod route;
-mod secret;
-mod select;
-mod serve;
-mod subject;
+mod request;
+mod response;
+mod server;
 #[cfg(test)]
 mod tests;
-mod unread;
 
 use std::fmt;
 use std::future::Future;
@@ -58,11 +28,11 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
-pub use host::Hosts;
-pub use jwt::{BadKey, Keys};
-pub use limits::Limits;
-pub use openapi::document as openapi_document;
-pub use serve::{Listeners, serve};
+pub use api::openapi::document as openapi_document;
+pub use auth::host::Hosts;
+pub use auth::jwt::{BadKey, Keys};
+pub use server::limits::Limits;
+pub use server::{Listeners, serve};
 
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
@@ -71,8 +41,11 @@ use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registry::Registry;
 use crate::tokens::TokenSet;
-use rendered::Rendered;
-use request_id::RequestIds;
+use api::health;
+use request::request_id::RequestIds;
+use response::cache::Rendered;
+use server::middleware as front;
+use server::request_metrics as measured;
 
 /// Somebody who flushes registrations.
 pub trait Flush: Send + Sync + 'static {

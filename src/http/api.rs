@@ -2,6 +2,15 @@
 //!
 //! What cannot be read, rate, token, access, account, method, user, query: the first that fails is the answer.
 
+pub(crate) mod chosen;
+pub(crate) mod flush;
+pub(crate) mod health;
+pub(crate) mod keep_newest;
+pub(crate) mod list;
+pub(crate) mod openapi;
+pub(crate) mod select;
+pub(crate) mod subject;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,22 +21,23 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 
-use super::access::{Caller, Right, Unknown, authenticate};
-use super::account::Names;
-use super::body::indented;
-use super::call::{Call, asks_for_pretty};
-use super::cross_site::{self, Verdict};
-use super::envelope::Envelope;
-use super::error::Error;
-use super::limits::{Empty, Key};
-use super::peer::Peer;
-use super::registrations;
-use super::request_id::RequestId;
-use super::route::{Route, What, Whose};
-use super::secret::Secret;
-use super::subject::Subject;
-use super::{App, flush, front};
 use crate::accounts::directory::Directory;
+use crate::http::App;
+use crate::http::api::list as registrations;
+use crate::http::api::subject::Subject;
+use crate::http::auth::access::{Caller, Right, Unknown, authenticate};
+use crate::http::auth::account::Names;
+use crate::http::auth::cross_site::{self, Verdict};
+use crate::http::auth::peer::Peer;
+use crate::http::error::Error;
+use crate::http::request::call::{Call, asks_for_pretty};
+use crate::http::request::request_id::RequestId;
+use crate::http::request::route::{Route, What, Whose};
+use crate::http::request::secret::Secret;
+use crate::http::response::body::indented;
+use crate::http::response::envelope::Envelope;
+use crate::http::server::limits::{Empty, Key};
+use crate::http::server::middleware as front;
 use crate::metrics::Bucket;
 use crate::registry::{Scope, SourceState};
 
@@ -37,7 +47,7 @@ const RESTORE_PATIENCE: Duration = Duration::from_secs(2);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers whatever has no route of its own.
-pub(super) async fn handle(
+pub(crate) async fn handle(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
@@ -266,7 +276,7 @@ async fn is_known(
 }
 
 /// The answer to OPTIONS.
-pub(super) fn allowed(methods: &'static str) -> Response {
+pub(crate) fn allowed(methods: &'static str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
@@ -276,7 +286,7 @@ pub(super) fn allowed(methods: &'static str) -> Response {
 }
 
 /// The answer to a request that fails; `pretty` indents it.
-pub(super) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> Response {
+pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> Response {
     let text = app.envelope(id).error(error);
     let mut response = json(if pretty { indented(&text) } else { text });
     *response.status_mut() = error.status();
@@ -321,7 +331,7 @@ pub(super) fn refuse(app: &App, id: &RequestId, error: &Error, pretty: bool) -> 
 }
 
 /// A JSON answer.
-pub(super) fn json(body: impl Into<Body>) -> Response {
+pub(crate) fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
@@ -329,7 +339,7 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 
 impl App {
     /// What stands around an answer to the request `id`, now.
-    pub(super) fn envelope<'a>(&'a self, id: &'a RequestId) -> Envelope<'a> {
+    pub(crate) fn envelope<'a>(&'a self, id: &'a RequestId) -> Envelope<'a> {
         Envelope {
             request_id: id.as_str(),
             node: &self.settings.node,

@@ -16,7 +16,7 @@ const NAMED_FAILURES: usize = 100;
 
 /// Why there is no good answer.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// `Host` names another machine.
     #[error(
         "the Host header names another machine: use an address, localhost or this machine's name, or add the name to [http] hosts"
@@ -123,7 +123,7 @@ pub(super) enum Error {
 
 /// What is wrong with a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub(super) enum Problem {
+pub(crate) enum Problem {
     /// No such parameter.
     #[error("unknown parameter")]
     UnknownParameter,
@@ -151,19 +151,31 @@ pub(super) enum Problem {
     /// Belongs in the query, and stands in the body.
     #[error("belongs in the query, not in the body")]
     InBody,
+    /// Not a JSON object.
+    #[error("must be an object")]
+    NotAnObject,
+    /// Not an array of strings.
+    #[error("must be an array of strings")]
+    NotTexts,
+    /// An array without an element.
+    #[error("must not be empty")]
+    Empty,
+    /// An array with too many elements.
+    #[error("has more than 2000 elements")]
+    TooMany,
 }
 
 /// What a flush did not remove, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Incomplete {
-    pub(super) cause: Cause,
-    pub(super) flushed: u64,
-    pub(super) failed: Vec<Failure>,
+pub(crate) struct Incomplete {
+    pub(crate) cause: Cause,
+    pub(crate) flushed: u64,
+    pub(crate) failed: Vec<Failure>,
 }
 
 /// Why a flush is incomplete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// Kamailio cannot be reached.
     Unreachable,
     /// Kamailio does not answer in time.
@@ -174,7 +186,7 @@ pub(super) enum Cause {
 
 impl Error {
     /// A parameter that cannot be what it is.
-    pub(super) fn parameter(name: &str, problem: Problem) -> Self {
+    pub(crate) fn parameter(name: &str, problem: Problem) -> Self {
         Self::Parameter {
             name: name.to_owned(),
             problem,
@@ -182,7 +194,7 @@ impl Error {
     }
 
     /// The status.
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadUnreadable
@@ -213,7 +225,7 @@ impl Error {
     }
 
     /// `message` of the envelope.
-    pub(super) fn message(&self) -> &'static str {
+    pub(crate) fn message(&self) -> &'static str {
         match self {
             Self::Misdirected => "misdirected_request",
             Self::HeadUnreadable
@@ -246,7 +258,7 @@ impl Error {
     }
 
     /// `data` of the envelope.
-    pub(super) fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         match self {
             Self::BodyTooLarge { limit } => json!({"file": {"maxSize": {
                 "message": format!("Payload or Files must not be more than {limit} bytes"),
@@ -295,8 +307,10 @@ impl Problem {
             Self::UnknownParameter | Self::UnknownKey | Self::NotOfAnAccount | Self::InBody => {
                 "forbidden"
             }
-            Self::NotANumber | Self::NotAFlag => "type",
+            Self::NotANumber | Self::NotAFlag | Self::NotAnObject | Self::NotTexts => "type",
             Self::Zero => "minimum",
+            Self::Empty => "minItems",
+            Self::TooMany => "maxItems",
             Self::BadCursor => "invalid",
             Self::Contradiction => "unique",
         }

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 
 use super::site::{ACME, OPS, Site};
-use crate::http::peer::Peer;
+use crate::http::auth::peer::Peer;
 use crate::registry::Source;
 
 const LIST: &str = "/v2/accounts/acme/registrations";

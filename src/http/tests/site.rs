@@ -15,7 +15,7 @@ use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 use crate::flush::{self, Failure, FailureKind, Outcome};
-use crate::http::peer::Peer;
+use crate::http::auth::peer::Peer;
 use crate::http::{App, Flush, Flushing, Hosts, Keys, Limits, Parts, Settings, router};
 use crate::metrics::Metrics;
 use crate::registration::Change;

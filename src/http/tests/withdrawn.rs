@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::site::{ACME, Answer, Site, failure};
 use crate::accounts::directory::Directory;
+use crate::flush::Authorization;
 use crate::flush::FailureKind::{Unconfirmed, Withdrawn};
-use crate::flush::Warrant;
 use crate::registration::Text;
 use crate::tokens::{self, TokenSet};
 
@@ -40,9 +40,9 @@ async fn flushed_while(
 }
 
 /// The right by which the last flush ran.
-fn warrant(site: &Site) -> Arc<dyn Warrant> {
+fn warrant(site: &Site) -> Arc<dyn Authorization> {
     let asked = site.fake.asked.lock().unwrap();
-    Arc::clone(&asked.last().unwrap().warrant)
+    Arc::clone(&asked.last().unwrap().authorization)
 }
 
 #[tokio::test]

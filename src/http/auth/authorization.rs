@@ -1,0 +1,86 @@
+//! The right by which a flush runs: its caller is looked at again, as if the request had come now.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::accounts::directory::Directory;
+use crate::flush::Authorization;
+use crate::http::App;
+use crate::http::auth::access::{Right, recognize};
+use crate::http::auth::account::Names;
+use crate::http::auth::peer::Peer;
+use crate::http::error::Error;
+use crate::http::request::secret::Secret;
+use crate::registration::{Name, Text};
+use crate::registry::Scope;
+
+/// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
+pub(crate) struct Permit {
+    app: Arc<App>,
+    peer: Peer,
+    token: Option<String>,
+    account: Option<String>,
+    /// By which the caller was let in.
+    directory: Arc<Directory>,
+}
+
+impl Permit {
+    /// That of a caller who was let in.
+    pub(crate) fn new(
+        app: &Arc<App>,
+        peer: Peer,
+        token: Option<Secret<'_>>,
+        scope: Scope<'_>,
+        directory: &Arc<Directory>,
+    ) -> Self {
+        Self {
+            app: Arc::clone(app),
+            peer,
+            token: token.map(|token| token.reveal().to_owned()),
+            account: match scope {
+                Scope::System => None,
+                Scope::Account(id) => Some(id.to_owned()),
+            },
+            directory: Arc::clone(directory),
+        }
+    }
+
+    /// Why the caller would be refused now.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let token = self.token.as_deref().map(Secret::new);
+        let caller =
+            recognize(&self.app, self.peer, token).map_err(|_| Error::InvalidCredentials)?;
+        let directory = Arc::clone(&self.app.directory.borrow());
+        let names = Names::of(&self.app, &directory);
+        caller.may(Right::Flush, self.account.as_deref(), names)
+    }
+}
+
+impl Authorization for Permit {
+    fn holds(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// As long as the realm has not changed hands: whoever registers there now may be another account's.
+    fn covers(&self, domain: Option<&Text>) -> bool {
+        let now = Arc::clone(&self.app.directory.borrow());
+        if Arc::ptr_eq(&now, &self.directory) {
+            return true;
+        }
+        let realm = Name::of_columns(&[], domain.map(Text::as_bytes)).realm;
+        let Some(realm) = realm.and_then(|realm| std::str::from_utf8(realm).ok()) else {
+            return false;
+        };
+        let [now, then] = [&now, &self.directory].map(|directory| {
+            let account = directory.account_of_realm(realm);
+            account.map(|account| account.id.clone())
+        });
+        now == then
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}

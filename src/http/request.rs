@@ -1,0 +1,10 @@
+//! What a caller asks for: the request, read and parsed. Pure, but for the reading of a body.
+
+pub(crate) mod call;
+pub(crate) mod filter;
+pub(crate) mod negotiate;
+pub(crate) mod paging;
+pub(crate) mod params;
+pub(crate) mod request_id;
+pub(crate) mod route;
+pub(crate) mod secret;

@@ -1,0 +1,25 @@
+//! Text that only its reader may see.
+
+use std::fmt;
+
+/// A token, or text with one in it. `Debug` does not show it, so that no log and no panic does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Secret<'a>(&'a str);
+
+impl<'a> Secret<'a> {
+    /// Conceals a text.
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The text, for whoever checks it or gives it back to its owner.
+    pub(crate) fn reveal(self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
