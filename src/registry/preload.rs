@@ -112,13 +112,13 @@ impl Registry {
 
 impl Writer {
     /// Gives what holds for all accounts that are preloaded, and how well that is known to equal the tables.
-    pub fn begin_preload(&self, departed: Vec<Tombstone>, hidden: Vec<Hidden>, source: Source) {
+    pub fn begin_preload(&self, tombstones: Vec<Tombstone>, hidden: Vec<Hidden>, source: Source) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         let mut reported = ReportedSource::default();
         reported.replace(source, unix, monotonic);
         if let Some(preload) = &mut self.content_to_change().preload {
-            for departed in departed {
-                preload.state.tombstones.remember(departed);
+            for tombstone in tombstones {
+                preload.state.tombstones.remember(tombstone);
             }
             for hidden in hidden {
                 preload.state.note_hidden(hidden);

@@ -21,7 +21,7 @@ pub struct Snapshot {
     /// The rules by which the rows belong to their accounts, as a hash.
     pub owners: Option<u64>,
     /// Users whose rows went.
-    pub departed: Vec<Tombstone>,
+    pub tombstones: Vec<Tombstone>,
     /// Rows that a flush hid.
     pub hidden: Vec<Hidden>,
 }
@@ -30,8 +30,8 @@ impl State {
     /// The state that these rows, and then hiding, lead to.
     pub(super) fn restored(now: i64, left: Snapshot) -> Self {
         let mut state = Self::new(now);
-        for departed in left.departed {
-            state.tombstones.remember(departed);
+        for tombstone in left.tombstones {
+            state.tombstones.remember(tombstone);
         }
         let rows = last_of_each_key(left.rows);
         let sorted = || {

@@ -1,4 +1,5 @@
 mod bindings;
+mod feed;
 mod properties;
 mod replace;
 
@@ -336,7 +337,7 @@ fn a_user_who_departs_again_and_again_is_remembered_once() {
 }
 
 #[test]
-fn a_departed_user_keeps_nothing_else_of_the_row() {
+fn a_tombstone_keeps_nothing_else_of_the_row() {
     let (clock, registry) = registry();
     let mut packer = Packer::default();
     let (user, contact) = (packer.add(b"bob"), packer.add(b"sip:bob@192.0.2.7"));

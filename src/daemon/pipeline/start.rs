@@ -82,7 +82,7 @@ async fn take_over(
             rows,
             moved,
             owners: Some(resolving.owners()),
-            departed: contents.departed,
+            tombstones: contents.departed,
             hidden: contents.hidden,
         };
         writer.restore(left, source)

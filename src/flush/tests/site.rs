@@ -103,7 +103,7 @@ impl Site {
         });
         let kept = Snapshot {
             rows: rows.collect(),
-            departed: kept.departed,
+            tombstones: kept.departed,
             hidden: kept.hidden,
             ..Snapshot::default()
         };

@@ -90,7 +90,7 @@ async fn an_account_has_early_what_it_has_with_all_others() {
     let source = source(&contents);
     let kept = Snapshot {
         rows: resolver.registrations(contents.registrations).rows,
-        departed: contents.departed,
+        tombstones: contents.departed,
         hidden: contents.hidden,
         ..Snapshot::default()
     };
