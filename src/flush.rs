@@ -7,6 +7,7 @@
 mod also;
 mod ambiguous;
 mod aor;
+mod api;
 mod belief;
 mod leftover;
 mod look;
@@ -37,6 +38,7 @@ use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::registry::Registry;
+pub use api::{Flush, Flushing};
 use leftover::Leftovers;
 use queue::Queue;
 use quiet::Quiet;

@@ -2,7 +2,8 @@
 
 pub(crate) mod call;
 pub(crate) mod filter;
-pub(crate) mod negotiate;
+pub(crate) mod flush_params;
+pub(crate) mod format;
 pub(crate) mod paging;
 pub(crate) mod params;
 pub(crate) mod request_id;

@@ -1,34 +1,35 @@
-//! DELETE: picks the registrations to flush, has them flushed, and tells what became of it.
+//! DELETE: picks the registrations to flush, has them flushed, and says what became of it.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
+use super::newest::leave_newest;
+use super::select::select;
+use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
 use crate::http::App;
-use crate::http::api::json;
-use crate::http::api::keep_newest::{KEEP_NEWEST, keep_newest, leave_newest};
-use crate::http::api::list::{enveloped, revision};
-use crate::http::api::select::select;
-use crate::http::api::subject::Subject;
 use crate::http::auth::access::Caller;
 use crate::http::auth::authorization::Permit;
 use crate::http::auth::peer::Peer;
-use crate::http::error::{Cause, Error, Incomplete, Problem};
+use crate::http::error::{Cause, Error, Incomplete};
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
+use crate::http::request::flush_params::{dry_run, keep_newest, narrows, refuse_unknown};
 use crate::http::request::params::Params;
 use crate::http::request::request_id::RequestId;
 use crate::http::request::secret::Secret;
+use crate::http::response::answer::enveloped;
+use crate::http::response::revision::revision;
 use crate::registration::{Registration, Text, columns_of};
 use crate::registry::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
 const X_WOULD_FLUSH: HeaderName = HeaderName::from_static("x-would-flush");
-const DRY_RUN: &str = "dry_run";
 
 /// Who asks for a flush.
 #[derive(Debug)]
@@ -39,12 +40,7 @@ pub(crate) struct Who<'a> {
     pub(crate) query: Secret<'a>,
 }
 
-/// Whether the flush is certain to do nothing, so that it costs nothing.
-pub(crate) fn is_dry(params: &Params) -> bool {
-    matches!(dry_run(params), Ok(true))
-}
-
-/// Flushes what the caller asks for, and nothing where anything in the query is doubtful.
+/// Flushes what the caller asks for; nothing, where anything in the query is in doubt.
 pub(crate) async fn flush(
     app: &Arc<App>,
     call: &Call,
@@ -57,7 +53,7 @@ pub(crate) async fn flush(
     call.refuse_parameters_in_body()?;
     let filters = Filters::parse(&call.params)?;
     let dry_run = dry_run(&call.params)?;
-    let keep = keep_newest(&call.params, subject)?;
+    let keep = keep_newest(&call.params, subject.username)?;
     let now = app.clock.unix_seconds();
     let picked = select(app, subject, &filters, now).await.registrations;
     let picked = leave_newest(picked, keep);
@@ -92,13 +88,13 @@ pub(crate) async fn flush(
     }
 }
 
-/// How many would go: all but those that Kamailio cannot be told.
+/// How many would go: all but those that cannot be named to Kamailio.
 fn would_flush(picked: &[Arc<Registration>]) -> u64 {
     let aors = picked.iter().map(|one| one.binding.address_of_record());
     aors.filter(|aor| aor.for_rpc().is_ok()).count() as u64
 }
 
-/// Flushes in a task of its own: it is confirmed and audited to its end, even if the caller does not wait.
+/// Flushes in a task of its own, which confirms and audits to the end even if the caller does not wait.
 async fn carry_out(app: &Arc<App>, request: Request, id: &RequestId) -> Result<Outcome, Error> {
     let flusher = Arc::clone(&app.flush);
     let task = app
@@ -111,7 +107,7 @@ async fn carry_out(app: &Arc<App>, request: Request, id: &RequestId) -> Result<O
             Err(Error::Fault)
         }
         Err(error) => {
-            tracing::error!(request_id = id.as_str(), %error, "a flush ended before its time");
+            tracing::error!(request_id = id.as_str(), %error, "a flush was aborted");
             Err(Error::Fault)
         }
     }
@@ -209,8 +205,7 @@ fn filters_of(query: &str) -> String {
     let is_filter = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
         let name = Params::parse(name);
-        name.iter()
-            .any(|(name, _)| name == KEEP_NEWEST || Filters::is_filter(name))
+        name.iter().any(|(name, _)| narrows(name))
     };
     let filters: Vec<_> = query.split('&').filter(is_filter).collect();
     filters.join("&")
@@ -229,38 +224,9 @@ fn ok(
         Some(username) => app.registry.list_user(subject.scope, username).revision,
         None => app.registry.count(subject.scope).1,
     };
-    let mut response = json(enveloped(app, call, id, "\"ok\"", &revision(sum)));
+    let mut response = enveloped(app, call, id, "\"ok\"", &revision(sum));
     response
         .headers_mut()
         .insert(header, HeaderValue::from(number));
     response
-}
-
-/// Refuses every parameter that a flush does not have: it may be a filter, misspelt.
-fn refuse_unknown(params: &Params) -> Result<(), Error> {
-    let is_known = |name: &str, value: &str| match name {
-        "auth_token" | "pretty_print" | "accept" | DRY_RUN | KEEP_NEWEST => true,
-        "verb" => value.eq_ignore_ascii_case("delete"),
-        other => Filters::is_filter(other),
-    };
-    match params.iter().find(|(name, value)| !is_known(name, value)) {
-        Some((name, _)) => Err(Error::parameter(name, Problem::UnknownParameter)),
-        None => Ok(()),
-    }
-}
-
-fn dry_run(params: &Params) -> Result<bool, Error> {
-    let refuse = |problem| Error::parameter(DRY_RUN, problem);
-    let mut answer = None;
-    for (_, value) in params.iter().filter(|(name, _)| *name == DRY_RUN) {
-        let flag = match value {
-            "true" => true,
-            "false" => false,
-            _ => return Err(refuse(Problem::NotAFlag)),
-        };
-        if answer.replace(flag).is_some_and(|former| former != flag) {
-            return Err(refuse(Problem::Contradiction));
-        }
-    }
-    Ok(answer.unwrap_or(false))
 }

@@ -1,5 +1,5 @@
-//! The API's description, OpenAPI 3.1, made of the tables that the code itself works with: the fields of the item,
-//! the filters, the methods of each route.
+//! The API's OpenAPI 3.1 description, made from the tables that the code itself works with: the item's fields, the filters,
+//! the methods of each route.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::http::api::json as answer;
+use crate::http::response::answer::json as answer;
 use crate::registration::item::{Field, Kind, Wire};
 
 mod errors;
@@ -193,12 +193,12 @@ fn flush(id: &str, summary: &str) -> Value {
     operation
 }
 
-/// A POST that says `verb=delete`; without it there is no such method.
+/// A POST with `verb=delete`; without it the method is not allowed.
 fn tunnel(id: &str) -> Value {
     let summary = "Flush, for clients that cannot send DELETE";
     let mut operation = flush(id, summary);
     operation["description"] =
-        "`verb=delete` stands in the query, or in the body at its top or under `data`.".into();
+        "`verb=delete` is in the query, or in the body at its top level or under `data`.".into();
     if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
         parameters.push(parts::reference("parameters", "verb"));
     }

@@ -1,4 +1,4 @@
-//! The right by which a flush runs: its caller is looked at again, as if the request had come now.
+//! Authorization of a flush: its caller is checked again while it runs, as if the request came now.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ pub(crate) struct Permit {
     peer: Peer,
     token: Option<String>,
     account: Option<String>,
-    /// By which the caller was let in.
+    /// By which the caller was authorized.
     directory: Arc<Directory>,
 }
 
 impl Permit {
-    /// That of a caller who was let in.
+    /// That of an authorized caller.
     pub(crate) fn new(
         app: &Arc<App>,
         peer: Peer,
@@ -61,7 +61,7 @@ impl Warrant for Permit {
         self.check().is_ok()
     }
 
-    /// As long as the realm has not changed hands: whoever registers there now may be another account's.
+    /// Not once the realm belongs to another account: what is registered there now may be that account's.
     fn covers(&self, domain: Option<&Text>) -> bool {
         let now = Arc::clone(&self.app.directory.borrow());
         if Arc::ptr_eq(&now, &self.directory) {

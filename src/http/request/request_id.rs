@@ -64,7 +64,7 @@ impl RequestId {
     }
 
     /// As a header.
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.0.clone()
+    pub(crate) fn into_header(self) -> HeaderValue {
+        self.0
     }
 }

@@ -1,4 +1,4 @@
-//! What stands around the data of every answer.
+//! The envelope around the data of every answer.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::http::request::secret::Secret;
 use crate::registration::item::write_json_string;
 use crate::registry::{Freshness, SourceState};
 
-/// The parts of an envelope that are the same for success and error.
+/// What the envelopes of successes and errors have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope<'a> {
     /// The request's id.
     pub(crate) request_id: &'a str,
-    /// Who answers.
+    /// The name of this machine.
     pub(crate) node: &'a str,
     /// Our version.
     pub(crate) version: &'a str,
     /// The time, since the Unix epoch.
     pub(crate) now: Duration,
-    /// How well the answer is known to be true.
+    /// How fresh the answer is.
     pub(crate) source: Freshness,
 }
 
-/// What a success says beside its data.
+/// What a success has beside its data.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Success<'a> {
     /// The token, as given by the caller.
@@ -40,7 +40,7 @@ pub(crate) struct Success<'a> {
 }
 
 impl Envelope<'_> {
-    /// What comes before the data of a success.
+    /// Writes what comes before the data of a success.
     pub(crate) fn open(success: &Success<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
         if let Some(token) = success.auth_token {
@@ -49,7 +49,7 @@ impl Envelope<'_> {
         out.extend_from_slice(b"\"data\":");
     }
 
-    /// What comes after the data of a success.
+    /// Writes what comes after the data of a success.
     pub(crate) fn close(&self, success: &Success<'_>, out: &mut Vec<u8>) {
         out.push(b',');
         if let Some(key) = success.next_start_key {
@@ -99,7 +99,7 @@ impl Envelope<'_> {
     }
 }
 
-/// `{"state", "as_of", "lag_ms"}`: how well the registry is known to equal Kamailio's tables.
+/// Writes `{"state", "as_of", "lag_ms"}`: how well the registry is known to match Kamailio's tables.
 pub(crate) fn source(source: Freshness, out: &mut Vec<u8>) {
     out.push(b'{');
     if let (Some(as_of), Some(lag)) = (source.as_of, source.lag) {

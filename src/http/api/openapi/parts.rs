@@ -72,7 +72,7 @@ pub(super) fn options(id: &str, tag: &str) -> Value {
     let mut responses = Map::new();
     responses.insert(
         "204".to_owned(),
-        json!({"description": "They are in `Allow`", "headers": with_headers(&["Allow"], &[])}),
+        json!({"description": "The methods, in `Allow`", "headers": with_headers(&["Allow"], &[])}),
     );
     errors::add(&[errors::EVERYWHERE, &["429"]], &mut responses);
     json!({
@@ -103,13 +103,13 @@ pub(super) fn health(id: &str, summary: &str, answers: &[(&str, Value)]) -> Valu
     json!({"get": get, "head": head, "options": options(&format!("{id}Options"), "operation")})
 }
 
-/// Whether the answers are to be trusted, and if not, why.
+/// Whether the answers can be trusted, and if not, why.
 pub(super) fn ready() -> Value {
     let of = |schema: Value| json!({"application/json": {"schema": schema}});
     let ready = reference("schemas", "Ready");
-    // Too many connections look alike from afar.
+    // Where there are too many connections, the status is the same.
     let not = json!({"anyOf": [ready, errors::schema_of("503")]});
-    let summary = "Whether the registry follows Kamailio's tables, and if not, why";
+    let summary = "Whether the answers match Kamailio's tables, and if not, why";
     health(
         "readyz",
         summary,
@@ -152,18 +152,22 @@ const HEADERS: &[(&str, &str, &str)] = &[
     (
         "Content-Encoding",
         "string",
-        "`gzip`, for whoever accepts it",
+        "`gzip`, if the request accepts it",
     ),
     (
         "Content-Disposition",
         "string",
         "The name of a file, with CSV",
     ),
-    ("X-Flushed", "integer", "How many bindings were flushed"),
+    (
+        "X-Flushed",
+        "integer",
+        "Number of bindings that were flushed",
+    ),
     (
         "X-Would-Flush",
         "integer",
-        "How many bindings a flush would pick",
+        "Number of bindings that a flush would pick",
     ),
     (
         "X-Next-Start-Key",
@@ -176,7 +180,7 @@ const HEADERS: &[(&str, &str, &str)] = &[
     (
         "Access-Control-Allow-Origin",
         "string",
-        "For browsers, where `[http] cors_origins` lets them in",
+        "For browsers, if `[http] cors_origins` allows the origin",
     ),
     ("Access-Control-Allow-Methods", "string", "For browsers"),
     ("Access-Control-Allow-Headers", "string", "For browsers"),
@@ -235,7 +239,7 @@ pub(super) fn responses() -> Value {
     all.insert(
         "Flushed".to_owned(),
         json!({
-            "description": "All that was picked is gone, or would be",
+            "description": "Everything that was picked is gone, or would be",
             "headers": with_headers(&[], &["X-Flushed", "X-Would-Flush"]),
             "content": json_of("FlushedEnvelope"),
         }),
@@ -243,7 +247,7 @@ pub(super) fn responses() -> Value {
     all.insert(
         "NotModified".to_owned(),
         json!({
-            "description": "The caller holds it already",
+            "description": "The caller has the current answer",
             "headers": with_headers(&validators, &[]),
         }),
     );
@@ -268,9 +272,9 @@ pub(super) fn schemas(item: &Value) -> Value {
             "data": data,
             "next_start_key": {"type": "string", "description": "Where the next page starts; absent on the last"},
             "node": {"type": "string"},
-            "page_size": {"type": "integer", "minimum": 0, "description": "How many items this page has"},
+            "page_size": {"type": "integer", "minimum": 0, "description": "Number of items on this page"},
             "request_id": {"type": "string"},
-            "revision": {"type": "string", "description": "Changes with the content of the rows, and only then"},
+            "revision": {"type": "string", "description": "Changes with the content of the rows, and with that only"},
             "source": reference("schemas", "Source"),
             "start_key": {"type": "string"},
             "status": {"const": "success"},
@@ -294,7 +298,7 @@ pub(super) fn schemas(item: &Value) -> Value {
             "type": "object", "required": ["state"],
             "properties": {
                 "state": {"enum": ["live", "catching_up", "stale", "unavailable"]},
-                "as_of": {"type": "number", "description": "Unix second at which the registry was last known to equal Kamailio's tables"},
+                "as_of": {"type": "number", "description": "Unix second at which the answers were last known to match Kamailio's tables"},
                 "lag_ms": {"type": "integer", "minimum": 0},
             },
         },
@@ -302,22 +306,22 @@ pub(super) fn schemas(item: &Value) -> Value {
             "type": "object", "required": ["max_lag_ms", "source", "status"],
             "properties": {
                 "max_lag_ms": {"type": "integer", "minimum": 0, "description": "The `lag_ms` above which it is not ready"},
-                "reason": {"type": "string", "description": "Why it is not ready, and what to do; absent where it is"},
-                "read": {"type": "integer", "minimum": 0, "description": "Rows of Kamailio's tables that a start has read so far; only while starting"},
-                "restored": {"type": "integer", "minimum": 0, "description": "Registrations of the previous run that a start has restored so far; only while starting"},
+                "reason": {"type": "string", "description": "Why it is not ready, and what to do; absent when ready"},
+                "read": {"type": "integer", "minimum": 0, "description": "Rows of Kamailio's tables read so far; only while starting"},
+                "restored": {"type": "integer", "minimum": 0, "description": "Registrations of the previous run restored so far; only while starting"},
                 "source": reference("schemas", "Source"),
-                "status": {"enum": ["ok", "starting", "unavailable"], "description": "`starting`: every row of Kamailio's tables is still to be shown, and nothing is wrong"},
-                "total": {"type": "integer", "minimum": 0, "description": "How many there are to be restored; only while starting"},
+                "status": {"enum": ["ok", "starting", "unavailable"], "description": "`starting`: not every row of Kamailio's tables is listed yet, and nothing is wrong"},
+                "total": {"type": "integer", "minimum": 0, "description": "Registrations to restore; only while starting"},
             },
         },
         "ListEnvelope": envelope(items, &["page_size"]),
         "CountEnvelope": envelope(number, &[]),
         "FlushedEnvelope": envelope(json!({"const": "ok"}), &[]),
-        // What is no text in these places counts as not there.
+        // Anything but a string counts as absent in these places.
         "Body": {"type": "object", "properties": {
-            "auth_token": {"description": "The token, if it is nowhere else; also under `data`"},
+            "auth_token": {"description": "The token, if it is not in a header; also under `data`"},
             "verb": {"description": "With POST, `delete` makes it a DELETE, as the parameter does; also under `data`"},
-            "data": {"description": "May hold the same keys"},
+            "data": {"description": "May have the same keys"},
         }},
     });
     if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {
