@@ -20,8 +20,8 @@ mod redraw;
 mod remote;
 mod serve;
 mod show_rows;
+mod systemd_env;
 mod token;
-mod unit;
 mod watch;
 
 use std::ffi::OsString;

@@ -3,9 +3,9 @@
 //! [`Config::load`] lays the flags over the environment (`USRLOCD_SECTION__KEY`), that over the file, and that over
 //! the defaults, and reports every mistake of all of them at once. It opens no other file than the configuration.
 
-mod changes;
 mod check;
 mod defaults;
+mod diff;
 pub mod discovery;
 mod duration;
 mod layers;
@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use crate::document::without_secrets;
 pub use crate::document::{Problem, Problems};
-pub use changes::{Applies, Change};
 pub use check::is_same_file;
 pub use defaults::DEFAULT_FILE;
+pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
 pub use layers::{Override, environment};
 

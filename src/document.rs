@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of the keys; [`config`](crate::config) and [`tokens`](crate::tokens) do. No I/O.
 
-mod lines;
+mod positions;
 mod quoted;
 mod reader;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use lines::Lines;
+use positions::Lines;
 pub use quoted::{quoted, shown, without_secrets};
 pub use reader::{Findings, Reader, nearest};
 

@@ -1,31 +1,39 @@
-//! Flush: registrations out of Kamailio's memory, for certain.
+//! Removes registrations from Kamailio and confirms it.
 //!
-//! Pick, remove, confirm, hide, answer. A binding counts as flushed only when Kamailio had it before and has let go
-//! of it after, or when a Kamailio that is well up does not have it although the table still does. Removing asks
-//! Kamailio by JSON-RPC and never touches its database.
+//! Pick, remove, confirm, hide, answer: [`flush_one`] is the protocol. A binding counts as flushed only if Kamailio had
+//! it before and does not have it afterwards, or if a Kamailio that has finished loading does not have it although the
+//! table does. Removals are requested by JSON-RPC; Kamailio's database is never touched.
 
-mod also;
 mod ambiguous;
-mod aor;
+mod aor_lock;
 mod api;
-mod belief;
+mod audit;
+mod authorization;
+mod breaker;
+mod credibility;
+mod done;
+mod extra_calls;
+mod failure;
+mod flush_one;
+mod intent;
+mod judge;
 mod leftover;
 mod look;
+mod lookup;
 mod memory;
-mod noted;
 mod pace;
 mod queue;
 mod quiet;
 mod recheck;
 mod removal;
-mod silence;
-mod targets;
+mod restart;
+mod run;
+mod singly;
+mod target;
 #[cfg(test)]
 mod tests;
-mod turns;
-mod warrant;
-mod work;
-mod writing;
+mod workers;
+mod write_mode;
 
 use std::sync::Arc;
 
@@ -38,47 +46,47 @@ use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::registry::Registry;
+use aor_lock::AorLocks;
 pub use api::{Flush, Flushing};
+pub use authorization::Authorization;
 use leftover::Leftovers;
 use queue::Queue;
 use quiet::Quiet;
-use turns::Turns;
-pub use warrant::Warrant;
-use writing::Writing;
+use write_mode::LearnedMode;
 
-/// The target of the log line that each flush leaves: it stands out from the rest as the audit.
+/// The target of the log line that each flush leaves: the audit.
 pub const AUDIT: &str = "usrlocd::audit";
 
-/// The target of log lines that an operator should see although nothing is wrong with usrlocd.
+/// The target of log lines that an operator should see although nothing is wrong with usrlocd: logged at notice.
 pub const NOTICE: &str = "usrlocd::notice";
 
-/// What is to be flushed, and who asks.
+/// What to flush, and for whom.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The registrations picked, all of one account.
     pub registrations: Vec<Arc<Registration>>,
-    /// Addresses of record (username, domain) that Kamailio is asked to remove even if no row of theirs is picked:
+    /// Addresses of record (username, domain) that Kamailio is asked to remove although no row of theirs is picked:
     /// those of a known user, whose row may lag behind Kamailio's memory. Another account's are left alone.
     pub further: Vec<(Text, Option<Text>)>,
-    /// Whether filters chose the registrations, so that not one more may go; else all contacts of their addresses of
-    /// record are meant.
+    /// Whether only the picked registrations may go, because filters chose them; otherwise all contacts of their
+    /// addresses of record go.
     pub exactly: bool,
-    /// Who asks. Nothing that is not of the account asked for goes.
+    /// Who asks. Only contacts of the account asked for go.
     pub actor: Actor,
-    /// By what right. Nothing goes any more once it is withdrawn.
-    pub warrant: Arc<dyn Warrant>,
+    /// What the caller may do. Nothing more goes once it is withdrawn.
+    pub authorization: Arc<dyn Authorization>,
 }
 
 /// Who asks for a flush, for whom, and for the audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Actor {
-    /// Name of the token, or what else the caller was recognized by; never the token.
+    /// The name of the token, or of what else identified the caller; never the token.
     pub token: String,
     /// The caller's address.
     pub client: String,
     /// The request's id.
     pub request_id: String,
-    /// The account asked for; `None` for all that there are.
+    /// The account asked for; `None` for all accounts.
     pub account_id: Option<String>,
     /// The user asked for.
     pub username: Option<String>,
@@ -95,12 +103,12 @@ pub struct Outcome {
     pub failed: Vec<Failure>,
 }
 
-/// Why an address of record is not confirmed to be flushed.
+/// An address of record that is not confirmed to be flushed, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     /// The address of record.
     pub aor: Text,
-    /// What happened, for the caller to read.
+    /// The reason, for the caller to read.
     pub reason: String,
     /// Its kind.
     pub kind: FailureKind,
@@ -119,7 +127,7 @@ pub enum FailureKind {
     Withdrawn,
 }
 
-/// Why a flush could not be answered for; what Kamailio was asked to remove may be gone.
+/// Why the outcome of a flush is not known; what Kamailio was asked to remove may be gone.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What was flushed could not be kept hidden across a restart.
@@ -132,9 +140,9 @@ pub enum Error {
 pub struct Options {
     /// The usrloc tables.
     pub tables: Vec<String>,
-    /// How many removals run at once, of all flushes; of each flush so many addresses of record are worked on.
+    /// How many removals run at once, over all flushes, and how many addresses of record of each flush are worked on.
     pub concurrency: usize,
-    /// Further calls.
+    /// Extra calls.
     pub also: Vec<AlsoCall>,
     /// The realm of rows without a domain.
     pub default_realm: Option<String>,
@@ -145,15 +153,15 @@ pub struct Options {
 pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What is shown.
+    /// What is listed.
     pub registry: Arc<Registry>,
-    /// What is kept.
+    /// What is kept on disk.
     pub store: Arc<Store>,
-    /// Who is asked.
+    /// Kamailio.
     pub kamailio: Arc<Kamailio>,
-    /// Told when a hidden row is in doubt.
+    /// Notified when Kamailio should be asked about hidden rows soon.
     pub doubts: Arc<Notify>,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
 }
 
@@ -162,29 +170,29 @@ pub struct Parts {
 pub struct Flusher {
     parts: Parts,
     options: Arc<Options>,
-    turns: Arc<Turns>,
+    locks: Arc<AorLocks>,
     queue: Arc<Queue>,
     quiet: Quiet,
-    writing: Arc<Writing>,
+    mode: Arc<LearnedMode>,
     leftovers: Arc<Leftovers>,
 }
 
 impl Flusher {
-    /// With these parts and options.
+    /// A flusher with these parts and options.
     #[must_use]
     pub fn new(parts: Parts, options: Options) -> Self {
         Self {
-            turns: Arc::default(),
+            locks: Arc::default(),
             queue: Arc::new(Queue::new(options.concurrency)),
             quiet: Quiet::new(Arc::clone(&parts.clock), Arc::clone(&parts.registry)),
-            writing: Arc::default(),
+            mode: Arc::default(),
             leftovers: Arc::default(),
             parts,
             options: Arc::new(options),
         }
     }
 
-    /// Flushes what is asked for. What is in the outcome as flushed is not listed any more, also after a restart.
+    /// Flushes what is asked for. What the outcome counts as flushed is not listed any more, not even after a restart.
     ///
     /// # Errors
     /// When that last promise cannot be kept.
@@ -202,8 +210,8 @@ impl Flusher {
     }
 
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
-        let note = self.note_begin(&request.actor).await;
-        let (targets, unaskable) = targets::targets(&request, &self.options.tables);
+        let record = self.begin_audit(&request.actor).await;
+        let (targets, unaskable) = target::targets(&request, &self.options.tables);
         let mut done = self.work(&request, targets).await;
         done.outcome.failed.extend(unaskable);
         // What has come back or gone since need not be kept.
@@ -214,7 +222,7 @@ impl Flusher {
         {
             done.error.get_or_insert(error);
         }
-        self.note_end(note, &done.outcome).await;
+        self.end_audit(record, &done.outcome).await;
         match done.error {
             None => Ok(done.outcome),
             Some(error) => Err(error.into()),

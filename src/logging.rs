@@ -4,8 +4,8 @@
 //! information, at `notice`. A panic is an error line like any other.
 
 mod fields;
+mod format;
 mod journal;
-mod lines;
 mod severity;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -92,7 +92,7 @@ fn output(format: LogFormat) -> Result<(Output, Option<io::Error>), LoggingError
         LogFormat::Auto | LogFormat::Text => Ok((text(), None)),
         LogFormat::Json => {
             let layer = fmt::layer().with_writer(io::stderr).with_ansi(false);
-            Ok((layer.event_format(lines::Json).boxed(), None))
+            Ok((layer.event_format(format::Json).boxed(), None))
         }
     }
 }
@@ -101,7 +101,7 @@ fn text() -> Output {
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = io::stderr().is_terminal() && !no_color;
     let layer = fmt::layer().with_writer(io::stderr).with_ansi(colours);
-    layer.event_format(lines::Text).boxed()
+    layer.event_format(format::Text).boxed()
 }
 
 fn targets(level: &str) -> Result<Targets, LoggingError> {

@@ -9,13 +9,11 @@ use super::pages::Reach;
 use super::remote;
 use crate::client::Client;
 use crate::daemon::Failure;
+use crate::document::nearest;
 use crate::terminal::printable;
 
 /// Where the accounts are.
 const ACCOUNTS: &str = "/v2/registrations/count?accounts=true";
-
-/// From this similarity on a word may be a slip of the pen.
-const SIMILAR: f64 = 0.8;
 
 /// How many accounts an error lists.
 const SHOWN: usize = 20;
@@ -168,11 +166,11 @@ fn similar<'a>(lower: &str, accounts: &'a [Account]) -> Option<&'a str> {
     let words = accounts
         .iter()
         .flat_map(|it| it.words().chain([&*it.id]))
-        .map(|word| (strsim::jaro(lower, &word.to_lowercase()), word));
-    words
-        .filter(|(likeness, _)| *likeness >= SIMILAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, word)| word)
+        .map(|word| (word.to_lowercase(), word));
+    let words: Vec<(String, &str)> = words.collect();
+    let meant = nearest(lower, words.iter().map(|(lower, _)| &**lower))?;
+    let is_meant = |(lower, word): &(String, &'a str)| (lower == meant).then_some(*word);
+    words.iter().find_map(is_meant)
 }
 
 fn unknown(given: &str, similar: Option<&str>) -> Failure {

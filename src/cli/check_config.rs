@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::configuration::Configuration;
 use super::output::{hint, print};
-use super::unit::{self, Unit};
+use super::systemd_env::{self, Unit};
 use crate::config::{Problem, Problems};
 pub(super) use crate::daemon::check_keys;
 use crate::daemon::{self, Failure};
@@ -56,7 +56,7 @@ impl CheckConfig {
         for warning in report.warnings {
             hint(format_args!("warning: {warning}"));
         }
-        if let Some(warning) = unit::warning(&Unit::read(Path::new("/")).unseen()) {
+        if let Some(warning) = systemd_env::warning(&Unit::read(Path::new("/")).unseen()) {
             hint(format_args!(
                 "warning: {warning}; put `env NAME=VALUE` in front to check with it"
             ));

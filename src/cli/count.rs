@@ -4,7 +4,6 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::account;
-use super::complete;
 use super::output::{hint, lines, print, print_csv, print_json};
 use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
@@ -27,7 +26,6 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Count {
     /// The account: its id, or a realm or name that no other account has; without it all that you may see
-    #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,

@@ -1,9 +1,11 @@
 //! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
 
 mod acl;
+mod answers;
 mod capacity;
 mod clocks;
 mod database;
+mod environment;
 mod exposure;
 mod findings;
 mod flushes;
@@ -11,14 +13,13 @@ mod identity;
 mod kamailio;
 mod kamailio_cfg;
 mod lost_tcp;
-mod mend;
-mod ours;
+mod remedies;
 mod rows;
 mod schema;
 mod settings;
 mod sqlite_version;
-mod surroundings;
 mod tables;
+mod usrlocd;
 mod version;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use clap::{Args, ValueEnum};
 use self::findings::{Findings, Group};
 use self::identity::Identity;
 use self::kamailio_cfg::KamailioCfg;
-use self::mend::Site;
+use self::remedies::Site;
 use super::configuration::Configuration;
 use super::output::{print, print_json};
 use crate::config::Loaded;
@@ -118,8 +119,8 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
             format!("{file} is not there; the defaults hold.")
         },
     );
-    surroundings::check(Path::new("/"), config, findings);
-    let asked = kamailio::ask(&config.kamailio)?;
+    environment::check(Path::new("/"), config, findings);
+    let asked = answers::ask(&config.kamailio)?;
     let database = find_database(Path::new("/"), loaded, findings);
     let place = database.as_deref().unwrap_or(&config.kamailio.database);
     let site = Site::new(
@@ -133,14 +134,14 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
         let inspection = database::check(&site, identity, asked.version(), findings)?;
         tables::check(&site, &inspection, findings)
     });
-    asked.judge(&site, identity, tables.as_ref(), findings);
+    kamailio::judge(&asked, &site, identity, tables.as_ref(), findings);
     if let Some(tables) = &tables {
         let realm = config.kamailio.default_realm.as_deref();
         settings::check(&site, realm, asked.cfg(), tables.counts, findings);
         tables::index(&site, tables, asked.cfg(), findings);
     }
     clocks::check(Path::new("/"), findings);
-    ours::check(config, identity, findings);
+    usrlocd::check(config, identity, findings);
     if let Some(cfg) = asked.cfg() {
         flushes::cost(cfg, asked.version(), findings);
     }
@@ -161,7 +162,7 @@ fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Optio
             "No database of Kamailio's was found: {}. If it is elsewhere, name it in {}. Debian's Kamailio as installed writes no registrations to any database: {} has the lines that make it.",
             looked.join("; "),
             loaded.file.display(),
-            kamailio::EXAMPLE
+            remedies::EXAMPLE
         );
         let mend = [format!(
             "# {}\n[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"",

@@ -8,7 +8,6 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::account;
-use super::complete;
 use super::output::{hint, print, print_json};
 use super::progress;
 use super::remote::{self, Filters, Remote};
@@ -39,13 +38,12 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Flush {
     /// The account: its id, or a realm or name that no other account has
-    #[arg(add = complete::accounts())]
     account: String,
     /// The id of that account, once the daemon has told it
     #[arg(skip)]
     id: String,
     /// Only this SIP user
-    #[arg(short, long, add = complete::users())]
+    #[arg(short, long)]
     user: Option<String>,
     /// Leave this many of the user's contacts: those modified last, after the filters
     #[arg(long, value_name = "N", requires = "user")]

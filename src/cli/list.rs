@@ -7,7 +7,6 @@ use clap::Args;
 use serde_json::Value;
 
 use super::account;
-use super::complete;
 use super::output::{CsvLines, hint, lines, print, print_more_json};
 use super::pages::{Page, Pages, Reach};
 use super::redraw::{self, Frame, Room, Watching};
@@ -59,7 +58,6 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
 pub(super) struct List {
     /// The account: its id, or a realm or name that no other account has; without it all that you may see
-    #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,
@@ -89,10 +87,9 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
 pub(super) struct Show {
     /// The user, alone or as USER@REALM
-    #[arg(add = complete::users())]
     user: String,
     /// Only in this account: its id, or a realm or name that no other account has
-    #[arg(short, long, add = complete::accounts())]
+    #[arg(short, long)]
     account: Option<String>,
     #[command(flatten)]
     output: Output,

@@ -10,7 +10,6 @@ use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::complete;
 use super::configuration::{Configuration, ConfigurationFile, absolute};
 use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
@@ -50,7 +49,7 @@ pub(super) struct Remote {
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Filters {
     /// Only those whose KEY is VALUE exactly, or is not (KEY!=VALUE); may be given several times
-    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter, add = complete::filters())]
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
     filters: Vec<(String, String)>,
 }
 

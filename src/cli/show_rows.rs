@@ -9,9 +9,9 @@ use tabled::builder::Builder;
 use tabled::settings::peaker::Priority;
 use tabled::settings::{Padding, Style, Width};
 
-use super::complete;
 use super::output::is_coloured;
 use crate::daemon::Failure;
+use crate::document::nearest;
 use crate::terminal::printable;
 
 /// How results are written.
@@ -42,11 +42,11 @@ pub(super) struct Output {
     no_headers: bool,
 
     /// These columns of the table, separated by commas; any key of the API's items
-    #[arg(long, value_name = "KEYS", value_delimiter = ',', add = complete::keys())]
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
     columns: Vec<String>,
 
     /// Sort the table by this key; -KEY for the reverse
-    #[arg(long, value_name = "KEY", allow_hyphen_values = true, add = complete::keys())]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     sort: Option<String>,
 }
 
@@ -83,12 +83,10 @@ impl Output {
         let asked = self.columns.iter().map(String::as_str).chain(sort);
         for key in asked {
             if !known.contains(&key) {
-                let near = known
-                    .iter()
-                    .max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)))
-                    .unwrap_or(&"");
+                let near = nearest(key, known.iter().copied())
+                    .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
                 return Err(Failure::Usage(anyhow!(
-                    "`{key}` is no key; did you mean `{near}`? The keys are: {}",
+                    "unknown key `{key}`{near} (known keys: {})",
                     known.join(", ")
                 )));
             }
@@ -142,12 +140,24 @@ fn render(rows: &[Value], columns: &[&str], headers: bool, width: Option<usize>)
     if rows.is_empty() {
         return String::new();
     }
-    let mut builder = Builder::with_capacity(rows.len() + 1, columns.len());
-    if headers {
-        builder.push_record(columns.iter().map(|name| name.to_uppercase()));
-    }
-    for row in rows {
-        builder.push_record(columns.iter().map(|column| cell(&row[*column])));
+    let head = headers.then(|| columns.iter().map(|name| name.to_uppercase()).collect());
+    let rows = rows
+        .iter()
+        .map(|row| columns.iter().map(|column| cell(&row[*column])).collect());
+    aligned(
+        head.into_iter().chain(rows).collect::<Vec<Vec<String>>>(),
+        width,
+    )
+}
+
+/// Records in aligned columns, cut to `width` where that is given.
+pub(super) fn aligned<R: IntoIterator<Item = String>>(
+    records: impl IntoIterator<Item = R>,
+    width: Option<usize>,
+) -> String {
+    let mut builder = Builder::new();
+    for record in records {
+        builder.push_record(record);
     }
     let mut table = builder.build();
     table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));

@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 
 use super::configuration::{Configuration, absolute};
 use super::output::{hint, print};
-use super::unit::{self, Unit};
+use super::show_rows::aligned;
+use super::systemd_env::{self, Unit};
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::Failure;
 use crate::tokens::{self, Stanza, TokenFileError};
@@ -149,7 +150,7 @@ impl TokenVerb {
         let unit = Unit::read(Path::new("/"));
         let mut unseen = unit.unseen();
         unseen.retain(|it| NAMES_THE_FILE.contains(&&*it.name));
-        if let Some(warning) = unit::warning(&unseen) {
+        if let Some(warning) = systemd_env::warning(&unseen) {
             hint(format_args!(
                 "warning: {warning}; name the daemon's tokens file with --file"
             ));
@@ -210,19 +211,7 @@ fn list(file: &Path, now: i64) -> Result<(), Failure> {
             expires,
         ]);
     }
-    print(&columns(&rows))
-}
-
-/// The rows in aligned columns.
-fn columns(rows: &[[String; 4]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths = [0, 1, 2].map(|column| width(column).unwrap_or_default());
-    let line = |row: &[String; 4]| {
-        let [name, accounts, rights, expires] = row;
-        let [a, b, c] = widths;
-        format!("{name:a$}  {accounts:b$}  {rights:c$}  {expires}\n")
-    };
-    rows.iter().map(line).collect()
+    print(&aligned(rows, None))
 }
 
 /// The Unix second that `--expires` means.

@@ -17,7 +17,6 @@ use tokio::time::sleep;
 
 use self::diff::{Change, Happened, Seen, Snapshot};
 use super::account;
-use super::complete;
 use super::output::{hint, is_coloured, local_time, print_more, print_more_json};
 use super::pages::{Pages, Reach};
 use super::redraw::interval;
@@ -63,7 +62,6 @@ Exit status:
   start, 77 permission, 130 ended by Ctrl-C")]
 pub(super) struct Watch {
     /// The account: its id, or a realm or name that no other account has; without it all that you may see
-    #[arg(add = complete::accounts())]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,

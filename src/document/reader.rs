@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Item, Name, Place, Problem, Value, shown};
 
+/// From this many letters on a text is taken for the beginning of a word.
+const MEANS_A_BEGINNING: usize = 3;
+
 /// What was found on the way: mistakes, and where each key was set last.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -254,13 +257,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The word that was probably meant by `wrong`.
+/// The word that was probably meant by `wrong`: one with few typing errors, or else the shortest that begins with it.
 #[must_use]
 pub fn nearest<'w>(wrong: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let allowed = (wrong.chars().count() / 3).clamp(1, 3);
-    words
-        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, word)| word)
+    let length = wrong.chars().count();
+    let allowed = (length / 3).clamp(1, 3);
+    let scored = words.filter_map(|word| {
+        let distance = strsim::damerau_levenshtein(wrong, word);
+        let begins = length >= MEANS_A_BEGINNING && word.starts_with(wrong);
+        (distance <= allowed || begins).then_some((distance > allowed, distance, word))
+    });
+    scored.min().map(|(_, _, word)| word)
 }

@@ -8,7 +8,7 @@ use crate::registration::{Binding, Registration, Text};
 /// What Kamailio's memory has of an address of record.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
-    /// Whether it knows the address of record, be it without a contact.
+    /// Whether it knows the address of record, with or without contacts.
     pub(super) is_known: bool,
     /// The contacts that are in force, by ruid.
     pub(super) contacts: BTreeMap<Text, Contact>,
@@ -39,7 +39,7 @@ impl Memory {
         }
     }
 
-    /// What it must have had of these registrations, whose contacts it found one by one.
+    /// What it must have had, since it found the contacts of these registrations one by one.
     pub(super) fn of_found<'a>(found: impl Iterator<Item = &'a Registration>) -> Self {
         let contact = |one: &Registration| (one.binding.key.ruid.0.clone(), of_row(&one.binding));
         Self {
@@ -49,13 +49,13 @@ impl Memory {
         }
     }
 
-    /// How often it has a contact.
+    /// How many bindings have this contact.
     pub(super) fn count(&self, contact: &Text) -> usize {
         let same = |one: &&Contact| one.address == *contact;
         self.contacts.values().filter(same).count()
     }
 
-    /// Whether one that is in force and was not chosen has the same URI, so that Kamailio would take either.
+    /// Whether a binding that was not chosen has the same contact, so that Kamailio might remove either.
     pub(super) fn shares(&self, contact: &Text, chosen: &BTreeSet<Text>) -> bool {
         let mut same = self
             .contacts
@@ -77,4 +77,9 @@ fn of_row(row: &Binding) -> Contact {
         received: row.received.clone(),
         user_agent: row.user_agent.clone(),
     }
+}
+
+/// Whether `after` comes from a later REGISTER than `before`.
+pub(super) fn is_newer(after: &Contact, before: &Contact) -> bool {
+    after.call_id != before.call_id || after.cseq > before.cseq
 }

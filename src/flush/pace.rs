@@ -1,13 +1,13 @@
-//! When a removal may start, so that it is over before anybody else writes.
+//! Decides when a removal may start so that it is over before anybody else writes.
 //!
 //! Kamailio's workers write in bursts: a REGISTER is a commit for the row and one for each attribute, less than a
 //! millisecond apart, and then nothing until the next REGISTER. How long it has been quiet tells how long it stays so:
-//! after a tenth of a millisecond the same worker is likely to go on; just after a burst the next phone is mostly
-//! some way off; and where phones come at a steady rate, the next one is due at last. So the lengths of quiet times are
-//! remembered, and a removal starts at the age of a quiet time at which the fewest of those came to their end within
+//! after a tenth of a millisecond the same worker is likely to go on; just after a burst the next phone is mostly some
+//! way off; and where phones come at a steady rate, the next one becomes due. So the lengths of quiet times are
+//! remembered, and a removal starts at that age of a quiet time at which the fewest of those remembered ended within
 //! the time that a removal may need.
 //!
-//! Pure: who looks at the database has the clock.
+//! Pure: the caller looks at the database and has the clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,35 +20,35 @@ const REMEMBERED: usize = 128;
 /// The lengths of the last removals that are remembered.
 const REMOVALS: usize = 8;
 
-/// How long a removal is taken to last before there was any.
+/// The assumed length of a removal before there was any.
 const FIRST_REMOVAL: Duration = Duration::from_millis(3);
 
-/// For so long writers are watched before anything is concluded.
+/// How long writers are watched before anything is concluded.
 const LEARN: Duration = Duration::from_millis(250);
 
-/// So many quiet times are enough to conclude from.
+/// How many quiet times suffice to conclude from.
 const ENOUGH: usize = 8;
 
 /// After this time without a write nobody is writing.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// Longer than the pauses within a burst, where too little is known of them.
+/// A time longer than the pauses within a burst, used while too little is known of them.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What was seen longer ago says nothing.
+/// What was seen longer ago is forgotten.
 const STALE: Duration = Duration::from_secs(1);
 
-/// How much more likely than at the best age an end may be.
+/// By how much the risk may exceed that of the best age.
 const TOLERANCE: f64 = 0.01;
 
-/// Where an end is more likely than this at every age, no age is good: the removal waits for as long as it may.
+/// Where the risk is higher than this at every age, no age is good: the removal waits as long as it may.
 const BAD: f64 = 0.5;
 
-/// A removal is given twice the time that earlier ones took, and this much more: phones are not as regular as they were
-/// seen to be, and neither is Kamailio.
+/// A removal is given twice the time that earlier ones took, plus this: neither phones nor Kamailio are as regular as
+/// they look.
 const MARGIN: Duration = Duration::from_millis(1);
 
-/// How long a removal waits for a quiet time at most. Where one has waited in vain the next one waits for less.
+/// The longest wait for a quiet time. After a wait in vain the next one is shorter.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -65,13 +65,13 @@ pub(super) struct Pace {
     patience: Duration,
 }
 
-/// What has been seen since the database is being watched.
+/// What has been seen since the database has been watched.
 #[derive(Debug)]
 struct Watch {
     since: Duration,
     seen_at: Duration,
     commits: u32,
-    /// Whether somebody wrote when it was looked at last.
+    /// Whether somebody was writing at the last look.
     writing: bool,
     /// When somebody wrote last; when the watch began where nobody has.
     wrote_at: Duration,
@@ -90,7 +90,7 @@ impl Pace {
         }
     }
 
-    /// Takes note of what is seen at `now` (monotonic).
+    /// Records what is seen at `now` (monotonic).
     pub(super) fn saw(&mut self, now: Duration, moment: Moment) {
         let watch = self.watch.take();
         let Some(mut watch) = watch.filter(|it| now.saturating_sub(it.seen_at) < STALE) else {
@@ -121,9 +121,9 @@ impl Pace {
         }
     }
 
-    /// Takes note of a removal that ended at `now` after `took`, and of what is seen then. `own` is the greatest number of
-    /// commits that may be its own; where there were more, somebody else has written meanwhile. `took` is `None` where
-    /// it did not come to its end.
+    /// Records a removal that ended at `now` after `took`, and what is seen then. `own` is the greatest number of commits
+    /// that may be its own; where there were more, somebody else has written meanwhile. `took` is `None` where it did
+    /// not complete.
     pub(super) fn removed(
         &mut self,
         now: Duration,
@@ -146,7 +146,7 @@ impl Pace {
         }
     }
 
-    /// Whether a removal that has `waited` may start at `now`, of which [`Self::saw`] has just been told.
+    /// Whether a removal that has `waited` may start at `now`, just recorded with [`Self::saw`].
     pub(super) fn may_start(&mut self, now: Duration, waited: Duration) -> bool {
         let Some(watch) = self.watch.as_ref().filter(|watch| !watch.writing) else {
             return false;
@@ -196,7 +196,7 @@ impl Pace {
         (tried > 0).then(|| ends as f64 / tried as f64)
     }
 
-    /// Finds the least risk anew. The longest quiet times tell nothing about those that are longer.
+    /// Recomputes the least risk. The longest quiet times say nothing about those that are longer.
     fn weigh(&mut self) {
         let mut ages: Vec<Duration> = self.quiet.iter().copied().collect();
         ages.sort_unstable();

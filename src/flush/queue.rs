@@ -1,15 +1,15 @@
-//! The one queue for removals, over all flushes that run.
+//! The queue for removals, shared by all running flushes.
 //!
 //! In `db_mode` 1 and 3 each removal makes one of Kamailio's workers write to SQLite, without a busy timeout: two at
-//! once make each other fail. Flushes take turns, so that one of thousands of addresses of record does not hold up one of a
-//! single user.
+//! once make each other fail. Flushes take turns, so that one of thousands of addresses of record does not hold up that
+//! of a single user.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Who may remove, and who waits.
+/// Removals that run, and those that wait.
 #[derive(Debug)]
 pub(super) struct Queue {
     at_once: usize,
@@ -25,9 +25,9 @@ struct State {
     waiting: VecDeque<(u64, VecDeque<oneshot::Sender<Permit>>)>,
 }
 
-/// One flush's place in the queue.
+/// One flush's lane in the queue.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Lane {
     queue: Arc<Queue>,
     flush: u64,
 }
@@ -45,17 +45,17 @@ impl Queue {
         }
     }
 
-    /// The place of another flush.
-    pub(super) fn join(self: &Arc<Self>) -> Place {
+    /// Opens a lane for another flush.
+    pub(super) fn join(self: &Arc<Self>) -> Lane {
         let mut state = self.state();
         state.next += 1;
-        Place {
+        Lane {
             queue: Arc::clone(self),
             flush: state.next,
         }
     }
 
-    /// Gives permits to those who wait, as many as there are.
+    /// Gives out permits, as many as there are.
     fn hand_on(self: &Arc<Self>) {
         loop {
             let sender = {
@@ -67,7 +67,7 @@ impl Queue {
                 state.running += 1;
                 sender
             };
-            // Not dropped where the receiver is gone: that would hand on from within, as deep as the queue is long.
+            // Where the receiver is gone the permit is not dropped: that would recurse, as deep as the queue is long.
             if let Err(mut permit) = sender.send(Permit(Some(Arc::clone(self)))) {
                 permit.0 = None;
                 self.state().running -= 1;
@@ -99,7 +99,7 @@ impl State {
     }
 }
 
-impl Place {
+impl Lane {
     /// Waits for this flush's turn.
     pub(super) async fn permit(&self) -> Permit {
         let (sender, receiver) = oneshot::channel();
@@ -127,8 +127,8 @@ mod tests {
 
     type Waiting<'a> = LocalBoxFuture<'a, Permit>;
 
-    fn waits(place: &Place) -> Waiting<'_> {
-        let mut permit = place.permit().boxed_local();
+    fn waits(lane: &Lane) -> Waiting<'_> {
+        let mut permit = lane.permit().boxed_local();
         assert!((&mut permit).now_or_never().is_none(), "it has to wait");
         permit
     }
@@ -174,9 +174,9 @@ mod tests {
     #[tokio::test]
     async fn as_many_as_are_allowed_run_at_once() {
         let queue = Arc::new(Queue::new(2));
-        let place = queue.join();
-        let (first, _second) = (place.permit().await, place.permit().await);
-        let mut third = waits(&place);
+        let lane = queue.join();
+        let (first, _second) = (lane.permit().await, lane.permit().await);
+        let mut third = waits(&lane);
         drop(first);
         has_turn(&mut third);
     }

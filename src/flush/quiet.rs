@@ -1,7 +1,7 @@
 //! Waits for a moment when nobody writes Kamailio's file.
 //!
-//! What is looked at and what it means is decided elsewhere ([`Activity`], [`Pace`]); this looks again and again, on a
-//! thread that may wait, and only while a removal does.
+//! [`Activity`] looks at the file and [`Pace`] decides; this polls, on a thread that may block, and only while a removal
+//! waits.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use crate::clock::Clock;
 use crate::registry::Registry;
 use crate::sqlite_file::{Activity, Reason};
 
-/// From one look to the next.
+/// The interval between two looks.
 const LOOK: Duration = Duration::from_micros(100);
 
-/// A file that was not written to for this long is not waited for.
+/// For a file that has not been written for this long there is no wait.
 const AT_REST: Duration = Duration::from_secs(1);
 
-/// A lock that is held for this long is not waited for any more.
+/// The longest wait for a lock.
 const LOCKED: Duration = Duration::from_secs(10);
 
 /// Finds moments when nobody writes.
@@ -31,16 +31,16 @@ pub(super) struct Quiet {
     pace: Arc<Mutex<Pace>>,
 }
 
-/// A moment when nobody wrote, from which a removal counts.
+/// A quiet moment at which a removal begins.
 #[derive(Debug)]
 pub(super) struct Begun {
     quiet: Quiet,
-    /// `None` where the writers cannot be seen.
+    /// `None` where the file cannot be looked at.
     activity: Option<Activity>,
     at: Duration,
 }
 
-/// Somebody has held a lock on Kamailio's database all the time.
+/// Another program has held a lock on Kamailio's database all the time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Locked;
 
@@ -53,14 +53,14 @@ impl Quiet {
         }
     }
 
-    /// Waits until a reader is in nobody's way: with a rollback journal one makes a commit fail, in a write-ahead log none
-    /// does.
+    /// Waits until a reader is in nobody's way: with a rollback journal a reader makes a commit fail, with a write-ahead
+    /// log it does not.
     pub(super) async fn wait_to_read(&self) {
         let Some(database) = self.registry.source_file() else {
             return;
         };
         if !Activity::open(&database).is_ok_and(|activity| activity.has_log()) {
-            // Who waits in vain for the end of a lock is not kept from asking.
+            // A lock that is never released is no reason not to ask.
             let _begun: Result<Begun, Locked> = self.wait().await;
         }
     }
@@ -72,7 +72,7 @@ impl Quiet {
         };
         let stop = CancellationToken::new();
         let (quiet, stopped) = (self.clone(), stop.clone());
-        // Whoever does not wait any more stops the thread, too.
+        // The thread stops with the wait.
         let _stop = stop.drop_guard();
         let look = move || quiet.look(&database, &stopped);
         let waited = tokio::task::spawn_blocking(look).await;
@@ -83,7 +83,7 @@ impl Quiet {
         match self.look_again(database, stopped) {
             Ok(begun) => begun,
             Err(error) => {
-                tracing::debug!(%error, "cannot see who writes Kamailio's database");
+                tracing::debug!(%error, "cannot tell whether Kamailio's database is being written");
                 Ok(self.begun(None))
             }
         }
@@ -130,14 +130,14 @@ impl Quiet {
 }
 
 impl Begun {
-    /// The removal has ended, of at most `contacts` contacts; `done` where Kamailio has carried it out.
+    /// Records the end of the removal of at most `contacts` contacts, and whether Kamailio has carried it out.
     pub(super) fn ended(self, contacts: usize, done: bool) {
         let Some(Ok(moment)) = self.activity.as_ref().map(Activity::look) else {
             return;
         };
         let now = self.quiet.clock.monotonic();
         let took = done.then(|| now.saturating_sub(self.at));
-        // Of each contact the attributes and the row.
+        // For each contact its attributes and its row.
         let own = u32::try_from(contacts.saturating_mul(2)).unwrap_or(u32::MAX);
         self.quiet.pace().removed(now, took, own, moment);
     }

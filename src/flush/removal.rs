@@ -1,52 +1,36 @@
-//! One removal: in its turn, in a quiet moment, and again where Kamailio refuses it.
+//! One removal: when its turn comes, in a quiet moment, and again where Kamailio refuses it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::NOTICE;
+use super::authorization::Caller;
+use super::credibility::Credibility;
+use super::failure::NotFlushed;
 use super::memory::Memory;
-use super::queue::{Permit, Place};
-use super::quiet::{Locked, Quiet};
-use super::targets::Target;
-use super::work::Round;
-use super::writing::{Writes, Writing};
-use super::{Failure, NOTICE};
-use crate::kamailio::{Fault, Removed};
+use super::queue::{Lane, Permit};
+use super::quiet::Quiet;
+use super::target::Target;
+use super::write_mode::{LearnedMode, WriteMode};
+use crate::kamailio::{Fault, Kamailio, Removed};
 use crate::registration::{Registration, Text};
 
-/// The pauses after refusals: another of Kamailio's workers wrote, which takes it milliseconds, or a whole write-back.
+/// The pauses after refusals: another of Kamailio's workers was writing, for milliseconds or for a whole write-back.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
     Duration::from_millis(1600),
 ];
 
-/// A Kamailio that refuses so many removals in a row, each time they are asked for, is not asked again.
+/// After this many removals in a row that were refused at every attempt there are no more retries.
 const HOPELESS: u32 = 3;
 
-/// How many different refusals are told.
-const TOLD: usize = 8;
+/// How many different refusals are logged.
+const LOGGED: usize = 8;
 
-/// The longest of Kamailio's words that are told, in characters.
+/// How much of Kamailio's error message is logged, in characters.
 const LONGEST: usize = 200;
-
-const LOCKED: &str = "another program has held a lock on Kamailio's database for 10 s, so that Kamailio could not have \
-     deleted the row; nothing was removed. Ask again once it is done";
-
-const RESTARTED: &str = "not removed: Kamailio was restarted during the flush; ask again";
-
-/// Why something was not removed.
-#[derive(Debug)]
-pub(super) enum Unremoved {
-    /// Kamailio was asked.
-    Fault(Fault),
-    /// It was not asked: the caller may not any more.
-    Withdrawn,
-    /// It was not asked: it could not have written.
-    Locked,
-    /// It was not asked: it is not the Kamailio that had the contacts.
-    Restarted,
-}
 
 /// What Kamailio has refused in one flush.
 #[derive(Debug, Default)]
@@ -54,57 +38,64 @@ pub(super) struct Refusals(Mutex<Refused>);
 
 #[derive(Debug, Default)]
 struct Refused {
-    /// Code and words, and how often they came.
-    words: BTreeMap<String, u64>,
-    /// How many removals in a row were refused each time.
+    /// Codes and messages, and how often they came.
+    messages: BTreeMap<String, u64>,
+    /// How many removals in a row were refused at every attempt.
     in_vain: u32,
 }
 
-/// Waits for the turn of `place` to ask Kamailio for the contacts of an address of record, where that may be in
-/// somebody's way: in `db_mode` 3 it reads its table for that.
-pub(super) async fn turn_to_read(
-    place: &Place,
-    quiet: &Quiet,
-    writing: &Writing,
-) -> Option<Permit> {
-    if writing.now() == Writes::Back {
+/// The removals of one flush.
+#[derive(Debug)]
+pub(super) struct Removals<'a> {
+    pub(super) kamailio: &'a Kamailio,
+    pub(super) caller: Caller<'a>,
+    pub(super) credibility: &'a Credibility<'a>,
+    pub(super) lane: Lane,
+    pub(super) quiet: &'a Quiet,
+    pub(super) mode: &'a LearnedMode,
+    pub(super) refusals: Refusals,
+}
+
+/// Waits for a turn to ask Kamailio for the contacts of an address of record where that may be in somebody's way: in
+/// `db_mode` 3 Kamailio reads its table for that.
+pub(super) async fn turn_to_read(lane: &Lane, quiet: &Quiet, mode: &LearnedMode) -> Option<Permit> {
+    if mode.now() == WriteMode::Back {
         return None;
     }
-    let permit = place.permit().await;
+    let permit = lane.permit().await;
     quiet.wait_to_read().await;
     Some(permit)
 }
 
-impl Round<'_> {
+impl Removals<'_> {
     /// Waits for this flush's turn to ask for contacts.
     pub(super) async fn turn_to_read(&self) -> Option<Permit> {
-        turn_to_read(&self.place, self.quiet, self.writing).await
+        turn_to_read(&self.lane, self.quiet, self.mode).await
     }
 
     /// Has Kamailio remove all contacts of an address of record, of which it has `contacts`.
-    pub(super) async fn remove(
+    pub(super) async fn remove_all(
         &self,
-        table: &str,
-        aor: &Text,
+        target: &Target,
         contacts: usize,
-    ) -> Result<(), Unremoved> {
-        let call = || self.kamailio().remove(table, aor);
-        self.removed(contacts, call).await
+    ) -> Result<(), NotFlushed> {
+        let call = || self.kamailio.remove(&target.table, &target.aor);
+        self.retried(contacts, call).await
     }
 
     /// Has Kamailio remove one contact of an address of record.
     pub(super) async fn remove_contact(
         &self,
-        table: &str,
-        aor: &Text,
+        target: &Target,
         contact: &Text,
-    ) -> Result<Removed, Unremoved> {
-        let call = || self.kamailio().remove_contact(table, aor, contact);
-        self.removed(1, call).await
+    ) -> Result<Removed, NotFlushed> {
+        let (table, aor) = (&target.table, &target.aor);
+        let call = || self.kamailio.remove_contact(table, aor, contact);
+        self.retried(1, call).await
     }
 
-    /// Takes note of how Kamailio writes removals, as the removal of a whole address of record shows it: of one that had
-    /// contacts with rows, and was not refused.
+    /// Learns how Kamailio writes removals from that of a whole address of record, which had contacts with rows and was
+    /// not refused.
     pub(super) fn learn(&self, rows: &[Arc<Registration>], before: &Memory, after: &Memory) {
         let had_row =
             |row: &Arc<Registration>| before.contacts.contains_key(&row.binding.key.ruid.0);
@@ -112,21 +103,21 @@ impl Round<'_> {
             return;
         }
         if !after.is_known {
-            self.writing.learn(Writes::Through);
+            self.mode.learn(WriteMode::Through);
         } else if !self.refusals.any() {
-            self.writing.learn(Writes::Back);
+            self.mode.learn(WriteMode::Back);
         }
     }
 
     /// Removes by `call`, and again after a pause where Kamailio refuses.
-    async fn removed<T, F: Future<Output = Result<T, Fault>>>(
+    async fn retried<T, F: Future<Output = Result<T, Fault>>>(
         &self,
         contacts: usize,
         call: impl Fn() -> F,
-    ) -> Result<T, Unremoved> {
+    ) -> Result<T, NotFlushed> {
         for pause in PAUSES {
             match self.remove_once(contacts, &call).await {
-                Err(Unremoved::Fault(Fault::Rpc { code, message }))
+                Err(NotFlushed::Fault(Fault::Rpc { code, message }))
                     if self.refusals.is_worth_a_try() =>
                 {
                     self.refusals.note(code, &message);
@@ -142,20 +133,18 @@ impl Round<'_> {
         &self,
         contacts: usize,
         call: impl Fn() -> F,
-    ) -> Result<T, Unremoved> {
-        let _permit = self.place.permit().await;
-        if self.belief.was_restarted().await? {
-            return Err(Unremoved::Restarted);
+    ) -> Result<T, NotFlushed> {
+        let _permit = self.lane.permit().await;
+        if self.credibility.was_restarted().await? {
+            return Err(NotFlushed::Restarted);
         }
-        let begun = match self.writing.now() {
-            // Nothing is written before its timer runs.
-            Writes::Back => None,
-            Writes::Through | Writes::Unknown => Some(self.quiet.wait().await?),
+        let begun = match self.mode.now() {
+            // Nothing is written until its timer runs.
+            WriteMode::Back => None,
+            WriteMode::Through | WriteMode::Unknown => Some(self.quiet.wait().await?),
         };
-        // It may have waited for long.
-        if !self.warrant.holds() {
-            return Err(Unremoved::Withdrawn);
-        }
+        // The wait may have been long.
+        self.caller.check()?;
         let result = call().await;
         if let Some(begun) = begun {
             begun.ended(contacts, result.is_ok());
@@ -165,38 +154,39 @@ impl Round<'_> {
 }
 
 impl Refusals {
-    /// Takes note of a refusal.
+    /// Records a refusal.
     pub(super) fn note(&self, code: i64, message: &str) {
         let mut refused = self.refused();
-        let words: String = format!("{code} {message}").chars().take(LONGEST).collect();
-        if refused.words.len() < TOLD || refused.words.contains_key(&words) {
-            *refused.words.entry(words).or_default() += 1;
+        let message: String = format!("{code} {message}").chars().take(LONGEST).collect();
+        if refused.messages.len() < LOGGED || refused.messages.contains_key(&message) {
+            *refused.messages.entry(message).or_default() += 1;
         }
     }
 
     /// Whether there was any.
     pub(super) fn any(&self) -> bool {
-        !self.refused().words.is_empty()
+        !self.refused().messages.is_empty()
     }
 
-    /// Says what Kamailio refused in this flush, if anything; its words are about no one in particular.
-    pub(super) fn say(&self, request_id: &str, failed: usize) {
+    /// Logs what Kamailio refused in this flush, if anything. Its messages name nobody.
+    pub(super) fn log(&self, request_id: &str, failed: usize) {
         let refused = self.refused();
-        let total: u64 = refused.words.values().sum();
+        let total: u64 = refused.messages.values().sum();
         if total == 0 {
             return;
         }
-        let words = refused.words.iter();
-        let words: Vec<String> = words
-            .map(|(words, times)| format!("{words} ({times} times)"))
+        let messages: Vec<String> = refused
+            .messages
+            .iter()
+            .map(|(message, times)| format!("{message} ({times} times)"))
             .collect();
-        let words = words.join("; ");
+        let messages = messages.join("; ");
         tracing::info!(
             target: NOTICE,
             request_id,
             refused = total,
             failed,
-            "Kamailio refused removals of a flush, which were tried again: {words}; its own log says why, mostly \"database is locked\""
+            "Kamailio refused removals of a flush, which were retried: {messages}; see Kamailio's log for the cause, usually \"database is locked\""
         );
     }
 
@@ -204,10 +194,10 @@ impl Refusals {
         self.refused().in_vain < HOPELESS
     }
 
-    fn ended<T>(&self, result: Result<T, Unremoved>) -> Result<T, Unremoved> {
+    fn ended<T>(&self, result: Result<T, NotFlushed>) -> Result<T, NotFlushed> {
         let mut refused = self.refused();
         match &result {
-            Err(Unremoved::Fault(Fault::Rpc { .. })) => refused.in_vain += 1,
+            Err(NotFlushed::Fault(Fault::Rpc { .. })) => refused.in_vain += 1,
             _ => refused.in_vain = 0,
         }
         result
@@ -215,29 +205,5 @@ impl Refusals {
 
     fn refused(&self) -> MutexGuard<'_, Refused> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Target {
-    /// The failure of what was not removed, unless it is a fault of the call.
-    pub(super) fn unremoved(&self, why: Unremoved) -> Result<Failure, Fault> {
-        match why {
-            Unremoved::Fault(fault) => Err(fault),
-            Unremoved::Withdrawn => Ok(self.withdrawn()),
-            Unremoved::Locked => Ok(self.unconfirmed(LOCKED)),
-            Unremoved::Restarted => Ok(self.unconfirmed(RESTARTED)),
-        }
-    }
-}
-
-impl From<Fault> for Unremoved {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<Locked> for Unremoved {
-    fn from(_: Locked) -> Self {
-        Self::Locked
     }
 }

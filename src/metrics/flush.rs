@@ -5,8 +5,9 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Histogram, Labels};
+use super::{Book, Labels};
 
 /// Bounds of the time that a flush takes, in seconds.
 const FLUSH: &[f64] = &[
@@ -84,6 +85,6 @@ impl Flushes {
             .get_or_create(&vec![("scope", scope), ("result", result)])
             .inc();
         self.bindings.inc_by(flushed);
-        self.duration.observe(took);
+        self.duration.observe(took.as_secs_f64());
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Histogram, Labels};
+use super::{Book, Labels};
 
 /// Bounds of the time until an answer begins, in seconds.
 const REQUEST: &[f64] = &[
@@ -159,7 +160,7 @@ impl Http {
         let durations = book.histograms(
             "http_request_duration_seconds",
             "Time until the answer began, by route",
-            || Histogram::new(REQUEST),
+            || Histogram::new(REQUEST.iter().copied()),
         );
         let refused = book.counters("auth_refused", "Requests without a good token, by reason");
         let limited = book.counters("http_rate_limited", "Requests answered 429, by bucket");
@@ -195,7 +196,7 @@ impl Http {
         else {
             return;
         };
-        duration.observe(took);
+        duration.observe(took.as_secs_f64());
         let counter = cells[index].get_or_init(|| {
             let (route, code) = (Template::ALL[place].as_str(), CODES[index].1);
             self.requests

@@ -6,8 +6,9 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Histogram, Labels};
+use super::{Book, Labels};
 use crate::sqlite_file::Counters;
 
 type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
@@ -161,7 +162,7 @@ impl Source {
     /// A step of the tail is done.
     pub fn stepped(&self, counters: &Counters, took: Duration) {
         self.tail.set(counters);
-        self.step.observe(took);
+        self.step.observe(took.as_secs_f64());
     }
 
     /// The tables became unreadable. `kind` is one of a fixed few words.

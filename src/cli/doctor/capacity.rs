@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::answers::Answers;
 use super::findings::{Findings, Group};
-use super::kamailio::Answers;
 use super::kamailio_cfg::{BusyTimeout, KamailioCfg};
 use super::many;
-use super::mend::Site;
+use super::remedies::Site;
 use super::tables::Tables;
 use super::version::Version;
 

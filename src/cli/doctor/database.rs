@@ -5,11 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::acl;
+use super::acl::{self, Want};
 use super::findings::{Findings, Group};
-use super::identity::{Identity, Want};
-use super::kamailio::EXAMPLE;
-use super::mend::{Opening, Site, group_of, has_kamailio_group, shell};
+use super::identity::Identity;
+use super::remedies::{EXAMPLE, Opening, Site, group_of, has_kamailio_group, shell};
 use super::sqlite_version;
 use super::version::Version;
 use crate::clock::{Clock, SystemClock};
@@ -118,7 +117,7 @@ fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
         return;
     };
     let shown = folder.display();
-    if identity.uid == 0 {
+    if identity.ids().uid == 0 {
         let message = format!(
             "Judged for root, who may write everything in {shown}. usrlocd never writes there; run it as a user of its own:"
         );
@@ -135,7 +134,7 @@ fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
             format!("chmod g-w,o-w {files}   # and let {identity} not be their owner")
         };
         findings.warn(group, "directory", message, [mend]);
-    } else if acl::lets_write_new(folder, identity) {
+    } else if acl::lets_write_new(folder, identity.ids()) {
         let message = format!(
             "A default ACL of {shown} lets the user {identity} write every file that Kamailio makes there, -wal and -shm too. Take the right away:"
         );

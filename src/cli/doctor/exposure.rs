@@ -7,9 +7,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
+use super::acl::Want;
 use super::findings::{Findings, Group};
-use super::identity::{Identity, Want, user_name};
-use super::mend::{group_of, shell};
+use super::identity::{Identity, user_name};
+use super::remedies::{group_of, shell};
 use crate::kamailio::{Endpoint, Kamailio, Options};
 
 const GROUP: Group = Group::Kamailio;

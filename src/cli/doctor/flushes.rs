@@ -6,8 +6,8 @@ use super::super::output::local_time;
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::{BusyTimeout, KamailioCfg, Setting};
 use super::many;
-use super::mend::Site;
-use super::ours;
+use super::remedies::Site;
+use super::usrlocd;
 use super::version::Version;
 use crate::config;
 
@@ -43,7 +43,8 @@ pub(super) fn cost(cfg: &KamailioCfg, version: Option<Version>, findings: &mut F
 pub(super) fn leftovers(site: &Site, http: &config::Http, findings: &mut Findings) {
     let check = "flush_leftover_rows";
     // That it does not answer is another finding.
-    let Some(Ok((200, metrics))) = ours::request(http, "/metrics").map(|(_, answer)| answer) else {
+    let Some(Ok((200, metrics))) = usrlocd::request(http, "/metrics").map(|(_, answer)| answer)
+    else {
         return;
     };
     let Some(rows) = value(&metrics, "usrlocd_flush_leftover_rows") else {

@@ -1,194 +1,74 @@
-//! Kamailio itself, by its JSON-RPC: questions only. First everything is asked, then it is judged.
+//! Judges Kamailio itself by its answers and its configuration.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Context;
-use serde_json::Value;
-
+use super::answers::Asked;
 use super::capacity;
 use super::clocks;
 use super::exposure::{self, GUARD, datagram};
 use super::findings::{Findings, Group};
 use super::identity::Identity;
-use super::kamailio_cfg::{self, KamailioCfg, Keeps, Setting};
+use super::kamailio_cfg::{KamailioCfg, Keeps, Setting};
 use super::lost_tcp;
-use super::mend::Site;
+use super::remedies::{EXAMPLE, Site};
 use super::tables::Tables;
 use super::version::{self, Version};
-use crate::config;
-use crate::daemon::Failure;
-use crate::kamailio::{Endpoint, Fault, Kamailio, Options};
+use crate::kamailio::{Endpoint, Fault};
 
 const GROUP: Group = Group::Kamailio;
 
-/// The lines that let a stock Debian configuration keep its registrations in SQLite.
-pub(super) const EXAMPLE: &str = "/usr/share/doc/usrlocd/examples/kamailio-sqlite.cfg";
-
-/// What Kamailio said.
-#[derive(Debug)]
-pub(super) struct Asked {
-    endpoint: Endpoint,
-    answers: Result<Answers, Fault>,
-    /// Its configuration, or why that is not known.
-    cfg: Result<KamailioCfg, String>,
-}
-
-/// The answers of a Kamailio.
-#[derive(Debug)]
-pub(super) struct Answers {
-    version: String,
-    /// Its clock, as it writes it.
-    now: Option<String>,
-    pub(super) uptime: Duration,
-    /// `core.psx`.
-    pub(super) processes: Value,
-    /// Bytes of private memory that each process has; the module `kex` tells.
-    pub(super) private_memory: Option<u64>,
-    /// `stats.fetchn`; the module `kex` tells, too.
-    pub(super) statistics: Value,
-    /// Addresses other than loopback on which JSON-RPC is answered.
-    open: Vec<IpAddr>,
-}
-
-/// Asks Kamailio all there is to ask.
-pub(super) fn ask(config: &config::Kamailio) -> Result<Asked, Failure> {
-    let endpoint: Endpoint = config
-        .jsonrpc
-        .parse()
-        .context("[kamailio] jsonrpc")
-        .map_err(Failure::Usage)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")
-        .map_err(Failure::System)?;
-    let kamailio = Kamailio::new(Options {
-        endpoint: endpoint.clone(),
-        timeout: config.rpc_timeout,
-        connections: 1,
-    });
-    let answers = runtime.block_on(answers(&kamailio, &endpoint));
-    let cfg = match &answers {
-        Ok(answers) => configuration(&answers.processes),
-        Err(_) => kamailio_cfg::of_database(&config.database)
-            .ok_or_else(|| "Kamailio does not answer".to_owned()),
+/// Judges what Kamailio answered; `tables` is what its database says, as far as it can be read.
+pub(super) fn judge(
+    asked: &Asked,
+    site: &Site,
+    identity: &Identity,
+    tables: Option<&Tables>,
+    findings: &mut Findings,
+) {
+    let mode = match &asked.cfg {
+        Ok(cfg) => {
+            let mode = db_mode(cfg);
+            writing(site, cfg, mode, asked.version(), findings);
+            lost_tcp::check(cfg, mode, asked.version(), findings);
+            mode
+        }
+        Err(why) => {
+            let message = format!(
+                "Not checked, since {why}: usrloc's db_mode, db_url, handle_lost_tcp, expires_type, use_domain, db_update_as_insert and matching_mode."
+            );
+            findings.note(GROUP, "db_mode", message);
+            None
+        }
     };
-    Ok(Asked {
-        endpoint,
+    let answers = match &asked.answers {
+        Ok(answers) => answers,
+        Err(fault) => {
+            unanswered(site, &asked.endpoint, fault, findings);
+            exposure::check(&asked.endpoint, &[], identity, findings);
+            let message = "Not checked, since Kamailio does not answer: its clock and version, workers, private memory, contacts in memory.";
+            findings.note(GROUP, "workers", message);
+            return;
+        }
+    };
+    if let Some(now) = &answers.now {
+        clocks::compare(now, findings);
+    }
+    let message = format!(
+        "{} answers at {}, up for {}.",
+        answers.version,
+        asked.endpoint,
+        show(answers.uptime)
+    );
+    findings.ok(GROUP, "jsonrpc", message);
+    version::check(&answers.version, findings);
+    let running = capacity::Running {
         answers,
-        cfg,
-    })
-}
-
-async fn answers(kamailio: &Kamailio, endpoint: &Endpoint) -> Result<Answers, Fault> {
-    let version = kamailio.version().await?;
-    let uptime = kamailio.call("core.uptime", &[]).await.unwrap_or_default();
-    let memory = kamailio.call("pkg.stats", &[]).await.unwrap_or_default();
-    let statistics = kamailio.call("stats.fetchn", &["usrloc:".into()]).await;
-    Ok(Answers {
-        version,
-        now: uptime["now"].as_str().map(str::to_owned),
-        uptime: Duration::from_secs(uptime["uptime"].as_u64().unwrap_or_default()),
-        processes: kamailio.call("core.psx", &[]).await.unwrap_or_default(),
-        private_memory: memory[0]["total_size"].as_u64(),
-        statistics: statistics.unwrap_or_default(),
-        open: exposure::knock(endpoint).await,
-    })
-}
-
-/// The configuration that a running Kamailio was started with.
-fn configuration(processes: &Value) -> Result<KamailioCfg, String> {
-    let Some((file, defined)) = kamailio_cfg::of_processes(processes) else {
-        return Err(
-            "Kamailio's processes are not on this machine, or in a container of their own"
-                .to_owned(),
-        );
+        version: asked.version(),
+        cfg: asked.cfg(),
+        mode,
     };
-    KamailioCfg::read(&file, &defined)
-        .map_err(|error| format!("{} cannot be read ({error}); ask as root", file.display()))
-}
-
-#[cfg(test)]
-impl Answers {
-    /// Of a Kamailio that has so much private memory, and tells nothing else.
-    pub(super) fn testing(private_memory: Option<u64>) -> Self {
-        Self {
-            version: String::new(),
-            now: None,
-            uptime: Duration::ZERO,
-            processes: Value::Null,
-            private_memory,
-            statistics: Value::Null,
-            open: Vec::new(),
-        }
-    }
-}
-
-impl Asked {
-    /// Kamailio's configuration, where it can be read.
-    pub(super) fn cfg(&self) -> Option<&KamailioCfg> {
-        self.cfg.as_ref().ok()
-    }
-
-    /// Kamailio's version, where it answers with one.
-    pub(super) fn version(&self) -> Option<Version> {
-        Version::parse(&self.answers.as_ref().ok()?.version)
-    }
-
-    /// Judges what was said; `tables` is what Kamailio's database says, as far as it can be read.
-    pub(super) fn judge(
-        &self,
-        site: &Site,
-        identity: &Identity,
-        tables: Option<&Tables>,
-        findings: &mut Findings,
-    ) {
-        let mode = match &self.cfg {
-            Ok(cfg) => {
-                let mode = db_mode(cfg);
-                writing(site, cfg, mode, self.version(), findings);
-                lost_tcp::check(cfg, mode, self.version(), findings);
-                mode
-            }
-            Err(why) => {
-                let message = format!(
-                    "Not checked, since {why}: usrloc's db_mode, db_url, handle_lost_tcp, expires_type, use_domain, db_update_as_insert and matching_mode."
-                );
-                findings.note(GROUP, "db_mode", message);
-                None
-            }
-        };
-        let answers = match &self.answers {
-            Ok(answers) => answers,
-            Err(fault) => {
-                unanswered(site, &self.endpoint, fault, findings);
-                exposure::check(&self.endpoint, &[], identity, findings);
-                let message = "Not checked, since Kamailio does not answer: its clock and version, workers, private memory, contacts in memory.";
-                findings.note(GROUP, "workers", message);
-                return;
-            }
-        };
-        if let Some(now) = &answers.now {
-            clocks::compare(now, findings);
-        }
-        let message = format!(
-            "{} answers at {}, up for {}.",
-            answers.version,
-            self.endpoint,
-            show(answers.uptime)
-        );
-        findings.ok(GROUP, "jsonrpc", message);
-        version::check(&answers.version, findings);
-        let running = capacity::Running {
-            answers,
-            version: self.version(),
-            cfg: self.cfg(),
-            mode,
-        };
-        capacity::check(site, running, tables, findings);
-        exposure::check(&self.endpoint, &answers.open, identity, findings);
-    }
+    capacity::check(site, running, tables, findings);
+    exposure::check(&asked.endpoint, &answers.open, identity, findings);
 }
 
 /// Whether and where usrloc writes.

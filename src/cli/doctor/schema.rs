@@ -1,7 +1,7 @@
 //! Whether the tables are those of a Kamailio that usrlocd knows.
 
 use super::findings::{Findings, Group};
-use super::mend::Site;
+use super::remedies::Site;
 use super::rows::{Role, Rows};
 
 /// The versions of `location` and `location_attrs` that this usrlocd knows (`usrloc-create.sql`).

@@ -4,7 +4,7 @@
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::{KamailioCfg, Setting};
 use super::many;
-use super::mend::Site;
+use super::remedies::Site;
 use super::rows::Counts;
 
 const GROUP: Group = Group::Tables;

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::findings::{Findings, Group};
-use super::mend::Site;
+use super::remedies::Site;
 use crate::sqlite_file::Inspection;
 
 /// The first version that has the bug, and the first that never has it.

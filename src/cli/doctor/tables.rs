@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::database::{RETRY, unreadable};
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::KamailioCfg;
-use super::mend::Site;
+use super::remedies::Site;
 use super::rows::{Counts, Role, Rows, ZOMBIE_AGE};
 use super::{many, schema};
 use crate::clock::{Clock, SystemClock};

@@ -193,7 +193,7 @@ async fn no_word_of_kamailios_reaches_the_caller() {
     assert_eq!(
         reasons(&outcome),
         [
-            "bob@acme.example.com: Kamailio refused, and usrlocd's log at notice has its words; ask again"
+            "bob@acme.example.com: Kamailio refused; usrlocd's log has its error message at level notice. Try again"
         ]
     );
     assert_eq!(site.ruids(), ["b1"]);
@@ -214,7 +214,7 @@ async fn a_partial_failure_names_what_failed_and_lists_it() {
     assert_eq!(outcome.flushed, 2);
     assert_eq!(
         reasons(&outcome),
-        ["bob@acme.example.com: Kamailio's answer cannot be understood"]
+        ["bob@acme.example.com: Kamailio's answer cannot be parsed"]
     );
     assert_eq!(site.ruids(), ["b1"]);
     assert_eq!(site.hidden().await, ["a1", "c1"]);

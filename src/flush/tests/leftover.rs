@@ -77,7 +77,7 @@ async fn write_through_fails_for_it() {
     assert_eq!(outcome.flushed, 0);
     let reasons = reasons(&outcome);
     assert_eq!(reasons.len(), 2, "{reasons:?}");
-    let reason = "alice@acme.example.com: Kamailio has removed the contact, but its row is still in the table; a restart of Kamailio before 2023-11-14T22:23:20Z would register it again";
+    let reason = "alice@acme.example.com: Kamailio has removed the contact, but its row is still in the table; a restart of Kamailio before 2023-11-14T22:23:20Z would restore it";
     assert_eq!(reasons[0], reason);
     assert_eq!(site.ruids(), ["a1", "b1"]);
     assert!(site.hidden().await.is_empty(), "also after a restart");

@@ -4,7 +4,7 @@ use super::site::{Site, aor, contact, key, reasons, row};
 use crate::registration::{Binding, Hidden};
 use crate::registry::Change;
 
-const ALONE: &str = "not removed: Kamailio's ul.rm_contact goes by the contact URI, which another contact that was not \
+const ALONE: &str = "not removed: Kamailio's ul.rm_contact selects by contact URI, which another contact that was not \
      chosen shares; choose both, or flush the whole user";
 
 #[tokio::test]

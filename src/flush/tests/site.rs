@@ -13,7 +13,7 @@ use super::fake::Fake;
 use crate::clock::ManualClock;
 use crate::config::AlsoCall;
 use crate::consumers::store::Store;
-use crate::flush::{Actor, Flusher, Options, Outcome, Parts, Request, Warrant};
+use crate::flush::{Actor, Authorization, Flusher, Options, Outcome, Parts, Request};
 use crate::kamailio::{self, Kamailio};
 use crate::metrics::Metrics;
 use crate::registration::testing::{binding, registration};
@@ -54,7 +54,7 @@ impl Default for Right {
     }
 }
 
-impl Warrant for Right {
+impl Authorization for Right {
     fn holds(&self) -> bool {
         self.holds.load(Ordering::SeqCst)
     }
@@ -210,7 +210,7 @@ impl Site {
             further: further.to_vec(),
             exactly,
             actor: actor(account),
-            warrant: Arc::clone(&self.right) as _,
+            authorization: Arc::clone(&self.right) as _,
         };
         self.flusher.flush(request).await.unwrap()
     }

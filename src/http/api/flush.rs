@@ -14,7 +14,7 @@ use crate::accounts::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
 use crate::http::App;
 use crate::http::auth::access::Caller;
-use crate::http::auth::authorization::Permit;
+use crate::http::auth::authorization::FlushAuthorization;
 use crate::http::auth::peer::Peer;
 use crate::http::error::{Cause, Error, Incomplete};
 use crate::http::request::call::Call;
@@ -58,9 +58,9 @@ pub(crate) async fn flush(
     let picked = select(app, subject, &filters, now).await.registrations;
     let picked = leave_newest(picked, keep);
     let exactly = !filters.is_empty() || keep > 0;
-    let permit = Permit::new(app, who.peer, call.token(), subject.scope, directory);
+    let authorization = FlushAuthorization::new(app, who.peer, call.token(), subject.scope, directory);
     // Others were served in between, and what is picked is of the directory that there is now.
-    permit.check()?;
+    authorization.check()?;
     if dry_run {
         let would = would_flush(&picked);
         return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));
@@ -69,18 +69,18 @@ pub(crate) async fn flush(
         Some(username) if !exactly => further(app, subject.scope, username, directory),
         Some(_) | None => Vec::new(),
     };
-    let permit = Arc::new(permit);
+    let authorization = Arc::new(authorization);
     let request = Request {
         registrations: picked,
         further,
         exactly,
         actor: actor(subject, who, id),
-        warrant: Arc::clone(&permit) as _,
+        authorization: Arc::clone(&authorization) as _,
     };
     let outcome = carry_out(app, request, id).await?;
     if is_withdrawn(&outcome) {
         // Nothing was done: the answer is that of a request that comes now.
-        permit.check()?;
+        authorization.check()?;
     }
     match incomplete(outcome) {
         Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::accounts::directory::Directory;
-use crate::flush::Warrant;
+use crate::flush::Authorization;
 use crate::http::App;
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
@@ -15,7 +15,7 @@ use crate::registration::{Name, Text};
 use crate::registry::Scope;
 
 /// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
-pub(crate) struct Permit {
+pub(crate) struct FlushAuthorization {
     app: Arc<App>,
     peer: Peer,
     token: Option<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Permit {
     directory: Arc<Directory>,
 }
 
-impl Permit {
+impl FlushAuthorization {
     /// That of an authorized caller.
     pub(crate) fn new(
         app: &Arc<App>,
@@ -56,7 +56,7 @@ impl Permit {
     }
 }
 
-impl Warrant for Permit {
+impl Authorization for FlushAuthorization {
     fn holds(&self) -> bool {
         self.check().is_ok()
     }
@@ -79,8 +79,8 @@ impl Warrant for Permit {
     }
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for FlushAuthorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").finish_non_exhaustive()
+        f.debug_struct("FlushAuthorization").finish_non_exhaustive()
     }
 }

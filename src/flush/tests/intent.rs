@@ -48,7 +48,7 @@ async fn a_start_after_a_crash_shows_what_kamailio_still_has_and_no_more() {
         further: Vec::new(),
         exactly: false,
         actor: actor("acme"),
-        warrant: std::sync::Arc::clone(&site.right) as _,
+        authorization: std::sync::Arc::clone(&site.right) as _,
     };
     let flush = site.flusher.flush(request);
     let is_asked = async {

@@ -57,7 +57,7 @@ async fn one_that_does_not_say_since_when_it_is_up_is_not_believed() {
         .answers("core.uptime", || Answer::Error(500, "Method Not Found"));
     let outcome = site.flush().await;
     assert_eq!(outcome.flushed, 1);
-    assert!(reasons(&outcome)[0].contains("does not say since when it is up"));
+    assert!(reasons(&outcome)[0].contains("does not report its uptime"));
     assert_eq!(site.ruids(), ["b1"]);
 }
 
@@ -71,7 +71,9 @@ async fn another_kamailio_is_not_believed() {
         .register("x@elsewhere", "x1", "sip:x@192.0.2.9", 1);
     let outcome = site.flush().await;
     assert_eq!(outcome.flushed, 0);
-    assert!(reasons(&outcome)[0].contains("is [kamailio] jsonrpc that of another Kamailio?"));
+    assert!(
+        reasons(&outcome)[0].contains("does [kamailio] jsonrpc point to a different Kamailio?")
+    );
     assert_eq!(site.ruids(), ["b1", "e1"]);
 }
 
@@ -100,7 +102,7 @@ async fn an_empty_memory_beside_several_fresh_rows_is_not() {
     site.put("acme", fresh("carol", "c1"));
     let outcome = site.flush().await;
     assert_eq!((outcome.flushed, outcome.failed.len()), (0, 2));
-    assert!(reasons(&outcome)[0].contains("another Kamailio"));
+    assert!(reasons(&outcome)[0].contains("a different Kamailio"));
     assert_eq!(site.ruids(), ["b1", "c1"]);
 }
 
@@ -214,8 +216,8 @@ async fn a_kamailio_that_starts_anew_in_the_middle_confirms_nothing() {
     let mut said = reasons(&outcome);
     said.sort();
     assert_eq!(said.len(), 2);
-    assert!(said[0].starts_with("alice@acme.example.com: Kamailio was started anew"));
-    assert!(said[1].starts_with("bob@acme.example.com: Kamailio was started anew"));
+    assert!(said[0].starts_with("alice@acme.example.com: Kamailio was restarted"));
+    assert!(said[1].starts_with("bob@acme.example.com: Kamailio was restarted"));
     assert_eq!(site.ruids(), ["a1"], "the new Kamailio has it");
     assert_eq!(site.hidden().await.len(), 1, "the new Kamailio removed it");
 }
@@ -245,7 +247,7 @@ async fn one_that_falls_silent_before_the_end_is_not_sure() {
     });
     let outcome = site.flush().await;
     assert_eq!(outcome.flushed, 0);
-    assert!(reasons(&outcome)[0].contains("stopped answering before it was sure"));
+    assert!(reasons(&outcome)[0].contains("stopped answering before it was certain"));
     assert_eq!(site.ruids(), ["b1"]);
     assert!(site.hidden().await.is_empty());
 }

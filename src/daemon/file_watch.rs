@@ -1,4 +1,4 @@
-//! Watches files by their directories: who replaces a file makes a new one there.
+//! Watches files by their directories: a file that is replaced is a new one there.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// The files that may have changed since somebody looked.
+/// The files that may have changed since they were last taken.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     files: Mutex<BTreeSet<PathBuf>>,
@@ -21,7 +21,7 @@ impl Touched {
         self.arrived.notified().await;
     }
 
-    /// All of them, and none after that.
+    /// Takes all of them.
     pub(super) fn take(&self) -> BTreeSet<PathBuf> {
         mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -35,7 +35,7 @@ impl Touched {
     }
 }
 
-/// Tells `touched` which of `files` may have changed, for as long as the watcher lives.
+/// Records in `touched` which of `files` may have changed, for as long as the watcher lives.
 pub(super) fn watch(
     files: BTreeSet<PathBuf>,
     touched: &Arc<Touched>,
@@ -46,7 +46,7 @@ pub(super) fn watch(
         .filter(|directory| directory.is_dir())
         .collect();
     let touched = Arc::clone(touched);
-    let told = move |event: notify::Result<Event>| match event {
+    let handler = move |event: notify::Result<Event>| match event {
         Ok(event) if event.kind.is_access() => {}
         Ok(event) if !event.need_rescan() => {
             touched.add(event.paths.iter().filter(|path| files.contains(*path)));
@@ -54,7 +54,7 @@ pub(super) fn watch(
         // Some events were lost: it may be any of them.
         Ok(_) | Err(_) => touched.add(files.iter()),
     };
-    let mut watcher = notify::recommended_watcher(told)
+    let mut watcher = notify::recommended_watcher(handler)
         .inspect_err(|error| tracing::warn!(%error, "cannot watch files; SIGHUP still reloads"))
         .ok()?;
     for directory in directories {

@@ -1,7 +1,7 @@
-//! Whether "not found" is believed.
+//! Whether Kamailio's "not found" is credible.
 //!
-//! Kamailio says so of a binding that is gone, but also of every one while it still loads its table, and a Kamailio
-//! that has nothing to do with the table says so always.
+//! Kamailio says so of a binding that is gone, but also of any binding while it is still loading its table; and a
+//! Kamailio that does not use the table says so every time.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,10 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::Parts;
-use super::look::{has_capitals, lookup};
+use super::aor_lock::TableAor;
+use super::lookup::lookup;
 use super::memory::Memory;
-use super::targets::Target;
-use super::turns::Place;
+use super::target::Target;
 use crate::kamailio::{Fault, Uptime};
 use crate::registration::Text;
 use crate::registry::Scope;
@@ -23,78 +23,80 @@ use crate::registry::Scope;
 /// How long Kamailio must have been up: until then it may still be loading.
 pub(super) const LOADED_AFTER: Duration = Duration::from_secs(30);
 
-/// How many other registrations Kamailio is asked about, to see that the table is its own.
+/// How many other registrations Kamailio is asked about to find out whether the table is its own.
 const SAMPLES: usize = 8;
 
-/// So many rows that were written since Kamailio started, and that it knows nothing of, were not written by it.
+/// This many rows written since Kamailio started, none of which it knows, were not written by it.
 const SEVERAL: usize = 2;
 
-/// In the first second of its life a Kamailio cannot be told from one that takes its place within that second: it is
-/// asked again, so often and after such a pause.
+/// In its first second a Kamailio cannot be told from one that replaces it within that second: it is asked again, up
+/// to so many times and after such a pause.
 const FIRST_SECOND: usize = 8;
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// A Kamailio takes longer than this to end and to start again.
-const RESTART: Duration = Duration::from_millis(100);
+/// A Kamailio takes longer than this to stop and start again: one with few modules and rows does it in 60 ms.
+const RESTART: Duration = Duration::from_millis(15);
 
 const LOADING: &str =
     "Kamailio does not know the contact but has just started and may still be loading";
-const SINCE_WHEN: &str = "Kamailio does not know the contact and does not say since when it is up; it may still be loading";
-const STRANGE: &str = "Kamailio knows nothing of the table that is read; is [kamailio] jsonrpc that of another Kamailio? \
-     Nothing is hidden; if it has just registered, ask again";
+const NO_UPTIME: &str =
+    "Kamailio does not know the contact and does not report its uptime, so it may still be loading";
+const OTHER_TABLE: &str = "Kamailio knows none of the registrations in the table; does [kamailio] jsonrpc point to a different Kamailio? \
+     Nothing was hidden; if the phone has only just registered, try again";
 const RESTARTED: &str =
-    "Kamailio was started anew during the flush and may have loaded the contact again; ask again";
-const UNSURE: &str = "Kamailio stopped answering before it was sure that it is the same as at the beginning; ask again";
+    "Kamailio was restarted during the flush and may have loaded the contact again; try again";
+const UNSURE: &str = "Kamailio stopped answering before it was certain that it had not been restarted during the flush; try again";
 
-/// What is known about a Kamailio, asked once for each flush and only when it matters.
+/// What a flush has learned about Kamailio; asked once, and only when it matters.
 #[derive(Debug)]
-pub(super) struct Belief<'a> {
+pub(super) struct Credibility<'a> {
     parts: &'a Parts,
-    flushed: BTreeSet<Place>,
-    /// Since when it is up, and our own monotonic time when it said so; `None` where it refuses to say.
+    flushed: BTreeSet<TableAor>,
+    /// Its uptime, and our monotonic time when it reported it; `None` where it refuses to.
     up: Option<(Uptime, Duration)>,
-    /// Whether it has known something of the table.
-    knows: AtomicBool,
-    makes_sense: OnceCell<bool>,
+    /// Whether it has known a binding of the table.
+    knows_table: AtomicBool,
+    /// Whether the table may be its own although it has known nothing of it so far.
+    same_table: OnceCell<bool>,
     /// Whether it has known a name with capitals.
     keeps_capitals: AtomicBool,
-    /// Whether it says that it is case-sensitive.
+    /// Whether it is configured to be case-sensitive.
     case_sensitive: OnceCell<bool>,
-    /// When it was last seen to be the same (monotonic).
+    /// When it was last seen not to have been restarted (monotonic).
     same_at: Mutex<Duration>,
 }
 
-impl<'a> Belief<'a> {
-    /// Asks who it is that will be asked.
+impl<'a> Credibility<'a> {
+    /// Finds out which Kamailio it is.
     pub(super) async fn begin(parts: &'a Parts, targets: &[Target]) -> Result<Self, Fault> {
-        let mut up = since_when(parts).await?;
+        let mut up = uptime(parts).await?;
         for _ in 0..FIRST_SECOND {
             if up.as_ref().is_none_or(|(up, _)| !up.lasted.is_zero()) {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            up = since_when(parts).await?;
+            up = uptime(parts).await?;
         }
         let same_at = Mutex::new(parts.clock.monotonic());
         Ok(Self {
             parts,
             same_at,
-            flushed: targets.iter().map(Target::place).collect(),
+            flushed: targets.iter().map(Target::table_aor).collect(),
             up,
-            knows: AtomicBool::new(false),
-            makes_sense: OnceCell::new(),
+            knows_table: AtomicBool::new(false),
+            same_table: OnceCell::new(),
             keeps_capitals: AtomicBool::new(false),
             case_sensitive: OnceCell::new(),
         })
     }
 
-    /// The moment since which it is up, in its own words.
+    /// When it was started, in its own words.
     pub(super) fn since(&self) -> Option<&str> {
         self.up.as_ref().map(|(up, _)| &*up.since)
     }
 
-    /// Whether another Kamailio has taken the place of the one that was asked at the beginning, so that a removal would
-    /// be one from contacts that nobody has looked at. It is asked only where it could have been restarted meanwhile.
+    /// Whether Kamailio was restarted since [`Self::begin`], so that a removal would concern contacts that nobody has
+    /// looked at. It is asked only where there was time for a restart.
     pub(super) async fn was_restarted(&self) -> Result<bool, Fault> {
         let Some(began) = self.since() else {
             return Ok(false);
@@ -111,32 +113,38 @@ impl<'a> Belief<'a> {
         Ok(!is_same)
     }
 
-    /// Why what was seen since [`Belief::begin`] is not believed after all: another Kamailio has taken the place of
-    /// the one that was asked. `None` where it is the same.
-    pub(super) async fn end(&self) -> Option<&'static str> {
+    /// Why nothing seen since [`Self::begin`] is credible: Kamailio was restarted, or may have been. `None` where it
+    /// was not.
+    pub(super) async fn objection_at_end(&self) -> Option<&'static str> {
         let (began, _) = self.up.as_ref()?;
         match self.parts.kamailio.uptime().await {
             Ok(now) if now.since == began.since => None,
             Ok(_) => Some(RESTARTED),
             Err(fault) => {
-                tracing::debug!(%fault, cause = fault.cause(), "a flush ends without Kamailio's last word");
+                tracing::debug!(%fault, cause = fault.cause(), "could not confirm that Kamailio was not restarted during the flush");
                 Some(UNSURE)
             }
         }
     }
 
-    /// Takes note of what Kamailio said of an address of record.
+    /// Records what Kamailio answered about an address of record.
     pub(super) fn saw(&self, memory: &Memory, aor: &Text) {
         if memory.is_known {
-            self.knows.store(true, Ordering::Relaxed);
+            self.knows_table.store(true, Ordering::Relaxed);
         }
         if !memory.contacts.is_empty() && has_capitals(aor) {
             self.keeps_capitals.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether Kamailio tells names apart that differ by case alone: it has known one with capitals, or says so.
-    pub(super) async fn is_case_sensitive(&self) -> Result<bool, Fault> {
+    /// Whether Kamailio, which does not know this name, may have it in lower case.
+    pub(super) async fn may_be_lowered(&self, aor: &Text) -> Result<bool, Fault> {
+        Ok(has_capitals(aor) && !self.is_case_sensitive().await?)
+    }
+
+    /// Whether Kamailio tells apart names that differ by case only: it has known one with capitals, or is configured
+    /// to.
+    async fn is_case_sensitive(&self) -> Result<bool, Fault> {
         if self.keeps_capitals.load(Ordering::Relaxed) {
             return Ok(true);
         }
@@ -152,21 +160,21 @@ impl<'a> Belief<'a> {
         self.case_sensitive.get_or_try_init(ask).await.copied()
     }
 
-    /// Why "not found" is not believed; `None` where it is.
-    pub(super) async fn doubt(&self) -> Result<Option<&'static str>, Fault> {
+    /// Why "not found" is not credible; `None` where it is.
+    pub(super) async fn objection(&self) -> Result<Option<&'static str>, Fault> {
         let Some((up, asked)) = &self.up else {
-            return Ok(Some(SINCE_WHEN));
+            return Ok(Some(NO_UPTIME));
         };
         let since = self.parts.clock.monotonic().saturating_sub(*asked);
         if up.lasted + since < LOADED_AFTER {
             return Ok(Some(LOADING));
         }
-        if self.knows.load(Ordering::Relaxed) {
+        if self.knows_table.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let sense = || async { Ok(self.knows_others().await? || self.may_be_empty(up).await?) };
-        let sense = *self.makes_sense.get_or_try_init(sense).await?;
-        Ok((!sense).then_some(STRANGE))
+        let ask = || async { Ok(self.knows_others().await? || self.may_be_empty(up).await?) };
+        let same_table = *self.same_table.get_or_try_init(ask).await?;
+        Ok((!same_table).then_some(OTHER_TABLE))
     }
 
     /// Whether Kamailio knows one of the registrations that are not flushed.
@@ -194,8 +202,7 @@ impl<'a> Belief<'a> {
         Ok(false)
     }
 
-    /// Whether Kamailio has nothing in memory, and the rows do not speak against it: those that came since it started
-    /// were its own, and it would know them.
+    /// Whether Kamailio may rightly have nothing in memory: it would know rows that were written since it started.
     async fn may_be_empty(&self, up: &Uptime) -> Result<bool, Fault> {
         let lasted = i64::try_from(up.lasted.as_secs()).unwrap_or(i64::MAX);
         let start = self.parts.clock.unix_seconds().saturating_sub(lasted);
@@ -204,17 +211,12 @@ impl<'a> Belief<'a> {
         let fresh = rows
             .iter()
             .filter(|one| is_fresh(one.binding.last_modified));
-        Ok(fresh.count() < SEVERAL && self.has_none().await?)
-    }
-
-    /// Whether Kamailio counts no contact in memory.
-    async fn has_none(&self) -> Result<bool, Fault> {
-        Ok(contacts_in_memory(self.parts).await? == Some(0))
+        Ok(fresh.count() < SEVERAL && contacts_in_memory(self.parts).await? == Some(0))
     }
 }
 
-/// How many contacts Kamailio counts in memory, in all of its tables; none where it keeps them in the database alone.
-/// `None` where it does not say: that does not mean that there is none.
+/// How many contacts Kamailio has in memory, in all of its tables; 0 in database-only mode. `None` where it does not
+/// report it, which does not mean 0.
 pub(super) async fn contacts_in_memory(parts: &Parts) -> Result<Option<u64>, Fault> {
     let every_table = ["usrloc:".into()];
     let counts = match parts.kamailio.call("stats.fetchn", &every_table).await {
@@ -230,11 +232,15 @@ pub(super) async fn contacts_in_memory(parts: &Parts) -> Result<Option<u64>, Fau
     Ok(contacts.map(|counts| counts.iter().sum()))
 }
 
-/// Since when Kamailio is up, unless it refuses to say.
-async fn since_when(parts: &Parts) -> Result<Option<(Uptime, Duration)>, Fault> {
+/// Kamailio's uptime, unless it refuses to report it.
+async fn uptime(parts: &Parts) -> Result<Option<(Uptime, Duration)>, Fault> {
     match parts.kamailio.uptime().await {
         Ok(up) => Ok(Some((up, parts.clock.monotonic()))),
         Err(Fault::Rpc { .. }) => Ok(None),
         Err(fault) => Err(fault),
     }
+}
+
+fn has_capitals(aor: &Text) -> bool {
+    aor.as_bytes().iter().any(u8::is_ascii_uppercase)
 }

@@ -84,8 +84,8 @@ async fn a_fault_is_said_and_what_is_gone_stays_hidden() {
     assert_eq!(
         said,
         [
-            "alice@acme.example.com: it is removed, but the further call realm.forget failed: Kamailio's answer cannot be understood",
-            "bob@acme.example.com: it is removed, but the further call user.forget failed: Kamailio's answer cannot be understood",
+            "alice@acme.example.com: removed, but the extra call realm.forget failed: Kamailio's answer cannot be parsed",
+            "bob@acme.example.com: removed, but the extra call user.forget failed: Kamailio's answer cannot be parsed",
         ]
     );
     assert!(site.ruids().is_empty());

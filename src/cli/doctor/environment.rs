@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::super::unit::{Unit, warning};
+use super::super::systemd_env::{Unit, warning};
 use super::findings::{Findings, Group};
-use super::mend::shell;
+use super::remedies::shell;
 use crate::config::Config;
 use crate::kamailio::Endpoint;
 

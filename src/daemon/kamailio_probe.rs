@@ -1,4 +1,4 @@
-//! Asks Kamailio now and then whether it answers, so that monitoring and systemd know it before a flush does.
+//! Asks Kamailio periodically whether it answers, so that monitoring and systemd notice before a flush does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 use crate::kamailio::{Fault, Kamailio};
 use crate::metrics::Metrics;
 
-/// Between two questions, as long as it answers.
+/// The interval between two questions while it answers.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Between two questions while it does not.
+/// The interval while it does not.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// So many questions in a row without an answer are more than a restart of Kamailio's.
-const BELIEVED: u32 = 2;
+/// More unanswered questions in a row than a restart of Kamailio explains.
+const THRESHOLD: u32 = 2;
 
 /// Whether Kamailio answered the last question; `None` before the first.
 pub(super) type Answers = watch::Receiver<Option<bool>>;
 
-/// Who asks.
+/// Asks periodically.
 #[derive(Debug)]
 pub(super) struct Probe {
     kamailio: Kamailio,
     metrics: Arc<Metrics>,
     answers: watch::Sender<Option<bool>>,
-    /// Questions without an answer in a row.
+    /// Unanswered questions in a row.
     failures: u32,
 }
 
@@ -41,7 +41,7 @@ impl Probe {
         }
     }
 
-    /// Where it tells what came of it.
+    /// Where the latest result can be read.
     pub(super) fn answers(&self) -> Answers {
         self.answers.subscribe()
     }
@@ -52,7 +52,7 @@ impl Probe {
             let Some(answer) = stop.run_until_cancelled(self.kamailio.uptime()).await else {
                 return Ok(());
             };
-            let pause = self.note(answer.err().as_ref());
+            let pause = self.record(answer.err().as_ref());
             if stop
                 .run_until_cancelled(tokio::time::sleep(pause))
                 .await
@@ -63,24 +63,24 @@ impl Probe {
         }
     }
 
-    /// Notes what came of a question; until the next one. That Kamailio does not answer is said once: without
-    /// JSON-RPC lists are served all the same, and some have none on purpose.
-    fn note(&mut self, fault: Option<&Fault>) -> Duration {
+    /// Records a result; returns the pause until the next question. That Kamailio does not answer is logged once: lists
+    /// are served without JSON-RPC, and some run without it on purpose.
+    fn record(&mut self, fault: Option<&Fault>) -> Duration {
         self.metrics.kamailio.is_up(fault.is_none());
         self.answers.send_replace(Some(fault.is_none()));
         let Some(fault) = fault else {
-            if self.failures >= BELIEVED {
+            if self.failures >= THRESHOLD {
                 tracing::info!("Kamailio answers JSON-RPC again");
             }
             self.failures = 0;
             return INTERVAL;
         };
         self.failures = self.failures.saturating_add(1);
-        if self.failures == BELIEVED {
+        if self.failures == THRESHOLD {
             let cause = std::error::Error::source(fault);
             let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
             tracing::warn!(
-                "Kamailio does not answer JSON-RPC; lists go on, flushes fail: {fault}{cause}; run `usrlocd doctor`"
+                "Kamailio does not answer JSON-RPC; listing works, flushes fail: {fault}{cause}; run `usrlocd doctor`"
             );
         }
         RETRY

@@ -1,18 +1,18 @@
-//! File descriptors: as many as the system lets this process have, and a word where those are too few.
+//! The limit of file descriptors: raised as far as the system allows, with a warning if that is too low.
 //!
-//! systemd's unit says how many. Whoever starts usrlocd by hand mostly has a limit for programs that use `select`,
-//! which connections alone could use up; then Kamailio's files could not be read for want of one.
+//! systemd's unit sets the limit. Started by hand, usrlocd usually gets one meant for programs that use `select`, which
+//! connections alone could exhaust; then Kamailio's files could not be read.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is needed beside the connections that are served: files, store, Kamailio, and those who are turned away.
+/// What is needed besides the connections that are served: files, store, Kamailio, and connections that are refused.
 const OTHERS: u64 = 256;
 
-/// Takes as many as are allowed, and says so where `connections` at a time may be too many.
-pub(super) fn take(connections: usize) {
+/// Raises the limit, and warns where `connections` at a time may exceed it.
+pub(super) fn raise(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // What is refused shows in the limit that is left.
+        // If that is refused, the warning below shows it.
         let _ = setrlimit(
             Resource::Nofile,
             Rlimit {

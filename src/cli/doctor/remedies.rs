@@ -25,6 +25,9 @@ const USER: &str = "kamailio";
 /// Kamailio's own statements that create tables.
 const SCHEMA: &str = "/usr/share/kamailio/db_sqlite";
 
+/// The lines that let a stock Debian configuration keep its registrations in SQLite.
+pub(super) const EXAMPLE: &str = "/usr/share/doc/usrlocd/examples/kamailio-sqlite.cfg";
+
 /// What commands are about.
 #[derive(Clone, Debug)]
 pub(super) struct Site {

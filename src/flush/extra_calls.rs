@@ -1,62 +1,64 @@
-//! The further calls of `[flush] also`, made for each address of record, or for each realm, that was removed.
+//! The extra calls of `[flush] also`, made for each address of record, or each realm, that was removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Failure;
-use super::targets::{self, Target};
+use super::failure;
+use super::target::Target;
 use crate::config::{AlsoCall, Param as Configured};
 use crate::kamailio::{Fault, Kamailio, Param};
 use crate::registration::{Name, Text};
 
-/// The code by which Kamailio says that there is nothing of that name; `htable.delete` does of a key.
+/// The code by which Kamailio reports that there is nothing of that name, for instance `htable.delete` about a key.
 const NOTHING_THERE: i64 = 404;
 
-/// What makes a call one of an address of record; one without is the same for many, and is made once, at the end.
-const OF_ONE: [&str; 2] = ["{aor}", "{username}"];
+/// A call with one of these is made for each address of record; one without is the same for many, and is made once, at
+/// the end.
+const PER_AOR: [&str; 2] = ["{aor}", "{username}"];
 
 /// A call with everything filled in: its place in the configuration, and its parameters.
 type Filled = (usize, Vec<Param>);
 
-/// The further calls of one flush; each is made once, however many addresses of record ask for it.
+/// The extra calls of one flush; each is made once, however many addresses of record ask for it.
 #[derive(Debug)]
-pub(super) struct Further<'a> {
+pub(super) struct ExtraCalls<'a> {
     calls: &'a [AlsoCall],
     warned: AtomicBool,
-    asked: Mutex<Asked>,
+    progress: Mutex<Progress>,
 }
 
 #[derive(Debug, Default)]
-struct Asked {
+struct Progress {
     /// Those that were made, or are being made.
     made: BTreeSet<Filled>,
     /// Those that wait for the end, with the first address of record that asked for each.
     waiting: BTreeMap<Filled, Text>,
 }
 
-impl<'a> Further<'a> {
+impl<'a> ExtraCalls<'a> {
     pub(super) fn new(calls: &'a [AlsoCall]) -> Self {
         Self {
             calls,
             warned: AtomicBool::new(false),
-            asked: Mutex::default(),
+            progress: Mutex::default(),
         }
     }
 
-    /// Makes the calls of this address of record, and notes those for the end. That Kamailio refuses one is no failure
-    /// of the flush: the binding is gone, and the same is refused next time.
+    /// Makes the calls of this address of record, and remembers those for the end. A refused call does not fail the
+    /// flush: the binding is gone, and the call would be refused next time as well.
     pub(super) async fn call(&self, target: &Target, kamailio: &Kamailio) -> Result<(), Failure> {
         for (place, call) in self.calls.iter().enumerate() {
             let params = call.params.iter().map(|param| filled(param, target));
             let filled = (place, params.collect());
-            if !is_of_one(call) {
-                let mut asked = self.asked();
-                asked
+            if !is_per_aor(call) {
+                let mut progress = self.progress();
+                progress
                     .waiting
                     .entry(filled)
                     .or_insert_with(|| target.aor.clone());
-            } else if self.asked().made.insert(filled.clone()) {
+            } else if self.progress().made.insert(filled.clone()) {
                 self.make(&filled, &target.aor, kamailio).await?;
             }
         }
@@ -65,7 +67,7 @@ impl<'a> Further<'a> {
 
     /// Makes the calls that are the same for many, once all is removed.
     pub(super) async fn finish(&self, kamailio: &Kamailio) -> Vec<Failure> {
-        let waiting = std::mem::take(&mut self.asked().waiting);
+        let waiting = std::mem::take(&mut self.progress().waiting);
         let mut failures = Vec::new();
         for (filled, aor) in waiting {
             failures.extend(self.make(&filled, &aor, kamailio).await.err());
@@ -84,10 +86,10 @@ impl<'a> Further<'a> {
             }
             Err(fault) => {
                 let method = &call.method;
-                tracing::debug!(method, %fault, cause = fault.cause(), "a further call of a flush failed");
-                let failure = targets::failure(aor, &fault);
+                tracing::debug!(method, %fault, cause = fault.cause(), "an extra call of a flush failed");
+                let failure = failure::of_fault(aor, &fault);
                 let reason = format!(
-                    "it is removed, but the further call {method} failed: {}",
+                    "removed, but the extra call {method} failed: {}",
                     failure.reason
                 );
                 Err(Failure { reason, ..failure })
@@ -95,7 +97,7 @@ impl<'a> Further<'a> {
         }
     }
 
-    /// Says once in a flush that a call is refused.
+    /// Logs that a call is refused, once in a flush.
     fn refused(&self, call: &AlsoCall, code: i64, message: &str) {
         let method = &call.method;
         if code == NOTHING_THERE || self.warned.swap(true, Ordering::Relaxed) {
@@ -103,25 +105,25 @@ impl<'a> Further<'a> {
                 method,
                 code,
                 message,
-                "Kamailio refuses a further call of a flush"
+                "Kamailio refused an extra call of a flush"
             );
         } else {
             tracing::warn!(
                 method,
                 code,
                 message,
-                "Kamailio refuses a further call of a flush; check [flush] also"
+                "Kamailio refused an extra call of a flush; check [flush] also"
             );
         }
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_of_one(call: &AlsoCall) -> bool {
-    let names_it = |text: &str| OF_ONE.iter().any(|name| text.contains(name));
+fn is_per_aor(call: &AlsoCall) -> bool {
+    let names_it = |text: &str| PER_AOR.iter().any(|name| text.contains(name));
     call.params.iter().any(|param| match param {
         Configured::Text(template) => names_it(template),
         Configured::Integer(_) => false,

@@ -1,8 +1,8 @@
-//! What changed between two readings of the files, in words. Pure.
+//! What a reload changed, in words. Pure.
 
 use std::collections::BTreeMap;
 
-use super::files::Pems;
+use super::super::files::Pems;
 use crate::accounts::directory::Directory;
 use crate::config::{Applies, Config};
 use crate::tokens::{Token, TokenSet};
@@ -18,12 +18,12 @@ impl Pending {
         Self(waiting.map(|change| change.to_string()).collect())
     }
 
-    pub(super) fn to_say(&self) -> Vec<String> {
+    pub(super) fn to_report(&self) -> Vec<String> {
         self.0.clone()
     }
 }
 
-/// Which tokens came, went, or are others, by name.
+/// The names of tokens that were added, removed or changed.
 pub(super) fn tokens(old: &TokenSet, new: &TokenSet) -> Option<String> {
     let by_name = |tokens: &TokenSet| -> BTreeMap<String, Token> {
         let named = |token: &std::sync::Arc<Token>| (token.name.clone(), Token::clone(token));
@@ -32,12 +32,12 @@ pub(super) fn tokens(old: &TokenSet, new: &TokenSet) -> Option<String> {
     named("tokens", &by_name(old), &by_name(new))
 }
 
-/// Which keys came, went, or are others, by their ids.
+/// The ids of keys that were added, removed or changed.
 pub(super) fn keys(old: &Pems, new: &Pems) -> Option<String> {
     named("keys of JWTs", old, new)
 }
 
-/// How large the directory was and is, of two that differ.
+/// The sizes of the previous and the new directory.
 pub(super) fn directory(old: &Directory, new: &Directory) -> String {
     let ((accounts, devices), (accounts_now, devices_now)) = (old.size(), new.size());
     format!("directory accounts {accounts} -> {accounts_now}, devices {devices} -> {devices_now}")
@@ -61,7 +61,7 @@ fn named<T: PartialEq>(
     (!lists.is_empty()).then(|| format!("{what} {}", lists.join(", ")))
 }
 
-/// The names behind the verb, if there are any.
+/// The verb and the names, if there are any.
 fn list<'a>(verb: &str, names: impl Iterator<Item = &'a String>) -> Option<String> {
     let names: Vec<&str> = names.map(String::as_str).collect();
     (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
@@ -99,7 +99,7 @@ mod tests {
         let mut now = started.clone();
         now.http.listen.clear();
         now.limits.requests.burst = 1;
-        let waiting = Pending::of(&started, &now).to_say();
+        let waiting = Pending::of(&started, &now).to_report();
         assert_eq!(
             waiting,
             ["http.listen [\"127.0.0.1:8000\"] -> [] (needs a restart)"]

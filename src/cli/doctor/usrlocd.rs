@@ -11,10 +11,11 @@ use std::time::Duration;
 use rustix::fs::statvfs;
 
 use super::super::check_config::check_keys;
+use super::acl::Want;
 use super::findings::{Findings, Group};
-use super::identity::{Identity, Want, group_name, user_name};
+use super::identity::{Identity, group_name, user_name};
 use super::many;
-use super::mend::shell;
+use super::remedies::shell;
 use crate::accounts::directory::Directory;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, JwtKey};

@@ -1,4 +1,4 @@
-//! Sockets that systemd listens on for us (`usrlocd.socket`); each stands for the same address in `[http]`.
+//! Socket activation: the sockets that systemd passes to the daemon (`usrlocd.socket`), each for an address in `[http]`.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use listenfd::ListenFd;
 
 use super::Failure;
 
-/// The sockets that nobody has taken yet.
+/// The sockets that have not been taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Inherited {
     tcp: Vec<(SocketAddr, TcpListener)>,
@@ -18,20 +18,20 @@ pub(super) struct Inherited {
 }
 
 impl Inherited {
-    /// Those of this process. The variables that tell of them are gone afterwards, so this comes before any thread.
+    /// The sockets passed to this process. It removes environment variables, so it comes before any thread.
     pub(super) fn of_process() -> Result<Self, Failure> {
         Self::take(ListenFd::from_env())
-            .context("a socket that systemd handed over is no listening TCP or Unix socket; see usrlocd.socket")
+            .context("a socket passed by systemd is not a listening TCP or Unix socket; check usrlocd.socket")
             .map_err(Failure::System)
     }
 
-    fn take(mut handed: ListenFd) -> io::Result<Self> {
+    fn take(mut passed: ListenFd) -> io::Result<Self> {
         let mut inherited = Self::default();
-        for index in 0..handed.len() {
-            if let Ok(Some(unix)) = handed.take_unix_listener(index) {
+        for index in 0..passed.len() {
+            if let Ok(Some(unix)) = passed.take_unix_listener(index) {
                 unix.set_nonblocking(true)?;
                 inherited.unix.push(unix);
-            } else if let Some(tcp) = handed.take_tcp_listener(index)? {
+            } else if let Some(tcp) = passed.take_tcp_listener(index)? {
                 tcp.set_nonblocking(true)?;
                 inherited.tcp.push((tcp.local_addr()?, tcp));
             }
@@ -55,7 +55,7 @@ impl Inherited {
         Some(self.unix.swap_remove(at))
     }
 
-    /// A socket that no key names would take connections that nobody answers: that is an error.
+    /// A socket that no key names would accept connections that nobody answers: that is an error.
     pub(super) fn finish(self) -> Result<(), Failure> {
         let tcp = self.tcp.iter().map(|(address, _)| address.to_string());
         let unix = self.unix.iter().map(|listener| {
@@ -71,7 +71,7 @@ impl Inherited {
             return Ok(());
         }
         Err(Failure::System(anyhow!(
-            "systemd listens on {}, which [http] does not name; make usrlocd.socket and [http] equal",
+            "systemd listens on {}, which [http] does not name; make usrlocd.socket and [http] agree",
             left.join(", ")
         )))
     }
