@@ -14,7 +14,7 @@ use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
 use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::enveloped;
-use crate::http::response::revision::{revision, unchanged, validated};
+use crate::http::response::revision::{Revision, unchanged, validated};
 use crate::registration::Common;
 use crate::registry::Scope;
 
@@ -35,7 +35,7 @@ pub(crate) async fn count(
         let found = select(app, subject, &filters, app.clock.unix_seconds()).await;
         (found.registrations.len(), found.revision)
     };
-    let revision = revision(sum);
+    let revision = Revision::of(sum);
     let with_accounts = subject.scope == Scope::System && asks_for_accounts(call);
     // Names come from the directory, whose changes the revision does not show.
     if !with_accounts && let Some(unchanged) = unchanged(call, &revision) {

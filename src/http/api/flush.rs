@@ -24,7 +24,7 @@ use crate::http::request::params::Params;
 use crate::http::request::request_id::RequestId;
 use crate::http::request::secret::Secret;
 use crate::http::response::answer::enveloped;
-use crate::http::response::revision::revision;
+use crate::http::response::revision::Revision;
 use crate::registration::{Registration, Text, columns_of};
 use crate::registry::Scope;
 
@@ -58,7 +58,8 @@ pub(crate) async fn flush(
     let picked = select(app, subject, &filters, now).await.registrations;
     let picked = leave_newest(picked, keep);
     let exactly = !filters.is_empty() || keep > 0;
-    let authorization = FlushAuthorization::new(app, who.peer, call.token(), subject.scope, directory);
+    let authorization =
+        FlushAuthorization::new(app, who.peer, call.token(), subject.scope, directory);
     // Others were served in between, and what is picked is of the directory that there is now.
     authorization.check()?;
     if dry_run {
@@ -224,7 +225,7 @@ fn ok(
         Some(username) => app.registry.list_user(subject.scope, username).revision,
         None => app.registry.count(subject.scope).1,
     };
-    let mut response = enveloped(app, call, id, "\"ok\"", &revision(sum));
+    let mut response = enveloped(app, call, id, "\"ok\"", &Revision::of(sum));
     response
         .headers_mut()
         .insert(header, HeaderValue::from(number));

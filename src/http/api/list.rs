@@ -17,7 +17,7 @@ use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::json;
 use crate::http::response::body::{self, Rows, Style};
 use crate::http::response::envelope::{Envelope, Success};
-use crate::http::response::revision::{revision, unchanged, validated};
+use crate::http::response::revision::{Revision, unchanged, validated};
 use crate::registration::Registration;
 use crate::registry::{Listing, Position};
 
@@ -35,7 +35,7 @@ const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key")
 struct Found {
     rows: Rows,
     size: usize,
-    revision: String,
+    revision: Revision,
     next_start_key: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn list(
         Some(paging) => page(app, subject, &filters, &paging, style).await,
         None if filters.is_empty() && subject.username.is_none() => {
             if call.is_conditional()
-                && let Some(unchanged) = unchanged(call, &revision(subject.count(app).1))
+                && let Some(unchanged) = unchanged(call, &Revision::of(subject.count(app).1))
             {
                 return Ok(unchanged);
             }
@@ -75,7 +75,7 @@ pub(crate) async fn list(
     let success = Success {
         auth_token: call.token(),
         page_size: Some(found.size),
-        revision: &found.revision,
+        revision: found.revision.as_str(),
         start_key: call.params.get("start_key"),
         next_start_key: found.next_start_key.as_deref(),
     };
@@ -103,7 +103,7 @@ async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
         return Found {
             rows: Rows::Written(text),
             size,
-            revision: revision(sum),
+            revision: Revision::of(sum),
             next_start_key: None,
         };
     }
@@ -116,7 +116,7 @@ async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
     Found {
         size: listing.registrations.len(),
         rows: Rows::Written(text),
-        revision: revision(listing.revision),
+        revision: Revision::of(listing.revision),
         next_start_key: None,
     }
 }
@@ -207,7 +207,7 @@ impl Found {
         Self {
             size: registrations.len(),
             rows: Rows::Each(registrations),
-            revision: revision(sum),
+            revision: Revision::of(sum),
             next_start_key,
         }
     }
@@ -215,7 +215,7 @@ impl Found {
     fn of(listing: Listing) -> Self {
         Self {
             size: listing.registrations.len(),
-            revision: revision(listing.revision),
+            revision: Revision::of(listing.revision),
             rows: Rows::Each(listing.registrations),
             next_start_key: None,
         }

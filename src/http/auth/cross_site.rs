@@ -5,14 +5,14 @@
 //! send neither.
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::http::auth::host::Named;
 use crate::http::auth::peer::Peer;
 use crate::http::request::call;
 use crate::http::request::params::Params;
 
-const SEC_FETCH_SITE: &str = "sec-fetch-site";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Stands for any origin among those that are configured.
 pub(crate) const ANY: &str = "*";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde_json::Value;
@@ -18,7 +18,11 @@ use crate::http::request::format::{self, Format, Layout};
 use crate::http::request::params::Params;
 use crate::http::request::secret::Secret;
 
-const X_AUTH_TOKEN: &str = "x-auth-token";
+/// Carries a token.
+pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// Asks for an indented answer.
+const X_PRETTY_PRINT: HeaderName = HeaderName::from_static("x-pretty-print");
 
 /// A request, read. `Debug` shows names and no values, which may be tokens.
 pub(crate) struct Call {
@@ -61,7 +65,7 @@ impl Call {
 
     /// The token, from one of the places where it may stand.
     pub(crate) fn token(&self) -> Option<Secret<'_>> {
-        header_of(&self.headers, X_AUTH_TOKEN)
+        header_of(&self.headers, &X_AUTH_TOKEN)
             .or_else(|| self.in_body("auth_token"))
             .or_else(|| self.params.get("auth_token"))
             .or_else(|| bearer(&self.headers))
@@ -168,7 +172,7 @@ pub(crate) fn layout(request: &Parts) -> Layout {
 
 fn layout_of<'a>(headers: &HeaderMap, param: impl FnOnce() -> Option<&'a str>) -> Layout {
     let wanted = |text: &str| text.eq_ignore_ascii_case("true");
-    let header = header_of(headers, "x-pretty-print");
+    let header = header_of(headers, &X_PRETTY_PRINT);
     if header.is_some_and(wanted) || param().is_some_and(wanted) {
         Layout::Indented
     } else {
@@ -216,17 +220,17 @@ fn is_delete(verb: &str) -> bool {
 
 /// The token of these headers.
 pub(crate) fn token_in(headers: &HeaderMap) -> Option<Secret<'_>> {
-    header_of(headers, X_AUTH_TOKEN)
+    header_of(headers, &X_AUTH_TOKEN)
         .or_else(|| bearer(headers))
         .map(Secret::new)
 }
 
-fn header_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn header_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let authorization = header_of(headers, header::AUTHORIZATION.as_str())?;
+    let authorization = header_of(headers, &header::AUTHORIZATION)?;
     let (scheme, token) = authorization.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::envelope::{Envelope, Success};
 use super::indent::indented;
+use super::revision::Revision;
 use crate::http::App;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
@@ -27,11 +28,11 @@ pub(crate) fn enveloped(
     call: &Call,
     id: &RequestId,
     data: &str,
-    revision: &str,
+    revision: &Revision,
 ) -> Response {
     let success = Success {
         auth_token: call.token(),
-        revision,
+        revision: revision.as_str(),
         ..Success::default()
     };
     let mut out = Vec::with_capacity(512);

@@ -19,6 +19,9 @@ use crate::spreadsheet::write_record;
 /// The size of a piece.
 const PIECE: usize = 64 << 10;
 
+/// Written lists of up to so many bytes are copied into one piece with their envelope.
+const COPIED: usize = 4 << 10;
+
 /// The rough size of an item.
 const ITEM: usize = 1536;
 
@@ -47,7 +50,7 @@ pub(crate) enum Rows {
 /// A JSON list between the two halves of its envelope.
 pub(crate) fn json(mut head: Vec<u8>, rows: Rows, tail: Vec<u8>, style: Style) -> Body {
     match rows {
-        Rows::Written(text) if text.len() > PIECE => {
+        Rows::Written(text) if text.len() > COPIED => {
             let pieces = [head.into(), text, tail.into()];
             Body::new(Pieces(pieces.into_iter().collect()))
         }

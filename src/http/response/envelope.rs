@@ -103,13 +103,16 @@ impl Envelope<'_> {
 pub(crate) fn source(source: Freshness, out: &mut Vec<u8>) {
     out.push(b'{');
     if let (Some(as_of), Some(lag)) = (source.as_of, source.lag) {
-        let line = format!(
-            "\"as_of\":{}.{:03},\"lag_ms\":{},",
-            as_of.as_secs(),
-            as_of.subsec_millis(),
-            lag.as_millis(),
-        );
-        out.extend_from_slice(line.as_bytes());
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(b"\"as_of\":");
+        out.extend_from_slice(digits.format(as_of.as_secs()).as_bytes());
+        // Three digits, the first of which would be lost if it were 0.
+        let millis = digits.format(1000 + as_of.subsec_millis());
+        out.push(b'.');
+        out.extend_from_slice(&millis.as_bytes()[1..]);
+        out.extend_from_slice(b",\"lag_ms\":");
+        out.extend_from_slice(digits.format(lag.as_millis()).as_bytes());
+        out.push(b',');
     }
     text(out, "state", SourceState::as_str(source.state));
     out.pop();

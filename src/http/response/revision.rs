@@ -9,14 +9,41 @@ use crate::http::request::call::Call;
 const VARY: HeaderValue = HeaderValue::from_static("accept");
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// The revision of rows whose digests have this sum.
-pub(crate) fn revision(sum: u64) -> String {
-    hex::encode(xxh3_128(&sum.to_le_bytes()).to_be_bytes())
+/// What an `ETag` has around the revision.
+const OPEN: &str = "W/\"";
+const CLOSE: &str = "\"";
+const DIGITS: usize = 32;
+
+/// A revision: 32 hexadecimal digits.
+#[derive(Clone, Debug)]
+pub(crate) struct Revision {
+    etag: [u8; OPEN.len() + DIGITS + CLOSE.len()],
+}
+
+impl Revision {
+    /// That of rows whose digests have this sum.
+    pub(crate) fn of(sum: u64) -> Self {
+        let mut etag = *b"W/\"00000000000000000000000000000000\"";
+        let hash = xxh3_128(&sum.to_le_bytes()).to_be_bytes();
+        hex::encode_to_slice(hash, &mut etag[OPEN.len()..][..DIGITS])
+            .expect("32 digits have room for 16 bytes");
+        Self { etag }
+    }
+
+    /// Its digits.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.etag()[OPEN.len()..][..DIGITS]
+    }
+
+    /// The `ETag` that it makes.
+    fn etag(&self) -> &str {
+        std::str::from_utf8(&self.etag).expect("it is ASCII")
+    }
 }
 
 /// The answer to a caller who has this revision already.
-pub(crate) fn unchanged(call: &Call, revision: &str) -> Option<Response> {
-    if !call.is_conditional() || !call.holds(&etag(revision)) {
+pub(crate) fn unchanged(call: &Call, revision: &Revision) -> Option<Response> {
+    if !call.is_conditional() || !call.holds(revision.etag()) {
         return None;
     }
     let mut response = Response::default();
@@ -25,16 +52,12 @@ pub(crate) fn unchanged(call: &Call, revision: &str) -> Option<Response> {
 }
 
 /// The answer with what a caller needs to ask whether it has changed.
-pub(crate) fn validated(mut response: Response, revision: &str) -> Response {
+pub(crate) fn validated(mut response: Response, revision: &Revision) -> Response {
     let headers = response.headers_mut();
-    if let Ok(etag) = HeaderValue::try_from(etag(revision)) {
+    if let Ok(etag) = HeaderValue::from_str(revision.etag()) {
         headers.insert(header::ETAG, etag);
     }
     headers.insert(header::VARY, VARY);
     headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
     response
-}
-
-fn etag(revision: &str) -> String {
-    format!("W/\"{revision}\"")
 }

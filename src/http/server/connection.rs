@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use axum::response::Response;
 use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -54,6 +55,23 @@ pub(crate) struct Ends {
     pub(crate) cut_off: CancellationToken,
 }
 
+/// What a connection is told by the server.
+enum Signal {
+    /// To end after the request that is under way.
+    Drain,
+    /// To end at once.
+    CutOff,
+}
+
+/// Says when a connection is to end: at shutdown, but a new one may send its first request.
+async fn drain(ends: &Ends, has_begun: &AtomicBool) -> Signal {
+    ends.shutdown.cancelled().await;
+    if !has_begun.load(Ordering::Relaxed) {
+        tokio::time::sleep(FIRST_REQUEST).await;
+    }
+    Signal::Drain
+}
+
 /// Answers the requests of one connection until it ends.
 pub(crate) async fn run<S, F, A>(app: &Arc<App>, stream: S, ends: &Ends, answer: F)
 where
@@ -78,23 +96,19 @@ where
         .max_buf_size(HEAD_BYTES)
         .max_header_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
-    let last_moment = async {
-        ends.shutdown.cancelled().await;
-        if !has_begun.load(Ordering::Relaxed) {
-            tokio::time::sleep(FIRST_REQUEST).await;
-        }
-    };
-    tokio::pin!(last_moment);
-    let mut draining = false;
+    // Looked at when they fire, and not with every request.
+    let mut signals = FuturesUnordered::new();
+    signals.push(drain(ends, &has_begun).boxed());
+    signals.push(ends.cut_off.cancelled().map(|()| Signal::CutOff).boxed());
     let ended = loop {
         let ended = poll_fn(|context| connection.poll_without_shutdown(context));
         tokio::select! {
+            biased;
             ended = ended => break ended,
-            () = &mut last_moment, if !draining => {
-                draining = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-            }
-            () = ends.cut_off.cancelled() => return,
+            Some(signal) = signals.next() => match signal {
+                Signal::Drain => std::pin::Pin::new(&mut connection).graceful_shutdown(),
+                Signal::CutOff => return,
+            },
         }
     };
     let parts = connection.into_parts();

@@ -165,7 +165,7 @@ fn cors_of(app: &App, request: &Parts) -> Option<cors::Asked> {
 
 /// Keeps tokens out of everything that shows these headers with `Debug`.
 pub(crate) fn conceal(headers: &mut HeaderMap) {
-    for name in ["x-auth-token", header::AUTHORIZATION.as_str()] {
+    for name in [call::X_AUTH_TOKEN, header::AUTHORIZATION] {
         if let Some(value) = headers.get_mut(name) {
             value.set_sensitive(true);
         }
