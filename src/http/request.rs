@@ -1,6 +1,7 @@
 //! What a caller asks for: the request, read and parsed. Pure, but for the reading of a body.
 
 pub(crate) mod call;
+pub(crate) mod chosen;
 pub(crate) mod filter;
 pub(crate) mod flush_params;
 pub(crate) mod format;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parts::{reference, with_headers};
+use super::components::{reference, with_headers};
 
 /// One status that tells of an error.
 struct Refusal {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parts::reference;
+use super::components::reference;
 use crate::registration::item::Field;
 
 /// Kazoo's filters by a key of the item, beside `filter_KEY` and `filter_not_KEY`.
