@@ -14,7 +14,7 @@ use crate::http::request::format::Layout;
 use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::{allowed, json, refuse};
 use crate::http::response::envelope::source;
-use crate::registration::item::write_json_string;
+use crate::http::response::item::write_string;
 use crate::registry::{Freshness, Registry, SourceState, Starting};
 
 /// The methods of these resources.
@@ -104,7 +104,7 @@ fn readyz(app: &App) -> Response {
 
 fn write_reason(reason: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"reason\":");
-    write_json_string(reason, out);
+    write_string(reason, out);
     out.push(b',');
 }
 

@@ -1,4 +1,4 @@
-//! Who is let in: callers who are known and do not come too often.
+//! Admission: a caller must be known, and must not ask too often.
 
 use http::Method;
 

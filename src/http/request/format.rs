@@ -37,10 +37,10 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Format {
     }
 }
 
-/// Leaves in `Accept-Encoding` what is to be done with the answer: gzip, or nothing.
+/// Leaves in `Accept-Encoding` what will be used: gzip, or nothing.
 ///
-/// Who accepts neither gzip nor the plain content gets the plain one, as the RFC allows (9110, 12.5.3), and no 406:
-/// by the time that an answer is written, a flush is done.
+/// A caller who accepts neither gzip nor identity gets identity, as RFC 9110, 12.5.3 allows, and not 406: by the time that
+/// an answer is written, a flush is done.
 pub(crate) fn settle_coding(headers: &mut HeaderMap) {
     if !headers.contains_key(header::ACCEPT_ENCODING) {
         return;
@@ -67,8 +67,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     gzip > 0 && gzip >= identity.unwrap_or(0)
 }
 
-/// The members of a header that lists what is accepted, in lower case, each with its quality in thousandths. One whose
-/// quality is none counts as not there.
+/// The members of a header that lists what is accepted, in lower case, each with its quality in thousandths. A member with
+/// an invalid quality is ignored.
 fn ranges(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = (String, u16)> {
     headers
         .get_all(name)

@@ -62,7 +62,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
         Error::TooManyRequests { retry_after } => {
-            // Rounded up, so that a caller who waits that long is let in.
+            // Rounded up, so that a caller who waits that long is not refused again.
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.max(1).into());
         }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::indent::Indent;
+use super::item::write_item;
 use crate::http::request::format::{Format, Layout};
 use crate::registration::Registration;
 use crate::registration::item::{Field, Wire};
@@ -81,7 +82,7 @@ pub(crate) fn write_array(rows: &[Arc<Registration>], style: Style) -> Bytes {
     let mut out = Vec::with_capacity(rows.len() * ITEM + 2);
     out.push(b'[');
     for one in rows {
-        one.write_json(style.wire, style.now, &mut out);
+        write_item(one, style.wire, style.now, &mut out);
         out.push(b',');
     }
     match out.last_mut() {
@@ -153,7 +154,7 @@ impl List {
             Format::Json => {
                 out.push(if self.started { b',' } else { b'[' });
                 self.started = true;
-                one.write_json(wire, now, out);
+                write_item(one, wire, now, out);
             }
             Format::Csv => {
                 let value = |field: &Field| {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::item::write_string;
 use crate::http::error::Error;
 use crate::http::request::secret::Secret;
-use crate::registration::item::write_json_string;
 use crate::registry::{Freshness, SourceState};
 
 /// What the envelopes of successes and errors have in common.
@@ -133,7 +133,7 @@ fn text(out: &mut Vec<u8>, name: &str, text: &str) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    write_json_string(text, out);
+    write_string(text, out);
     out.push(b',');
 }
 

@@ -61,7 +61,7 @@ pub(super) fn turn_away(app: &App, request: Request<Incoming>) -> Response {
     identified(response, id, cors)
 }
 
-/// The answer that `next` gives, where the request may come so far.
+/// The answer that `next` gives, unless the request is refused before.
 pub(crate) async fn around<F>(
     app: &Arc<App>,
     peer: Peer,
@@ -77,7 +77,7 @@ where
     let (version, method) = (parts.version, parts.method.clone());
     conceal(&mut parts.headers);
     settle_coding(&mut parts.headers);
-    let response = match let_in(app, peer, &parts) {
+    let response = match check(app, peer, &parts) {
         Ok(verdict) => {
             let context = api::Context {
                 peer,
@@ -101,7 +101,7 @@ where
 
 /// What a request may do, by where it comes from; an error where it uses a name that is not ours, or where a page of
 /// another site would change something.
-fn let_in(app: &App, peer: Peer, request: &Parts) -> Result<Verdict, Error> {
+fn check(app: &App, peer: Peer, request: &Parts) -> Result<Verdict, Error> {
     if let Err(error) = app.settings.hosts.check(request) {
         tracing::debug!(host = ?request.headers.get(header::HOST), %error, "refused a request");
         return Err(error);
