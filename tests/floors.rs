@@ -57,7 +57,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sd_notify", &["daemon"]),
-    ("sqlx", &["consumers/store", "sqlite_file/tests"]),
+    ("sqlx", &["consumers/store"]),
     (
         "tokio::net",
         &["client", "daemon", "flush/tests", "http", "kamailio"],
