@@ -6,6 +6,7 @@
 
 mod ambiguous;
 mod answers;
+mod api;
 mod audit;
 mod authorization;
 mod done;
@@ -32,7 +33,7 @@ use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::registry::Overlay;
-
+pub use api::{Flush, Flushing};
 pub use authorization::Authorization;
 use leftover::Leftovers;
 use turn::aor_lock::AorLocks;
