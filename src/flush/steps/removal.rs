@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::NOTICE;
-use super::authorization::Caller;
-use super::credibility::Credibility;
-use super::failure::NotFlushed;
-use super::memory::Memory;
-use super::queue::{Lane, Permit};
-use super::quiet::Quiet;
-use super::target::Target;
-use super::write_mode::{LearnedMode, WriteMode};
+use crate::flush::NOTICE;
+use crate::flush::answers::credibility::Credibility;
+use crate::flush::answers::memory::Memory;
+use crate::flush::authorization::Caller;
+use crate::flush::failure::NotFlushed;
+use crate::flush::target::Target;
+use crate::flush::turn::queue::{Lane, Permit};
+use crate::flush::turn::quiet::Quiet;
+use crate::flush::turn::write_mode::{LearnedMode, WriteMode};
 use crate::kamailio::{Fault, Kamailio, Removed};
 use crate::registration::{Registration, Text};
 
@@ -34,7 +34,7 @@ const LONGEST: usize = 200;
 
 /// What Kamailio has refused in one flush.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Refused>);
+pub(in crate::flush) struct Refusals(Mutex<Refused>);
 
 #[derive(Debug, Default)]
 struct Refused {
@@ -46,19 +46,23 @@ struct Refused {
 
 /// The removals of one flush.
 #[derive(Debug)]
-pub(super) struct Removals<'a> {
-    pub(super) kamailio: &'a Kamailio,
-    pub(super) caller: Caller<'a>,
-    pub(super) credibility: &'a Credibility<'a>,
-    pub(super) lane: Lane,
-    pub(super) quiet: &'a Quiet,
-    pub(super) mode: &'a LearnedMode,
-    pub(super) refusals: Refusals,
+pub(in crate::flush) struct Removals<'a> {
+    pub(in crate::flush) kamailio: &'a Kamailio,
+    pub(in crate::flush) caller: Caller<'a>,
+    pub(in crate::flush) credibility: &'a Credibility<'a>,
+    pub(in crate::flush) lane: Lane,
+    pub(in crate::flush) quiet: &'a Quiet,
+    pub(in crate::flush) mode: &'a LearnedMode,
+    pub(in crate::flush) refusals: Refusals,
 }
 
 /// Waits for a turn to ask Kamailio for the contacts of an address of record where that may be in somebody's way: in
 /// `db_mode` 3 Kamailio reads its table for that.
-pub(super) async fn turn_to_read(lane: &Lane, quiet: &Quiet, mode: &LearnedMode) -> Option<Permit> {
+pub(in crate::flush) async fn turn_to_read(
+    lane: &Lane,
+    quiet: &Quiet,
+    mode: &LearnedMode,
+) -> Option<Permit> {
     if mode.now() == WriteMode::Back {
         return None;
     }
@@ -69,12 +73,12 @@ pub(super) async fn turn_to_read(lane: &Lane, quiet: &Quiet, mode: &LearnedMode)
 
 impl Removals<'_> {
     /// Waits for this flush's turn to ask for contacts.
-    pub(super) async fn turn_to_read(&self) -> Option<Permit> {
+    pub(in crate::flush) async fn turn_to_read(&self) -> Option<Permit> {
         turn_to_read(&self.lane, self.quiet, self.mode).await
     }
 
     /// Has Kamailio remove all contacts of an address of record, of which it has `contacts`.
-    pub(super) async fn remove_all(
+    pub(in crate::flush) async fn remove_all(
         &self,
         target: &Target,
         contacts: usize,
@@ -84,7 +88,7 @@ impl Removals<'_> {
     }
 
     /// Has Kamailio remove one contact of an address of record.
-    pub(super) async fn remove_contact(
+    pub(in crate::flush) async fn remove_contact(
         &self,
         target: &Target,
         contact: &Text,
@@ -96,7 +100,12 @@ impl Removals<'_> {
 
     /// Learns how Kamailio writes removals from that of a whole address of record, which had contacts with rows and was
     /// not refused.
-    pub(super) fn learn(&self, rows: &[Arc<Registration>], before: &Memory, after: &Memory) {
+    pub(in crate::flush) fn learn(
+        &self,
+        rows: &[Arc<Registration>],
+        before: &Memory,
+        after: &Memory,
+    ) {
         let had_row =
             |row: &Arc<Registration>| before.contacts.contains_key(&row.binding.key.ruid.0);
         if !after.contacts.is_empty() || !rows.iter().any(had_row) {
@@ -155,7 +164,7 @@ impl Removals<'_> {
 
 impl Refusals {
     /// Records a refusal.
-    pub(super) fn note(&self, code: i64, message: &str) {
+    pub(in crate::flush) fn note(&self, code: i64, message: &str) {
         let mut refused = self.refused();
         let message: String = format!("{code} {message}").chars().take(LONGEST).collect();
         if refused.messages.len() < LOGGED || refused.messages.contains_key(&message) {
@@ -164,12 +173,12 @@ impl Refusals {
     }
 
     /// Whether there was any.
-    pub(super) fn any(&self) -> bool {
+    pub(in crate::flush) fn any(&self) -> bool {
         !self.refused().messages.is_empty()
     }
 
     /// Logs what Kamailio refused in this flush, if anything. Its messages name nobody.
-    pub(super) fn log(&self, request_id: &str, failed: usize) {
+    pub(in crate::flush) fn log(&self, request_id: &str, failed: usize) {
         let refused = self.refused();
         let total: u64 = refused.messages.values().sum();
         if total == 0 {

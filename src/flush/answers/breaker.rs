@@ -3,19 +3,19 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::FailureKind;
+use crate::flush::FailureKind;
 use crate::kamailio::Fault;
 
 /// Opens once Kamailio has not answered about so many addresses of record in a row.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(in crate::flush) struct Breaker {
     threshold: usize,
     /// How many in a row, and how the last of them failed.
     failures: Mutex<(usize, FailureKind)>,
 }
 
 impl Breaker {
-    pub(super) fn new(threshold: usize) -> Self {
+    pub(in crate::flush) fn new(threshold: usize) -> Self {
         Self {
             threshold,
             failures: Mutex::new((0, FailureKind::Timeout)),
@@ -23,7 +23,7 @@ impl Breaker {
     }
 
     /// Records how an address of record went.
-    pub(super) fn record(&self, fault: Option<&Fault>) {
+    pub(in crate::flush) fn record(&self, fault: Option<&Fault>) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = match fault {
             Some(fault) if fault.is_timeout() => FailureKind::Timeout,
@@ -37,7 +37,7 @@ impl Breaker {
     }
 
     /// How Kamailio failed to answer, once the breaker is open.
-    pub(super) fn opened_by(&self) -> Option<FailureKind> {
+    pub(in crate::flush) fn opened_by(&self) -> Option<FailureKind> {
         let (times, kind) = *self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         (times >= self.threshold).then_some(kind)
     }

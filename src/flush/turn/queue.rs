@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 /// Removals that run, and those that wait.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(in crate::flush) struct Queue {
     at_once: usize,
     state: Mutex<State>,
 }
@@ -27,18 +27,18 @@ struct State {
 
 /// One flush's lane in the queue.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(in crate::flush) struct Lane {
     queue: Arc<Queue>,
     flush: u64,
 }
 
 /// The right to have Kamailio remove something, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Permit(Option<Arc<Queue>>);
+pub(in crate::flush) struct Permit(Option<Arc<Queue>>);
 
 impl Queue {
     /// Lets `at_once` removals run at a time.
-    pub(super) fn new(at_once: usize) -> Self {
+    pub(in crate::flush) fn new(at_once: usize) -> Self {
         Self {
             at_once: at_once.max(1),
             state: Mutex::default(),
@@ -46,7 +46,7 @@ impl Queue {
     }
 
     /// Opens a lane for another flush.
-    pub(super) fn join(self: &Arc<Self>) -> Lane {
+    pub(in crate::flush) fn join(self: &Arc<Self>) -> Lane {
         let mut state = self.state();
         state.next += 1;
         Lane {
@@ -101,7 +101,7 @@ impl State {
 
 impl Lane {
     /// Waits for this flush's turn.
-    pub(super) async fn permit(&self) -> Permit {
+    pub(in crate::flush) async fn permit(&self) -> Permit {
         let (sender, receiver) = oneshot::channel();
         self.queue.state().push(self.flush, sender);
         self.queue.hand_on();

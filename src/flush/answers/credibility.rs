@@ -11,17 +11,17 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::Parts;
-use super::aor_lock::TableAor;
-use super::lookup::lookup;
-use super::memory::Memory;
-use super::target::Target;
+use crate::flush::Parts;
+use crate::flush::answers::lookup::lookup;
+use crate::flush::answers::memory::Memory;
+use crate::flush::target::Target;
+use crate::flush::turn::aor_lock::TableAor;
 use crate::kamailio::{Fault, Uptime};
 use crate::registration::Text;
 use crate::registry::Scope;
 
 /// How long Kamailio must have been up: until then it may still be loading.
-pub(super) const LOADED_AFTER: Duration = Duration::from_secs(30);
+pub(in crate::flush) const LOADED_AFTER: Duration = Duration::from_secs(30);
 
 /// How many other registrations Kamailio is asked about to find out whether the table is its own.
 const SAMPLES: usize = 8;
@@ -49,7 +49,7 @@ const UNSURE: &str = "Kamailio stopped answering before it was certain that it h
 
 /// What a flush has learned about Kamailio; asked once, and only when it matters.
 #[derive(Debug)]
-pub(super) struct Credibility<'a> {
+pub(in crate::flush) struct Credibility<'a> {
     parts: &'a Parts,
     flushed: BTreeSet<TableAor>,
     /// Its uptime, and our monotonic time when it reported it; `None` where it refuses to.
@@ -68,7 +68,10 @@ pub(super) struct Credibility<'a> {
 
 impl<'a> Credibility<'a> {
     /// Finds out which Kamailio it is.
-    pub(super) async fn begin(parts: &'a Parts, targets: &[Target]) -> Result<Self, Fault> {
+    pub(in crate::flush) async fn begin(
+        parts: &'a Parts,
+        targets: &[Target],
+    ) -> Result<Self, Fault> {
         let mut up = uptime(parts).await?;
         for _ in 0..FIRST_SECOND {
             if up.as_ref().is_none_or(|(up, _)| !up.lasted.is_zero()) {
@@ -91,13 +94,13 @@ impl<'a> Credibility<'a> {
     }
 
     /// When it was started, in its own words.
-    pub(super) fn since(&self) -> Option<&str> {
+    pub(in crate::flush) fn since(&self) -> Option<&str> {
         self.up.as_ref().map(|(up, _)| &*up.since)
     }
 
     /// Whether Kamailio was restarted since [`Self::begin`], so that a removal would concern contacts that nobody has
     /// looked at. It is asked only where there was time for a restart.
-    pub(super) async fn was_restarted(&self) -> Result<bool, Fault> {
+    pub(in crate::flush) async fn was_restarted(&self) -> Result<bool, Fault> {
         let Some(began) = self.since() else {
             return Ok(false);
         };
@@ -115,7 +118,7 @@ impl<'a> Credibility<'a> {
 
     /// Why nothing seen since [`Self::begin`] is credible: Kamailio was restarted, or may have been. `None` where it
     /// was not.
-    pub(super) async fn objection_at_end(&self) -> Option<&'static str> {
+    pub(in crate::flush) async fn objection_at_end(&self) -> Option<&'static str> {
         let (began, _) = self.up.as_ref()?;
         match self.parts.kamailio.uptime().await {
             Ok(now) if now.since == began.since => None,
@@ -128,7 +131,7 @@ impl<'a> Credibility<'a> {
     }
 
     /// Records what Kamailio answered about an address of record.
-    pub(super) fn saw(&self, memory: &Memory, aor: &Text) {
+    pub(in crate::flush) fn saw(&self, memory: &Memory, aor: &Text) {
         if memory.is_known {
             self.knows_table.store(true, Ordering::Relaxed);
         }
@@ -138,7 +141,7 @@ impl<'a> Credibility<'a> {
     }
 
     /// Whether Kamailio, which does not know this name, may have it in lower case.
-    pub(super) async fn may_be_lowered(&self, aor: &Text) -> Result<bool, Fault> {
+    pub(in crate::flush) async fn may_be_lowered(&self, aor: &Text) -> Result<bool, Fault> {
         Ok(has_capitals(aor) && !self.is_case_sensitive().await?)
     }
 
@@ -161,7 +164,7 @@ impl<'a> Credibility<'a> {
     }
 
     /// Why "not found" is not credible; `None` where it is.
-    pub(super) async fn objection(&self) -> Result<Option<&'static str>, Fault> {
+    pub(in crate::flush) async fn objection(&self) -> Result<Option<&'static str>, Fault> {
         let Some((up, asked)) = &self.up else {
             return Ok(Some(NO_UPTIME));
         };
@@ -217,7 +220,7 @@ impl<'a> Credibility<'a> {
 
 /// How many contacts Kamailio has in memory, in all of its tables; 0 in database-only mode. `None` where it does not
 /// report it, which does not mean 0.
-pub(super) async fn contacts_in_memory(parts: &Parts) -> Result<Option<u64>, Fault> {
+pub(in crate::flush) async fn contacts_in_memory(parts: &Parts) -> Result<Option<u64>, Fault> {
     let every_table = ["usrloc:".into()];
     let counts = match parts.kamailio.call("stats.fetchn", &every_table).await {
         Err(Fault::Rpc { .. }) => return Ok(None),

@@ -5,9 +5,9 @@
 
 use tokio::sync::Mutex;
 
-use super::failure::NotFlushed;
-use super::target::Target;
-use super::{Flusher, Parts};
+use crate::flush::failure::NotFlushed;
+use crate::flush::target::Target;
+use crate::flush::{Flusher, Parts};
 use crate::registration::Hidden;
 
 /// How many addresses of record are written at a time: a transaction of many costs little more than one of few, and
@@ -16,7 +16,7 @@ const BATCH: usize = 512;
 
 /// The intents of one flush.
 #[derive(Debug)]
-pub(super) struct Intents<'a> {
+pub(in crate::flush) struct Intents<'a> {
     parts: &'a Parts,
     /// By the number of the target.
     targets: Mutex<Vec<Intent>>,
@@ -30,7 +30,7 @@ struct Intent {
 }
 
 impl<'a> Intents<'a> {
-    pub(super) fn new(parts: &'a Parts, targets: &[Target]) -> Self {
+    pub(in crate::flush) fn new(parts: &'a Parts, targets: &[Target]) -> Self {
         Self {
             parts,
             targets: Mutex::new(targets.iter().map(Intent::of).collect()),
@@ -39,7 +39,7 @@ impl<'a> Intents<'a> {
 
     /// Writes the intent to remove what was picked of a target, and of those that follow it, unless it is written;
     /// returns it. Nothing is written where the target `may` not be removed.
-    pub(super) async fn write(
+    pub(in crate::flush) async fn write(
         &self,
         number: usize,
         may: impl FnOnce() -> Result<(), NotFlushed>,
@@ -89,7 +89,7 @@ impl Intent {
 
 impl Flusher {
     /// Withdraws an intent: the store lists again what did not go.
-    pub(super) async fn withdraw(&self, intent: Vec<Hidden>) {
+    pub(in crate::flush) async fn withdraw(&self, intent: Vec<Hidden>) {
         let registry = &self.parts.registry;
         let kept: Vec<Hidden> = intent
             .into_iter()
@@ -99,7 +99,7 @@ impl Flusher {
     }
 
     /// Has the store list rows again.
-    pub(super) async fn unhide_in_store(&self, rows: &[Hidden]) {
+    pub(in crate::flush) async fn unhide_in_store(&self, rows: &[Hidden]) {
         if rows.is_empty() {
             return;
         }

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Parts;
-use super::authorization::Caller;
-use super::breaker::Breaker;
-use super::credibility::Credibility;
-use super::extra_calls::ExtraCalls;
-use super::failure::NotFlushed;
-use super::intent::Intents;
-use super::removal::Removals;
+use crate::flush::Parts;
+use crate::flush::answers::breaker::Breaker;
+use crate::flush::answers::credibility::Credibility;
+use crate::flush::authorization::Caller;
+use crate::flush::failure::NotFlushed;
+use crate::flush::steps::extra_calls::ExtraCalls;
+use crate::flush::steps::intent::Intents;
+use crate::flush::steps::removal::Removals;
 use crate::kamailio::Fault;
 
 /// How often contacts that removed ones cover may be tried again in a flush: with Kazoo usrloc's timer runs every 5 s.
@@ -17,28 +17,28 @@ const RETRIES: usize = 12;
 
 /// One running flush.
 #[derive(Debug)]
-pub(super) struct Run<'a> {
-    pub(super) parts: &'a Parts,
-    pub(super) caller: Caller<'a>,
+pub(in crate::flush) struct Run<'a> {
+    pub(in crate::flush) parts: &'a Parts,
+    pub(in crate::flush) caller: Caller<'a>,
     /// Whether nothing may go but what was picked.
-    pub(super) exactly: bool,
+    pub(in crate::flush) exactly: bool,
     /// The realm of rows without a domain.
-    pub(super) default_realm: Option<&'a str>,
-    pub(super) credibility: &'a Credibility<'a>,
-    pub(super) intents: Intents<'a>,
-    pub(super) removals: Removals<'a>,
-    pub(super) extra_calls: ExtraCalls<'a>,
-    pub(super) breaker: Breaker,
-    pub(super) retries: Retries,
+    pub(in crate::flush) default_realm: Option<&'a str>,
+    pub(in crate::flush) credibility: &'a Credibility<'a>,
+    pub(in crate::flush) intents: Intents<'a>,
+    pub(in crate::flush) removals: Removals<'a>,
+    pub(in crate::flush) extra_calls: ExtraCalls<'a>,
+    pub(in crate::flush) breaker: Breaker,
+    pub(in crate::flush) retries: Retries,
 }
 
 /// How often contacts may still be tried again.
 #[derive(Debug)]
-pub(super) struct Retries(AtomicUsize);
+pub(in crate::flush) struct Retries(AtomicUsize);
 
 impl Run<'_> {
     /// Fails where Kamailio is not to be asked any more.
-    pub(super) fn check(&self) -> Result<(), NotFlushed> {
+    pub(in crate::flush) fn check(&self) -> Result<(), NotFlushed> {
         match self.breaker.opened_by() {
             Some(kind) => Err(NotFlushed::GivenUp(kind)),
             None => self.caller.check(),
@@ -46,7 +46,7 @@ impl Run<'_> {
     }
 
     /// Records how an address of record went.
-    pub(super) fn record<T>(&self, result: &Result<T, NotFlushed>) {
+    pub(in crate::flush) fn record<T>(&self, result: &Result<T, NotFlushed>) {
         let fault = match result {
             // Kamailio was not asked.
             Err(
@@ -79,7 +79,7 @@ impl Default for Retries {
 
 impl Retries {
     /// Uses one up; `false` where none is left.
-    pub(super) fn take(&self) -> bool {
+    pub(in crate::flush) fn take(&self) -> bool {
         let one_less = |left: usize| left.checked_sub(1);
         let order = Ordering::Relaxed;
         self.0.fetch_update(order, order, one_less).is_ok()

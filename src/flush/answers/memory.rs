@@ -7,17 +7,17 @@ use crate::registration::{Binding, Registration, Text};
 
 /// What Kamailio's memory has of an address of record.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
+pub(in crate::flush) struct Memory {
     /// Whether it knows the address of record, with or without contacts.
-    pub(super) is_known: bool,
+    pub(in crate::flush) is_known: bool,
     /// The contacts that are in force, by ruid.
-    pub(super) contacts: BTreeMap<Text, Contact>,
+    pub(in crate::flush) contacts: BTreeMap<Text, Contact>,
     /// What Kamailio read the address of record as, where that is not what it was asked for.
-    pub(super) read_as: Option<Text>,
+    pub(in crate::flush) read_as: Option<Text>,
 }
 
 impl Memory {
-    pub(super) fn of(lookup: Lookup) -> Self {
+    pub(in crate::flush) fn of(lookup: Lookup) -> Self {
         let contacts = match lookup {
             Lookup::Found(contacts) => contacts,
             Lookup::NoContacts => Vec::new(),
@@ -40,7 +40,7 @@ impl Memory {
     }
 
     /// What it must have had, since it found the contacts of these registrations one by one.
-    pub(super) fn of_found<'a>(found: impl Iterator<Item = &'a Registration>) -> Self {
+    pub(in crate::flush) fn of_found<'a>(found: impl Iterator<Item = &'a Registration>) -> Self {
         let contact = |one: &Registration| (one.binding.key.ruid.0.clone(), of_row(&one.binding));
         Self {
             is_known: true,
@@ -50,13 +50,13 @@ impl Memory {
     }
 
     /// How many bindings have this contact.
-    pub(super) fn count(&self, contact: &Text) -> usize {
+    pub(in crate::flush) fn count(&self, contact: &Text) -> usize {
         let same = |one: &&Contact| one.address == *contact;
         self.contacts.values().filter(same).count()
     }
 
     /// Whether a binding that was not chosen has the same contact, so that Kamailio might remove either.
-    pub(super) fn shares(&self, contact: &Text, chosen: &BTreeSet<Text>) -> bool {
+    pub(in crate::flush) fn shares(&self, contact: &Text, chosen: &BTreeSet<Text>) -> bool {
         let mut same = self
             .contacts
             .iter()
@@ -80,6 +80,6 @@ fn of_row(row: &Binding) -> Contact {
 }
 
 /// Whether `after` comes from a later REGISTER than `before`.
-pub(super) fn is_newer(after: &Contact, before: &Contact) -> bool {
+pub(in crate::flush) fn is_newer(after: &Contact, before: &Contact) -> bool {
     after.call_id != before.call_id || after.cseq > before.cseq
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failure::NotFlushed;
-use super::memory::{Memory, is_newer};
-use super::run::Run;
-use super::target::{Target, contacts_of};
+use crate::flush::answers::memory::{Memory, is_newer};
+use crate::flush::failure::NotFlushed;
+use crate::flush::steps::run::Run;
+use crate::flush::target::{Target, contacts_of};
 use crate::kamailio::Removed;
 use crate::registration::{Registration, Text};
 
@@ -15,11 +15,11 @@ use crate::registration::{Registration, Text};
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The contacts that are left of those that were to be removed one by one.
-pub(super) type Left<'a> = BTreeMap<&'a Text, Why>;
+pub(in crate::flush) type Left<'a> = BTreeMap<&'a Text, Why>;
 
 /// Why a contact is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Why {
+pub(in crate::flush) enum Why {
     /// Kamailio did not find it.
     NotFound,
     /// Not attempted: it shares its URI with one that was not chosen.
@@ -38,7 +38,7 @@ impl Run<'_> {
     /// With a `matching_mode` other than 0 Kamailio finds none (`ul.rm_contact` sends a Call-ID and a Path of its own).
     /// Where the chosen ones are all that the user has at that moment, all are removed at once; otherwise nothing is,
     /// since that would be more than was asked for.
-    pub(super) async fn remove_singly<'t>(
+    pub(in crate::flush) async fn remove_singly<'t>(
         &self,
         target: &'t Target,
         before: &Memory,
@@ -82,7 +82,10 @@ impl Run<'_> {
 
     /// Removes the picked contacts of an address of record whose contacts are too many to look at. Those that Kamailio
     /// finds one by one it must have had.
-    pub(super) async fn remove_unseen(&self, target: &Target) -> Result<Memory, NotFlushed> {
+    pub(in crate::flush) async fn remove_unseen(
+        &self,
+        target: &Target,
+    ) -> Result<Memory, NotFlushed> {
         let mut times: BTreeMap<&Text, usize> = BTreeMap::new();
         for row in &target.picked {
             *times.entry(&row.binding.contact).or_default() += 1;
@@ -107,7 +110,7 @@ impl Run<'_> {
     }
 
     /// Whether nothing of the address of record is known to be another account's.
-    pub(super) fn is_alone(&self, target: &Target, memory: &Memory) -> bool {
+    pub(in crate::flush) fn is_alone(&self, target: &Target, memory: &Memory) -> bool {
         let registry = &self.parts.registry;
         let rows = !self.caller.account.is_some_and(|account| {
             let (username, domain) = (&target.username, target.domain.as_ref());

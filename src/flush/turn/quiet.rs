@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Pace;
 use crate::clock::Clock;
+use crate::flush::turn::pace::Pace;
 use crate::registry::Registry;
 use crate::sqlite_file::{Activity, Reason};
 
@@ -25,7 +25,7 @@ const LOCKED: Duration = Duration::from_secs(10);
 
 /// Finds moments when nobody writes.
 #[derive(Clone, Debug)]
-pub(super) struct Quiet {
+pub(in crate::flush) struct Quiet {
     clock: Arc<dyn Clock>,
     registry: Arc<Registry>,
     pace: Arc<Mutex<Pace>>,
@@ -33,7 +33,7 @@ pub(super) struct Quiet {
 
 /// A quiet moment at which a removal begins.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(in crate::flush) struct Begun {
     quiet: Quiet,
     /// `None` where the file cannot be looked at.
     activity: Option<Activity>,
@@ -42,10 +42,10 @@ pub(super) struct Begun {
 
 /// Another program has held a lock on Kamailio's database all the time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Locked;
+pub(in crate::flush) struct Locked;
 
 impl Quiet {
-    pub(super) fn new(clock: Arc<dyn Clock>, registry: Arc<Registry>) -> Self {
+    pub(in crate::flush) fn new(clock: Arc<dyn Clock>, registry: Arc<Registry>) -> Self {
         Self {
             clock,
             registry,
@@ -55,7 +55,7 @@ impl Quiet {
 
     /// Waits until a reader is in nobody's way: with a rollback journal a reader makes a commit fail, with a write-ahead
     /// log it does not.
-    pub(super) async fn wait_to_read(&self) {
+    pub(in crate::flush) async fn wait_to_read(&self) {
         let Some(database) = self.registry.source_file() else {
             return;
         };
@@ -66,7 +66,7 @@ impl Quiet {
     }
 
     /// Waits until nobody writes. Where the file cannot be looked at there is nothing to wait for.
-    pub(super) async fn wait(&self) -> Result<Begun, Locked> {
+    pub(in crate::flush) async fn wait(&self) -> Result<Begun, Locked> {
         let Some(database) = self.registry.source_file() else {
             return Ok(self.begun(None));
         };
@@ -131,7 +131,7 @@ impl Quiet {
 
 impl Begun {
     /// Records the end of the removal of at most `contacts` contacts, and whether Kamailio has carried it out.
-    pub(super) fn ended(self, contacts: usize, done: bool) {
+    pub(in crate::flush) fn ended(self, contacts: usize, done: bool) {
         let Some(Ok(moment)) = self.activity.as_ref().map(Activity::look) else {
             return;
         };

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Failure;
-use super::failure;
-use super::target::Target;
 use crate::config::{AlsoCall, Param as Configured};
+use crate::flush::Failure;
+use crate::flush::failure;
+use crate::flush::target::Target;
 use crate::kamailio::{Fault, Kamailio, Param};
 use crate::registration::{Name, Text};
 
@@ -23,7 +23,7 @@ type Filled = (usize, Vec<Param>);
 
 /// The extra calls of one flush; each is made once, however many addresses of record ask for it.
 #[derive(Debug)]
-pub(super) struct ExtraCalls<'a> {
+pub(in crate::flush) struct ExtraCalls<'a> {
     calls: &'a [AlsoCall],
     warned: AtomicBool,
     progress: Mutex<Progress>,
@@ -38,7 +38,7 @@ struct Progress {
 }
 
 impl<'a> ExtraCalls<'a> {
-    pub(super) fn new(calls: &'a [AlsoCall]) -> Self {
+    pub(in crate::flush) fn new(calls: &'a [AlsoCall]) -> Self {
         Self {
             calls,
             warned: AtomicBool::new(false),
@@ -48,7 +48,11 @@ impl<'a> ExtraCalls<'a> {
 
     /// Makes the calls of this address of record, and remembers those for the end. A refused call does not fail the
     /// flush: the binding is gone, and the call would be refused next time as well.
-    pub(super) async fn call(&self, target: &Target, kamailio: &Kamailio) -> Result<(), Failure> {
+    pub(in crate::flush) async fn call(
+        &self,
+        target: &Target,
+        kamailio: &Kamailio,
+    ) -> Result<(), Failure> {
         for (place, call) in self.calls.iter().enumerate() {
             let params = call.params.iter().map(|param| filled(param, target));
             let filled = (place, params.collect());
@@ -66,7 +70,7 @@ impl<'a> ExtraCalls<'a> {
     }
 
     /// Makes the calls that are the same for many, once all is removed.
-    pub(super) async fn finish(&self, kamailio: &Kamailio) -> Vec<Failure> {
+    pub(in crate::flush) async fn finish(&self, kamailio: &Kamailio) -> Vec<Failure> {
         let waiting = std::mem::take(&mut self.progress().waiting);
         let mut failures = Vec::new();
         for (filled, aor) in waiting {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::memory::Memory;
+use crate::flush::answers::memory::Memory;
 use crate::kamailio::{Fault, Kamailio};
 use crate::registration::{Binding, Registration, Text};
 
@@ -13,7 +13,7 @@ const BYTES_OF_A_CONTACT: usize = 380;
 ///
 /// Kamailio drops such a reply silently, which looks like a timeout. It is taken for a dropped reply where the rows
 /// make a long one and Kamailio answers another question at once.
-pub(super) async fn lookup(
+pub(in crate::flush) async fn lookup(
     kamailio: &Kamailio,
     table: &str,
     aor: &Text,

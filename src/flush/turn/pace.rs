@@ -54,7 +54,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What is known of the writers of a database.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::flush) struct Pace {
     /// Lengths of quiet times, the latest last.
     quiet: VecDeque<Duration>,
     /// Lengths of removals, the latest last.
@@ -80,7 +80,7 @@ struct Watch {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(in crate::flush) fn new() -> Self {
         Self {
             quiet: VecDeque::new(),
             removals: VecDeque::new(),
@@ -91,7 +91,7 @@ impl Pace {
     }
 
     /// Records what is seen at `now` (monotonic).
-    pub(super) fn saw(&mut self, now: Duration, moment: Moment) {
+    pub(in crate::flush) fn saw(&mut self, now: Duration, moment: Moment) {
         let watch = self.watch.take();
         let Some(mut watch) = watch.filter(|it| now.saturating_sub(it.seen_at) < STALE) else {
             self.quiet.clear();
@@ -124,7 +124,7 @@ impl Pace {
     /// Records a removal that ended at `now` after `took`, and what is seen then. `own` is the greatest number of commits
     /// that may be its own; where there were more, somebody else has written meanwhile. `took` is `None` where it did
     /// not complete.
-    pub(super) fn removed(
+    pub(in crate::flush) fn removed(
         &mut self,
         now: Duration,
         took: Option<Duration>,
@@ -147,7 +147,7 @@ impl Pace {
     }
 
     /// Whether a removal that has `waited` may start at `now`, just recorded with [`Self::saw`].
-    pub(super) fn may_start(&mut self, now: Duration, waited: Duration) -> bool {
+    pub(in crate::flush) fn may_start(&mut self, now: Duration, waited: Duration) -> bool {
         let Some(watch) = self.watch.as_ref().filter(|watch| !watch.writing) else {
             return false;
         };

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Failure;
-use super::failure::{NotFlushed, unconfirmed};
-use super::memory::{Memory, is_newer};
-use super::run::Run;
-use super::singly::{Left, Why};
-use super::target::{Rows, Target, contacts_of};
+use crate::flush::Failure;
+use crate::flush::answers::memory::{Memory, is_newer};
+use crate::flush::failure::{NotFlushed, unconfirmed};
+use crate::flush::steps::run::Run;
+use crate::flush::steps::singly::{Left, Why};
+use crate::flush::target::{Rows, Target, contacts_of};
 use crate::kamailio::Fault;
 use crate::registration::{Hidden, Key, Registration, Text};
 
@@ -25,32 +25,32 @@ const CAPITALS: &str = "Kamailio does not know the contact, but unless the regis
 
 /// What was removed from an address of record, and how.
 #[derive(Debug)]
-pub(super) struct Removal<'t> {
+pub(in crate::flush) struct Removal<'t> {
     /// What Kamailio had before.
-    pub(super) before: Memory,
+    pub(in crate::flush) before: Memory,
     /// Whether all contacts were removed, and not the picked ones only.
-    pub(super) is_all: bool,
+    pub(in crate::flush) is_all: bool,
     /// The picked contacts that are left.
-    pub(super) left: Left<'t>,
+    pub(in crate::flush) left: Left<'t>,
     /// When it was removed, Unix seconds: a REGISTER of a later second came after that.
-    pub(super) at: i64,
+    pub(in crate::flush) at: i64,
 }
 
 /// What became of an address of record.
 #[derive(Debug, Default)]
-pub(super) struct Flushed {
+pub(in crate::flush) struct Flushed {
     /// What Kamailio does not have any more; it is to be hidden.
-    pub(super) gone: Vec<Arc<Registration>>,
+    pub(in crate::flush) gone: Vec<Arc<Registration>>,
     /// How many were removed as well, but came back by a REGISTER in between; they stay listed.
-    pub(super) back: u64,
+    pub(in crate::flush) back: u64,
     /// What is to be hidden.
-    pub(super) hidden: Vec<Hidden>,
-    pub(super) failure: Option<Failure>,
+    pub(in crate::flush) hidden: Vec<Hidden>,
+    pub(in crate::flush) failure: Option<Failure>,
 }
 
 impl Run<'_> {
     /// Compares what Kamailio had with what it has.
-    pub(super) async fn judge(
+    pub(in crate::flush) async fn judge(
         &self,
         target: &Target,
         rows: &Rows,

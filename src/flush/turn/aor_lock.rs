@@ -11,17 +11,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::registration::Text;
 
 /// A usrloc table and an address of record in it.
-pub(super) type TableAor = (Arc<str>, Text);
+pub(in crate::flush) type TableAor = (Arc<str>, Text);
 
 /// The locks that are held or waited for.
 #[derive(Debug, Default)]
-pub(super) struct AorLocks {
+pub(in crate::flush) struct AorLocks {
     locks: Mutex<BTreeMap<TableAor, Arc<Semaphore>>>,
 }
 
 /// The lock of an address of record, held until this is dropped.
 #[derive(Debug)]
-pub(super) struct AorLock {
+pub(in crate::flush) struct AorLock {
     locks: Arc<AorLocks>,
     aor: TableAor,
     permit: Option<OwnedSemaphorePermit>,
@@ -29,7 +29,7 @@ pub(super) struct AorLock {
 
 impl AorLocks {
     /// Waits for the lock of `aor`.
-    pub(super) async fn lock(self: &Arc<Self>, aor: TableAor) -> AorLock {
+    pub(in crate::flush) async fn lock(self: &Arc<Self>, aor: TableAor) -> AorLock {
         let semaphore = Arc::clone(
             self.locks()
                 .entry(aor.clone())

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How Kamailio writes removals to its table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum WriteMode {
+pub(in crate::flush) enum WriteMode {
     /// Nothing has shown it yet.
     #[default]
     Unknown,
@@ -20,12 +20,12 @@ pub(super) enum WriteMode {
 
 /// The mode that a Kamailio has shown, and since when that Kamailio is up.
 #[derive(Debug, Default)]
-pub(super) struct LearnedMode(Mutex<(Option<String>, WriteMode)>);
+pub(in crate::flush) struct LearnedMode(Mutex<(Option<String>, WriteMode)>);
 
 impl LearnedMode {
     /// Forgets the mode unless it is that of the Kamailio that is up since `since`: another one may be configured
     /// differently.
-    pub(super) fn of(&self, since: Option<&str>) {
+    pub(in crate::flush) fn of(&self, since: Option<&str>) {
         let mut known = self.known();
         if known.0.as_deref() != since {
             *known = (since.map(str::to_owned), WriteMode::Unknown);
@@ -33,13 +33,13 @@ impl LearnedMode {
     }
 
     /// The mode, as far as it is known.
-    pub(super) fn now(&self) -> WriteMode {
+    pub(in crate::flush) fn now(&self) -> WriteMode {
         self.known().1
     }
 
     /// Records what a removal showed. Only write-back keeps an address of record without contacts; that it is unknown
     /// may also mean that the timer ran just then.
-    pub(super) fn learn(&self, shown: WriteMode) {
+    pub(in crate::flush) fn learn(&self, shown: WriteMode) {
         let mut known = self.known();
         if known.1 != WriteMode::Back && shown != WriteMode::Unknown {
             known.1 = shown;

@@ -1,16 +1,16 @@
 //! The looks of a flush at an address of record, and what to make of one that shows nothing.
 
-use super::failure::NotFlushed;
-use super::lookup::lookup;
-use super::memory::Memory;
-use super::run::Run;
-use super::target::Target;
+use crate::flush::answers::lookup::lookup;
+use crate::flush::answers::memory::Memory;
+use crate::flush::failure::NotFlushed;
+use crate::flush::steps::run::Run;
+use crate::flush::target::Target;
 use crate::kamailio::Fault;
 use crate::registration::Text;
 
 /// What a look shows.
 #[derive(Debug)]
-pub(super) enum Sight {
+pub(in crate::flush) enum Sight {
     /// What Kamailio has.
     Seen(Memory),
     /// Nothing: the reply would be too long.
@@ -20,7 +20,10 @@ pub(super) enum Sight {
 impl Run<'_> {
     /// Looks before anything is removed. The name of an address of record without a row comes from the directory:
     /// Kamailio may have it in another case, or without the domain where that is the realm of rows without one.
-    pub(super) async fn look_first(&self, target: &mut Target) -> Result<Sight, NotFlushed> {
+    pub(in crate::flush) async fn look_first(
+        &self,
+        target: &mut Target,
+    ) -> Result<Sight, NotFlushed> {
         let Some(memory) = self.ask(target).await? else {
             return Ok(Sight::TooLong);
         };
@@ -48,7 +51,10 @@ impl Run<'_> {
     }
 
     /// Looks after all contacts were removed.
-    pub(super) async fn look_at_end(&self, target: &Target) -> Result<Memory, NotFlushed> {
+    pub(in crate::flush) async fn look_at_end(
+        &self,
+        target: &Target,
+    ) -> Result<Memory, NotFlushed> {
         match self.look(target).await? {
             Sight::Seen(memory) => Ok(memory),
             Sight::TooLong => Err(self.too_long()),
@@ -56,7 +62,10 @@ impl Run<'_> {
     }
 
     /// Looks after some contacts were removed: Kamailio has answered the same question before.
-    pub(super) async fn look_at_rest(&self, target: &Target) -> Result<Memory, NotFlushed> {
+    pub(in crate::flush) async fn look_at_rest(
+        &self,
+        target: &Target,
+    ) -> Result<Memory, NotFlushed> {
         match self.look(target).await {
             Ok(Sight::Seen(memory)) => Ok(memory),
             Ok(Sight::TooLong) | Err(NotFlushed::Misread) => Err(NotFlushed::Fault(
@@ -67,7 +76,7 @@ impl Run<'_> {
     }
 
     /// What a reply that is too long means for the caller.
-    pub(super) fn too_long(&self) -> NotFlushed {
+    pub(in crate::flush) fn too_long(&self) -> NotFlushed {
         NotFlushed::TooLong {
             datagram: self.parts.kamailio.is_datagram(),
         }
