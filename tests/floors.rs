@@ -162,3 +162,51 @@ fn driver_crates_stay_in_their_room() {
         wrong.join("\n")
     );
 }
+
+/// A reader of files that SQLite writes, which could stand in a crate of its own: it imports nothing of this one, and
+/// says nothing of whose tables it reads.
+#[test]
+fn sqlite_file_is_alone() {
+    const FOREIGN: [&str; 6] = [
+        "kamailio",
+        "usrloc",
+        "kazoo",
+        "registration",
+        "binding",
+        "sip:",
+    ];
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for (file, text) in files() {
+        if file != "sqlite_file" && !file.starts_with("sqlite_file/") {
+            continue;
+        }
+        seen += 1;
+        for line in code(&text) {
+            let paths = line
+                .match_indices("crate::")
+                .map(|(at, path)| &line[at + path.len()..]);
+            for path in paths.filter(|path| !path.starts_with("sqlite_file")) {
+                wrong.push(format!("src/{file}.rs imports {path}"));
+            }
+        }
+        // What its tests write is as they like.
+        if file.starts_with("sqlite_file/tests") {
+            continue;
+        }
+        for line in text.lines() {
+            let small = line.to_lowercase();
+            for word in FOREIGN.iter().filter(|word| small.contains(**word)) {
+                wrong.push(format!("src/{file}.rs speaks of {word}: {line}"));
+            }
+        }
+    }
+    assert!(
+        seen > 30,
+        "only {seen} files were found: has the test gone blind?"
+    );
+    assert!(
+        wrong.is_empty(),
+        "sqlite_file is not alone:\n{}",
+        wrong.join("\n")
+    );
+}

@@ -2,6 +2,7 @@
 //!
 //! What cannot be read, rate, token, access, account, method, user, query: the first that fails is the answer.
 
+pub(crate) mod chosen;
 pub(crate) mod flush;
 pub(crate) mod health;
 pub(crate) mod keep_newest;

@@ -151,6 +151,18 @@ pub(crate) enum Problem {
     /// Belongs in the query, and stands in the body.
     #[error("belongs in the query, not in the body")]
     InBody,
+    /// Not a JSON object.
+    #[error("must be an object")]
+    NotAnObject,
+    /// Not an array of strings.
+    #[error("must be an array of strings")]
+    NotTexts,
+    /// An array without an element.
+    #[error("must not be empty")]
+    Empty,
+    /// An array with too many elements.
+    #[error("has more than 2000 elements")]
+    TooMany,
 }
 
 /// What a flush did not remove, and why.
@@ -295,8 +307,10 @@ impl Problem {
             Self::UnknownParameter | Self::UnknownKey | Self::NotOfAnAccount | Self::InBody => {
                 "forbidden"
             }
-            Self::NotANumber | Self::NotAFlag => "type",
+            Self::NotANumber | Self::NotAFlag | Self::NotAnObject | Self::NotTexts => "type",
             Self::Zero => "minimum",
+            Self::Empty => "minItems",
+            Self::TooMany => "maxItems",
             Self::BadCursor => "invalid",
             Self::Contradiction => "unique",
         }

@@ -123,7 +123,6 @@ fn read(database: &Path, tables: &[String]) -> Result<Rows, Reason> {
     }
     let specs = roles.iter().map(|(role, name)| TableSpec {
         name: name.clone(),
-        hint_index_column: None,
         optional: *role != Role::Location,
         ..TableSpec::default()
     });

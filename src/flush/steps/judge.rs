@@ -137,17 +137,19 @@ fn to_hide(
 ) -> Vec<Hidden> {
     let contacts = contacts_of(gone);
     let gone: BTreeSet<&Key> = gone.iter().map(|one| &one.binding.key).collect();
-    let vanished = vanished.iter().map(|ruid| (target.key(ruid), 0));
-    let mut hidden: BTreeMap<Key, u64> = vanished.collect();
+    let vanished = vanished.iter().map(|ruid| (target.key(ruid), (0, at)));
+    let mut hidden: BTreeMap<Key, (u64, i64)> = vanished.collect();
     for row in &rows.own {
         let key = &row.binding.key;
         let is_behind = !rows.listed.contains(key) && contacts.contains(&row.binding.contact);
         let is_gone = hidden.contains_key(key) || gone.contains(key) || is_behind;
         if is_gone && !after.contacts.contains_key(&key.ruid.0) {
-            hidden.insert(key.clone(), row.binding.row_fingerprint());
+            // A clock that was set back leaves rows of a time that is still to come: they are no later REGISTER.
+            let at = at.max(row.binding.last_modified);
+            hidden.insert(key.clone(), (row.binding.row_fingerprint(), at));
         }
     }
-    let hide = |(key, fingerprint)| Hidden {
+    let hide = |(key, (fingerprint, at))| Hidden {
         key,
         fingerprint,
         at,

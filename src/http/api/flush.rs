@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use crate::accounts::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
 use crate::http::App;
+use crate::http::api::chosen::{self, RUIDS};
 use crate::http::api::json;
 use crate::http::api::keep_newest::{KEEP_NEWEST, keep_newest, leave_newest};
 use crate::http::api::list::{enveloped, revision};
@@ -54,14 +55,17 @@ pub(crate) async fn flush(
     directory: &Arc<Directory>,
 ) -> Result<Response, Error> {
     refuse_unknown(&call.params)?;
-    call.refuse_parameters_in_body()?;
+    let chosen = chosen::chosen(call.body())?;
     let filters = Filters::parse(&call.params)?;
     let dry_run = dry_run(&call.params)?;
     let keep = keep_newest(&call.params, subject)?;
     let now = app.clock.unix_seconds();
-    let picked = select(app, subject, &filters, now).await.registrations;
+    let mut picked = select(app, subject, &filters, now).await.registrations;
+    if let Some(chosen) = &chosen {
+        picked.retain(|one| chosen::has(chosen, one));
+    }
     let picked = leave_newest(picked, keep);
-    let exactly = !filters.is_empty() || keep > 0;
+    let exactly = !filters.is_empty() || keep > 0 || chosen.is_some();
     let permit = Permit::new(app, who.peer, call.token(), subject.scope, directory);
     // Others were served in between, and what is picked is of the directory that there is now.
     permit.check()?;
@@ -78,7 +82,7 @@ pub(crate) async fn flush(
         registrations: picked,
         further,
         exactly,
-        actor: actor(subject, who, id),
+        actor: actor(subject, who, id, chosen.as_ref()),
         authorization: Arc::clone(&permit) as _,
     };
     let outcome = carry_out(app, request, id).await?;
@@ -189,7 +193,12 @@ fn device_aor(
     Some((username, Some(domain)))
 }
 
-fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {
+fn actor(
+    subject: Subject<'_>,
+    who: &Who<'_>,
+    id: &RequestId,
+    chosen: Option<&BTreeSet<String>>,
+) -> Actor {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Actor {
         token: who.caller.to_string(),
@@ -200,20 +209,21 @@ fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {
             Scope::Account(id) => Some(id.to_owned()),
         },
         username: subject.username.map(lossy),
-        filters: filters_of(who.query.reveal()),
+        filters: filters_of(who.query.reveal(), chosen),
     }
 }
 
-/// What a query chooses, as it was sent, without the token that may stand among them.
-fn filters_of(query: &str) -> String {
+/// What a query chooses, as it was sent, without the token that may stand among them; and how many ruids the body does.
+fn filters_of(query: &str, chosen: Option<&BTreeSet<String>>) -> String {
     let is_filter = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
         let name = Params::parse(name);
         name.iter()
             .any(|(name, _)| name == KEEP_NEWEST || Filters::is_filter(name))
     };
-    let filters: Vec<_> = query.split('&').filter(is_filter).collect();
-    filters.join("&")
+    let filters = query.split('&').filter(is_filter).map(str::to_owned);
+    let chosen = chosen.map(|ruids| format!("{RUIDS}={}", ruids.len()));
+    filters.chain(chosen).collect::<Vec<_>>().join("&")
 }
 
 /// `data: "ok"`.

@@ -12,8 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde_json::Value;
 
-use crate::http::error::{Error, Problem};
-use crate::http::request::filter::Filters;
+use crate::http::error::Error;
 use crate::http::request::negotiate;
 use crate::http::request::params::Params;
 use crate::http::request::secret::Secret;
@@ -104,27 +103,9 @@ impl Call {
         negotiate::format(&self.headers)
     }
 
-    /// Refuses parameters of the query in the body, where nobody would look for them.
-    pub(crate) fn refuse_parameters_in_body(&self) -> Result<(), Error> {
-        let Some(body) = &self.body else {
-            return Ok(());
-        };
-        let inner = body.get("data").and_then(Value::as_object);
-        let keys = body
-            .as_object()
-            .into_iter()
-            .chain(inner)
-            .flat_map(|object| object.keys());
-        for key in keys {
-            let selects = matches!(
-                key.as_str(),
-                "dry_run" | "keep_newest" | "page_size" | "start_key"
-            );
-            if selects || Filters::is_filter(key) {
-                return Err(Error::parameter(key, Problem::InBody));
-            }
-        }
-        Ok(())
+    /// The body, where there is one.
+    pub(crate) fn body(&self) -> Option<&Value> {
+        self.body.as_ref()
     }
 
     /// Whether the caller holds an answer with this `ETag`.

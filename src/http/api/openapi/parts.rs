@@ -317,8 +317,17 @@ pub(super) fn schemas(item: &Value) -> Value {
         "Body": {"type": "object", "properties": {
             "auth_token": {"description": "The token, if it is nowhere else; also under `data`"},
             "verb": {"description": "With POST, `delete` makes it a DELETE, as the parameter does; also under `data`"},
-            "data": {"description": "May hold the same keys"},
-        }},
+            "ruids": {
+                "type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2000,
+                "description": "Flush just the registrations with these `ruid`s, as far as the filters select them; also under `data`",
+            },
+            "pretty_print": {"description": "Kazoo's clients send it; the parameter decides"},
+            "ui_metadata": {"description": "Kazoo's user interface sends it; ignored; also under `data`"},
+            "data": {
+                "type": ["object", "null"],
+                "description": "May hold `auth_token`, `verb`, `ruids` and `ui_metadata`; any other key is refused",
+            },
+        }, "additionalProperties": false},
     });
     if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {
         all.extend(errors);

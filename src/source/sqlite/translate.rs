@@ -1,7 +1,8 @@
-//! Why a file cannot be read, in the words of a source.
+//! Translates what the tail of a file reports into the terms of a source.
 
+use crate::metrics::TailCounts;
 use crate::source::{Health, Trouble};
-use crate::sqlite_file::{Reason, State};
+use crate::sqlite_file::{Counters, Reason, State};
 
 impl From<&Reason> for Trouble {
     fn from(reason: &Reason) -> Self {
@@ -21,10 +22,32 @@ impl From<&State> for Health {
     fn from(state: &State) -> Self {
         match state {
             State::Opening => Self::Opening,
-            State::Healing => Self::CatchingUp,
+            State::CatchingUp => Self::CatchingUp,
             State::Live => Self::Live,
             State::Absent(reason) => Self::Absent(reason.into()),
             State::Blocked(reason) => Self::Blocked(reason.into()),
+        }
+    }
+}
+
+impl From<Counters> for TailCounts {
+    fn from(counters: Counters) -> Self {
+        Self {
+            pages: counters.pages_read,
+            bytes: counters.bytes_read,
+            frames: counters.frames_followed,
+            wal_restarts: counters.wal_restarts,
+            gaps: counters.gaps,
+            windows: counters.windows,
+            windows_lost: counters.windows_lost,
+            sweeps: counters.sweeps,
+            audit_misses: counters.audit_misses,
+            blind_spots: counters.blind_spots,
+            epochs: counters.epochs,
+            malformed: counters.malformed_rows,
+            upserts: counters.upserts,
+            deletes: counters.deletes,
+            rows: counters.rows,
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Much of a table that is gone at once is looked at twice; ordinary losses are told at once.
+//! Much of a table that is gone at once is looked at twice; ordinary losses are reported at once.
 
 use std::time::Duration;
 
 use super::support::started;
 
-/// Steps as long as there is something to do at once; how many rows were told to be gone.
+/// Steps as long as there is something to do at once; how many rows were reported to be gone.
 fn at_once(bench: &mut super::support::Bench) -> usize {
     let before = bench.mirror.deletes;
     while bench.step().wake.is_zero() {}
@@ -64,4 +64,25 @@ fn ordinary_losses_are_told_at_once() {
     writer
         .run("BEGIN; INSERT INTO t(a, b) SELECT a, b FROM t; DELETE FROM t WHERE id<=100; COMMIT;");
     assert_eq!(at_once(&mut bench), 100);
+}
+
+/// A caller that knew of more than the tables have: removals are reported only after every row was compared once more.
+#[test]
+fn removals_that_a_caller_has_confirmed() {
+    for journal in ["wal", "delete"] {
+        let (mut bench, mut writer) = started(journal, 300);
+        bench.tail.confirm_removals(bench.now);
+        writer.run("DELETE FROM t WHERE id=7;");
+        let (start, sweeps) = (bench.now, bench.tail.counters().sweeps);
+        while bench.now < start + Duration::from_millis(900) {
+            assert!(!bench.step().complete);
+            bench.now += Duration::from_millis(10);
+        }
+        assert_eq!(bench.mirror.deletes, 0);
+        bench.settle();
+        assert!(bench.now >= start + Duration::from_secs(1));
+        assert_eq!(bench.tail.counters().sweeps, sweeps + 1);
+        bench.check(&mut writer);
+        assert_eq!(bench.mirror.deletes, 1);
+    }
 }
