@@ -15,6 +15,7 @@
 
 mod ambiguous;
 mod answers;
+mod api;
 mod audit;
 mod authorization;
 mod done;
@@ -41,7 +42,7 @@ use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::registry::Registry;
-
+pub use api::{Flush, Flushing};
 pub use authorization::Authorization;
 use leftover::Leftovers;
 use turn::aor_lock::AorLocks;
