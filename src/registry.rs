@@ -205,6 +205,12 @@ impl Registry {
         })
     }
 
+    /// Whether a row of this domain, listed or not, belongs to another account or to none.
+    #[must_use]
+    pub fn shares_domain(&self, account: &str, domain: Option<&Text>) -> bool {
+        self.read(Scope::System, |lists| lists.shares_domain(account, domain))
+    }
+
     /// Whether a row belongs to the account, or one did within the last hour.
     #[must_use]
     pub fn knows_account(&self, id: &str) -> bool {

@@ -70,11 +70,11 @@ impl Flusher {
 /// account's.
 fn extent(target: &Target, seen: Sight, run: &Run<'_>) -> Result<Option<Extent>, NotFlushed> {
     let may_have_all = !run.exactly && run.caller.authorization.covers(target.domain.as_ref());
-    let is_alone = |memory: &Memory| may_have_all && run.is_alone(target, memory);
+    let is_alone = |memory: Option<&Memory>| may_have_all && run.is_alone(target, memory);
     let nothing_picked = target.picked.is_empty();
     Ok(match seen {
-        Sight::Seen(before) if is_alone(&before) => Some(Extent::All(before)),
-        Sight::TooLong if is_alone(&Memory::default()) => Some(Extent::AllUnseen),
+        Sight::Seen(before) if is_alone(Some(&before)) => Some(Extent::All(before)),
+        Sight::TooLong if is_alone(None) => Some(Extent::AllUnseen),
         Sight::Seen(_) | Sight::TooLong if nothing_picked => None,
         Sight::Seen(before) => Some(Extent::Picked(before)),
         Sight::TooLong => return Err(run.too_long()),

@@ -219,6 +219,13 @@ impl<'a> AsOf<'a> {
             .any(|(id, at)| Some(*at) == last && *id != account)
     }
 
+    pub(super) fn shares_domain(&self, account: &str, domain: Option<&Text>) -> bool {
+        let mut rows = self.state.rows.all().iter();
+        rows.any(|one| {
+            one.binding.domain.as_ref() == domain && one.account_id.as_deref() != Some(account)
+        })
+    }
+
     pub(super) fn knows_account(&self, id: &str) -> bool {
         self.state.accounts.contains_key(id) || self.state.tombstones.has_account(id, self.since())
     }

@@ -109,15 +109,23 @@ impl Run<'_> {
         Ok(Memory::of_found(found))
     }
 
-    /// Whether nothing of the address of record is known to be another account's.
-    pub(in crate::flush) fn is_alone(&self, target: &Target, memory: &Memory) -> bool {
+    /// Whether nothing of the address of record is known to be another account's, or may be: of a contact that has no row
+    /// yet nobody can tell whose it is where accounts share the domain. `memory` is what Kamailio has, if that is known.
+    pub(in crate::flush) fn is_alone(&self, target: &Target, memory: Option<&Memory>) -> bool {
+        let Some(account) = self.caller.account else {
+            return true;
+        };
         let registry = &self.parts.registry;
-        let rows = !self.caller.account.is_some_and(|account| {
-            let (username, domain) = (&target.username, target.domain.as_ref());
-            registry.is_anothers(account, &target.table, username, domain)
-        });
+        let (username, domain) = (&target.username, target.domain.as_ref());
         let is_anothers = |ruid: &Text| target.is_anothers(ruid, self.caller, registry);
-        rows && !memory.contacts.keys().any(is_anothers)
+        if registry.is_anothers(account, &target.table, username, domain)
+            || memory.is_some_and(|memory| memory.contacts.keys().any(is_anothers))
+        {
+            return false;
+        }
+        let has_row = |ruid: &Text| registry.get(&target.key(ruid)).is_some();
+        let all_have_rows = memory.is_some_and(|memory| memory.contacts.keys().all(has_row));
+        all_have_rows || !registry.shares_domain(account, domain)
     }
 
     /// Removes a picked contact, unless another one would go with it; why it is left.
@@ -189,7 +197,7 @@ impl Run<'_> {
             .map(|row| row.binding.key.clone());
         now.contacts.keys().all(|ruid| chosen.contains(ruid))
             && rows.all(|key| chosen.contains(&key.ruid.0) || !listed.contains(&key))
-            && self.is_alone(target, now)
+            && self.is_alone(target, Some(now))
     }
 }
 

@@ -85,6 +85,27 @@ async fn nor_the_one_that_has_no_row_yet() {
 }
 
 #[tokio::test]
+async fn a_contact_without_a_row_stays_where_accounts_share_the_domain() {
+    for others in [false, true] {
+        let site = Site::new().await;
+        site.phone("acme", "bob", "b1");
+        if others {
+            site.phone("globex", "eve", "e1");
+        }
+        // Another phone of the same user; of which account it is, its row will tell.
+        site.fake
+            .memory()
+            .register(&aor("bob"), "b2", &contact("b2"), 1);
+        assert_eq!(site.flush_user("acme", "bob").await.flushed, 1);
+        let left: &[&str] = if others { &["b2"] } else { &[] };
+        assert_eq!(site.fake.memory().ruids(&aor("bob")), left);
+        // And where it has no row at all.
+        site.flush_user("acme", "bob").await;
+        assert_eq!(site.fake.memory().ruids(&aor("bob")), left);
+    }
+}
+
+#[tokio::test]
 async fn the_last_owners_phone_goes_although_it_has_no_row_yet() {
     let site = Site::new().await;
     let bob = site.phone("acme", "bob", "b1");
