@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Naming;
@@ -34,7 +34,7 @@ use crate::kamailio::{self, Kamailio};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::own_thread;
-use crate::registry::Registry;
+use crate::registry::{Overlay, Writer};
 use activation::Inherited;
 pub use files::{Report, check_files, check_keys};
 use kamailio_probe::Probe;
@@ -147,10 +147,10 @@ async fn serve(
     log_start(&loaded);
     rlimit::raise(config.limits.connections);
     let live = Live::load(loaded, log, &clock)?;
-    let registry = Arc::new(Registry::new(Arc::clone(&clock)));
+    let writer = Arc::new(Writer::new(Arc::clone(&clock)));
+    let registry = Arc::clone(writer.registry());
     // Lasts until the process ends: freeing a million registrations one by one would take many seconds.
     let _never_dropped = ManuallyDrop::new(Arc::clone(&registry));
-    let doubts = Arc::new(Notify::new());
     let options = pipeline::Options {
         database: config.kamailio.database.clone(),
         discover: (!config.kamailio.database_given).then(|| "/".into()),
@@ -162,16 +162,15 @@ async fn serve(
     let app_directory = in_force.subscribe();
     let parts = pipeline::Parts {
         clock: Arc::clone(&clock),
-        registry: Arc::clone(&registry),
+        writer: Arc::clone(&writer),
         store: Arc::clone(&store),
         directory: live.directory(),
         in_force,
-        doubts: Arc::clone(&doubts),
         metrics: Arc::clone(&metrics),
         settled: watch::Sender::new(false),
         hurry: hurry.clone(),
     };
-    let flusher = flusher(&config, &clock, &registry, &store, doubts, &metrics)?;
+    let flusher = flusher(&config, &clock, writer.overlay(), &store, &metrics)?;
     let app = App::new(http::Parts {
         registry: Arc::clone(&registry),
         directory: app_directory,
@@ -271,19 +270,18 @@ async fn pipeline(
 fn flusher(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    registry: &Arc<Registry>,
+    registry: Overlay,
     store: &Arc<Store>,
-    doubts: Arc<Notify>,
     metrics: &Arc<Metrics>,
 ) -> Result<Flusher, Failure> {
     // Two more than flushes use, for the questions about hidden rows and about rows that only Kamailio can tell apart.
     let kamailio = client(config, config.flush.concurrency + 2)?;
     let parts = flush::Parts {
         clock: Arc::clone(clock),
-        registry: Arc::clone(registry),
+        doubts: Arc::clone(registry.doubts()),
+        registry,
         store: Arc::clone(store),
         kamailio: Arc::new(kamailio.counted(Arc::clone(metrics))),
-        doubts,
         metrics: Arc::clone(metrics),
     };
     Ok(Flusher::new(
@@ -351,11 +349,5 @@ fn store_failure(error: store::Error) -> Failure {
         store::Error::CannotWrite { .. }
         | store::Error::CannotRead { .. }
         | store::Error::BegunAnew { .. } => Failure::Io(error.into()),
-    }
-}
-
-impl http::Flush for Flusher {
-    fn flush(&self, request: flush::Request) -> http::Flushing<'_> {
-        Box::pin(async move { Ok(Flusher::flush(self, request).await?) })
     }
 }

@@ -6,6 +6,7 @@
 
 mod ambiguous;
 mod answers;
+mod api;
 mod audit;
 mod authorization;
 mod done;
@@ -31,8 +32,8 @@ use crate::consumers::store::Store;
 use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
-use crate::registry::Registry;
-
+use crate::registry::Overlay;
+pub use api::{Flush, Flushing};
 pub use authorization::Authorization;
 use leftover::Leftovers;
 use turn::aor_lock::AorLocks;
@@ -139,8 +140,8 @@ pub struct Options {
 pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What is listed.
-    pub registry: Arc<Registry>,
+    /// What is listed, and what flushes change of it.
+    pub registry: Overlay,
     /// What is kept on disk.
     pub store: Arc<Store>,
     /// Kamailio.
@@ -170,7 +171,10 @@ impl Flusher {
         Self {
             locks: Arc::default(),
             queue: Arc::new(Queue::new(options.concurrency)),
-            quiet: Quiet::new(Arc::clone(&parts.clock), Arc::clone(&parts.registry)),
+            quiet: Quiet::new(
+                Arc::clone(&parts.clock),
+                Arc::clone(parts.registry.registry()),
+            ),
             mode: Arc::default(),
             leftovers: Arc::default(),
             parts,

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::sip::{SourceFrom, Transport};
 pub use aor::{AddressOfRecord, Unaskable};
-pub use changeset::{Change, Changeset};
+pub use changeset::{Change, Changes, Changeset};
 pub use name::{Name, columns_of};
 pub use text::{Pack, Packer, Piece, Text};
 

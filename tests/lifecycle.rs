@@ -131,10 +131,10 @@ fn changes_of_state_have_a_line_each() {
     };
     once("INFO", "started");
     once("INFO", "ready");
-    once("INFO", "reads Kamailio's tables now");
+    once("INFO", "reading Kamailio's tables");
     once("INFO", "stopped");
     let others = lines.iter().filter(|(level, _)| level != "INFO");
-    let unreadable = "cannot read Kamailio's tables; serves the last known rows";
+    let unreadable = "cannot read Kamailio's tables; serving the last known rows";
     for (level, message) in others {
         assert_eq!(level, "WARN", "{message}");
         assert!(message.starts_with(unreadable), "{message}");
@@ -159,7 +159,7 @@ fn what_keeps_it_from_reading_is_said_in_words() {
         .prepare();
     daemon.start_unready();
     let said = format!(
-        "cannot read Kamailio's tables; serves the last known rows: {}: cannot open the database or a file beside it: Permission denied",
+        "cannot read Kamailio's tables; serving the last known rows: {}: cannot open the database or a file beside it: Permission denied",
         database.display()
     );
     eventually("it is said", PATIENCE, || {

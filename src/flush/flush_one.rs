@@ -1,5 +1,6 @@
 //! The protocol of a flush, step by step, for one address of record.
 
+use super::Flusher;
 use super::answers::memory::Memory;
 use super::failure::NotFlushed;
 use super::steps::judge::{Flushed, Removal};
@@ -7,8 +8,6 @@ use super::steps::look::Sight;
 use super::steps::run::Run;
 use super::steps::singly::Left;
 use super::target::Target;
-use super::{Flusher, Parts};
-use crate::registration::Hidden;
 
 /// How much of an address of record is to be removed.
 enum Extent {
@@ -54,7 +53,8 @@ impl Flusher {
                 None => run.look_at_end(target).await?,
             };
             let mut flushed = run.judge(target, &rows, &removal, &after).await?;
-            hide(&flushed.hidden, &self.parts);
+            let hidden = flushed.hidden.iter().cloned();
+            self.parts.registry.hide(hidden, &run.by);
             let called = run.extra_calls.call(target, &self.parts.kamailio).await;
             flushed.failure = flushed.failure.or(called.err());
             Ok(flushed)
@@ -112,18 +112,4 @@ async fn remove<'t>(
         at,
     };
     Ok((removal, rest))
-}
-
-/// Hides rows. One that has changed since it was looked at may be from a REGISTER in the second of its removal: Kamailio
-/// is asked about it soon.
-fn hide(hidden: &[Hidden], parts: &Parts) {
-    let registry = &parts.registry;
-    registry.hide(hidden.iter().cloned());
-    let has_changed = |one: &Hidden| {
-        let row = registry.get(&one.key);
-        row.is_some_and(|row| row.binding.row_fingerprint() != one.fingerprint)
-    };
-    if hidden.iter().any(has_changed) {
-        parts.doubts.notify_one();
-    }
 }

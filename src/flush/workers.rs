@@ -1,7 +1,7 @@
 //! Works off a flush: several addresses of record at a time, each by one worker.
 
 use std::iter::Enumerate;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::IntoIter;
 
 use futures_util::future::join_all;
@@ -18,6 +18,7 @@ use super::steps::removal::{Refusals, Removals};
 use super::steps::run::{Retries, Run};
 use super::target::Target;
 use super::{Flusher, Request};
+use crate::registry::FlushedBy;
 
 /// The targets that no worker has taken yet, with their numbers.
 type Waiting = Mutex<Enumerate<IntoIter<Target>>>;
@@ -41,6 +42,10 @@ impl Flusher {
         let run = Run {
             parts,
             caller,
+            by: Arc::new(FlushedBy {
+                request_id: request.actor.request_id.clone(),
+                actor: request.actor.token.clone(),
+            }),
             exactly: request.exactly,
             default_realm: self.options.default_realm.as_deref(),
             credibility: &credibility,

@@ -73,7 +73,7 @@ fn keys_are_read_and_tried() {
     key("fail", "not a PEM file");
     let broken = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
     fs::write(&file, broken).expect("it is ours");
-    key("fail", "is no RSA public key");
+    key("fail", "is not an RSA public key");
     fs::write(&file, include_str!("../../src/http/tests/keys/public.pem")).expect("it is ours");
     key("ok", "The key k in");
     if root() {

@@ -17,8 +17,7 @@ use crate::flush::answers::memory::Memory;
 use crate::flush::target::Target;
 use crate::flush::turn::aor_lock::TableAor;
 use crate::kamailio::{Fault, Uptime};
-use crate::registration::Text;
-use crate::registry::Scope;
+use crate::registration::{Registration, Text};
 
 /// How long Kamailio must have been up: until then it may still be loading.
 pub(in crate::flush) const LOADED_AFTER: Duration = Duration::from_secs(30);
@@ -182,14 +181,12 @@ impl<'a> Credibility<'a> {
 
     /// Whether Kamailio knows one of the registrations that are not flushed.
     async fn knows_others(&self) -> Result<bool, Fault> {
-        let mut others = self.parts.registry.list(Scope::System).registrations;
-        others.retain(|one| {
+        let others = self.parts.registry.newest(SAMPLES, |one| {
             let aor = one.binding.address_of_record();
             let place = (one.binding.key.table.clone(), aor.name().clone());
             aor.for_rpc().is_ok() && !self.flushed.contains(&place)
         });
-        others.sort_by_key(|one| std::cmp::Reverse(one.binding.last_modified));
-        for one in others.iter().take(SAMPLES) {
+        for one in &others {
             let (binding, aor) = (&one.binding, one.binding.address_of_record());
             let rows = || {
                 self.parts
@@ -209,12 +206,9 @@ impl<'a> Credibility<'a> {
     async fn may_be_empty(&self, up: &Uptime) -> Result<bool, Fault> {
         let lasted = i64::try_from(up.lasted.as_secs()).unwrap_or(i64::MAX);
         let start = self.parts.clock.unix_seconds().saturating_sub(lasted);
-        let rows = self.parts.registry.list(Scope::System).registrations;
-        let is_fresh = |last_modified: i64| last_modified > start;
-        let fresh = rows
-            .iter()
-            .filter(|one| is_fresh(one.binding.last_modified));
-        Ok(fresh.count() < SEVERAL && contacts_in_memory(self.parts).await? == Some(0))
+        let is_fresh = |one: &Registration| one.binding.last_modified > start;
+        let fresh = self.parts.registry.newest(SEVERAL, is_fresh);
+        Ok(fresh.len() < SEVERAL && contacts_in_memory(self.parts).await? == Some(0))
     }
 }
 

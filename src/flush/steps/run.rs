@@ -1,5 +1,6 @@
 //! One running flush: what it may do, and what it has learned about Kamailio, for all of its addresses of record.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::flush::Parts;
@@ -11,6 +12,7 @@ use crate::flush::steps::extra_calls::ExtraCalls;
 use crate::flush::steps::intent::Intents;
 use crate::flush::steps::removal::Removals;
 use crate::kamailio::Fault;
+use crate::registry::FlushedBy;
 
 /// How often contacts that removed ones cover may be tried again in a flush: with Kazoo usrloc's timer runs every 5 s.
 const RETRIES: usize = 12;
@@ -20,6 +22,8 @@ const RETRIES: usize = 12;
 pub(in crate::flush) struct Run<'a> {
     pub(in crate::flush) parts: &'a Parts,
     pub(in crate::flush) caller: Caller<'a>,
+    /// Who flushes, as the registry's feed has it.
+    pub(in crate::flush) by: Arc<FlushedBy>,
     /// Whether nothing may go but what was picked.
     pub(in crate::flush) exactly: bool,
     /// The realm of rows without a domain.

@@ -118,7 +118,7 @@ async fn a_row_of_a_register_in_between_is_not_hidden() {
             // Write-through: a new ruid, and the tables have its row before the flush is over.
             memory.register(&aor("bob"), "b2", &contact("b1"), 2);
             let row = crate::registration::testing::registration(registered.clone(), Some("acme"));
-            registry.apply([crate::registry::Change::Upsert(row.into())]);
+            registry.apply([crate::registration::Change::Upsert(row.into())]);
         }
         None
     });
@@ -143,7 +143,7 @@ async fn a_row_that_comes_with_the_last_answer_is_not_hidden_either() {
                 ..row("bob", "b2")
             };
             let row = crate::registration::testing::registration(row, Some("acme"));
-            registry.apply([crate::registry::Change::Upsert(row.into())]);
+            registry.apply([crate::registration::Change::Upsert(row.into())]);
         }
         None
     });
@@ -345,7 +345,7 @@ async fn what_changed_in_the_second_of_its_removal_is_asked_about() {
                 ..row("bob", "b1")
             };
             let row = crate::registration::testing::registration(row, Some("acme"));
-            registry.apply([crate::registry::Change::Upsert(row.into())]);
+            registry.apply([crate::registration::Change::Upsert(row.into())]);
         }
         None
     });

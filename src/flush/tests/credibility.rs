@@ -5,7 +5,7 @@ use serde_json::json;
 use super::fake::Answer;
 use super::site::{NOW, Site, aor, contact, reasons, row};
 use crate::registration::Binding;
-use crate::registry::Change;
+use crate::registration::Change;
 
 fn fresh(user: &str, ruid: &str) -> Binding {
     Binding {

@@ -6,7 +6,8 @@ use super::fake::Answer;
 use super::site::{NOW, Site, reasons};
 use crate::metrics::{Figures, Format};
 use crate::rate_limited::RateLimited;
-use crate::registry::{Change, Source, SourceState};
+use crate::registration::Change;
+use crate::registry::{Source, SourceState};
 
 /// What is counted of rows that stay: how many, and until when.
 fn counted(site: &Site) -> (String, String) {
@@ -27,7 +28,7 @@ async fn look(site: &Site) {
 }
 
 fn is_live(site: &Site) {
-    site.registry.set_source(Source {
+    site.registry.report(Source {
         state: SourceState::Live,
         as_of: Some(Duration::from_secs(NOW.cast_unsigned())),
     });

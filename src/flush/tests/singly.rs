@@ -105,7 +105,7 @@ async fn what_went_meanwhile_is_not_asked_for() {
     let bob = site.phone("acme", "bob", "b1");
     let picked = site.registry.get(&bob.key).unwrap();
     site.registry
-        .apply([crate::registry::Change::Remove(bob.key)]);
+        .apply([crate::registration::Change::Remove(bob.key)]);
     let outcome = site.flush_of("acme", vec![picked], &[], true).await;
     assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
     assert!(site.fake.calls(&["ul.lookup"]).is_empty());

@@ -70,7 +70,7 @@ async fn a_user_with_addresses_in_two_domains_is_flushed_from_both() {
     binding.domain = Some("pbx.acme.example.com".into());
     elsewhere.binding = binding.into();
     site.add([Registration::new(elsewhere)]);
-    site.registry.apply([crate::registry::Change::Remove(
+    site.registry.apply([crate::registration::Change::Remove(
         phone("acme", "bob", 7).binding.key.clone(),
     )]);
     site.delete(&format!("{LIST}/bob")).answer().await;

@@ -40,7 +40,7 @@ async fn every_refusal_is_spelled_as_kazoo_does() {
     ] {
         insta::assert_snapshot!(name, ask.answer().await.show());
     }
-    site.registry.set_source(Source::default());
+    site.registry.report(Source::default());
     insta::assert_snapshot!("unavailable", site.get(LIST).answer().await.show());
 }
 

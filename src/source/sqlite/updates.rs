@@ -105,6 +105,6 @@ mod tests {
         assert!(!taken.complete && taken.loaded);
         assert_eq!(taken.as_of, Some(Duration::from_secs(5)));
         let changes: Vec<_> = taken.changes.into_iter().collect();
-        assert!(matches!(&changes[..], [(_, Change::Remove)]));
+        assert!(matches!(&changes[..], [Change::Remove(_)]));
     }
 }

@@ -1,4 +1,4 @@
-//! `{"data": {"ruids": […]}}`: a flush of just these bindings, beside what the query selects. Pure.
+//! `{"data": {"ruids": […]}}` in the body of a DELETE: flushes only these, of what the query selects. Pure.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,15 @@ pub(crate) const RUIDS: &str = "ruids";
 /// How many may be chosen at a time.
 const MOST: usize = 2000;
 
-/// What the body of a DELETE may have beside `ruids`, at its top and under `data`. Kazoo's user interface sends
-/// `ui_metadata` with everything.
+/// What the body of a DELETE may have beside `ruids`, at its top and under `data`. Kazoo's user interface always sends
+/// `ui_metadata`.
 const ENVELOPE: &[&str] = &["auth_token", "verb", "pretty_print", "ui_metadata"];
 
-/// The query's parameters that a body might be taken to have as well.
+/// Parameters of the query that callers may expect to work in the body as well.
 const IN_QUERY: &[&str] = &["dry_run", "keep_newest", "page_size", "start_key"];
 
-/// The ruids that the body of a DELETE chooses; `None` where it does not say. A body with anything else in it is refused:
-/// it may be meant to narrow the flush.
+/// The ruids that the body of a DELETE chooses; `None` where it has none. A body with any other key is refused: it may be
+/// meant to narrow the flush.
 pub(crate) fn chosen(body: Option<&Value>) -> Result<Option<BTreeSet<String>>, Error> {
     let Some(Value::Object(body)) = body else {
         return Ok(None);
@@ -50,7 +50,7 @@ pub(crate) fn chosen(body: Option<&Value>) -> Result<Option<BTreeSet<String>>, E
 }
 
 /// Whether a registration is one of the chosen, by the ruid that its item shows.
-pub(crate) fn has(chosen: &BTreeSet<String>, one: &Registration) -> bool {
+pub(crate) fn has_ruid(chosen: &BTreeSet<String>, one: &Registration) -> bool {
     chosen.contains(&*one.binding.key.ruid.0.lossy())
 }
 

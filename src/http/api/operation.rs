@@ -1,32 +1,75 @@
-//! Health: whether the program lives, whether its answers are to be trusted, and what its API is. No registration data.
+//! What an operator asks for, without a token: whether the process lives, whether its answers can be trusted, its metrics,
+//! and what its API is. No registration data.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::request::Parts;
+use http::{Method, StatusCode};
 
+use super::{metrics, openapi};
 use crate::http::App;
-use crate::http::api::openapi;
-use crate::http::api::{allowed, json, refuse};
 use crate::http::error::Error;
+use crate::http::request::format::Layout;
 use crate::http::request::request_id::RequestId;
+use crate::http::response::answer::{allowed, json, refuse};
 use crate::http::response::envelope::source;
-use crate::registration::item::write_json_string;
+use crate::http::response::item::write_string;
 use crate::registry::{Freshness, Registry, SourceState, Starting};
 
 /// The methods of these resources.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// The process answers.
-pub(crate) async fn livez() -> Response {
+/// A resource for operators.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Operation {
+    /// Whether the process answers.
+    Livez,
+    /// Whether its answers can be trusted.
+    Readyz,
+    /// Its metrics.
+    Metrics,
+    /// The description of the API.
+    Openapi,
+}
+
+impl Operation {
+    /// That of this path, if it is one.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        Some(match path.strip_suffix('/').unwrap_or(path) {
+            "/livez" => Self::Livez,
+            "/readyz" => Self::Readyz,
+            "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::Openapi,
+            _ => return None,
+        })
+    }
+
+    /// Answers a request for it.
+    pub(crate) fn answer(self, app: &App, id: &RequestId, request: &Parts) -> Response {
+        match request.method {
+            Method::GET | Method::HEAD => match self {
+                Self::Livez => livez(),
+                Self::Readyz => readyz(app),
+                Self::Metrics => metrics::respond(app, &request.headers),
+                Self::Openapi => openapi::respond(app.settings.wire),
+            },
+            Method::OPTIONS => allowed(METHODS),
+            _ => {
+                let error = Error::MethodNotAllowed { allow: METHODS };
+                refuse(app, id, &error, Layout::Compact)
+            }
+        }
+    }
+}
+
+/// Says that the process answers.
+fn livez() -> Response {
     json("{\"status\":\"ok\"}")
 }
 
-/// The registry has what Kamailio's tables have, closely enough; if not, the body says why.
-pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
+/// Says whether the registry matches Kamailio's tables closely enough, and if not, why.
+fn readyz(app: &App) -> Response {
     let (known, max_lag) = (app.registry.source(), app.settings.max_lag);
     let readiness = readiness(&app.registry, known, max_lag);
     let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
@@ -61,16 +104,16 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
 
 fn write_reason(reason: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"reason\":");
-    write_json_string(reason, out);
+    write_string(reason, out);
     out.push(b',');
 }
 
-/// Whether the answers are to be trusted.
+/// Whether the answers can be trusted.
 enum Readiness {
     Ready,
     /// Not yet, and nothing is wrong.
     Starting(Starting),
-    /// They are not, and why, for an operator; names no file and no one.
+    /// They cannot; the reason, for an operator, names no file and nobody.
     Unavailable(String),
 }
 
@@ -104,26 +147,7 @@ fn readiness(registry: &Registry, known: Freshness, max_lag: Duration) -> Readin
     Readiness::Unavailable(reason)
 }
 
-/// What is being done, and how far it has come.
+/// What the start is doing, and how far it has come.
 fn why_starting(starting: Starting) -> String {
     format!("usrlocd is starting: {starting}.")
-}
-
-/// What the API is.
-pub(crate) async fn openapi(State(app): State<Arc<App>>) -> Response {
-    openapi::respond(app.settings.wire)
-}
-
-/// Which methods there are.
-pub(crate) async fn options() -> Response {
-    allowed(METHODS)
-}
-
-/// Answers every other method.
-pub(crate) async fn method_not_allowed(
-    State(app): State<Arc<App>>,
-    Extension(id): Extension<RequestId>,
-) -> Response {
-    let allow = METHODS;
-    refuse(&app, &id, &Error::MethodNotAllowed { allow }, false)
 }

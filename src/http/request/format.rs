@@ -1,11 +1,27 @@
-//! What a caller accepts: formats, and codings of the content. Pure.
+//! How a caller wants an answer written: its format, its layout, and the coding of its content. Pure.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::request::call::Format;
+/// How lists are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Format {
+    /// JSON in the envelope.
+    Json,
+    /// Comma-separated values, without an envelope.
+    Csv,
+}
+
+/// How JSON is laid out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Layout {
+    /// In one line.
+    Compact,
+    /// With a line for each value.
+    Indented,
+}
 
 /// How a list is to be written, by the `Accept` header: as CSV where that ranks above JSON (RFC 9110, 12.5.1).
-pub(crate) fn format(headers: &HeaderMap) -> Format {
+pub(crate) fn accepted(headers: &HeaderMap) -> Format {
     let (mut csv, mut json) = (0, 0);
     for (kind, quality) in ranges(headers, &header::ACCEPT) {
         match kind.as_str() {
@@ -21,10 +37,10 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
     }
 }
 
-/// Leaves in `Accept-Encoding` what is to be done with the answer: gzip, or nothing.
+/// Leaves in `Accept-Encoding` what will be used: gzip, or nothing.
 ///
-/// Who accepts neither gzip nor the plain content gets the plain one, as the RFC allows (9110, 12.5.3), and no 406:
-/// by the time that an answer is written, a flush is done.
+/// A caller who accepts neither gzip nor identity gets identity, as RFC 9110, 12.5.3 allows, and not 406: by the time that
+/// an answer is written, a flush is done.
 pub(crate) fn settle_coding(headers: &mut HeaderMap) {
     if !headers.contains_key(header::ACCEPT_ENCODING) {
         return;
@@ -51,8 +67,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     gzip > 0 && gzip >= identity.unwrap_or(0)
 }
 
-/// The members of a header that lists what is accepted, in lower case, each with its quality in thousandths. One whose
-/// quality is none counts as not there.
+/// The members of a header that lists what is accepted, in lower case, each with its quality in thousandths. A member with
+/// an invalid quality is ignored.
 fn ranges(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = (String, u16)> {
     headers
         .get_all(name)
@@ -98,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_for_whoever_accepts_it_and_likes_it_best() {
+    fn gzip_where_it_is_accepted_and_preferred() {
         for (accepted, gzip) in [
             (&["gzip"][..], true),
             (&["GZIP;q=0.1, br"], true),
@@ -134,7 +150,7 @@ mod tests {
             (&[], Format::Json),
         ] {
             let headers = headers(&header::ACCEPT, accepted);
-            assert_eq!(format(&headers), expected, "{accepted:?}");
+            assert_eq!(super::accepted(&headers), expected, "{accepted:?}");
         }
     }
 }

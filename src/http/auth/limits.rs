@@ -1,9 +1,8 @@
-//! How much a client may take: connections, bytes and time, and token buckets, one for each pair of token and client
-//! address.
+//! Limits for clients: connections, bytes, time, and token buckets, one for each pair of token and client address.
 //!
-//! Who has a good token and who has none never take from the same bucket, so that nobody can have a good token refused.
-//! Memory is bounded: buckets that are full again are forgotten once there are many, and a client that comes when
-//! there is room for no more shares one bucket with the others that come then.
+//! Callers with a good token never share a bucket with callers without one, so that nobody can get a good token refused.
+//! Memory is bounded: once there are many buckets, those that are full again are dropped, and clients for whom there is no
+//! room share one bucket.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,10 +22,10 @@ use crate::config::{self, Bucket};
 use crate::http::auth::peer::Origin;
 use crate::http::request::secret::Secret;
 
-/// Buckets of one kind that are kept at most.
+/// Buckets of one kind, at most.
 const MAX_BUCKETS: usize = 50_000;
 
-/// How many checks pass before the number of buckets is looked at.
+/// How many checks pass before the number of buckets is looked at again.
 const LOOK_EVERY: usize = 1024;
 
 /// The buckets of all clients, and what each connection may take.
@@ -50,10 +49,10 @@ pub struct Limits {
 pub(crate) enum Key {
     /// A client's.
     Client(Origin),
-    /// A token's at a client, by the token's hash: who is busy with a token starves no other one of the same host, and
-    /// nobody with the same token elsewhere.
+    /// A token's at a client, by the token's hash: heavy use of a token starves neither the other tokens of the same host
+    /// nor the same token elsewhere.
     Token(u64, Origin),
-    /// All those who came when there was no room.
+    /// That of all clients for whom there was no room.
     Rest,
 }
 
@@ -240,7 +239,7 @@ mod tests {
         }
         // One more for all the rest; and clients that come at the same time may each find the last room.
         assert!(buckets.limiter.len() <= MAX_BUCKETS + 1);
-        // Whoever has a bucket keeps it, and those who have none share theirs.
+        // A client with a bucket keeps it; those without share one.
         assert_eq!(buckets.take(client(1)), Ok(()));
         assert!(buckets.take(client(1)).is_err());
         assert!(buckets.take(client(199_999)).is_err());
