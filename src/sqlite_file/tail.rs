@@ -12,6 +12,7 @@ mod hints;
 mod mass_removal;
 mod nodes;
 mod options;
+mod pace;
 mod pending;
 mod rules;
 mod schema_watch;

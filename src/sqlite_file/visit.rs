@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::known::{Hash, Known};
 use super::page::{Kind, Node};
-use super::payload::Pages;
+use super::payload::{Pages, Payload};
 use super::reason::{OrMalformed, Reason, Result};
 use super::walker::{Span, Walker};
 
@@ -102,29 +102,10 @@ impl Batch {
             let before = reported
                 .next_if(|(it, _)| *it == rowid)
                 .map(|(_, hash)| hash);
-            let start = self.payloads.len();
-            let hash = if let Some(whole) = payload.whole() {
-                let hash = Hash::of(whole);
-                if before != Some(hash) {
-                    self.payloads.extend_from_slice(whole);
-                }
-                hash
-            } else {
-                let spare = &mut self.overflow;
-                payload.append(pages, spare, &mut self.payloads, &mut self.numbers)?;
-                let numbers = self.numbers.drain(..);
-                self.overflows.extend(numbers.map(|number| (number, rowid)));
-                if self.payloads.len() > most {
-                    return Err(Reason::Malformed("the rows of a leaf are vast"));
-                }
-                Hash::of(&self.payloads[start..])
-            };
-            if before == Some(hash) {
-                self.payloads.truncate(start);
-            } else {
-                self.changed.push((rowid, hash, start..self.payloads.len()));
+            self.read_row(pages, rowid, &payload, before)?;
+            if self.payloads.len() > most {
+                return Err(Reason::Malformed("the rows of a leaf are vast"));
             }
-            self.rows.push(rowid);
         }
         self.leaves.push(Leaf {
             number: level.number,
@@ -133,6 +114,37 @@ impl Batch {
             changed: first_changed..self.changed.len(),
         });
         Ok(level.span)
+    }
+
+    /// Reads a row; its content is kept where it differs from `before`.
+    fn read_row(
+        &mut self,
+        pages: &mut dyn Pages,
+        rowid: i64,
+        payload: &Payload<'_>,
+        before: Option<Hash>,
+    ) -> Result<()> {
+        self.rows.push(rowid);
+        let start = self.payloads.len();
+        let hash = if let Some(whole) = payload.whole() {
+            let hash = Hash::of(whole);
+            if before != Some(hash) {
+                self.payloads.extend_from_slice(whole);
+            }
+            hash
+        } else {
+            let spare = &mut self.overflow;
+            payload.append(pages, spare, &mut self.payloads, &mut self.numbers)?;
+            let numbers = self.numbers.drain(..);
+            self.overflows.extend(numbers.map(|number| (number, rowid)));
+            Hash::of(&self.payloads[start..])
+        };
+        if before == Some(hash) {
+            self.payloads.truncate(start);
+        } else {
+            self.changed.push((rowid, hash, start..self.payloads.len()));
+        }
+        Ok(())
     }
 
     /// The differences between `leaf` and what is known, the rows that are gone first.

@@ -58,29 +58,14 @@ impl Search {
             self.log_own_store(&found);
             return None;
         }
-        if let Some(previous) = self.found.replace(found.database.clone()) {
-            tracing::warn!(
+        match self.found.replace(found.database.clone()) {
+            Some(previous) => tracing::warn!(
                 database = %found.database.display(),
                 why = found.why,
                 previous = %previous.display(),
                 "switching to another database: the previous one has no registrations; set the right one in [kamailio] database"
-            );
-            return Some(found.database);
-        }
-        let others: Vec<String> = discovery
-            .others
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        if others.is_empty() {
-            tracing::info!(database = %found.database.display(), why = found.why, "found Kamailio's database");
-        } else {
-            tracing::warn!(
-                database = %found.database.display(),
-                why = found.why,
-                others = others.join(", "),
-                "found more than one database, using the first; set the right one in [kamailio] database"
-            );
+            ),
+            None => log_found(&found, &discovery.others),
         }
         Some(found.database)
     }
@@ -105,6 +90,20 @@ impl Search {
             places.join("; ")
         );
         self.logged = looked;
+    }
+}
+
+fn log_found(found: &Found, others: &[PathBuf]) {
+    let others: Vec<_> = others.iter().map(|it| it.display().to_string()).collect();
+    if others.is_empty() {
+        tracing::info!(database = %found.database.display(), why = found.why, "found Kamailio's database");
+    } else {
+        tracing::warn!(
+            database = %found.database.display(),
+            why = found.why,
+            others = others.join(", "),
+            "found more than one database, using the first; set the right one in [kamailio] database"
+        );
     }
 }
 

@@ -17,7 +17,7 @@ use crate::sqlite_file::source::Committed;
 use crate::sqlite_file::walker::Span;
 
 use super::epoch::Suspicion;
-use super::hints::Pace;
+use super::pace::Pace;
 use super::pending::Pending;
 use super::rules::{Rule, Rules};
 use super::windows::Windows;
@@ -103,16 +103,15 @@ impl HintIndex {
         pending: &mut Pending,
         rules: Rules,
     ) -> Result<()> {
-        if self.walk.is_none() {
-            if !self.pace.is_due(now, windows.state()) {
-                return Ok(());
-            }
-            self.walk = Some(Walk {
-                of: windows.state(),
-                left: vec![self.root],
-                met: HashSet::new(),
-            });
+        if self.walk.is_none() && !self.pace.is_due(now, windows.state()) {
+            return Ok(());
         }
+        let (of, root) = (windows.state(), self.root);
+        self.walk.get_or_insert_with(|| Walk {
+            of,
+            left: vec![root],
+            met: HashSet::new(),
+        });
         let mut hints = Vec::new();
         let mut walked = Ok(());
         let held = windows.try_read(|window| {
@@ -131,21 +130,24 @@ impl HintIndex {
         // The pages are remembered by now, and hint only once: only after that it may fail.
         let held = held?.is_some();
         match walked {
-            Ok(()) => {}
-            Err(_) if !held => return Ok(()),
+            Ok(()) => self.end_walk(now),
+            Err(_) if !held => {}
             Err(Reason::Malformed(_)) => {
                 self.failures += 1;
                 windows.suspect(Suspicion::Schema);
-                return Ok(());
             }
             Err(other) => return Err(other),
         }
+        Ok(())
+    }
+
+    /// Ends the walk if nothing is left of it.
+    fn end_walk(&mut self, now: Duration) {
         self.failures = 0;
         if let Some(done) = self.walk.take_if(|walk| walk.left.is_empty()) {
             self.known = true;
             self.pace.rest(now, done.of, REST_A_PAGE, done.met.len());
         }
-        Ok(())
     }
 
     /// Walks some pages; the rowids of what has changed go to `hints`.

@@ -7,6 +7,7 @@ use crate::sqlite_file::source::Committed;
 use crate::sqlite_file::walker::Span;
 
 use super::hint_index::HintIndex;
+use super::pace::Pace;
 use super::pending::Pending;
 use super::rules::Rules;
 use super::windows::Windows;
@@ -26,13 +27,6 @@ pub(super) enum Hints {
     Everything(Pace),
 }
 
-/// When hints are taken, and of which state they are.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    of: Option<Committed>,
-    next: Duration,
-}
-
 impl Hints {
     /// Hints from the index with its root there, or from nowhere.
     pub(super) fn without_log(index: Option<u32>) -> Self {
@@ -43,8 +37,7 @@ impl Hints {
     }
 
     /// Takes the hints that do not come from the log, where their rest is over. The table has `rows` rows;
-    /// `looks_at_all`: all of them are about to be compared
-    /// anyway.
+    /// `looks_at_all`: all of them are about to be compared anyway.
     ///
     /// # Errors
     /// When an index cannot be read.
@@ -80,7 +73,7 @@ impl Hints {
         match self {
             Self::Log => true,
             Self::Index(index) => index.is_of(state),
-            Self::Everything(pace) => pace.of == state,
+            Self::Everything(pace) => pace.is_of(state),
         }
     }
 
@@ -109,36 +102,6 @@ impl Hints {
             Self::Index(index) => index.pace(),
             Self::Everything(pace) => pace,
         };
-        (!self.are_of(state)).then(|| pace.next.saturating_sub(now))
-    }
-}
-
-impl Pace {
-    /// Whether it is time to take those of `state`.
-    pub(super) fn is_due(&self, now: Duration, state: Option<Committed>) -> bool {
-        self.of != state && now >= self.next
-    }
-
-    /// Whether those of `state` have been taken.
-    pub(super) fn is_of(&self, state: Option<Committed>) -> bool {
-        self.of == state
-    }
-
-    /// Those of `state` have been taken: rest for so long for each of so many.
-    pub(super) fn rest(
-        &mut self,
-        now: Duration,
-        state: Option<Committed>,
-        each: Duration,
-        many: usize,
-    ) {
-        let many = u32::try_from(many).unwrap_or(u32::MAX);
-        self.of = state;
-        self.next = now + each.saturating_mul(many);
-    }
-
-    /// Taking them has failed: it is tried again at once.
-    pub(super) fn hurry(&mut self, now: Duration) {
-        self.next = now;
+        (!self.are_of(state)).then(|| pace.left(now))
     }
 }

@@ -73,22 +73,12 @@ impl Nodes {
         let mut findings = Findings::default();
         let mut left = Vec::new();
         for &number in suspects {
-            let Some(place) = self.get(number) else {
-                continue;
-            };
-            // What is noted may be of a time before a gap, and its children another table's. What has left the tree,
-            // or its place in it, has a parent that has changed too.
-            let is_there = match root {
-                Some(root) => {
-                    walker.seek(pages, root, place.span.low)?;
-                    walker.has_passed(number, place.span)
+            match self.get(number) {
+                None => {}
+                Some(place) if is_in_place(pages, walker, root, number, place.span)? => {
+                    left.push((number, place));
                 }
-                None => false,
-            };
-            if is_there {
-                left.push((number, place));
-            } else {
-                findings.gone.push(number);
+                Some(_) => findings.gone.push(number),
             }
         }
         let mut page = Vec::new();
@@ -145,6 +135,24 @@ impl Nodes {
             self.note(number, place);
         }
     }
+}
+
+/// Whether page `number` is in the tree at `root`, and owns `span`.
+///
+/// What is noted may be of a time before a gap, and its children another table's. What has left the tree, or its place
+/// in it, has a parent that has changed too.
+fn is_in_place(
+    pages: &mut dyn Pages,
+    walker: &mut Walker,
+    root: Option<u32>,
+    number: u32,
+    span: Span,
+) -> Result<bool> {
+    let Some(root) = root else {
+        return Ok(false);
+    };
+    walker.seek(pages, root, span.low)?;
+    Ok(walker.has_passed(number, span))
 }
 
 #[cfg(test)]

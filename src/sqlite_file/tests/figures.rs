@@ -140,7 +140,7 @@ fn figures() {
         path,
         tables: vec![TableSpec {
             name: "location".to_owned(),
-            hint_index: hint_index("expires"),
+            hint_index: Some(hint_index("expires")),
             optional: false,
             ..TableSpec::default()
         }],

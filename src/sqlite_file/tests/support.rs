@@ -259,18 +259,18 @@ pub(super) fn tail(path: &Path, tables: Vec<TableSpec>) -> Tail {
 pub(super) fn spec(name: &str, hint: Option<&str>) -> TableSpec {
     TableSpec {
         name: name.to_owned(),
-        hint_index: hint.and_then(hint_index),
+        hint_index: hint.map(hint_index),
         optional: false,
         ..TableSpec::default()
     }
 }
 
 /// An index that resolves time to a second.
-pub(super) fn hint_index(column: &str) -> Option<HintIndexSpec> {
-    Some(HintIndexSpec {
+pub(super) fn hint_index(column: &str) -> HintIndexSpec {
+    HintIndexSpec {
         column: column.to_owned(),
         resolution: Duration::from_secs(1),
-    })
+    }
 }
 
 /// The path with `suffix` appended.
