@@ -102,6 +102,20 @@ fn parameters_of_usrloc_are_those_of_the_running_kamailio() {
     lacks(&report, "use_domain");
 }
 
+/// In every way that Kamailio's lexer takes.
+#[test]
+fn parameters_are_read_however_they_are_written() {
+    let mut kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let lines = "#!ifdef NOBODY_DEFINES_THIS # don't\n/*\n#!endif\n\
+         log_prefix=\"# // /* \" modparam('usrloc', 'use_domain', no); modparam(\"usr.*\",\n\
+         /* a /* b */ */ \"expires_type\", 0x1) // done";
+    with_line(&mut kamailio, lines);
+    let (report, _) = examine(&daemon, &[]);
+    says(&report, "use_domain", "warn", "keeps no domain");
+    says(&report, "expires_type", "warn", "writes times as seconds");
+}
+
 #[track_caller]
 pub(super) fn lacks(report: &Value, check: &str) {
     let findings = report["findings"].as_array().expect("a list");
