@@ -99,10 +99,9 @@ fn changes_of_state_have_a_line_each() {
         .prepare();
     daemon.start_unready();
     eventually("it says that there is nothing to read", PATIENCE, || {
-        holds(
-            daemon.log().contains("cannot read Kamailio's tables"),
-            || daemon.log(),
-        )
+        holds(daemon.log().contains("cannot read Kamailio's tables"), || {
+            daemon.log()
+        })
     });
     let schema = ["standard-create.sql", "usrloc-create.sql"]
         .map(|name| fs::read_to_string(tools::schema(name)).expect("it is installed"));

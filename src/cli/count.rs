@@ -26,6 +26,7 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Count {
     /// The account: its id, or a realm or name that no other account has; without it all that you may see
+    #[arg(value_parser = remote::account)]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,

@@ -62,6 +62,7 @@ Exit status:
   start, 77 permission, 130 ended by Ctrl-C")]
 pub(super) struct Watch {
     /// The account: its id, or a realm or name that no other account has; without it all that you may see
+    #[arg(value_parser = remote::account)]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,

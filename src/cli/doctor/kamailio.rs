@@ -174,6 +174,19 @@ fn unanswered(site: &Site, endpoint: &Endpoint, fault: &Fault, findings: &mut Fi
         findings.fail(GROUP, "jsonrpc", message, mend);
         return;
     }
+    if let Fault::Http { .. } = fault {
+        let message = format!(
+            "{cause} ({endpoint}). Registrations are still listed, and flushes fail. Let Kamailio answer JSON-RPC to this machine, or correct [kamailio] jsonrpc in {}:",
+            site.config.display()
+        );
+        findings.fail(
+            GROUP,
+            "jsonrpc",
+            message,
+            [format!("# kamailio.cfg\n{GUARD}")],
+        );
+        return;
+    }
     let message = format!(
         "{cause} at {endpoint}. Registrations are still listed, and flushes fail. Start Kamailio, or let it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
         site.config.display()
