@@ -353,9 +353,3 @@ fn store_failure(error: store::Error) -> Failure {
         | store::Error::BegunAnew { .. } => Failure::Io(error.into()),
     }
 }
-
-impl http::Flush for Flusher {
-    fn flush(&self, request: flush::Request) -> http::Flushing<'_> {
-        Box::pin(async move { Ok(Flusher::flush(self, request).await?) })
-    }
-}

@@ -5,34 +5,22 @@
 //! table does. Removals are requested by JSON-RPC; Kamailio's database is never touched.
 
 mod ambiguous;
-mod aor_lock;
+mod answers;
+mod api;
 mod audit;
 mod authorization;
-mod breaker;
-mod credibility;
 mod done;
-mod extra_calls;
 mod failure;
 mod flush_one;
-mod intent;
-mod judge;
 mod leftover;
-mod look;
-mod lookup;
-mod memory;
-mod pace;
-mod queue;
-mod quiet;
 mod recheck;
-mod removal;
 mod restart;
-mod run;
-mod singly;
+mod steps;
 mod target;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod workers;
-mod write_mode;
 
 use std::sync::Arc;
 
@@ -45,12 +33,13 @@ use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::registry::Registry;
-use aor_lock::AorLocks;
+pub use api::{Flush, Flushing};
 pub use authorization::Authorization;
 use leftover::Leftovers;
-use queue::Queue;
-use quiet::Quiet;
-use write_mode::LearnedMode;
+use turn::aor_lock::AorLocks;
+use turn::queue::Queue;
+use turn::quiet::Quiet;
+use turn::write_mode::LearnedMode;
 
 /// The target of the log line that each flush leaves: the audit.
 pub const AUDIT: &str = "usrlocd::audit";

@@ -2,7 +2,7 @@
 //!
 //! Kamailio's `jsonrpcs` leaves much to its client (`facts/kamailio.md` A5): it may not answer at all, close a
 //! kept connection, cut a reply short, or answer `"result":{}` to what it did not do. So each call has one time-out
-//! over all, a reply counts only with the request's id, and every fault is told apart. All methods that are called
+//! over all, a reply counts only with the request's id, and faults are distinguished. All methods that are called
 //! bear to be repeated.
 
 mod contact;
@@ -123,7 +123,7 @@ pub enum Fault {
         /// Its status.
         status: StatusCode,
     },
-    /// Kamailio says no.
+    /// Kamailio refused.
     #[error("Kamailio refuses with {code}: {message}")]
     Rpc {
         /// The code, mostly an HTTP status.

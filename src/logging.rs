@@ -61,7 +61,7 @@ pub fn init(log: &Log) -> Result<Handle, LoggingError> {
         .map_err(LoggingError::Twice)?;
     panic::set_hook(Box::new(log_panic));
     if let Some(error) = warning {
-        tracing::warn!(%error, "the journal is not there; logging text instead");
+        tracing::warn!(%error, "the journal is not available; logging text instead");
     }
     Ok(Handle { filter: handle })
 }
@@ -70,7 +70,7 @@ impl Handle {
     /// Logs at `level` from now on; written as `[log] level`.
     ///
     /// # Errors
-    /// When it is no level.
+    /// If it is not a level.
     pub fn set_level(&self, level: &str) -> Result<(), LoggingError> {
         let targets = targets(level)?;
         self.filter.reload(targets).map_err(LoggingError::Gone)
@@ -119,7 +119,7 @@ fn under_journald() -> bool {
 }
 
 /// The text for standard error. Under systemd each line has the priority of an error in front (sd-daemon(3)), so that
-/// `journalctl -p err` has it: else it would be taken for information.
+/// `journalctl -p err` shows it: otherwise it would count as information.
 #[must_use]
 pub fn as_error(text: impl Display) -> String {
     if under_journald() {
@@ -140,7 +140,7 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    tracing::error!(location, backtrace, "a defect in usrlocd: {message}");
+    tracing::error!(location, backtrace, "internal error: {message}");
 }
 
 #[cfg(test)]

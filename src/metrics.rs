@@ -25,7 +25,7 @@ use prometheus_client::registry::{Metric, Registry};
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
-pub use source::{Accounts, Figures, Source};
+pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
 
 use crate::clock::Clock;

@@ -99,9 +99,10 @@ fn changes_of_state_have_a_line_each() {
         .prepare();
     daemon.start_unready();
     eventually("it says that there is nothing to read", PATIENCE, || {
-        holds(daemon.log().contains("cannot read Kamailio's tables"), || {
-            daemon.log()
-        })
+        holds(
+            daemon.log().contains("cannot read Kamailio's tables"),
+            || daemon.log(),
+        )
     });
     let schema = ["standard-create.sql", "usrloc-create.sql"]
         .map(|name| fs::read_to_string(tools::schema(name)).expect("it is installed"));
@@ -306,7 +307,7 @@ fn check_config_reads_what_the_configuration_names() {
         "tokens.toml:2:8: ",
         "directory.json:2:26: account \"a\" names the parent \"b\"",
         "private.pem:1:1: this is a private key",
-        "nonsense.pem:1:1: this is no PEM file",
+        "nonsense.pem:1:1: not a PEM file",
     ] {
         assert!(
             said(&output).contains(place),
@@ -347,7 +348,7 @@ fn configuration_that_may_not_be_read_is_77() {
             .expect("it runs");
         assert_eq!(output.status.code(), Some(77), "{}", said(&output));
         assert!(
-            said(&output).contains("let usrlocd's user or group read it"),
+            said(&output).contains("make it readable for usrlocd's user or group"),
             "{}",
             said(&output)
         );

@@ -76,7 +76,7 @@ pub(super) async fn seen(client: &Client) -> Result<(Vec<Value>, Value), Failure
         let (count, known) = count(client, &one, "/count").await?;
         let first = one.envelopes(client, "?page_size=1").await?;
         source = known;
-        // An account is named by its rows: the API tells no other way.
+        // An account's name comes from its rows: the API has no other way.
         if let Some(item) = first.first().map(|it| &it["data"][0])
             && count > 0
         {
@@ -96,13 +96,13 @@ fn accounts(envelope: &mut Value) -> Result<Vec<Value>, Failure> {
     match envelope["data"]["accounts"].take() {
         Value::Array(accounts) => Ok(accounts),
         _ => Err(Failure::Unavailable(anyhow!(
-            "this usrlocd is older and cannot list accounts; update it"
+            "this usrlocd is too old to list accounts; update it"
         ))),
     }
 }
 
-/// The id of the account that `given` means. Where the daemon does not tell, it is `given` itself, so that the daemon's
-/// own answer says what is wrong.
+/// The id of the account that `given` means. Where the daemon does not know, it is `given` itself, so that the daemon's
+/// own answer tells what is wrong.
 pub(super) async fn resolve(client: &Client, given: &str) -> Result<String, Failure> {
     let probe = format!("{}/count", remote::path(Some(given), None));
     let answer = client

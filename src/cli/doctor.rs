@@ -1,4 +1,4 @@
-//! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
+//! `usrlocd doctor`: checks everything that usrlocd needs, and tells how to fix what is wrong. It changes nothing.
 
 mod acl;
 mod answers;
@@ -40,25 +40,25 @@ use crate::daemon::Failure;
 const EXAMPLES: &str = "\
 Examples:
   sudo usrlocd doctor
-      judges for the user usrlocd, as which the daemon runs
+      checks permissions for the user usrlocd, as which the daemon runs
   usrlocd doctor --database /etc/kazoo/kamailio/db/kazoo.db
   usrlocd doctor -o json | jq '.findings[] | select(.mark == \"fail\")'
 
-It changes nothing: it takes no lock on Kamailio's database, writes nothing, and
-asks Kamailio only questions.
+doctor changes nothing: it takes no lock on Kamailio's database, writes nothing, and
+only queries Kamailio.
 
 Exit status:
   0 all well, 1 an error, 2 warnings only";
 
-/// Check all that usrlocd needs, and say how to mend what is wrong
+/// Check everything that usrlocd needs, and tell how to fix what is wrong
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Doctor {
-    /// How to print the findings
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 
-    /// Judge permissions for this user [default: as root usrlocd if there is one, else whoever asks]
+    /// Check permissions for this user [default: when run as root usrlocd, if it exists; otherwise the calling user]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
@@ -69,9 +69,9 @@ pub(super) struct Doctor {
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     Table,
-    /// One object, stable for scripts
+    /// One JSON object, stable for scripts
     Json,
 }
 
@@ -83,10 +83,10 @@ impl Doctor {
             Ok(loaded) => examine(&loaded, &identity, &mut findings)?,
             Err(problems) => {
                 let message = format!(
-                    "The configuration has mistakes, and nothing else was checked. {problems}"
+                    "The configuration is invalid, and nothing else was checked. {problems}"
                 );
-                let mend = ["usrlocd check-config".to_owned()];
-                findings.fail(Group::Configuration, "configuration", message, mend);
+                let remedy = ["usrlocd check-config".to_owned()];
+                findings.fail(Group::Configuration, "configuration", message, remedy);
             }
         }
         match self.output {
@@ -116,7 +116,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
         if loaded.found {
             format!("{file} is valid.")
         } else {
-            format!("{file} is not there; the defaults hold.")
+            format!("{file} does not exist; the defaults apply.")
         },
     );
     environment::check(Path::new("/"), config, findings);
@@ -149,7 +149,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     Ok(())
 }
 
-/// The database: what the configuration says, or what is found.
+/// The database: the configured one, or the one that is found.
 fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
     let group = Group::Database;
     if loaded.config.kamailio.database_given {
@@ -159,16 +159,16 @@ fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Optio
     let Some(found) = discovery.found else {
         let looked: Vec<String> = discovery.looked.iter().map(ToString::to_string).collect();
         let message = format!(
-            "No database of Kamailio's was found: {}. If it is elsewhere, name it in {}. Debian's Kamailio as installed writes no registrations to any database: {} has the lines that make it.",
+            "No Kamailio database was found: {}. If it is elsewhere, set its path in {}. Debian's Kamailio as installed does not write registrations to a database: {} has the lines that make it do so.",
             looked.join("; "),
             loaded.file.display(),
             remedies::EXAMPLE
         );
-        let mend = [format!(
+        let remedy = [format!(
             "# {}\n[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"",
             loaded.file.display()
         )];
-        findings.fail(group, "database_found", message, mend);
+        findings.fail(group, "database_found", message, remedy);
         return None;
     };
     let shown = found.database.display();
@@ -182,16 +182,16 @@ fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Optio
             .map(|path| path.display().to_string())
             .collect();
         let message = format!(
-            "Chose {shown} ({}), but there is also {}. Say which in {}:",
+            "Chose {shown} ({}), but there is also {}. Set the right one in {}:",
             found.why,
             others.join(", "),
             loaded.file.display()
         );
-        let mend = [format!(
+        let remedy = [format!(
             "# {}\n[kamailio]\ndatabase = \"{shown}\"",
             loaded.file.display()
         )];
-        findings.warn(group, "database_found", message, mend);
+        findings.warn(group, "database_found", message, remedy);
     }
     Some(found.database)
 }
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What is said of the database below `root`, and which one it is; the configuration is the text.
+    /// The database found below `root` with the configuration `toml`, and the findings.
     fn found(root: &Path, toml: &str) -> (Option<PathBuf>, String) {
         let file = root.join("own.toml");
         fs::write(&file, toml).unwrap();

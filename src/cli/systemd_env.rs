@@ -1,5 +1,5 @@
-//! What the unit gives the daemon and a command on a terminal does not see: variables of `/etc/default/usrlocd` and
-//! of drop-ins (`systemctl edit usrlocd`). With them the daemon's configuration is another than the command's.
+//! The environment of the systemd unit, which a command on a terminal does not see: variables of `/etc/default/usrlocd`
+//! and of drop-ins (`systemctl edit usrlocd`). They make the daemon's configuration differ from the command's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const UNITS: [&str; 3] = [
     "lib/systemd/system/usrlocd.service",
 ];
 
-/// Variables of ours start with this.
+/// The prefix of usrlocd's variables.
 const PREFIX: &str = "USRLOCD_";
 
 /// What `%d` stands for.
@@ -31,9 +31,9 @@ const CREDENTIALS: &str = "/run/credentials/usrlocd.service";
 pub(super) struct Unit {
     /// Whether there is one.
     pub(super) is_there: bool,
-    /// Its variables of ours.
+    /// Its variables for usrlocd.
     pub(super) variables: Vec<Variable>,
-    /// Whether a drop-in says which addresses may be reached.
+    /// Whether a drop-in allows addresses.
     pub(super) opens_addresses: bool,
 }
 
@@ -98,7 +98,7 @@ impl Unit {
     }
 }
 
-/// What to say of variables that a command does not see; nothing where there are none.
+/// The warning about variables that a command does not see; `None` if there are none.
 pub(super) fn warning(unseen: &[&Variable]) -> Option<String> {
     if unseen.is_empty() {
         return None;
@@ -126,7 +126,7 @@ fn drop_ins(root: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The lines that are no comments; of a file that cannot be read there are none.
+/// The lines that are not comments; none of a file that cannot be read.
 fn lines(file: &Path) -> Vec<String> {
     let text = fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

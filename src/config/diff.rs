@@ -1,11 +1,11 @@
-//! What differs between two configurations, and what a running daemon can take over.
+//! The differences between two configurations, and which of them a running daemon can apply.
 
 use std::fmt;
 
 use super::Config;
 use super::show::told;
 
-/// Keys (or whole sections, with a dot at the end) that a running daemon takes over.
+/// Keys (or whole sections, with a trailing dot) that a running daemon applies.
 const LIVE: [&str; 4] = ["auth.", "directory.", "limits.", "log.level"];
 
 /// A key whose value differs.
@@ -26,7 +26,7 @@ pub struct Change {
 pub enum Applies {
     /// On reload.
     Now,
-    /// When the daemon starts anew.
+    /// At the next start.
     AfterRestart,
 }
 

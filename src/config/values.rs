@@ -49,10 +49,7 @@ fn placeholders(text: &str, names: &[&str]) -> Result<(), String> {
         let name = match close {
             Some(close) if close > at => &rest[at + 1..close],
             _ => {
-                return Err(format!(
-                    "a brace has no partner; placeholders are {}",
-                    known()
-                ));
+                return Err(format!("unmatched brace; placeholders are {}", known()));
             }
         };
         if !names.contains(&name) {
@@ -102,7 +99,7 @@ pub(super) fn word(item: &Item) -> Result<String, String> {
     let quoted = quoted(text);
     if text.is_empty() || text.contains(char::is_whitespace) {
         Err(format!(
-            "{quoted} is empty or has a space in it; write one word"
+            "{quoted} is empty or contains a space; write one word"
         ))
     } else {
         Ok(text.to_owned())

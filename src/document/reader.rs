@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use super::{Item, Name, Place, Problem, Value, shown};
 
-/// From this many letters on a text is taken for the beginning of a word.
-const MEANS_A_BEGINNING: usize = 3;
-
 /// What was found on the way: mistakes, and where each key was set last.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -87,7 +84,7 @@ impl Reader<'_> {
         self.findings.report(self.place.clone(), message);
     }
 
-    /// Replaces `into` by what `key` says, where it is there and right.
+    /// Replaces `into` by the value of `key`, if present and valid.
     pub fn set<T>(
         &mut self,
         key: &'static str,
@@ -99,7 +96,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What `key` says, where it is there and right.
+    /// The value of `key`, if present and valid.
     pub fn optional<T>(
         &mut self,
         key: &'static str,
@@ -115,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What `key` says; a mistake where it is missing.
+    /// The value of `key`; a mistake if it is missing.
     pub fn required<T>(
         &mut self,
         key: &'static str,
@@ -235,7 +232,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What to say to one who wrote the unknown key `wrong`.
+    /// A hint for the unknown key `wrong`.
     fn hint(&self, wrong: &str, section: bool) -> String {
         let wrong = wrong.to_lowercase();
         match nearest(&wrong, self.known.iter().copied()) {
@@ -257,15 +254,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The word that was probably meant by `wrong`: one with few typing errors, or else the shortest that begins with it.
+/// The word that was probably meant by `wrong`, which has few typing errors then.
 #[must_use]
 pub fn nearest<'w>(wrong: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let length = wrong.chars().count();
-    let allowed = (length / 3).clamp(1, 3);
-    let scored = words.filter_map(|word| {
-        let distance = strsim::damerau_levenshtein(wrong, word);
-        let begins = length >= MEANS_A_BEGINNING && word.starts_with(wrong);
-        (distance <= allowed || begins).then_some((distance > allowed, distance, word))
-    });
-    scored.min().map(|(_, _, word)| word)
+    let allowed = (wrong.chars().count() / 3).clamp(1, 3);
+    words
+        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, word)| word)
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
-use super::aor_lock::TableAor;
-use super::credibility::{LOADED_AFTER, contacts_in_memory};
-use super::memory::Memory;
+use super::answers::credibility::{LOADED_AFTER, contacts_in_memory};
+use super::answers::memory::Memory;
+use super::turn::aor_lock::TableAor;
 use crate::kamailio::{Fault, Uptime};
 use crate::rate_limited::RateLimited;
 use crate::registration::Key;

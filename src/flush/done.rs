@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::judge::Flushed;
+use super::failure;
+use super::steps::judge::Flushed;
 use super::target::Target;
-use super::{Failure, Outcome, failure};
+use super::{Failure, Outcome};
 use crate::consumers::store;
 use crate::kamailio::Fault;
 use crate::registration::{Hidden, Key, Text};

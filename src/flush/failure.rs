@@ -1,6 +1,6 @@
 //! Why an address of record is not flushed, and what its caller reads about it.
 
-use super::quiet::Locked;
+use super::turn::quiet::Locked;
 use super::{Failure, FailureKind};
 use crate::consumers::store;
 use crate::kamailio::{Fault, Lasting};

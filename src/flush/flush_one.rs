@@ -1,11 +1,11 @@
 //! The protocol of a flush, step by step, for one address of record.
 
+use super::answers::memory::Memory;
 use super::failure::NotFlushed;
-use super::judge::{Flushed, Removal};
-use super::look::Sight;
-use super::memory::Memory;
-use super::run::Run;
-use super::singly::Left;
+use super::steps::judge::{Flushed, Removal};
+use super::steps::look::Sight;
+use super::steps::run::Run;
+use super::steps::singly::Left;
 use super::target::Target;
 use super::{Flusher, Parts};
 use crate::registration::Hidden;

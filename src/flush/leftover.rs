@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Flusher;
 use super::done::Done;
-use super::write_mode::WriteMode;
-use super::{Flusher, failure};
+use super::failure;
+use super::turn::write_mode::WriteMode;
 use crate::registration::{Hidden, Key, Registration, Text};
 use crate::registry::{Registry, SourceState};
 

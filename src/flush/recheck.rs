@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
-use super::aor_lock::TableAor;
-use super::lookup::lookup;
-use super::queue::Lane;
-use super::removal;
+use super::answers::lookup::lookup;
+use super::steps::removal;
+use super::turn::aor_lock::TableAor;
+use super::turn::queue::Lane;
 use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Hidden, Registration};

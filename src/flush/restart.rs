@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Flusher;
-use super::aor_lock::TableAor;
+use super::answers::lookup::lookup;
 use super::done::Done;
-use super::lookup::lookup;
+use super::turn::aor_lock::TableAor;
 use crate::registration::Hidden;
 
 impl Flusher {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::aor_lock::TableAor;
 use super::authorization::Caller;
 use super::failure::unconfirmed;
+use super::turn::aor_lock::TableAor;
 use super::{Failure, Request};
 use crate::registration::{AddressOfRecord, Key, Registration, Ruid, Text};
 use crate::registry::Registry;

@@ -6,16 +6,16 @@ use std::vec::IntoIter;
 
 use futures_util::future::join_all;
 
+use super::answers::breaker::Breaker;
+use super::answers::credibility::Credibility;
 use super::authorization::Caller;
-use super::breaker::Breaker;
-use super::credibility::Credibility;
 use super::done::Done;
-use super::extra_calls::ExtraCalls;
 use super::failure::NotFlushed;
-use super::intent::Intents;
-use super::judge::Flushed;
-use super::removal::{Refusals, Removals};
-use super::run::{Retries, Run};
+use super::steps::extra_calls::ExtraCalls;
+use super::steps::intent::Intents;
+use super::steps::judge::Flushed;
+use super::steps::removal::{Refusals, Removals};
+use super::steps::run::{Retries, Run};
 use super::target::Target;
 use super::{Flusher, Request};
 

@@ -1,7 +1,7 @@
-//! Why a request is refused or fails, and how Kazoo spells it.
+//! API errors: why a request is refused or fails, in Kazoo's spelling.
 //!
-//! The mapping to status, message and data is exhaustive. Nothing here holds a driver's text, a path of the
-//! system or a token, so that none can reach a caller.
+//! The mapping to status, message and data is exhaustive. No error holds a driver's text, a path of the system or a token, so
+//! that none can reach a caller.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::flush::Failure;
 /// How many failures of a flush are named.
 const NAMED_FAILURES: usize = 100;
 
-/// Why there is no good answer.
+/// An error that the API answers with.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(crate) enum Error {
     /// `Host` names another machine.
@@ -23,31 +23,31 @@ pub(crate) enum Error {
     )]
     Misdirected,
     /// There is no `Host`, or more than one.
-    #[error("a request has exactly one Host header")]
+    #[error("a request must have exactly one Host header")]
     BadHost,
-    /// A page of another site wants to change something.
+    /// A page of another site would change something.
     #[error("the request comes from a page of another site")]
     CrossSite,
     /// The head is not HTTP.
-    #[error("the request is no HTTP/1.1")]
+    #[error("malformed HTTP/1.1 request")]
     HeadUnreadable,
     /// The request line is longer than allowed.
-    #[error("the path and query are too long")]
+    #[error("path and query are too long")]
     UriTooLong,
     /// The head is larger than allowed.
-    #[error("the header is too large")]
+    #[error("header too large")]
     HeadTooLarge,
     /// The head did not arrive in time.
     #[error("the header did not arrive in time")]
     HeadTooSlow,
     /// The body is larger than allowed.
-    #[error("the body is larger than {limit} bytes")]
+    #[error("request body is larger than {limit} bytes")]
     BodyTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The body is not JSON.
-    #[error("the body is no JSON at line {line}, column {column}")]
+    #[error("request body is not valid JSON (line {line}, column {column})")]
     BodyNotJson {
         /// Line, from 1.
         line: usize,
@@ -55,12 +55,12 @@ pub(crate) enum Error {
         column: usize,
     },
     /// The body could not be read to its end.
-    #[error("the body is incomplete")]
+    #[error("request body is incomplete")]
     BodyIncomplete,
     /// The body did not arrive in time.
-    #[error("the body did not arrive in time")]
+    #[error("request body did not arrive in time")]
     BodyTooSlow,
-    /// A parameter cannot be what it is.
+    /// A parameter is invalid.
     #[error("parameter {name}: {problem}")]
     Parameter {
         /// Its name, as the caller wrote it.
@@ -74,14 +74,14 @@ pub(crate) enum Error {
         /// When to try again.
         retry_after: Duration,
     },
-    /// There is no good token.
+    /// There is no valid token.
     #[error("invalid credentials")]
     InvalidCredentials,
-    /// The caller may not.
+    /// The caller lacks the right.
     #[error("forbidden")]
     Forbidden,
-    /// The caller has not exactly one account, and names none.
-    #[error("the token does not have exactly one account; name it in the path")]
+    /// The caller does not have exactly one account, and names none.
+    #[error("the token does not have exactly one account; name the account in the path")]
     Ambiguous {
         /// Those that the caller may see; all where there is none.
         accounts: Vec<String>,
@@ -104,7 +104,7 @@ pub(crate) enum Error {
         /// Those that it has.
         allow: &'static str,
     },
-    /// The path names nothing.
+    /// There is no resource at the path.
     #[error("not found")]
     NotFound,
     /// Kamailio's tables have never been read.
@@ -116,7 +116,7 @@ pub(crate) enum Error {
     /// There are too many connections.
     #[error("too many connections")]
     Overloaded,
-    /// A defect of ours.
+    /// A defect in usrlocd.
     #[error("unspecified fault")]
     Fault,
 }
@@ -145,12 +145,24 @@ pub(crate) enum Problem {
     /// Given twice, with different values.
     #[error("given twice with different values")]
     Contradiction,
-    /// Of a user's flush, and this is an account's.
-    #[error("only where one user is flushed")]
+    /// Applies to the flush of a user, not of an account.
+    #[error("only for the flush of one user")]
     NotOfAnAccount,
-    /// Belongs in the query, and stands in the body.
+    /// Belongs in the query, but is in the body.
     #[error("belongs in the query, not in the body")]
     InBody,
+    /// Not a JSON object.
+    #[error("must be an object")]
+    NotAnObject,
+    /// Not an array of strings.
+    #[error("must be an array of strings")]
+    NotTexts,
+    /// An array without an element.
+    #[error("must not be empty")]
+    Empty,
+    /// An array with too many elements.
+    #[error("has more than 2000 elements")]
+    TooMany,
 }
 
 /// What a flush did not remove, and why.
@@ -173,7 +185,7 @@ pub(crate) enum Cause {
 }
 
 impl Error {
-    /// A parameter that cannot be what it is.
+    /// An invalid parameter.
     pub(crate) fn parameter(name: &str, problem: Problem) -> Self {
         Self::Parameter {
             name: name.to_owned(),
@@ -262,7 +274,7 @@ impl Error {
             Self::Parameter { name, problem } => json!({name: {problem.rule(): {
                 "message": problem.to_string(),
             }}}),
-            // It is the caller's own token: this tells nothing that its owner may not know.
+            // They are the caller's own accounts.
             Self::Ambiguous { accounts } => json!({
                 "account_id": {"required": {"message": self.to_string()}},
                 "accounts": accounts,
@@ -295,8 +307,10 @@ impl Problem {
             Self::UnknownParameter | Self::UnknownKey | Self::NotOfAnAccount | Self::InBody => {
                 "forbidden"
             }
-            Self::NotANumber | Self::NotAFlag => "type",
+            Self::NotANumber | Self::NotAFlag | Self::NotAnObject | Self::NotTexts => "type",
             Self::Zero => "minimum",
+            Self::Empty => "minItems",
+            Self::TooMany => "maxItems",
             Self::BadCursor => "invalid",
             Self::Contradiction => "unique",
         }

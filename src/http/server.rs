@@ -1,12 +1,11 @@
 //! Serves the API on sockets: connections, their limits, and their end.
 
-pub(crate) mod connection;
-pub(crate) mod cors;
-pub(crate) mod limits;
+mod compression;
+mod connection;
+mod cors;
 pub(crate) mod middleware;
-pub(crate) mod parse_errors;
-pub(crate) mod request_metrics;
-pub(crate) mod write_timeout;
+mod parse_errors;
+mod request_metrics;
 
 use std::future::{Future, ready};
 use std::io;
@@ -14,45 +13,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::response::Response;
-use http::{HeaderValue, Request, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
 use crate::http::App;
-use crate::http::api::refuse;
 use crate::http::auth::peer::Peer;
-use crate::http::auth::peer_group::Household;
-use crate::http::error::Error;
-use crate::http::request::call::asks_for_pretty;
-use crate::http::request::request_id::X_REQUEST_ID;
+use crate::http::auth::peer_group::PeerGroup;
 use crate::http::server::connection::Ends;
-use crate::http::server::middleware::cors_of;
-use crate::http::server::request_metrics::Watch;
 use crate::rate_limited::RateLimited;
 
-/// Connections above the limit that are told so; further ones wait to be accepted.
+/// Connections above the limit that are answered 503; further ones wait to be accepted.
 const TURNED_AWAY: usize = 64;
 
-/// How long to rest after the system refused a connection, for instance for want of file descriptors.
-const REST: Duration = Duration::from_millis(100);
+/// How long to pause when a connection cannot be accepted, for instance for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the API is served; bound, and the Unix socket's file with its final owner and mode.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// On TCP.
     pub tcp: Vec<TcpListener>,
-    /// Where the peer's user decides what it may do.
+    /// On a Unix socket, where the peer's user decides about its rights.
     pub unix: Option<UnixListener>,
 }
 
-/// Serves until `shutdown`, then answers what was asked before; after `grace` it cuts off the rest.
-/// Returns whether all was answered.
+/// Serves until `shutdown`, then finishes the requests under way; after `grace` it cuts off the rest. Returns whether all
+/// were answered.
 pub async fn serve(
     listeners: Listeners,
     app: Arc<App>,
@@ -60,7 +49,6 @@ pub async fn serve(
     grace: Duration,
 ) -> bool {
     let server = Server {
-        router: crate::http::router(Arc::clone(&app)),
         room: Room::default(),
         hall: Arc::new(Semaphore::new(TURNED_AWAY)),
         tasks: TaskTracker::new(),
@@ -92,9 +80,8 @@ pub async fn serve(
 #[derive(Clone)]
 struct Server {
     app: Arc<App>,
-    router: Router,
     room: Room,
-    /// Room for those who are turned away.
+    /// Room for connections that are turned away.
     hall: Arc<Semaphore>,
     tasks: TaskTracker,
     ends: Ends,
@@ -138,13 +125,13 @@ impl Server {
                     self.recovered(&mut trouble);
                     self.take_in(stream, ready(peer)).await;
                 }
-                Err(error) => self.rest(&mut trouble, &error).await,
+                Err(error) => self.pause(&mut trouble, &error).await,
             }
         }
     }
 
     async fn accept_unix(self, listener: UnixListener) {
-        let household = Household::of(&listener);
+        let peer_group = PeerGroup::of(&listener);
         let mut trouble = RateLimited::default();
         loop {
             let accepted = tokio::select! {
@@ -153,33 +140,33 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let peer = household.clone().peer(stream.peer_cred());
+                    let peer = peer_group.clone().peer(stream.peer_cred());
                     self.recovered(&mut trouble);
                     self.take_in(stream, peer).await;
                 }
-                Err(error) => self.rest(&mut trouble, &error).await,
+                Err(error) => self.pause(&mut trouble, &error).await,
             }
         }
     }
 
-    /// Rests after the system refused a connection.
-    async fn rest(&self, trouble: &mut RateLimited, error: &io::Error) {
+    /// Pauses after a connection could not be accepted.
+    async fn pause(&self, trouble: &mut RateLimited, error: &io::Error) {
         if let Some(say) = trouble.failed(self.app.clock.monotonic()) {
             let (count, lasting) = (say.count(), say.seconds());
-            tracing::warn!(count, lasting, %error, "the system refused a connection");
+            tracing::warn!(count, lasting, %error, "cannot accept connections");
         }
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(PAUSE).await;
     }
 
-    /// Says that connections are accepted again, where they were refused.
+    /// Logs that connections are accepted again, if they were not.
     fn recovered(&self, trouble: &mut RateLimited) {
         if let Some(recovered) = trouble.succeeded(self.app.clock.monotonic()) {
             let (failures, lasted) = (recovered.failures, recovered.lasted.as_secs());
-            tracing::info!(failures, lasted, "the system gives connections again");
+            tracing::info!(failures, lasted, "accepting connections again");
         }
     }
 
-    /// Serves a connection, or turns it away where there are too many. Who it is may have to be looked up.
+    /// Serves a connection, or turns it away where there are too many. Its peer may have to be looked up.
     async fn take_in<S, P>(&self, stream: S, peer: P)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -207,11 +194,8 @@ impl Server {
     {
         let _open = self.app.metrics.http.opened();
         let peer = peer.await;
-        connection::run(&self.app, stream, &self.ends, |mut request| {
-            request.extensions_mut().insert(peer);
-            let watch = Watch::start(&self.app, &request);
-            let answer = self.router.clone().call(request);
-            Box::pin(watch.over(answer))
+        connection::run(&self.app, stream, &self.ends, |request| {
+            middleware::answer(&self.app, peer, request)
         })
         .await;
     }
@@ -221,24 +205,8 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         connection::run(&self.app, stream, &self.ends, |request| {
-            Box::pin(ready(Ok(overloaded(&self.app, request))))
+            ready(middleware::turn_away(&self.app, request))
         })
         .await;
     }
-}
-
-fn overloaded<B>(app: &App, request: Request<B>) -> Response {
-    let id = app.request_ids.of(request.headers());
-    let cors = cors_of(app, &request);
-    let named = app.settings.hosts.check(&request);
-    let pretty = asks_for_pretty(&request.into_parts().0);
-    let error = named.err().unwrap_or(Error::Overloaded);
-    let mut response = refuse(app, &id, &error, pretty);
-    let headers = response.headers_mut();
-    headers.insert(X_REQUEST_ID, id.header());
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if let Some(cors) = cors {
-        cors.apply(headers);
-    }
-    response
 }

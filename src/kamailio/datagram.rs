@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub(super) async fn exchange(path: &Path, request: &[u8], id: u64) -> Result<Reply, Fault> {
     if request.len() > REQUEST_MAX {
         return Err(Fault::Unsendable(
-            "the request is longer than Kamailio reads",
+            "the request is longer than Kamailio accepts",
         ));
     }
     let unreachable = |source| Fault::Unreachable { source };

@@ -85,7 +85,7 @@ impl Pool {
         let authority = self.uri.authority().map_or("", |name| name.as_str());
         if HEAD + path.len() + authority.len() + body.len() > REQUEST_MAX {
             return Err(Fault::Unsendable(
-                "the request is longer than Kamailio reads",
+                "the request is longer than Kamailio accepts",
             ));
         }
         let body = Bytes::from(body);
@@ -94,7 +94,7 @@ impl Pool {
                 .header(header::HOST, authority)
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(Full::new(body.clone()))
-                .map_err(|_| Fault::Unsendable("the endpoint makes no valid request"))
+                .map_err(|_| Fault::Unsendable("the endpoint does not make a valid request"))
         };
         while let Some(mut link) = self.take() {
             if !link.is_ready().await {
@@ -208,7 +208,7 @@ impl Link {
 /// Drives a connection to its end and drops it: a request that it had not begun to send learns only so that it ended.
 async fn end(connection: &mut Option<Wire>) {
     if let Some(open) = connection {
-        // How it ended is told to the request.
+        // The request reports how it ended.
         let _ = open.await;
     }
     *connection = None;
@@ -244,7 +244,9 @@ async fn talk(
 }
 
 fn cut(error: &(dyn std::error::Error + 'static)) -> Fault {
-    Fault::Malformed(format!("the connection ended within the reply: {error}"))
+    Fault::Malformed(format!(
+        "the connection was closed within the reply: {error}"
+    ))
 }
 
 impl AsyncRead for Watched {
@@ -312,7 +314,7 @@ mod tests {
         let mut link = link.unwrap();
         assert!(link.is_ready().await);
         drop(peer);
-        // The runtime hears of the end with what else it hears of; the connection has not been asked again.
+        // The runtime learns of the end with other events; the connection has not been polled again.
         let _other = pool.connect().await.unwrap();
         listener.accept().await.unwrap();
         let exchange = link.exchange(request());

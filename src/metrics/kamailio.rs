@@ -35,7 +35,7 @@ impl Kamailio {
     pub(super) fn new(book: &mut Book<'_>) -> Self {
         let calls = book.counters(
             "kamailio_rpc_calls",
-            "JSON-RPC calls to Kamailio, by method and outcome",
+            "JSON-RPC calls to Kamailio by method and outcome",
         );
         // There from the start: of a series that begins with 1 Prometheus sees no increase.
         for method in METHODS {
@@ -47,7 +47,7 @@ impl Kamailio {
             calls,
             duration: book.histograms(
                 "kamailio_rpc_duration_seconds",
-                "How long calls to Kamailio took, by method and outcome",
+                "Duration of calls to Kamailio by method and outcome",
                 || Histogram::new(CALL.iter().copied()),
             ),
             up: book.gauges(

@@ -26,11 +26,11 @@ impl Store {
             rows: book.counter("store_rows", "Rows written to the store"),
             failures: book.counter(
                 "store_write_failures",
-                "Batches that could not be written; they are tried again",
+                "Batches that could not be written and are retried",
             ),
             duration: book.histogram(
                 "store_batch_duration_seconds",
-                "How long it took to write a batch",
+                "Time to write a batch",
                 BATCH,
             ),
             pending: book.gauge("store_pending_rows", "Rows that wait to be written"),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::registration::{Binding, Changeset};
-use crate::sqlite_file::{Reason, Row, Sink, Table, TableSpec};
+use crate::sqlite_file::{HintIndexSpec, Reason, Row, Sink, Table, TableSpec};
 pub use assembler::Reading;
 use assembler::{Assembler, SlotId};
 pub use cells::time;
@@ -106,17 +106,24 @@ impl Usrloc {
     /// The tables to tail, in the order in which the sink is told of them.
     #[must_use]
     pub fn specs(&self) -> Vec<TableSpec> {
+        // Kamailio's times are whole seconds.
+        let hint_index = |column: &str| {
+            Some(HintIndexSpec {
+                column: column.to_owned(),
+                resolution: Duration::from_secs(1),
+            })
+        };
         let spec = |role: &Role| match role {
             Role::Attributes { location, .. } => TableSpec {
                 name: format!("{location}_attrs"),
-                hint_index_column: Some("last_modified".to_owned()),
+                hint_index: hint_index("last_modified"),
                 optional: true,
                 required: REQUIRED_OF_ATTRIBUTES,
                 used: &[],
             },
             Role::Location { name, .. } => TableSpec {
                 name: name.to_string(),
-                hint_index_column: Some("expires".to_owned()),
+                hint_index: hint_index("expires"),
                 optional: false,
                 required: REQUIRED,
                 used: USED,

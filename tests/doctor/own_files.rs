@@ -45,9 +45,14 @@ fn tokens_are_judged() {
         "1 of 1 token expired: lab",
     );
     fs::write(&file, "").expect("it is ours");
-    says(&examine(&daemon, &[]).0, "tokens", "warn", "lists no token");
+    says(
+        &examine(&daemon, &[]).0,
+        "tokens",
+        "warn",
+        "contains no token",
+    );
     fs::remove_file(&file).expect("it is ours");
-    says(&examine(&daemon, &[]).0, "tokens", "warn", "is not there");
+    says(&examine(&daemon, &[]).0, "tokens", "warn", "does not exist");
 }
 
 #[test]
@@ -65,16 +70,16 @@ fn keys_are_read_and_tried() {
     fs::write(&file, "-----BEGIN PRIVATE KEY-----\n").expect("it is ours");
     key("fail", "this is a private key");
     fs::write(&file, "ssh-rsa AAAA\n").expect("it is ours");
-    key("fail", "no PEM file");
+    key("fail", "not a PEM file");
     let broken = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
     fs::write(&file, broken).expect("it is ours");
-    key("fail", "is no RSA public key");
+    key("fail", "is not an RSA public key");
     fs::write(&file, include_str!("../../src/http/tests/keys/public.pem")).expect("it is ours");
     key("ok", "The key k in");
     if root() {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).expect("it is ours");
         let (report, _) = examine(&daemon, &["--user", "nobody"]);
-        says(&report, "jwt_keys", "fail", "may not read the key");
+        says(&report, "jwt_keys", "fail", "cannot read the key");
     }
 }
 

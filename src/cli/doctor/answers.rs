@@ -31,9 +31,9 @@ pub(super) struct Answers {
     pub(super) uptime: Duration,
     /// `core.psx`.
     pub(super) processes: Value,
-    /// Bytes of private memory that each process has; the module `kex` tells.
+    /// Bytes of private memory of each process, as reported by the module `kex`.
     pub(super) private_memory: Option<u64>,
-    /// `stats.fetchn`; the module `kex` tells, too.
+    /// `stats.fetchn`, also of the module `kex`.
     pub(super) statistics: Value,
     /// Addresses other than loopback on which JSON-RPC is answered.
     pub(super) open: Vec<IpAddr>,
@@ -89,17 +89,17 @@ async fn answers(kamailio: &Kamailio, endpoint: &Endpoint) -> Result<Answers, Fa
 fn configuration(processes: &Value) -> Result<KamailioCfg, String> {
     let Some((file, defined)) = kamailio_cfg::of_processes(processes) else {
         return Err(
-            "Kamailio's processes are not on this machine, or in a container of their own"
+            "Kamailio's processes are not on this machine, or run in a separate container"
                 .to_owned(),
         );
     };
     KamailioCfg::read(&file, &defined)
-        .map_err(|error| format!("{} cannot be read ({error}); ask as root", file.display()))
+        .map_err(|error| format!("{} cannot be read ({error}); run as root", file.display()))
 }
 
 #[cfg(test)]
 impl Answers {
-    /// Of a Kamailio that has so much private memory, and tells nothing else.
+    /// The answers of a Kamailio with so much private memory that reports nothing else.
     pub(super) fn testing(private_memory: Option<u64>) -> Self {
         Self {
             version: String::new(),

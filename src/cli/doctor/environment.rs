@@ -20,23 +20,23 @@ pub(super) fn check(root: &Path, config: &Config, findings: &mut Findings) {
     let unseen = unit.unseen();
     if let Some(warning) = warning(&unseen) {
         let message = format!(
-            "As for the configuration, {warning}: what follows is of another one than the daemon's. Ask with them:"
+            "Note that {warning}: the findings below are for a different configuration than the daemon's. Run with these variables:"
         );
         let variables: Vec<String> = unseen
             .iter()
             .map(|it| format!("{}={}", it.name, shell(&it.value)))
             .collect();
-        let mend = [format!("env {} usrlocd doctor", variables.join(" "))];
-        findings.warn(GROUP, "environment", message, mend);
+        let remedy = [format!("env {} usrlocd doctor", variables.join(" "))];
+        findings.warn(GROUP, "environment", message, remedy);
     }
     let far = far(config);
     if !far.is_empty() && !unit.opens_addresses {
         let message = format!(
-            "{} beyond this machine's loopback, and the unit lets nothing else through (IPAddressDeny=any): packets are dropped without a word. Name who may (systemctl edit usrlocd), then restart:",
+            "{} beyond this machine's loopback, which is all that the unit allows (IPAddressDeny=any): other packets are silently dropped. Name the allowed addresses (systemctl edit usrlocd), then restart:",
             far.join(" and ")
         );
-        let mend = ["[Service]\nIPAddressAllow=192.0.2.0/24".to_owned()];
-        findings.warn(GROUP, "addresses", message, mend);
+        let remedy = ["[Service]\nIPAddressAllow=192.0.2.0/24".to_owned()];
+        findings.warn(GROUP, "addresses", message, remedy);
     }
 }
 
@@ -58,7 +58,7 @@ fn far(config: &Config) -> Vec<String> {
                 .parse()
                 .is_ok_and(|it: IpAddr| it.to_canonical().is_loopback());
         if !is_near {
-            far.push(format!("[kamailio] jsonrpc leads to {host}"));
+            far.push(format!("[kamailio] jsonrpc points to {host}"));
         }
     }
     far

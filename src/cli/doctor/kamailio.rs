@@ -28,7 +28,10 @@ pub(super) fn judge(
     let mode = match &asked.cfg {
         Ok(cfg) => {
             let mode = db_mode(cfg);
-            writing(site, cfg, mode, asked.version(), findings);
+            self::mode(site, cfg, mode, asked.version(), findings);
+            if mode != Some(0) {
+                url(site, cfg, findings);
+            }
             lost_tcp::check(cfg, mode, asked.version(), findings);
             mode
         }
@@ -71,8 +74,8 @@ pub(super) fn judge(
     exposure::check(&asked.endpoint, &answers.open, identity, findings);
 }
 
-/// Whether and where usrloc writes.
-fn writing(
+/// Whether, and when, usrloc writes.
+fn mode(
     site: &Site,
     cfg: &KamailioCfg,
     mode: Option<i64>,
@@ -81,7 +84,7 @@ fn writing(
 ) {
     let check = "db_mode";
     let place = cfg.place(check);
-    let mend = || ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
+    let remedy = || ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
     match mode {
         Some(1) => findings.ok(
             GROUP,
@@ -104,28 +107,31 @@ fn writing(
                 None => ", and up to 5.7.4 a flush leaves attributes in the table",
             };
             let message = format!(
-                "usrloc keeps registrations in the database alone (db_mode 3, {place}). unregister() without an AoR then crashes Kamailio{attributes}. If you can choose:"
+                "usrloc keeps registrations only in the database (db_mode 3, {place}). In this mode unregister() without an AoR crashes Kamailio{attributes}. If you can choose:"
             );
-            findings.warn(GROUP, check, message, mend());
+            findings.warn(GROUP, check, message, remedy());
         }
         Some(0) => {
             let message = format!(
-                "usrloc writes nothing to a database (db_mode 0, {place}), so that there is nothing to list. Debian's kamailio.cfg is like that as installed. {EXAMPLE} has the lines that make it write to SQLite; the heart of them:"
+                "usrloc does not write to a database (db_mode 0, {place}), so there is nothing to list. This is the default of Debian's kamailio.cfg. {EXAMPLE} has the lines that make it write to SQLite; the most important ones:"
             );
             findings.fail(GROUP, check, message, [sqlite(site)]);
-            return;
         }
         _ => {
             let message = format!("usrloc's db_mode is not understood ({place}).");
             findings.note(GROUP, check, message);
         }
     }
+}
+
+/// Whether usrloc writes to the file that usrlocd reads.
+fn url(site: &Site, cfg: &KamailioCfg, findings: &mut Findings) {
     let check = "db_url";
     let place = cfg.place(check);
     match cfg.keeps() {
         Keeps::Elsewhere(scheme) => {
             let message = format!(
-                "usrloc writes to a database of the kind {scheme} ({place}); usrlocd reads SQLite alone. {EXAMPLE} has the lines that change it; the heart of them:"
+                "usrloc writes to a {scheme} database ({place}); usrlocd reads only SQLite. {EXAMPLE} has the lines that change it; the most important ones:"
             );
             findings.fail(GROUP, check, message, [sqlite(site)]);
         }
@@ -134,7 +140,7 @@ fn writing(
             let (theirs, ours) = (canonical(&*file), canonical(&*site.database));
             if theirs.is_some() && ours.is_some() && theirs != ours {
                 let message = format!(
-                    "usrloc writes to {} ({place}), and usrlocd reads {}. Name the same in {}:",
+                    "usrloc writes to {} ({place}), but usrlocd reads {}. Set the same file in {}:",
                     file.display(),
                     site.database.display(),
                     site.config.display()
@@ -168,10 +174,10 @@ fn unanswered(site: &Site, endpoint: &Endpoint, fault: &Fault, findings: &mut Fi
     };
     if let (Fault::Timeout, Endpoint::Http(_)) = (fault, endpoint) {
         let message = format!(
-            "{cause} at {endpoint}. Registrations are still listed; a flush answers 504. Somebody listens there: Kamailio's workers are busy or stuck, or [kamailio] rpc_timeout is too short. See what it says:"
+            "{cause} at {endpoint}. Registrations are still listed; flushes answer 504. Something listens there: Kamailio's workers are busy or stuck, or [kamailio] rpc_timeout is too short. Check its log:"
         );
-        let mend = [format!("journalctl -u {} -n 50", site.service)];
-        findings.fail(GROUP, "jsonrpc", message, mend);
+        let remedy = [format!("journalctl -u {} -n 50", site.service)];
+        findings.fail(GROUP, "jsonrpc", message, remedy);
         return;
     }
     if let Fault::Http { .. } = fault {
@@ -188,18 +194,18 @@ fn unanswered(site: &Site, endpoint: &Endpoint, fault: &Fault, findings: &mut Fi
         return;
     }
     let message = format!(
-        "{cause} at {endpoint}. Registrations are still listed, and flushes fail. Start Kamailio, or let it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
+        "{cause} at {endpoint}. Registrations are still listed, but flushes fail. Start Kamailio, or have it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
         site.config.display()
     );
     let lines = match endpoint {
         Endpoint::Http(_) => GUARD.to_owned(),
         Endpoint::Unixgram(socket) => datagram(socket),
     };
-    let mend = [
+    let remedy = [
         format!("systemctl status {}", site.service),
         format!("# kamailio.cfg\n{lines}"),
     ];
-    findings.fail(GROUP, "jsonrpc", message, mend);
+    findings.fail(GROUP, "jsonrpc", message, remedy);
 }
 
 fn show(uptime: Duration) -> String {

@@ -1,5 +1,5 @@
-//! What the running Kamailio's configuration says of usrloc's parameters: Kamailio itself does not tell them by
-//! JSON-RPC. Reads what preprocessor directives and `modparam` say, and no more of the language.
+//! usrloc's parameters in the running Kamailio's configuration: Kamailio does not report them by
+//! JSON-RPC. Reads preprocessor directives and `modparam`, and nothing else of the language.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::cfg_lexer::{Kind, Lexer, Token};
 
-/// Where Kamailio reads its configuration when nobody says otherwise.
+/// Kamailio's default configuration file.
 const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
 
 /// Files that include each other end here.
@@ -104,7 +104,7 @@ pub(super) fn of_database(database: &Path) -> Option<KamailioCfg> {
     })
 }
 
-/// What the command line of the process in `/proc` says, if it is a Kamailio's.
+/// The command line of the process in `/proc`, if it is a Kamailio.
 fn of_process(folder: &Path) -> Option<(PathBuf, Vec<String>)> {
     let line = fs::read(folder.join("cmdline")).ok()?;
     let words: Vec<String> = line

@@ -1,4 +1,4 @@
-//! Commands that mend, as they are copied into root's shell. None takes away more than it says, and none that stops
+//! Remedies: commands to be copied into root's shell. None removes more than it says, and none that stops
 //! Kamailio leaves it stopped.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ const UNITS: [&str; 3] = [
     "lib/systemd/system",
 ];
 
-/// As whom Debian's Kamailio runs, and its group.
+/// The user and the group of Debian's Kamailio.
 const USER: &str = "kamailio";
 
 /// Kamailio's own statements that create tables.
@@ -28,14 +28,14 @@ const SCHEMA: &str = "/usr/share/kamailio/db_sqlite";
 /// The lines that let a stock Debian configuration keep its registrations in SQLite.
 pub(super) const EXAMPLE: &str = "/usr/share/doc/usrlocd/examples/kamailio-sqlite.cfg";
 
-/// What commands are about.
+/// What the commands are about.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     /// Kamailio's database.
     pub(super) database: PathBuf,
     /// Kamailio's unit.
     pub(super) service: String,
-    /// Our configuration.
+    /// usrlocd's configuration.
     pub(super) config: PathBuf,
     /// The usrloc tables.
     pub(super) tables: Vec<String>,
@@ -110,7 +110,7 @@ impl Site {
         ]
     }
 
-    /// Creates the usrloc tables that are not there; those that are stay, and SQLite says so.
+    /// Creates missing usrloc tables; existing ones are kept, and SQLite reports them.
     pub(super) fn create_tables(&self) -> Vec<String> {
         self.tables
             .iter()
@@ -192,7 +192,7 @@ impl Opening<'_> {
         } else if self.is_directory {
             format!("setfacl -m u:{user}:x {obstacle}")
         } else {
-            // What SQLite makes anew shall be readable as well.
+            // Files that SQLite creates later must be readable as well.
             let folder = shell(&self.folder.display());
             format!(
                 "setfacl -m u:{user}:rx,d:u:{user}:r {folder} && setfacl -m u:{user}:r {obstacle}"

@@ -26,7 +26,7 @@ const GROUP: Group = Group::Usrlocd;
 /// Below this the store may soon be unable to write.
 const LITTLE_SPACE: u64 = 100 << 20;
 
-/// How long the daemon may take to say how it is.
+/// The timeout of the daemon's status.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn check(config: &Config, identity: &Identity, findings: &mut Findings) {
@@ -55,19 +55,19 @@ fn store(path: &Path, identity: &Identity, findings: &mut Findings) {
         identity.may(existing, Want::Write) && (!path.exists() || identity.may(path, Want::Write));
     if !writable {
         let message = format!(
-            "The user {identity} may not write the store {shown}. Under systemd StateDirectory=usrlocd sees to it; else:"
+            "The user {identity} cannot write the store {shown}. Under systemd StateDirectory=usrlocd takes care of this; otherwise:"
         );
-        let mend = [format!(
+        let remedy = [format!(
             "install -d -o {identity} -m 750 {0} && chown -R {identity} {0}",
             folder.display()
         )];
-        findings.fail(GROUP, "store", message, mend);
+        findings.fail(GROUP, "store", message, remedy);
         return;
     }
     let free = statvfs(existing).map_or(u64::MAX, |it| it.f_bavail.saturating_mul(it.f_frsize));
     if free < LITTLE_SPACE {
         let message = format!(
-            "Only {} MB are free where the store {shown} is. Without room changes are kept in memory and lost at a restart. What takes the space?",
+            "Only {} MB are free on the disk of the store {shown}. When it is full, changes are kept in memory and lost at a restart. What takes the space?",
             free >> 20
         );
         findings.warn(
@@ -85,7 +85,7 @@ fn store(path: &Path, identity: &Identity, findings: &mut Findings) {
         GROUP,
         "store",
         format!(
-            "The user {identity} may write the store {shown}; {} MB are free.",
+            "The user {identity} can write the store {shown}; {} MB are free.",
             free >> 20
         ),
     );
@@ -101,22 +101,50 @@ fn check_tokens(file: &Path, listens: bool, identity: &Identity, findings: &mut 
     let loaded = match tokens::load(file) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            findings.fail(
-                GROUP,
-                "tokens",
-                problems.to_string(),
-                ["usrlocd check-config".to_owned()],
-            );
-            return;
+            let remedy = ["usrlocd check-config".to_owned()];
+            return findings.fail(GROUP, "tokens", problems.to_string(), remedy);
         }
     };
     let Ok(status) = fs::metadata(file) else {
         if listens {
-            findings.warn(GROUP, "tokens", format!("{shown} is not there: every request over TCP is refused, only the Unix socket serves. Make a token:"), make());
+            findings.warn(GROUP, "tokens", format!("{shown} does not exist: every request over TCP is refused, and only the Unix socket works. Create a token:"), make());
         }
         return;
     };
-    if status.mode() & 0o004 != 0 {
+    tokens_mode(file, status.mode(), identity, findings);
+    let now = SystemClock::new().unix_seconds();
+    let all = loaded.tokens.len();
+    let expired: Vec<&str> = loaded
+        .tokens
+        .iter()
+        .filter(|token| token.expires.is_some_and(|at| at <= now))
+        .map(|token| &*token.name)
+        .collect();
+    if all == 0 && listens {
+        let message =
+            format!("{shown} contains no token: every request over TCP is refused. Create one:");
+        findings.warn(GROUP, "tokens", message, make());
+    } else if expired.is_empty() {
+        let message = format!("{} in {shown}.", many(all, "token"));
+        findings.ok(GROUP, "tokens", message);
+    } else {
+        let message = format!(
+            "{} of {} expired: {}. Create new ones and revoke these:",
+            expired.len(),
+            many(all, "token"),
+            expired.join(", ")
+        );
+        let remedy = expired
+            .iter()
+            .map(|name| format!("usrlocd token revoke {name} --file {shown}"));
+        findings.warn(GROUP, "tokens", message, remedy);
+    }
+}
+
+/// Checks who can read the tokens file.
+fn tokens_mode(file: &Path, mode: u32, identity: &Identity, findings: &mut Findings) {
+    let shown = file.display();
+    if mode & 0o004 != 0 {
         let message = format!("Everyone on this machine can read {shown}.");
         findings.warn(
             GROUP,
@@ -127,46 +155,13 @@ fn check_tokens(file: &Path, listens: bool, identity: &Identity, findings: &mut 
     }
     if !identity.may(file, Want::Read) {
         let message =
-            format!("The user {identity} may not read {shown}; the daemon does not start.");
+            format!("The user {identity} cannot read {shown}; the daemon does not start.");
         findings.fail(
             GROUP,
             "tokens_mode",
             message,
             [format!("chgrp {identity} {shown} && chmod 640 {shown}")],
         );
-    }
-    let now = SystemClock::new().unix_seconds();
-    let all = loaded.tokens.len();
-    let expired: Vec<&str> = loaded
-        .tokens
-        .iter()
-        .filter(|token| token.expires.is_some_and(|at| at <= now))
-        .map(|token| &*token.name)
-        .collect();
-    if all == 0 && listens {
-        findings.warn(
-            GROUP,
-            "tokens",
-            format!("{shown} lists no token: every request over TCP is refused. Make one:"),
-            make(),
-        );
-    } else if expired.is_empty() {
-        findings.ok(
-            GROUP,
-            "tokens",
-            format!("{} in {shown}.", many(all, "token")),
-        );
-    } else {
-        let message = format!(
-            "{} of {} expired: {}. Make new ones and revoke these:",
-            expired.len(),
-            many(all, "token"),
-            expired.join(", ")
-        );
-        let mend = expired
-            .iter()
-            .map(|name| format!("usrlocd token revoke {name} --file {shown}"));
-        findings.warn(GROUP, "tokens", message, mend);
     }
 }
 
@@ -175,17 +170,17 @@ fn jwt_key(key: &JwtKey, identity: &Identity, findings: &mut Findings) {
     let check = "jwt_keys";
     let shown = key.pem_file.display();
     if let Some(problem) = check_keys(std::slice::from_ref(key)).first() {
-        let mend = [format!("head -1 {shown}   # -----BEGIN PUBLIC KEY-----")];
-        findings.fail(GROUP, check, problem.to_string(), mend);
+        let remedy = [format!("head -1 {shown}   # -----BEGIN PUBLIC KEY-----")];
+        findings.fail(GROUP, check, problem.to_string(), remedy);
         return;
     }
     if let Some(obstacle) = identity.obstacle(&key.pem_file, Want::Read) {
         let message = format!(
-            "The user {identity} may not read the key {shown}: {} is closed to it; the daemon does not start.",
+            "The user {identity} cannot read the key {shown}: no access to {}; the daemon does not start.",
             obstacle.display()
         );
-        let mend = [format!("chgrp {identity} {shown} && chmod 640 {shown}")];
-        findings.fail(GROUP, check, message, mend);
+        let remedy = [format!("chgrp {identity} {shown} && chmod 640 {shown}")];
+        findings.fail(GROUP, check, message, remedy);
         return;
     }
     let pem = fs::read(&key.pem_file).unwrap_or_default();
@@ -197,8 +192,8 @@ fn jwt_key(key: &JwtKey, identity: &Identity, findings: &mut Findings) {
         Err(error) => {
             let error = anyhow::Error::new(error);
             let message = format!("{shown} cannot be used: {error:#}.");
-            let mend = [format!("openssl rsa -pubin -in {shown} -noout -text")];
-            findings.fail(GROUP, check, message, mend);
+            let remedy = [format!("openssl rsa -pubin -in {shown} -noout -text")];
+            findings.fail(GROUP, check, message, remedy);
         }
     }
 }
@@ -206,7 +201,7 @@ fn jwt_key(key: &JwtKey, identity: &Identity, findings: &mut Findings) {
 fn directory(file: &Path, identity: &Identity, findings: &mut Findings) {
     let shown = file.display();
     let text = match fs::read_to_string(file) {
-        Ok(_) if !identity.may(file, Want::Read) => Err(format!("{identity} may not read it")),
+        Ok(_) if !identity.may(file, Want::Read) => Err(format!("{identity} cannot read it")),
         Ok(text) => Ok(text),
         Err(error) => Err(error.to_string()),
     };
@@ -223,12 +218,12 @@ fn directory(file: &Path, identity: &Identity, findings: &mut Findings) {
         }
         Err(error) => {
             let message = format!(
-                "The directory {shown} cannot be used: {error}. The daemon keeps the former one, or does not start."
+                "The directory {shown} cannot be used: {error}. The daemon keeps the previous one, or does not start."
             );
-            let mend = [format!(
+            let remedy = [format!(
                 "python3 -m json.tool {shown} >/dev/null; ls -l {shown}"
             )];
-            findings.fail(GROUP, "directory_file", message, mend);
+            findings.fail(GROUP, "directory_file", message, remedy);
         }
     }
 }
@@ -250,10 +245,10 @@ fn daemon(http: &config::Http, findings: &mut Findings) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let socket = http.socket.as_deref().unwrap_or(Path::new("/"));
             let message = format!(
-                "You may not use the socket {shown}. Ask as root, or join its group and log in anew:"
+                "You cannot use the socket {shown}. Run as root, or join its group and log in again:"
             );
-            let mend = [format!("usermod -aG {} \"$USER\"", socket_group(socket))];
-            findings.warn(GROUP, "daemon", message, mend);
+            let remedy = [format!("usermod -aG {} \"$USER\"", socket_group(socket))];
+            findings.warn(GROUP, "daemon", message, remedy);
         }
         Err(error) => {
             let message = format!("The daemon does not answer at {shown}: {error}. Start it:");
@@ -298,19 +293,19 @@ fn socket_file(socket: &Path, findings: &mut Findings) {
     let owners = format!("{user}:{group}, {mode:04o}");
     if mode & 0o002 != 0 {
         let message = format!(
-            "Everyone on this machine can connect to {shown} ({owners}). Take the right away:"
+            "Everyone on this machine can connect to {shown} ({owners}). Revoke that permission:"
         );
-        let mend = [format!("chmod o-rwx {}", shell(&shown))];
-        findings.warn(GROUP, check, message, mend);
+        let remedy = [format!("chmod o-rwx {}", shell(&shown))];
+        findings.warn(GROUP, check, message, remedy);
     } else {
         let message = format!(
-            "{shown} is for {user} and members of the group {group} ({owners}); they and root need no token."
+            "{shown} is open to {user} and members of the group {group} ({owners}); they and root need no token."
         );
         findings.ok(GROUP, check, message);
     }
 }
 
-/// What the daemon says of itself.
+/// Reports the daemon's status.
 fn health(shown: &str, status: u16, body: &serde_json::Value, findings: &mut Findings) {
     let state = body["source"]["state"]
         .as_str()
@@ -326,11 +321,11 @@ fn health(shown: &str, status: u16, body: &serde_json::Value, findings: &mut Fin
             format!("The daemon answers at {shown}: {state}{lag}."),
         );
     } else {
-        let reason = body["reason"].as_str().unwrap_or("It does not say why.");
+        let reason = body["reason"].as_str().unwrap_or("It gives no reason.");
         // This is the doctor.
         let reason = reason.replace(" Run `usrlocd doctor` to see why.", "");
         let message = format!(
-            "The daemon runs, and its answers are not current ({state}{lag}): {reason} Its log says more:"
+            "The daemon is running, but its answers are not current ({state}{lag}): {reason} See its log:"
         );
         findings.fail(
             GROUP,
@@ -380,5 +375,5 @@ fn ask(mut stream: impl Read + Write, path: &str) -> io::Result<(u16, String)> {
 }
 
 fn malformed() -> io::Error {
-    io::Error::other("what answers there is not usrlocd")
+    io::Error::other("the answer is not from usrlocd")
 }

@@ -41,6 +41,32 @@ async fn removes_confirms_and_hides() {
     assert_eq!(site.fake.memory().calls.len(), 5);
 }
 
+/// A clock that was set back, or a machine that was resumed, leaves such rows.
+#[tokio::test]
+async fn a_row_of_a_time_that_is_still_to_come_is_hidden_too() {
+    let site = Site::new().await;
+    let later = |ruid: &str, by: i64| Binding {
+        last_modified: NOW + by,
+        ..row("bob", ruid)
+    };
+    for (ruid, by) in [("b1", 3), ("b2", 60), ("b3", -5)] {
+        let binding = later(ruid, by);
+        site.fake
+            .memory()
+            .register(&aor("bob"), ruid, &contact(ruid), 1);
+        site.put("acme", binding);
+    }
+    let outcome = site.flush().await;
+    assert_eq!((outcome.flushed, reasons(&outcome)), (3, vec![]));
+    assert!(site.ruids().is_empty());
+    assert_eq!(site.hidden().await, ["b1", "b2", "b3"]);
+    // The same rows once more, as after a restart or from another look at the table.
+    site.put("acme", later("b2", 60));
+    assert!(site.ruids().is_empty());
+    site.put("acme", later("b2", 61));
+    assert_eq!(site.ruids(), ["b2"], "it has registered again");
+}
+
 #[tokio::test]
 async fn an_ok_of_kamailios_proves_nothing() {
     let site = Site::new().await;

@@ -1,34 +1,36 @@
-//! DELETE: picks the registrations to flush, has them flushed, and tells what became of it.
+//! DELETE: picks the registrations to flush, has them flushed, and says what became of it.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
+use super::newest::leave_newest;
+use super::select::select;
+use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::flush::{Actor, FailureKind, Outcome, Request};
 use crate::http::App;
-use crate::http::api::json;
-use crate::http::api::keep_newest::{KEEP_NEWEST, keep_newest, leave_newest};
-use crate::http::api::list::{enveloped, revision};
-use crate::http::api::select::select;
-use crate::http::api::subject::Subject;
 use crate::http::auth::access::Caller;
-use crate::http::auth::authorization::Permit;
+use crate::http::auth::authorization::FlushAuthorization;
 use crate::http::auth::peer::Peer;
-use crate::http::error::{Cause, Error, Incomplete, Problem};
+use crate::http::error::{Cause, Error, Incomplete};
 use crate::http::request::call::Call;
+use crate::http::request::chosen::{RUIDS, chosen, has_ruid};
 use crate::http::request::filter::Filters;
+use crate::http::request::flush_params::{dry_run, keep_newest, narrows, refuse_unknown};
 use crate::http::request::params::Params;
 use crate::http::request::request_id::RequestId;
 use crate::http::request::secret::Secret;
+use crate::http::response::answer::enveloped;
+use crate::http::response::revision::Revision;
 use crate::registration::{Registration, Text, columns_of};
 use crate::registry::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
 const X_WOULD_FLUSH: HeaderName = HeaderName::from_static("x-would-flush");
-const DRY_RUN: &str = "dry_run";
 
 /// Who asks for a flush.
 #[derive(Debug)]
@@ -39,12 +41,7 @@ pub(crate) struct Who<'a> {
     pub(crate) query: Secret<'a>,
 }
 
-/// Whether the flush is certain to do nothing, so that it costs nothing.
-pub(crate) fn is_dry(params: &Params) -> bool {
-    matches!(dry_run(params), Ok(true))
-}
-
-/// Flushes what the caller asks for, and nothing where anything in the query is doubtful.
+/// Flushes what the caller asks for; nothing, where anything in the query is in doubt.
 pub(crate) async fn flush(
     app: &Arc<App>,
     call: &Call,
@@ -54,17 +51,21 @@ pub(crate) async fn flush(
     directory: &Arc<Directory>,
 ) -> Result<Response, Error> {
     refuse_unknown(&call.params)?;
-    call.refuse_parameters_in_body()?;
+    let chosen = chosen(call.body())?;
     let filters = Filters::parse(&call.params)?;
     let dry_run = dry_run(&call.params)?;
-    let keep = keep_newest(&call.params, subject)?;
+    let keep = keep_newest(&call.params, subject.username)?;
     let now = app.clock.unix_seconds();
-    let picked = select(app, subject, &filters, now).await.registrations;
+    let mut picked = select(app, subject, &filters, now).await.registrations;
+    if let Some(chosen) = &chosen {
+        picked.retain(|one| has_ruid(chosen, one));
+    }
     let picked = leave_newest(picked, keep);
-    let exactly = !filters.is_empty() || keep > 0;
-    let permit = Permit::new(app, who.peer, call.token(), subject.scope, directory);
+    let exactly = !filters.is_empty() || keep > 0 || chosen.is_some();
+    let authorization =
+        FlushAuthorization::new(app, who.peer, call.token(), subject.scope, directory);
     // Others were served in between, and what is picked is of the directory that there is now.
-    permit.check()?;
+    authorization.check()?;
     if dry_run {
         let would = would_flush(&picked);
         return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));
@@ -73,18 +74,18 @@ pub(crate) async fn flush(
         Some(username) if !exactly => further(app, subject.scope, username, directory),
         Some(_) | None => Vec::new(),
     };
-    let permit = Arc::new(permit);
+    let authorization = Arc::new(authorization);
     let request = Request {
         registrations: picked,
         further,
         exactly,
-        actor: actor(subject, who, id),
-        authorization: Arc::clone(&permit) as _,
+        actor: actor(subject, who, id, chosen.as_ref()),
+        authorization: Arc::clone(&authorization) as _,
     };
     let outcome = carry_out(app, request, id).await?;
     if is_withdrawn(&outcome) {
         // Nothing was done: the answer is that of a request that comes now.
-        permit.check()?;
+        authorization.check()?;
     }
     match incomplete(outcome) {
         Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),
@@ -92,13 +93,13 @@ pub(crate) async fn flush(
     }
 }
 
-/// How many would go: all but those that Kamailio cannot be told.
+/// How many would go: all but those that cannot be named to Kamailio.
 fn would_flush(picked: &[Arc<Registration>]) -> u64 {
     let aors = picked.iter().map(|one| one.binding.address_of_record());
     aors.filter(|aor| aor.for_rpc().is_ok()).count() as u64
 }
 
-/// Flushes in a task of its own: it is confirmed and audited to its end, even if the caller does not wait.
+/// Flushes in a task of its own, which confirms and audits to the end even if the caller does not wait.
 async fn carry_out(app: &Arc<App>, request: Request, id: &RequestId) -> Result<Outcome, Error> {
     let flusher = Arc::clone(&app.flush);
     let task = app
@@ -111,7 +112,7 @@ async fn carry_out(app: &Arc<App>, request: Request, id: &RequestId) -> Result<O
             Err(Error::Fault)
         }
         Err(error) => {
-            tracing::error!(request_id = id.as_str(), %error, "a flush ended before its time");
+            tracing::error!(request_id = id.as_str(), %error, "a flush was aborted");
             Err(Error::Fault)
         }
     }
@@ -189,7 +190,12 @@ fn device_aor(
     Some((username, Some(domain)))
 }
 
-fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {
+fn actor(
+    subject: Subject<'_>,
+    who: &Who<'_>,
+    id: &RequestId,
+    chosen: Option<&BTreeSet<String>>,
+) -> Actor {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Actor {
         token: who.caller.to_string(),
@@ -200,20 +206,20 @@ fn actor(subject: Subject<'_>, who: &Who<'_>, id: &RequestId) -> Actor {
             Scope::Account(id) => Some(id.to_owned()),
         },
         username: subject.username.map(lossy),
-        filters: filters_of(who.query.reveal()),
+        filters: filters_of(who.query.reveal(), chosen),
     }
 }
 
-/// What a query chooses, as it was sent, without the token that may stand among them.
-fn filters_of(query: &str) -> String {
+/// What a query chooses, as it was sent, without the token that may stand among them; and how many ruids the body does.
+fn filters_of(query: &str, chosen: Option<&BTreeSet<String>>) -> String {
     let is_filter = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
         let name = Params::parse(name);
-        name.iter()
-            .any(|(name, _)| name == KEEP_NEWEST || Filters::is_filter(name))
+        name.iter().any(|(name, _)| narrows(name))
     };
-    let filters: Vec<_> = query.split('&').filter(is_filter).collect();
-    filters.join("&")
+    let filters = query.split('&').filter(is_filter).map(str::to_owned);
+    let chosen = chosen.map(|ruids| format!("{RUIDS}={}", ruids.len()));
+    filters.chain(chosen).collect::<Vec<_>>().join("&")
 }
 
 /// `data: "ok"`.
@@ -229,38 +235,9 @@ fn ok(
         Some(username) => app.registry.list_user(subject.scope, username).revision,
         None => app.registry.count(subject.scope).1,
     };
-    let mut response = json(enveloped(app, call, id, "\"ok\"", &revision(sum)));
+    let mut response = enveloped(app, call, id, "\"ok\"", &Revision::of(sum));
     response
         .headers_mut()
         .insert(header, HeaderValue::from(number));
     response
-}
-
-/// Refuses every parameter that a flush does not have: it may be a filter, misspelt.
-fn refuse_unknown(params: &Params) -> Result<(), Error> {
-    let is_known = |name: &str, value: &str| match name {
-        "auth_token" | "pretty_print" | "accept" | DRY_RUN | KEEP_NEWEST => true,
-        "verb" => value.eq_ignore_ascii_case("delete"),
-        other => Filters::is_filter(other),
-    };
-    match params.iter().find(|(name, value)| !is_known(name, value)) {
-        Some((name, _)) => Err(Error::parameter(name, Problem::UnknownParameter)),
-        None => Ok(()),
-    }
-}
-
-fn dry_run(params: &Params) -> Result<bool, Error> {
-    let refuse = |problem| Error::parameter(DRY_RUN, problem);
-    let mut answer = None;
-    for (_, value) in params.iter().filter(|(name, _)| *name == DRY_RUN) {
-        let flag = match value {
-            "true" => true,
-            "false" => false,
-            _ => return Err(refuse(Problem::NotAFlag)),
-        };
-        if answer.replace(flag).is_some_and(|former| former != flag) {
-            return Err(refuse(Problem::Contradiction));
-        }
-    }
-    Ok(answer.unwrap_or(false))
 }

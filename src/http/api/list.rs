@@ -1,33 +1,29 @@
-//! Lists and counts of registrations.
+//! Lists of registrations: whole, or page by page.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::Response;
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use xxhash_rust::xxh3::xxh3_128;
+use http::{HeaderName, HeaderValue, header};
 
-use crate::accounts::directory::Directory;
+use super::select::{BATCH, select};
+use super::subject::Subject;
 use crate::http::App;
-use crate::http::api::json;
-use crate::http::api::select::{BATCH, select};
-use crate::http::api::subject::Subject;
 use crate::http::error::Error;
-use crate::http::request::call::{Call, Format};
+use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
+use crate::http::request::format::{Format, Layout};
 use crate::http::request::paging::{self, Paging};
 use crate::http::request::request_id::RequestId;
+use crate::http::response::answer::json;
 use crate::http::response::body::{self, Rows, Style};
 use crate::http::response::envelope::{Envelope, Success};
-use crate::registration::{Common, Registration};
-use crate::registry::{Listing, Position, Scope};
+use crate::http::response::revision::{Revision, unchanged, validated};
+use crate::registration::Registration;
+use crate::registry::{Listing, Position};
 
-/// Lists of up to so many registrations are written in one piece and shared among those who ask for them within
-/// the second; longer ones are written piece by piece as their callers take them.
+/// Lists of up to so many registrations are written in one piece, and shared by all requests for them within the second;
+/// longer ones are written piece by piece as their callers take them.
 const SHARED_ROWS: usize = 1024;
-
-/// How many of an account's registrations are looked at for its name, so that a large one without any costs no more.
-const SPEAKERS: usize = 16;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
 const ATTACHMENT: HeaderValue =
@@ -39,19 +35,8 @@ const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key")
 struct Found {
     rows: Rows,
     size: usize,
-    revision: String,
+    revision: Revision,
     next_start_key: Option<String>,
-}
-
-/// Whether the account's user is known: a device of the directory, or one with a row within the last hour.
-pub(crate) fn is_known(app: &App, account: &str, username: &[u8], directory: &Directory) -> bool {
-    let is_device = std::str::from_utf8(username)
-        .is_ok_and(|username| directory.device(account, username).is_some());
-    is_device
-        || !app
-            .registry
-            .known_aors(Scope::Account(account), username)
-            .is_empty()
 }
 
 /// The list, as the caller wants it.
@@ -65,7 +50,7 @@ pub(crate) async fn list(
     let paging = Paging::parse(&call.params, &subject.name())?;
     let style = Style {
         format: call.format(),
-        pretty: call.wants_pretty(),
+        layout: call.layout(),
         wire: app.settings.wire,
         now: app.clock.unix_seconds(),
     };
@@ -75,7 +60,9 @@ pub(crate) async fn list(
         }
         Some(paging) => page(app, subject, &filters, &paging, style).await,
         None if filters.is_empty() && subject.username.is_none() => {
-            if let Some(unchanged) = unchanged(call, &revision(subject.count(app).1)) {
+            if call.is_conditional()
+                && let Some(unchanged) = unchanged(call, &Revision::of(subject.count(app).1))
+            {
                 return Ok(unchanged);
             }
             whole(app, subject, style).await
@@ -88,131 +75,20 @@ pub(crate) async fn list(
     let success = Success {
         auth_token: call.token(),
         page_size: Some(found.size),
-        revision: &found.revision,
+        revision: found.revision.as_str(),
         start_key: call.params.get("start_key"),
         next_start_key: found.next_start_key.as_deref(),
     };
-    let mut response = match style.format {
+    let response = match style.format {
         Format::Json => {
-            let envelope = app.envelope(id);
-            let (mut head, mut tail) = (Vec::new(), Vec::new());
+            let (mut head, mut tail) = (Vec::with_capacity(512), Vec::with_capacity(512));
             Envelope::open(&success, &mut head);
-            envelope.close(&success, &mut tail);
+            app.envelope(id).close(&success, &mut tail);
             json(body::json(head, found.rows, tail, style))
         }
         Format::Csv => csv(found.rows, found.next_start_key.as_deref(), style),
     };
-    validators(&mut response, &found.revision);
-    Ok(response)
-}
-
-/// The number of registrations.
-pub(crate) async fn count(
-    app: &App,
-    call: &Call,
-    subject: Subject<'_>,
-    id: &RequestId,
-) -> Result<Response, Error> {
-    let filters = Filters::parse(&call.params)?;
-    let (count, sum) = if filters.is_empty() {
-        subject.count(app)
-    } else {
-        let found = select(app, subject, &filters, app.clock.unix_seconds()).await;
-        (found.registrations.len(), found.revision)
-    };
-    let revision = revision(sum);
-    let with_accounts = subject.scope == Scope::System && asks_for_accounts(call);
-    // Names come from the directory, whose changes the revision does not show.
-    if !with_accounts && let Some(unchanged) = unchanged(call, &revision) {
-        return Ok(unchanged);
-    }
-    let data = if with_accounts {
-        serde_json::json!({"accounts": accounts(app, subject).await, "count": count}).to_string()
-    } else {
-        format!("{{\"count\":{count}}}")
-    };
-    let mut response = json(enveloped(app, call, id, &data, &revision));
-    validators(&mut response, &revision);
-    Ok(response)
-}
-
-fn asks_for_accounts(call: &Call) -> bool {
-    call.params.get("accounts") == Some("true")
-}
-
-/// Every account that has rows, of those asked for. Others are served in between, however many there are.
-async fn accounts(app: &App, subject: Subject<'_>) -> Vec<serde_json::Value> {
-    let directory = Arc::clone(&app.directory.borrow());
-    let mut all = app.registry.accounts();
-    if let Some(seen) = subject.accounts {
-        let seen: HashSet<&str> = seen.iter().map(String::as_str).collect();
-        all.retain(|(id, _)| seen.contains(&**id));
-    }
-    let mut accounts = Vec::new();
-    for batch in all.chunks(BATCH) {
-        accounts.extend(
-            batch
-                .iter()
-                .map(|(id, count)| account(app, &directory, id, *count)),
-        );
-        tokio::task::yield_now().await;
-    }
-    accounts
-}
-
-/// An account with its number, and its name and realm: what the directory says, else what its registrations say. Those
-/// of one account say the same as a rule; where they do not, the first in the order of lists that says anything counts.
-fn account(app: &App, directory: &Directory, id: &Arc<str>, count: usize) -> serde_json::Value {
-    let known = directory.account(id);
-    let mut name = known.and_then(|known| known.name.clone());
-    let mut realm = known.and_then(|known| known.realm.clone());
-    if name.is_none() || realm.is_none() {
-        let first = app.registry.page(Scope::Account(id), None, SPEAKERS);
-        let said = |what: fn(&Common) -> &Option<Arc<str>>| {
-            let mut each = first.registrations.iter();
-            each.find_map(|(_, one)| what(&one.common).clone())
-        };
-        name = name.or_else(|| said(|common| &common.account_name));
-        realm = realm.or_else(|| said(|common| &common.account_realm));
-    }
-    let mut account = serde_json::Map::new();
-    account.insert("count".to_owned(), count.into());
-    account.insert("id".to_owned(), (**id).into());
-    for (key, value) in [("name", name), ("realm", realm)] {
-        if let Some(value) = value {
-            account.insert(key.to_owned(), (*value).into());
-        }
-    }
-    serde_json::Value::Object(account)
-}
-
-/// A small answer in its envelope.
-pub(crate) fn enveloped(
-    app: &App,
-    call: &Call,
-    id: &RequestId,
-    data: &str,
-    revision: &str,
-) -> Vec<u8> {
-    let success = Success {
-        auth_token: call.token(),
-        revision,
-        ..Success::default()
-    };
-    let mut out = Vec::with_capacity(512);
-    Envelope::open(&success, &mut out);
-    out.extend_from_slice(data.as_bytes());
-    app.envelope(id).close(&success, &mut out);
-    if call.wants_pretty() {
-        body::indented(&out)
-    } else {
-        out
-    }
-}
-
-/// The revision that callers see: it changes with the sum of the rows' digests, and with that only.
-pub(crate) fn revision(sum: u64) -> String {
-    hex::encode(xxh3_128(&sum.to_le_bytes()).to_be_bytes())
+    Ok(validated(response, &found.revision))
 }
 
 /// The whole list, shared with others who ask for it now.
@@ -221,12 +97,13 @@ async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
         return Found::of(subject.list(app).await);
     };
     let (size, sum) = app.registry.count(scope);
-    let shared = style.format == Format::Json && !style.pretty && size <= SHARED_ROWS;
-    if shared && let Some(text) = app.rendered.get(scope, sum, style.now) {
+    let shared =
+        style.format == Format::Json && style.layout == Layout::Compact && size <= SHARED_ROWS;
+    if shared && let Some(text) = app.cache.get(scope, sum, style.now) {
         return Found {
             rows: Rows::Written(text),
             size,
-            revision: revision(sum),
+            revision: Revision::of(sum),
             next_start_key: None,
         };
     }
@@ -235,11 +112,11 @@ async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
         return Found::of(listing);
     }
     let text = body::write_array(&listing.registrations, style);
-    app.rendered.put(scope, listing.revision, style.now, &text);
+    app.cache.put(scope, listing.revision, style.now, &text);
     Found {
         size: listing.registrations.len(),
         rows: Rows::Written(text),
-        revision: revision(listing.revision),
+        revision: Revision::of(listing.revision),
         next_start_key: None,
     }
 }
@@ -317,33 +194,6 @@ fn csv(rows: Rows, next_start_key: Option<&str>, style: Style) -> Response {
     response
 }
 
-fn etag(revision: &str) -> String {
-    format!("W/\"{revision}\"")
-}
-
-/// The answer to a caller who holds this revision already.
-fn unchanged(call: &Call, revision: &str) -> Option<Response> {
-    if !call.headers.contains_key(header::IF_NONE_MATCH) || !call.holds(&etag(revision)) {
-        return None;
-    }
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    validators(&mut response, revision);
-    Some(response)
-}
-
-fn validators(response: &mut Response, revision: &str) {
-    let headers = response.headers_mut();
-    if let Ok(etag) = HeaderValue::from_str(&etag(revision)) {
-        headers.insert(header::ETAG, etag);
-    }
-    headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
-}
-
 impl Found {
     /// A page, and whether there is a next one.
     fn page(found: Vec<(Position, Arc<Registration>)>, more: bool, subject: Subject<'_>) -> Self {
@@ -352,12 +202,12 @@ impl Found {
             .filter(|_| more)
             .map(|(place, _)| paging::next_start_key(place, &subject.name()));
         let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
-        // That there is a next page is part of the answer, so that nobody is told "not modified" on the last page.
+        // Whether there is a next page is part of the answer: a page that becomes the last one has changed.
         let sum = sum(registrations.iter()).wrapping_add(u64::from(more));
         Self {
             size: registrations.len(),
             rows: Rows::Each(registrations),
-            revision: revision(sum),
+            revision: Revision::of(sum),
             next_start_key,
         }
     }
@@ -365,7 +215,7 @@ impl Found {
     fn of(listing: Listing) -> Self {
         Self {
             size: listing.registrations.len(),
-            revision: revision(listing.revision),
+            revision: Revision::of(listing.revision),
             rows: Rows::Each(listing.registrations),
             next_start_key: None,
         }

@@ -1,5 +1,5 @@
-//! The API's description, OpenAPI 3.1, made of the tables that the code itself works with: the fields of the item,
-//! the filters, the methods of each route.
+//! The API's OpenAPI 3.1 description, made from the tables that the code itself works with: the item's fields, the filters,
+//! the methods of each route.
 
 use std::sync::LazyLock;
 
@@ -7,12 +7,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::http::api::json as answer;
+use crate::http::response::answer::json as answer;
 use crate::registration::item::{Field, Kind, Wire};
 
+mod components;
 mod errors;
 mod parameters;
 mod parts;
+mod schemas;
 
 /// The description as JSON text, for either wire.
 static DOCUMENTS: LazyLock<[Bytes; 2]> =
@@ -41,9 +43,9 @@ pub fn document(wire: Wire) -> Value {
                 "query": {"type": "apiKey", "in": "query", "name": "auth_token"},
             },
             "parameters": parameters::parameters(),
-            "headers": parts::headers(),
+            "headers": components::headers(),
             "responses": parts::responses(),
-            "schemas": parts::schemas(&item(wire)),
+            "schemas": schemas::schemas(&item(wire)),
         },
     })
 }
@@ -73,7 +75,7 @@ fn paths() -> Value {
     for (path, name, whose) in SUBJECTS {
         let account = path
             .contains("{account}")
-            .then(|| parts::reference("parameters", "account"));
+            .then(|| components::reference("parameters", "account"));
         let in_path: Vec<_> = account.into_iter().collect();
         let has_accounts = name == "All";
         let get = list(
@@ -99,7 +101,7 @@ fn paths() -> Value {
         }
 
         let mut in_path = in_path;
-        in_path.push(parts::reference("parameters", "username"));
+        in_path.push(components::reference("parameters", "username"));
         let get = list(
             &format!("list{name}UserRegistrations"),
             &format!("The registrations of a SIP user of {whose}"),
@@ -111,11 +113,11 @@ fn paths() -> Value {
             let parameters = item[method]["parameters"].as_array_mut();
             parameters
                 .expect("every operation has some")
-                .extend(parts::named(&["keepNewest"]));
+                .extend(components::named(&["keepNewest"]));
         }
         paths.insert(format!("{path}/{{username}}"), item);
     }
-    let object = parts::json_content(&json!({"type": "object"}));
+    let object = components::json_content(&json!({"type": "object"}));
     let text = json!({"type": "string"});
     let metrics = json!({
         "text/plain": {"schema": text}, "application/openmetrics-text": {"schema": text},
@@ -163,7 +165,7 @@ fn flushable(item: &mut Value, name: &str, summary: &str) {
 
 fn list(id: &str, summary: &str) -> Value {
     let mut parameters = parts::presentation();
-    parameters.extend(parts::named(&[
+    parameters.extend(components::named(&[
         "accept",
         "pageSize",
         "startKey",
@@ -175,9 +177,9 @@ fn list(id: &str, summary: &str) -> Value {
 
 fn count(id: &str, summary: &str, has_accounts: bool) -> Value {
     let mut parameters = parts::presentation();
-    parameters.extend(parts::named(&["ifNoneMatch"]));
+    parameters.extend(components::named(&["ifNoneMatch"]));
     if has_accounts {
-        parameters.extend(parts::named(&["accounts"]));
+        parameters.extend(components::named(&["accounts"]));
     }
     parameters.extend(parameters::filters());
     parts::operation(id, summary, &parameters, "Count", &[])
@@ -185,22 +187,22 @@ fn count(id: &str, summary: &str, has_accounts: bool) -> Value {
 
 fn flush(id: &str, summary: &str) -> Value {
     let mut parameters = parts::presentation();
-    parameters.extend(parts::named(&["dryRun"]));
+    parameters.extend(components::named(&["dryRun"]));
     parameters.extend(parameters::filters());
     let mut operation = parts::operation(id, summary, &parameters, "Flushed", &[errors::FLUSHING]);
-    let body = parts::json_content(&parts::reference("schemas", "Body"));
+    let body = components::json_content(&components::reference("schemas", "Body"));
     operation["requestBody"] = json!({"required": false, "content": body});
     operation
 }
 
-/// A POST that says `verb=delete`; without it there is no such method.
+/// A POST with `verb=delete`; without it the method is not allowed.
 fn tunnel(id: &str) -> Value {
     let summary = "Flush, for clients that cannot send DELETE";
     let mut operation = flush(id, summary);
     operation["description"] =
-        "`verb=delete` stands in the query, or in the body at its top or under `data`.".into();
+        "`verb=delete` is in the query, or in the body at its top level or under `data`.".into();
     if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
-        parameters.push(parts::reference("parameters", "verb"));
+        parameters.push(components::reference("parameters", "verb"));
     }
     operation
 }

@@ -1,4 +1,4 @@
-//! Which registrations the filters of a request leave.
+//! Applies the filters of a request.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::registration::Registration;
 use crate::registration::item::Wire;
 use crate::registry::Listing;
 
-/// How many registrations are looked through at a time: less than a millisecond's work.
+/// How many registrations are looked through before other tasks get a turn: less than a millisecond's work.
 pub(crate) const BATCH: usize = 256;
 
 /// Fewer registrations than this are not worth a task.

@@ -1,11 +1,13 @@
-//! Whose registrations are asked for, and how they are read from the registry: of one account, of all, or of those accounts
-//! that the caller may see.
+//! Whose registrations are asked for, and how they are read from the registry: those of one account, of all accounts, or of
+//! the accounts that the caller may see.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use crate::accounts::directory::Directory;
 use crate::http::App;
+use crate::http::error::Error;
 use crate::registration::Registration;
 use crate::registry::{Listing, Page, Position, Scope};
 
@@ -37,6 +39,20 @@ impl<'a> Subject<'a> {
             (Scope::System, Some(_)) => None,
             (scope, _) => Some(scope),
         }
+    }
+
+    /// Refuses a user who is not known: neither a device of the directory, nor one with a row within the last hour.
+    pub(crate) fn check_user(&self, app: &App, directory: &Directory) -> Result<(), Error> {
+        let (Scope::Account(account), Some(username)) = (self.scope, self.username) else {
+            return Ok(());
+        };
+        let is_device = std::str::from_utf8(username)
+            .is_ok_and(|username| directory.device(account, username).is_some());
+        if is_device || !app.registry.known_aors(self.scope, username).is_empty() {
+            return Ok(());
+        }
+        let username = String::from_utf8_lossy(username).into_owned();
+        Err(Error::UnknownUser { username })
     }
 
     /// How many there are, whatever the user, and their revision.

@@ -13,7 +13,7 @@ use crate::http::request::secret::Secret;
 use crate::metrics::Refusal;
 use crate::tokens::{self, Accounts, Token};
 
-/// A caller whom we know.
+/// A known caller.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// Root, or a member of the socket's group, over the Unix socket.
@@ -21,9 +21,9 @@ pub(crate) enum Caller {
         /// The user.
         uid: u32,
     },
-    /// One with a token of ours.
+    /// One with a token from the tokens file.
     Token(Arc<Token>),
-    /// One with a token of Kazoo's.
+    /// One with a token issued by Kazoo.
     Kazoo(Arc<Claims>),
 }
 
@@ -45,12 +45,12 @@ pub(crate) enum Unknown {
     Refused {
         /// The reason, as it is counted.
         counted: Refusal,
-        /// The reason, of a token that is none of ours.
+        /// The reason, as the debug log shows it.
         reason: Refused,
     },
 }
 
-/// Finds out who calls, and counts whom it does not find out.
+/// Finds out who calls; counts the requests where it cannot.
 pub(crate) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller, Unknown> {
     let known = recognize(app, peer, call.token());
     match &known {
@@ -58,13 +58,13 @@ pub(crate) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller,
         Err(Unknown::NoToken) => app.metrics.http.refused(Refusal::Missing),
         Err(Unknown::Refused { counted, reason }) => {
             app.metrics.http.refused(*counted);
-            tracing::debug!(client = %peer, refused = %reason, "a token was refused");
+            tracing::debug!(client = %peer, refused = %reason, "refused a token");
         }
     }
     known
 }
 
-/// Whom a token makes a caller, now.
+/// Resolves a token to a caller.
 pub(crate) fn recognize(
     app: &App,
     peer: Peer,

@@ -1,7 +1,7 @@
-//! Ids of accounts as callers and tokens write them.
+//! Account ids as callers and tokens write them.
 //!
-//! Ids are compared letter by letter, but for those that are domains: an account whose id is the domain of its phones is
-//! meant by any spelling of that domain (RFC 4343).
+//! Ids are compared byte by byte, except for domains: where an account's id is the domain of its phones, any spelling of that
+//! domain means it (RFC 4343).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::accounts::directory::Directory;
 use crate::http::App;
 use crate::registry::{Registry, Scope};
 
-/// The accounts that there are at one moment.
+/// The accounts known at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names<'a> {
     pub(crate) directory: &'a Directory,
@@ -43,7 +43,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Whether only the rows that there are tell which account `id` means.
+    /// Whether which account `id` means can be seen from the registrations only.
     pub(crate) fn need_rows(&self, id: &str) -> bool {
         id.contains(|c: char| c.is_ascii_uppercase()) && self.directory.account(id).is_none()
     }

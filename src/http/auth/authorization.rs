@@ -1,4 +1,4 @@
-//! The right by which a flush runs: its caller is looked at again, as if the request had come now.
+//! Authorization of a flush: its caller is checked again while it runs, as if the request came now.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::registration::{Name, Text};
 use crate::registry::Scope;
 
 /// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
-pub(crate) struct Permit {
+pub(crate) struct FlushAuthorization {
     app: Arc<App>,
     peer: Peer,
     token: Option<String>,
     account: Option<String>,
-    /// By which the caller was let in.
+    /// By which the caller was authorized.
     directory: Arc<Directory>,
 }
 
-impl Permit {
-    /// That of a caller who was let in.
+impl FlushAuthorization {
+    /// That of an authorized caller.
     pub(crate) fn new(
         app: &Arc<App>,
         peer: Peer,
@@ -56,12 +56,12 @@ impl Permit {
     }
 }
 
-impl Authorization for Permit {
+impl Authorization for FlushAuthorization {
     fn holds(&self) -> bool {
         self.check().is_ok()
     }
 
-    /// As long as the realm has not changed hands: whoever registers there now may be another account's.
+    /// Not once the realm belongs to another account: what is registered there now may be that account's.
     fn covers(&self, domain: Option<&Text>) -> bool {
         let now = Arc::clone(&self.app.directory.borrow());
         if Arc::ptr_eq(&now, &self.directory) {
@@ -79,8 +79,8 @@ impl Authorization for Permit {
     }
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for FlushAuthorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").finish_non_exhaustive()
+        f.debug_struct("FlushAuthorization").finish_non_exhaustive()
     }
 }

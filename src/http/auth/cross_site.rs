@@ -1,19 +1,21 @@
 //! Which requests come from a page of another site. Pure.
 //!
-//! A browser sends what any page asks it to send, with what it has: a cookie, or the trust that the Unix socket gives to
-//! whoever forwards it. It says where the page comes from, though (`Sec-Fetch-Site`, `Origin`), and no page can
-//! change that. A script says neither.
+//! A browser sends what any page asks it to send, with the rights that it has: those of a cookie, or of a forwarded Unix
+//! socket. But it also says where the page comes from (`Sec-Fetch-Site`, `Origin`), and no page can change that. Scripts
+//! send neither.
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::http::auth::host::Named;
 use crate::http::auth::peer::Peer;
 use crate::http::request::call;
 use crate::http::request::params::Params;
-use crate::http::server::cors;
 
-const SEC_FETCH_SITE: &str = "sec-fetch-site";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Stands for any origin among those that are configured.
+pub(crate) const ANY: &str = "*";
 
 /// What a request may do, by where it comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +35,7 @@ pub(crate) fn judge(request: &Parts, peer: Peer, origins: &[String]) -> Verdict 
         return Verdict::Pass;
     }
     let invited = matches!(peer, Peer::Host(_))
-        && cors::is_let_in(headers, origins)
+        && has_allowed_origin(headers, origins)
         && !headers.contains_key(header::COOKIE);
     if !invited {
         Verdict::ReadOnly
@@ -66,4 +68,20 @@ fn has_other_origin(headers: &HeaderMap, request: &Parts) -> bool {
     };
     let mut origins = headers.get_all(header::ORIGIN).iter();
     origins.any(|origin| !is_host(origin))
+}
+
+/// Whether the headers name one origin, and a configured one.
+fn has_allowed_origin(headers: &HeaderMap, origins: &[String]) -> bool {
+    let mut named = headers.get_all(header::ORIGIN).iter();
+    match (named.next(), named.next()) {
+        (Some(origin), None) => is_allowed(origin, origins),
+        (_, _) => false,
+    }
+}
+
+/// Whether browsers may call from this origin.
+pub(crate) fn is_allowed(origin: &HeaderValue, origins: &[String]) -> bool {
+    origins
+        .iter()
+        .any(|own| own == ANY || own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }

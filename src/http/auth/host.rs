@@ -1,22 +1,23 @@
-//! Which names a request may call us by, so that no web page reaches us by a name of its own (DNS rebinding). Pure, but
-//! for the look at this machine's names.
+//! Which names a `Host` header may have, so that no web page reaches the API by a name of its own (DNS rebinding). Pure, but
+//! for the look-up of this machine's names.
 //!
-//! A browser lets a page talk to the host that it came from. Whoever owns that host's name can have it lead to this
+//! A browser lets a page talk to the host that it came from. The owner of that host's name can make it resolve to this
 //! machine, or to a port that is forwarded to it. The `Host` header gives such a request away.
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
+use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Request, Version, header};
+use http::{HeaderMap, Version, header};
 
 use crate::http::error::Error;
 
-/// Where the system says which whole name belongs to its short one.
+/// Where the system has its fully qualified name.
 const HOSTS_FILE: &str = "/etc/hosts";
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
 
-/// The names by which requests may call us, in lower case and without a final dot.
+/// The names that a `Host` header may have, in lower case and without a final dot.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hosts(Vec<String>);
 
@@ -44,9 +45,9 @@ impl Hosts {
         Self(hosts)
     }
 
-    /// Lets a request pass that calls us by one of the names, or by an address.
-    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
-        let (uri, headers) = (request.uri(), request.headers());
+    /// Refuses a request whose `Host` is neither one of the names nor an address.
+    pub(crate) fn check(&self, request: &Parts) -> Result<(), Error> {
+        let (uri, headers) = (&request.uri, &request.headers);
         let stated = headers.get_all(header::HOST).iter();
         let stated = stated.map(|value| value.to_str().ok());
         let target = uri.authority().map(|it| Some(it.as_str()));
@@ -58,19 +59,20 @@ impl Hosts {
         match headers.get_all(header::HOST).iter().count() {
             1 => Ok(()),
             // HTTP/1.0 knows no Host, and no browser speaks it.
-            0 if request.version() < Version::HTTP_11 => Ok(()),
+            0 if request.version < Version::HTTP_11 => Ok(()),
             // RFC 9112, 3.2.
             _ => Err(Error::BadHost),
         }
     }
 
     fn has(&self, named: Named<'_>) -> bool {
-        named.is_address() || self.0.binary_search(&normal(named.host)).is_ok()
+        let is_named = |name: &String| without_dot(named.host).eq_ignore_ascii_case(name);
+        self.0.iter().any(is_named) || named.is_address()
     }
 }
 
 impl<'a> Named<'a> {
-    /// What `text`, `HOST[:PORT]`, names; `None` where it is no such thing.
+    /// What `text`, `HOST[:PORT]`, names; `None` where it is not of that form.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
         let (host, port) = match text.find(']') {
             Some(end) if text.starts_with('[') => text.split_at(end + 1),
@@ -86,7 +88,7 @@ impl<'a> Named<'a> {
         (!host.is_empty() && host.chars().all(good)).then_some(Self { host, port })
     }
 
-    /// What a request calls us by: what its target names, else its `Host`.
+    /// What a request is for: what its target names, else its `Host`.
     pub(crate) fn in_request(
         headers: &'a HeaderMap,
         target: Option<&'a Authority>,
@@ -125,7 +127,8 @@ impl<'a> Named<'a> {
     }
 }
 
-/// This machine's name, short and whole. `node` is either; the files tell the other, as they do to `hostname --fqdn`.
+/// This machine's name, short and fully qualified. `node` is either; the other is found in the files, where
+/// `hostname --fqdn` finds it.
 fn own_names(node: &str, hosts: &str, resolver: &str) -> Vec<String> {
     let node = normal(node);
     let short = node.split('.').next().unwrap_or_default().to_owned();

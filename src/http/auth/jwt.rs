@@ -1,12 +1,11 @@
-//! Kazoo's tokens: JSON web tokens, signed by Kazoo with RSA.
+//! Kazoo's tokens: JSON web tokens that Kazoo signs with RSA.
 //!
-//! Signature, `iss` and `exp` are checked here. `identity_sig`, by which Kazoo revokes its tokens, needs secrets
-//! of its database, so that a revoked token is good here until it expires.
+//! Signature, `iss` and `exp` are checked. `identity_sig`, by which Kazoo revokes tokens, cannot be: it needs secrets from
+//! Kazoo's database. So a revoked token stays valid here until it expires.
 //!
-//! Checking a signature takes longer than all the rest of a request, so what a good token says is remembered, as long
-//! as the keys are the same ones.
+//! Checking a signature takes longer than all the rest of a request, so the claims of the tokens used last are kept, for as
+//! long as the keys stay the same.
 
-mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -15,24 +14,30 @@ use std::fmt;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use quick_cache::sync::Cache;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use self::recent::Recent;
 use crate::accounts::directory::Directory;
 
-/// A token's characters, at most: more is no token of Kazoo's.
+/// Tokens whose claims are kept; some hundred bytes each.
+const RECENT: usize = 4096;
+
+/// A token's characters, at most: none of Kazoo's is longer.
 const MAX_LENGTH: usize = 8192;
 
 /// The public keys that sign Kazoo's tokens.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Keys {
     issuer: String,
     by_kid: HashMap<String, DecodingKey>,
     /// Claims whose signature and issuer are good.
-    recent: Arc<Recent<Arc<Body>>>,
+    recent: Arc<Cache<Digest, Arc<Body>>>,
 }
+
+/// SHA-256 of a token. Looking it up takes a time that tells of the hash, and nothing of a token that is good.
+type Digest = [u8; 32];
 
 /// What a good token says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,9 +46,9 @@ pub(crate) struct Claims {
     pub(crate) account_id: Arc<str>,
 }
 
-/// A key file that holds no key.
+/// A file that does not hold a key.
 #[derive(Debug, Error)]
-#[error("the key \"{kid}\" is no RSA public key in PEM")]
+#[error("the key \"{kid}\" is not an RSA public key in PEM")]
 pub struct BadKey {
     /// The key's id.
     pub kid: String,
@@ -54,17 +59,17 @@ pub struct BadKey {
 /// Why a token is refused; never says anything of the token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub(crate) enum Refused {
-    /// Not a token of ours, nor a JWT that could be Kazoo's.
-    #[error("it is not known")]
+    /// Neither in the tokens file nor a JWT that could be Kazoo's.
+    #[error("unknown token")]
     Unknown,
     /// Signed by somebody else, or for another issuer.
-    #[error("its signature, issuer or claims are not good")]
+    #[error("invalid signature, issuer or claims")]
     NotGood,
-    /// Its time is over.
-    #[error("it has expired")]
+    /// Expired.
+    #[error("expired")]
     Expired,
     /// It acts for an account that is not below its own.
-    #[error("it acts for an account that is not below its own")]
+    #[error("acts for an account that is not below its own")]
     NotBelow,
 }
 
@@ -85,7 +90,7 @@ impl Keys {
     /// Keys by their ids, in PEM.
     ///
     /// # Errors
-    /// When one is no RSA public key.
+    /// When one is not an RSA public key.
     pub fn new<'a>(
         issuer: &str,
         pems: impl IntoIterator<Item = (&'a str, &'a [u8])>,
@@ -100,7 +105,7 @@ impl Keys {
         Ok(Self {
             issuer: issuer.to_owned(),
             by_kid: pems.into_iter().map(key).collect::<Result<_, _>>()?,
-            recent: Arc::default(),
+            ..Self::default()
         })
     }
 
@@ -120,12 +125,12 @@ impl Keys {
         } else {
             let body = Arc::new(self.open(token)?);
             if body.exp > now {
-                self.recent.put(digest, Arc::clone(&body));
+                self.recent.insert(digest, Arc::clone(&body));
             }
             body
         };
         if body.exp <= now {
-            self.recent.forget(&digest);
+            self.recent.remove(&digest);
             return Err(Refused::Expired);
         }
         let account_id = match &body.acting {
@@ -165,6 +170,16 @@ impl Keys {
     }
 }
 
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            by_kid: HashMap::new(),
+            recent: Arc::new(Cache::new(RECENT)),
+        }
+    }
+}
+
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys")
@@ -174,6 +189,6 @@ impl fmt::Debug for Keys {
     }
 }
 
-fn digest(token: &str) -> recent::Digest {
+fn digest(token: &str) -> Digest {
     Sha256::digest(token.as_bytes()).into()
 }

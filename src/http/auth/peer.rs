@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The other end of a connection.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,7 +12,7 @@ pub(crate) enum Peer {
     Process {
         /// Its user.
         uid: u32,
-        /// Whether it may do all.
+        /// Whether it has full access.
         trusted: bool,
     },
 }
@@ -27,7 +27,7 @@ pub(crate) enum Origin {
 }
 
 impl Peer {
-    /// One of whom nothing is known, who may nothing.
+    /// One of which nothing is known, without any rights.
     pub(crate) const UNKNOWN: Self = Self::Process {
         uid: u32::MAX,
         trusted: false,

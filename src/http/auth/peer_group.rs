@@ -1,7 +1,7 @@
-//! Who may do all over the Unix socket: root, the daemon's own user, and the members of the socket's group.
+//! Who has full access over the Unix socket: root, the daemon's own user, and the members of the socket's group.
 //!
-//! Looked up anew for each connection, because owner, group and mode of the socket may change while it is served. Its
-//! mode says nothing here: it keeps people from connecting, and one that is open to all trusts nobody more.
+//! Looked up for each connection, because the socket's owner, group and mode may change while it is served. Its mode does
+//! not matter here: it decides who can connect, and a socket that is open to everybody gives nobody more rights.
 
 use std::ffi::CString;
 use std::io;
@@ -14,9 +14,9 @@ use tokio::net::unix::UCred;
 
 use crate::http::auth::peer::Peer;
 
-/// Who is trusted on one socket.
+/// Who is trusted on a socket.
 #[derive(Clone, Debug)]
-pub(crate) struct Household {
+pub(crate) struct PeerGroup {
     /// The socket's file; without one there is no group.
     path: Option<PathBuf>,
     /// The daemon's user.
@@ -30,7 +30,7 @@ struct Visitor {
     gid: u32,
 }
 
-impl Household {
+impl PeerGroup {
     /// That of this socket.
     pub(crate) fn of(listener: &UnixListener) -> Self {
         let address = listener.local_addr().ok();
@@ -97,14 +97,14 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_file_root_and_the_own_user_alone_are_trusted() {
-        let household = |path: Option<&str>| Household {
+        let peer_group = |path: Option<&str>| PeerGroup {
             path: path.map(PathBuf::from),
             own: 7,
         };
         for path in [None, Some("/nonexistent/socket")] {
             for (uid, trusted) in [(0, true), (7, true), (DAEMON, false)] {
                 let visitor = Visitor { uid, gid: 0 };
-                assert_eq!(household(path).trusts(visitor).await, trusted, "{uid}");
+                assert_eq!(peer_group(path).trusts(visitor).await, trusted, "{uid}");
             }
         }
     }

@@ -1,24 +1,27 @@
-//! A request, read: what the caller asks for, whichever of the spellings is used.
+//! A request, read: what the caller asks for, in whichever way it is spelled.
 //!
-//! Reading checks form only: a body that is too large, too slow or no JSON. Who may do what comes later.
+//! Reading checks the form only: whether the body is too large, too slow or not JSON. Access is checked later.
 
 use std::fmt;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde_json::Value;
 
-use crate::http::error::{Error, Problem};
-use crate::http::request::filter::Filters;
-use crate::http::request::negotiate;
+use crate::http::error::Error;
+use crate::http::request::format::{self, Format, Layout};
 use crate::http::request::params::Params;
 use crate::http::request::secret::Secret;
 
-const X_AUTH_TOKEN: &str = "x-auth-token";
+/// Carries a token.
+pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// Asks for an indented answer.
+const X_PRETTY_PRINT: HeaderName = HeaderName::from_static("x-pretty-print");
 
 /// A request, read. `Debug` shows names and no values, which may be tokens.
 pub(crate) struct Call {
@@ -31,28 +34,19 @@ pub(crate) struct Call {
     body: Option<Value>,
 }
 
-/// How lists are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Format {
-    /// JSON in the envelope.
-    Json,
-    /// Comma-separated values, bare.
-    Csv,
-}
-
 impl Call {
-    /// Reads a request; its body may have `limit` bytes and take `patience`.
+    /// Reads a request, whose body may have `limit` bytes and take `timeout`.
     pub(crate) async fn read(
         parts: Parts,
         body: Body,
         limit: usize,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, Error> {
         let params = Params::parse(parts.uri.query().unwrap_or_default());
         let body = if body.is_end_stream() {
             None
         } else {
-            tokio::time::timeout(patience, read_json(body, limit))
+            tokio::time::timeout(timeout, read_json(body, limit))
                 .await
                 .map_err(|_| Error::BodyTooSlow)??
         };
@@ -68,9 +62,9 @@ impl Call {
         Ok(call)
     }
 
-    /// The token, from wherever the caller put it.
+    /// The token, from one of the places where it may stand.
     pub(crate) fn token(&self) -> Option<Secret<'_>> {
-        header_of(&self.headers, X_AUTH_TOKEN)
+        header_of(&self.headers, &X_AUTH_TOKEN)
             .or_else(|| self.in_body("auth_token"))
             .or_else(|| self.params.get("auth_token"))
             .or_else(|| bearer(&self.headers))
@@ -88,9 +82,14 @@ impl Call {
         says_delete(&self.params) || in_body.is_some_and(is_delete)
     }
 
-    /// Whether the answer is to be indented.
-    pub(crate) fn wants_pretty(&self) -> bool {
-        wants_pretty(&self.headers, || self.params.get("pretty_print"))
+    /// How the answer is to be laid out.
+    pub(crate) fn layout(&self) -> Layout {
+        layout_of(&self.headers, || self.params.get("pretty_print"))
+    }
+
+    /// Whether the caller has an answer already, and asks whether it has changed.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.headers.contains_key(header::IF_NONE_MATCH)
     }
 
     /// How a list is to be written: as the query says, else as the `Accept` header prefers, else JSON.
@@ -101,33 +100,15 @@ impl Call {
                 _ => Format::Json,
             };
         }
-        negotiate::format(&self.headers)
+        format::accepted(&self.headers)
     }
 
-    /// Refuses parameters of the query in the body, where nobody would look for them.
-    pub(crate) fn refuse_parameters_in_body(&self) -> Result<(), Error> {
-        let Some(body) = &self.body else {
-            return Ok(());
-        };
-        let inner = body.get("data").and_then(Value::as_object);
-        let keys = body
-            .as_object()
-            .into_iter()
-            .chain(inner)
-            .flat_map(|object| object.keys());
-        for key in keys {
-            let selects = matches!(
-                key.as_str(),
-                "dry_run" | "keep_newest" | "page_size" | "start_key"
-            );
-            if selects || Filters::is_filter(key) {
-                return Err(Error::parameter(key, Problem::InBody));
-            }
-        }
-        Ok(())
+    /// The body, where there is one.
+    pub(crate) fn body(&self) -> Option<&Value> {
+        self.body.as_ref()
     }
 
-    /// Whether the caller holds an answer with this `ETag`.
+    /// Whether the caller has the answer with this `ETag`.
     pub(crate) fn holds(&self, etag: &str) -> bool {
         let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
         self.headers
@@ -158,25 +139,26 @@ impl fmt::Debug for Call {
     }
 }
 
-/// Whether a request wants its answer indented, whatever the answer is.
-pub(crate) fn asks_for_pretty(request: &Parts) -> bool {
+/// How an answer to the request is to be laid out, whatever the answer is.
+pub(crate) fn layout(request: &Parts) -> Layout {
     let query = request.uri.query().unwrap_or_default();
-    // Most have none, and need not be read for it.
+    // Most do not have it, and need not be parsed for it.
     let params = if query.contains("pretty_print") {
         Params::parse(query)
     } else {
         Params::default()
     };
-    wants_pretty(&request.headers, || params.get("pretty_print"))
+    layout_of(&request.headers, || params.get("pretty_print"))
 }
 
-fn wants_pretty<'a>(headers: &HeaderMap, param: impl FnOnce() -> Option<&'a str>) -> bool {
+fn layout_of<'a>(headers: &HeaderMap, param: impl FnOnce() -> Option<&'a str>) -> Layout {
     let wanted = |text: &str| text.eq_ignore_ascii_case("true");
-    let header = headers.get("x-pretty-print");
-    header
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(wanted)
-        || param().is_some_and(wanted)
+    let header = header_of(headers, &X_PRETTY_PRINT);
+    if header.is_some_and(wanted) || param().is_some_and(wanted) {
+        Layout::Indented
+    } else {
+        Layout::Compact
+    }
 }
 
 async fn read_json(body: Body, limit: usize) -> Result<Option<Value>, Error> {
@@ -219,17 +201,17 @@ fn is_delete(verb: &str) -> bool {
 
 /// The token of these headers.
 pub(crate) fn token_in(headers: &HeaderMap) -> Option<Secret<'_>> {
-    header_of(headers, X_AUTH_TOKEN)
+    header_of(headers, &X_AUTH_TOKEN)
         .or_else(|| bearer(headers))
         .map(Secret::new)
 }
 
-fn header_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn header_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let authorization = header_of(headers, header::AUTHORIZATION.as_str())?;
+    let authorization = header_of(headers, &header::AUTHORIZATION)?;
     let (scheme, token) = authorization.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

@@ -53,8 +53,8 @@ fn position(key: &str, list: &[u8]) -> Option<Position> {
     (sum == check(position, list)).then(|| Position::from_bytes(position))
 }
 
-/// Tells a key of this list from a typing error and from a key of another list. It is no secret: a forged key
-/// is but another place in the caller's own list.
+/// Tells a key of this list from a mistyped one and from a key of another list. It is not a secret: a forged key is just
+/// another place in the caller's own list.
 fn check(position: &[u8], list: &[u8]) -> [u8; CHECK] {
     let mut hash = Xxh3::new();
     hash.update(&(list.len() as u64).to_le_bytes());
@@ -73,7 +73,7 @@ fn only<T: PartialEq>(
     let mut only = None;
     for text in params.all(name) {
         let value = read(text).map_err(refuse)?;
-        if only.as_ref().is_some_and(|former| *former != value) {
+        if only.as_ref().is_some_and(|previous| *previous != value) {
             return Err(refuse(Problem::Contradiction));
         }
         only = Some(value);

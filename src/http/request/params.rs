@@ -9,11 +9,8 @@ pub(crate) struct Params(Vec<(String, String)>);
 impl Params {
     /// The parameters of a URI's query; any text is one.
     pub(crate) fn parse(query: &str) -> Self {
-        Self(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Self(pairs.into_owned().collect())
     }
 
     /// The first value of `name`.

@@ -22,7 +22,15 @@ pub(crate) struct RequestIds {
 
 /// The id of a request.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestId(HeaderValue);
+pub(crate) struct RequestId(Id);
+
+#[derive(Clone, Debug)]
+enum Id {
+    /// Made here: hexadecimal digits.
+    Fresh([u8; 32]),
+    /// Sent by the caller: visible ASCII.
+    Sent(HeaderValue),
+}
 
 impl RequestIds {
     /// Ids that differ from those of another run.
@@ -44,7 +52,7 @@ impl RequestIds {
         headers
             .get(X_REQUEST_ID)
             .filter(|id| !id.is_empty() && id.len() <= MAX_LENGTH && id.to_str().is_ok())
-            .map_or_else(|| self.fresh(), |id| RequestId(id.clone()))
+            .map_or_else(|| self.fresh(), |id| RequestId(Id::Sent(id.clone())))
     }
 
     /// A fresh id: 32 hexadecimal digits.
@@ -53,18 +61,26 @@ impl RequestIds {
         let id = xxh3_128_with_seed(&number, self.seed).to_be_bytes();
         let mut digits = [0; 32];
         hex::encode_to_slice(id, &mut digits).expect("32 digits have room for 16 bytes");
-        RequestId(HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible ASCII"))
+        RequestId(Id::Fresh(digits))
     }
 }
 
 impl RequestId {
     /// As text.
     pub(crate) fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        match &self.0 {
+            Id::Fresh(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            Id::Sent(value) => value.to_str().unwrap_or_default(),
+        }
     }
 
     /// As a header.
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.0.clone()
+    pub(crate) fn into_header(self) -> HeaderValue {
+        match self.0 {
+            Id::Fresh(digits) => {
+                HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible ASCII")
+            }
+            Id::Sent(value) => value,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Text that only its reader may see.
+//! Text that must not be shown.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ impl<'a> Secret<'a> {
         Self(text)
     }
 
-    /// The text, for whoever checks it or gives it back to its owner.
+    /// The text, to be checked or given back to its owner.
     pub(crate) fn reveal(self) -> &'a str {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Writes lists: in one piece where they are small, else piece by piece as the caller takes them.
+//! Writes lists: small ones in one piece, others piece by piece as the caller reads them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +10,9 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use crate::http::request::call::Format;
+use super::indent::Indent;
+use super::item::write_item;
+use crate::http::request::format::{Format, Layout};
 use crate::registration::Registration;
 use crate::registration::item::{Field, Wire};
 use crate::spreadsheet::write_record;
@@ -18,7 +20,10 @@ use crate::spreadsheet::write_record;
 /// The size of a piece.
 const PIECE: usize = 64 << 10;
 
-/// What an item takes, roughly.
+/// Written lists of up to so many bytes are copied into one piece with their envelope.
+const COPIED: usize = 4 << 10;
+
+/// The rough size of an item.
 const ITEM: usize = 1536;
 
 /// Lists of up to so many items are written in one piece.
@@ -28,7 +33,7 @@ const SMALL: usize = 40;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Style {
     pub(crate) format: Format,
-    pub(crate) pretty: bool,
+    pub(crate) layout: Layout,
     pub(crate) wire: Wire,
     /// The moment of the list, Unix seconds.
     pub(crate) now: i64,
@@ -46,7 +51,7 @@ pub(crate) enum Rows {
 /// A JSON list between the two halves of its envelope.
 pub(crate) fn json(mut head: Vec<u8>, rows: Rows, tail: Vec<u8>, style: Style) -> Body {
     match rows {
-        Rows::Written(text) if text.len() > PIECE => {
+        Rows::Written(text) if text.len() > COPIED => {
             let pieces = [head.into(), text, tail.into()];
             Body::new(Pieces(pieces.into_iter().collect()))
         }
@@ -64,7 +69,7 @@ pub(crate) fn json(mut head: Vec<u8>, rows: Rows, tail: Vec<u8>, style: Style) -
 pub(crate) fn csv(rows: Rows, style: Style) -> Body {
     let rows = match rows {
         Rows::Each(rows) => rows,
-        // Only JSON is ever written beforehand.
+        // Only JSON is written beforehand.
         Rows::Written(_) => Vec::new(),
     };
     let mut head = Vec::with_capacity(1024);
@@ -77,7 +82,7 @@ pub(crate) fn write_array(rows: &[Arc<Registration>], style: Style) -> Bytes {
     let mut out = Vec::with_capacity(rows.len() * ITEM + 2);
     out.push(b'[');
     for one in rows {
-        one.write_json(style.wire, style.now, &mut out);
+        write_item(one, style.wire, style.now, &mut out);
         out.push(b',');
     }
     match out.last_mut() {
@@ -88,14 +93,7 @@ pub(crate) fn write_array(rows: &[Arc<Registration>], style: Style) -> Bytes {
     out.into()
 }
 
-/// The same JSON with a line for each value.
-pub(crate) fn indented(json: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len() * 2);
-    Indent::default().write(json, &mut out);
-    out
-}
-
-/// A list that is written as its caller takes it.
+/// A list that is written as its caller reads it.
 #[derive(Debug)]
 struct List {
     head: Vec<u8>,
@@ -140,7 +138,7 @@ impl List {
             };
             self.write_one(&one, &mut piece);
         }
-        if !self.style.pretty || self.style.format == Format::Csv {
+        if self.style.layout == Layout::Compact || self.style.format == Format::Csv {
             return Some(piece);
         }
         let mut indented = Vec::with_capacity(piece.len() * 2);
@@ -156,7 +154,7 @@ impl List {
             Format::Json => {
                 out.push(if self.started { b',' } else { b'[' });
                 self.started = true;
-                one.write_json(wire, now, out);
+                write_item(one, wire, now, out);
             }
             Format::Csv => {
                 let value = |field: &Field| {
@@ -215,68 +213,5 @@ impl hyper::body::Body for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
-    }
-}
-
-/// Indents JSON that comes in pieces.
-#[derive(Debug, Default)]
-struct Indent {
-    depth: usize,
-    in_text: bool,
-    escaped: bool,
-    /// A bracket was opened, and it is not yet known whether anything is in it.
-    opened: bool,
-}
-
-impl Indent {
-    fn write(&mut self, json: &[u8], out: &mut Vec<u8>) {
-        for byte in json {
-            self.byte(*byte, out);
-        }
-    }
-
-    fn byte(&mut self, byte: u8, out: &mut Vec<u8>) {
-        if self.in_text {
-            out.push(byte);
-            self.in_text = self.escaped || byte != b'"';
-            self.escaped = !self.escaped && byte == b'\\';
-            return;
-        }
-        let closes = matches!(byte, b'}' | b']');
-        if closes {
-            self.depth = self.depth.saturating_sub(1);
-        }
-        if closes != self.opened {
-            self.line(out);
-        }
-        self.opened = false;
-        out.push(byte);
-        match byte {
-            b'{' | b'[' => {
-                self.depth += 1;
-                self.opened = true;
-            }
-            b',' => self.line(out),
-            b':' => out.push(b' '),
-            b'"' => self.in_text = true,
-            _ => {}
-        }
-    }
-
-    fn line(&self, out: &mut Vec<u8>) {
-        out.push(b'\n');
-        out.extend(std::iter::repeat_n(b' ', 2 * self.depth));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indents_as_people_write_it() {
-        let json = br#"{"a":[],"b":{"c":"x,{\"}\\","d":[1,2]},"e":{}}"#;
-        let expected = "{\n  \"a\": [],\n  \"b\": {\n    \"c\": \"x,{\\\"}\\\\\",\n    \"d\": [\n      1,\n      2\n    ]\n  },\n  \"e\": {}\n}";
-        assert_eq!(String::from_utf8(indented(json)).unwrap(), expected);
     }
 }

@@ -1,7 +1,7 @@
-//! Lists as they are written this second, kept for those who ask next.
+//! A cache of written lists, so that requests for the same list within a second share one text.
 //!
-//! `expires` counts down, so a list is written anew each second, and whenever its revision changes. Many who ask
-//! for one list share one text; memory is bounded, and what finds no room is written for its caller alone.
+//! `expires` counts down, so a list is written again each second, and whenever its revision changes. Memory is bounded: a list
+//! for which there is no room is written for its caller alone.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ const ROOM: usize = 16 << 20;
 
 /// The lists of this second.
 #[derive(Debug, Default)]
-pub(crate) struct Rendered {
+pub(crate) struct ResponseCache {
     kept: Mutex<Kept>,
 }
 
@@ -28,7 +28,7 @@ struct Kept {
     lists: HashMap<String, (u64, Bytes)>,
 }
 
-impl Rendered {
+impl ResponseCache {
     /// The list of `scope` at this second and revision.
     pub(crate) fn get(&self, scope: Scope<'_>, revision: u64, second: i64) -> Option<Bytes> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,11 +49,11 @@ impl Rendered {
             return;
         }
         kept.bytes += text.len();
-        let former = kept
+        let previous = kept
             .lists
             .insert(name(scope).to_owned(), (revision, text.clone()));
-        if let Some((_, former)) = former {
-            kept.bytes -= former.len();
+        if let Some((_, previous)) = previous {
+            kept.bytes -= previous.len();
         }
     }
 }

@@ -1,30 +1,30 @@
-//! What stands around the data of every answer.
+//! The envelope around the data of every answer.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::item::write_string;
 use crate::http::error::Error;
 use crate::http::request::secret::Secret;
-use crate::registration::item::write_json_string;
 use crate::registry::{Freshness, SourceState};
 
-/// The parts of an envelope that are the same for success and error.
+/// What the envelopes of successes and errors have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope<'a> {
     /// The request's id.
     pub(crate) request_id: &'a str,
-    /// Who answers.
+    /// The name of this machine.
     pub(crate) node: &'a str,
     /// Our version.
     pub(crate) version: &'a str,
     /// The time, since the Unix epoch.
     pub(crate) now: Duration,
-    /// How well the answer is known to be true.
+    /// How fresh the answer is.
     pub(crate) source: Freshness,
 }
 
-/// What a success says beside its data.
+/// What a success has beside its data.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Success<'a> {
     /// The token, as given by the caller.
@@ -40,7 +40,7 @@ pub(crate) struct Success<'a> {
 }
 
 impl Envelope<'_> {
-    /// What comes before the data of a success.
+    /// Writes what comes before the data of a success.
     pub(crate) fn open(success: &Success<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
         if let Some(token) = success.auth_token {
@@ -49,7 +49,7 @@ impl Envelope<'_> {
         out.extend_from_slice(b"\"data\":");
     }
 
-    /// What comes after the data of a success.
+    /// Writes what comes after the data of a success.
     pub(crate) fn close(&self, success: &Success<'_>, out: &mut Vec<u8>) {
         out.push(b',');
         if let Some(key) = success.next_start_key {
@@ -99,17 +99,20 @@ impl Envelope<'_> {
     }
 }
 
-/// `{"state", "as_of", "lag_ms"}`: how well the registry is known to equal Kamailio's tables.
+/// Writes `{"state", "as_of", "lag_ms"}`: how well the registry is known to match Kamailio's tables.
 pub(crate) fn source(source: Freshness, out: &mut Vec<u8>) {
     out.push(b'{');
     if let (Some(as_of), Some(lag)) = (source.as_of, source.lag) {
-        let line = format!(
-            "\"as_of\":{}.{:03},\"lag_ms\":{},",
-            as_of.as_secs(),
-            as_of.subsec_millis(),
-            lag.as_millis(),
-        );
-        out.extend_from_slice(line.as_bytes());
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(b"\"as_of\":");
+        out.extend_from_slice(digits.format(as_of.as_secs()).as_bytes());
+        // Three digits, the first of which would be lost if it were 0.
+        let millis = digits.format(1000 + as_of.subsec_millis());
+        out.push(b'.');
+        out.extend_from_slice(&millis.as_bytes()[1..]);
+        out.extend_from_slice(b",\"lag_ms\":");
+        out.extend_from_slice(digits.format(lag.as_millis()).as_bytes());
+        out.push(b',');
     }
     text(out, "state", SourceState::as_str(source.state));
     out.pop();
@@ -130,7 +133,7 @@ fn text(out: &mut Vec<u8>, name: &str, text: &str) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    write_json_string(text, out);
+    write_string(text, out);
     out.push(b',');
 }
 

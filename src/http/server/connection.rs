@@ -1,51 +1,50 @@
 //! One connection, from its first byte to its end.
 //!
-//! What we have written arrives, even if the other side still sends: a socket that is closed while there are bytes to be
-//! read resets the connection, and a reset may take an answer away that has not been read yet. So our side is closed
-//! first, and what still comes is thrown away: some bytes, for some seconds.
+//! An answer must arrive even if the client is still sending: closing a socket that has unread bytes resets the connection,
+//! and a reset can discard an answer that the client has not read yet. So our side is closed first, and what still comes
+//! in is read and discarded, up to a number of bytes and seconds.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use super::middleware;
+use super::parse_errors::ParseErrors;
 use crate::http::App;
-use crate::http::api::refuse;
 use crate::http::error::Error;
-use crate::http::request::request_id::X_REQUEST_ID;
-use crate::http::server::parse_errors::Unread;
-use crate::http::server::write_timeout::Patient;
+use crate::http::request::format::Layout;
+use crate::http::response::answer::refuse;
 
 /// A request's head, at most; a larger one is answered 431, or 414 where it is the request line that is too long.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// How long a caller may take nothing of an answer.
-const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer may wait for a client that does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a connection that is new when everything ends may take to begin its first request: it was accepted, and
-/// with systemd's sockets the next usrlocd would have had it.
+/// How long a connection that has just been accepted at shutdown may take to send its first request. With systemd's sockets
+/// the next usrlocd would have accepted it.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Bytes that are thrown away at the end, at most.
+/// Bytes that are discarded at the end of a connection, at most.
 const LINGER_BYTES: u64 = 16 << 20;
 
-/// How long that may take, and how long when everything ends.
+/// How long that may take, and how long at shutdown.
 const LINGER: Duration = Duration::from_secs(5);
-const LINGER_AT_THE_END: Duration = Duration::from_millis(100);
-
-/// An answer under way.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+const LINGER_AT_SHUTDOWN: Duration = Duration::from_millis(100);
 
 /// When connections end.
 #[derive(Clone, Debug)]
@@ -56,43 +55,60 @@ pub(crate) struct Ends {
     pub(crate) cut_off: CancellationToken,
 }
 
+/// What a connection is told by the server.
+enum Signal {
+    /// To end after the request that is under way.
+    Drain,
+    /// To end at once.
+    CutOff,
+}
+
+/// Says when a connection is to end: at shutdown, but a new one may send its first request.
+async fn drain(ends: &Ends, has_begun: &AtomicBool) -> Signal {
+    ends.shutdown.cancelled().await;
+    if !has_begun.load(Ordering::Relaxed) {
+        tokio::time::sleep(FIRST_REQUEST).await;
+    }
+    Signal::Drain
+}
+
 /// Answers the requests of one connection until it ends.
-pub(crate) async fn run<S, F>(app: &Arc<App>, stream: S, ends: &Ends, answer: F)
+pub(crate) async fn run<S, F, A>(app: &Arc<App>, stream: S, ends: &Ends, answer: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Incoming>) -> Answering + Unpin,
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Response>,
 {
-    let stream = Unread::new(Patient::new(stream, WRITE_PATIENCE));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let stream = ParseErrors::new(Box::pin(stream));
     let has_begun = AtomicBool::new(false);
     let answer = |request| {
         has_begun.store(true, Ordering::Relaxed);
-        answer(request)
+        // hyper wants a future that can be moved.
+        Box::pin(answer(request).map(Ok::<_, Infallible>))
     };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.limits.borrow().header_timeout)
-        // Who has said all and closes the way here still wants the answer.
+        // A client that has closed its sending side still wants the answer.
         .half_close(true)
         .max_buf_size(HEAD_BYTES)
         .max_header_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
-    let last_moment = async {
-        ends.shutdown.cancelled().await;
-        if !has_begun.load(Ordering::Relaxed) {
-            tokio::time::sleep(FIRST_REQUEST).await;
-        }
-    };
-    tokio::pin!(last_moment);
-    let mut draining = false;
+    // Looked at when they fire, and not with every request.
+    let mut signals = FuturesUnordered::new();
+    signals.push(drain(ends, &has_begun).boxed());
+    signals.push(ends.cut_off.cancelled().map(|()| Signal::CutOff).boxed());
     let ended = loop {
         let ended = poll_fn(|context| connection.poll_without_shutdown(context));
         tokio::select! {
+            biased;
             ended = ended => break ended,
-            () = &mut last_moment, if !draining => {
-                draining = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-            () = ends.cut_off.cancelled() => return,
+            Some(signal) = signals.next() => match signal {
+                Signal::Drain => std::pin::Pin::new(&mut connection).graceful_shutdown(),
+                Signal::CutOff => return,
+            },
         }
     };
     let parts = connection.into_parts();
@@ -100,14 +116,14 @@ where
     let mut why = unread.map(|status| unreadable(status, &parts.read_buf));
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
-        // Whoever has sent nothing yet waits for nothing.
+        // A client that has sent nothing expects no answer.
         if error.is_timeout() && !parts.read_buf.is_empty() {
             why = Some(Error::HeadTooSlow);
         }
     }
     let last = async {
         if let Some(why) = why {
-            say(app, &mut stream, &why).await;
+            answer_unreadable(app, &mut stream, &why).await;
         }
         close(stream, ends).await;
     };
@@ -117,7 +133,7 @@ where
     }
 }
 
-/// What hyper means by its own answer to `head`.
+/// Why hyper could not read `head`, by the status of its own answer.
 fn unreadable(status: StatusCode, head: &[u8]) -> Error {
     let line = head.split(|byte| *byte == b'\n').next();
     let is_long = line.is_some_and(|line| line.len() > HEAD_BYTES / 2);
@@ -130,14 +146,14 @@ fn unreadable(status: StatusCode, head: &[u8]) -> Error {
 }
 
 /// Answers a request whose head could not be read; it is the connection's last.
-async fn say(app: &App, stream: &mut (impl AsyncWrite + Unpin), why: &Error) {
+async fn answer_unreadable(app: &App, stream: &mut (impl AsyncWrite + Unpin), why: &Error) {
     let id = app.request_ids.fresh();
-    let (mut parts, body) = refuse(app, &id, why, false).into_parts();
+    let response = refuse(app, &id, why, Layout::Compact);
+    let (mut parts, body) = middleware::identified(response, id, None).into_parts();
     app.metrics.http.unreadable(parts.status.as_u16());
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return;
     };
-    parts.headers.insert(X_REQUEST_ID, id.header());
     parts
         .headers
         .insert(header::CONTENT_LENGTH, body.len().into());
@@ -153,7 +169,7 @@ async fn say(app: &App, stream: &mut (impl AsyncWrite + Unpin), why: &Error) {
     }
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&body);
-    // Whoever is gone needs no answer.
+    // The client may be gone.
     let _ = stream.write_all(&text).await;
 }
 
@@ -164,14 +180,14 @@ async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin, ends: &Ends) {
     }
     let mut rest = stream.take(LINGER_BYTES);
     let mut nowhere = tokio::io::sink();
-    let the_end = async {
+    let shutdown = async {
         ends.shutdown.cancelled().await;
-        tokio::time::sleep(LINGER_AT_THE_END).await;
+        tokio::time::sleep(LINGER_AT_SHUTDOWN).await;
     };
     tokio::select! {
-        // However that goes, the connection is over.
+        // Either way the connection is over.
         _ = tokio::io::copy(&mut rest, &mut nowhere) => {}
         () = tokio::time::sleep(LINGER) => {}
-        () = the_end => {}
+        () = shutdown => {}
     }
 }

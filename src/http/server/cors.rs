@@ -1,6 +1,8 @@
-//! Calls from browsers, as Kazoo lets them in: off unless origins are configured.
+//! Cross-origin calls from browsers, as Kazoo allows them: off unless origins are configured.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::http::auth::cross_site::{ANY, is_allowed};
 
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "content-type, depth, user-agent, x-http-method-override, x-file-size, x-requested-with, if-modified-since, \
@@ -13,18 +15,6 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 );
 const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, POST, DELETE");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
-const ANY: &str = "*";
-
-/// Whether the origin of these headers, if there is one alone, is let in.
-pub(crate) fn is_let_in(headers: &HeaderMap, origins: &[String]) -> bool {
-    let mut named = headers.get_all(header::ORIGIN).iter();
-    let (Some(origin), None) = (named.next(), named.next()) else {
-        return false;
-    };
-    origins
-        .iter()
-        .any(|own| own == ANY || own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
-}
 
 /// What a browser asks.
 #[derive(Debug)]
@@ -36,14 +26,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// What these headers ask, where these origins are let in.
+    /// What these headers ask, where these origins may call.
     pub(crate) fn of(headers: &HeaderMap, origins: &[String]) -> Self {
-        if origins.is_empty() {
-            return Self {
-                origin: None,
-                varies: false,
-            };
-        }
         if origins.iter().any(|origin| origin == ANY) {
             let asked = headers.contains_key(header::ORIGIN);
             return Self {
@@ -51,11 +35,9 @@ impl Asked {
                 varies: false,
             };
         }
-        let origin = headers.get(header::ORIGIN).filter(|origin| {
-            origins
-                .iter()
-                .any(|own| own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
-        });
+        let origin = headers
+            .get(header::ORIGIN)
+            .filter(|origin| is_allowed(origin, origins));
         Self {
             origin: origin.cloned(),
             varies: true,

@@ -1,118 +1,171 @@
-//! What stands before every answer, whatever the path: the request's id, the rules about names and other sites, CORS,
-//! and a net for panics.
+//! What every request passes, whatever its path: the request's id, the rules about names and other sites, CORS,
+//! compression, and a net for panics.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
-use hyper::body::{Body as _, Frame, SizeHint};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use thiserror::Error;
 
+use super::request_metrics::Watch;
+use super::{compression, cors};
 use crate::http::App;
-use crate::http::api::refuse;
+use crate::http::api;
 use crate::http::auth::cross_site::{self, Verdict};
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
-use crate::http::request::call::asks_for_pretty;
-use crate::http::request::negotiate;
+use crate::http::request::call;
+use crate::http::request::format::{Layout, settle_coding};
 use crate::http::request::request_id::{RequestId, X_REQUEST_ID};
-use crate::http::server::cors;
+use crate::http::response::answer::refuse;
 
-/// Keeps browsers from taking an answer for something else than it says.
-pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-
-/// Ends an answer whose writing panicked: the caller sees that it is not whole.
+/// Ends an answer whose writing panicked: the caller sees that it is incomplete.
 #[derive(Debug, Error)]
 #[error("writing the answer panicked")]
 struct Broken;
 
-/// Stands before every answer.
-pub(crate) async fn stand(
-    State(app): State<Arc<App>>,
-    mut request: Request<Body>,
-    next: Next,
-) -> Response {
-    let id = app.request_ids.of(request.headers());
-    let cors = cors_of(&app, &request);
-    let version = request.version();
-    conceal(request.headers_mut());
-    negotiate::settle_coding(request.headers_mut());
-    request.extensions_mut().insert(id.clone());
-    let mut response = match let_in(&app, request) {
-        Ok(request) => {
-            let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-            if let Ok(response) = answer.await {
+/// Answers a request of `peer`, and counts it.
+pub(super) async fn answer(app: &Arc<App>, peer: Peer, request: Request<Incoming>) -> Response {
+    let watch = Watch::start(&app.metrics, request.uri().path());
+    let request = request.map(|body| {
+        if body.is_end_stream() {
+            Body::empty()
+        } else {
+            Body::new(body)
+        }
+    });
+    let next = |context, request| api::answer(app, context, request);
+    let response = around(app, peer, request, next).await;
+    watch.answered(response.status());
+    response
+}
+
+/// Answers a request on a connection for which there is no room.
+pub(super) fn turn_away(app: &App, request: Request<Incoming>) -> Response {
+    let (parts, _) = request.into_parts();
+    let id = app.request_ids.of(&parts.headers);
+    let cors = cors_of(app, &parts);
+    let error = app.settings.hosts.check(&parts).err();
+    let error = error.unwrap_or(Error::Overloaded);
+    let mut response = refuse(app, &id, &error, call::layout(&parts));
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    identified(response, id, cors)
+}
+
+/// The answer that `next` gives, unless the request is refused before.
+pub(crate) async fn around<F>(
+    app: &Arc<App>,
+    peer: Peer,
+    request: Request<Body>,
+    next: impl Fn(api::Context, Request<Body>) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let (mut parts, body) = request.into_parts();
+    let id = app.request_ids.of(&parts.headers);
+    let cors = cors_of(app, &parts);
+    let (version, method) = (parts.version, parts.method.clone());
+    conceal(&mut parts.headers);
+    settle_coding(&mut parts.headers);
+    let response = match check(app, peer, &parts) {
+        Ok(verdict) => {
+            let context = api::Context {
+                peer,
+                id: id.clone(),
+                verdict,
+            };
+            let request = Request::from_parts(parts, body);
+            let next = |request| next(context.clone(), request);
+            let answer = AssertUnwindSafe(compression::around(request, next));
+            if let Ok(response) = answer.catch_unwind().await {
                 guarded(response, &id)
             } else {
                 report(&id);
-                refuse(&app, &id, &Error::Fault, false)
+                refuse(app, &id, &Error::Fault, Layout::Compact)
             }
         }
-        Err((error, pretty)) => refuse(&app, &id, &error, pretty),
+        Err(error) => refuse(app, &id, &error, call::layout(&parts)),
     };
-    end_without_length(version, &mut response);
+    identified(delimited(response, version, &method), id, cors)
+}
+
+/// What a request may do, by where it comes from; an error where it uses a name that is not ours, or where a page of
+/// another site would change something.
+fn check(app: &App, peer: Peer, request: &Parts) -> Result<Verdict, Error> {
+    if let Err(error) = app.settings.hosts.check(request) {
+        tracing::debug!(host = ?request.headers.get(header::HOST), %error, "refused a request");
+        return Err(error);
+    }
+    let verdict = cross_site::judge(request, peer, &app.settings.cors_origins);
+    if verdict == Verdict::ReadOnly && cross_site::may_change(request) {
+        let origin = request.headers.get(header::ORIGIN);
+        tracing::debug!(client = %peer, ?origin, "refused a request from a page of another site");
+        return Err(Error::CrossSite);
+    }
+    Ok(verdict)
+}
+
+/// The answer with its length, if that is known, and without its body where HEAD asks. An answer of HTTP/1.0 whose length
+/// the caller cannot know in another way ends the connection.
+fn delimited(mut response: Response, version: Version, method: &Method) -> Response {
+    let length = response.body().size_hint().exact();
+    let has_body = !matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if let Some(length) = length {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    if version < Version::HTTP_11 && !(has_body && length.is_some()) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        // To an answer of HTTP/1.1 hyper would add `keep-alive` here, as the caller asked for it.
+        *response.version_mut() = version;
+    }
+    if *method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// The answer with the headers that every answer has.
+pub(super) fn identified(
+    mut response: Response,
+    id: RequestId,
+    cors: Option<cors::Asked>,
+) -> Response {
     let headers = response.headers_mut();
-    headers.insert(X_REQUEST_ID, id.header());
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    headers.insert(X_REQUEST_ID, id.into_header());
     if let Some(cors) = cors {
         cors.apply(headers);
     }
     response
 }
 
-/// The request, with what is to be known of where it comes from; why it is refused, and whether that is to be indented,
-/// where it calls us by a name that is not ours, or a page of another site would change something.
-fn let_in(app: &App, request: Request<Body>) -> Result<Request<Body>, (Error, bool)> {
-    let named = app.settings.hosts.check(&request);
-    let (mut parts, body) = request.into_parts();
-    let refused = |error| (error, asks_for_pretty(&parts));
-    if let Err(error) = named {
-        tracing::debug!(host = ?parts.headers.get(header::HOST), %error, "a request was refused");
-        return Err(refused(error));
-    }
-    let peer = parts.extensions.get().copied().unwrap_or(Peer::UNKNOWN);
-    let verdict = cross_site::judge(&parts, peer, &app.settings.cors_origins);
-    if verdict == Verdict::ReadOnly && cross_site::may_change(&parts) {
-        let origin = parts.headers.get(header::ORIGIN);
-        tracing::debug!(client = %peer, ?origin, "a page of another site was refused");
-        return Err(refused(Error::CrossSite));
-    }
-    parts.extensions.insert(verdict);
-    Ok(Request::from_parts(parts, body))
-}
-
-/// Ends a connection of HTTP/1.0 with an answer whose length its caller cannot know in another way.
-fn end_without_length(version: Version, response: &mut Response) {
-    let has_length = response.body().size_hint().exact().is_some()
-        && !matches!(
-            response.status(),
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
-    if version < Version::HTTP_11 && !has_length {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-        // To an answer of HTTP/1.1 hyper would add `keep-alive` here, as the caller asked for it.
-        *response.version_mut() = version;
-    }
-}
-
-/// What a browser asks of the API; health and metrics are not for web pages.
-pub(crate) fn cors_of<B>(app: &App, request: &Request<B>) -> Option<cors::Asked> {
-    let path = request.uri().path();
+/// What a browser asks of the API; the operator's resources are not for web pages.
+fn cors_of(app: &App, request: &Parts) -> Option<cors::Asked> {
+    let origins = &app.settings.cors_origins;
+    let path = request.uri.path();
     let is_api = path.starts_with("/v2/") || path.starts_with("/v1/");
-    is_api.then(|| cors::Asked::of(request.headers(), &app.settings.cors_origins))
+    (is_api && !origins.is_empty()).then(|| cors::Asked::of(&request.headers, origins))
 }
 
-/// Keeps tokens out of whatever shows these headers with `Debug`.
+/// Keeps tokens out of everything that shows these headers with `Debug`.
 pub(crate) fn conceal(headers: &mut HeaderMap) {
-    for name in ["x-auth-token", header::AUTHORIZATION.as_str()] {
+    for name in [call::X_AUTH_TOKEN, header::AUTHORIZATION] {
         if let Some(value) = headers.get_mut(name) {
             value.set_sensitive(true);
         }
@@ -154,7 +207,7 @@ impl hyper::body::Body for Guarded {
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context)));
         polled.unwrap_or_else(|_| {
             report(&self.id);
-            // Whatever is left of it is in pieces.
+            // What is left of it cannot be trusted.
             self.body = Body::empty();
             Poll::Ready(Some(Err(axum::Error::new(Broken))))
         })

@@ -1,5 +1,5 @@
-//! Requests that hyper cannot read: it answers them by itself, with a status and an empty body. This keeps that answer
-//! back, so that an envelope can be sent in its place.
+//! Requests that hyper cannot parse: it answers them itself, with a status and an empty body. This holds that answer back, so
+//! that an error envelope can be sent in its place.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,26 +8,26 @@ use std::task::{Context, Poll};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A bare answer is not longer than that: a status line, a length, a date and the like.
+/// hyper's own answer is not longer than this: a status line, a length, a date and the like.
 const BARE: usize = 256;
 
-/// What hyper answers by itself.
+/// The statuses of its own answers.
 const STATUSES: [StatusCode; 3] = [
     StatusCode::BAD_REQUEST,
     StatusCode::URI_TOO_LONG,
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
 ];
 
-/// A stream that swallows hyper's own answer. It is the last that hyper writes, and nothing of ours looks like it: our
-/// answers have a body, and those to HEAD the length of one.
+/// A stream that swallows hyper's own answer. It is the last thing that hyper writes, and no answer of the API looks like
+/// it: those have a body, or to HEAD the length of one.
 #[derive(Debug)]
-pub(crate) struct Unread<S> {
+pub(crate) struct ParseErrors<S> {
     stream: S,
     swallowed: Option<StatusCode>,
 }
 
-impl<S> Unread<S> {
-    /// Watches over what is written to `stream`.
+impl<S> ParseErrors<S> {
+    /// Watches what is written to `stream`.
     pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
@@ -41,7 +41,7 @@ impl<S> Unread<S> {
     }
 }
 
-/// Where in `bytes` hyper's own answer starts, if they end with one.
+/// Where in `bytes` hyper's own answer starts, if they end with it.
 fn bare_answer(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     // Nearly all answers end with their body, which is not like this.
     if !bytes.ends_with(b"\r\n\r\n") {
@@ -60,7 +60,7 @@ fn bare_answer(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     is_bare.then_some((start, status))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unread<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ParseErrors<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unread<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unread<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ParseErrors<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -124,7 +124,7 @@ mod tests {
                        date: Thu, 26 Nov 2026 06:00:00 GMT\r\n\r\n";
 
     async fn written(pieces: &[&str]) -> (String, Option<StatusCode>) {
-        let mut stream = Unread::new(Vec::new());
+        let mut stream = ParseErrors::new(Vec::new());
         for piece in pieces {
             stream.write_all(piece.as_bytes()).await.unwrap();
         }

@@ -1,125 +1,34 @@
-//! What the API counts about itself, and `/metrics`, which tells it.
+//! Counts requests, by route and status, and the time until each answer began.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::response::Response;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::StatusCode;
 
-use crate::http::App;
-use crate::metrics::{Accounts, Figures, Format, Template};
-use crate::registry::SourceState;
-use crate::sip::Transport;
+use crate::metrics::{Metrics, Template};
 
-/// Prometheus' text format.
-const PROMETHEUS: HeaderValue =
-    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// `OpenMetrics`, for a scraper that asks for it.
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-
-/// The states of the source, each a series of `usrlocd_source_state`.
-const STATES: [SourceState; 4] = [
-    SourceState::Live,
-    SourceState::CatchingUp,
-    SourceState::Stale,
-    SourceState::Unavailable,
-];
-
-/// A request that is to be counted.
+/// A request under way.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    app: Arc<App>,
-    /// Of its route among the templates.
-    place: usize,
+pub(crate) struct Watch<'a> {
+    metrics: &'a Metrics,
+    /// The index of its route among the templates.
+    route: usize,
     began: Duration,
 }
 
-impl Watch {
-    /// Starts the clock for `request`.
-    pub(crate) fn start<B>(app: &Arc<App>, request: &Request<B>) -> Self {
+impl<'a> Watch<'a> {
+    /// Starts the clock for a request to `path`.
+    pub(crate) fn start(metrics: &'a Metrics, path: &str) -> Self {
         Self {
-            app: Arc::clone(app),
-            place: Template::of(request.uri().path()),
-            began: app.metrics.now(),
+            metrics,
+            route: Template::of(path),
+            began: metrics.now(),
         }
     }
 
-    /// Counts the request once `answer` has begun.
-    pub(crate) async fn over(
-        self,
-        answer: impl Future<Output = Result<Response, Infallible>>,
-    ) -> Result<Response, Infallible> {
-        let response = answer.await?;
-        let metrics = &self.app.metrics;
-        let (code, took) = (response.status().as_u16(), metrics.since(self.began));
-        metrics.http.answered(self.place, code, took);
-        Ok(response)
-    }
-}
-
-/// `GET /metrics`.
-pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let format = format(&headers);
-    let text = app.metrics.text(format, &figures(&app));
-    let mut response = Response::new(text.into());
-    let kind = match format {
-        Format::Prometheus => PROMETHEUS,
-        Format::OpenMetrics => OPEN_METRICS,
-    };
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-/// `OpenMetrics` for whoever names it, as Prometheus does.
-fn format(headers: &HeaderMap) -> Format {
-    let mut accepted = headers.get_all(header::ACCEPT).iter();
-    let asks = |value: &HeaderValue| {
-        let value = value.to_str().unwrap_or_default();
-        value.contains("application/openmetrics-text")
-    };
-    if accepted.any(asks) {
-        Format::OpenMetrics
-    } else {
-        Format::Prometheus
-    }
-}
-
-fn figures(app: &App) -> Figures {
-    let (source, counts) = (app.registry.source(), app.registry.counts());
-    let transports = Transport::ALL.map(Transport::as_str);
-    let transports = transports.into_iter().chain(["unknown"]);
-    Figures {
-        states: STATES
-            .map(|state| (state.as_str(), state == source.state))
-            .to_vec(),
-        as_of: source.as_of,
-        lag: source.lag,
-        listed: transports.zip(counts.listed).collect(),
-        hidden: counts.hidden,
-        superseded: counts.superseded,
-        rows: counts.rows,
-        accounts: match app.settings.metrics_accounts {
-            0 => None,
-            most => Some(accounts(app, most)),
-        },
-    }
-}
-
-/// The accounts with the most registrations.
-fn accounts(app: &App, most: usize) -> Accounts {
-    let mut accounts = app.registry.accounts();
-    accounts.sort_by(|(a, left), (b, right)| right.cmp(left).then_with(|| a.cmp(b)));
-    Accounts {
-        left_out: accounts.len().saturating_sub(most),
-        largest: accounts
-            .into_iter()
-            .take(most)
-            .map(|(id, count)| (id.to_string(), count))
-            .collect(),
+    /// Counts the request: its answer begins, with this status.
+    pub(crate) fn answered(self, status: StatusCode) {
+        let took = self.metrics.since(self.began);
+        let http = &self.metrics.http;
+        http.answered(self.route, status.as_u16(), took);
     }
 }

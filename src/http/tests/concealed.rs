@@ -7,12 +7,12 @@ use http::Request;
 
 use crate::http::api::flush::Who;
 use crate::http::auth::access::Caller;
+use crate::http::auth::limits::Key;
 use crate::http::auth::peer::{Origin, Peer};
 use crate::http::request::call::Call;
 use crate::http::request::params::Params;
 use crate::http::request::secret::Secret;
 use crate::http::response::envelope::Success;
-use crate::http::server::limits::Key;
 use crate::http::server::middleware::conceal;
 
 const TOKEN: &str = "usrlocd_0123456789abcdef";

@@ -9,14 +9,14 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::watch;
-use tower::ServiceExt;
 
 use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
-use crate::flush::{self, Failure, FailureKind, Outcome};
+use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
 use crate::http::auth::peer::Peer;
-use crate::http::{App, Flush, Flushing, Hosts, Keys, Limits, Parts, Settings, router};
+use crate::http::server::middleware::around;
+use crate::http::{App, Hosts, Keys, Limits, Parts, Settings, api};
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registration::{
@@ -317,12 +317,10 @@ impl Ask<'_> {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        let mut request = request.body(self.body).unwrap();
-        request.extensions_mut().insert(self.peer);
-        router(Arc::clone(&self.site.app))
-            .oneshot(request)
-            .await
-            .unwrap()
+        let request = request.body(self.body).unwrap();
+        let app = &self.site.app;
+        let next = |context, request| api::answer(app, context, request);
+        around(app, self.peer, request, next).await
     }
 
     pub(super) async fn answer(self) -> Answer {

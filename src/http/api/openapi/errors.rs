@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parts::{reference, with_headers};
+use super::components::{reference, with_headers};
 
 /// One status that tells of an error.
 struct Refusal {
@@ -22,7 +22,7 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "BadRequest",
         status: "400",
-        description: "The request, a parameter or the body cannot be what it is; `data` names it",
+        description: "The request, a parameter or the body is invalid; `data` says which",
         messages: &["validation error"],
         data: &["Invalid"],
         headers: &[],
@@ -30,7 +30,7 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "Unauthorized",
         status: "401",
-        description: "No good token",
+        description: "No valid token",
         messages: &["invalid_credentials"],
         data: &["Reason"],
         headers: &["WWW-Authenticate"],
@@ -38,7 +38,7 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "Forbidden",
         status: "403",
-        description: "The token may not; or the request would change something and comes from a page of another site \
+        description: "The token lacks the right; or the request would change something and comes from a page of another site \
                       (`Sec-Fetch-Site`, or an `Origin` that is not the `Host`)",
         messages: &["forbidden"],
         data: &["Reason"],
@@ -88,7 +88,7 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "TooManyRequests",
         status: "429",
-        description: "Too many requests with this token from this address, or without a good token",
+        description: "Too many requests with this token from this address, or without a valid token",
         messages: &["too_many_requests"],
         data: &["Reason"],
         headers: &["Retry-After"],
@@ -104,7 +104,7 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "Fault",
         status: "500",
-        description: "A defect",
+        description: "Internal error",
         messages: &["unspecified_fault"],
         data: &["Reason"],
         headers: &[],
@@ -112,7 +112,7 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "FlushIncomplete",
         status: "502",
-        description: "Some bindings are not confirmed to be gone; they are still listed",
+        description: "Some bindings could not be confirmed to be gone; they are still listed",
         messages: &["flush_incomplete"],
         data: &["Incomplete"],
         headers: &[],
@@ -206,7 +206,7 @@ pub(super) fn schemas() -> Value {
             "type": "object",
             "required": ["data", "error", "message", "node", "request_id", "source", "status", "timestamp", "version"],
             "properties": {
-                "data": {"description": "What there is to say about it"},
+                "data": {"description": "Details"},
                 "error": {"type": "string", "pattern": "^[45][0-9][0-9]$", "description": "The status"},
                 "message": text,
                 "node": text,
@@ -220,7 +220,7 @@ pub(super) fn schemas() -> Value {
         "Reason": {"type": "object", "required": ["message"], "properties": {"message": text}},
         "Invalid": {
             "type": "object",
-            "description": "By the name of what is wrong (a parameter, `json`, `file`, `request`), then by the rule that it breaks",
+            "description": "Keyed by what is wrong (a parameter, `json`, `file`, `request`), then by the rule that it breaks",
             "minProperties": 1,
             "additionalProperties": {"type": "object", "minProperties": 1, "additionalProperties": {
                 "type": "object", "required": ["message"], "properties": {

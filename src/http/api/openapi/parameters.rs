@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parts::reference;
+use super::components::reference;
 use crate::registration::item::Field;
 
 /// Kazoo's filters by a key of the item, beside `filter_KEY` and `filter_not_KEY`.
@@ -31,7 +31,7 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "username",
         "path",
         "username",
-        "The SIP user, in any case, unless one is spelled exactly so; with U+FFFD as a list shows it; never `count`",
+        "The SIP user, in any case unless one is spelled exactly so; U+FFFD as in lists; never `count`",
     ),
     ("prettyPrint", "query", "pretty_print", "Indent the answer"),
     (
@@ -44,13 +44,13 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "xRequestId",
         "header",
         "X-Request-ID",
-        "The id of the request, in answer and log",
+        "An id for the request, repeated in answer and log",
     ),
     (
         "accounts",
         "query",
         "accounts",
-        "With `true`, the number of each account as well",
+        "`true`: also the number of each account",
     ),
     (
         "accept",
@@ -62,37 +62,37 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "pageSize",
         "query",
         "page_size",
-        "At most so many items; without it all, or 50 after a `start_key`",
+        "Maximum number of items; by default all, or 50 after a `start_key`",
     ),
     (
         "startKey",
         "query",
         "start_key",
-        "The `next_start_key` of the page before",
+        "The `next_start_key` of the previous page",
     ),
     (
         "ifNoneMatch",
         "header",
         "If-None-Match",
-        "An `ETag`; 304 where the list still has it",
+        "An `ETag`; 304 if it is still current",
     ),
     (
         "dryRun",
         "query",
         "dry_run",
-        "`true`: do nothing, and tell in `X-Would-Flush` what would go",
+        "`true`: flush nothing, and say in `X-Would-Flush` how many would go",
     ),
     (
         "keepNewest",
         "query",
         "keep_newest",
-        "Leave so many of the user's contacts, those modified last, after the filters",
+        "Keep this number of the user's contacts, those modified last, after the filters",
     ),
     (
         "verb",
         "query",
         "verb",
-        "What the POST means; may stand in the body instead",
+        "Makes the POST a DELETE; may be in the body instead",
     ),
 ];
 
@@ -145,7 +145,7 @@ fn schema(component: &str) -> Value {
     match component {
         "account" | "username" => json!({"type": "string", "minLength": 1}),
         "dryRun" => json!({"type": "string", "enum": ["true", "false"]}),
-        // Anything else is as good as nothing.
+        // Anything else counts as absent.
         "prettyPrint" | "xPrettyPrint" | "accounts" => {
             json!({"type": "string", "examples": ["true"]})
         }
