@@ -266,10 +266,10 @@ impl Iterator for Lexer<'_> {
             let line = self.line;
             let token = |kind| Some(Token { line, kind });
             let first = self.rest.chars().next()?;
-            if matches!(first, '#' | '!') {
-                if let Some(kind) = self.directive(false) {
-                    return token(kind);
-                }
+            if matches!(first, '#' | '!')
+                && let Some(kind) = self.directive(false)
+            {
+                return token(kind);
             }
             if first == '#' || self.rest.starts_with("//") {
                 self.take_line();

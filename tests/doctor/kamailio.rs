@@ -116,7 +116,7 @@ fn parameters_are_read_however_they_are_written() {
          /* a /* b */ */ \"expires_type\", 0x1) // done";
     with_line(&mut kamailio, lines);
     let (report, _) = examine(&daemon, &[]);
-    says(&report, "use_domain", "warn", "keeps no domain");
+    says(&report, "use_domain", "warn", "stores no domain");
     says(&report, "expires_type", "warn", "writes times as seconds");
 }
 
