@@ -26,6 +26,7 @@ pub use defaults::DEFAULT_FILE;
 pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
 pub use layers::{Override, environment};
+pub use values::is_file_name;
 
 pub use crate::registration::item::Wire;
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use positions::Lines;
-pub use quoted::{quoted, shown, without_secrets};
+pub use quoted::{is_no_path, quoted, shown, shown_path, without_secrets};
 pub use reader::{Findings, Reader, nearest};
 
 /// Where a value was written: a file with line and column (both from 1, in characters), or the name of an

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ::http::StatusCode;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -115,6 +116,12 @@ pub enum Fault {
     /// The reply is incomplete, or not for this request. Kamailio may have done what was asked.
     #[error("Kamailio's answer cannot be parsed: {0}")]
     Malformed(String),
+    /// The answer is of HTTP, and no JSON-RPC.
+    #[error("Kamailio's HTTP port answers {status} and not JSON-RPC; {}", help(*status))]
+    Http {
+        /// Its status.
+        status: StatusCode,
+    },
     /// Kamailio refused.
     #[error("Kamailio refused with {code}: {message}")]
     Rpc {
@@ -123,6 +130,53 @@ pub enum Fault {
         /// Its error message.
         message: String,
     },
+}
+
+/// A refusal that does not pass by itself: Kamailio's configuration, or ours, must change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lasting {
+    /// It has no such method.
+    NoMethod,
+    /// usrloc has no such table.
+    NoTable,
+}
+
+impl Lasting {
+    /// The one that Kamailio means by this message.
+    #[must_use]
+    pub fn of(message: &str) -> Option<Self> {
+        match message {
+            "Method Not Found" => Some(Self::NoMethod),
+            "Domain table not found" => Some(Self::NoTable),
+            _ => None,
+        }
+    }
+
+    /// What helps.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::NoMethod => {
+                "Kamailio does not have usrloc's JSON-RPC methods: [kamailio] jsonrpc must lead to the Kamailio that loads the module usrloc"
+            }
+            Self::NoTable => {
+                "Kamailio's usrloc does not have this table: [kamailio] table must name the one that save() in kamailio.cfg does"
+            }
+        }
+    }
+}
+
+/// What an HTTP status means where JSON-RPC is expected, and what helps.
+fn help(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 | 403 | 407 => {
+            "it does not let usrlocd in: see event_route[xhttp:request] in kamailio.cfg, mostly its list of addresses"
+        }
+        300..=399 | 404 | 405 | 410 => {
+            "the path in [kamailio] jsonrpc is mostly wrong: it must be the one for which kamailio.cfg calls jsonrpc_dispatch()"
+        }
+        _ => "see Kamailio's log, and whether [kamailio] jsonrpc is Kamailio's address",
+    }
 }
 
 impl Kamailio {
@@ -302,7 +356,7 @@ impl Fault {
         match self {
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout => "timeout",
-            Self::TooLarge | Self::Malformed(_) => "malformed",
+            Self::TooLarge | Self::Malformed(_) | Self::Http { .. } => "malformed",
             Self::Unsendable(_) => "unsendable",
             Self::Rpc { .. } => "refused",
         }

@@ -46,7 +46,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`client`], [`clock`], [`document`], [`heartbeat`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
+//! | 0 | [`cfg_lexer`], [`client`], [`clock`], [`document`], [`heartbeat`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`tokens`] |
 //! | 3 | [`source`], [`consumers`] |
@@ -56,6 +56,7 @@
 //! | 7 | [`cli`] |
 
 pub mod accounts;
+pub mod cfg_lexer;
 pub mod cli;
 pub mod client;
 pub mod clock;

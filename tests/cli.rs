@@ -152,12 +152,20 @@ fn shows_counts_and_lists_accounts() {
         &["show", "ALICE", "--account", ID, "-o", "json"],
         &["show", "ALICE", "-o", "json"],
         &["show", "ALIce@acme.example.com", "-o", "json"],
+        &["show", "alice@ACME.Example.com", "-o", "json"],
+        &["show", "ALICE@ACME.EXAMPLE.COM", "-a", "Acme", "-o", "json"],
     ] {
         let items: Value = serde_json::from_str(&lab.prints(args)).expect("it is JSON");
         assert_eq!(items[0]["username"], "alice");
         assert_eq!(items.as_array().map(Vec::len), Some(1));
     }
     ends(&lab.verb(&["show", "carol"]), 1, "is not registered");
+    for elsewhere in ["alice@bolts.example.com", "@acme.example.com"] {
+        for account in [&[][..], &["--account", ID]] {
+            let args = [&["show", elsewhere][..], account].concat();
+            ends(&lab.verb(&args), 1, "is not registered");
+        }
+    }
     ends(
         &lab.verb(&["show", "carol", "-a", ID]),
         1,
@@ -184,6 +192,13 @@ fn flush_asks_or_wants_yes() {
         would,
         "would flush 2 registrations of account ac000000000000000000000000000000\n"
     );
+    let unset = lab.verb(&["flush", ID, "--user", "", "--yes"]);
+    ends(&unset, 64, "the user is empty (is a variable unset?)");
+    for user in [".", "..", "count"] {
+        let output = lab.verb(&["flush", ID, "--user", user, "--yes"]);
+        ends(&output, 0, "");
+        assert!(out(&output).starts_with("flushed 0 "), "{}", out(&output));
+    }
     assert_eq!(lab.prints(&["count"]), "2\n", "nothing happened");
     let one = lab.prints(&["flush", ID, "--user", "alice", "--yes"]);
     assert_eq!(

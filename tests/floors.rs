@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Modules by floor, from the ground up.
 const FLOORS: &[&[&str]] = &[
     &[
+        "cfg_lexer",
         "client",
         "clock",
         "document",

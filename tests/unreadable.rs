@@ -227,6 +227,39 @@ fn attributes_that_go_and_come_back() {
     }
 }
 
+/// A row that never could be read hides nobody's departure, not even the last one's.
+#[test]
+fn the_last_row_that_can_be_read_goes() {
+    for never in ["'never'", "'9999-12-31 23:59:59'"] {
+        let mut kamailio = Kamailio::builder().start();
+        let mut phones = ["alice", "bob"].map(|user| Phone::new(&kamailio, user, "acme.test"));
+        phones.iter_mut().for_each(Phone::register);
+        eventually("both have a row", PATIENCE, || {
+            let found = kamailio.rows().len();
+            holds(found == 2, || found.to_string())
+        });
+        kamailio.stop();
+        kamailio.sql(&format!(
+            "update location set expires = {never} where username = 'alice'"
+        ));
+        let lists = |daemon: &Daemon, expected: &[&str]| {
+            eventually("these are listed", PATIENCE, || {
+                let items = list(daemon, ALL);
+                let users: Vec<_> = items.iter().map(|it| &it["username"]).collect();
+                let ready = daemon.get("/readyz");
+                holds(users == expected && ready.status == 200, || {
+                    format!("{users:?}, {}", ready.text())
+                })
+            });
+        };
+        let stays: &[&str] = if never == "'never'" { &[] } else { &["alice"] };
+        let daemon = Daemon::builder(&kamailio).start();
+        lists(&daemon, &[stays, &["bob"]].concat());
+        kamailio.sql("delete from location where username = 'bob'");
+        lists(&daemon, stays);
+    }
+}
+
 /// One row that cannot be understood costs itself alone. Where it is all of them, nobody knows who is registered.
 #[test]
 fn rows_that_all_become_unintelligible_say_nothing() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::config::{Config, Loaded, Override, Problems, environment};
+use crate::config::{Config, Loaded, Override, Problems, environment, is_file_name};
 
 /// The file.
 #[derive(Clone, Debug, Default, Args)]
@@ -110,7 +110,14 @@ impl Configuration {
 
     fn overrides(&self) -> Vec<Override> {
         let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
-        let file = |path: &Option<String>| path.as_deref().map(absolute);
+        let file = |path: &Option<String>| {
+            let path = path.as_deref()?;
+            Some(if is_file_name(path) {
+                absolute(path)
+            } else {
+                path.to_owned()
+            })
+        };
         let flags = [
             ("kamailio.database", "--database", file(&self.database)),
             ("kamailio.jsonrpc", "--jsonrpc", self.jsonrpc.clone()),
@@ -137,5 +144,69 @@ pub(super) fn absolute(path: &str) -> String {
     match std::path::absolute(path) {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(_) => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        configuration: Configuration,
+    }
+
+    /// Whatever enters by a flag passes the checks of the file, as it was written.
+    #[test]
+    fn no_flag_shows_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, "").unwrap();
+        let token = format!("usrlocd_{}", "0123456789abcdef".repeat(4));
+        let load = |flag: &str, value: &str| {
+            let file = file.to_str().unwrap();
+            let words = ["usrlocd", "--config", file, flag, value];
+            Line::parse_from(words).configuration.load()
+        };
+        for flag in [
+            "--database",
+            "--jsonrpc",
+            "--store",
+            "--listen",
+            "--socket",
+            "--tokens-file",
+            "--log-level",
+            "--log-format",
+            "--config",
+        ] {
+            for value in [
+                "mysql://u:s3cr3t@h/k",
+                "postgres://u:s3cr3t@h/k",
+                "mysql:u:s3cr3t@tcp(h)/k",
+                "u:s3cr3t@tcp(h)/k",
+                "host=h password=s3cr3t",
+                "sqlite:////k.db?key=s3cr3t",
+                "http://u:s3cr3t@127.0.0.1/RPC",
+                &token,
+            ] {
+                let loaded = if flag == "--config" {
+                    Configuration::of(Some(value.into())).load()
+                } else {
+                    load(flag, value)
+                };
+                let told = loaded.expect_err(value).to_string();
+                assert!(
+                    !told.contains("s3cr3t") && !told.contains(&token),
+                    "{flag} {value}: {told}"
+                );
+            }
+        }
+        let told = load("--database", "sqlite:///srv/k.db").unwrap_err();
+        assert!(told.to_string().contains("here \"/srv/k.db\""), "{told}");
+        let here = load("--database", "k.db").unwrap().config;
+        let expected = std::env::current_dir().unwrap().join("k.db");
+        assert_eq!(here.kamailio.database, expected);
     }
 }

@@ -26,6 +26,7 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Count {
     /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
+    #[arg(value_parser = remote::account)]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,

@@ -38,12 +38,13 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Flush {
     /// Account id, or a realm or name that only one account has
+    #[arg(value_parser = remote::account)]
     account: String,
     /// The id of that account, once the daemon has resolved it
     #[arg(skip)]
     id: String,
     /// Only this SIP user
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = remote::user)]
     user: Option<String>,
     /// Keep this many of the user's contacts that match the filters: those modified last
     #[arg(long, value_name = "N", requires = "user")]
@@ -74,14 +75,13 @@ impl Flush {
         if self
             .user
             .as_deref()
-            .is_some_and(|user| user.eq_ignore_ascii_case("count"))
+            .is_some_and(|user| !remote::fits_in_path(user))
         {
             if self.keep_newest.is_some() {
                 return Err(Failure::Usage(anyhow!(
-                    "--keep-newest does not work for a user named `count`, which the API takes for the count"
+                    "--keep-newest does not work for users named `count`, `.` or `..`, which no path of the API can name"
                 )));
             }
-            // A path that ends in `count` is a number, never a user.
             let user = self.user.take().unwrap_or_default();
             self.filters.and("filter_username", &user);
         }

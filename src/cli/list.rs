@@ -58,6 +58,7 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR turns colours off")]
 pub(super) struct List {
     /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
+    #[arg(value_parser = remote::account)]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,
@@ -87,9 +88,10 @@ Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR turns colours off")]
 pub(super) struct Show {
     /// The user, alone or as USER@REALM
+    #[arg(value_parser = remote::user)]
     user: String,
     /// Only in this account: its id, or a realm or name that only one account has
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = remote::account)]
     account: Option<String>,
     #[command(flatten)]
     output: Output,
@@ -167,12 +169,10 @@ impl Show {
         client: &Client,
         (user, realm): (&str, Option<&str>),
     ) -> Result<bool, Failure> {
-        let reach = Reach::of(client, self.account.as_deref()).await?;
+        let reach = account::reach(client, self.account.as_deref()).await?;
         let mut filters = Filters::default();
         filters.and("filter_username", &spelling(client, &reach, user).await?);
-        if let Some(realm) = realm {
-            filters.and("filter_realm", realm);
-        }
+        in_realm(client, &reach, &mut filters, realm).await?;
         let last = format!("/count?{}", filters.query(&[]));
         let envelopes = reach.envelopes(client, &last).await?;
         Ok(envelopes.iter().any(|it| it["data"]["count"] != 0))
@@ -186,21 +186,47 @@ impl Show {
         realm: Option<&str>,
     ) -> Result<(Reach, Filters), Failure> {
         let mut filters = Filters::default();
-        if let Some(realm) = realm {
-            filters.and("filter_realm", realm);
-        }
-        // `count` is a word of the API, not a user of it.
-        if let Some(account) = &self.account
-            && user != "count"
-        {
-            let id = account::resolve(client, account).await?;
-            return Ok((Reach::at(remote::path(Some(&id), Some(user))), filters));
-        }
-        let reach = account::reach(client, self.account.as_deref()).await?;
-        let user = spelling(client, &reach, user).await?;
-        filters.and("filter_username", &user);
+        let reach = match &self.account {
+            Some(account) if remote::fits_in_path(user) => {
+                let id = account::resolve(client, account).await?;
+                Reach::at(remote::path(Some(&id), Some(user)))
+            }
+            account => {
+                let reach = account::reach(client, account.as_deref()).await?;
+                let user = spelling(client, &reach, user).await?;
+                filters.and("filter_username", &user);
+                reach
+            }
+        };
+        in_realm(client, &reach, &mut filters, realm).await?;
         Ok((reach, filters))
     }
+}
+
+/// Leaves those in `realm`, where there is one, as the lists spell it: filters compare letter by letter, and realms are in
+/// any case.
+async fn in_realm(
+    client: &Client,
+    reach: &Reach,
+    filters: &mut Filters,
+    realm: Option<&str>,
+) -> Result<(), Failure> {
+    let Some(realm) = realm else {
+        return Ok(());
+    };
+    let mut alike = None;
+    let mut pages = Pages::of(client, reach, filters);
+    while let Some(page) = pages.next().await? {
+        for item in &page.data {
+            let item: Value = remote::parse(client, item.get().as_bytes())?;
+            let own = item["realm"].as_str().unwrap_or_default();
+            if own == realm || (alike.is_none() && own.eq_ignore_ascii_case(realm)) {
+                alike = Some(own.to_owned());
+            }
+        }
+    }
+    filters.and("filter_realm", alike.as_deref().unwrap_or(realm));
+    Ok(())
 }
 
 /// The name as the lists spell it: filters compare letter by letter, and people do not.

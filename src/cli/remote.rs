@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::configuration::{Configuration, ConfigurationFile, absolute};
 use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
+use crate::config::is_file_name;
 use crate::daemon::Failure;
-use crate::document::shown;
+use crate::document::{quoted, shown};
 
 /// Overrides the configuration's socket; flags override it.
 const URL: &str = "USRLOCD_URL";
@@ -62,6 +63,9 @@ fn filter(text: &str) -> Result<(String, String), String> {
         Some(key) => ("filter_not_", key),
         None => ("filter_", key),
     };
+    if key.is_empty() {
+        return Err("there is no key before the `=` (is a variable unset?)".to_owned());
+    }
     Ok((format!("{prefix}{key}"), value.to_owned()))
 }
 
@@ -78,6 +82,35 @@ impl Filters {
     pub(super) fn and(&mut self, parameter: &str, value: &str) {
         self.filters.push((parameter.to_owned(), value.to_owned()));
     }
+}
+
+/// An account of the command line. One that is empty, or that a URL cannot hold, would make the path one of something
+/// else.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    match text {
+        "" => {
+            Err("the account is empty (is a variable unset?); `usrlocd accounts` lists them".into())
+        }
+        "." | ".." => Err("this is not an account; `usrlocd accounts` lists them".into()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// A user of the command line.
+pub(super) fn user(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err(
+            "the user is empty (is a variable unset?); users without a name are those of --filter username="
+                .into(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a path can name this user. `count` is a number there, and of the others a URL has only what stands before them,
+/// which means the whole account.
+pub(super) fn fits_in_path(user: &str) -> bool {
+    !matches!(user, "" | "." | ".." | "count")
 }
 
 /// The path of registrations: of an account, or of all accounts; of one user, or of all.
@@ -139,6 +172,12 @@ impl Remote {
         let variable = std::env::var(URL).ok().filter(|url| !url.is_empty());
         let address = match (&self.url, &self.socket, variable) {
             (Some(url), _, _) => parse("--url", url)?,
+            (None, Some(socket), _) if !is_file_name(socket) => {
+                return Err(Failure::Usage(anyhow!(
+                    "--socket: {} is not the path of a socket; an address is --url http://HOST:PORT",
+                    quoted(socket)
+                )));
+            }
             (None, Some(socket), _) => Address::Socket(absolute(socket).into()),
             (None, None, Some(url)) => parse(URL, &url)?,
             (None, None, None) => Address::Socket(self.configured()?),

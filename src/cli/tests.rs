@@ -194,3 +194,67 @@ fn every_verb_has_a_manual_page() {
     }
     assert_eq!(status_of(&["man", "--directory", "/nonexistent"]), 73);
 }
+
+/// As scripts with an unset variable call it. Nobody is asked: a path with an empty piece is one of something else.
+#[test]
+fn an_empty_word_is_64() {
+    for usage in [
+        &["flush", "acme", "--user", "", "--yes"][..],
+        &["flush", "acme", "--user=", "--dry-run"],
+        &["flush", "", "--yes"],
+        &["flush", "", "--user", "alice", "--yes"],
+        &["flush", ".", "--yes"],
+        &["flush", "..", "--yes"],
+        &["flush", "acme", "--filter", "=x", "--yes"],
+        &["flush", "acme", "--filter", "!=x", "--yes"],
+        &["flush", "acme", "--filter", "", "--yes"],
+        &[
+            "flush",
+            "acme",
+            "--user",
+            "..",
+            "--keep-newest",
+            "1",
+            "--yes",
+        ],
+        &["show", ""],
+        &["show", "alice", "--account", ""],
+        &["list", ""],
+        &["list", "..", "-f", "username=alice"],
+        &["count", ""],
+        &["count", "-f", "=x"],
+        &["watch", ""],
+        &["list", "--socket", "mysql://u:p@h/k"],
+        &["token", "list", "--file", "mysql://u:p@h/k"],
+        &[
+            "token",
+            "new",
+            "--name",
+            "",
+            "--file",
+            "/nonexistent/t.toml",
+        ],
+        &[
+            "token",
+            "new",
+            "--name",
+            "x",
+            "--accounts",
+            "",
+            "--file",
+            "/nonexistent/t.toml",
+        ],
+        &[
+            "token",
+            "new",
+            "--name",
+            "x",
+            "--rights",
+            "",
+            "--file",
+            "/nonexistent/t.toml",
+        ],
+    ] {
+        assert_eq!(status_of(usage), 64, "{usage:?}");
+    }
+}

@@ -12,7 +12,9 @@ use super::output::{hint, print};
 use super::show_rows::aligned;
 use super::systemd_env::{self, Unit};
 use crate::clock::{Clock, SystemClock};
+use crate::config::is_file_name;
 use crate::daemon::Failure;
+use crate::document::quoted;
 use crate::tokens::{self, Stanza, TokenFileError};
 
 /// The variables that decide which file is meant.
@@ -145,6 +147,12 @@ impl TokenVerb {
     /// The tokens file: the given one, or else the configuration's.
     fn file(&self) -> Result<PathBuf, Failure> {
         if let Some(file) = &self.file {
+            if !is_file_name(file) {
+                return Err(Failure::Usage(anyhow!(
+                    "--file: {} is not the path of a file",
+                    quoted(file)
+                )));
+            }
             return Ok(PathBuf::from(absolute(file)));
         }
         let unit = Unit::read(Path::new("/"));

@@ -62,6 +62,7 @@ Exit status:
   start, 77 permission, 130 stopped by Ctrl-C")]
 pub(super) struct Watch {
     /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
+    #[arg(value_parser = remote::account)]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,

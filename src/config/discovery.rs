@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::cfg_lexer::{Kind, Lexer};
+
 /// What one installation keeps: files that may name the database, in the order in which they decide, and where it
 /// is as installed.
 const INSTALLATIONS: [Installation; 2] = [
@@ -154,24 +156,23 @@ fn instances(root: &Path) -> Vec<PathBuf> {
 
 /// The absolute paths of databases that a `kamailio.cfg` or `kamctlrc` names, each with the number of its line.
 fn named(text: &str) -> Vec<(usize, String)> {
+    let of_cfg = Lexer::new(text).filter_map(|token| {
+        let (Kind::Text(text) | Kind::Directive(_, text)) = token.kind else {
+            return None;
+        };
+        Some((token.line, path(text.split_once(SCHEME)?.1)?))
+    });
     let lines = text.lines().enumerate();
-    let code = lines.filter(|(_, line)| is_code(line.trim_start()));
-    let found = code.filter_map(|(index, line)| Some((index + 1, database(line)?)));
-    found.collect()
+    let of_control = lines.filter_map(|(index, line)| {
+        let value = line.trim_start().strip_prefix(CONTROL_KEY)?;
+        Some((index + 1, path(value)?))
+    });
+    of_cfg.chain(of_control).collect()
 }
 
-/// Whether a line is none of the comments of `kamailio.cfg` (`#!define` is none) and `kamctlrc`.
-fn is_code(line: &str) -> bool {
-    line.starts_with("#!") || !(line.starts_with('#') || line.starts_with("//"))
-}
-
-/// The path of the SQLite database that a line names.
-fn database(line: &str) -> Option<String> {
-    let rest = match line.split_once(SCHEME) {
-        Some((_, rest)) => rest,
-        None => line.trim_start().strip_prefix(CONTROL_KEY)?,
-    };
-    let rest = rest.trim_start_matches(['"', '\'']);
+/// The path that a text begins with, from the root.
+fn path(text: &str) -> Option<String> {
+    let rest = text.trim_start_matches(['"', '\'']);
     let end = rest
         .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '!' | ';' | ')' | ','))
         .unwrap_or(rest.len());
@@ -295,12 +296,17 @@ mod tests {
             "modparam(\"usrloc\", \"db_url\", \"sqlite:///a/b.db\")",
             "DB_PATH=\"/a/b.db\"",
             "DB_PATH=/a/b.db",
+            "modparam('usrloc', 'db_url', 'sqlite:///a/b.db')",
+            "modparam(\"usrloc\",\n \"db_url\", \"sqlite://\"\n \"/a/b.db\")",
+            "log_prefix=\"# // /*\" modparam(\"usrloc\", \"db_url\", \"sqlite:///a/b.db\")",
         ] {
             assert_eq!(one(line).as_deref(), Some("/a/b.db"), "{line}");
         }
         for line in [
             "##!define DBURL \"sqlite:///a/b.db\"",
             "// sqlite:///a/b.db",
+            "/* \"sqlite:///a/b.db\" */",
+            "children=4 # \"sqlite:///a/b.db\"",
             "# DB_PATH=/a/b.db",
             "#!define DBURL \"mysql://kamailio@localhost/kamailio\"",
             "#!define DBURL \"sqlite://relative\"",

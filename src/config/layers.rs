@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Config, Problems, check, defaults, sections};
-use crate::document::{self, Findings, Item, Place, nearest};
+use crate::document::{self, Findings, Item, Place, nearest, shown_path};
 
 /// The prefix of usrlocd's variables.
 const PREFIX: &str = "USRLOCD_";
@@ -41,7 +41,7 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 
 /// Reads the file at `path`; one that is absent is a mistake only when it was `named`.
 pub(super) fn read(path: &Path, named: bool) -> Result<Option<FileText>, Problems> {
-    let name = path.display().to_string();
+    let name = shown_path(path).into_owned();
     match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(FileText { name, text })),

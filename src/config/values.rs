@@ -7,6 +7,7 @@ use super::{LogFormat, Param, Wire};
 use crate::document::{Item, Value, nearest, quoted, shown};
 
 pub(super) use network::{addresses, host, host_name, jsonrpc, origin, public_url, realm};
+pub use paths::is_file_name;
 pub(super) use paths::{database, optional_path, path, socket};
 
 /// The levels of the log.

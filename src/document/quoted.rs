@@ -4,6 +4,7 @@
 //! line: a database URL with its password, a token where its hash belongs. Line and column locate it.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// Stands for what is left out.
 const LEFT_OUT: &str = "…";
@@ -40,10 +41,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
             without_keys(text)
         };
     }
-    let has_password = text
-        .rsplit_once('@')
-        .is_some_and(|(before, _)| before.contains(':'));
-    if has_password || text.contains(['\n', '\r']) || names_secret(text) {
+    if has_password(text) || text.contains(['\n', '\r']) || names_secret(text) {
         return LEFT_OUT.into();
     }
     without_keys(text)
@@ -80,6 +78,39 @@ fn url(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     (!scheme.is_empty() && scheme.len() < KEY && scheme.chars().all(good)).then_some((scheme, rest))
+}
+
+/// Whether this, given as a path, is a URL, a token or another text with a secret in it.
+#[must_use]
+pub fn is_no_path(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let is_secret =
+        |rest: &str| rest.len() >= KEY / 2 && rest.chars().all(|c| c.is_ascii_alphanumeric());
+    let is_token = |run: &str| {
+        let mut rests = TOKENS.iter().filter_map(|prefix| run.strip_prefix(prefix));
+        rests.any(is_secret)
+    };
+    text.contains("://")
+        || has_password(text)
+        || names_secret(text)
+        || text.split(|c| !part(c)).any(is_token)
+}
+
+/// A path as messages show it.
+#[must_use]
+pub fn shown_path(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    if is_no_path(&text) {
+        shown(&text).into_owned().into()
+    } else {
+        text
+    }
+}
+
+/// Whether there is a password, as in `user:password@host`.
+fn has_password(text: &str) -> bool {
+    text.rsplit_once('@')
+        .is_some_and(|(before, _)| before.contains(':'))
 }
 
 /// Whether a secret is named, as in `host=db password=x`.
@@ -158,6 +189,34 @@ mod tests {
             assert_eq!(shown(text), expected, "{text}");
         }
         assert_eq!(shown(&"ab ".repeat(100)).chars().count(), SHOWN + 1);
+    }
+
+    #[test]
+    fn what_is_no_path_is_told_from_one() {
+        let token = format!("usrlocd_{}", "0123456789abcdef".repeat(4));
+        for text in [
+            "mysql://k/k",
+            "kamailio:s3cr3t@tcp(db)/kamailio",
+            "db password=s3cr3t",
+            "eyJhbGciOiJSUzI1NiJ9.e30.x",
+            &token,
+        ] {
+            assert!(is_no_path(text), "{text}");
+            let path = Path::new("/srv").join(text);
+            let told = shown_path(&path);
+            assert!(!told.contains("s3cr3t") && !told.contains(&token), "{told}");
+        }
+        for text in [
+            "kamailio.sqlite",
+            "a:b",
+            "/run/kamailio@edge.sock",
+            "usrlocd_backup_20261130.sqlite",
+            "/tmp/0123456789abcdef0123456789abcdef/k.sqlite",
+            "",
+        ] {
+            assert!(!is_no_path(text), "{text}");
+            assert_eq!(shown_path(Path::new(text)), text);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::turn::quiet::Locked;
 use super::{Failure, FailureKind};
 use crate::consumers::store;
-use crate::kamailio::Fault;
+use crate::kamailio::{Fault, Lasting};
 use crate::registration::Text;
 
 const WITHDRAWN: &str =
@@ -77,6 +77,10 @@ pub(super) fn of_fault(aor: &Text, fault: &Fault) -> Failure {
             FailureKind::Unconfirmed,
             "Kamailio's answer cannot be parsed",
         ),
+        Fault::Http { .. } => return unconfirmed(aor, &fault.to_string()),
+        Fault::Rpc { message, .. } if let Some(lasting) = Lasting::of(message) => {
+            return unconfirmed(aor, lasting.help());
+        }
         Fault::Rpc { .. } => (
             FailureKind::Unconfirmed,
             "Kamailio refused; usrlocd's log has its error message at level notice. Try again",

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::{Fault, REPLY_MAX};
+use super::{Fault, REPLY_MAX, message};
 
 /// Kamailio reads a request into `tcp_rd_buf_size` bytes, 4096 by default, and silently closes beyond that.
 const REQUEST_MAX: usize = 3_500;
@@ -222,12 +222,22 @@ async fn talk(
         .send_request(request)
         .await
         .map_err(|error| cut(&error))?;
+    let status = response.status();
     let body = response.into_body();
     if body.size_hint().lower() > REPLY_MAX as u64 {
         return Err(Fault::TooLarge);
     }
     match Limited::new(body, REPLY_MAX).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
+        Ok(body) => {
+            let body = body.to_bytes();
+            // What Kamailio refuses in JSON-RPC has a status of its own, too.
+            let is_reply = || message::decode(&body).is_ok_and(|reply| reply.id.is_some());
+            if status.is_success() || is_reply() {
+                Ok(body)
+            } else {
+                Err(Fault::Http { status })
+            }
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(Fault::TooLarge),
         Err(error) => Err(cut(&*error)),
     }

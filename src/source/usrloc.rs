@@ -47,9 +47,19 @@ enum Role {
         columns: Box<LocationColumns>,
         /// Those that can be read.
         rows: HashMap<i64, SlotId>,
-        /// Why each of the others cannot.
-        lost: BTreeMap<i64, Cause>,
+        /// The others.
+        lost: BTreeMap<i64, Lost>,
+        /// Whether any row has been read since the columns are these: then one that cannot be is at fault itself.
+        understood: bool,
     },
+}
+
+/// A row that cannot be read.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    cause: Cause,
+    /// Whether it could be before: it may still be a registration.
+    was_read: bool,
 }
 
 impl Usrloc {
@@ -70,6 +80,7 @@ impl Usrloc {
                     columns: Box::default(),
                     rows: HashMap::new(),
                     lost: BTreeMap::new(),
+                    understood: false,
                 },
             ]
         });
@@ -127,9 +138,15 @@ impl Usrloc {
         for role in &mut self.tables {
             match role {
                 Role::Attributes { rows, .. } => rows.clear(),
-                Role::Location { rows, lost, .. } => {
+                Role::Location {
+                    rows,
+                    lost,
+                    understood,
+                    ..
+                } => {
                     rows.clear();
                     lost.clear();
+                    *understood = false;
                 }
             }
         }
@@ -152,19 +169,26 @@ impl Usrloc {
         self.unreadable.lost() == 0 && !self.tables.iter().any(has_rows)
     }
 
-    /// Why a table that has rows says nothing about who is registered: none of them can be read. One that lacks a value
-    /// that every binding has is no binding, and says nothing about the others.
+    /// Why a table that has rows says nothing about who is registered: none of them can be read, and none ever could, or
+    /// some could. One that lacks a value that every binding has is no binding, and says nothing about the others.
     #[must_use]
     pub fn not_understood(&self) -> Option<Reason> {
         self.tables.iter().find_map(|role| match role {
             Role::Location {
-                name, rows, lost, ..
+                name,
+                rows,
+                lost,
+                understood,
+                ..
             } if rows.is_empty() => {
-                let (rowid, cause) = lost.iter().find(|(_, cause)| !cause.is_absence())?;
+                let says_nothing = |lost: &Lost| lost.was_read || !understood;
+                let (rowid, lost) = lost
+                    .iter()
+                    .find(|(_, lost)| !lost.cause.is_absence() && says_nothing(lost))?;
                 Some(Reason::NotUnderstood {
                     table: name.to_string(),
                     rowid: *rowid,
-                    why: cause.to_string(),
+                    why: lost.cause.to_string(),
                 })
             }
             Role::Location { .. } | Role::Attributes { .. } => None,
@@ -208,7 +232,15 @@ impl Sink for Usrloc {
     fn schema(&mut self, table: usize, schema: &Table) {
         match &mut self.tables[table] {
             Role::Attributes { columns, .. } => **columns = AttributeColumns::of(schema),
-            Role::Location { columns, .. } => **columns = LocationColumns::of(schema),
+            Role::Location {
+                columns,
+                understood,
+                ..
+            } => {
+                let now = LocationColumns::of(schema);
+                *understood &= **columns == now;
+                **columns = now;
+            }
         }
     }
 
@@ -238,6 +270,7 @@ impl Sink for Usrloc {
                 columns,
                 rows,
                 lost,
+                understood,
             } => {
                 let mut unread = Vec::new();
                 let fields = Fields::of(columns, &row, &mut unread);
@@ -249,9 +282,15 @@ impl Sink for Usrloc {
                 };
                 unreadable.set(whose, &unread);
                 match Cause::of_loss(&unread).filter(|_| fields.is_none()) {
-                    Some(cause) => lost.insert(rowid, cause),
+                    Some(cause) => {
+                        let before = lost.get(&rowid);
+                        let was_read =
+                            rows.contains_key(&rowid) || before.is_some_and(|it| it.was_read);
+                        lost.insert(rowid, Lost { cause, was_read })
+                    }
                     None => lost.remove(&rowid),
                 };
+                *understood |= fields.is_some();
                 let slot = fields.as_ref();
                 let slot = slot.map(|fields| assembler.with_key(name, &fields.ruid));
                 let former = match slot {

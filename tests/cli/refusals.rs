@@ -174,6 +174,30 @@ fn a_closed_socket_says_who_may_use_it() {
     ends(&output, 77, "join its group");
 }
 
+/// A URL that is given where a file belongs is refused, whichever way it comes, and its password is not shown.
+#[test]
+fn a_url_is_no_database_whichever_way_it_comes() {
+    let lab = lab();
+    let url = "mysql://kamailio:s3cr3tpw@db.example.com/kamailio";
+    for (verb, status) in [
+        (&["check-config", "--print"][..], 78),
+        (&["serve"], 78),
+        (&["doctor"], 1),
+    ] {
+        let by_flag = [verb, &["--database", url]].concat();
+        let mut by_variable = lab.daemon.command(verb[0]);
+        by_variable.args(&verb[1..]);
+        by_variable.env("USRLOCD_KAMAILIO__DATABASE", url);
+        let by_variable = by_variable.output().expect("usrlocd can be run");
+        for output in [lab.verb(&by_flag), by_variable] {
+            let told = out(&output) + &err(&output);
+            assert_eq!(output.status.code(), Some(status), "{told}");
+            assert!(told.contains("mysql is not supported"), "{told}");
+            assert!(!told.contains("s3cr3tpw"), "{told}");
+        }
+    }
+}
+
 /// What the verb says to an answer that a real daemon does not give at will.
 #[track_caller]
 fn told(args: &[&str], status: &str, body: &str, code: i32, word: &str) {

@@ -1,13 +1,17 @@
 //! What the running Kamailio says, and what its configuration says of it.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{examine, says};
+use crate::oracle::lists;
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::{Journal, Kamailio};
+use crate::support::phone::Phone;
+use crate::support::{eventually, holds};
 
 #[test]
 fn db_mode_is_read_from_the_configuration_of_the_running_one() {
@@ -102,6 +106,20 @@ fn parameters_of_usrloc_are_those_of_the_running_kamailio() {
     lacks(&report, "use_domain");
 }
 
+/// In every way that Kamailio's lexer takes.
+#[test]
+fn parameters_are_read_however_they_are_written() {
+    let mut kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).prepare();
+    let lines = "#!ifdef NOBODY_DEFINES_THIS # don't\n/*\n#!endif\n\
+         log_prefix=\"# // /* \" modparam('usrloc', 'use_domain', no); modparam(\"usr.*\",\n\
+         /* a /* b */ */ \"expires_type\", 0x1) // done";
+    with_line(&mut kamailio, lines);
+    let (report, _) = examine(&daemon, &[]);
+    says(&report, "use_domain", "warn", "stores no domain");
+    says(&report, "expires_type", "warn", "writes times as seconds");
+}
+
 #[track_caller]
 pub(super) fn lacks(report: &Value, check: &str) {
     let findings = report["findings"].as_array().expect("a list");
@@ -119,6 +137,46 @@ fn another_database_than_usrlocs_is_an_error() {
     assert_eq!(status, Some(1), "{report:#}");
     let words = format!("usrloc writes to {}", kamailio.database().display());
     says(&report, "db_url", "fail", &words);
+}
+
+/// Its HTTP answers, but it is not JSON-RPC there: the status says more than any word about the answer.
+#[test]
+fn an_http_status_is_told() {
+    let kamailio = Kamailio::builder().start();
+    let mut phone = Phone::new(&kamailio, "alice", "acme.test");
+    phone.register();
+    let elsewhere = kamailio.rpc_url().replace("/RPC", "/elsewhere");
+    assert_ne!(elsewhere, kamailio.rpc_url());
+    let daemon = Daemon::builder(&kamailio).rpc(&elsewhere).start();
+    let (report, _) = examine(&daemon, &[]);
+    says(&report, "jsonrpc", "fail", "answers 404 ");
+    says(
+        &report,
+        "jsonrpc",
+        "fail",
+        "the path in [kamailio] jsonrpc is mostly wrong",
+    );
+    lists(
+        &daemon,
+        "/v2/accounts/acme.test/registrations",
+        &[phone.contact_uri()],
+    );
+    let answer = daemon.delete("/v2/accounts/acme.test/registrations");
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    let reason = &answer.json()["data"]["failed"][0]["reason"];
+    assert!(
+        reason
+            .as_str()
+            .is_some_and(|it| it.contains("answers 404 ")),
+        "{reason}"
+    );
+    eventually("the log has it", Duration::from_secs(20), || {
+        let log = daemon.log();
+        holds(
+            log.contains("flushes fail: Kamailio's HTTP port answers 404 "),
+            || log,
+        )
+    });
 }
 
 /// One that is stuck is asked what it says: lines for its configuration would not mend it.

@@ -83,6 +83,8 @@ fn an_address_of_record_without_a_user_stays() {
     let path = |realm: &str| format!("/v2/accounts/{realm}/registrations");
     let (t, b) = (trunk.contact_uri(), bob.contact_uri());
     lists(&daemon, &path("trunk.test"), &[t, b]);
+    let nameless = format!("{}?filter_username=", path("trunk.test"));
+    lists(&daemon, &nameless, &[t]);
     lists(&daemon, &path("pbx.test"), &[other.contact_uri()]);
 
     let reason = failed(&daemon.delete(&path("trunk.test")), 1, "trunk.test");

@@ -180,6 +180,19 @@ fn unanswered(site: &Site, endpoint: &Endpoint, fault: &Fault, findings: &mut Fi
         findings.fail(GROUP, "jsonrpc", message, remedy);
         return;
     }
+    if let Fault::Http { .. } = fault {
+        let message = format!(
+            "{cause} ({endpoint}). Registrations are still listed, and flushes fail. Let Kamailio answer JSON-RPC to this machine, or correct [kamailio] jsonrpc in {}:",
+            site.config.display()
+        );
+        findings.fail(
+            GROUP,
+            "jsonrpc",
+            message,
+            [format!("# kamailio.cfg\n{GUARD}")],
+        );
+        return;
+    }
     let message = format!(
         "{cause} at {endpoint}. Registrations are still listed, but flushes fail. Start Kamailio, or have it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
         site.config.display()

@@ -1,5 +1,5 @@
 //! usrloc's parameters in the running Kamailio's configuration: Kamailio does not report them by
-//! JSON-RPC. Reads preprocessor lines and `modparam`, and nothing else of the language.
+//! JSON-RPC. Reads preprocessor directives and `modparam`, and nothing else of the language.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,11 +9,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::cfg_lexer::{Kind, Lexer, Token};
+
 /// Kamailio's default configuration file.
 const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
 
 /// Files that include each other end here.
 const DEEPEST: usize = 16;
+
+/// What sets a module's parameter.
+const MODPARAM: &str = "modparam";
+
+/// How many tokens of one are more than Kamailio takes.
+const LONGEST: usize = 16;
 
 /// How `db_sqlite` is spoken to in a `db_url`; the file's path follows.
 const SQLITE: &str = "sqlite://";
@@ -201,56 +209,58 @@ impl KamailioCfg {
         let text = String::from_utf8_lossy(&fs::read(file)?).into_owned();
         // Whether each of the open conditions holds.
         let mut conditions: Vec<bool> = Vec::new();
-        let mut in_comment = false;
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
-            let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-            match word {
-                "#!ifdef" => conditions.push(self.defined.contains_key(rest.trim())),
-                "#!ifndef" => conditions.push(!self.defined.contains_key(rest.trim())),
-                // An expression over versions and words, from 5.6 on: mostly of a Kamailio as new as this one.
-                "#!ifexp" => conditions.push(true),
-                "#!else" => {
-                    if let Some(last) = conditions.last_mut() {
-                        *last = !*last;
-                    }
-                }
-                "#!endif" => drop(conditions.pop()),
-                _ if conditions.contains(&false) => {}
-                "#!define" | "#!trydef" | "#!redef" | "#!redefine" => self.define(word, rest),
-                "#!substdef" | "#!substdefs" => self.substitute(rest),
-                "include_file" | "import_file" | "#!include_file" | "#!import_file" => {
-                    let named = rest.trim().trim_matches('"');
+        let mut statement = Statement::default();
+        let mut lexer = Lexer::new(&text);
+        loop {
+            let holds = !conditions.contains(&false);
+            let next = if holds {
+                lexer.next()
+            } else {
+                lexer.next_condition()
+            };
+            let Some(token) = next else {
+                return Ok(());
+            };
+            match token.kind {
+                Kind::Directive(name, what) => self.direct(name, &what, &mut conditions),
+                Kind::Include(name) => {
                     let folder = file.parent().unwrap_or(Path::new("/"));
+                    let name = self.substituted(name);
                     // What cannot be read is Kamailio's to complain about.
                     if depth < DEEPEST {
-                        let _ = self.take_in(&folder.join(named), depth + 1);
+                        let _ = self.take_in(&folder.join(name), depth + 1);
                     }
                 }
-                _ if word.starts_with('#') || word.starts_with("//") => {}
-                _ => {
-                    in_comment = (in_comment || line.starts_with("/*")) && !line.contains("*/");
-                    if !in_comment && line.starts_with("modparam") {
-                        self.set(line, file, index + 1);
-                    }
-                }
+                _ => self.read_token(token, &mut statement, file, 0),
             }
         }
-        Ok(())
     }
 
-    fn define(&mut self, how: &str, rest: &str) {
-        let rest = rest.trim();
-        let (name, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        if how != "#!trydef" || !self.defined.contains_key(name) {
-            let value = value.trim().trim_matches('"').to_owned();
-            self.defined.insert(name.to_owned(), value);
+    fn direct(&mut self, name: &str, what: &str, conditions: &mut Vec<bool>) {
+        let end = what.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let (word, rest) = what.split_at(end.unwrap_or(what.len()));
+        match name {
+            "ifdef" => conditions.push(self.defined.contains_key(word)),
+            "ifndef" => conditions.push(!self.defined.contains_key(word)),
+            // An expression over versions and words, from 5.6 on: mostly of a Kamailio as new as this one.
+            "ifexp" => conditions.push(true),
+            "else" => {
+                if let Some(last) = conditions.last_mut() {
+                    *last = !*last;
+                }
+            }
+            "endif" => drop(conditions.pop()),
+            "substdef" | "substdefs" => self.substitute(what, name == "substdefs"),
+            "trydef" | "trydefine" if self.defined.contains_key(word) => {}
+            "def" | "define" | "trydef" | "trydefine" | "redef" | "redefine" => {
+                self.defined.insert(word.to_owned(), rest.trim().to_owned());
+            }
+            _ => {}
         }
     }
 
     /// `#!substdef "!NAME!value!g"`, with any character for the exclamation mark.
-    fn substitute(&mut self, rest: &str) {
-        let text = rest.trim().trim_matches('"');
+    fn substitute(&mut self, text: &str, is_text: bool) {
         let Some(mark) = text.chars().next() else {
             return;
         };
@@ -258,53 +268,143 @@ impl KamailioCfg {
         if let (Some(name), Some(value)) = (parts.next(), parts.next())
             && !name.is_empty()
         {
-            self.defined.insert(name.to_owned(), value.to_owned());
+            let word = if is_text {
+                format!("\"{value}\"")
+            } else {
+                value.to_owned()
+            };
+            self.defined.insert(name.to_owned(), word);
             self.substituted.push((name.to_owned(), value.to_owned()));
         }
     }
 
-    /// The value that stands for `value`.
-    fn resolve(&self, value: &str) -> String {
-        let mut value = self
-            .defined
-            .get(value)
-            .map_or(value, String::as_str)
-            .to_owned();
-        for (name, stands_for) in &self.substituted {
-            value = value.replace(name, stands_for);
-        }
-        value
+    /// The content of a string as Kamailio reads it.
+    fn substituted(&self, text: String) -> String {
+        let words = self.substituted.iter();
+        words.fold(text, |text, (name, value)| text.replace(name, value))
     }
 
-    /// `modparam("usrloc", "db_mode", 2)`; the modules may be several, as in `"usrloc|registrar"`.
-    fn set(&mut self, line: &str, file: &Path, number: usize) {
-        let Some((_, rest)) = line.split_once('(') else {
-            return;
-        };
-        let mut parts = rest.splitn(3, ',').map(str::trim);
-        let (Some(modules), Some(name), Some(value)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return;
-        };
-        let modules: HashSet<&str> = modules.trim_matches('"').split('|').collect();
-        let name = name.trim_matches('"');
-        let is_timeout = modules.contains("db_sqlite") && name == "db_set_busy_timeout";
-        if !modules.contains("usrloc") && !is_timeout {
+    /// Takes the next token of statements; what stands for a defined word is in its place.
+    fn read_token(&mut self, token: Token, statement: &mut Statement, file: &Path, depth: usize) {
+        if let Kind::Word(word) = &token.kind
+            && word != MODPARAM
+            && let Some(value) = self.defined.get(word)
+            && depth < DEEPEST
+        {
+            let tokens: Vec<Token> = Lexer::new(value).collect();
+            for Token { kind, .. } in tokens {
+                let line = token.line;
+                self.read_token(Token { line, kind }, statement, file, depth + 1);
+            }
             return;
         }
-        let end = value.rfind(')').unwrap_or(value.len());
-        let value = self.resolve(value[..end].trim().trim_matches('"'));
-        let setting = Setting {
-            value,
-            file: file.to_owned(),
-            line: number,
+        let kind = match token.kind {
+            Kind::Text(text) => Kind::Text(self.substituted(text)),
+            other => other,
         };
-        if is_timeout {
-            self.busy_timeouts.push(setting);
-        } else {
-            self.usrloc.insert(name.to_owned(), setting);
+        if let Some(Parameter {
+            modules,
+            name,
+            value,
+            line,
+        }) = statement.add(token.line, kind)
+        {
+            let setting = Setting {
+                value,
+                file: file.to_owned(),
+                line,
+            };
+            if matches(&modules, "db_sqlite") && name == "db_set_busy_timeout" {
+                self.busy_timeouts.push(setting);
+            } else if matches(&modules, "usrloc") {
+                self.usrloc.insert(name, setting);
+            }
         }
     }
+}
+
+/// A `modparam`, as far as it has been read.
+#[derive(Debug, Default)]
+struct Statement {
+    /// The line that it begins on, once it has begun.
+    line: Option<usize>,
+    /// What follows `modparam`.
+    tokens: Vec<Kind>,
+}
+
+/// `modparam("usrloc", "db_mode", 2)`
+#[derive(Debug)]
+struct Parameter {
+    /// A pattern.
+    modules: String,
+    name: String,
+    value: String,
+    line: usize,
+}
+
+impl Statement {
+    /// Goes on with a token; returns the parameter if the statement ends with it.
+    fn add(&mut self, line: usize, kind: Kind) -> Option<Parameter> {
+        if kind == Kind::Word(MODPARAM.to_owned()) {
+            self.line = Some(line);
+            self.tokens.clear();
+            return None;
+        }
+        let begun = self.line?;
+        if kind != Kind::Mark(')') {
+            self.tokens.push(kind);
+            if self.tokens.len() > LONGEST {
+                self.line = None;
+            }
+            return None;
+        }
+        self.line = None;
+        let tokens = std::mem::take(&mut self.tokens);
+        let comma = Kind::Mark(',');
+        let (modules, name, value) = match &tokens[..] {
+            [
+                Kind::Mark('('),
+                Kind::Text(modules),
+                one,
+                Kind::Text(name),
+                two,
+                value @ ..,
+            ] if *one == comma && *two == comma => (modules, name, value),
+            _ => return None,
+        };
+        let value = match value {
+            [Kind::Text(text)] => text.clone(),
+            [Kind::Word(word)] => number(word).unwrap_or_else(|| word.clone()),
+            [Kind::Mark('-'), Kind::Word(word)] => format!("-{}", number(word)?),
+            _ => return None,
+        };
+        Some(Parameter {
+            modules: modules.clone(),
+            name: name.clone(),
+            value,
+            line: begun,
+        })
+    }
+}
+
+/// A number in decimal, as Kamailio writes them: `0x2`, `010` and `10b` are numbers too, and so is `yes`.
+fn number(word: &str) -> Option<String> {
+    let of = |digits, radix| i64::from_str_radix(digits, radix).ok();
+    let number = match word {
+        "yes" | "true" | "on" | "enable" => Some(1),
+        "no" | "false" | "off" | "disable" => Some(0),
+        _ if word.starts_with("0x") => of(&word[2..], 16),
+        _ if word.len() > 1 && word.starts_with('0') && of(word, 8).is_some() => of(word, 8),
+        _ if word.ends_with('b') => of(&word[..word.len() - 1], 2),
+        _ => of(word, 10),
+    };
+    number.map(|number| number.to_string())
+}
+
+/// Whether a pattern of `modparam` is of this module: the whole name, in any case of letters.
+fn matches(pattern: &str, module: &str) -> bool {
+    let pattern = regex_lite::Regex::new(&format!("(?i)^({pattern})$"));
+    pattern.is_ok_and(|pattern| pattern.is_match(module))
 }
 
 #[cfg(test)]

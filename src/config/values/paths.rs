@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::document::{Item, quoted, shown};
+use crate::document::{Item, is_no_path, quoted, shown};
 
 /// Bytes of a Unix socket's path (`sun_path` less its NUL, unix(7)).
 const SOCKET_PATH: usize = 107;
@@ -41,6 +41,13 @@ pub(in crate::config) fn database(item: &Item) -> Result<PathBuf, String> {
         Some(refusal) => Err(refusal),
         None => path(item),
     }
+}
+
+/// Whether this may be the name of a file: no URL, and nothing with a secret in it. What may not be must be refused as it
+/// was written, not as a file in the working directory.
+#[must_use]
+pub fn is_file_name(text: &str) -> bool {
+    !is_no_path(text) && database_url(text).is_none()
 }
 
 /// Why `text` is refused, where it is a URL as in Kamailio's `db_url`. Tells nothing of a server's URL but its scheme: the
@@ -110,6 +117,10 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, String> {
     } else if !path.is_absolute() {
         Err(format!(
             "{quoted} is relative; write the whole path, starting with /"
+        ))
+    } else if text.contains("://") {
+        Err(format!(
+            "{quoted} has a URL in it; write the path alone, starting with /"
         ))
     } else if text.ends_with('/') {
         Err(format!("{quoted} is a directory; name a file in it"))

@@ -30,7 +30,10 @@ pub(in crate::flush) async fn lookup(
     let is_too_long = match fault {
         Fault::TooLarge => true,
         Fault::Timeout | Fault::Malformed(_) => expects_long() && kamailio.uptime().await.is_ok(),
-        Fault::Unreachable { .. } | Fault::Unsendable(_) | Fault::Rpc { .. } => false,
+        Fault::Unreachable { .. }
+        | Fault::Unsendable(_)
+        | Fault::Http { .. }
+        | Fault::Rpc { .. } => false,
     };
     if is_too_long { Ok(None) } else { Err(fault) }
 }

@@ -1,6 +1,6 @@
 //! One removal: when its turn comes, in a quiet moment, and again where Kamailio refuses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::flush::target::Target;
 use crate::flush::turn::queue::{Lane, Permit};
 use crate::flush::turn::quiet::Quiet;
 use crate::flush::turn::write_mode::{LearnedMode, WriteMode};
-use crate::kamailio::{Fault, Kamailio, Removed};
+use crate::kamailio::{Fault, Kamailio, Lasting, Removed};
 use crate::registration::{Registration, Text};
 
 /// The pauses after refusals: another of Kamailio's workers was writing, for milliseconds or for a whole write-back.
@@ -40,6 +40,8 @@ pub(in crate::flush) struct Refusals(Mutex<Refused>);
 struct Refused {
     /// Codes and messages, and how often they came.
     messages: BTreeMap<String, u64>,
+    /// Those of them that no retry can help.
+    lasting: BTreeSet<Lasting>,
     /// How many removals in a row were refused at every attempt.
     in_vain: u32,
 }
@@ -127,7 +129,7 @@ impl Removals<'_> {
         for pause in PAUSES {
             match self.remove_once(contacts, &call).await {
                 Err(NotFlushed::Fault(Fault::Rpc { code, message }))
-                    if self.refusals.is_worth_a_try() =>
+                    if Lasting::of(&message).is_none() && self.refusals.is_worth_a_try() =>
                 {
                     self.refusals.note(code, &message);
                     tokio::time::sleep(pause).await;
@@ -166,6 +168,7 @@ impl Refusals {
     /// Records a refusal.
     pub(in crate::flush) fn note(&self, code: i64, message: &str) {
         let mut refused = self.refused();
+        refused.lasting.extend(Lasting::of(message));
         let message: String = format!("{code} {message}").chars().take(LONGEST).collect();
         if refused.messages.len() < LOGGED || refused.messages.contains_key(&message) {
             *refused.messages.entry(message).or_default() += 1;
@@ -190,13 +193,25 @@ impl Refusals {
             .map(|(message, times)| format!("{message} ({times} times)"))
             .collect();
         let messages = messages.join("; ");
-        tracing::info!(
-            target: NOTICE,
-            request_id,
-            refused = total,
-            failed,
-            "Kamailio refused removals of a flush, which were retried: {messages}; see Kamailio's log for the cause, usually \"database is locked\""
-        );
+        let help: Vec<&str> = refused.lasting.iter().map(|it| it.help()).collect();
+        if help.is_empty() {
+            tracing::info!(
+                target: NOTICE,
+                request_id,
+                refused = total,
+                failed,
+                "Kamailio refused removals of a flush, which were retried: {messages}; see Kamailio's log for the cause, usually \"database is locked\""
+            );
+        } else {
+            let help = help.join("; ");
+            tracing::info!(
+                target: NOTICE,
+                request_id,
+                refused = total,
+                failed,
+                "Kamailio refused removals of a flush: {messages}; retrying does not help: {help}"
+            );
+        }
     }
 
     fn is_worth_a_try(&self) -> bool {

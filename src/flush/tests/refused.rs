@@ -45,3 +45,25 @@ async fn not_for_ever() {
     let calls = site.fake.calls(&["ul.rm"]).len();
     assert!((10..=26).contains(&calls), "{calls}");
 }
+
+/// What no retry can help is asked once, and the reason says what does.
+#[tokio::test]
+async fn what_lasts_is_not_asked_again() {
+    for (message, method, words) in [
+        ("Method Not Found", "ul.rm", "loads the module usrloc"),
+        ("Domain table not found", "ul.rm", "[kamailio] table"),
+        ("Method Not Found", "ul.lookup", "loads the module usrloc"),
+        ("Domain table not found", "ul.lookup", "[kamailio] table"),
+    ] {
+        let site = Site::new().await;
+        site.phone("acme", "alice", "a1");
+        site.fake
+            .bend(move |_, asked, _| (asked == method).then_some(Answer::Error(500, message)));
+        let outcome = site.flush().await;
+        let reasons = reasons(&outcome);
+        assert!(reasons[0].contains(words), "{reasons:?}");
+        assert!(!reasons[0].contains("ry again"), "{reasons:?}");
+        assert_eq!(site.fake.calls(&[method]).len(), 1, "{method}: {message}");
+        assert_eq!(site.ruids().len(), 1);
+    }
+}

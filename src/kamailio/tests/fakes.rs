@@ -184,7 +184,7 @@ async fn what_answers_something_else_is_malformed() {
         |_| reply(r#"{"jsonrpc":"2.0","error":{"code":500,"message":"not yours"},"id":1}"#),
         |_| reply(""),
         |_| "SIP/2.0 200 OK\r\n\r\n".to_owned(),
-        |_| "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>".to_owned(),
+        |_| reply("<html>"),
     ] {
         let answer: fn(u64) -> String = answer;
         let fault = fault(&answers(answer).await).await;
@@ -194,6 +194,37 @@ async fn what_answers_something_else_is_malformed() {
             answer(0)
         );
     }
+}
+
+#[tokio::test]
+async fn a_status_of_http_is_told() {
+    for (status, words) in [
+        ("403 Forbidden", "list of addresses"),
+        ("404 Not Found", "path in [kamailio] jsonrpc"),
+        ("302 Found", "path in [kamailio] jsonrpc"),
+        ("500 Server error", "Kamailio's log"),
+    ] {
+        for body in ["", "<html>no</html>", "{\"error\":\"forbidden\"}"] {
+            let fake = answers(move |_| reply(body).replacen("200 OK", status, 1)).await;
+            let fault = fault(&fake).await;
+            let number = &status[..3];
+            assert!(
+                matches!(&fault, Fault::Http { status } if status.as_str() == number),
+                "{status}: {fault:?}"
+            );
+            let told = fault.to_string();
+            assert!(told.contains(number) && told.contains(words), "{told}");
+        }
+    }
+    // jsonrpcs gives its refusals the status that is their code.
+    let refusal = |id| {
+        let body = format!(
+            "{{\"jsonrpc\":\"2.0\",\"error\":{{\"code\":500,\"message\":\"no\"}},\"id\":{id}}}"
+        );
+        reply(&body).replacen("200 OK", "500 no", 1)
+    };
+    let fault = fault(&answers(refusal).await).await;
+    assert!(matches!(fault, Fault::Rpc { code: 500, .. }), "{fault:?}");
 }
 
 #[tokio::test]

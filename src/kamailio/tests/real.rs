@@ -228,8 +228,9 @@ async fn refusals_are_told_apart(kamailio: &Kamailio) {
     assert_eq!(refusal(kamailio.remove("elsewhere", &aor).await), no_table);
     let no_domain = refusal(kamailio.lookup("location", &"u".into()).await);
     assert_eq!(no_domain, (500, "Domain missing in AOR".to_owned()));
+    assert_eq!(Lasting::of(&no_table.1), Some(Lasting::NoTable));
     let (_, message) = refusal(kamailio.call("no.such", &[]).await);
-    assert_eq!(message, "Method Not Found");
+    assert_eq!(Lasting::of(&message), Some(Lasting::NoMethod), "{message}");
     let fault = kamailio
         .lookup("location", &"a\0@acme.test".into())
         .await
@@ -297,7 +298,10 @@ async fn another_path_and_a_missing_server_are_faults() {
     let server = Server::start().await;
     let elsewhere = Server::client(&format!("http://127.0.0.1:{}/elsewhere", server.port));
     let fault = elsewhere.version().await.unwrap_err();
-    assert!(matches!(fault, Fault::Malformed(_)), "{fault:?}");
+    assert!(
+        matches!(fault, Fault::Http { status } if status == 404),
+        "{fault:?}"
+    );
     let (http, datagram) = (server.http(), server.datagram());
     let before: Value = http.call("core.uptime", &[]).await.unwrap();
     assert!(before.is_object());

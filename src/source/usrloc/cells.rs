@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, date};
+use jiff::fmt::temporal::Pieces;
 
 use crate::clock::unix_of_julian_day;
 use crate::registration::Number;
@@ -103,14 +103,17 @@ fn text_time(text: &str) -> Option<i64> {
         Some((moment, "UTC" | "GMT" | "Z" | "utc" | "gmt" | "z")) => format!("{moment}Z"),
         _ => text.to_owned(),
     };
-    if let Ok(timestamp) = joined.parse::<Timestamp>() {
-        return Some(timestamp.as_second());
-    }
-    // What has a zone that is not understood is not in UTC.
-    let clock = joined.get("YYYY-MM-DD".len()..).unwrap_or_default();
-    let civil = (!clock.contains(['+', '-', '[', 'Z', 'z'])).then_some(&joined)?;
-    let utc = TimeZone::UTC.to_timestamp(civil.parse::<DateTime>().ok()?);
-    Some(utc.ok()?.as_second())
+    let pieces = Pieces::parse(&joined).ok()?;
+    let offset = match pieces.to_numeric_offset() {
+        Some(offset) => offset.seconds(),
+        // What has a zone that is not understood is not in UTC.
+        None => pieces.time_zone_annotation().is_none().then_some(0)?,
+    };
+    // Not a `Timestamp`, which ends before `9999-12-31 23:59:59`: to some that is "never".
+    let moment = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+    let since = moment.duration_since(DateTime::from(date(1970, 1, 1)));
+    let seconds = since - SignedDuration::from_secs(offset.into());
+    Some(seconds.as_secs())
 }
 
 #[cfg(test)]
@@ -183,6 +186,15 @@ mod tests {
             assert_eq!(time(Value::Text(text.as_bytes())), None, "{text}");
         }
         assert_eq!(time(Value::Text(b"1970-01-01T00:00:00Z")), Some(0));
+        for (text, unix) in [
+            ("9999-12-31 23:59:59", 253_402_300_799),
+            ("9999-12-31T23:59:59.999Z", 253_402_300_799),
+            ("9999-12-31 23:59:59-12:00", 253_402_343_999),
+            ("9999-12-31", 253_402_214_400),
+            ("1969-12-31 23:59:58", -2),
+        ] {
+            assert_eq!(time(Value::Text(text.as_bytes())), Some(unix), "{text}");
+        }
     }
 
     #[test]

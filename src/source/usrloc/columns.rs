@@ -5,7 +5,7 @@ use crate::sqlite_file::{Row, Table, Value};
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident { $($column:ident),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, PartialEq, Eq, Debug, Default)]
         pub(super) struct $name {
             $(pub(super) $column: Column,)*
         }
@@ -19,7 +19,7 @@ macro_rules! columns {
 }
 
 /// The place of a column in its table; nowhere where the table has none of that name.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Column(Option<usize>);
 
 columns! {

@@ -133,3 +133,45 @@ fn the_command_line_names_the_file() {
     assert_eq!(defined, ["WITH_NAT", "X=1"]);
     assert_eq!(of_command_line(&words("kamailio -DD")), (None, Vec::new()));
 }
+
+/// All are taken by `kamailio -c` of 5.6.
+#[test]
+fn every_way_to_write_a_parameter() {
+    for text in [
+        "modparam('usrloc', 'db_mode', 3)",
+        "modparam(\"usrloc\",\n  \"db_mode\",\n  3)",
+        "modparam ( \"usrloc\" , # the module\n \"db_mode\" /* how */, 3 ) // it writes",
+        "modparam(\"registrar\", \"realm_prefix\", \"a)\") modparam(\"usrloc\", \"db_mode\", 3);",
+        "log_prefix=\"# // /* \" modparam(\"usrloc\", \"db_mode\", 3)",
+        "/* a /* b */\nmodparam(\"usrloc\", \"db_mode\", 0) */ modparam(\"usrloc\", \"db_mode\", 3)",
+        "modparam(\"usrloc\", \"db_mode\", 0x3)",
+        "modparam(\"usrloc\", \"db_mode\", 11b)",
+        "modparam(\"USRLOC\", \"db_mode\", 3)",
+        "modparam(\"usr.*\", \"db_mode\", 3)",
+        "modparam(\"(usrloc|registrar)\", \"db_mode\", 3)",
+        "#!define MODE 3 // three\nmodparam(\"usrloc\", \"db_mode\", MODE\n)",
+        "!!define MODE 3\nmodparam(\"usrloc\", \"db_mode\", MODE)",
+        "#!define ALL modparam(\"usrloc\", \"db_mode\", \\\n 3)\nALL",
+        "#!ifdef X # of what\ndon't /*\n#!endif\nmodparam(\"usrloc\", \"db_mode\", 3)",
+        "children=2 #!define MODE 3\nmodparam(\"usrloc\", \"db_mode\", MODE)",
+    ] {
+        let cfg = read(text, &[]);
+        let mode = cfg.usrloc("db_mode").and_then(Setting::number);
+        assert_eq!(mode, Some(3), "{text}");
+    }
+    for text in [
+        "# modparam('usrloc', 'db_mode', 3)",
+        "children=2 // modparam('usrloc', 'db_mode', 3)",
+        "log_prefix=\"modparam('usrloc', 'db_mode', 3)\"",
+        "#!ifdef X\nmodparam('usrloc', 'db_mode', 3)\n#!endif",
+        "modparam(\"usrloc2\", \"db_mode\", 3)",
+    ] {
+        assert_eq!(read(text, &[]).usrloc("db_mode"), None, "{text}");
+    }
+    let place = read("\n\nmodparam('usrloc',\n\n'db_mode',3)", &[]).place("db_mode");
+    assert!(place.ends_with("line 3"), "{place}");
+    let yes = read("modparam(\"usrloc\", \"use_domain\", yes)", &[]);
+    assert_eq!(yes.usrloc("use_domain").unwrap().number(), Some(1));
+    let url = "#!substdefs \"!DBU!sqlite:////srv/k.db!g\"\nmodparam('usrloc', 'db_url', DBU)";
+    assert_eq!(read(url, &[]).keeps(), Keeps::File("/srv/k.db".into()));
+}
