@@ -70,23 +70,34 @@ pub(super) fn schemas(item: &Value) -> Value {
         "CountEnvelope": envelope(number, &[]),
         "FlushedEnvelope": envelope(json!({"const": "ok"}), &[]),
         // Anything but a string counts as absent in these places.
-        "Body": {"type": "object", "properties": {
-            "auth_token": {"description": "The token, if it is not in a header; also under `data`"},
-            "verb": {"description": "With POST, `delete` makes it a DELETE, as the parameter does; also under `data`"},
-            "ruids": {
-                "type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2000,
-                "description": "Flush only the registrations with these `ruid`s that the filters select; also under `data`",
-            },
-            "pretty_print": {"description": "Kazoo's clients send it; the parameter decides"},
-            "ui_metadata": {"description": "Kazoo's user interface sends it; ignored; also under `data`"},
-            "data": {
-                "type": ["object", "null"],
-                "description": "May have `auth_token`, `verb`, `ruids` and `ui_metadata`; any other key is refused",
-            },
-        }, "additionalProperties": false},
+        "Body": body(),
     });
     if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {
         all.extend(errors);
     }
     all
+}
+
+/// The body of a DELETE. Its keys stand at the top or under `data`, `ruids` in one of the two.
+fn body() -> Value {
+    let mut keys = json!({
+        "auth_token": {"description": "The token, if it is not in a header"},
+        "verb": {"description": "With POST, `delete` makes it a DELETE, as the parameter does"},
+        "ruids": {
+            "type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2000,
+            "description": "Flush only the registrations with these `ruid`s that the filters select",
+        },
+        "pretty_print": {"description": "Kazoo's clients send it; the parameter decides"},
+        "ui_metadata": {"description": "Kazoo's user interface sends it; ignored"},
+    });
+    let data = json!({
+        "type": ["object", "null"], "properties": keys, "additionalProperties": false,
+        "description": "May have the same keys",
+    });
+    keys["data"] = data;
+    let twice = json!({
+        "required": ["data", "ruids"],
+        "properties": {"data": {"type": "object", "required": ["ruids"]}},
+    });
+    json!({"type": "object", "properties": keys, "additionalProperties": false, "not": twice})
 }
