@@ -59,12 +59,14 @@ impl Search {
             return None;
         }
         match self.found.replace(found.database.clone()) {
-            Some(previous) => tracing::warn!(
-                database = %found.database.display(),
-                why = found.why,
-                previous = %previous.display(),
-                "switching to another database: the previous one has no registrations; set the right one in [kamailio] database"
-            ),
+            Some(previous) => {
+                tracing::warn!(
+                    database = %found.database.display(),
+                    why = found.why,
+                    previous = %previous.display(),
+                    "switching to another database: the previous one has no registrations; set the right one in [kamailio] database"
+                );
+            }
             None => log_found(&found, &discovery.others),
         }
         Some(found.database)
