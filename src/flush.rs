@@ -3,6 +3,15 @@
 //! Pick, remove, confirm, hide, answer: [`flush_one`] is the protocol. A binding counts as flushed only if Kamailio had
 //! it before and does not have it afterwards, or if a Kamailio that has finished loading does not have it although the
 //! table does. Removals are requested by JSON-RPC; Kamailio's database is never touched.
+//!
+//! | files | hold |
+//! |---|---|
+//! | [`flush_one`] | the protocol for one address of record; [`steps`] are its steps, [`target`] what they work on |
+//! | [`workers`] | a whole flush: several addresses of record at a time; [`done`] is what came of it |
+//! | [`turn`] | when a removal may start: one at a time, in its turn, while nobody writes Kamailio's file |
+//! | [`answers`] | what Kamailio answers, and whether that is credible |
+//! | [`recheck`], [`leftover`], [`restart`] | what is hidden: listed again if Kamailio has it, reported if its row stays |
+//! | [`ambiguous`] | duplicate rows: asks Kamailio which of them it has |
 
 mod ambiguous;
 mod answers;

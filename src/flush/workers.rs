@@ -35,34 +35,7 @@ impl Flusher {
             Err(fault) => return Done::nothing(&targets, &fault),
         };
         self.mode.of(credibility.since());
-        let caller = Caller {
-            account: request.actor.account_id.as_deref(),
-            authorization: &*request.authorization,
-        };
-        let run = Run {
-            parts,
-            caller,
-            by: Arc::new(FlushedBy {
-                request_id: request.actor.request_id.clone(),
-                actor: request.actor.token.clone(),
-            }),
-            exactly: request.exactly,
-            default_realm: self.options.default_realm.as_deref(),
-            credibility: &credibility,
-            intents: Intents::new(parts, &targets),
-            removals: Removals {
-                kamailio: &parts.kamailio,
-                caller,
-                credibility: &credibility,
-                lane: self.queue.join(),
-                quiet: &self.quiet,
-                mode: &self.mode,
-                refusals: Refusals::default(),
-            },
-            extra_calls: ExtraCalls::new(&self.options.also),
-            breaker: Breaker::new(self.options.concurrency.max(1)),
-            retries: Retries::default(),
-        };
+        let run = self.run(request, &targets, &credibility);
         let mut done = self.work_on_all(targets, &run).await;
         self.confirm_rows(&mut done).await;
         if run.breaker.opened_by().is_none() {
@@ -77,6 +50,43 @@ impl Flusher {
         let failed = done.outcome.failed.len();
         run.removals.refusals.log(&request.actor.request_id, failed);
         done
+    }
+
+    fn run<'a>(
+        &'a self,
+        request: &'a Request,
+        targets: &[Target],
+        credibility: &'a Credibility<'a>,
+    ) -> Run<'a> {
+        let parts = &self.parts;
+        let caller = Caller {
+            account: request.actor.account_id.as_deref(),
+            authorization: &*request.authorization,
+        };
+        Run {
+            parts,
+            caller,
+            by: Arc::new(FlushedBy {
+                request_id: request.actor.request_id.clone(),
+                actor: request.actor.token.clone(),
+            }),
+            exactly: request.exactly,
+            default_realm: self.options.default_realm.as_deref(),
+            credibility,
+            intents: Intents::new(parts, targets),
+            removals: Removals {
+                kamailio: &parts.kamailio,
+                caller,
+                credibility,
+                lane: self.queue.join(),
+                quiet: &self.quiet,
+                mode: &self.mode,
+                refusals: Refusals::default(),
+            },
+            extra_calls: ExtraCalls::new(&self.options.also),
+            breaker: Breaker::new(self.options.concurrency.max(1)),
+            retries: Retries::default(),
+        }
     }
 
     /// Has the workers flush the targets.

@@ -24,10 +24,10 @@ use http::{Method, Request};
 use self::operation::Operation;
 use self::subject::Subject;
 use super::App;
-use super::auth::access::{Caller, Right};
 use super::auth::account::Names;
 use super::auth::admission::{admit, admit_stranger};
 use super::auth::cross_site::{self, Verdict};
+use super::auth::grant::Grant;
 use super::auth::peer::Peer;
 use super::error::Error;
 use super::request::call::{self, Call};
@@ -35,7 +35,6 @@ use super::request::request_id::RequestId;
 use super::request::route::{Route, What, Whose};
 use super::request::secret::Secret;
 use super::response::answer::{allowed, refuse};
-use crate::accounts::directory::Directory;
 use crate::registry::{Scope, SourceState};
 
 /// How long a request waits while the registrations of the previous run are still being restored.
@@ -86,55 +85,40 @@ async fn registrations(
     };
     let caller = admit(app, context.peer, &call)?;
     let directory = Arc::clone(&app.directory.borrow());
-    let names = Names::of(app, &directory);
     if let Whose::Account(id) = &route.realm
-        && names.need_rows(id)
+        && Names::of(app, &directory).need_rows(id)
     {
         restored(app, Scope::System).await?;
     }
-    let account = authorize(&caller, &route, &call.method, names)?;
-    let scope = account.as_deref().map_or(Scope::System, Scope::Account);
-    check_account(app, scope, &call.method, &directory).await?;
+    let mut grant = Grant::new(app, caller, directory, &route, &call.method)?;
+    check_account(app, &grant, &call.method).await?;
     if !route.allows(&call.method) {
         let allow = route.allow();
         return Err(Error::MethodNotAllowed { allow });
     }
-    let accounts = match scope {
-        Scope::System => caller.accounts(names),
-        Scope::Account(_) => None,
-    };
+    grant.find_accounts(app);
     let subject = Subject {
-        scope,
-        accounts: accounts.as_deref(),
+        scope: grant.scope(),
+        accounts: grant.accounts.as_deref(),
         username: match &route.what {
             What::User(username) => Some(username.as_bytes()),
             What::List | What::Count => None,
         },
     };
-    subject.check_user(app, &directory)?;
+    subject.check_user(app, &grant.directory)?;
     if call.method == Method::DELETE {
         let who = flush::Who {
-            caller: &caller,
+            caller: &grant.caller,
             peer: context.peer,
             query: Secret::new(&query),
         };
-        return flush::flush(app, &call, subject, &who, &context.id, &directory).await;
+        return flush::flush(app, &call, subject, &who, &context.id, &grant.directory).await;
     }
     let response = match route.what {
         What::List | What::User(_) => list::list(app, &call, subject, &context.id).await?,
         What::Count => count::count(app, &call, subject, &context.id).await?,
     };
-    // The directory changes in one moment with the registrations. If that was in between, these may be those of
-    // another account than the one that the caller may see.
-    let now = Arc::clone(&app.directory.borrow());
-    if !Arc::ptr_eq(&now, &directory) {
-        let names = Names::of(app, &now);
-        authorize(&caller, &route, &call.method, names)?;
-        if scope == Scope::System && caller.accounts(names) != accounts {
-            // A caller who asks again is answered by the directory that there is now.
-            return Err(Error::DatastoreUnreachable);
-        }
-    }
+    grant.check_again(app, &route, &call.method)?;
     Ok(response)
 }
 
@@ -158,33 +142,9 @@ async fn read(app: &App, verdict: Verdict, parts: Parts, body: Body) -> Result<C
     }
 }
 
-/// The account that is asked for, if the caller may.
-fn authorize(
-    caller: &Caller,
-    route: &Route,
-    method: &Method,
-    names: Names<'_>,
-) -> Result<Option<String>, Error> {
-    let account = match &route.realm {
-        Whose::System => None,
-        Whose::Account(id) => Some(names.spelled(id).into_owned()),
-        Whose::Own => Some(names.spelled(caller.only_account(names)?).into_owned()),
-    };
-    let right = match *method {
-        Method::DELETE => Right::Flush,
-        _ => Right::Read,
-    };
-    caller.may(right, account.as_deref(), names)?;
-    Ok(account)
-}
-
 /// Refuses an account that is not known; waits a little while that cannot be told.
-async fn check_account(
-    app: &App,
-    scope: Scope<'_>,
-    method: &Method,
-    directory: &Directory,
-) -> Result<(), Error> {
+async fn check_account(app: &App, grant: &Grant, method: &Method) -> Result<(), Error> {
+    let scope = grant.scope();
     // A flush needs every registration.
     let needed = match *method {
         Method::DELETE => Scope::System,
@@ -197,7 +157,7 @@ async fn check_account(
     }
     match scope {
         Scope::Account(id)
-            if directory.account(id).is_none() && !app.registry.knows_account(id) =>
+            if grant.directory.account(id).is_none() && !app.registry.knows_account(id) =>
         {
             Err(Error::UnknownAccount { id: id.to_owned() })
         }

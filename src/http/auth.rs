@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod admission;
 pub(crate) mod authorization;
 pub(crate) mod cross_site;
+pub(crate) mod grant;
 pub(crate) mod host;
 pub(crate) mod jwt;
 pub(crate) mod limits;

@@ -1,7 +1,7 @@
 //! JSON-RPC over the UNIX datagram socket of `jsonrpcs`.
 //!
-//! Each call has a socket of its own with an abstract name (unix(7)), so that Kamailio can answer whoever it runs as. Anyone on the machine could send to that name, so a reply counts only with the call's
-//! id, which is random.
+//! Each call has its own socket with an abstract name (unix(7)), so that Kamailio can answer, whichever user it runs as.
+//! Anyone on the machine could send to that name, so a reply counts only with the call's id, which is random.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;

@@ -1,7 +1,7 @@
 //! JSON-RPC over HTTP: a small pool of kept-alive connections.
 //!
 //! No task runs for an idle connection: the call that uses it drives it. Kamailio may close one at any time, even
-//! after each reply; the next call notices and takes a fresh one.
+//! after each reply; the next call notices and opens a new one.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use super::{Fault, REPLY_MAX};
 
-/// Kamailio reads a request into `tcp_rd_buf_size` bytes, 4096 by default, and closes without a word beyond.
+/// Kamailio reads a request into `tcp_rd_buf_size` bytes, 4096 by default, and silently closes beyond that.
 const REQUEST_MAX: usize = 3_500;
 
 /// What a request has before its body, without host and path.

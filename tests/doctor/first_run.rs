@@ -44,7 +44,7 @@ fn first_run_waits_for_the_database_and_begins() {
     assert_eq!(daemon.get("/v2/registrations").status, 503);
     for words in [
         "no Kamailio database found yet, still looking",
-        "/var/lib/kamailio/kamailio.sqlite is not there",
+        "/var/lib/kamailio/kamailio.sqlite does not exist",
     ] {
         eventually(words, SOON, || {
             let log = daemon.log();

@@ -69,9 +69,9 @@ pub(super) fn compare(kamailio: &str, findings: &mut Findings) {
         findings.ok(GROUP, check, message);
     } else {
         let message = format!(
-            "Kamailio's clock is {} s {} of this machine's. Kamailio runs on another machine, one of the two clocks is wrong, and registrations are listed for too long or not long enough. On both:",
+            "Kamailio's clock is {} s {} this machine's. Kamailio runs on another machine, one of the two clocks is wrong, and registrations are listed for too long or not long enough. On both:",
             apart.abs(),
-            if apart > 0 { "ahead" } else { "behind" }
+            if apart > 0 { "ahead of" } else { "behind" }
         );
         let remedy = ["timedatectl timesync-status; chronyc tracking".to_owned()];
         findings.warn(GROUP, check, message, remedy);
