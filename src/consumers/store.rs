@@ -4,17 +4,17 @@
 //! filled from Kamailio's tables. It is read once, at a start; after that the pipeline only writes to it. It must
 //! never touch Kamailio's database.
 
-mod bulk;
 mod file;
 mod read;
 mod reading;
+mod record;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
@@ -23,7 +23,6 @@ use tokio::sync::RwLock;
 
 use crate::registration::Key;
 pub use crate::registration::{Hidden, Stored, Tombstone};
-use crate::sqlite_file::Held;
 pub use reading::Reading;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -60,7 +59,7 @@ pub struct FlushRecord {
 /// What changed since the last batch. What is removed goes before what is upserted comes.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Registrations that are there, whether new or not.
+    /// Registrations that are there, whether new or not; each once.
     pub upserts: Vec<Stored>,
     /// Registrations whose rows are gone.
     pub removed: Vec<Key>,
@@ -103,8 +102,6 @@ pub struct Store {
     indexed: AtomicBool,
     /// Writes wait while the store is read as it was left.
     gate: RwLock<()>,
-    /// Files that were read past SQLite. They go after its connections.
-    held: Mutex<Vec<Arc<Held>>>,
     _lock: file::Lock,
 }
 
@@ -177,8 +174,6 @@ enum Change<'a> {
     Unhide(&'a [Hidden]),
     /// A line of the audit, and where to say which one it is.
     Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
-    /// Accounts that nobody has any more.
-    Forget(&'a [i64]),
 }
 
 impl Store {
@@ -199,7 +194,6 @@ impl Store {
             begun_anew: AtomicBool::default(),
             indexed: AtomicBool::default(),
             gate: RwLock::default(),
-            held: Mutex::default(),
             _lock: lock,
         })
     }
@@ -306,9 +300,7 @@ impl Store {
     /// Those of [`Store::reading`].
     pub async fn load(&self) -> Result<Contents, Error> {
         let reading = self.reading().await?;
-        let contents = reading.everything(&Arc::default()).await?;
-        reading.end().await;
-        Ok(contents)
+        reading.everything(&std::sync::Arc::default()).await
     }
 
     /// The audit's last lines, the latest first.
@@ -348,7 +340,7 @@ impl Store {
         if self.indexed.swap(true, Ordering::AcqRel) {
             return;
         }
-        let index = sqlx::query(include_str!("../../sql/store/registration_account.sql"));
+        let index = sqlx::query(include_str!("../../sql/store/registration_owner.sql"));
         if let Err(error) = index.execute(pool).await {
             tracing::debug!(%error, "cannot make an index of accounts");
         }
@@ -474,7 +466,6 @@ async fn write_once(
             let id = write::record_flush(&mut transaction, id, record).await?;
             written.get_or_init(|| id);
         }
-        Change::Forget(ids) => write::forget_accounts(&mut transaction, ids).await?,
     }
     transaction.commit().await
 }

@@ -5,6 +5,7 @@ mod discover;
 mod follow;
 mod mass_removal;
 mod permissions;
+mod rows;
 mod schedule;
 mod trouble;
 mod updates;

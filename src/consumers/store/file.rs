@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/store/migrations/0002_source.sql"),
     include_str!("../../../sql/store/migrations/0003_owners.sql"),
     include_str!("../../../sql/store/migrations/0004_ended.sql"),
+    include_str!("../../../sql/store/migrations/0005_records.sql"),
 ];
 
 /// How many broken stores are kept.

@@ -44,7 +44,7 @@ impl Pipeline {
             pipeline = take_over => pipeline?,
             never = preload(&reading, &early, &registry) => match never? {},
         };
-        reading.end().await;
+        drop(reading);
         Ok(pipeline)
     }
 }
