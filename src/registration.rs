@@ -1,4 +1,4 @@
-//! The registration model: what a row of usrloc means, whoever reads or shows it.
+//! The registration model: what a row of usrloc means, independent of where it is read or shown.
 //!
 //! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.

@@ -4,7 +4,7 @@
 //! that is known to be all there is. It knows nothing of accounts, lists or consumers.
 //!
 //! `usrloc` knows the columns and puts bindings together, for every source; `sqlite` follows the file that Kamailio's
-//! db_sqlite writes.
+//! `db_sqlite` writes.
 
 pub mod sqlite;
 pub mod usrloc;

@@ -34,10 +34,10 @@ pub(super) trait Field {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Cells<'a>([Cell<'a>; COUNT]);
 
-/// There is a place for every number of a column, and for 0, which none has.
+/// One place for each column number, and one for 0, which is not used.
 const COUNT: usize = Column::ALL[Column::ALL.len() - 1] as usize + 1;
 
-/// Where the texts of bindings are put.
+/// Makes the texts of bindings: shared ones once, the others of a row side by side.
 #[derive(Debug, Default)]
 pub struct Texts {
     /// Table names.
@@ -90,9 +90,12 @@ impl<'a> Cells<'a> {
             key,
             attributes,
             |column| self.get(column),
-            |column| match column.is_shared() {
-                true => common.get(self.text(column)),
-                false => pack.text(pieces[column as usize]),
+            |column| {
+                if column.is_shared() {
+                    common.get(self.text(column))
+                } else {
+                    pack.text(pieces[column as usize])
+                }
             },
         )
     }

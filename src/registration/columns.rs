@@ -11,9 +11,9 @@ pub enum Kind {
     Name,
     /// A text, which may be empty.
     Domain,
-    /// A text; an empty one is none.
+    /// A text; absent when empty.
     Text,
-    /// A text; an empty one is none, nor is what usrloc writes where there is no User-Agent.
+    /// A text; absent when empty or when it is what usrloc writes without a User-Agent.
     Agent,
     /// When the binding ends, which every binding has; 0: never.
     Expiry,
@@ -21,9 +21,9 @@ pub enum Kind {
     Moment,
     /// A whole number.
     Number,
-    /// A whole number; 0 is none.
+    /// A whole number; absent when 0.
     FlowId,
-    /// A number from 0 to 1; less is none.
+    /// A number from 0 to 1; absent when negative.
     Preference,
 }
 
@@ -168,7 +168,7 @@ columns! {
 }
 
 impl Column {
-    /// Whether a row that has no value here is no binding.
+    /// Whether a row without a value in this column cannot be a binding.
     #[must_use]
     pub const fn is_needed(self) -> bool {
         matches!(self.kind(), Kind::Name | Kind::Expiry)

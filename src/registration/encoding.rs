@@ -1,7 +1,7 @@
 //! A binding as bytes: what is kept of it, and what its fingerprint covers.
 //!
-//! One entry after the other, each with the number of its column and what kind of value follows, so that a row says
-//! the same whatever columns are added later. Texts have their length before them, numbers as few bytes as they need.
+//! A list of entries. Each begins with its column's number and the kind of the value that follows, so adding a column
+//! does not change what older rows say. Texts are preceded by their length; numbers take as few bytes as they need.
 
 use integer_encoding::{VarInt, VarIntWriter};
 use xxhash_rust::xxh3::xxh3_64;

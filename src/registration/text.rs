@@ -1,4 +1,4 @@
-//! Texts of Kamailio's, kept in little memory: those of one row share a piece of it.
+//! Compact texts: those of one row share one allocation.
 
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
@@ -66,13 +66,13 @@ impl Text {
         }
     }
 
-    /// Whether there is no byte.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.piece.length == 0
     }
 
-    /// Whether nobody else has this text, or one of the same pack.
+    /// Whether this is the only text that uses its memory.
     pub(crate) fn is_alone(&self) -> bool {
         ThinArc::strong_count(&self.pack.0) == 1
     }

@@ -1,4 +1,4 @@
-//! The SQLite source: follows the file that Kamailio's db_sqlite writes, on a thread of its own.
+//! The SQLite source: follows the file that Kamailio's `db_sqlite` writes, on a thread of its own.
 
 mod completeness;
 mod discover;

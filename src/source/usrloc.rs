@@ -1,7 +1,7 @@
 //! Kamailio's usrloc tables: rows of `location` and `location_attrs` become bindings.
 //!
-//! Knows columns and their oddities, but no database and no clock: a source hands it [rows](rows), of whatever kind of
-//! database, and gets a [`Changeset`] back that says what became of bindings.
+//! Knows columns and their oddities, but no database and no clock. A source of any kind passes in [rows](rows), and gets
+//! back a [`Changeset`] with what became of the bindings.
 
 mod assembler;
 mod attribute_rows;
@@ -10,6 +10,7 @@ mod columns;
 mod decode;
 mod row_map;
 mod rows;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod unreadable;
@@ -65,12 +66,12 @@ impl Usrloc {
             [
                 Role::Attributes {
                     location: Arc::clone(&name),
-                    columns: Default::default(),
+                    columns: AttributeColumns::default(),
                     rows: RowMap::default(),
                 },
                 Role::Location {
                     name,
-                    columns: Default::default(),
+                    columns: LocationColumns::default(),
                     rows: RowMap::default(),
                     lost: BTreeMap::new(),
                 },
@@ -144,7 +145,7 @@ impl Usrloc {
     }
 
     /// Why a table that has rows says nothing about who is registered: none of them can be read. One that lacks a value
-    /// that every binding has is no binding, and says nothing about the others.
+    /// that every binding has is not a binding, and says nothing about the others.
     #[must_use]
     pub fn not_understood(&self) -> Option<NotUnderstood> {
         self.tables.iter().find_map(|role| match role {
@@ -267,16 +268,13 @@ impl Usrloc {
             is_lost: cause.is_some(),
         };
         self.unreadable.set(whose, &unread);
-        let (slot, former) = match cause {
-            Some(cause) => {
-                lost.insert(id, cause);
-                (None, rows.remove(id))
-            }
-            None => {
-                lost.remove(&id);
-                let slot = assembler.with_key(name, cells.text(Column::Ruid));
-                (Some(slot), rows.insert(id, slot))
-            }
+        let (slot, former) = if let Some(cause) = cause {
+            lost.insert(id, cause);
+            (None, rows.remove(id))
+        } else {
+            lost.remove(&id);
+            let slot = assembler.with_key(name, cells.text(Column::Ruid));
+            (Some(slot), rows.insert(id, slot))
         };
         if let Some(former) = former.filter(|former| Some(*former) != slot) {
             assembler.remove_row(former, id);

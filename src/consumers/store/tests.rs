@@ -8,6 +8,7 @@ mod reading;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;

@@ -1,4 +1,4 @@
-//! The write_behind against a real store.
+//! Write-behind against a real store.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::mem;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,9 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attribute_rows::AttributeRows;
+use super::slot::{Slot, SlotId};
 use crate::registration::intern::Interner;
-use crate::registration::{Attributes, Binding, Changeset, Key, Ruid, Text};
+use crate::registration::{Binding, Changeset, Key, Ruid, Text};
 
 /// How long a new row waits for its first attribute, where other rows have attributes.
 const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
@@ -33,21 +33,6 @@ pub enum Reading {
     Complete,
     /// The tables cannot be read now: what is missing does not come for some time.
     Interrupted,
-}
-
-/// A slot's place, counted from 1: so that none takes no more room than one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(super) struct SlotId(NonZeroU32);
-
-impl SlotId {
-    pub(super) fn new(place: usize) -> Self {
-        let number = u32::try_from(place + 1).ok().and_then(NonZeroU32::new);
-        Self(number.expect("a table has fewer than 2^32 rows"))
-    }
-
-    fn place(self) -> usize {
-        self.0.get() as usize - 1
-    }
 }
 
 /// All bindings.
@@ -78,22 +63,6 @@ pub(super) struct Assembler {
     reading: Reading,
     /// The time of the last look.
     looked: Duration,
-}
-
-/// There are as many as registrations, so each byte counts.
-#[derive(Debug, Default)]
-struct Slot {
-    /// The key, where no binding has it.
-    key: Option<Box<Key>>,
-    /// The row that holds the binding now, if `has_row`.
-    row: i64,
-    has_row: bool,
-    /// Its content, where that has not been told yet.
-    incoming: Option<Box<Binding>>,
-    /// What has been told.
-    told: Option<Arc<Binding>>,
-    attributes: AttributeRows,
-    touched: bool,
 }
 
 impl Assembler {
@@ -348,7 +317,7 @@ impl Assembler {
         };
         // While every row is being read, what is missing may just not have been read yet: patience starts when
         // that is over. Where reading is interrupted, what was told stays as it is, and a new row waits no longer
-        // than ever: nobody knows when reading goes on.
+        // than usual: it is not known when reading resumes.
         let restarts = match self.reading {
             Reading::Underway => true,
             Reading::Complete => false,
@@ -413,68 +382,5 @@ impl Assembler {
             + attributes.sum::<usize>()
             + keys * (size_of::<Key>() + HEAP)
             + self.touched.capacity() * size_of::<SlotId>()
-    }
-}
-
-impl Slot {
-    fn row(&self) -> Option<i64> {
-        self.has_row.then_some(self.row)
-    }
-
-    fn set_row(&mut self, row: Option<i64>) {
-        self.has_row = row.is_some();
-        self.row = row.unwrap_or_default();
-    }
-
-    fn key(&self) -> Option<&Key> {
-        let told = self.told.as_ref().map(|told| &told.key);
-        told.or(self.key.as_deref())
-    }
-
-    /// Whether row and attributes are what has been told.
-    fn is_told(&self) -> bool {
-        let (Some(told), None) = (&self.told, &self.incoming) else {
-            return false;
-        };
-        self.attributes.are_told(&told.attributes)
-    }
-
-    /// What there is to tell, and whether the slot waits for something.
-    fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
-        let told = self.told.as_ref().map(|told| &told.attributes);
-        let current = || self.attributes.content(told);
-        let cloned = |(name, value): (&Text, &Text)| (name.clone(), value.clone());
-        let Some(told) = told else {
-            if patient && attributes_in_use && self.attributes.is_empty() {
-                return (None, true);
-            }
-            let attributes = current().map(cloned).collect();
-            return (self.renewed(attributes), false);
-        };
-        let is_present = |name: &Text| current().any(|(present, _)| present == name);
-        let lost = told.iter().filter(|(name, _)| !is_present(name));
-        let kept: Vec<_> = lost.filter(|_| patient).map(cloned).collect();
-        let waits = !kept.is_empty();
-        let attributes = kept.into_iter().chain(current().map(cloned)).collect();
-        (self.renewed(attributes), waits)
-    }
-
-    /// Keeps no content of attribute rows twice.
-    fn share(&mut self) {
-        if let Some(told) = &self.told {
-            self.attributes.share(&told.attributes);
-        }
-    }
-
-    /// The binding with these attributes, if that is not what has been told.
-    fn renewed(&mut self, attributes: Attributes) -> Option<Binding> {
-        let base = match (self.incoming.take(), &self.told) {
-            (Some(incoming), _) => *incoming,
-            (None, Some(told)) if told.attributes == attributes => return None,
-            (None, Some(told)) => (**told).clone(),
-            (None, None) => return None,
-        };
-        let binding = Binding { attributes, ..base };
-        (self.told.as_deref() != Some(&binding)).then_some(binding)
     }
 }

@@ -8,7 +8,11 @@ pub(super) enum AttributeRows {
     /// One row for each attribute that has been told, in the order of those, with their content: as nearly all
     /// bindings have them nearly always. Only the rowids are kept.
     AsTold(Rowids),
-    /// In the order of rowids. Boxed, because there are few of them beside very many of the others.
+    /// In the order of rowids.
+    #[expect(
+        clippy::box_collection,
+        reason = "there are few of these beside very many of the others"
+    )]
     Each(Box<Vec<(i64, Text, Text)>>),
 }
 

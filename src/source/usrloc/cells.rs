@@ -1,4 +1,4 @@
-//! What stands in a cell, whatever storage class it has.
+//! Reads a value, whatever its storage class.
 //!
 //! See the comments on dates in Kamailio's `db_sqlite/dbase.c`.
 
@@ -25,7 +25,7 @@ pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// A whole number, whatever storage class it has; none where it is too great for one of a binding.
+/// A whole number of any storage class; `None` if a binding cannot hold it.
 pub(super) fn integer(value: Value<'_>) -> Option<i64> {
     let number = match value {
         Value::Null => return None,
@@ -54,7 +54,7 @@ fn is_whole(number: f64) -> bool {
     number.is_finite() && number.fract() == 0.0
 }
 
-/// A number with a fraction, whatever storage class it has.
+/// A number with a fraction, of any storage class.
 pub(super) fn real(value: Value<'_>) -> Option<f64> {
     let number = match value {
         Value::Null => return None,

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::assembler::SlotId;
+use super::slot::SlotId;
 
 /// How many rows share a piece of memory: ids follow each other nearly everywhere.
-const RUN: i64 = 16;
+const RUN: usize = 16;
 
 /// The slot of each row, by the row's id.
 #[derive(Debug, Default)]
 pub(super) struct RowMap {
-    runs: HashMap<i64, Box<[Option<SlotId>; RUN as usize]>>,
+    runs: HashMap<i64, Box<[Option<SlotId>; RUN]>>,
     rows: usize,
 }
 
@@ -47,7 +47,7 @@ impl RowMap {
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         const HEAP: usize = 16;
-        let run = RUN as usize * size_of::<Option<SlotId>>() + HEAP;
+        let run = RUN * size_of::<Option<SlotId>>() + HEAP;
         let entry = size_of::<(i64, usize)>() + 1;
         self.runs.len() * run + (self.runs.capacity() * 8 / 7).next_power_of_two() * entry
     }
@@ -55,8 +55,9 @@ impl RowMap {
 
 /// The run that a row stands in, and its place there.
 fn place(id: i64) -> (i64, usize) {
-    let at = usize::try_from(id.rem_euclid(RUN)).expect("a remainder is not negative");
-    (id.div_euclid(RUN), at)
+    let length = i64::try_from(RUN).expect("it is small");
+    let at = usize::try_from(id.rem_euclid(length)).expect("a remainder is not negative");
+    (id.div_euclid(length), at)
 }
 
 #[cfg(test)]
@@ -70,9 +71,10 @@ mod tests {
         fn it_is_a_map(steps in prop::collection::vec((-40..40_i64, prop::option::of(0..9_usize)), 0..200)) {
             let (mut map, mut model) = (RowMap::default(), HashMap::new());
             for (id, slot) in steps {
-                match slot.map(SlotId::new) {
-                    Some(slot) => prop_assert_eq!(map.insert(id, slot), model.insert(id, slot)),
-                    None => prop_assert_eq!(map.remove(id), model.remove(&id)),
+                if let Some(slot) = slot.map(SlotId::new) {
+                    prop_assert_eq!(map.insert(id, slot), model.insert(id, slot));
+                } else {
+                    prop_assert_eq!(map.remove(id), model.remove(&id));
                 }
                 prop_assert_eq!(map.rows, model.len());
                 prop_assert_eq!(map.is_empty(), model.is_empty());

@@ -1,4 +1,5 @@
-use super::assembler::{Assembler, SlotId};
+use super::assembler::Assembler;
+use super::slot::SlotId;
 use super::*;
 use crate::registration::testing::{binding, packed};
 use crate::registration::{Change, Key, Text};
