@@ -8,24 +8,24 @@ CARGO ?= cargo
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
-deps: ## install what demo and tests need (Debian packages), if it is not there
+deps: ## install missing Debian packages for the demo and the tests
 	@tests/deps
 
-run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, until Ctrl-C (PORT=, SIP_PORT= pin the ports)
+run: deps ## a private Kamailio with two dozen phones, and usrlocd beside it, until Ctrl-C (PORT=, SIP_PORT= set the ports)
 	@$(CARGO) build --locked --bin usrlocd --example demo
 	@exec $(CARGO) run --locked --quiet --example demo
 
-test: deps ## all tests, those with a real Kamailio included
+test: deps ## all tests, including those with a real Kamailio
 	$(CARGO) test --locked
 
-test-trixie: ## the tests with a real Kamailio, beside Debian 13's Kamailio 6.0 (TESTS= a part of their names)
+test-trixie: ## the tests with a real Kamailio, beside Debian 13's Kamailio 6.0 (TESTS= part of their names)
 	@CARGO="$(CARGO)" tests/debian/run trixie $(TESTS)
 
-versions: ## the same beside every other Kamailio that Debian has: 6.0 of Debian 13, 6.1 of testing
+versions: ## the same beside Debian's other Kamailios: 6.0 of Debian 13, 6.1 of testing
 	@CARGO="$(CARGO)" tests/debian/run trixie $(TESTS)
 	@CARGO="$(CARGO)" tests/debian/run forky $(TESTS)
 
-contract: deps ## the API against its own description, by schemathesis, beside a real Kamailio
+contract: deps ## check the API against its own description, with schemathesis and a real Kamailio
 	@tests/contract/tool
 	$(CARGO) test --locked --test usrlocd contract:: -- --ignored --nocapture
 
@@ -35,32 +35,32 @@ check: deps supply ## formatting, lints, documentation, licences, then all tests
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked
 
-supply: ## what usrlocd is built from: licences, banned crates, sources, known defects
+supply: ## check dependencies: licences, banned crates, sources, known vulnerabilities
 	@tests/package/supply
 
-fuzz: ## damaged pages, logs and files for some minutes (CASES=, FILES= for other numbers)
+fuzz: ## feed damaged pages, logs and files to the reader for several minutes (CASES=, FILES= set the numbers)
 	PROPTEST_CASES=$(or $(CASES),20000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
 
-bench: ## how fresh and fast the answers are, and what that costs, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, million; flushes: what a flush costs Kamailio in db_mode 1 and 3)
+bench: ## measure freshness, speed and cost, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, million; flushes: what a flush costs Kamailio in db_mode 1 and 3)
 	@tests/deps wrk
 	$(CARGO) build --locked --release --bin usrlocd --example bare
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))
 
-large: ## the tests left out for their length: the figures of the reader alone
+large: ## long tests that are otherwise skipped: the figures of the reader alone
 	$(CARGO) test --locked --release --lib sqlite_file -- --ignored --nocapture
 
-filesystems: ## the tests with all files on ext4, XFS, Btrfs and tmpfs (as root; FILESYSTEMS= names which)
+filesystems: ## the tests with all files on ext4, XFS, Btrfs and tmpfs (as root; FILESYSTEMS= selects)
 	@CARGO="$(CARGO)" tests/filesystems
 
-deb: ## the Debian package, in target/package, checked by lintian
+deb: ## build the Debian package in target/package, and check it with lintian
 	@tests/package/lint
 
-package-test: ## the package installed, upgraded and purged in a Debian 12 and a Debian 13 of its own (as root; SUITE= one of bookworm, trixie)
+package-test: ## install, upgrade and purge the package in a separate Debian 12 and 13 (as root; SUITE= one of bookworm, trixie)
 	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/chroot $$suite || exit 1; done
 
-systemd-test: ## the package under a real systemd, beside a real Kamailio, in a Debian 12 and a Debian 13 of its own (as root; SUITE=)
+systemd-test: ## run the package under a real systemd beside a real Kamailio, in a separate Debian 12 and 13 (as root; SUITE=)
 	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/systemd $$suite || exit 1; done
 
-reproducible: ## the release built twice in two directories: the same bytes, for Debian 12 and newer
+reproducible: ## build the release twice in two directories and compare the bytes (Debian 12 and newer)
 	@tests/package/reproducible

@@ -1,4 +1,4 @@
-//! The command line: one file a verb.
+//! The command line: one file for each verb.
 //!
 //! Results go to standard output, everything else to standard error; each kind of failure has its exit status.
 
@@ -20,8 +20,8 @@ mod redraw;
 mod remote;
 mod serve;
 mod show_rows;
+mod systemd_env;
 mod token;
-mod unit;
 mod watch;
 
 use std::ffi::OsString;
@@ -35,10 +35,10 @@ use clap::{Parser, Subcommand};
 
 use crate::daemon::Failure;
 
-/// `EX_USAGE` of `sysexits.h`; clap itself would exit with 2, which here means "partly done".
+/// `EX_USAGE` of `sysexits.h`; clap itself would exit with 2, which here means "partial success".
 const USAGE: u8 = 64;
 
-/// The version, and the revision that it was built from where the build says so.
+/// The version, and the revision that it was built from, if known.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let version = env!("CARGO_PKG_VERSION");
     match option_env!("USRLOCD_REVISION") {
@@ -50,19 +50,19 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 const EXIT_STATUS: &str = "\
 Examples:
   usrlocd doctor
-      what is missing, and how to mend it
+      what is wrong, and how to fix it
   usrlocd list acme.example.com
   usrlocd watch
   usrlocd flush acme.example.com --user alice
 
 Exit status:
-  0 done, 1 failed, 2 partly done; 64 usage, 69 unavailable, 70 a defect of ours,
-  71 the system refused (a port that is taken), 73/74 a file cannot be created or
+  0 success, 1 failure, 2 partial success; 64 usage, 69 unavailable, 70 internal error,
+  71 the system refused (a port in use), 73/74 a file cannot be created or
   written, 77 permission, 78 configuration
 
 Files:
-  /etc/usrlocd/usrlocd.toml   configuration; absent, defaults for Debian's Kamailio
-  /etc/usrlocd/tokens.toml    tokens of the API; `usrlocd token` changes it
+  /etc/usrlocd/usrlocd.toml   configuration; if absent, defaults for Debian's Kamailio
+  /etc/usrlocd/tokens.toml    API tokens; changed by `usrlocd token`
   /run/usrlocd/usrlocd.sock   the API without tokens, for root and the socket's group
 
 Environment:
@@ -70,8 +70,8 @@ Environment:
 
 /// See and manage SIP registrations beside Kamailio
 ///
-/// usrlocd mirrors the usrloc tables of a running Kamailio without touching them, and serves Kazoo's Registrations
-/// API from the mirror. A flush goes to Kamailio by JSON-RPC.
+/// usrlocd follows the usrloc tables of a running Kamailio without touching them, and serves Kazoo's Registrations
+/// API from memory. Flushes go to Kamailio by JSON-RPC.
 #[derive(Debug, Parser)]
 #[command(
     name = "usrlocd",
@@ -86,7 +86,7 @@ struct Cli {
     verb: Verb,
 }
 
-/// What can be done; each verb's own file describes it.
+/// The verbs; each is described in its own file.
 #[derive(Debug, Subcommand)]
 enum Verb {
     List(list::List),
@@ -104,16 +104,16 @@ enum Verb {
     Openapi(openapi::Openapi),
 }
 
-/// Why the command line ends with something else than its result.
+/// Why a command ends without a result.
 #[derive(Debug)]
 enum Ending {
-    /// It cannot be read, or asks for help.
+    /// It cannot be parsed, or asks for help.
     Parser(clap::Error),
     /// It failed.
     Failure(Failure),
 }
 
-/// Runs the command line `args`, whose first is the program's name.
+/// Runs the command line `args`, which begins with the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if complete::answer(&args) {
@@ -133,11 +133,11 @@ fn perform(args: impl IntoIterator<Item = OsString>) -> Result<(), Ending> {
     run(cli).map_err(Ending::Failure)
 }
 
-/// Does it; a panic is a defect of ours, with its own status, where the runtime would end with 101.
+/// Runs `work`; a panic is an internal error with its own exit status, instead of the runtime's 101.
 fn guarded(work: impl FnOnce() -> Result<(), Ending>) -> Result<(), Ending> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(Ending::Failure(Failure::Software(anyhow!(
-            "this is a defect; report it with the lines above"
+            "internal error; please report it with the lines above"
         ))))
     })
 }
@@ -145,7 +145,7 @@ fn guarded(work: impl FnOnce() -> Result<(), Ending>) -> Result<(), Ending> {
 impl Ending {
     fn report(&self) {
         match self {
-            // A reader that has gone away is no reason to fail, and there is nobody else to tell.
+            // A reader that has gone away is no failure.
             Self::Parser(error) => drop(error.print()),
             Self::Failure(failure) => output::complain(failure),
         }

@@ -1,6 +1,6 @@
 //! Asks a running daemon: HTTP over its Unix socket or over TCP.
 //!
-//! One connection a request, kept simple: a person waits for the answer, not a machine.
+//! One connection per request, which is simple and fast enough: a person waits for the answer.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,15 +18,13 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::document::shown;
-
-/// How long a connection may take.
+/// The timeout of connecting.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the head of an answer may take.
+/// The timeout of the head of an answer.
 const ANSWER: Duration = Duration::from_mins(2);
 
-/// The same of a flush: one of a large account waits for thousands of moments when nobody writes.
+/// The same for a flush: one of a large account waits for thousands of quiet moments.
 const FLUSH: Duration = Duration::from_mins(30);
 
 /// How long the daemon may pause within an answer.
@@ -46,9 +44,9 @@ pub enum Address {
 /// Why an address is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error(
-    "`{0}` is not an address; write http://HOST:PORT, without a user name (https is not supported: use the socket, or a tunnel)"
+    "not an address; write http://HOST:PORT, without a user name (https is not supported: use the socket, or a tunnel)"
 )]
-pub struct BadAddress(String);
+pub struct BadAddress;
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -65,14 +63,14 @@ pub enum Error {
     #[error("{0} does not answer in time")]
     Slow(String),
     /// The connection ended within the answer.
-    #[error("the connection ended before the answer did")]
+    #[error("the connection was closed before the answer was complete")]
     Cut(#[source] hyper::Error),
     /// The request cannot be written as HTTP.
     #[error("the token or the path cannot be sent")]
     Unsendable(#[source] http::Error),
 }
 
-/// Whom to ask, and as whom.
+/// The daemon's address, and the token.
 #[derive(Clone, Debug)]
 pub struct Client {
     address: Address,
@@ -98,14 +96,13 @@ impl Address {
     /// # Errors
     /// Where it is something else.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
-        let refused = || BadAddress(shown(text).into_owned());
-        let uri: Uri = text.parse().map_err(|_| refused())?;
+        let uri: Uri = text.parse().map_err(|_| BadAddress)?;
         let host = uri.authority().filter(|it| !it.as_str().contains('@'));
         let fits = uri.scheme_str() == Some("http") && host.is_some();
         if fits && matches!(uri.path(), "" | "/") && uri.query().is_none() {
             Ok(Self::Url(uri))
         } else {
-            Err(refused())
+            Err(BadAddress)
         }
     }
 
@@ -150,7 +147,7 @@ impl Client {
     /// Sends a request and waits for the head of the answer.
     ///
     /// # Errors
-    /// Where there is no answer at all.
+    /// If there is no answer at all.
     pub async fn send(
         &self,
         method: Method,
@@ -211,7 +208,7 @@ impl Client {
             .await
             .map_err(Error::Cut)?;
         let mut tasks = JoinSet::new();
-        // What ends the connection ends the request as well, which tells of it.
+        // What ends the connection ends the request as well, which reports it.
         tasks.spawn(async move { drop(connection.await) });
         let response = timeout(patience, sender.send_request(request)).await;
         let response = response

@@ -3,9 +3,9 @@
 //! [`Config::load`] lays the flags over the environment (`USRLOCD_SECTION__KEY`), that over the file, and that over
 //! the defaults, and reports every mistake of all of them at once. It opens no other file than the configuration.
 
-mod changes;
 mod check;
 mod defaults;
+mod diff;
 pub mod discovery;
 mod duration;
 mod layers;
@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use crate::document::without_secrets;
 pub use crate::document::{Problem, Problems};
-pub use changes::{Applies, Change};
 pub use check::is_same_file;
 pub use defaults::DEFAULT_FILE;
+pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
 pub use layers::{Override, environment};
 
@@ -57,7 +57,7 @@ pub struct Config {
 pub struct Kamailio {
     /// The file that Kamailio's `db_sqlite` writes; absolute.
     pub database: PathBuf,
-    /// Whether somebody said so; else it is [looked for](discovery).
+    /// Whether it is configured; otherwise it is [discovered](discovery).
     pub database_given: bool,
     /// The usrloc tables in it, at least one, each once; attributes are in `<table>_attrs`.
     pub tables: Vec<String>,
@@ -93,7 +93,7 @@ pub struct Http {
     pub public_url: Option<String>,
     /// How items are written.
     pub wire: Wire,
-    /// The lag above which `/readyz` says no; more than zero.
+    /// The lag above which `/readyz` answers 503; more than zero.
     pub max_lag: Duration,
     /// Origins that browsers may call from: `*` or `https://HOST[:PORT]`; none switches CORS off.
     pub cors_origins: Vec<String>,
@@ -186,10 +186,10 @@ pub struct Bucket {
     pub per_second: f64,
 }
 
-/// What `/metrics` tells beyond its counters.
+/// What `/metrics` has besides its counters.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Metrics {
-    /// Accounts whose registrations are told by their id, the largest first; 0 for none.
+    /// How many accounts, the largest first, have their registrations counted by id; 0 for none.
     pub accounts: usize,
 }
 
@@ -205,7 +205,7 @@ pub struct Log {
 /// How log lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
-    /// Journald under systemd, else text.
+    /// Journald under systemd, otherwise text.
     Auto,
     /// Text on standard error.
     Text,

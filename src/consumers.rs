@@ -1,4 +1,4 @@
-//! Consumers: who follows what the registry shows.
+//! Consumers: each follows the registry's feed at its own pace, and nothing waits for it.
 
 mod pending;
 pub mod store;

@@ -1,19 +1,18 @@
-//! The composition root: opens, binds, starts, watches over, drains.
+//! The composition root: opens, binds, starts, supervises, drains.
 //!
-//! Everything that can fail for good fails before the first task starts; after that the daemon stays up and says
-//! what it lacks. Tasks end in the order of the data's way: first no more requests, then no more changes.
+//! Permanent failures happen before the first task starts; after that the daemon stays up and reports what it lacks.
+//! Tasks end in the order of the data's way: first no more requests, then no more changes.
 
+mod activation;
 mod bind;
-mod changes;
-mod descriptors;
+mod file_watch;
 mod files;
-mod inherited;
+mod kamailio_probe;
 mod notify;
 pub mod pipeline;
-mod probe;
 mod reload;
+mod rlimit;
 mod supervise;
-mod watched;
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
@@ -22,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Naming;
@@ -35,51 +34,51 @@ use crate::kamailio::{self, Kamailio};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::own_thread;
-use crate::registry::Registry;
+use crate::registry::{Overlay, Writer};
+use activation::Inherited;
 pub use files::{Report, check_files, check_keys};
-use inherited::Inherited;
+use kamailio_probe::Probe;
 use pipeline::Pipeline;
-use probe::Probe;
 use reload::Live;
 use supervise::Tasks;
 
-/// How long a request that is under way may take to end after SIGTERM.
+/// How long requests in progress may take to complete after SIGTERM.
 const GRACE: Duration = Duration::from_secs(6);
 
-/// How long the store's last words may take, which only save time at the next start.
+/// How long closing the store may take; it only saves time at the next start.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// How long to wait at the end for threads that wait for a disk.
+/// How long to wait at the end for threads that are blocked on a disk.
 const SHUTDOWN: Duration = Duration::from_millis(300);
 
-/// Why the program ends before its work is done; each has an exit status of its own (`sysexits.h`).
+/// Why the program ends before its work is done; each has its own exit status (`sysexits.h`).
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// It did not work, or the answer is no.
+    /// It failed, or the answer is no.
     #[error("{0:#}")]
     Failed(anyhow::Error),
     /// Part of it is done.
     #[error("{0:#}")]
     Partly(anyhow::Error),
-    /// It was asked for in the wrong way.
+    /// A usage error.
     #[error("{0:#}")]
     Usage(anyhow::Error),
     /// Something that is needed does not answer.
     #[error("{0:#}")]
     Unavailable(anyhow::Error),
-    /// A defect of ours.
+    /// An internal error.
     #[error("{0:#}")]
     Software(anyhow::Error),
-    /// The system refused, for instance a port that is taken.
+    /// The system refused, for instance because a port is in use.
     #[error("{0:#}")]
     System(anyhow::Error),
-    /// A file of ours cannot be created.
+    /// One of usrlocd's files cannot be created.
     #[error("{0:#}")]
     CannotCreate(anyhow::Error),
-    /// A file of ours cannot be read or written.
+    /// One of usrlocd's files cannot be read or written.
     #[error("{0:#}")]
     Io(anyhow::Error),
-    /// We may not.
+    /// Permission denied.
     #[error("{0:#}")]
     Permission(anyhow::Error),
     /// The configuration has mistakes.
@@ -107,7 +106,7 @@ impl Failure {
     }
 }
 
-/// Runs until SIGTERM. `reload` gives the configuration as it is now; `log` changes its level then.
+/// Runs until SIGTERM. `reload` reads the configuration again; `log` changes the log level.
 ///
 /// # Errors
 /// When something that cannot be waited for prevents the start, or a defect ends the run.
@@ -145,13 +144,13 @@ async fn serve(
         .await
         .map_err(store_failure)?;
     let store = Arc::new(store);
-    say_start(&loaded);
-    descriptors::take(config.limits.connections);
+    log_start(&loaded);
+    rlimit::raise(config.limits.connections);
     let live = Live::load(loaded, log, &clock)?;
-    let registry = Arc::new(Registry::new(Arc::clone(&clock)));
-    // Lasts until the process ends: to give back a million registrations one by one takes many seconds of a stop.
+    let writer = Arc::new(Writer::new(Arc::clone(&clock)));
+    let registry = Arc::clone(writer.registry());
+    // Lasts until the process ends: freeing a million registrations one by one would take many seconds.
     let _never_dropped = ManuallyDrop::new(Arc::clone(&registry));
-    let doubts = Arc::new(Notify::new());
     let options = pipeline::Options {
         database: config.kamailio.database.clone(),
         discover: (!config.kamailio.database_given).then(|| "/".into()),
@@ -163,16 +162,15 @@ async fn serve(
     let app_directory = in_force.subscribe();
     let parts = pipeline::Parts {
         clock: Arc::clone(&clock),
-        registry: Arc::clone(&registry),
+        writer: Arc::clone(&writer),
         store: Arc::clone(&store),
         directory: live.directory(),
         in_force,
-        doubts: Arc::clone(&doubts),
         metrics: Arc::clone(&metrics),
         settled: watch::Sender::new(false),
         hurry: hurry.clone(),
     };
-    let flusher = flusher(&config, &clock, &registry, &store, doubts, &metrics)?;
+    let flusher = flusher(&config, &clock, writer.overlay(), &store, &metrics)?;
     let app = App::new(http::Parts {
         registry: Arc::clone(&registry),
         directory: app_directory,
@@ -216,14 +214,14 @@ async fn serve(
         && tokio::time::timeout(CLOSE, store.close()).await.is_err()
     {
         // As after a power cut: nothing that was written is lost.
-        tracing::debug!("the store is not closed in time");
+        tracing::debug!("could not close the store in time");
     }
     tracing::info!("stopped");
     result
 }
 
-/// One line for whoever reads the log later: what started, on what configuration, where it listens, what it reads.
-fn say_start(loaded: &Loaded) {
+/// Logs what started: with which configuration, where it listens, what it reads.
+fn log_start(loaded: &Loaded) {
     let config = &loaded.config;
     let configuration = if loaded.found {
         loaded.file.display().to_string()
@@ -241,7 +239,7 @@ fn say_start(loaded: &Loaded) {
     let database = if kamailio.database_given {
         kamailio.database.display().to_string()
     } else {
-        "to be looked for".to_owned()
+        "to be discovered".to_owned()
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -252,7 +250,7 @@ fn say_start(loaded: &Loaded) {
     );
 }
 
-/// Shows what the store has kept, then mirrors until `stop`. Requests are answered meanwhile: they wait a little.
+/// Lists what the store has kept, then follows the source until `stop`. Requests that come meanwhile wait a little.
 async fn pipeline(
     options: pipeline::Options,
     parts: pipeline::Parts,
@@ -272,19 +270,18 @@ async fn pipeline(
 fn flusher(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    registry: &Arc<Registry>,
+    registry: Overlay,
     store: &Arc<Store>,
-    doubts: Arc<Notify>,
     metrics: &Arc<Metrics>,
 ) -> Result<Flusher, Failure> {
     // Two more than flushes use, for the questions about hidden rows and about rows that only Kamailio can tell apart.
     let kamailio = client(config, config.flush.concurrency + 2)?;
     let parts = flush::Parts {
         clock: Arc::clone(clock),
-        registry: Arc::clone(registry),
+        doubts: Arc::clone(registry.doubts()),
+        registry,
         store: Arc::clone(store),
         kamailio: Arc::new(kamailio.counted(Arc::clone(metrics))),
-        doubts,
         metrics: Arc::clone(metrics),
     };
     Ok(Flusher::new(
@@ -298,7 +295,7 @@ fn flusher(
     ))
 }
 
-/// A client of Kamailio that may have so many calls under way.
+/// A client of Kamailio with at most so many calls in progress.
 fn client(config: &Config, connections: usize) -> Result<Kamailio, Failure> {
     let endpoint = config
         .kamailio
@@ -352,11 +349,5 @@ fn store_failure(error: store::Error) -> Failure {
         store::Error::CannotWrite { .. }
         | store::Error::CannotRead { .. }
         | store::Error::BegunAnew { .. } => Failure::Io(error.into()),
-    }
-}
-
-impl http::Flush for Flusher {
-    fn flush(&self, request: flush::Request) -> http::Flushing<'_> {
-        Box::pin(async move { Ok(Flusher::flush(self, request).await?) })
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of the keys; [`config`](crate::config) and [`tokens`](crate::tokens) do. No I/O.
 
-mod lines;
+mod positions;
 mod quoted;
 mod reader;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use lines::Lines;
+use positions::Lines;
 pub use quoted::{quoted, shown, without_secrets};
 pub use reader::{Findings, Reader, nearest};
 
@@ -26,12 +26,12 @@ pub struct Place {
     position: Option<(usize, usize)>,
 }
 
-/// One mistake: where, and a sentence that says what is wrong and how to mend it.
+/// One mistake: where, and a sentence that says what is wrong and how to correct it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
     /// Where it stands.
     pub place: Place,
-    /// What is wrong, and the mend.
+    /// What is wrong, and how to correct it.
     pub message: String,
     /// Whether the text is good or bad nobody knows: we may not read it.
     pub denied: bool,
@@ -65,7 +65,7 @@ pub struct Item {
 
 /// The kinds of TOML values.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "these are TOML's own names")]
+#[expect(missing_docs, reason = "TOML values")]
 pub enum Value {
     String(String),
     Integer(i64),
@@ -101,7 +101,7 @@ pub fn parse(text: &str, source: &str) -> (Item, Vec<Problem>) {
     (item, problems)
 }
 
-/// The parser's `message` with the mend, for the two mistakes that are made most.
+/// The parser's `message` with a correction, for the two most frequent mistakes.
 fn syntax(message: &str) -> &str {
     if message.starts_with("string values must be quoted") {
         "text stands in double quotes"
@@ -146,14 +146,14 @@ impl Problem {
     #[must_use]
     pub fn unreadable(source: &str, error: &io::Error) -> Self {
         let denied = error.kind() == io::ErrorKind::PermissionDenied;
-        let mend = if denied {
-            "; let usrlocd's user or group read it"
+        let hint = if denied {
+            "; make it readable for usrlocd's user or group"
         } else {
             ""
         };
         Self {
             denied,
-            ..Self::new(Place::of(source), format!("cannot be read: {error}{mend}"))
+            ..Self::new(Place::of(source), format!("cannot be read: {error}{hint}"))
         }
     }
 }
@@ -205,7 +205,7 @@ impl Problems {
         Self(vec![Problem::unreadable(source, error)])
     }
 
-    /// Whether all there is to mend are permissions.
+    /// Whether the only problems are permissions.
     #[must_use]
     pub fn denied(&self) -> bool {
         self.0.iter().all(|problem| problem.denied)

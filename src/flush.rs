@@ -1,30 +1,35 @@
-//! Flush: registrations out of Kamailio's memory, for certain.
+//! Removes registrations from Kamailio and confirms it.
 //!
-//! Pick, remove, confirm, hide, answer. A binding counts as flushed only when Kamailio had it before and has let go
-//! of it after, or when a Kamailio that is well up does not have it although the table still does. Removing asks
-//! Kamailio by JSON-RPC and never touches its database.
+//! Pick, remove, confirm, hide, answer: [`flush_one`] is the protocol. A binding counts as flushed only if Kamailio had
+//! it before and does not have it afterwards, or if a Kamailio that has finished loading does not have it although the
+//! table does. Removals are requested by JSON-RPC; Kamailio's database is never touched.
+//!
+//! | files | hold |
+//! |---|---|
+//! | [`flush_one`] | the protocol for one address of record; [`steps`] are its steps, [`target`] what they work on |
+//! | [`workers`] | a whole flush: several addresses of record at a time; [`done`] is what came of it |
+//! | [`turn`] | when a removal may start: one at a time, in its turn, while nobody writes Kamailio's file |
+//! | [`answers`] | what Kamailio answers, and whether that is credible |
+//! | [`recheck`], [`leftover`], [`restart`] | what is hidden: listed again if Kamailio has it, reported if its row stays |
+//! | [`ambiguous`] | duplicate rows: asks Kamailio which of them it has |
 
-mod also;
 mod ambiguous;
-mod aor;
-mod belief;
+mod answers;
+mod api;
+mod audit;
+mod authorization;
+mod done;
+mod failure;
+mod flush_one;
 mod leftover;
-mod look;
-mod memory;
-mod noted;
-mod pace;
-mod queue;
-mod quiet;
 mod recheck;
-mod removal;
-mod silence;
-mod targets;
+mod restart;
+mod steps;
+mod target;
 #[cfg(test)]
 mod tests;
-mod turns;
-mod warrant;
-mod work;
-mod writing;
+mod turn;
+mod workers;
 
 use std::sync::Arc;
 
@@ -36,47 +41,48 @@ use crate::consumers::store::Store;
 use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
-use crate::registry::Registry;
+use crate::registry::Overlay;
+pub use api::{Flush, Flushing};
+pub use authorization::Authorization;
 use leftover::Leftovers;
-use queue::Queue;
-use quiet::Quiet;
-use turns::Turns;
-pub use warrant::Warrant;
-use writing::Writing;
+use turn::aor_lock::AorLocks;
+use turn::queue::Queue;
+use turn::quiet::Quiet;
+use turn::write_mode::LearnedMode;
 
-/// The target of the log line that each flush leaves: it stands out from the rest as the audit.
+/// The target of the log line that each flush leaves: the audit.
 pub const AUDIT: &str = "usrlocd::audit";
 
-/// The target of log lines that an operator should see although nothing is wrong with usrlocd.
+/// The target of log lines that an operator should see although nothing is wrong with usrlocd: logged at notice.
 pub const NOTICE: &str = "usrlocd::notice";
 
-/// What is to be flushed, and who asks.
+/// What to flush, and for whom.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The registrations picked, all of one account.
     pub registrations: Vec<Arc<Registration>>,
-    /// Addresses of record (username, domain) that Kamailio is asked to remove even if no row of theirs is picked:
+    /// Addresses of record (username, domain) that Kamailio is asked to remove although no row of theirs is picked:
     /// those of a known user, whose row may lag behind Kamailio's memory. Another account's are left alone.
     pub further: Vec<(Text, Option<Text>)>,
-    /// Whether filters chose the registrations, so that not one more may go; else all contacts of their addresses of
-    /// record are meant.
+    /// Whether only the picked registrations may go, because filters chose them; otherwise all contacts of their
+    /// addresses of record go.
     pub exactly: bool,
-    /// Who asks. Nothing that is not of the account asked for goes.
+    /// Who asks. Only contacts of the account asked for go.
     pub actor: Actor,
-    /// By what right. Nothing goes any more once it is withdrawn.
-    pub warrant: Arc<dyn Warrant>,
+    /// What the caller may do. Nothing more goes once it is withdrawn.
+    pub authorization: Arc<dyn Authorization>,
 }
 
 /// Who asks for a flush, for whom, and for the audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Actor {
-    /// Name of the token, or what else the caller was recognized by; never the token.
+    /// The name of the token, or of what else identified the caller; never the token.
     pub token: String,
     /// The caller's address.
     pub client: String,
     /// The request's id.
     pub request_id: String,
-    /// The account asked for; `None` for all that there are.
+    /// The account asked for; `None` for all accounts.
     pub account_id: Option<String>,
     /// The user asked for.
     pub username: Option<String>,
@@ -93,12 +99,12 @@ pub struct Outcome {
     pub failed: Vec<Failure>,
 }
 
-/// Why an address of record is not confirmed to be flushed.
+/// An address of record that is not confirmed to be flushed, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     /// The address of record.
     pub aor: Text,
-    /// What happened, for the caller to read.
+    /// The reason, for the caller to read.
     pub reason: String,
     /// Its kind.
     pub kind: FailureKind,
@@ -117,7 +123,7 @@ pub enum FailureKind {
     Withdrawn,
 }
 
-/// Why a flush could not be answered for; what Kamailio was asked to remove may be gone.
+/// Why the outcome of a flush is not known; what Kamailio was asked to remove may be gone.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What was flushed could not be kept hidden across a restart.
@@ -130,9 +136,9 @@ pub enum Error {
 pub struct Options {
     /// The usrloc tables.
     pub tables: Vec<String>,
-    /// How many removals run at once, of all flushes; of each flush so many addresses of record are worked on.
+    /// How many removals run at once, over all flushes, and how many addresses of record of each flush are worked on.
     pub concurrency: usize,
-    /// Further calls.
+    /// Extra calls.
     pub also: Vec<AlsoCall>,
     /// The realm of rows without a domain.
     pub default_realm: Option<String>,
@@ -143,15 +149,15 @@ pub struct Options {
 pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What is shown.
-    pub registry: Arc<Registry>,
-    /// What is kept.
+    /// What is listed, and what flushes change of it.
+    pub registry: Overlay,
+    /// What is kept on disk.
     pub store: Arc<Store>,
-    /// Who is asked.
+    /// Kamailio.
     pub kamailio: Arc<Kamailio>,
-    /// Told when a hidden row is in doubt.
+    /// Notified when Kamailio should be asked about hidden rows soon.
     pub doubts: Arc<Notify>,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
 }
 
@@ -160,29 +166,32 @@ pub struct Parts {
 pub struct Flusher {
     parts: Parts,
     options: Arc<Options>,
-    turns: Arc<Turns>,
+    locks: Arc<AorLocks>,
     queue: Arc<Queue>,
     quiet: Quiet,
-    writing: Arc<Writing>,
+    mode: Arc<LearnedMode>,
     leftovers: Arc<Leftovers>,
 }
 
 impl Flusher {
-    /// With these parts and options.
+    /// A flusher with these parts and options.
     #[must_use]
     pub fn new(parts: Parts, options: Options) -> Self {
         Self {
-            turns: Arc::default(),
+            locks: Arc::default(),
             queue: Arc::new(Queue::new(options.concurrency)),
-            quiet: Quiet::new(Arc::clone(&parts.clock), Arc::clone(&parts.registry)),
-            writing: Arc::default(),
+            quiet: Quiet::new(
+                Arc::clone(&parts.clock),
+                Arc::clone(parts.registry.registry()),
+            ),
+            mode: Arc::default(),
             leftovers: Arc::default(),
             parts,
             options: Arc::new(options),
         }
     }
 
-    /// Flushes what is asked for. What is in the outcome as flushed is not listed any more, also after a restart.
+    /// Flushes what is asked for. What the outcome counts as flushed is not listed any more, not even after a restart.
     ///
     /// # Errors
     /// When that last promise cannot be kept.
@@ -200,8 +209,8 @@ impl Flusher {
     }
 
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
-        let note = self.note_begin(&request.actor).await;
-        let (targets, unaskable) = targets::targets(&request, &self.options.tables);
+        let record = self.begin_audit(&request.actor).await;
+        let (targets, unaskable) = target::targets(&request, &self.options.tables);
         let mut done = self.work(&request, targets).await;
         done.outcome.failed.extend(unaskable);
         // What has come back or gone since need not be kept.
@@ -212,7 +221,7 @@ impl Flusher {
         {
             done.error.get_or_insert(error);
         }
-        self.note_end(note, &done.outcome).await;
+        self.end_audit(record, &done.outcome).await;
         match done.error {
             None => Ok(done.outcome),
             Some(error) => Err(error.into()),

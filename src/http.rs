@@ -1,110 +1,68 @@
 //! The API: Kazoo's Registrations API over HTTP, on TCP and on a Unix socket.
 //!
-//! Every request passes the [`front`]; then it is read ([`call`]), its path named ([`route`]), its caller known ([`access`]), and then it is a list,
-//! a count or a flush ([`registrations`]). All checks stand in one place and in one order ([`api`]). Nothing here
-//! knows a file, a database or Kamailio: lists come from the registry, flushes go to whoever [`Flush`]es.
+//! A request's way is one line of calls, without a router or layers between them:
+//!
+//! ```text
+//! server       connections and their limits, and what every request passes (id, host, CORS, compression, panics)
+//!   └─ api         the checks in their one order, then a file for each route: list, count, flush, operation
+//!       ├─ auth        who calls, what they may do, how often
+//!       ├─ request     what they ask for, parsed
+//!       └─ response    how it is written: envelope, list, revision
+//! ```
+//!
+//! Nothing here knows a file, a database or Kamailio: lists come from the registry, and flushes go to a [`Flush`].
 
-mod access;
-mod account;
 mod api;
-mod body;
-mod call;
-mod connection;
-mod cors;
-mod cross_site;
-mod envelope;
+mod auth;
 mod error;
-mod filter;
-mod flush;
-mod front;
-mod health;
-mod host;
-mod household;
-mod jwt;
-mod keep;
-mod limits;
-mod measured;
-mod negotiate;
-mod openapi;
-mod paging;
-mod params;
-mod patience;
-mod peer;
-mod permit;
-mod registrations;
-mod rendered;
-mod request_id;
-mod route;
-mod secret;
-mod select;
-mod serve;
-mod subject;
+mod request;
+mod response;
+mod server;
 #[cfg(test)]
 mod tests;
-mod unread;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::middleware;
-use axum::routing::get;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tower_http::CompressionLevel;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
-pub use host::Hosts;
-pub use jwt::{BadKey, Keys};
-pub use limits::Limits;
-pub use openapi::document as openapi_document;
-pub use serve::{Listeners, serve};
+pub use api::openapi::document as openapi_document;
+pub use auth::host::Hosts;
+pub use auth::jwt::{BadKey, Keys};
+pub use auth::limits::Limits;
+pub use server::{Listeners, serve};
 
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
-use crate::flush::{Outcome, Request};
+use crate::flush::Flush;
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registry::Registry;
 use crate::tokens::TokenSet;
-use rendered::Rendered;
-use request_id::RequestIds;
+use request::request_id::RequestIds;
+use response::cache::ResponseCache;
 
-/// Somebody who flushes registrations.
-pub trait Flush: Send + Sync + 'static {
-    /// Flushes what is asked for. `Err` where not even the failures are known.
-    fn flush(&self, request: Request) -> Flushing<'_>;
-}
-
-/// A flush under way.
-pub type Flushing<'a> = Pin<Box<dyn Future<Output = Result<Outcome, FlushError>> + Send + 'a>>;
-
-/// Why a flush has no outcome; logged, and never shown to a caller.
-pub type FlushError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What the API is made of. The parts behind a [`watch`] may be replaced while it runs.
+/// What the API needs. What is behind a [`watch`] may be replaced while it runs.
 pub struct Parts {
     /// The registrations.
     pub registry: Arc<Registry>,
     /// Accounts and devices.
     pub directory: watch::Receiver<Arc<Directory>>,
-    /// Our own tokens.
+    /// The tokens of the tokens file.
     pub tokens: watch::Receiver<Arc<TokenSet>>,
     /// The keys of Kazoo's tokens.
     pub keys: watch::Receiver<Arc<Keys>>,
-    /// How much a client may take.
+    /// Limits for clients.
     pub limits: watch::Receiver<Arc<Limits>>,
-    /// Who flushes.
+    /// Flushes registrations.
     pub flush: Arc<dyn Flush>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
-    /// The rest.
+    /// Settings that do not change.
     pub settings: Settings,
 }
 
@@ -113,17 +71,17 @@ pub struct Parts {
 pub struct Settings {
     /// How items are written.
     pub wire: Wire,
-    /// The lag above which `/readyz` says no.
+    /// The lag above which `/readyz` answers 503.
     pub max_lag: Duration,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
-    /// The names by which requests may call us.
+    /// The names that a `Host` header may have.
     pub hosts: Hosts,
     /// The name of this machine in answers.
     pub node: String,
-    /// Our version in answers.
+    /// The version in answers.
     pub version: String,
-    /// Accounts that `/metrics` names, at most.
+    /// How many accounts `/metrics` names, at most.
     pub metrics_accounts: usize,
 }
 
@@ -138,9 +96,9 @@ pub struct App {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     settings: Settings,
-    rendered: Rendered,
+    cache: ResponseCache,
     request_ids: RequestIds,
-    /// Flushes, which go on when their callers have gone.
+    /// Flushes under way, which go on when their callers have gone.
     flushes: TaskTracker,
 }
 
@@ -156,7 +114,7 @@ impl App {
             limits: parts.limits,
             flush: parts.flush,
             metrics: parts.metrics,
-            rendered: Rendered::default(),
+            cache: ResponseCache::default(),
             request_ids: RequestIds::new(parts.clock.as_ref()),
             clock: parts.clock,
             settings: parts.settings,
@@ -171,39 +129,4 @@ impl fmt::Debug for App {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// Every path that is answered.
-pub fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new();
-    for (path, handler) in [
-        ("/livez", get(health::livez)),
-        ("/readyz", get(health::readyz)),
-        ("/metrics", get(measured::metrics)),
-        ("/openapi.json", get(health::openapi)),
-    ] {
-        let handler = handler.options(health::options);
-        router = router.route(path, handler.clone());
-        router = router.route(&format!("{path}/"), handler);
-    }
-    let router = router
-        .method_not_allowed_fallback(health::method_not_allowed)
-        .fallback(api::handle);
-    fronted(router, app)
-}
-
-/// These paths, with all that stands before every answer.
-fn fronted(router: Router<Arc<App>>, app: Arc<App>) -> Router {
-    let front = middleware::from_fn_with_state(Arc::clone(&app), front::stand);
-    router.layer(compression()).layer(front).with_state(app)
-}
-
-/// gzip for those who accept it, from the size on from which Kazoo uses it. Never for streams: what is compressed waits
-/// until there is enough of it.
-fn compression() -> CompressionLayer<impl Predicate> {
-    let streams = NotForContentType::SSE.and(NotForContentType::const_new("application/x-ndjson"));
-    CompressionLayer::new()
-        .gzip(true)
-        .quality(CompressionLevel::Fastest)
-        .compress_when(SizeAbove::new(300).and(streams))
 }

@@ -1,9 +1,8 @@
 //! The JSON-RPC client: asks Kamailio about its memory, and removes bindings from it.
 //!
-//! Kamailio's `jsonrpcs` leaves much to its client (`facts/kamailio.md` A5): it may not answer at all, close a
-//! kept connection, cut a reply short, or answer `"result":{}` to what it did not do. So each call has one time-out
-//! over all, a reply counts only with the request's id, and every fault is told apart. All methods that are called
-//! bear to be repeated.
+//! Kamailio's `jsonrpcs` leaves much to its client: it may not answer at all, close a kept connection, cut a reply short,
+//! or answer `"result":{}` to what it did not do. So each call has a single timeout, a reply counts only with the
+//! request's id, and faults are distinguished. All methods that are called are safe to repeat.
 
 mod contact;
 mod datagram;
@@ -34,18 +33,18 @@ pub use self::message::text;
 /// The longest reply that is read.
 const REPLY_MAX: usize = 8 * 1024 * 1024;
 
-/// Ids beyond 2^53 come back changed.
+/// Kamailio returns ids beyond 2^53 altered.
 const ID_BITS: u32 = 52;
 
 /// How to reach Kamailio.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where it listens.
+    /// The address that it listens on.
     pub endpoint: Endpoint,
     /// The time for one call, from the first byte of its request to the last of its reply. Waiting for a free
-    /// connection counts only while Kamailio answers nobody.
+    /// connection counts only while Kamailio answers no call.
     pub timeout: Duration,
-    /// How many calls may be under way at once; at least one.
+    /// How many calls may be in progress at once; at least one.
     pub connections: usize,
 }
 
@@ -69,18 +68,18 @@ enum Transport {
 /// A parameter of a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Param {
-    /// A text, sent byte for byte; it may hold anything but NUL.
+    /// A text, sent byte for byte; it may contain anything but NUL.
     Text(Text),
     /// A number.
     Integer(i64),
 }
 
-/// Since when a Kamailio has been up.
+/// Kamailio's uptime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uptime {
     /// For how long, in whole seconds of the system's clock.
     pub lasted: Duration,
-    /// The moment in Kamailio's own words: the same for as long as it is the same Kamailio, whatever clocks do.
+    /// When it was started, in Kamailio's own words: this does not change while it runs, whatever clocks do.
     pub since: String,
 }
 
@@ -98,30 +97,30 @@ pub enum Removed {
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// Nobody listens, or the connection ended before a byte of a reply.
+    /// Nobody listens, or the connection was closed before any byte of a reply.
     #[error("cannot reach Kamailio")]
     Unreachable {
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
-    /// No whole reply in time. Kamailio may have done what was asked.
+    /// No complete reply in time. Kamailio may have done what was asked.
     #[error("Kamailio did not answer in time")]
     Timeout,
-    /// The reply is longer than is read.
+    /// The reply exceeds the limit.
     #[error("Kamailio's answer is too large")]
     TooLarge,
-    /// Kamailio could not read the request, which was not sent.
+    /// The request was not sent, since Kamailio could not read it.
     #[error("the request cannot be sent to Kamailio: {0}")]
     Unsendable(&'static str),
-    /// The reply is cut, or none to this request. Kamailio may have done what was asked.
-    #[error("Kamailio's answer cannot be understood: {0}")]
+    /// The reply is incomplete, or not for this request. Kamailio may have done what was asked.
+    #[error("Kamailio's answer cannot be parsed: {0}")]
     Malformed(String),
-    /// Kamailio says no.
-    #[error("Kamailio refuses with {code}: {message}")]
+    /// Kamailio refused.
+    #[error("Kamailio refused with {code}: {message}")]
     Rpc {
-        /// The code, mostly an HTTP status.
+        /// The code, usually an HTTP status.
         code: i64,
-        /// Its words.
+        /// Its error message.
         message: String,
     },
 }

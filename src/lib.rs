@@ -11,19 +11,19 @@
 //!   └─ sqlite_file   bytes → pages → verified windows → facts: this row is there, that one is gone
 //!       └─ source        rows of location and location_attrs → Binding; one Update after the other
 //!           └─ accounts      Binding + directory → Registration
-//!               └─ registry      all registrations in memory: listed, sorted, counted
+//!               └─ registry      all registrations in memory: listed, sorted, counted; its feed has each effect, numbered
 //!                   ├─ http          the API reads the registry and nothing else
-//!                   └─ consumers     follow it: the store (our own SQLite) has the same rows on disk, for the next start
+//!                   └─ consumers     follow the feed: the store (our own SQLite) has the same rows, for the next start
 //! ```
 //!
-//! The daemon's `pipeline` joins them: what the source reports is resolved, applied, handed on.
+//! The daemon's `pipeline` joins them: what the source reports is resolved and applied by the registry's one writer.
 //!
 //! A REGISTER, step by step: Kamailio commits the row, then each attribute. The tail finds the new frames of the
 //! write-ahead log (or, with a rollback journal, changed leaves of an index), reads the leaf pages in a window
 //! that is verified to show one committed state, and reports to `source::usrloc` which rows differ from what it
 //! reported before. That decodes the row, waits a moment for the first attribute, and reports the binding.
-//! `accounts` finds its account and device, and the registry shows the registration; the next answer has it. The
-//! store follows in batches. Where several rows have the same contact and the table cannot tell whether all are in
+//! `accounts` finds its account and device, and the registry shows the registration; the next answer has it, and the
+//! feed has an entry: how the row was listed before, how it is now, and why. The store follows the feed in batches. Where several rows have the same contact and the table cannot tell whether all are in
 //! force, `flush` asks Kamailio which of them it has; the registry lists those, and all while there is no answer.
 //!
 //! # The command's way

@@ -4,8 +4,8 @@
 //! information, at `notice`. A panic is an error line like any other.
 
 mod fields;
+mod format;
 mod journal;
-mod lines;
 mod severity;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -61,7 +61,7 @@ pub fn init(log: &Log) -> Result<Handle, LoggingError> {
         .map_err(LoggingError::Twice)?;
     panic::set_hook(Box::new(log_panic));
     if let Some(error) = warning {
-        tracing::warn!(%error, "the journal is not there; logging text instead");
+        tracing::warn!(%error, "the journal is not available; logging text instead");
     }
     Ok(Handle { filter: handle })
 }
@@ -70,7 +70,7 @@ impl Handle {
     /// Logs at `level` from now on; written as `[log] level`.
     ///
     /// # Errors
-    /// When it is no level.
+    /// If it is not a level.
     pub fn set_level(&self, level: &str) -> Result<(), LoggingError> {
         let targets = targets(level)?;
         self.filter.reload(targets).map_err(LoggingError::Gone)
@@ -92,7 +92,7 @@ fn output(format: LogFormat) -> Result<(Output, Option<io::Error>), LoggingError
         LogFormat::Auto | LogFormat::Text => Ok((text(), None)),
         LogFormat::Json => {
             let layer = fmt::layer().with_writer(io::stderr).with_ansi(false);
-            Ok((layer.event_format(lines::Json).boxed(), None))
+            Ok((layer.event_format(format::Json).boxed(), None))
         }
     }
 }
@@ -101,7 +101,7 @@ fn text() -> Output {
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = io::stderr().is_terminal() && !no_color;
     let layer = fmt::layer().with_writer(io::stderr).with_ansi(colours);
-    layer.event_format(lines::Text).boxed()
+    layer.event_format(format::Text).boxed()
 }
 
 fn targets(level: &str) -> Result<Targets, LoggingError> {
@@ -119,7 +119,7 @@ fn under_journald() -> bool {
 }
 
 /// The text for standard error. Under systemd each line has the priority of an error in front (sd-daemon(3)), so that
-/// `journalctl -p err` has it: else it would be taken for information.
+/// `journalctl -p err` shows it: otherwise it would count as information.
 #[must_use]
 pub fn as_error(text: impl Display) -> String {
     if under_journald() {
@@ -140,7 +140,7 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    tracing::error!(location, backtrace, "a defect in usrlocd: {message}");
+    tracing::error!(location, backtrace, "internal error: {message}");
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! What usrlocd counts about itself, for `/metrics`.
 //!
-//! Recording costs a few atomic additions: who records holds the counter, and no text is made. What is a state and
-//! no event (registrations, the source, the process) is set when somebody asks. No label ever has a name, a contact
-//! or an address of anybody; account ids only where the configuration asks for them.
+//! Recording is cheap: its caller holds the counter, and no text is made. State, as opposed to events (registrations,
+//! the source, the process), is set at each scrape. No label ever has a user name, contact or address; account ids
+//! only where the configuration asks for them.
 
 mod flush;
-mod histogram;
 mod http;
 mod kamailio;
 mod process;
@@ -20,22 +19,22 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use flush::{Flushes, Scope};
-pub use histogram::Histogram;
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
-pub use source::{Accounts, Figures, Source};
+pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
 
 use crate::clock::Clock;
 use process::Process;
 
-/// Names and values of labels: both from a list that is known when this is compiled.
+/// Names and values of labels, both known at compile time.
 type Labels = Vec<(&'static str, &'static str)>;
 
-/// The forms in which the numbers are told.
+/// The formats of `/metrics`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// Prometheus' text format 0.0.4.
@@ -54,7 +53,7 @@ pub struct Metrics {
     process: Process,
     /// Kamailio's tables and the registrations made of them.
     pub source: Source,
-    /// Our own store.
+    /// The store.
     pub store: Store,
     /// Calls to Kamailio.
     pub kamailio: Kamailio,
@@ -91,7 +90,7 @@ impl Metrics {
         })
     }
 
-    /// Now, to measure how long something takes.
+    /// The present moment, to measure how long something takes.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.clock.monotonic()
@@ -119,7 +118,7 @@ impl Metrics {
     }
 }
 
-/// Where metrics are entered when they are made.
+/// Registers metrics as they are made.
 struct Book<'a>(&'a mut Registry);
 
 impl Book<'_> {
@@ -145,8 +144,8 @@ impl Book<'_> {
     }
 
     /// A histogram without labels.
-    fn histogram(&mut self, name: &str, help: &str, bounds: &'static [f64]) -> Histogram {
-        self.enter(name, help, Histogram::new(bounds))
+    fn histogram(&mut self, name: &str, help: &str, bounds: &[f64]) -> Histogram {
+        self.enter(name, help, Histogram::new(bounds.iter().copied()))
     }
 
     fn histograms(

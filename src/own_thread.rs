@@ -1,4 +1,4 @@
-//! A task on a thread of its own, for one that is woken all the time: the kernel wakes that thread and no other.
+//! Runs a task on its own thread, for a task that is woken very often: the kernel wakes that thread only.
 //!
 //! In the runtime's pool it would wake a worker, which wakes a second one to look for more work before it begins.
 
@@ -10,11 +10,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// Runs the task on a thread called `name` until it is done, with the timers of the runtime that this is called in.
-/// The task is dropped when this is.
+/// Runs the task to its end on a thread called `name`, with the timers of the calling runtime. It is dropped with the
+/// returned future.
 ///
 /// # Errors
-/// When the operating system starts no thread.
+/// When the operating system cannot start a thread.
 ///
 /// # Panics
 /// When the task does, or outside a runtime.
@@ -23,24 +23,24 @@ pub async fn run<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
 ) -> std::io::Result<T> {
     let runtime = Handle::current();
-    let forsaken = CancellationToken::new();
-    let _forsake = forsaken.clone().drop_guard();
+    let cancelled = CancellationToken::new();
+    let _cancel_on_drop = cancelled.clone().drop_guard();
     let (ending, ended) = oneshot::channel::<()>();
     let thread = Builder::new().name(name.to_owned()).spawn(move || {
-        // Dropped at the end, also at that of a panic.
+        // Dropped at the end, even after a panic.
         let _ending = ending;
         runtime.block_on(async {
             tokio::select! {
-                // Where the runtime has ended, the task must not be asked any more.
+                // Once the runtime has ended the task must not be polled.
                 biased;
-                () = forsaken.cancelled() => None,
+                () = cancelled.cancelled() => None,
                 result = task => Some(result),
             }
         })
     })?;
     let _dropped = ended.await;
     match thread.join() {
-        Ok(result) => Ok(result.expect("nobody forsakes what is waited for")),
+        Ok(result) => Ok(result.expect("it is not cancelled while it is waited for")),
         Err(panic) => resume_unwind(panic),
     }
 }
@@ -87,7 +87,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(run("forsaken", task));
+        tasks.spawn(run("cancelled", task));
         begins.await.unwrap();
         tasks.abort_all();
         dropped.await.unwrap_err();

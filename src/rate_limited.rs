@@ -1,5 +1,5 @@
 //! When to speak of a failure that repeats itself: at once, then every half minute with a count, then once when it
-//! is over. Pure; whoever holds it has the clock and writes the line.
+//! is over. Pure; its owner has the clock and writes the line.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,7 @@ struct Failing {
     said: bool,
 }
 
-/// What to say of a failure.
+/// What to log about a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Say {
     /// It is the first one.
@@ -39,7 +39,7 @@ pub enum Say {
     },
 }
 
-/// What to say of a success after failures.
+/// What to log about a success after failures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Recovered {
     /// How many failures there were.
@@ -69,7 +69,7 @@ impl Say {
 }
 
 impl RateLimited {
-    /// Notes a failure at `now` (monotonic); what to say of it, if anything.
+    /// Records a failure at `now` (monotonic); returns what to log about it, if anything.
     pub fn failed(&mut self, now: Duration) -> Option<Say> {
         let failing = self.failing.get_or_insert(Failing {
             since: now,
@@ -81,15 +81,15 @@ impl RateLimited {
         self.say(now)
     }
 
-    /// Notes that the last failure goes on at `now` (monotonic); what to say of it, if anything.
+    /// Records that the last failure continues at `now` (monotonic); returns what to log about it, if anything.
     pub fn lasts(&mut self, now: Duration) -> Option<Say> {
         self.say(now)
     }
 
-    /// Notes a success at `now` (monotonic); what to say of it when it ends failures that were mentioned.
+    /// Records a success at `now` (monotonic); returns what to log if it ends failures that were logged.
     pub fn succeeded(&mut self, now: Duration) -> Option<Recovered> {
         let failing = self.failing.take().filter(|failing| failing.said)?;
-        // The end tells their number.
+        // The last line has their number.
         self.unsaid = 0;
         Some(Recovered {
             failures: failing.total,
@@ -129,7 +129,7 @@ impl fmt::Display for Say {
         match self {
             Self::First => write!(f, "for the first time"),
             Self::Again { count, lasting } => {
-                write!(f, "{count} times more, for {} s now", lasting.as_secs())
+                write!(f, "{count} more times, failing for {} s", lasting.as_secs())
             }
         }
     }
@@ -154,7 +154,7 @@ mod tests {
         };
         assert_eq!(said, [Say::First, again(30, 30), again(30, 60)]);
         assert_eq!(said[0].to_string(), "for the first time");
-        assert_eq!(said[2].to_string(), "30 times more, for 60 s now");
+        assert_eq!(said[2].to_string(), "30 more times, failing for 60 s");
         assert!(limited.is_failing());
         let recovered = Recovered {
             failures: 66,

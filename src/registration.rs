@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::sip::{SourceFrom, Transport};
 pub use aor::{AddressOfRecord, Unaskable};
 pub use cells::{Cell, Cells, Texts};
-pub use changeset::{Change, Changeset};
+pub use changeset::{Change, Changes, Changeset};
 pub use columns::{Binding, Column, Kind};
 pub use encoding::{Bytes, Decoded, write_text};
 pub use name::{Name, columns_of};

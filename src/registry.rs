@@ -1,33 +1,53 @@
 //! The registry: every registration in memory, ready to be listed, counted and found.
 //!
-//! The tables' rows go in as [`Change`]s; what comes out are the *listed* registrations: valid to the second, not
-//! hidden by a flush, once where several rows are the same binding, and known to Kamailio where several may be. Lists are kept sorted and counted as rows change, so that
-//! reading costs what is read. Each account has a list of its own, which no row of another account changes. The store keeps the same rows on disk; the registry never waits for it.
+//! Rows of the tables go in as changes; what comes out are the *listed* registrations: valid in this second, not hidden
+//! by a flush, one where several rows are the same binding, and known to Kamailio where only it can tell. Lists are kept
+//! sorted and counted as rows change, so that reading costs what is read. Each account has a list of its own, which no
+//! row of another account changes.
+//!
+//! One lock has it all, and there are three ways to it: [`Registry`] reads, for anybody; [`Writer`] applies what sources
+//! and the directory say, for the pipeline alone; [`Overlay`] hides and decides, for flushes. Whatever they do to a row or
+//! to a list is in the [feed](Subscription), once and numbered, and consumers follow that.
 
 mod ambiguous;
 mod arrange;
+mod as_of;
+mod content;
+mod effects;
+mod ends;
+mod event;
+mod feed;
 mod identity;
 mod index;
 mod listing;
 mod named;
 mod order;
+mod overlay;
 mod preload;
 mod restore;
+mod rows;
 mod source;
 mod startup;
 mod state;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod writer;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 pub use ambiguous::{Ambiguous, Due};
+use as_of::AsOf;
+use content::Content;
+pub use event::{Cause, Effect, Entry, Event, FlushedBy, Reassigned};
+use feed::Cursor;
+pub use feed::Lagged;
 pub use listing::{Listing, Page};
 pub use order::Position;
+pub use overlay::Overlay;
 use preload::Preload;
 pub use restore::Snapshot;
 use source::ReportedSource;
@@ -35,21 +55,14 @@ pub use source::{Freshness, Source, SourceState};
 pub use startup::Starting;
 use startup::Startup;
 use state::State;
+pub use subscription::Subscription;
 use tokio::sync::{Notify, watch};
+pub use writer::{Commit, Writer};
 
 use crate::clock::Clock;
 use crate::heartbeat::Heartbeat;
 use crate::registration::{Hidden, Key, Registration, Text, Tombstone};
 use crate::sip::Transport;
-
-/// What became of a registration.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// It is there, with this content.
-    Upsert(Arc<Registration>),
-    /// Its row is gone.
-    Remove(Key),
-}
 
 /// Rows, by what becomes of them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -73,268 +86,112 @@ pub enum Scope<'a> {
     Account(&'a str),
 }
 
-/// What followed from changes, for the store to keep.
-#[derive(Clone, PartialEq, Default, Debug)]
-pub struct Effects {
-    /// Rows that were removed.
-    pub departed: Vec<Tombstone>,
-    /// Rows that were hidden and no longer are, as they were hidden.
-    pub unhidden: Vec<Hidden>,
-    /// Whether a hidden row changed in a way that only Kamailio can explain.
-    pub doubtful: bool,
-}
-
 /// How long an account or username stays known after its last row went, in seconds.
 pub const KNOWN_FOR: i64 = 3600;
-
-/// How often to look for registrations that have expired without anybody asking, see [`Registry::expire`].
-pub const EXPIRE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How many rows are changed at a time, at most: readers wait for no more.
 const AT_ONCE: usize = 256;
 
-/// Every registration, shared by those who change and those who read.
+/// Every registration, for those who read.
 #[derive(Debug)]
 pub struct Registry {
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
-    source: Mutex<ReportedSource>,
-    /// The file of Kamailio's tables, once it is known.
-    source_file: Mutex<Option<PathBuf>>,
-    /// Why the tables cannot be read now.
-    trouble: Mutex<Option<Arc<str>>>,
+    content: RwLock<Content>,
+    reported: Mutex<Reported>,
     startup: Startup,
     heartbeat: Arc<Heartbeat>,
-    /// What is known before an earlier run's rows have been taken over; `None` after that.
-    early: Mutex<Option<Preload>>,
-    /// Touched when more has become known early, and when all has.
+    /// Touched when more accounts have been preloaded, and when all rows have been restored.
     progress: watch::Sender<()>,
-    /// Told when an account is asked for early.
+    /// Told when an account is to be preloaded.
     wanted: Notify,
     /// Told when there are rows that only Kamailio can tell apart.
     ambiguous: Notify,
+    /// Told when a hidden row changed in a way that only Kamailio can explain.
+    doubts: Arc<Notify>,
+    /// Touched when the feed has more.
+    news: watch::Sender<()>,
+    /// Told when a reader came to a second before the writer did.
+    overdue: Notify,
+}
+
+/// What the pipeline reports about its source.
+#[derive(Debug, Default)]
+struct Reported {
+    source: ReportedSource,
+    /// The file of Kamailio's tables, once it is known.
+    file: Option<PathBuf>,
+    /// Why the tables cannot be read now.
+    trouble: Option<Arc<str>>,
 }
 
 impl Registry {
-    /// An empty registry.
-    #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let now = clock.unix_seconds();
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        let content = Content::new(clock.unix_seconds());
         Self {
             clock,
-            state: Mutex::new(State::new(now)),
-            source: Mutex::default(),
-            source_file: Mutex::default(),
-            trouble: Mutex::default(),
+            content: RwLock::new(content),
+            reported: Mutex::default(),
             startup: Startup::default(),
             heartbeat: Arc::default(),
-            early: Mutex::new(Some(Preload::new(now))),
             progress: watch::Sender::new(()),
             wanted: Notify::new(),
             ambiguous: Notify::new(),
+            doubts: Arc::default(),
+            news: watch::Sender::new(()),
+            overdue: Notify::new(),
         }
-    }
-
-    /// Applies changes in their order; readers see all of them or none.
-    pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Effects {
-        let mut effects = Effects::default();
-        self.change(|state| {
-            for change in changes {
-                match change {
-                    Change::Upsert(registration) => state.upsert(&registration, &mut effects),
-                    Change::Remove(key) => state.remove(&key, &mut effects),
-                }
-            }
-        });
-        effects
-    }
-
-    /// Takes over what an earlier run kept, in place of whatever the registry has; from then on `source` tells how well
-    /// that is known to equal the tables. Readers are not held up, however much it is.
-    pub fn restore(&self, kept: Snapshot, source: Source) {
-        let state = State::restored(self.clock.unix_seconds(), kept);
-        let former = std::mem::replace(&mut *self.now(), state);
-        drop(former);
-        self.ambiguous.notify_one();
-        self.set_source(source);
-        let early = self.early().take();
-        self.progress.send_replace(());
-        drop(early);
-    }
-
-    /// Puts `changed` in the place of what is known of these rows, and does `publish` in the same moment. Readers are
-    /// not held up, however many they are. To be called by whoever [applies](Self::apply) changes, and not meanwhile.
-    pub fn replace(&self, changed: &[Arc<Registration>], publish: impl FnOnce()) -> Effects {
-        let mut effects = Effects::default();
-        if changed.len() <= AT_ONCE {
-            self.change(|state| {
-                for registration in changed {
-                    state.upsert(registration, &mut effects);
-                }
-                state.arrange();
-                publish();
-            });
-            return effects;
-        }
-        let (now, former) = {
-            let state = self.now();
-            (state.now, state.rows())
-        };
-        effects.departed = moved(&former, changed, now);
-        // They are known still: their rows are there until the moment when others are.
-        for portion in effects.departed.chunks(AT_ONCE) {
-            let mut state = self.now();
-            for departed in portion {
-                state.tombstones.remember(departed.clone());
-            }
-        }
-        let rows = former.into_iter().chain(changed.iter().cloned()).collect();
-        let kept = Snapshot {
-            rows,
-            ..Snapshot::default()
-        };
-        let mut next = State::restored(now, kept);
-        let mut state = self.now();
-        next.succeed(&mut state);
-        let former = std::mem::replace(&mut *state, next);
-        publish();
-        drop(state);
-        drop(former);
-        effects
-    }
-
-    /// Waits until what `scope` has can be told: until the registry has been [restored](Self::restore) or, for an
-    /// account, until that has been [brought early](Self::preload). Before that the registry may say nothing.
-    pub async fn wait_for(&self, scope: Scope<'_>) {
-        // Before the first look: what comes after that look must not be missed.
-        let mut progress = self.progress.subscribe();
-        while !self.can_tell(scope) {
-            // The sender lives as long as the registry.
-            let _ = progress.changed().await;
-        }
-    }
-
-    fn can_tell(&self, scope: Scope<'_>) -> bool {
-        match (&mut *self.early(), scope) {
-            (None, _) => true,
-            (Some(_), Scope::System) => false,
-            (Some(early), Scope::Account(id)) => {
-                let can_tell = early.has(id);
-                self.wanted.notify_one();
-                can_tell
-            }
-        }
-    }
-
-    /// Says what holds for all accounts that are brought before the registry has been restored, and how well that is
-    /// known to equal the tables.
-    pub fn begin_preload(&self, departed: Vec<Tombstone>, hidden: Vec<Hidden>, source: Source) {
-        let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
-        let mut said = ReportedSource::default();
-        said.replace(source, unix, monotonic);
-        if let Some(early) = &mut *self.early() {
-            early.begin(departed, hidden, said);
-        }
-    }
-
-    /// An account that somebody waits for, while the registry has not been restored; to be
-    /// [brought](Self::preload).
-    pub async fn wanted(&self) -> Arc<str> {
-        loop {
-            if let Some(account) = self.early().as_mut().and_then(Preload::next) {
-                return account;
-            }
-            self.wanted.notified().await;
-        }
-    }
-
-    /// Shows an account before the registry has been restored: `rows` are all it has, none where it is not known. `None`
-    /// has those who wait for it wait for the rest.
-    pub fn preload(&self, account: &Arc<str>, rows: Option<&[Arc<Registration>]>) {
-        if let Some(early) = &mut *self.early() {
-            early.bring(account, rows);
-        }
-        self.progress.send_replace(());
-    }
-
-    /// Takes expired registrations out of the lists. Reading does it as well; called now and then, it keeps the
-    /// work of one reading small.
-    pub fn expire(&self) {
-        drop(self.now());
-    }
-
-    /// Hides rows; each until it goes, or comes from a later REGISTER, or is [unhidden](Self::unhide).
-    pub fn hide(&self, rows: impl IntoIterator<Item = Hidden>) {
-        self.change(|state| rows.into_iter().for_each(|row| state.hide(row)));
-    }
-
-    /// Shows rows again.
-    pub fn unhide<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
-        self.change(|state| keys.into_iter().for_each(|key| state.unhide(key)));
-    }
-
-    /// Forgets hidden rows that the tables do not have; to be called once all rows are known. Returns them.
-    pub fn forget_absent(&self) -> Vec<Hidden> {
-        self.now().forget_absent(i64::MAX)
-    }
-
-    /// Forgets hidden rows that the tables do not have, of flushes before the Unix second `at`. Returns them.
-    pub fn forget_absent_before(&self, at: i64) -> Vec<Hidden> {
-        self.now().forget_absent(at)
-    }
-
-    /// Whether a flush hides the row with this key.
-    #[must_use]
-    pub fn is_hidden(&self, key: &Key) -> bool {
-        self.now().is_hidden(key)
-    }
-
-    /// The rows that are hidden now.
-    #[must_use]
-    pub fn hidden(&self) -> Vec<(Hidden, Arc<Registration>)> {
-        self.now().hidden()
     }
 
     /// The registrations of `scope`, in order. Takes a moment's copy of references: what is read from it later
     /// is of that moment.
     #[must_use]
     pub fn list(&self, scope: Scope<'_>) -> Listing {
-        self.read(scope, |state| state.list(scope, None))
+        self.read(scope, |lists| lists.list(scope))
     }
 
     /// At most `limit` of them, after `position`.
     #[must_use]
     pub fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
-        self.read(scope, |state| state.page(scope, after, limit))
+        self.read(scope, |lists| lists.page(scope, after, limit))
     }
 
     /// The registrations of the SIP users whom a name means: in any case of letters, unless one is spelled exactly so;
     /// with U+FFFD in it all that are shown so.
     #[must_use]
     pub fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
-        self.read(scope, |state| state.list(scope, Some(username)))
+        self.read(scope, |lists| lists.list_user(scope, username))
     }
 
     /// How many registrations `scope` has, and their revision.
     #[must_use]
     pub fn count(&self, scope: Scope<'_>) -> (usize, u64) {
-        self.read(scope, |state| state.count(scope))
+        self.read(scope, |lists| lists.count(scope))
+    }
+
+    /// At most `count` listed registrations that are `wanted`: those that were modified last, the latest first.
+    #[must_use]
+    pub fn newest(
+        &self,
+        count: usize,
+        wanted: impl Fn(&Registration) -> bool,
+    ) -> Vec<Arc<Registration>> {
+        self.read(Scope::System, |lists| lists.newest(count, wanted))
     }
 
     /// Every row of the address of record `username@domain` that is valid now and not hidden, listed or not.
     #[must_use]
     pub fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
-        self.now().rows_of(username, domain)
+        self.read(Scope::System, |lists| lists.rows_of(username, domain))
     }
 
     /// Those of them that a list shows.
     #[must_use]
     pub fn listed_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
-        self.now().listed_of(username, domain)
+        self.read(Scope::System, |lists| lists.listed_of(username, domain))
     }
 
-    /// Whether the address of record `username@domain` in `table` is not the account's alone: it has a row of somebody
-    /// else, listed or not, or has none and the last one, within the last hour, was somebody else's.
+    /// Whether the address of record `username@domain` in `table` is not the account's alone: it has a row of another
+    /// account or of none, listed or not; or it has no row, and the last one, within the last hour, was not the account's.
     #[must_use]
     pub fn is_anothers(
         &self,
@@ -343,153 +200,188 @@ impl Registry {
         username: &Text,
         domain: Option<&Text>,
     ) -> bool {
-        self.now().is_anothers(account, table, username, domain)
+        self.read(Scope::System, |lists| {
+            lists.is_anothers(account, table, username, domain)
+        })
     }
 
     /// Whether a row belongs to the account, or one did within the last hour.
     #[must_use]
     pub fn knows_account(&self, id: &str) -> bool {
-        self.read(Scope::Account(id), |state| state.knows_account(id))
+        self.read(Scope::Account(id), |lists| lists.knows_account(id))
     }
 
     /// The addresses of record (`username`, `domain`) of the users whom a name means, as in [`Registry::list_user`], that
     /// have a row, or had one within the last hour.
     #[must_use]
     pub fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<(Text, Option<Text>)> {
-        self.read(scope, |state| state.known_aors(scope, username))
-    }
-
-    /// The registration made of the row with this key, listed or not.
-    #[must_use]
-    pub fn get(&self, key: &Key) -> Option<Arc<Registration>> {
-        self.now().get(key)
-    }
-
-    /// Every row there is, listed or not.
-    #[must_use]
-    pub fn rows(&self) -> Vec<Arc<Registration>> {
-        self.now().rows()
+        self.read(scope, |lists| lists.known_aors(scope, username))
     }
 
     /// How many rows there are, by what becomes of them; kept as rows change, so that asking costs nothing.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.now().counts()
+        self.read(Scope::System, |lists| lists.counts())
+    }
+
+    /// How many rows are not listed because Kamailio does not have them while it has another one of the same contact.
+    #[must_use]
+    pub fn superseded(&self) -> usize {
+        self.read(Scope::System, |lists| lists.superseded())
     }
 
     /// The ids of the accounts that have rows, with the number of their listed registrations.
     #[must_use]
     pub fn accounts(&self) -> Vec<(Arc<str>, usize)> {
-        self.now().accounts()
+        self.read(Scope::System, |lists| lists.accounts())
     }
 
-    /// How well the registry is known to equal Kamailio's tables.
+    /// The registration made of the row with this key, listed or not.
     #[must_use]
-    pub fn source(&self) -> Freshness {
-        let monotonic = self.clock.monotonic();
-        self.said().at(monotonic, self.heartbeat.is_hung(monotonic))
+    pub fn get(&self, key: &Key) -> Option<Arc<Registration>> {
+        self.content().state.get(key)
     }
 
-    /// The same of what can be [told](Self::wait_for) now, be it a part.
+    /// Whether there is a row with this key, listed or not.
     #[must_use]
-    pub fn source_of_answers(&self) -> Freshness {
-        let early = self.early().as_ref().and_then(|early| early.source);
-        early.map_or_else(
-            || self.source(),
-            |said| said.at(self.clock.monotonic(), false),
-        )
+    pub fn has(&self, key: &Key) -> bool {
+        self.content().state.rows.contains(key)
     }
 
-    /// Says how well the registry is known to equal Kamailio's tables; to be called after the rows are applied.
-    pub fn set_source(&self, source: Source) {
-        let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
-        self.said().replace(source, unix, monotonic);
-        if source.state == SourceState::Live {
-            self.startup.over.store(true, Ordering::Release);
-        }
-    }
-
-    /// The file of Kamailio's tables, once it is known.
+    /// Every row there is, listed or not.
     #[must_use]
-    pub fn source_file(&self) -> Option<PathBuf> {
-        let file = self.source_file.lock();
-        file.unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn rows(&self) -> Vec<Arc<Registration>> {
+        self.content().state.rows.all().to_vec()
     }
 
-    /// Says which file Kamailio's tables are read from.
-    pub fn set_source_file(&self, file: PathBuf) {
-        let known = self.source_file.lock();
-        *known.unwrap_or_else(PoisonError::into_inner) = Some(file);
-    }
-
-    /// What was [said](Self::set_source) last; whether the mirror hangs since does not matter.
+    /// The same a part at a time, without a copy of all: at most `limit` of the rows before the place `before`, and
+    /// the place where those begin. Walked from the end to 0, this comes by every row that is there all the while;
+    /// what becomes of rows meanwhile is in the feed.
     #[must_use]
-    pub fn said_source(&self) -> Source {
-        self.said().source()
+    pub fn rows_before(&self, before: usize, limit: usize) -> (Vec<Arc<Registration>>, usize) {
+        let content = self.content();
+        let rows = content.state.rows.all();
+        let end = before.min(rows.len());
+        let begin = end.saturating_sub(limit);
+        (rows[begin..end].to_vec(), begin)
     }
 
-    /// Tells whether the mirror is at work: once it has begun to beat and does not go on, the registry is stale.
+    /// Whether a flush hides the row with this key.
     #[must_use]
-    pub fn heartbeat(&self) -> &Arc<Heartbeat> {
-        &self.heartbeat
+    pub fn is_hidden(&self, key: &Key) -> bool {
+        self.content().state.hidden.contains_key(key)
     }
 
-    fn said(&self) -> MutexGuard<'_, ReportedSource> {
-        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The rows that are hidden now.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<(Hidden, Arc<Registration>)> {
+        let content = self.content();
+        let state = &content.state;
+        let row = |hidden: &Hidden| Some((hidden.clone(), state.get(&hidden.key)?));
+        state.hidden.values().filter_map(row).collect()
     }
 
-    fn trouble_now(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The users whose rows went within the last hour, the earliest first.
+    #[must_use]
+    pub fn tombstones(&self) -> Vec<Tombstone> {
+        self.content().state.tombstones.all()
     }
 
-    fn early(&self) -> MutexGuard<'_, Option<Preload>> {
-        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Follows what happens from now on.
+    #[must_use]
+    pub fn subscribe(self: &Arc<Self>) -> Subscription {
+        let end = self.end_of_feed();
+        Subscription::new(Arc::clone(self), end)
+    }
+
+    /// Touched when the feed has more.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// Entries of the feed and, where these are the last ones, the rules by which rows belong to accounts after them.
+    fn read_feed(
+        &self,
+        cursor: &mut Cursor,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, Option<u64>), Lagged> {
+        let content = self.content();
+        let entries = content.feed.read(cursor, limit)?;
+        let owners = content.owners.filter(|_| *cursor == content.feed.end());
+        Ok((entries, owners))
+    }
+
+    fn end_of_feed(&self) -> Cursor {
+        self.content().feed.end()
+    }
+
+    /// A list as of the last entry of the feed, and the place after that.
+    fn list_with_cursor(&self, scope: Scope<'_>) -> (Listing, Cursor) {
+        let content = self.content();
+        let lists = AsOf::new(&content.state, content.state.now);
+        (lists.list(scope), content.feed.end())
     }
 
     /// Reads what `scope` has: what is known early, where all is not known yet.
-    fn read<T>(&self, scope: Scope<'_>, read: impl FnOnce(&State) -> T) -> T {
-        if let (Some(early), Scope::Account(_)) = (&mut *self.early(), scope)
-            && early.source.is_some()
-        {
-            early.state.advance(self.clock.unix_seconds());
-            return read(&early.state);
+    fn read<T>(&self, scope: Scope<'_>, read: impl FnOnce(AsOf<'_>) -> T) -> T {
+        let content = self.content();
+        let early = content.preload.as_ref().and_then(Preload::lists);
+        let state = match (early, scope) {
+            (Some(early), Scope::Account(_)) => early,
+            _ => &content.state,
+        };
+        let lists = AsOf::new(state, self.clock.unix_seconds());
+        if lists.differs() {
+            self.overdue.notify_one();
         }
-        read(&self.now())
+        read(lists)
     }
 
-    /// Changes the state, and then decides what is listed of the contacts that have several rows.
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.now();
-        let result = change(&mut state);
-        state.arrange();
-        self.announce(&state);
+    /// Changes the state, and reports what that does. To be called by [`Writer`] and [`Overlay`] alone.
+    fn change<T>(
+        &self,
+        cause: Cause,
+        commit: Option<Commit>,
+        change: impl FnOnce(&mut State) -> T,
+    ) -> T {
+        self.write(|content, now| content.change(now, cause, commit, change))
+    }
+
+    /// Changes the content as of now, and wakes those who wait for what came of it.
+    fn write<T>(&self, change: impl FnOnce(&mut Content, Duration) -> T) -> T {
+        let mut content = self.content_to_change();
+        let former = content.feed.end();
+        let now = self.clock.unix();
+        content.advance(now);
+        let result = change(&mut content, now);
+        let is_news = content.feed.end() != former;
+        let is_doubtful = std::mem::take(&mut content.state.is_doubtful);
+        let is_ambiguous = !content.state.ambiguities.is_empty();
+        drop(content);
+        if is_news {
+            self.news.send_replace(());
+        }
+        if is_doubtful {
+            self.doubts.notify_one();
+        }
+        if is_ambiguous {
+            self.ambiguous.notify_one();
+        }
         result
     }
 
-    /// Wakes whoever waits for rows that only Kamailio can tell apart.
-    fn announce(&self, state: &State) {
-        if !state.ambiguities.is_empty() {
-            self.ambiguous.notify_one();
-        }
+    // A panic while a lock was held leaves what it is about complete enough to go on: each row stands for itself.
+
+    fn content(&self) -> RwLockReadGuard<'_, Content> {
+        self.content.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state as of this second.
-    fn now(&self) -> MutexGuard<'_, State> {
-        // A panic while the state was held leaves it complete enough to go on: each row stands for itself.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.advance(self.clock.unix_seconds());
-        self.announce(&state);
-        state
+    fn content_to_change(&self) -> RwLockWriteGuard<'_, Content> {
+        self.content.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Who of the `former` rows' users has another account in `changed`.
-fn moved(former: &[Arc<Registration>], changed: &[Arc<Registration>], now: i64) -> Vec<Tombstone> {
-    let former: HashMap<&Key, &Arc<Registration>> =
-        former.iter().map(|one| (&one.binding.key, one)).collect();
-    let moved = changed.iter().filter_map(|one| {
-        let former = former.get(&one.binding.key)?;
-        state::has_moved(former, one).then(|| state::departed(former, now))
-    });
-    moved.collect()
+    fn reported(&self) -> MutexGuard<'_, Reported> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

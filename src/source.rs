@@ -1,9 +1,9 @@
 //! Sources: where bindings come from.
 //!
-//! A source follows usrloc tables somewhere and says, update by update, what became of the bindings in them and how well
-//! that is known to be all there is. It knows nothing of accounts, lists or consumers.
+//! A source follows usrloc tables somewhere and reports, update by update, what became of the bindings in them, and
+//! whether that is all there is. It knows nothing of accounts, lists or consumers.
 //!
-//! `usrloc` knows the columns and puts bindings together, for every source; `sqlite` follows the file that Kamailio's
+//! `usrloc` knows the columns and assembles bindings, for every source; `sqlite` follows the file that Kamailio's
 //! `db_sqlite` writes.
 
 pub mod sqlite;
@@ -17,13 +17,13 @@ use thiserror::Error;
 
 use crate::registration::Changeset;
 
-/// What can be followed.
+/// Something that bindings come from.
 pub trait Source: Send {
-    /// What is new since the last update; waits until there is something. To be called when that one has been applied.
+    /// What is new since the last update; waits until there is something. Call it again when the update has been applied.
     /// Dropping the future loses nothing.
     ///
     /// # Errors
-    /// When the source has ended by itself, which is a defect.
+    /// When the source has ended by itself, which is a bug.
     fn next(&mut self) -> impl Future<Output = Result<Update, Ended>> + Send;
 }
 
@@ -32,14 +32,14 @@ pub trait Source: Send {
 #[error("the thread that reads Kamailio's tables ended")]
 pub struct Ended;
 
-/// What a source found out since the last update.
+/// What a source has found since the update before.
 #[derive(Clone, Debug)]
 pub struct Update {
     /// What became of bindings.
     pub changes: Changeset,
-    /// How it stands with the tables after that.
+    /// The state of the tables after that.
     pub health: Health,
-    /// Whether every row has been reported that was there when the tables had been read.
+    /// Whether every row has been reported that was there when all of them had been read.
     pub complete: bool,
     /// Whether that was so at least once since the start.
     pub loaded: bool,
@@ -50,7 +50,7 @@ pub struct Update {
     pub file: Option<PathBuf>,
 }
 
-/// How it stands with the tables.
+/// The state of the tables.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Health {
     /// They are being opened for the first time.
@@ -59,9 +59,9 @@ pub enum Health {
     CatchingUp,
     /// Everything that was committed has been reported.
     Live,
-    /// They are not there, or nobody can read them.
+    /// They do not exist, or nobody could read them.
     Absent(Trouble),
-    /// They are there, and cannot be read at the moment.
+    /// They exist, and cannot be read at the moment.
     Blocked(Trouble),
 }
 

@@ -1,4 +1,4 @@
-//! Text for a terminal: what phones and callers send neither steers it nor looks like something else there. Pure.
+//! Text for a terminal: what phones and callers send can neither control it nor impersonate other text. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -58,7 +58,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// JSON with escapes of its own for these characters: whoever reads it reads the same.
+/// JSON with JSON escapes for these characters, so that its meaning is the same.
 #[must_use]
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(

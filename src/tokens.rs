@@ -18,7 +18,7 @@ pub use crate::document::Problems;
 pub use file::{Loaded, Stanza, TokenFileError, add, load, revoke};
 pub use parse::{expiry, parse};
 
-/// What every token of ours starts with, so that people and secret scanners recognise it.
+/// The prefix of usrlocd's tokens, by which people and secret scanners recognise them.
 pub const PREFIX: &str = "usrlocd_";
 
 /// Random bytes of a token.
@@ -30,7 +30,7 @@ pub struct TokenSet {
     tokens: Vec<Arc<Token>>,
 }
 
-/// One token of ours, without the secret.
+/// One of usrlocd's tokens, without the secret.
 #[derive(Clone, PartialEq)]
 pub struct Token {
     /// What logs and the audit show; unique.
@@ -65,8 +65,8 @@ pub struct Rights {
 /// Why a token is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Refused {
-    /// No token of ours.
-    #[error("the token is not known")]
+    /// Not one of usrlocd's tokens.
+    #[error("unknown token")]
     Unknown,
     /// Its time is over.
     #[error("the token `{name}` has expired")]
@@ -78,7 +78,7 @@ pub enum Refused {
 
 /// The system has no random numbers for us.
 #[derive(Debug, Error)]
-#[error("the system gives no random numbers")]
+#[error("the system does not provide random numbers")]
 pub struct NoRandomness(#[source] getrandom::Error);
 
 impl TokenSet {
@@ -87,7 +87,7 @@ impl TokenSet {
     /// Takes the same time whichever token matches, and whether one does.
     ///
     /// # Errors
-    /// When it is none of ours, or its time is over.
+    /// If it is not one of usrlocd's, or has expired.
     pub fn verify(&self, presented: &str, now: i64) -> Result<&Arc<Token>, Refused> {
         let digest = digest(presented);
         let mut found = Choice::from(0);
@@ -162,7 +162,7 @@ impl fmt::Display for Rights {
 /// A new token, to be shown once: [`PREFIX`] and 64 hex digits.
 ///
 /// # Errors
-/// When the system gives no random numbers.
+/// When the system does not provide random numbers.
 pub fn new_token() -> Result<String, NoRandomness> {
     let mut bytes = [0; RANDOM_BYTES];
     getrandom::fill(&mut bytes).map_err(NoRandomness)?;

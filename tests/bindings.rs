@@ -221,7 +221,7 @@ fn a_leftover_of_the_same_contact_is_not_listed() {
     // Nobody answers; then one answers that has loaded both.
     kamailio.kill9();
     shows(&daemon, &["new", "old"]);
-    let log = "cannot ask Kamailio which bindings of one contact it has";
+    let log = "cannot ask Kamailio about duplicate rows";
     assert!(daemon.log().contains(log), "{}", daemon.log());
     kamailio.start();
     assert_eq!(in_memory(&kamailio), ["new", "old"]);
@@ -261,7 +261,7 @@ fn without_json_rpc_all_are_listed() {
         .start();
     phone(&kamailio).call_id("new").register();
     shows(&daemon, &["new", "old"]);
-    let log = "cannot ask Kamailio which bindings of one contact it has";
+    let log = "cannot ask Kamailio about duplicate rows";
     eventually("that is said", PATIENCE, || {
         holds(daemon.log().contains(log), || daemon.log())
     });

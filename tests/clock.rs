@@ -16,7 +16,7 @@ use usrlocd::clock::{Clock, SystemClock};
 use usrlocd::consumers::store::Store;
 use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
 use usrlocd::metrics::Metrics;
-use usrlocd::registry::{Registry, Scope, SourceState};
+use usrlocd::registry::{Scope, SourceState, Writer};
 
 use crate::oracle::{PATIENCE, agree};
 use crate::support::daemon::Daemon;
@@ -59,7 +59,7 @@ impl Clock for Stepped {
 /// A mirror of a database, without a daemon around it.
 struct Lab {
     clock: Arc<Stepped>,
-    registry: Arc<Registry>,
+    registry: Arc<Writer>,
     table: Table,
     _mirror: Running,
     _folder: TempDir,
@@ -85,7 +85,7 @@ impl Lab {
             by: AtomicI64::new(0),
         });
         let injected = Arc::clone(&clock) as Arc<dyn Clock>;
-        let registry = Arc::new(Registry::new(Arc::clone(&injected)));
+        let registry = Arc::new(Writer::new(Arc::clone(&injected)));
         let mirror = Running::new(folder.path(), &database, None, &injected, &registry);
         Self {
             clock,
@@ -134,7 +134,7 @@ impl Running {
         database: &Path,
         discover: Option<PathBuf>,
         clock: &Arc<dyn Clock>,
-        registry: &Arc<Registry>,
+        registry: &Arc<Writer>,
     ) -> Self {
         let runtime = Runtime::new().expect("threads can be started");
         let stop = CancellationToken::new();
@@ -159,7 +159,7 @@ async fn mirror(
     database: &Path,
     discover: Option<PathBuf>,
     clock: &Arc<dyn Clock>,
-    registry: &Arc<Registry>,
+    registry: &Arc<Writer>,
 ) -> Pipeline {
     let clock = Arc::clone(clock);
     let store = Store::open(&folder.join("store.db"), clock.unix_seconds()).await;
@@ -173,11 +173,10 @@ async fn mirror(
     let parts = Parts {
         metrics: Metrics::new(Arc::clone(&clock), "test", ""),
         clock,
-        registry: Arc::clone(registry),
+        writer: Arc::clone(registry),
         store: Arc::new(store),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         in_force: watch::Sender::default(),
-        doubts: Arc::default(),
         settled: watch::Sender::new(false),
         hurry: CancellationToken::new(),
     };

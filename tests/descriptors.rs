@@ -21,8 +21,8 @@ const CALLERS: usize = 160;
 const LATE: usize = 20;
 
 const TOO_FEW: &str = "fewer file descriptors than [limits] connections may need";
-const REFUSED: &str = "the system refused a connection";
-const AGAIN: &str = "the system gives connections again";
+const REFUSED: &str = "cannot accept connections";
+const AGAIN: &str = "accepting connections again";
 
 /// A connection that is kept.
 struct Caller(TcpStream);

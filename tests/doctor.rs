@@ -12,7 +12,7 @@ mod files;
 mod first_run;
 mod flushes;
 mod kamailio;
-mod ours;
+mod own_files;
 mod tables;
 mod versions;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use usrlocd::clock::{Clock, SystemClock};
-use usrlocd::registry::{Registry, Scope, SourceState};
+use usrlocd::registry::{Scope, SourceState, Writer};
 
 use crate::clock::{Running, insert};
 use crate::oracle::PATIENCE;
@@ -33,7 +33,7 @@ fn make(root: &Path, name: &str) -> Table {
 
 struct Lab {
     _mirror: Running,
-    registry: Arc<Registry>,
+    registry: Arc<Writer>,
     root: TempDir,
 }
 
@@ -41,7 +41,7 @@ impl Lab {
     fn new() -> Self {
         let root = TempDir::with_prefix("usrlocd-found-").expect("a temporary directory");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let registry = Arc::new(Registry::new(Arc::clone(&clock)));
+        let registry = Arc::new(Writer::new(Arc::clone(&clock)));
         let default: PathBuf = root.path().join(PACKAGED);
         let discover = Some(root.path().to_owned());
         let mirror = Running::new(root.path(), &default, discover, &clock, &registry);
@@ -102,7 +102,7 @@ fn database_with_rows_is_kept() {
     });
 }
 
-fn names(registry: &Registry) -> Vec<String> {
+fn names(registry: &Writer) -> Vec<String> {
     let rows = registry.rows();
     rows.iter()
         .map(|row| row.username.lossy().into_owned())

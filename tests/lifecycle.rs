@@ -98,6 +98,12 @@ fn changes_of_state_have_a_line_each() {
         .sections("[log]\nformat = \"json\"\n")
         .prepare();
     daemon.start_unready();
+    eventually("it says that there is nothing to read", PATIENCE, || {
+        holds(
+            daemon.log().contains("cannot read Kamailio's tables"),
+            || daemon.log(),
+        )
+    });
     let schema = ["standard-create.sql", "usrloc-create.sql"]
         .map(|name| fs::read_to_string(tools::schema(name)).expect("it is installed"));
     let made = Command::new(tools::program("sqlite3"))
@@ -125,10 +131,10 @@ fn changes_of_state_have_a_line_each() {
     };
     once("INFO", "started");
     once("INFO", "ready");
-    once("INFO", "reads Kamailio's tables now");
+    once("INFO", "reading Kamailio's tables");
     once("INFO", "stopped");
     let others = lines.iter().filter(|(level, _)| level != "INFO");
-    let unreadable = "cannot read Kamailio's tables; serves the last known rows";
+    let unreadable = "cannot read Kamailio's tables; serving the last known rows";
     for (level, message) in others {
         assert_eq!(level, "WARN", "{message}");
         assert!(message.starts_with(unreadable), "{message}");
@@ -153,7 +159,7 @@ fn what_keeps_it_from_reading_is_said_in_words() {
         .prepare();
     daemon.start_unready();
     let said = format!(
-        "cannot read Kamailio's tables; serves the last known rows: {}: cannot open the database or a file beside it: Permission denied",
+        "cannot read Kamailio's tables; serving the last known rows: {}: cannot open the database or a file beside it: Permission denied",
         database.display()
     );
     eventually("it is said", PATIENCE, || {
@@ -301,7 +307,7 @@ fn check_config_reads_what_the_configuration_names() {
         "tokens.toml:2:8: ",
         "directory.json:2:26: account \"a\" names the parent \"b\"",
         "private.pem:1:1: this is a private key",
-        "nonsense.pem:1:1: this is no PEM file",
+        "nonsense.pem:1:1: not a PEM file",
     ] {
         assert!(
             said(&output).contains(place),
@@ -342,7 +348,7 @@ fn configuration_that_may_not_be_read_is_77() {
             .expect("it runs");
         assert_eq!(output.status.code(), Some(77), "{}", said(&output));
         assert!(
-            said(&output).contains("let usrlocd's user or group read it"),
+            said(&output).contains("make it readable for usrlocd's user or group"),
             "{}",
             said(&output)
         );

@@ -300,7 +300,7 @@ fn every_api_error_and_exit_status_is_explained() {
         .split_once("fn message(&self)")
         .expect("messages have a function");
     let (messages, _) = messages
-        .split_once("pub(super) fn")
+        .split_once("pub(crate) fn")
         .expect("another one follows");
     let mut seen = 0;
     for message in messages.split('"').skip(1).step_by(2) {

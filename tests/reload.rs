@@ -223,7 +223,7 @@ fn hangup_takes_over_all_or_nothing() {
     site.configure("[log]\nlevel = \"loud\"\n[limits]\nrequests = { burst = 1, per_second = 1 }\n");
     let line = site.line("ERROR", 1);
     assert!(
-        line.contains("the configuration cannot be reloaded") && line.contains("loud"),
+        line.contains("cannot reload the configuration") && line.contains("loud"),
         "{line}"
     );
 
@@ -232,7 +232,7 @@ fn hangup_takes_over_all_or_nothing() {
     site.hangup();
     let line = site.line("ERROR", 3);
     for part in [
-        "reloaded nothing, all stays as it was",
+        "reload failed; keeping the current configuration",
         "usrlocd.toml:",
         "loud",
         "directory.json:2:13: ",
@@ -245,7 +245,7 @@ fn hangup_takes_over_all_or_nothing() {
     replace(site.directory(), &accounts(&["a", "b"]));
     let line = site.line("reloaded:", 1);
     assert!(
-        line.contains("the directory is good again; directory accounts 1 -> 2"),
+        line.contains("the directory is valid again; directory accounts 1 -> 2"),
         "{line}"
     );
 }
@@ -277,13 +277,13 @@ fn bad_file_is_reported_once_and_holds_up_no_other() {
     replace(site.directory(), &accounts(&["a"]));
     let line = site.line("reloaded:", 2);
     assert!(
-        line.ends_with("reloaded: the directory is good again"),
+        line.ends_with("reloaded: the directory is valid again"),
         "{line}"
     );
     replace(site.daemon.file("kazoo.pem"), PEM);
     let line = site.line("reloaded:", 3);
     assert!(
-        line.ends_with("reloaded: the key of JWTs is good again"),
+        line.ends_with("reloaded: the key of JWTs is valid again"),
         "{line}"
     );
     assert_eq!(site.lines("ERROR").len(), 2, "{}", site.daemon.log());

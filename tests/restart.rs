@@ -238,7 +238,7 @@ fn file_that_was_emptied_meanwhile_is_believed_at_the_second_look() {
         })
     });
     assert!(shown > 0, "they went at once");
-    let said = "looks once more before it drops them";
+    let said = "reading them again before removing any";
     assert!(daemon.log().contains(said), "{}", daemon.log());
     goes_on(&mut kamailio, &daemon, 1);
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use usrlocd::registration::{Binding, Change};
+use usrlocd::registration::{Binding, Change, Key};
 use usrlocd::source::usrloc::{Reading, Usrloc};
 use usrlocd::sqlite_file::{Tail, TailOptions};
 
@@ -81,12 +81,9 @@ impl Lab {
             told.push(
                 changes
                     .into_iter()
-                    .map(|(key, change)| {
-                        let ruid = key.ruid.0.lossy().into_owned();
-                        match change {
-                            Change::Upsert(binding) => (ruid, Some(shown(&binding))),
-                            Change::Remove => (ruid, None),
-                        }
+                    .map(|change| match change {
+                        Change::Upsert(binding) => (ruid(&binding.key), Some(shown(&binding))),
+                        Change::Remove(key) => (ruid(&key), None),
                     })
                     .collect(),
             );
@@ -105,6 +102,10 @@ fn tables_at(path: &std::path::Path, change: impl Fn(String) -> String) -> Table
         table.query(&change(schema));
     }
     table
+}
+
+fn ruid(key: &Key) -> String {
+    key.ruid.0.lossy().into_owned()
 }
 
 fn shown(binding: &Binding) -> String {

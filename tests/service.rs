@@ -195,7 +195,7 @@ fn watchdog_starves_when_the_tail_hangs() {
         holds(found == "live", || found.to_string())
     });
     assert_eq!(daemon.get("/readyz").status, 200);
-    logs("reads Kamailio's files again");
+    logs("reading Kamailio's files again");
 }
 
 fn thread_named(process: u32, name: &str) -> String {

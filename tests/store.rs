@@ -81,7 +81,7 @@ fn stays_fresh(kamailio: &Kamailio, daemon: &Daemon, prefix: &str) {
         .collect();
     phones.iter_mut().for_each(Phone::register);
     agree(kamailio, daemon);
-    said(daemon, "serves registrations from memory alone");
+    said(daemon, "serving registrations from memory only");
     assert!(failures(daemon) > 0);
     phones[..10].iter_mut().for_each(Phone::register);
     phones[20..].iter_mut().for_each(Phone::unregister);

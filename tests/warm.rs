@@ -18,7 +18,7 @@ use usrlocd::clock::{Clock, SystemClock};
 use usrlocd::consumers::store::Store;
 use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
 use usrlocd::metrics::Metrics;
-use usrlocd::registry::{Registry, SourceState};
+use usrlocd::registry::{SourceState, Writer};
 
 use crate::oracle::PATIENCE;
 use crate::support::table::Table;
@@ -39,7 +39,7 @@ struct Lab {
 
 /// A mirror at work.
 struct Run {
-    registry: Arc<Registry>,
+    registry: Arc<Writer>,
     stop: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -97,7 +97,7 @@ impl Lab {
 
     fn start(&self) -> Run {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let registry = Arc::new(Registry::new(Arc::clone(&clock)));
+        let registry = Arc::new(Writer::new(Arc::clone(&clock)));
         let stop = CancellationToken::new();
         let mirror = mirror(
             self.database.clone(),
@@ -148,7 +148,7 @@ impl Lab {
     }
 }
 
-fn told(registry: &Registry) -> BTreeSet<String> {
+fn told(registry: &Writer) -> BTreeSet<String> {
     let rows = registry.rows();
     let row = |one: &Arc<usrlocd::registration::Registration>| {
         let binding = &one.binding;
@@ -174,7 +174,7 @@ async fn mirror(
     database: PathBuf,
     store: PathBuf,
     clock: Arc<dyn Clock>,
-    registry: Arc<Registry>,
+    registry: Arc<Writer>,
 ) -> Pipeline {
     let store = Store::open(&store, clock.unix_seconds()).await;
     let options = Options {
@@ -186,10 +186,9 @@ async fn mirror(
     let parts = Parts {
         metrics: Metrics::new(Arc::clone(&clock), "test", ""),
         clock,
-        registry,
+        writer: registry,
         store: Arc::new(store.expect("an own directory is writable")),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
-        doubts: Arc::default(),
         in_force: watch::Sender::default(),
         settled: watch::Sender::new(false),
         hurry: CancellationToken::new(),

@@ -9,13 +9,11 @@ use super::pages::Reach;
 use super::remote;
 use crate::client::Client;
 use crate::daemon::Failure;
+use crate::document::nearest;
 use crate::terminal::printable;
 
 /// Where the accounts are.
 const ACCOUNTS: &str = "/v2/registrations/count?accounts=true";
-
-/// From this similarity on a word may be a slip of the pen.
-const SIMILAR: f64 = 0.8;
 
 /// How many accounts an error lists.
 const SHOWN: usize = 20;
@@ -78,7 +76,7 @@ pub(super) async fn seen(client: &Client) -> Result<(Vec<Value>, Value), Failure
         let (count, known) = count(client, &one, "/count").await?;
         let first = one.envelopes(client, "?page_size=1").await?;
         source = known;
-        // An account is named by its rows: the API tells no other way.
+        // An account's name comes from its rows: the API has no other way.
         if let Some(item) = first.first().map(|it| &it["data"][0])
             && count > 0
         {
@@ -98,13 +96,13 @@ fn accounts(envelope: &mut Value) -> Result<Vec<Value>, Failure> {
     match envelope["data"]["accounts"].take() {
         Value::Array(accounts) => Ok(accounts),
         _ => Err(Failure::Unavailable(anyhow!(
-            "this usrlocd is older and cannot list accounts; update it"
+            "this usrlocd is too old to list accounts; update it"
         ))),
     }
 }
 
-/// The id of the account that `given` means. Where the daemon does not tell, it is `given` itself, so that the daemon's
-/// own answer says what is wrong.
+/// The id of the account that `given` means. Where the daemon does not know, it is `given` itself, so that the daemon's
+/// own answer tells what is wrong.
 pub(super) async fn resolve(client: &Client, given: &str) -> Result<String, Failure> {
     let probe = format!("{}/count", remote::path(Some(given), None));
     let answer = client
@@ -168,11 +166,11 @@ fn similar<'a>(lower: &str, accounts: &'a [Account]) -> Option<&'a str> {
     let words = accounts
         .iter()
         .flat_map(|it| it.words().chain([&*it.id]))
-        .map(|word| (strsim::jaro(lower, &word.to_lowercase()), word));
-    words
-        .filter(|(likeness, _)| *likeness >= SIMILAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, word)| word)
+        .map(|word| (word.to_lowercase(), word));
+    let words: Vec<(String, &str)> = words.collect();
+    let meant = nearest(lower, words.iter().map(|(lower, _)| &**lower))?;
+    let is_meant = |(lower, word): &(String, &'a str)| (lower == meant).then_some(*word);
+    words.iter().find_map(is_meant)
 }
 
 fn unknown(given: &str, similar: Option<&str>) -> Failure {

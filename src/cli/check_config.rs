@@ -1,4 +1,4 @@
-//! `usrlocd check-config`: every mistake in the configuration, tokens, directory and keys, before the daemon finds them.
+//! `usrlocd check-config`: reports every mistake in the configuration, tokens, directory and keys before the daemon does.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::configuration::Configuration;
 use super::output::{hint, print};
-use super::unit::{self, Unit};
+use super::systemd_env::{self, Unit};
 use crate::config::{Problem, Problems};
 pub(super) use crate::daemon::check_keys;
 use crate::daemon::{self, Failure};
@@ -15,30 +15,30 @@ use crate::terminal::printable_lines;
 const EXAMPLES: &str = "\
 Examples:
   usrlocd check-config
-      checks /etc/usrlocd/usrlocd.toml and what it names
+      check /etc/usrlocd/usrlocd.toml and the files that it names
   usrlocd check-config --config new.toml
-      checks another file before it takes the place of that one
+      check another file before it replaces that one
   usrlocd check-config --print
-      shows each value in force, and where it was set
+      show each effective value, and where it was set
   usrlocd check-config --quiet
-      says nothing where all is well, as before each reload of the unit
+      print nothing if all is well, as the unit does before each reload
 
 Exit status:
-  0 all well; 78 mistakes, one a line, as FILE:LINE:COLUMN: message;
-  77 a file that may not be read";
+  0 all well; 78 mistakes, one per line, as FILE:LINE:COLUMN: message;
+  77 a file cannot be read for lack of permission";
 
-/// Where systemd hands credentials over, to the daemon alone.
+/// Where systemd passes credentials to the daemon only.
 const CREDENTIALS: &str = "/run/credentials/";
 
 /// Check the configuration and the files that it names, and report every mistake
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct CheckConfig {
-    /// Show each value in force; those that are not defaults with the place where they were set
+    /// Show each effective value, and where it was set unless it is the default
     #[arg(short, long)]
     print: bool,
 
-    /// Say nothing where all is well
+    /// Print nothing if all is well
     #[arg(short, long, conflicts_with = "print")]
     quiet: bool,
 
@@ -56,9 +56,9 @@ impl CheckConfig {
         for warning in report.warnings {
             hint(format_args!("warning: {warning}"));
         }
-        if let Some(warning) = unit::warning(&Unit::read(Path::new("/")).unseen()) {
+        if let Some(warning) = systemd_env::warning(&Unit::read(Path::new("/")).unseen()) {
             hint(format_args!(
-                "warning: {warning}; put `env NAME=VALUE` in front to check with it"
+                "warning: {warning}; to check with it, prefix the command with `env NAME=VALUE`"
             ));
         }
         let problems = report.problems.into_iter();
@@ -71,7 +71,7 @@ impl CheckConfig {
             let absent = if loaded.found {
                 ""
             } else {
-                " (not there; defaults hold)"
+                " (absent; using defaults)"
             };
             print(&format!("{file}: ok{absent}\n"))?;
         }
@@ -79,8 +79,8 @@ impl CheckConfig {
     }
 }
 
-/// Whether the problem is that a credential is for the daemon alone: the unit's check before a reload may not read
-/// what the daemon itself can.
+/// Whether the problem is only that a credential is for the daemon: the unit's check before a reload cannot read
+/// what the daemon can.
 fn is_handed_over(problem: &Problem) -> bool {
     problem.denied && problem.place.to_string().starts_with(CREDENTIALS)
 }

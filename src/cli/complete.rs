@@ -1,14 +1,14 @@
 //! What a shell offers while a command line is typed: accounts, users and keys.
 //!
-//! Accounts and users come from the running daemon that the line names. Whatever goes wrong, nothing is offered and
-//! nothing is said: somebody is typing.
+//! Accounts and users come from the running daemon that the line names. If anything goes wrong, nothing is offered and
+//! nothing is printed: somebody is typing.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::time::Duration;
 
-use clap::CommandFactory;
+use clap::{Arg, Command, CommandFactory};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use serde_json::Value;
@@ -24,27 +24,47 @@ use crate::daemon::Failure;
 use crate::registration::item::Field;
 use crate::terminal::printable;
 
-/// The variable by which the shell's function asks us.
+/// The environment variable by which the shell's function asks for candidates.
 pub(super) const VARIABLE: &str = "_USRLOCD_COMPLETE";
 
-/// How long somebody who pressed a key may wait.
+/// The longest wait after a key was pressed.
 const PATIENCE: Duration = Duration::from_millis(700);
 
-/// More is not read on a screen.
+/// Nobody reads more on a screen.
 const MOST: usize = 1000;
 
-/// Answers the shell's function; whether it was that who asked.
+/// Answers the shell's function; `false` if this is an ordinary call.
 pub(super) fn answer(args: &[OsString]) -> bool {
     let directory = std::env::current_dir().ok();
-    let answered = CompleteEnv::with_factory(Cli::command)
+    let answered = CompleteEnv::with_factory(|| with_completers(Cli::command()))
         .var(VARIABLE)
         .try_complete(args.iter().cloned(), directory.as_deref());
-    // A shell that we do not know gets nothing.
+    // An unknown shell gets nothing.
     answered.unwrap_or(true)
 }
 
+/// Adds to the arguments of all verbs what completes their values.
+fn with_completers(command: Command) -> Command {
+    command
+        .mut_args(|arg| match completer(&arg) {
+            Some(completer) => arg.add(completer),
+            None => arg,
+        })
+        .mut_subcommands(with_completers)
+}
+
+fn completer(arg: &Arg) -> Option<ArgValueCompleter> {
+    Some(match arg.get_id().as_str() {
+        "account" => accounts(),
+        "user" => users(),
+        "columns" | "sort" => keys(),
+        "filters" => filters(),
+        _ => return None,
+    })
+}
+
 /// Ids of accounts; and, once something is typed, realms and names that only one account has.
-pub(super) fn accounts() -> ArgValueCompleter {
+fn accounts() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let mut found = Vec::new();
         let typed = Typed::now();
@@ -66,7 +86,7 @@ pub(super) fn accounts() -> ArgValueCompleter {
     })
 }
 
-/// Realms and names that mean one account, each with its id. One that a shell would have to quote is left out.
+/// Realms and names that identify one account, each with its id. Those that a shell would have to quote are left out.
 fn account_words(accounts: &[Value]) -> BTreeMap<String, Option<String>> {
     let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for account in accounts {
@@ -90,8 +110,8 @@ fn account_words(accounts: &[Value]) -> BTreeMap<String, Option<String>> {
         .collect()
 }
 
-/// Names of SIP users, of the account that the line names.
-pub(super) fn users() -> ArgValueCompleter {
+/// Names of SIP users of the account that the line names.
+fn users() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let Some(prefix) = current.to_str() else {
             return Vec::new();
@@ -109,8 +129,8 @@ pub(super) fn users() -> ArgValueCompleter {
     })
 }
 
-/// Keys of what is listed.
-pub(super) fn keys() -> ArgValueCompleter {
+/// Keys of registrations or accounts.
+fn keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let reversed = current.to_str().is_some_and(|it| it.starts_with('-'));
         let sign = if reversed { "-" } else { "" };
@@ -126,7 +146,7 @@ pub(super) fn keys() -> ArgValueCompleter {
 }
 
 /// Keys of filters, each with its `=`.
-pub(super) fn filters() -> ArgValueCompleter {
+fn filters() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let pairs = Field::ALL
             .iter()
@@ -135,7 +155,7 @@ pub(super) fn filters() -> ArgValueCompleter {
     })
 }
 
-/// The users whose names begin with `prefix`, with their realms. The list is in the order of names in lower case.
+/// The users whose names begin with `prefix`, with their realms. The list is sorted by name in lower case.
 async fn walk(
     client: &Client,
     reach: &Reach,
@@ -170,7 +190,7 @@ fn candidates(
 ) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy().into_owned();
     pairs
-        // What phones choose must not steer the shell.
+        // Values chosen by phones must not control the shell.
         .filter(|(value, _)| value.starts_with(&current) && printable(value) == *value)
         .map(|(value, about)| {
             let about = about.map(|about| printable(&about).into_owned());
@@ -186,7 +206,7 @@ struct Typed {
 }
 
 impl Typed {
-    /// The shell's function gives them after `--`.
+    /// The shell's function passes them after `--`.
     fn now() -> Self {
         let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
         Self {
@@ -196,7 +216,7 @@ impl Typed {
         }
     }
 
-    /// The account: of the option, or the first word after the verb.
+    /// The account: the option's value, or the first word after the verb.
     fn account(&self) -> Option<String> {
         let is_positional = self.words.get(1).is_some_and(|verb| verb == "flush");
         let first = self.words.get(2).filter(|word| !word.starts_with('-'));
@@ -204,7 +224,7 @@ impl Typed {
             .or_else(|| first.filter(|_| is_positional).cloned())
     }
 
-    /// The value of the option `--name`, `-n`, also where bash has cut it at `=` and `:`.
+    /// The value of the option `--name` or `-n`, even where bash has split it at `=` and `:`.
     fn value(&self, name: &str) -> Option<String> {
         let long = format!("--{name}");
         let short = format!("-{}", name.chars().next()?);
@@ -230,7 +250,7 @@ impl Typed {
         None
     }
 
-    /// Asks the daemon, for as long as somebody may wait. What `work` has found until then stays.
+    /// Asks the daemon, within the time that somebody waits. What `work` has found until then is kept.
     fn ask<F: Future<Output = Result<(), Failure>>>(&self, work: impl FnOnce(Client) -> F) {
         let Ok(client) = Remote::typed(|name| self.value(name)).client() else {
             return;

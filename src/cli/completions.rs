@@ -15,8 +15,8 @@ const ZSH: &str = "[[ $funcstack[1] = _usrlocd ]] && _clap_dynamic_completer_usr
 
 /// Print the completions for a shell
 ///
-/// The shell then asks usrlocd itself, which offers verbs, options and keys, and from a running daemon accounts and
-/// users. Where no daemon runs it offers none, without a word.
+/// The shell then asks usrlocd, which offers verbs, options and keys, and the accounts and users of a running daemon. If
+/// no daemon is running, it silently offers none of those.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -25,7 +25,7 @@ Examples:
   usrlocd completions fish > ~/.config/fish/completions/usrlocd.fish
 
 Exit status:
-  0 done, 64 usage")]
+  0 success, 64 usage")]
 pub(super) struct Completions {
     /// The shell
     shell: Shell,

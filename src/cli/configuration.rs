@@ -42,7 +42,7 @@ pub(super) struct Configuration {
     )]
     jsonrpc: Option<String>,
 
-    #[arg(help = "Our own database ([store] path)", long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(help = "usrlocd's own database ([store] path)", long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     store: Option<String>,
 
     #[arg(
@@ -132,7 +132,7 @@ impl Configuration {
     }
 }
 
-/// The path from the root, as a shell's user means it; the empty one stays empty.
+/// The absolute path, as a shell's user means it; an empty one stays empty.
 pub(super) fn absolute(path: &str) -> String {
     match std::path::absolute(path) {
         Ok(path) => path.to_string_lossy().into_owned(),

@@ -4,7 +4,6 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::account;
-use super::complete;
 use super::output::{hint, lines, print, print_csv, print_json};
 use super::redraw::{self, Frame, Room, Watching};
 use super::remote::{self, Filters, Remote};
@@ -21,17 +20,16 @@ Examples:
   usrlocd count -o json
 
 Exit status:
-  0 done, 1 no such account, 64 usage, 69 no daemon, 77 permission
+  0 success, 1 no such account, 64 usage, 69 no daemon, 77 permission
 
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Count {
-    /// The account: its id, or a realm or name that no other account has; without it all that you may see
-    #[arg(add = complete::accounts())]
+    /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,
-    /// json prints {"count": N}; everything else, and the default, the number alone
+    /// json prints {"count": N}; any other format, and the default, prints only the number
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
     #[command(flatten)]
@@ -42,7 +40,7 @@ pub(super) struct Count {
 
 /// List accounts with the number of their registrations
 ///
-/// Accounts appear that have rows in Kamailio's tables, of those that you may see; names and realms come from the
+/// Lists accounts that have rows in Kamailio's tables and that you may see; names and realms come from the
 /// directory or from the rows.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -52,10 +50,10 @@ Examples:
   usrlocd accounts -o json
 
 Exit status:
-  0 done, 64 usage, 69 no daemon, 77 permission
+  0 success, 64 usage, 69 no daemon, 77 permission
 
 Environment:
-  USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
+  USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR turns colours off")]
 pub(super) struct Accounts {
     #[command(flatten)]
     output: Output,
@@ -112,7 +110,7 @@ impl Accounts {
             let (accounts, source) = account::seen(&client).await?;
             remote::mention_source(&source);
             if accounts.is_empty() {
-                hint("no account has registrations");
+                hint("no account has any registrations");
             }
             match format {
                 Format::Table | Format::Wide => print(&table(accounts)),

@@ -1,9 +1,11 @@
-//! `usrlocd doctor`: looks at everything that usrlocd needs, and says how to mend what is wrong. It changes nothing.
+//! `usrlocd doctor`: checks everything that usrlocd needs, and tells how to fix what is wrong. It changes nothing.
 
 mod acl;
+mod answers;
 mod capacity;
 mod clocks;
 mod database;
+mod environment;
 mod exposure;
 mod findings;
 mod flushes;
@@ -11,14 +13,13 @@ mod identity;
 mod kamailio;
 mod kamailio_cfg;
 mod lost_tcp;
-mod mend;
-mod ours;
+mod remedies;
 mod rows;
 mod schema;
 mod settings;
 mod sqlite_version;
-mod surroundings;
 mod tables;
+mod usrlocd;
 mod version;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use clap::{Args, ValueEnum};
 use self::findings::{Findings, Group};
 use self::identity::Identity;
 use self::kamailio_cfg::KamailioCfg;
-use self::mend::Site;
+use self::remedies::Site;
 use super::configuration::Configuration;
 use super::output::{print, print_json};
 use crate::config::Loaded;
@@ -39,25 +40,25 @@ use crate::daemon::Failure;
 const EXAMPLES: &str = "\
 Examples:
   sudo usrlocd doctor
-      judges for the user usrlocd, as which the daemon runs
+      checks permissions for the user usrlocd, as which the daemon runs
   usrlocd doctor --database /etc/kazoo/kamailio/db/kazoo.db
   usrlocd doctor -o json | jq '.findings[] | select(.mark == \"fail\")'
 
-It changes nothing: it takes no lock on Kamailio's database, writes nothing, and
-asks Kamailio only questions.
+doctor changes nothing: it takes no lock on Kamailio's database, writes nothing, and
+only queries Kamailio.
 
 Exit status:
   0 all well, 1 an error, 2 warnings only";
 
-/// Check all that usrlocd needs, and say how to mend what is wrong
+/// Check everything that usrlocd needs, and tell how to fix what is wrong
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Doctor {
-    /// How to print the findings
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 
-    /// Judge permissions for this user [default: as root usrlocd if there is one, else whoever asks]
+    /// Check permissions for this user [default: when run as root usrlocd, if it exists; otherwise the calling user]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
@@ -68,9 +69,9 @@ pub(super) struct Doctor {
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     Table,
-    /// One object, stable for scripts
+    /// One JSON object, stable for scripts
     Json,
 }
 
@@ -82,10 +83,10 @@ impl Doctor {
             Ok(loaded) => examine(&loaded, &identity, &mut findings)?,
             Err(problems) => {
                 let message = format!(
-                    "The configuration has mistakes, and nothing else was checked. {problems}"
+                    "The configuration is invalid, and nothing else was checked. {problems}"
                 );
-                let mend = ["usrlocd check-config".to_owned()];
-                findings.fail(Group::Configuration, "configuration", message, mend);
+                let remedy = ["usrlocd check-config".to_owned()];
+                findings.fail(Group::Configuration, "configuration", message, remedy);
             }
         }
         match self.output {
@@ -115,11 +116,11 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
         if loaded.found {
             format!("{file} is valid.")
         } else {
-            format!("{file} is not there; the defaults hold.")
+            format!("{file} does not exist; the defaults apply.")
         },
     );
-    surroundings::check(Path::new("/"), config, findings);
-    let asked = kamailio::ask(&config.kamailio)?;
+    environment::check(Path::new("/"), config, findings);
+    let asked = answers::ask(&config.kamailio)?;
     let database = find_database(Path::new("/"), loaded, findings);
     let place = database.as_deref().unwrap_or(&config.kamailio.database);
     let site = Site::new(
@@ -133,14 +134,14 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
         let inspection = database::check(&site, identity, asked.version(), findings)?;
         tables::check(&site, &inspection, findings)
     });
-    asked.judge(&site, identity, tables.as_ref(), findings);
+    kamailio::judge(&asked, &site, identity, tables.as_ref(), findings);
     if let Some(tables) = &tables {
         let realm = config.kamailio.default_realm.as_deref();
         settings::check(&site, realm, asked.cfg(), tables.counts, findings);
         tables::index(&site, tables, asked.cfg(), findings);
     }
     clocks::check(Path::new("/"), findings);
-    ours::check(config, identity, findings);
+    usrlocd::check(config, identity, findings);
     if let Some(cfg) = asked.cfg() {
         flushes::cost(cfg, asked.version(), findings);
     }
@@ -148,7 +149,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     Ok(())
 }
 
-/// The database: what the configuration says, or what is found.
+/// The database: the configured one, or the one that is found.
 fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Option<PathBuf> {
     let group = Group::Database;
     if loaded.config.kamailio.database_given {
@@ -158,16 +159,16 @@ fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Optio
     let Some(found) = discovery.found else {
         let looked: Vec<String> = discovery.looked.iter().map(ToString::to_string).collect();
         let message = format!(
-            "No database of Kamailio's was found: {}. If it is elsewhere, name it in {}. Debian's Kamailio as installed writes no registrations to any database: {} has the lines that make it.",
+            "No Kamailio database was found: {}. If it is elsewhere, set its path in {}. Debian's Kamailio as installed does not write registrations to a database: {} has the lines that make it do so.",
             looked.join("; "),
             loaded.file.display(),
-            kamailio::EXAMPLE
+            remedies::EXAMPLE
         );
-        let mend = [format!(
+        let remedy = [format!(
             "# {}\n[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"",
             loaded.file.display()
         )];
-        findings.fail(group, "database_found", message, mend);
+        findings.fail(group, "database_found", message, remedy);
         return None;
     };
     let shown = found.database.display();
@@ -181,16 +182,16 @@ fn find_database(root: &Path, loaded: &Loaded, findings: &mut Findings) -> Optio
             .map(|path| path.display().to_string())
             .collect();
         let message = format!(
-            "Chose {shown} ({}), but there is also {}. Say which in {}:",
+            "Chose {shown} ({}), but there is also {}. Set the right one in {}:",
             found.why,
             others.join(", "),
             loaded.file.display()
         );
-        let mend = [format!(
+        let remedy = [format!(
             "# {}\n[kamailio]\ndatabase = \"{shown}\"",
             loaded.file.display()
         )];
-        findings.warn(group, "database_found", message, mend);
+        findings.warn(group, "database_found", message, remedy);
     }
     Some(found.database)
 }
@@ -206,7 +207,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What is said of the database below `root`, and which one it is; the configuration is the text.
+    /// The database found below `root` with the configuration `toml`, and the findings.
     fn found(root: &Path, toml: &str) -> (Option<PathBuf>, String) {
         let file = root.join("own.toml");
         fs::write(&file, toml).unwrap();

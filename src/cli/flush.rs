@@ -1,4 +1,4 @@
-//! `usrlocd flush`: has Kamailio forget registrations.
+//! `usrlocd flush`: has Kamailio remove registrations.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,7 +8,6 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::account;
-use super::complete;
 use super::output::{hint, print, print_json};
 use super::progress;
 use super::remote::{self, Filters, Remote};
@@ -17,48 +16,47 @@ use crate::client::{Answer, Client};
 use crate::daemon::Failure;
 use crate::terminal::printable;
 
-/// Flush registrations: Kamailio forgets them until the phones register again
+/// Flush registrations: Kamailio removes them, until the phones register again
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   usrlocd flush acme.example.com --dry-run
-      how many would go; an account's id, realm or name will do
+      how many would be flushed; takes an account's id, realm or name
   usrlocd flush acme.example.com --user alice
-      one SIP user; asks first
+      one SIP user; asks for confirmation
   usrlocd flush acme.example.com --user alice --keep-newest 1
-      all contacts of the user but the one modified last
+      all contacts of the user except the one modified last
   usrlocd flush acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5' --yes
-      without asking, for scripts
+      without confirmation, for scripts
 
 Exit status:
-  0 done, 1 nothing was flushed: no such account or user, or none confirmed,
-  2 partly done, 64 usage (--yes is missing), 69 no daemon or no Kamailio,
+  0 success, 1 nothing was flushed: no such account or user, or none confirmed,
+  2 partial success, 64 usage (--yes is missing), 69 no daemon or no Kamailio,
   77 permission
 
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Flush {
-    /// The account: its id, or a realm or name that no other account has
-    #[arg(add = complete::accounts())]
+    /// Account id, or a realm or name that only one account has
     account: String,
-    /// The id of that account, once the daemon has told it
+    /// The id of that account, once the daemon has resolved it
     #[arg(skip)]
     id: String,
     /// Only this SIP user
-    #[arg(short, long, add = complete::users())]
+    #[arg(short, long)]
     user: Option<String>,
-    /// Leave this many of the user's contacts: those modified last, after the filters
+    /// Keep this many of the user's contacts that match the filters: those modified last
     #[arg(long, value_name = "N", requires = "user")]
     keep_newest: Option<u64>,
     #[command(flatten)]
     filters: Filters,
-    /// Say how many would go, and do nothing
+    /// Only print how many would be flushed
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(short, long)]
     yes: bool,
-    /// json prints {"flushed": N, "failed": [...]}; everything else, and the default, a sentence
+    /// json prints {"flushed": N, "failed": [...]}; any other format, and the default, prints a sentence
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
     #[command(flatten)]
@@ -70,7 +68,7 @@ impl Flush {
         let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
         if !self.dry_run && !self.yes && !terminal {
             return Err(Failure::Usage(anyhow!(
-                "flush asks on a terminal only; add --yes to flush, or --dry-run to see how many would go"
+                "flush can only ask for confirmation on a terminal; add --yes to flush, or --dry-run to see how many would be flushed"
             )));
         }
         if self
@@ -80,7 +78,7 @@ impl Flush {
         {
             if self.keep_newest.is_some() {
                 return Err(Failure::Usage(anyhow!(
-                    "--keep-newest does not work for a user called `count`, which the API takes for a number"
+                    "--keep-newest does not work for a user named `count`, which the API takes for the count"
                 )));
             }
             // A path that ends in `count` is a number, never a user.
@@ -212,7 +210,7 @@ impl Flush {
         print(&format!("flushed {flushed} {noun} of {}\n", self.whom()))
     }
 
-    /// Not all went: says what did, and why not the rest.
+    /// Not all were flushed: reports how many were, and why the rest was not.
     fn failed(&self, client: &Client, status: StatusCode, wait: &str, envelope: &Value) -> Failure {
         let data = &envelope["data"];
         let (flushed, failed) = (data["flushed"].as_u64(), &data["failed"]);
@@ -235,11 +233,11 @@ impl Flush {
                 let total = &data["failed_total"];
                 if flushed == 0 {
                     Failure::Failed(anyhow!(
-                        "nothing was flushed, {total} failed and are still listed; asking again is safe"
+                        "nothing was flushed: {total} failed and are still listed; retrying is safe"
                     ))
                 } else {
                     Failure::Partly(anyhow!(
-                        "flushed {flushed}, failed {total}; what failed is still listed; asking again is safe"
+                        "flushed {flushed}, failed {total}; those that failed are still listed; retrying is safe"
                     ))
                 }
             }
@@ -248,7 +246,7 @@ impl Flush {
     }
 }
 
-/// How many are listed at `target`; `None` where that cannot be told.
+/// How many are listed at `target`; `None` where that is unknown.
 async fn listed(client: &Client, target: &str) -> Option<u64> {
     let answer = client.send(Method::GET, target, &[]).await.ok()?;
     let envelope = remote::envelope(client, answer).await.ok()?;

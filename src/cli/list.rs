@@ -7,7 +7,6 @@ use clap::Args;
 use serde_json::Value;
 
 use super::account;
-use super::complete;
 use super::output::{CsvLines, hint, lines, print, print_more_json};
 use super::pages::{Page, Pages, Reach};
 use super::redraw::{self, Frame, Room, Watching};
@@ -45,21 +44,20 @@ const WIDE: &[&str] = &[
 #[command(after_long_help = "\
 Examples:
   usrlocd list
-      everybody
+      all registrations
   usrlocd list acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5'
-      the phones of one account with one firmware
+      the phones of one account with one firmware version
   usrlocd list --columns username,contact,expires --sort -expires
   usrlocd list -o ndjson | jq -r .contact
 
 Exit status:
-  0 done (nobody registered is an answer too), 1 no such account, 64 usage,
+  0 success (even if nobody is registered), 1 no such account, 64 usage,
   69 no daemon, 77 permission
 
 Environment:
-  USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
+  USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR turns colours off")]
 pub(super) struct List {
-    /// The account: its id, or a realm or name that no other account has; without it all that you may see
-    #[arg(add = complete::accounts())]
+    /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,
@@ -76,23 +74,22 @@ pub(super) struct List {
 #[command(after_long_help = "\
 Examples:
   usrlocd show alice
-      in all accounts, in any case of letters
+      in all accounts, case-insensitively
   usrlocd show alice@acme.example.com -o json
   usrlocd show alice@mail.example.com@acme.example.com
       a user whose name is a mail address
   usrlocd show alice --account acme.example.com
 
 Exit status:
-  0 done, 1 not registered or not known, 64 usage, 69 no daemon, 77 permission
+  0 success, 1 not registered or unknown, 64 usage, 69 no daemon, 77 permission
 
 Environment:
-  USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR for no colour")]
+  USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR turns colours off")]
 pub(super) struct Show {
     /// The user, alone or as USER@REALM
-    #[arg(add = complete::users())]
     user: String,
-    /// Only in this account: its id, or a realm or name that no other account has
-    #[arg(short, long, add = complete::accounts())]
+    /// Only in this account: its id, or a realm or name that only one account has
+    #[arg(short, long)]
     account: Option<String>,
     #[command(flatten)]
     output: Output,
@@ -304,7 +301,7 @@ impl Wanted<'_> {
         Ok(count)
     }
 
-    /// The table as far as it fits `room`. Sorting needs the whole list; else what fits is enough.
+    /// The table as far as it fits `room`. Only sorting needs the whole list.
     async fn frame(
         &self,
         client: &Client,

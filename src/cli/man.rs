@@ -1,4 +1,4 @@
-//! `usrlocd man`: the manual pages, made of what `--help` says.
+//! `usrlocd man`: the manual pages, made from `--help`.
 
 mod sections;
 
@@ -15,7 +15,7 @@ use crate::daemon::Failure;
 /// The manual's section for administrators' commands.
 const SECTION: &str = "8";
 
-/// Print the manual
+/// Print the manual page
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -23,9 +23,9 @@ Examples:
   usrlocd man --directory /usr/local/share/man/man8
 
 Exit status:
-  0 done, 64 usage, 73 a page cannot be written")]
+  0 success, 64 usage, 73 a page cannot be written")]
 pub(super) struct Man {
-    /// Write a page for the program and each verb into this directory instead
+    /// Instead, write a page for the program and each verb into this directory
     #[arg(short, long, visible_alias = "dir", value_name = "DIRECTORY", value_hint = clap::ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }

@@ -14,7 +14,7 @@ Examples:
   usrlocd openapi > openapi.json
 
 Exit status:
-  0 done, 64 usage")]
+  0 success, 64 usage")]
 pub(super) struct Openapi {}
 
 impl Openapi {

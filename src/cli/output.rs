@@ -97,7 +97,7 @@ fn shown_csv(lines: &[u8]) -> String {
     printable_lines(&text).into_owned()
 }
 
-/// Writes a hint, of one line or more, to standard error; nobody to read it is no failure.
+/// Writes a hint, of one line or more, to standard error; a missing reader is not a failure.
 pub(super) fn hint(text: impl Display) {
     writeln!(io::stderr(), "{}", printable_lines(&text.to_string())).ok();
 }

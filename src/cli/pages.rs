@@ -14,7 +14,7 @@ use crate::daemon::Failure;
 /// How many items are asked for at a time.
 const SIZE: usize = 1000;
 
-/// What a page of a list says.
+/// A page of a list.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Page {
     /// The items, as the API writes them.
@@ -75,7 +75,7 @@ impl Reach {
         let accounts = envelope["data"]["accounts"].as_array();
         let ids = accounts.into_iter().flatten().filter_map(Value::as_str);
         let paths: Vec<String> = ids.map(|id| remote::path(Some(id), None)).collect();
-        // A token without the right to read, or an older daemon: its own words tell.
+        // A token without the right to read, or an older daemon: its own words explain it.
         Ok(if paths.is_empty() {
             Self::at("/v2/account/registrations".to_owned())
         } else {
@@ -117,7 +117,7 @@ impl Reach {
         }
     }
 
-    /// What the daemon says at each path with `last` behind it, for instance `/count`.
+    /// The daemon's answers at each path with `last` appended, for instance `/count`.
     pub(super) async fn envelopes(
         &self,
         client: &Client,

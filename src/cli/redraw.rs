@@ -1,4 +1,4 @@
-//! `--watch`: shows the same question's answer again and again, on a terminal's other screen.
+//! `--watch`: redraws an answer periodically, on the terminal's alternate screen.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::config::{parse_duration, show_duration};
 use crate::daemon::Failure;
 use crate::terminal::printable;
 
-/// How often to look, where nobody says.
+/// The default interval.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Nobody sees more, and the daemon has other work.
+/// The shortest interval: nobody sees more, and the daemon has other work.
 const SHORTEST: Duration = Duration::from_millis(200);
 
-/// The size of a terminal that does not say its own.
+/// The assumed size of a terminal that does not report its own.
 const SIZE: (u16, u16) = (80, 24);
 
 /// Lines above the answer.
@@ -33,19 +33,19 @@ const HEAD: usize = 2;
 const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
 
-/// Other screen, no cursor; and the way back.
+/// Alternate screen, no cursor; and the way back.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// Whether to show it again and again.
+/// Whether to redraw periodically.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct Watching {
-    /// Show it anew every two seconds, on a terminal, until Ctrl-C
+    /// Redraw every two seconds, on a terminal, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
 
-    /// Show it anew so often, for instance 500ms or 10s
+    /// How often to redraw, for instance 500ms or 10s
     #[arg(long, value_name = "DURATION", requires = "watch", value_parser = interval)]
     interval: Option<Duration>,
 }
@@ -74,7 +74,7 @@ pub(super) struct Frame {
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Some(interval) if interval >= SHORTEST => Ok(interval),
-        Some(_) => Err(format!("at least {}", show_duration(SHORTEST))),
+        Some(_) => Err(format!("use at least {}", show_duration(SHORTEST))),
         None => Err("write for instance 500ms, 2s or 1m".to_owned()),
     }
 }
@@ -92,12 +92,12 @@ impl Watching {
         }
         if !io::stdout().is_terminal() {
             return Err(Failure::Usage(anyhow!(
-                "--watch redraws a terminal, and this is none; `usrlocd watch` prints changes as lines"
+                "--watch needs a terminal; `usrlocd watch` prints changes as lines"
             )));
         }
         if !is_tabular {
             return Err(Failure::Usage(anyhow!(
-                "--watch shows tables; leave -o out, or use `usrlocd watch` for changes as JSON"
+                "--watch shows tables; omit -o, or use `usrlocd watch` for changes as JSON"
             )));
         }
         Ok(())
@@ -105,7 +105,7 @@ impl Watching {
 }
 
 impl Frame {
-    /// The frame of an answer that is whole; `source` is what the daemon says of Kamailio's tables.
+    /// The frame of a complete answer; `source` is the daemon's view of Kamailio's tables.
     pub(super) fn of(text: String, source: &Value) -> Self {
         Self {
             text,
@@ -175,7 +175,7 @@ fn page(frame: &Frame, trouble: Option<&str>, every: Duration, room: Room) -> Ve
     let time = SystemClock::new().unix_seconds();
     let time = Timestamp::from_second(time).unwrap_or_default();
     let mut head = format!(
-        "{}  every {}, Ctrl-C ends",
+        "{}  every {}, Ctrl-C to stop",
         local_time(time, "%H:%M:%S"),
         show_duration(every)
     );
@@ -194,7 +194,7 @@ fn page(frame: &Frame, trouble: Option<&str>, every: Duration, room: Room) -> Ve
     let bottom = room.height + HEAD;
     if page.len() > bottom || frame.more {
         page.truncate(bottom - 1);
-        page.push("… there is more; a filter or a larger window shows it".to_owned());
+        page.push("… more rows; use a filter or a larger window".to_owned());
     }
     page
 }

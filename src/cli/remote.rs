@@ -1,4 +1,4 @@
-//! What the verbs that ask a running daemon have in common: whom to ask, as whom, and what its refusals mean.
+//! What the verbs that ask a running daemon have in common: its address, the token, and what its refusals mean.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -10,14 +10,13 @@ use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::complete;
 use super::configuration::{Configuration, ConfigurationFile, absolute};
 use super::output::hint;
 use crate::client::{Address, Answer, Client, Error};
 use crate::daemon::Failure;
 use crate::document::shown;
 
-/// Overrides the configuration's socket, and is overridden by flags.
+/// Overrides the configuration's socket; flags override it.
 const URL: &str = "USRLOCD_URL";
 
 const DEFAULT_SOCKET: &str = "/run/usrlocd/usrlocd.sock";
@@ -26,19 +25,19 @@ const DEFAULT_SOCKET: &str = "/run/usrlocd/usrlocd.sock";
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Daemon")]
 pub(super) struct Remote {
-    /// Its Unix socket [default: the configuration's]
+    /// The daemon's Unix socket [default: the configuration's]
     #[arg(long, value_name = "FILE", conflicts_with = "url", value_hint = ValueHint::FilePath)]
     socket: Option<String>,
 
     // The variable is read later: a --socket overrides it.
     #[arg(
-        help = "Its address, for instance http://127.0.0.1:8000, instead of the socket [env: USRLOCD_URL]",
+        help = "The daemon's address, for instance http://127.0.0.1:8000, instead of the socket [env: USRLOCD_URL]",
         long,
         value_name = "URL"
     )]
     url: Option<String>,
 
-    /// A file that holds a token of the API alone
+    /// A file that contains an API token and nothing else
     #[arg(long, value_name = "FILE", env = "USRLOCD_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 
@@ -49,8 +48,8 @@ pub(super) struct Remote {
 /// Which registrations.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Filters {
-    /// Only those whose KEY is VALUE exactly, or is not (KEY!=VALUE); may be given several times
-    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter, add = complete::filters())]
+    /// Only registrations whose KEY is exactly VALUE, or is not (KEY!=VALUE); may be repeated
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
     filters: Vec<(String, String)>,
 }
 
@@ -134,7 +133,8 @@ impl Remote {
     /// The client for the daemon.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         let parse = |name, url: &str| {
-            Address::parse(url).map_err(|error| Failure::Usage(anyhow!("{name}: {error}")))
+            Address::parse(url)
+                .map_err(|error| Failure::Usage(anyhow!("{name}: `{}` is {error}", shown(url))))
         };
         let variable = std::env::var(URL).ok().filter(|url| !url.is_empty());
         let address = match (&self.url, &self.socket, variable) {
@@ -151,7 +151,7 @@ impl Remote {
         match Configuration::of(self.file.config.clone()).load() {
             Ok(loaded) => loaded.config.http.socket.ok_or_else(|| {
                 Failure::Usage(anyhow!(
-                    "[http] socket is off; name the daemon with --url http://HOST:PORT"
+                    "[http] socket is off; give the daemon's address with --url http://HOST:PORT"
                 ))
             }),
             Err(problems) if self.file.config.is_some() => Err(problems.into()),
@@ -168,7 +168,7 @@ impl Remote {
         let text = std::fs::read_to_string(file).map_err(|error| {
             let kind = error.kind();
             let error = anyhow::Error::new(error).context(format!(
-                "cannot read the token in {named}; name another with --token-file"
+                "cannot read the token in {named}; choose another file with --token-file"
             ));
             match kind {
                 ErrorKind::PermissionDenied => Failure::Permission(error),
@@ -178,7 +178,7 @@ impl Remote {
         let token = text.trim();
         if token.is_empty() {
             return Err(Failure::Usage(anyhow!(
-                "{named} is empty; `usrlocd token new` prints a token to put there"
+                "{named} is empty; put a token there, as printed by `usrlocd token new`"
             )));
         }
         Ok(Some(token.to_owned()))
@@ -214,7 +214,7 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
 /// What answers is not usrlocd.
 pub(super) fn stranger(client: &Client) -> Failure {
     Failure::Unavailable(anyhow!(
-        "{} does not answer as usrlocd does; is it another program?",
+        "{} does not answer like usrlocd; is it another program?",
         client.address().shown()
     ))
 }
@@ -235,7 +235,7 @@ pub(super) fn warning(source: &Value) -> Option<String> {
              See `journalctl -u usrlocd`."
         )),
         Some("catching_up") => Some(format!(
-            "usrlocd is catching up with Kamailio's database; it is {lag} s behind."
+            "usrlocd is catching up with Kamailio's database and is {lag} s behind."
         )),
         Some("unavailable") => Some(
             "Kamailio's database has not been read yet. See `journalctl -u usrlocd`.".to_owned(),
@@ -244,7 +244,7 @@ pub(super) fn warning(source: &Value) -> Option<String> {
     }
 }
 
-/// Why there is no answer, and what to do.
+/// Why there is no answer, with the remedy.
 pub(super) fn lost(client: &Client, error: Error) -> Failure {
     let shown = client.address().shown();
     let on_socket = client.address().socket().is_some();
@@ -255,16 +255,16 @@ pub(super) fn lost(client: &Client, error: Error) -> Failure {
     };
     match source.kind() {
         ErrorKind::PermissionDenied => Failure::Permission(anyhow!(
-            "you may not use {shown}: be root, or join its group (`ls -l {shown}` shows it), \
+            "permission denied for {shown}: become root, or join its group (see `ls -l {shown}`), \
              or use --url with --token-file"
         )),
         ErrorKind::NotFound | ErrorKind::ConnectionRefused if on_socket => {
             Failure::Unavailable(anyhow!(
-                "no usrlocd runs at {shown}: start it (`systemctl start usrlocd`), or name it with --socket or --url"
+                "usrlocd is not running at {shown}: start it (`systemctl start usrlocd`), or give its address with --socket or --url"
             ))
         }
         _ => Failure::Unavailable(anyhow::Error::new(error).context(format!(
-            "no usrlocd at {shown}: start it (`systemctl start usrlocd`), or name it with --url"
+            "usrlocd is not running at {shown}: start it (`systemctl start usrlocd`), or give its address with --url"
         ))),
     }
 }
@@ -284,7 +284,7 @@ pub(super) async fn refused(client: &Client, answer: Answer) -> Failure {
     refusal(client, status, &wait, &value)
 }
 
-/// Why it has no answer yet, as it says itself.
+/// Why it has no answer yet, in its own words.
 async fn unready(client: &Client) -> Option<Failure> {
     let answer = client.send(Method::GET, "/readyz", &[]).await.ok()?;
     let ready: Value = serde_json::from_slice(&answer.body().await.ok()?).ok()?;
@@ -302,14 +302,14 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
     match status {
         StatusCode::BAD_REQUEST => Failure::Usage(anyhow!("{}", mistakes(data, message))),
         StatusCode::UNAUTHORIZED if client.has_token() => Failure::Permission(anyhow!(
-            "the token is not valid (revoked, expired, or of another usrlocd); `usrlocd token list` shows those there are"
+            "the token is not valid (revoked, expired, or for another usrlocd); `usrlocd token list` lists the valid ones"
         )),
         StatusCode::UNAUTHORIZED => Failure::Permission(anyhow!(
-            "{} wants a token: name its file with --token-file, or be root or in the socket's group and use the socket",
+            "{} requires a token: give its file with --token-file, or use the socket as root or as a member of its group",
             client.address().shown()
         )),
         StatusCode::FORBIDDEN => Failure::Permission(anyhow!(
-            "the token may not do this; name an account that it may see, or use a token with more rights"
+            "the token does not permit this; choose an account that it may access, or use a token with more rights"
         )),
         StatusCode::NOT_FOUND => Failure::Failed(match data["cause"].as_str() {
             Some(id) => anyhow!("no account `{id}`; `usrlocd accounts` lists them"),
@@ -318,13 +318,13 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
                     "no user `{user}` in this account; `usrlocd list` shows who is registered"
                 ),
                 None => anyhow!(
-                    "{} does not know this request; is it an older usrlocd?",
+                    "{} does not know this request; is it an older version of usrlocd?",
                     client.address().shown()
                 ),
             },
         }),
         StatusCode::MISDIRECTED_REQUEST => Failure::Usage(anyhow!(
-            "usrlocd does not go by the name in {}; use an address, or add the name to [http] hosts there",
+            "usrlocd does not answer to the name in {}; use an IP address, or add the name to its [http] hosts",
             client.address().shown()
         )),
         StatusCode::TOO_MANY_REQUESTS => {
@@ -332,11 +332,11 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
         }
         StatusCode::SERVICE_UNAVAILABLE if message == "kamailio_unreachable" => {
             Failure::Unavailable(anyhow!(
-                "nothing was flushed: Kamailio's JSON-RPC cannot be reached; see [kamailio] jsonrpc, and whether Kamailio runs"
+                "nothing was flushed: Kamailio's JSON-RPC cannot be reached; check [kamailio] jsonrpc, and that Kamailio is running"
             ))
         }
         StatusCode::GATEWAY_TIMEOUT => Failure::Unavailable(anyhow!(
-            "Kamailio does not answer in time, so nobody knows what was flushed; ask again, it is always safe"
+            "Kamailio did not answer in time, so it is not known what was flushed; try again, which is always safe"
         )),
         StatusCode::SERVICE_UNAVAILABLE if message == "datastore_unreachable" => {
             Failure::Unavailable(anyhow!(
@@ -344,13 +344,13 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
             ))
         }
         _ if status.is_server_error() => Failure::Unavailable(anyhow!(
-            "usrlocd fails: {status} {message}; see `journalctl -u usrlocd`"
+            "usrlocd failed: {status} {message}; see `journalctl -u usrlocd`"
         )),
-        _ => Failure::Failed(anyhow!("usrlocd refuses: {status} {message}")),
+        _ => Failure::Failed(anyhow!("usrlocd refused the request: {status} {message}")),
     }
 }
 
-/// What is wrong with each parameter, as the API says it.
+/// What is wrong with each parameter, in the API's words.
 fn mistakes(data: &Value, message: &str) -> String {
     let Some(parameters) = data.as_object().filter(|all| !all.is_empty()) else {
         return message.to_owned();
@@ -367,7 +367,7 @@ fn mistakes(data: &Value, message: &str) -> String {
             .unwrap_or(name);
         if why == "unknown key" {
             format!(
-                "`{key}` is no key of a registration; `usrlocd list -o csv | head -1` shows them"
+                "`{key}` is not a key of registrations; `usrlocd list -o csv | head -1` lists them"
             )
         } else {
             format!("{key}: {why}")

@@ -10,26 +10,26 @@ use crate::logging;
 const EXAMPLES: &str = "\
 Examples:
   usrlocd serve
-      beside Debian's Kamailio, API on 127.0.0.1:8000
+      with Debian's Kamailio, API on 127.0.0.1:8000
   usrlocd serve --database /etc/kazoo/kamailio/db/kazoo.db --log-level debug
-      another database, and every detail in the log
+      another database, and a detailed log
   usrlocd serve --listen 127.0.0.1:8000 --listen '[::1]:8000'
       on two addresses
 
 Signals:
-  SIGHUP reads the configuration and the files that it names anew, and takes over
-  tokens, keys of JWTs, directory, limits and log level: all of it, or nothing where
-  one file is bad. A file that changes by itself is taken over alone. One line says
-  what changed, and which keys wait for a restart. SIGTERM answers what is under way
-  and ends.
+  SIGHUP reads the configuration and the files that it names again, and applies
+  tokens, JWT keys, directory, limits and log level: all of it, or nothing if one
+  file is invalid. A file that changes is applied alone. One log line names the
+  changes, and the keys that need a restart. SIGTERM completes requests in progress
+  and stops.
 
 Exit status:
-  0 ended by SIGTERM, 64 usage, 70 a defect of ours, 71 the system refused (a port that
-  is taken), 73/74 the store cannot be created or written, 77 permission, 78 configuration";
+  0 stopped by SIGTERM, 64 usage, 70 internal error, 71 the system refused (a port in
+  use), 73/74 the store cannot be created or written, 77 permission, 78 configuration";
 
 /// Run the daemon
 ///
-/// Mirrors Kamailio's registrations and serves the API until SIGTERM. Kamailio and its database may come and go.
+/// Follows Kamailio's registrations and serves the API until SIGTERM. Kamailio and its database may come and go.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Serve {

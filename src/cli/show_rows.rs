@@ -1,4 +1,4 @@
-//! Shows rows: as a table for people, as JSON for programs.
+//! Formats rows: as a table for people, as JSON for programs.
 
 use std::io::{self, IsTerminal};
 
@@ -9,23 +9,23 @@ use tabled::builder::Builder;
 use tabled::settings::peaker::Priority;
 use tabled::settings::{Padding, Style, Width};
 
-use super::complete;
 use super::output::is_coloured;
 use crate::daemon::Failure;
+use crate::document::nearest;
 use crate::terminal::printable;
 
 /// How results are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(super) enum Format {
-    /// Some columns, cut to the terminal's width
+    /// Some columns, truncated to the terminal's width
     Table,
-    /// More columns, never cut
+    /// More columns, never truncated
     Wide,
     /// One array
     Json,
-    /// One object a line
+    /// One JSON object per line
     Ndjson,
-    /// A header row and every key, as the API writes them
+    /// A header row and all keys, as in the API
     Csv,
 }
 
@@ -33,20 +33,20 @@ pub(super) enum Format {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
-    /// The format [default: table on a terminal or with the options below, else ndjson]
+    /// The format [default: table on a terminal or with the options below, otherwise ndjson]
     #[arg(short = 'o', long = "output", value_name = "FORMAT")]
     format: Option<Format>,
 
-    /// Tables without the line of names
+    /// Omit the header row of the table
     #[arg(long)]
     no_headers: bool,
 
-    /// These columns of the table, separated by commas; any key of the API's items
-    #[arg(long, value_name = "KEYS", value_delimiter = ',', add = complete::keys())]
+    /// The columns of the table, separated by commas; any key of the API's items
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
     columns: Vec<String>,
 
-    /// Sort the table by this key; -KEY for the reverse
-    #[arg(long, value_name = "KEY", allow_hyphen_values = true, add = complete::keys())]
+    /// Sort the table by this key; -KEY for reverse order
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     sort: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl Output {
         match self.format {
             Some(format @ (Format::Table | Format::Wide)) => Ok(format),
             Some(_) if tabular => Err(Failure::Usage(anyhow!(
-                "--columns, --sort and --no-headers belong to -o table and -o wide; leave them out"
+                "--columns, --sort and --no-headers only work with -o table and -o wide; remove them"
             ))),
             Some(format) => Ok(format),
             None if tabular || io::stdout().is_terminal() => Ok(Format::Table),
@@ -83,12 +83,12 @@ impl Output {
         let asked = self.columns.iter().map(String::as_str).chain(sort);
         for key in asked {
             if !known.contains(&key) {
-                let near = known
-                    .iter()
-                    .max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)))
-                    .unwrap_or(&"");
+                let begins = |known: &&str| known.starts_with(key);
+                let near = nearest(key, known.iter().copied())
+                    .or_else(|| known.iter().copied().find(begins))
+                    .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
                 return Err(Failure::Usage(anyhow!(
-                    "`{key}` is no key; did you mean `{near}`? The keys are: {}",
+                    "unknown key `{key}`{near} (known keys: {})",
                     known.join(", ")
                 )));
             }
@@ -142,12 +142,24 @@ fn render(rows: &[Value], columns: &[&str], headers: bool, width: Option<usize>)
     if rows.is_empty() {
         return String::new();
     }
-    let mut builder = Builder::with_capacity(rows.len() + 1, columns.len());
-    if headers {
-        builder.push_record(columns.iter().map(|name| name.to_uppercase()));
-    }
-    for row in rows {
-        builder.push_record(columns.iter().map(|column| cell(&row[*column])));
+    let head = headers.then(|| columns.iter().map(|name| name.to_uppercase()).collect());
+    let rows = rows
+        .iter()
+        .map(|row| columns.iter().map(|column| cell(&row[*column])).collect());
+    aligned(
+        head.into_iter().chain(rows).collect::<Vec<Vec<String>>>(),
+        width,
+    )
+}
+
+/// Records in aligned columns, cut to `width` where that is given.
+pub(super) fn aligned<R: IntoIterator<Item = String>>(
+    records: impl IntoIterator<Item = R>,
+    width: Option<usize>,
+) -> String {
+    let mut builder = Builder::new();
+    for record in records {
+        builder.push_record(record);
     }
     let mut table = builder.build();
     table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));

@@ -1,4 +1,4 @@
-//! `usrlocd token`: makes, lists and revokes tokens of the API.
+//! `usrlocd token`: creates, lists and revokes API tokens.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 
 use super::configuration::{Configuration, absolute};
 use super::output::{hint, print};
-use super::unit::{self, Unit};
+use super::show_rows::aligned;
+use super::systemd_env::{self, Unit};
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::Failure;
 use crate::tokens::{self, Stanza, TokenFileError};
@@ -20,16 +21,16 @@ const NAMES_THE_FILE: [&str; 2] = ["USRLOCD_CONFIG", "USRLOCD_AUTH__TOKENS_FILE"
 const EXAMPLES: &str = "\
 Examples:
   usrlocd token new --name ops
-      a token for everything; it is printed once, and only its hash is kept
+      a token for everything; it is printed once, and only its hash is stored
   usrlocd token new --name dashboard --accounts acme.example.com --rights read --expires 90d
   usrlocd token list
   usrlocd token revoke dashboard
 
 Exit status:
-  0 done, 1 the name is taken, or there is none of it, 64 usage, 73 the file cannot
+  0 success, 1 the name exists already, or does not exist, 64 usage, 73 the file cannot
   be created, 74 it cannot be read or written, 77 permission, 78 it has mistakes
 
-A running daemon sees the change at once.";
+A running daemon applies the change at once.";
 
 const NEW: &str = "\
 Examples:
@@ -38,7 +39,7 @@ Examples:
   usrlocd token new --name acme --accounts acme.example.com --rights read --expires 90d
 
 Exit status:
-  0 done, 1 the name is taken, 64 usage, 73 the file cannot be created, 74 it cannot
+  0 success, 1 the name exists already, 64 usage, 73 the file cannot be created, 74 it cannot
   be read or written, 77 permission, 78 it has mistakes";
 
 const LIST: &str = "\
@@ -46,18 +47,18 @@ Examples:
   usrlocd token list
 
 Exit status:
-  0 done, 64 usage, 74 the file cannot be read, 77 permission, 78 it has mistakes";
+  0 success, 64 usage, 74 the file cannot be read, 77 permission, 78 it has mistakes";
 
 const REVOKE: &str = "\
 Examples:
   usrlocd token revoke dashboard
-      refused from now on, without a restart
+      revoked at once, without a restart
 
 Exit status:
-  0 done, 1 there is no such token, 64 usage, 74 the file cannot be read or written,
+  0 success, 1 there is no such token, 64 usage, 74 the file cannot be read or written,
   77 permission, 78 it has mistakes";
 
-/// Make, list and revoke tokens of the API
+/// Create, list and revoke API tokens
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES, arg_required_else_help = true)]
 pub(super) struct TokenVerb {
@@ -82,7 +83,7 @@ pub(super) struct TokenVerb {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a token, add it to the file, and print it, once
+    /// Create a token, add it to the file, and print it once
     #[command(after_long_help = NEW)]
     New(New),
     /// List the tokens, without their secrets
@@ -98,11 +99,11 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct New {
-    /// What logs and the audit show
+    /// The name in logs and in the audit
     #[arg(long)]
     name: String,
 
-    /// Account ids, each with its descendants; * for all
+    /// Account ids, each including its descendants; * for all accounts
     #[arg(
         long,
         value_name = "ACCOUNTS",
@@ -111,7 +112,7 @@ struct New {
     )]
     accounts: Vec<String>,
 
-    /// What it may do
+    /// What the token permits
     #[arg(
         long,
         value_name = "RIGHTS",
@@ -120,7 +121,7 @@ struct New {
     )]
     rights: Vec<String>,
 
-    /// When it ends: 2027-01-01, 2027-01-01T12:00:00Z, or from now on 12h or 90d [default: never]
+    /// When it expires: 2027-01-01, 2027-01-01T12:00:00Z, or 12h or 90d from now [default: never]
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
 }
@@ -135,13 +136,13 @@ impl TokenVerb {
             Verb::List => list(&file, now),
             Verb::Revoke { name } => {
                 tokens::revoke(&file, &name).map_err(|error| failure(error, false))?;
-                hint(format_args!("{}: `{name}` is revoked", file.display()));
+                hint(format_args!("{}: revoked `{name}`", file.display()));
                 Ok(())
             }
         }
     }
 
-    /// The tokens file: the one that was named, else the configuration's.
+    /// The tokens file: the given one, or else the configuration's.
     fn file(&self) -> Result<PathBuf, Failure> {
         if let Some(file) = &self.file {
             return Ok(PathBuf::from(absolute(file)));
@@ -149,15 +150,15 @@ impl TokenVerb {
         let unit = Unit::read(Path::new("/"));
         let mut unseen = unit.unseen();
         unseen.retain(|it| NAMES_THE_FILE.contains(&&*it.name));
-        if let Some(warning) = unit::warning(&unseen) {
+        if let Some(warning) = systemd_env::warning(&unseen) {
             hint(format_args!(
-                "warning: {warning}; name the daemon's tokens file with --file"
+                "warning: {warning}; give the daemon's tokens file with --file"
             ));
         }
         let loaded = Configuration::of(self.config.clone()).load()?;
         loaded.config.auth.tokens_file.ok_or_else(|| {
             Failure::Usage(anyhow!(
-                "[auth] tokens_file is empty; name the file with --file"
+                "[auth] tokens_file is empty; give the file with --file"
             ))
         })
     }
@@ -169,13 +170,13 @@ impl New {
         let stanza = Stanza::new(self.name, self.accounts, self.rights, expires.transpose()?)
             .map_err(|message| Failure::Usage(anyhow!(message)))?;
         let token = tokens::new_token()
-            .context("make a token")
+            .context("create a token")
             .map_err(Failure::System)?;
         let absent = !file.exists();
         tokens::add(file, &stanza, &token).map_err(|error| failure(error, absent))?;
         print(&format!("{token}\n"))?;
         hint(format_args!(
-            "{}: `{}` is added: accounts {}, rights {}. It is shown this once; keep it safe.",
+            "{}: added `{}`: accounts {}, rights {}. The token is shown only this once; keep it safe.",
             file.display(),
             stanza.name(),
             stanza.accounts().join(","),
@@ -183,7 +184,7 @@ impl New {
         ));
         if absent {
             hint(format_args!(
-                "The file is new and only its owner can read it; if the daemon is another user: chown usrlocd {}",
+                "The file is new, and only its owner can read it; if the daemon runs as another user: chown usrlocd {}",
                 file.display()
             ));
         }
@@ -210,19 +211,7 @@ fn list(file: &Path, now: i64) -> Result<(), Failure> {
             expires,
         ]);
     }
-    print(&columns(&rows))
-}
-
-/// The rows in aligned columns.
-fn columns(rows: &[[String; 4]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths = [0, 1, 2].map(|column| width(column).unwrap_or_default());
-    let line = |row: &[String; 4]| {
-        let [name, accounts, rights, expires] = row;
-        let [a, b, c] = widths;
-        format!("{name:a$}  {accounts:b$}  {rights:c$}  {expires}\n")
-    };
-    rows.iter().map(line).collect()
+    print(&aligned(rows, None))
 }
 
 /// The Unix second that `--expires` means.
@@ -250,7 +239,7 @@ fn readable(file: &Path) -> Result<(), Failure> {
 }
 
 fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
-    anyhow::Error::new(error).context(format!("{}: cannot read it", file.display()))
+    anyhow::Error::new(error).context(format!("cannot read {}", file.display()))
 }
 
 /// The exit status that fits what went wrong with the tokens file, which may have been `absent` before.

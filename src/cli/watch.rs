@@ -1,7 +1,7 @@
-//! `usrlocd watch`: tells of changes as they happen.
+//! `usrlocd watch`: prints changes as they happen.
 //!
 //! It asks for the number of registrations, which costs the daemon nothing, and for the list only when its revision
-//! has changed. After a list it rests ten times as long as the list took: a large one is a small load.
+//! has changed. After a list it pauses ten times as long as the list took, so that even a large one is a small load.
 
 mod diff;
 
@@ -17,7 +17,6 @@ use tokio::time::sleep;
 
 use self::diff::{Change, Happened, Seen, Snapshot};
 use super::account;
-use super::complete;
 use super::output::{hint, is_coloured, local_time, print_more, print_more_json};
 use super::pages::{Pages, Reach};
 use super::redraw::interval;
@@ -27,56 +26,55 @@ use crate::clock::{Clock, SystemClock};
 use crate::daemon::Failure;
 use crate::terminal::printable;
 
-/// How many times as long as a list took to rest after it.
+/// How many times the duration of a list to pause after it.
 const REST: u32 = 10;
 
-/// Tell of registrations as they come and go
+/// Print registrations as they come and go
 ///
-/// One line a change: registered, moved (the phone registers from another address), expired, unregistered (also by a
-/// flush), and with --refreshes refreshed. Ctrl-C ends it.
+/// One line per change: registered, moved (the phone registers from another address), expired, unregistered (also by a
+/// flush), and with --refreshes refreshed. Ctrl-C stops it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   usrlocd watch
-      everybody
+      all registrations
   usrlocd watch acme.example.com --filter username=alice --refreshes
-      one user of one account, refreshes too
+      one user of one account, including refreshes
   usrlocd watch -o ndjson | jq -r 'select(.event == \"expired\") | .username'
-      who was lost
+      users whose registrations expired
 
 Format:
-  On a terminal one line of text a change; elsewhere, or with -o ndjson, one
-  JSON object a line. Its keys: event (present, registered, moved, refreshed,
-  expired, unregistered), time (RFC 3339, when it was noticed), and of the
+  On a terminal one line of text per change; otherwise, or with -o ndjson, one
+  JSON object per line. Its keys: event (present, registered, moved, refreshed,
+  expired, unregistered), time (RFC 3339, when it was noticed), and from the
   registration username, realm, contact, account_name, source_ip, source_port,
-  user_agent, ruid, last_registration and expires_at, as the API gives them. A
-  key whose value is not known is absent.
+  user_agent, ruid, last_registration and expires_at, as in the API. Unknown
+  values are absent.
 
-Changes are noticed within the interval. A list of more than some ten thousand
-registrations is asked for less often, so that the daemon spends at most a
-tenth of its time on it. What comes and goes in between is not told. When the
-daemon restarts, watch says so on standard error, waits, and goes on; changes
-that happened meanwhile are told then.
+Changes are noticed within the interval. A list of more than ten thousand or so
+registrations is fetched less often, so that the daemon spends at most a
+tenth of its time on it. What comes and goes in between is not reported. When the
+daemon restarts, watch reports that on standard error, waits, and continues;
+changes that happened meanwhile are reported then.
 
 Exit status:
-  0 its reader has gone away, 1 no such account, 64 usage, 69 no daemon at the
-  start, 77 permission, 130 ended by Ctrl-C")]
+  0 the reader of its output has gone away, 1 no such account, 64 usage, 69 no daemon at the
+  start, 77 permission, 130 stopped by Ctrl-C")]
 pub(super) struct Watch {
-    /// The account: its id, or a realm or name that no other account has; without it all that you may see
-    #[arg(add = complete::accounts())]
+    /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
     account: Option<String>,
     #[command(flatten)]
     filters: Filters,
-    /// Tell of refreshes too
+    /// Print refreshes too
     #[arg(long)]
     refreshes: bool,
-    /// Tell first of those who are registered already
+    /// First print those that are already registered
     #[arg(long)]
     initial: bool,
-    /// Look so often, for instance 500ms or 10s
+    /// How often to check, for instance 500ms or 10s
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
-    /// The format [default: text on a terminal, else ndjson]
+    /// The format [default: text on a terminal, otherwise ndjson]
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
     #[command(flatten)]
@@ -86,10 +84,10 @@ pub(super) struct Watch {
 /// How changes are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
-    /// Lines for people
+    /// Lines of text
     #[value(alias("table"), alias("wide"))]
     Text,
-    /// One object a line
+    /// One JSON object per line
     #[value(alias("json"))]
     Ndjson,
 }
@@ -103,7 +101,7 @@ struct Look {
     source: Value,
 }
 
-/// What is told on standard error once, until it changes.
+/// What was reported on standard error, once, until it changes.
 #[derive(Debug, Default)]
 struct Trouble(Option<String>);
 
@@ -139,7 +137,7 @@ impl Watch {
         }
     }
 
-    /// Looks once and tells what has changed; whether the reader wants more.
+    /// Looks once and prints what has changed; whether the reader wants more.
     async fn step(
         &self,
         client: &Client,
@@ -150,7 +148,7 @@ impl Watch {
         let look = self.look(client, reach).await?;
         let state = look.source["state"].as_str().unwrap_or_default();
         trouble.tell(remote::warning(&look.source));
-        // A list that is still being compared may lack rows for a moment: nothing of it is told yet.
+        // A list that is still being compared may lack rows for a moment: nothing of it is printed yet.
         let is_settled = !matches!(state, "catching_up" | "unavailable");
         let is_news = known
             .as_ref()
@@ -185,7 +183,7 @@ impl Watch {
         let own = || Timestamp::from_second(SystemClock::new().unix_seconds()).ok();
         Ok(Look {
             revision,
-            // Where no account is known yet nobody tells the daemon's time.
+            // Where no account is known yet the daemon's time is unknown.
             now: now.or_else(own).unwrap_or_default(),
             source: last["source"].take(),
         })
@@ -232,13 +230,13 @@ impl Watch {
 impl Trouble {
     /// Says on standard error what is wrong, where it was not wrong before, and when it is over.
     fn tell(&mut self, now: Option<String>) {
-        // A number that counts up is no news.
+        // A number that counts up is not news.
         let kind = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
         match (&self.0, &now) {
             (Some(before), Some(now)) if kind(before) == kind(now) => {}
             (_, Some(now)) => hint(format_args!("usrlocd: {now}")),
             (Some(_), None) => {
-                hint("usrlocd: the daemon answers, and its answers are current again");
+                hint("usrlocd: the daemon answers again, and its answers are current");
             }
             (None, None) => {}
         }
@@ -304,7 +302,7 @@ fn sentence(change: &Change<'_>, now: Timestamp) -> String {
     }
 }
 
-/// Whether nobody reads standard output any more: without it a quiet watch would stay for ever.
+/// Whether nobody reads standard output any more: otherwise a quiet watch would never end.
 fn reader_has_gone() -> bool {
     let out = io::stdout();
     let mut asked = [PollFd::new(&out, PollFlags::empty())];

@@ -16,13 +16,13 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     if config.kamailio.tables.is_empty() {
         findings.report_key(
             "kamailio.table",
-            "there is no table; name at least one, for instance \"location\"",
+            "no table is given; name at least one, for instance \"location\"",
         );
     }
     if config.http.listen.is_empty() && config.http.socket.is_none() {
         findings.report_key(
             "http.listen",
-            "there is nothing to listen on; set `listen` or `socket` in [http]",
+            "nothing to listen on; set `listen` or `socket` in [http]",
         );
     }
     let database = &config.kamailio.database;
@@ -45,7 +45,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     {
         findings.report_key(
             "http.socket",
-            "the socket stands where the store is; choose another path",
+            "the socket has the same path as the store; choose another path",
         );
     }
 }

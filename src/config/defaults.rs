@@ -1,4 +1,4 @@
-//! What holds where nothing is said; it suits Debian's Kamailio as it is installed.
+//! The defaults; they suit Debian's Kamailio as it is installed.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(2);
 /// systemd's `StateDirectory=usrlocd`.
 const STORE: &str = "/var/lib/usrlocd/usrlocd.db";
 
-/// Kazoo's port, on loopback: what is to be reached from elsewhere is said so.
+/// Kazoo's port, on loopback: other addresses must be configured explicitly.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 /// systemd's `RuntimeDirectory=usrlocd`.
@@ -49,7 +49,7 @@ const REQUESTS: Bucket = Bucket {
     per_second: 1000.0,
 };
 
-/// A DELETE makes every phone of an account register anew.
+/// A DELETE makes every phone of an account register again.
 const DELETES: Bucket = Bucket {
     burst: 50,
     per_second: 5.0,

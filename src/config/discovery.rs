@@ -1,4 +1,4 @@
-//! Finds Kamailio's database where nobody has said where it is: first on a Kazoo node, then where Debian's Kamailio
+//! Finds Kamailio's database where it is not configured: first on a Kazoo node, then where Debian's Kamailio
 //! has it. Looks and reads; changes nothing.
 
 use std::fmt;
@@ -69,7 +69,7 @@ pub struct Found {
 pub struct Looked {
     /// The place.
     pub place: PathBuf,
-    /// What is wrong there, for instance `is not there`.
+    /// What is wrong there, for instance `does not exist`.
     pub finding: String,
 }
 
@@ -82,7 +82,7 @@ impl Discovery {
             for file in installation.files {
                 discovery.read(root, &root.join(file));
             }
-            let why = format!("{} keeps it there", installation.name);
+            let why = format!("the default location of {}", installation.name);
             discovery.consider(root.join(installation.database), why);
         }
         for cfg in instances(root) {
@@ -116,9 +116,9 @@ impl Discovery {
             Ok(_) if chosen.is_some() => self.others.push(database),
             Ok(_) => self.found = Some(Found { database, why }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.note(database, "is not there".to_owned());
+                self.note(database, "does not exist".to_owned());
             }
-            Err(error) => self.note(database, format!("cannot be looked at: {error}")),
+            Err(error) => self.note(database, format!("cannot be accessed: {error}")),
         }
     }
 
@@ -203,8 +203,8 @@ mod tests {
         assert_eq!(discovery.found, None);
         let looked: Vec<String> = discovery.looked.iter().map(Looked::to_string).collect();
         assert_eq!(looked.len(), 2, "{looked:?}");
-        assert!(looked[0].ends_with("etc/kazoo/kamailio/db/kazoo.db is not there"));
-        assert!(looked[1].ends_with("var/lib/kamailio/kamailio.sqlite is not there"));
+        assert!(looked[0].ends_with("etc/kazoo/kamailio/db/kazoo.db does not exist"));
+        assert!(looked[1].ends_with("var/lib/kamailio/kamailio.sqlite does not exist"));
     }
 
     #[test]
@@ -213,10 +213,13 @@ mod tests {
         let root_one = root(&[debian]);
         let found = Discovery::look(root_one.path()).found.unwrap();
         assert_eq!(found.database, root_one.path().join(debian.0));
-        assert_eq!(found.why, "Debian's Kamailio keeps it there");
+        assert_eq!(found.why, "the default location of Debian's Kamailio");
         let root = root(&[debian, ("etc/kazoo/kamailio/db/kazoo.db", "x")]);
         let discovery = Discovery::look(root.path());
-        assert_eq!(discovery.found.unwrap().why, "a Kazoo node keeps it there");
+        assert_eq!(
+            discovery.found.unwrap().why,
+            "the default location of a Kazoo node"
+        );
         assert_eq!(discovery.others, [root.path().join(debian.0)]);
     }
 

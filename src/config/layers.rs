@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Config, Problems, check, defaults, sections};
 use crate::document::{self, Findings, Item, Place, nearest};
 
-/// Every variable of ours starts with this.
+/// The prefix of usrlocd's variables.
 const PREFIX: &str = "USRLOCD_";
 
 /// Parts section and key in a variable's name.
@@ -29,11 +29,11 @@ pub struct Override {
 pub(super) struct FileText {
     /// Its name in messages.
     pub(super) name: String,
-    /// What it says.
+    /// Its value.
     pub(super) text: String,
 }
 
-/// The process's environment, without what is not UTF-8 (no variable of ours need be anything else).
+/// The process's environment, without values that are not UTF-8, which usrlocd's variables never need.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -105,7 +105,9 @@ fn variables(
         } else if let Some(meant) = single_underscore(rest, &findings.vocabulary) {
             findings.report(
                 Place::of(&name),
-                format!("two underscores part section and key; did you mean `{meant}`?"),
+                format!(
+                    "section and key are separated by two underscores; did you mean `{meant}`?"
+                ),
             );
         }
     }

@@ -6,7 +6,7 @@ use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, 
 use super::{duration, values};
 use crate::document::{Item, Reader, quoted};
 
-/// Lays what `root` says over `config`.
+/// Overrides `config` with the values of `root`.
 pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
     root.table("kamailio", |table| kamailio(&mut config.kamailio, table));
     root.table("store", |table| {
@@ -127,7 +127,7 @@ fn bucket(into: &mut Bucket, table: &mut Reader<'_>) {
     table.set("per_second", &mut into.per_second, values::per_second);
     if into.burst == 0 && into.per_second > 0.0 {
         table.report(
-            "a burst of 0 lets nothing through; use at least 1, or per_second = 0 for no limit",
+            "a burst of 0 allows no requests; use at least 1, or per_second = 0 for no limit",
         );
         into.burst = 1;
     }

@@ -1,106 +1,100 @@
 //! What waits to be written to the store: each row, user and key once, and never more than is worth keeping.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use crate::consumers::store::{Batch, Stored};
-use crate::registration::{Hidden, Key, Text, Tombstone};
-use crate::registry::KNOWN_FOR;
+use crate::registration::{Change, Hidden, Key, Registration, Text, Tombstone};
+use crate::registry::{Entry, Event, KNOWN_FOR};
 
 /// The rows of one batch, at most: a first load is written in several.
-const BATCH: usize = 4096;
+pub(super) const BATCH: usize = 4096;
 
-/// Account, username and domain of who departed.
+/// Account, username and domain of a user whose row went.
 type Who = (Option<Arc<str>>, Text, Option<Text>);
 
 /// What waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    rows: HashMap<Key, Option<Stored>>,
-    /// Their keys, the one first that has waited longest.
-    order: VecDeque<Key>,
+    /// Rows as they are, `None` for those that are gone. Those that have waited longest come first.
+    rows: IndexMap<Key, Option<Stored>>,
     /// Users, and when the last of their rows went.
-    departed: HashMap<Who, i64>,
+    tombstones: HashMap<Who, i64>,
     /// Rows that are hidden no longer; the flush that hid each last.
     unhidden: HashMap<Key, Hidden>,
-    /// There was too much, and it was given up: the store has to be compared with the registry.
-    given_up: bool,
-    /// See [`Batch::owners`].
-    pub(super) owners: Option<u64>,
 }
 
 impl Pending {
-    /// Adds what is newer than all that waits.
-    pub(super) fn put(
-        &mut self,
-        rows: impl IntoIterator<Item = (Key, Option<Stored>)>,
-        departed: impl IntoIterator<Item = Tombstone>,
-        unhidden: impl IntoIterator<Item = Hidden>,
-    ) {
-        for (key, row) in rows {
-            if self.rows.insert(key.clone(), row).is_none() {
-                self.order.push_back(key);
+    /// Adds what an entry of the feed says, which is newer than all that waits.
+    pub(super) fn follow(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::Row(effect) => {
+                match effect.row() {
+                    Some(Change::Upsert(row)) => self.put(row),
+                    Some(Change::Remove(key)) => self.remove(key),
+                    None => {}
+                }
+                if let Some(tombstone) = effect.tombstone(entry.at_seconds()) {
+                    self.bury(tombstone);
+                }
+                if let Some(hidden) = &effect.unhidden {
+                    self.unhide((**hidden).clone());
+                }
             }
-        }
-        for one in departed {
-            let who = (one.account, one.username, one.domain);
-            let at = self.departed.entry(who).or_insert(one.at);
-            *at = one.at.max(*at);
-        }
-        for one in unhidden {
-            let latest = self.unhidden.entry(one.key.clone());
-            let latest = latest.or_insert_with(|| one.clone());
-            if one.at >= latest.at {
-                *latest = one;
+            Event::Directory(reassigned) => {
+                reassigned.rows.iter().for_each(|row| self.put(row));
+                let tombstones = reassigned.tombstones.iter().cloned();
+                tombstones.for_each(|one| self.bury(one));
             }
         }
     }
 
-    /// Adds rows that are older than all that waits.
-    pub(super) fn put_below(&mut self, rows: impl IntoIterator<Item = (Key, Option<Stored>)>) {
-        let mut older = Vec::new();
-        for (key, row) in rows {
-            if let Entry::Vacant(place) = self.rows.entry(key) {
-                older.push(place.key().clone());
-                place.insert(row);
-            }
-        }
-        for key in older.into_iter().rev() {
-            self.order.push_front(key);
+    /// Adds a row as it is now.
+    pub(super) fn put(&mut self, row: &Registration) {
+        let stored = Some(Stored::from(row));
+        self.rows.insert(row.binding.key.clone(), stored);
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.rows.insert(key, None);
+    }
+
+    /// Adds that a row is gone, unless something newer waits.
+    pub(super) fn remove_below(&mut self, key: Key) {
+        self.rows.entry(key).or_insert(None);
+    }
+
+    /// Adds a user whose row went.
+    pub(super) fn bury(&mut self, one: Tombstone) {
+        let who = (one.account, one.username, one.domain);
+        let at = self.tombstones.entry(who).or_insert(one.at);
+        *at = one.at.max(*at);
+    }
+
+    fn unhide(&mut self, one: Hidden) {
+        let latest = self.unhidden.entry(one.key.clone());
+        let latest = latest.or_insert_with(|| one.clone());
+        if one.at >= latest.at {
+            *latest = one;
         }
     }
 
     /// Lays what has been gathered meanwhile over a batch that was not written.
     pub(super) fn put_back(&mut self, batch: Batch) {
-        let removed = batch.removed.into_iter().map(|key| (key, None));
-        let upserts = batch.upserts.into_iter();
-        let upserts = upserts.map(|one| (one.binding.key.clone(), Some(one)));
         // Of one key only one of them is in a batch.
-        self.put_below(removed.chain(upserts));
-        self.put([], batch.departed, batch.unhidden);
-    }
-
-    /// Gives up everything if it is more than `room`: then the registry is the better memory.
-    pub(super) fn bound(&mut self, room: usize) {
-        if self.len() > room {
-            *self = Self {
-                given_up: true,
-                owners: self.owners,
-                ..Self::default()
-            };
+        for key in batch.removed {
+            self.remove_below(key);
         }
-    }
-
-    /// Whether something was given up since this was last asked.
-    pub(super) fn take_given_up(&mut self) -> bool {
-        mem::take(&mut self.given_up)
-    }
-
-    /// The store has to be compared with the registry after all.
-    pub(super) fn give_up(&mut self) {
-        self.given_up = true;
+        for one in batch.upserts {
+            self.rows
+                .entry(one.binding.key.clone())
+                .or_insert(Some(one));
+        }
+        batch.departed.into_iter().for_each(|one| self.bury(one));
+        batch.unhidden.into_iter().for_each(|one| self.unhide(one));
     }
 
     /// How many rows wait.
@@ -110,40 +104,33 @@ impl Pending {
 
     /// How much waits.
     pub(super) fn len(&self) -> usize {
-        self.rows.len() + self.departed.len() + self.unhidden.len()
-    }
-
-    /// Whether the store will equal the registry once a batch is written that has been taken.
-    pub(super) fn is_all_taken(&self) -> bool {
-        self.rows.is_empty() && !self.given_up
+        self.rows.len() + self.tombstones.len() + self.unhidden.len()
     }
 
     /// Takes what makes one batch.
     pub(super) fn take_batch(&mut self, now: i64) -> Batch {
-        let departed = mem::take(&mut self.departed).into_iter();
-        let departed = departed.map(|((account, username, domain), at)| Tombstone {
+        let tombstones = mem::take(&mut self.tombstones).into_iter();
+        let tombstones = tombstones.map(|((account, username, domain), at)| Tombstone {
             account,
             username,
             domain,
             at,
         });
         let mut batch = Batch {
-            departed: departed.collect(),
+            departed: tombstones.collect(),
             unhidden: mem::take(&mut self.unhidden).into_values().collect(),
             forget_departed_before: now - KNOWN_FOR,
             ..Batch::default()
         };
-        let size = self.order.len().min(BATCH);
-        for key in self.order.drain(..size) {
-            match self.rows.remove(&key) {
-                Some(Some(stored)) => batch.upserts.push(stored),
-                Some(None) => batch.removed.push(key),
-                None => {}
+        for (key, row) in self.rows.drain(..self.rows.len().min(BATCH)) {
+            match row {
+                Some(stored) => batch.upserts.push(stored),
+                None => batch.removed.push(key),
             }
         }
         if self.rows.is_empty() {
-            // A first load leaves much room behind.
-            (self.rows, self.order) = Default::default();
+            // Many rows leave much room behind.
+            self.rows = IndexMap::new();
         }
         batch
     }
@@ -152,23 +139,18 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registration::testing::binding;
+    use crate::registration::testing::{binding, registration};
 
-    fn stored(ruid: &str, first_registration: i64) -> (Key, Option<Stored>) {
-        let binding = Arc::new(binding(ruid, "bob", "b", 100));
-        let stored = Stored {
-            binding: Arc::clone(&binding),
-            first_registration,
-            account: None,
-        };
-        (binding.key.clone(), Some(stored))
+    fn row(ruid: &str, first_registration: i64) -> Registration {
+        let row = binding(ruid, "bob", "b", first_registration + 600);
+        registration(row, None)
     }
 
-    fn gone(ruid: &str) -> (Key, Option<Stored>) {
-        (stored(ruid, 0).0, None)
+    fn key(ruid: &str) -> Key {
+        row(ruid, 0).binding.key.clone()
     }
 
-    fn departed(username: &str, at: i64) -> Tombstone {
+    fn tombstone(username: &str, at: i64) -> Tombstone {
         Tombstone {
             account: None,
             username: username.into(),
@@ -194,99 +176,62 @@ mod tests {
     #[test]
     fn a_batch_that_was_not_written_lies_below_what_came_meanwhile() {
         let mut pending = Pending::default();
-        let first = [
-            stored("kept", 1),
-            stored("gone", 1),
-            gone("back"),
-            gone("away"),
-        ];
-        pending.put(first, [departed("bob", 5), departed("eve", 5)], []);
-        let batch = pending.take_batch(0);
-        assert!(pending.is_all_taken());
-        let later = [stored("new", 2), gone("gone"), stored("back", 2)];
-        pending.put(later, [departed("bob", 7)], []);
+        for ruid in ["kept", "gone", "changed"] {
+            pending.put(&row(ruid, 1));
+        }
+        pending.remove(key("back"));
+        pending.bury(tombstone("bob", 5));
+        let batch = pending.take_batch(10_000);
+        assert_eq!(batch.forget_departed_before, 10_000 - KNOWN_FOR);
+        assert_eq!((batch.upserts.len(), batch.removed.len()), (3, 1));
+        assert_eq!(pending.len(), 0);
+        pending.remove(key("gone"));
+        pending.put(&row("back", 2));
+        pending.put(&row("changed", 2));
+        pending.bury(tombstone("bob", 4));
+        pending.bury(tombstone("eve", 6));
         pending.put_back(batch);
         let expected = [
-            ("away", None),
             ("back", Some(2)),
+            ("changed", Some(2)),
             ("gone", None),
             ("kept", Some(1)),
-            ("new", Some(2)),
         ];
-        let expected = expected.map(|(ruid, first)| (ruid.to_owned(), first));
-        assert_eq!(rows(&pending), expected);
-        let mut users = pending.take_batch(0).departed;
-        users.sort_by_key(|one| one.at);
-        assert_eq!(users, [departed("eve", 5), departed("bob", 7)]);
-    }
-
-    #[test]
-    fn batches_have_rows_in_the_order_in_which_they_first_came() {
-        let row = |number: usize| stored(&number.to_string(), 1);
-        let mut pending = Pending::default();
-        pending.put((0..=BATCH).map(row), [], []);
-        let gone = (row(1).0, None);
-        pending.put([gone.clone(), row(0)], [], []);
-        let batch = pending.take_batch(0);
-        let ruids = batch.upserts.iter().map(|one| &one.binding.key.ruid);
-        let expected = (0..BATCH).filter(|number| *number != 1);
-        let expected: Vec<_> = expected.map(|number| row(number).0.ruid).collect();
-        assert!(ruids.eq(&expected));
-        assert_eq!(batch.removed, [gone.0]);
-        // What was not written goes before what came later.
-        pending.put_back(batch);
-        let first = pending.take_batch(0).upserts;
-        assert_eq!(first[0].binding.key, row(0).0);
-        assert_eq!(pending.take_batch(0).upserts.len(), 1);
-        assert!(pending.rows.is_empty() && pending.order.is_empty());
-    }
-
-    #[test]
-    fn older_rows_do_not_replace_newer_ones() {
-        let mut pending = Pending::default();
-        pending.put([stored("a", 9), gone("b")], [], []);
-        pending.put_below([stored("a", 1), stored("b", 1), stored("c", 1)]);
-        let expected = [("a", Some(9)), ("b", None), ("c", Some(1))];
         assert_eq!(
             rows(&pending),
             expected.map(|(ruid, first)| (ruid.to_owned(), first))
         );
+        let mut times: Vec<i64> = pending.tombstones.values().copied().collect();
+        times.sort_unstable();
+        assert_eq!(times, [5, 6], "the latest of each");
     }
 
     #[test]
-    fn many_rows_make_several_batches_and_only_the_last_is_all() {
+    fn what_is_gone_by_comparison_lies_below_what_waits() {
         let mut pending = Pending::default();
-        let many = (0..2 * BATCH + 5).map(|number| stored(&number.to_string(), 1));
-        pending.put(many, [departed("bob", 5)], []);
+        pending.put(&row("a", 9));
+        pending.remove_below(key("a"));
+        pending.remove_below(key("b"));
+        assert_eq!(
+            rows(&pending),
+            [("a".to_owned(), Some(9)), ("b".to_owned(), None)]
+        );
+    }
+
+    #[test]
+    fn many_rows_make_several_batches() {
+        let mut pending = Pending::default();
+        for number in 0..2 * BATCH + 5 {
+            pending.put(&row(&number.to_string(), 1));
+        }
+        pending.bury(tombstone("bob", 5));
         let sizes: Vec<_> = std::iter::from_fn(|| {
             (pending.rows() > 0).then(|| {
                 let batch = pending.take_batch(0);
-                (
-                    batch.upserts.len(),
-                    batch.departed.len(),
-                    pending.is_all_taken(),
-                )
+                (batch.upserts.len(), batch.departed.len())
             })
         })
         .collect();
-        assert_eq!(sizes, [(BATCH, 1, false), (BATCH, 0, false), (5, 0, true)]);
-    }
-
-    #[test]
-    fn too_much_is_given_up() {
-        let mut pending = Pending::default();
-        let hidden = Hidden {
-            key: gone("b").0,
-            fingerprint: 0,
-            at: 1,
-        };
-        pending.put([gone("a")], [departed("bob", 5)], [hidden]);
-        pending.bound(3);
-        assert_eq!(pending.len(), 3);
-        pending.bound(2);
-        assert_eq!(pending.len(), 0);
-        assert!(!pending.is_all_taken());
-        assert!(pending.take_given_up());
-        assert!(!pending.take_given_up());
+        assert_eq!(sizes, [(BATCH, 1), (BATCH, 0), (5, 0)]);
     }
 }

@@ -1,4 +1,4 @@
-//! Binds the sockets before anything else starts, so that a taken port is an error at once.
+//! Binds the sockets before anything else starts, so that a port in use is an error at once.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,21 +11,21 @@ use anyhow::{Context, anyhow};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::Failure;
-use super::inherited::Inherited;
+use super::activation::Inherited;
 use crate::config;
 use crate::http::Listeners;
 
-/// Connections that wait to be accepted, at most.
+/// The most connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// Who may connect to the Unix socket: its user and its group.
 const SOCKET_MODE: u32 = 0o660;
 
-/// The file of our Unix socket, which goes when this does: after an orderly end nothing is left behind.
+/// The file of the Unix socket, removed on drop: a clean exit leaves nothing behind.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode: a later daemon's socket in its place is not ours.
+    /// Device and inode: a later daemon's socket at the same path is left alone.
     id: (u64, u64),
 }
 
@@ -44,7 +44,7 @@ impl Drop for SocketFile {
             && let Err(error) = fs::remove_file(&self.path)
         {
             let socket = self.path.display();
-            tracing::debug!(%error, %socket, "the socket stays; the next start removes it");
+            tracing::debug!(%error, %socket, "cannot remove the socket; the next start removes it");
         }
     }
 }
@@ -54,7 +54,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-/// All sockets of the configuration, listening, and the file of ours: one that systemd made is not ours to remove.
+/// All sockets of the configuration, listening, and the file of the Unix socket unless systemd made it.
 pub(super) fn listeners(
     http: &config::Http,
     mut inherited: Inherited,
@@ -64,7 +64,7 @@ pub(super) fn listeners(
         tcps.push(match inherited.tcp(*address) {
             Some(listener) => {
                 tracing::debug!(%address, "systemd listens");
-                TcpListener::from_std(listener).map_err(adopt)?
+                TcpListener::from_std(listener).map_err(unusable)?
             }
             None => tcp(*address)?,
         });
@@ -74,7 +74,7 @@ pub(super) fn listeners(
     inherited.finish()?;
     let (unix, file) = match given {
         Some(listener) => {
-            let listener = UnixListener::from_std(listener).map_err(adopt)?;
+            let listener = UnixListener::from_std(listener).map_err(unusable)?;
             (Some(listener), None)
         }
         None => (path.map(unix).transpose()?, SocketFile::of(http)),
@@ -82,8 +82,8 @@ pub(super) fn listeners(
     Ok((Listeners { tcp: tcps, unix }, file))
 }
 
-fn adopt(error: std::io::Error) -> Failure {
-    Failure::System(anyhow::Error::new(error).context("cannot use a socket of systemd"))
+fn unusable(error: std::io::Error) -> Failure {
+    Failure::System(anyhow::Error::new(error).context("cannot use a socket passed by systemd"))
 }
 
 fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -105,20 +105,20 @@ fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
             Ok(listener)
         }
         Err(error) => {
-            let mend = match error.kind() {
+            let remedy = match error.kind() {
                 ErrorKind::AddrInUse => {
-                    "another program has it; stop that one, or set another [http] listen"
+                    "it is in use by another program; stop that program, or change [http] listen"
                 }
                 ErrorKind::AddrNotAvailable => {
-                    "no interface has this address; set another [http] listen"
+                    "no interface has this address; change [http] listen"
                 }
                 ErrorKind::PermissionDenied => {
-                    "ports below 1024 need a privilege; set another [http] listen"
+                    "ports below 1024 need a privilege; change [http] listen"
                 }
-                _ => "set another [http] listen",
+                _ => "change [http] listen",
             };
             let error =
-                anyhow::Error::new(error).context(format!("cannot listen on {address} ({mend})"));
+                anyhow::Error::new(error).context(format!("cannot listen on {address} ({remedy})"));
             Err(Failure::System(error))
         }
     }
@@ -127,13 +127,13 @@ fn tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
 fn unix(path: &Path) -> Result<UnixListener, Failure> {
     let shown = path.display();
     if let Some(directory) = path.parent() {
-        let mend = || {
+        let context = || {
             format!(
-                "cannot make the directory of {shown}; make it for usrlocd's user, or set [http] socket"
+                "cannot create the directory of {shown}; create it for usrlocd's user, or change [http] socket"
             )
         };
         fs::create_dir_all(directory)
-            .with_context(mend)
+            .with_context(context)
             .map_err(Failure::System)?;
     }
     clear(path)?;
@@ -142,17 +142,17 @@ fn unix(path: &Path) -> Result<UnixListener, Failure> {
         fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
         Ok::<_, std::io::Error>(listener)
     };
-    let mend = || {
+    let context = || {
         format!(
-            "cannot listen on {shown}; let usrlocd's user write its directory, or set [http] socket"
+            "cannot listen on {shown}; make its directory writable for usrlocd's user, or change [http] socket"
         )
     };
-    let listener = bind().with_context(mend).map_err(Failure::System)?;
+    let listener = bind().with_context(context).map_err(Failure::System)?;
     tracing::debug!(socket = %shown, "listening");
     Ok(listener)
 }
 
-/// Takes away a socket that a killed daemon left; anything else there is in use, or not ours.
+/// Removes a socket that a killed daemon left behind; anything else there is in use or foreign.
 fn clear(path: &Path) -> Result<(), Failure> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
@@ -160,15 +160,15 @@ fn clear(path: &Path) -> Result<(), Failure> {
     let shown = path.display();
     if !found.file_type().is_socket() {
         return Err(Failure::System(anyhow!(
-            "{shown} is there and no socket; remove it, or set another [http] socket"
+            "{shown} exists and is not a socket; remove it, or change [http] socket"
         )));
     }
     if UnixStream::connect(path).is_ok() {
         return Err(Failure::System(anyhow!(
-            "another program listens on {shown}; stop that one, or set another [http] socket"
+            "another program listens on {shown}; stop that program, or change [http] socket"
         )));
     }
     fs::remove_file(path)
-        .with_context(|| format!("cannot remove the left socket {shown}"))
+        .with_context(|| format!("cannot remove the stale socket {shown}"))
         .map_err(Failure::System)
 }

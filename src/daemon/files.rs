@@ -109,11 +109,11 @@ fn read_key(key: &JwtKey) -> Result<Vec<u8>, Problem> {
         .position(|line| line.starts_with("-----BEGIN "));
     let at = |line: usize| Place::at(&name, line + 1, 1);
     let Some(begin) = begin else {
-        let message = format!("this is no PEM file; one starts with {PEM_EXAMPLE}");
+        let message = format!("not a PEM file, which starts with {PEM_EXAMPLE}");
         return Err(Problem::new(at(0), message));
     };
     if text.lines().any(|line| line.contains("PRIVATE KEY-----")) {
-        let message = "this is a private key; take the public one, and keep this off the machine";
+        let message = "this is a private key; use the public one, and remove the private key from this machine";
         return Err(Problem::new(at(begin), message));
     }
     match Keys::new("", [(key.kid.as_str(), bytes.as_slice())]) {

@@ -1,4 +1,4 @@
-//! What systemd is told: readiness, a line of status, the watchdog's food, reloads and the end.
+//! Notifications to systemd: readiness, the status line, watchdog keep-alives (`WATCHDOG=1`), reloads and the stop.
 //!
 //! Without systemd (`NOTIFY_SOCKET`) all of this does nothing.
 
@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::probe::Answers;
+use super::kamailio_probe::Answers;
 use crate::clock::Clock;
 use crate::registry::{Registry, Scope, Starting};
 
-/// How often a line of status is sent, if it changed.
+/// How often the status line is sent if it has changed.
 const STATUS: Duration = Duration::from_secs(5);
 
-/// The service manager, for those who tell it of reloads and the end.
+/// The service manager, to report reloads and the stop to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Manager {
     ready: Arc<AtomicBool>,
@@ -41,19 +41,19 @@ struct Reporter {
     parts: Parts,
     started: Duration,
     status: String,
-    /// The last sign of life that was passed on.
-    fed: Duration,
+    /// The last sign of life that was reported.
+    beat: Duration,
 }
 
 impl Manager {
-    /// Says that it is ready once it is, and from then on how it is.
+    /// Reports readiness once it is reached, and the status from then on.
     pub(super) async fn report(self, parts: Parts, stop: CancellationToken) -> std::io::Result<()> {
         let started = parts.clock.monotonic();
         let mut reporter = Reporter {
             parts,
             started,
             status: String::new(),
-            fed: Duration::ZERO,
+            beat: Duration::ZERO,
         };
         let mut settled = reporter.parts.settled.clone();
         let mut ticks = tokio::time::interval(STATUS);
@@ -65,7 +65,7 @@ impl Manager {
                     if known {
                         break;
                     }
-                    // The pipeline's end is the supervisor's business.
+                    // The supervisor handles the end of the pipeline.
                     stop.cancelled().await;
                     return Ok(());
                 }
@@ -78,7 +78,7 @@ impl Manager {
         Ok(())
     }
 
-    /// Says that a reload begins.
+    /// Reports that a reload begins.
     pub(super) fn reloading(&self) {
         if self.ready.load(Ordering::Relaxed)
             && let Ok(now) = NotifyState::monotonic_usec_now()
@@ -87,26 +87,26 @@ impl Manager {
         }
     }
 
-    /// Says that the reload is over, whatever came of it.
+    /// Reports that the reload is over, whether or not it succeeded.
     pub(super) fn reloaded(&self) {
         if self.ready.load(Ordering::Relaxed) {
             send(&[NotifyState::Ready]);
         }
     }
 
-    /// Says that it ends.
+    /// Reports that the daemon stops.
     pub(super) fn stopping(&self) {
-        // A reload that is told of after this would revoke it.
+        // A reload reported after this would revoke it.
         self.ready.store(false, Ordering::Relaxed);
         send(&[
             NotifyState::Stopping,
-            NotifyState::Status("answers its last requests"),
+            NotifyState::Status("draining requests"),
         ]);
     }
 }
 
 impl Reporter {
-    /// Says how far it is, while a large store, a large table or a busy database is read.
+    /// Reports progress while a large store, a large table or a busy database is read.
     fn starting(&mut self) {
         let starting = self.parts.registry.starting().unwrap_or_default();
         let line = match self.parts.registry.trouble() {
@@ -114,7 +114,7 @@ impl Reporter {
             None => format!("starting: {starting}"),
         };
         send(&[NotifyState::Status(&line)]);
-        // At first there is nothing to tell, and most starts take no longer.
+        // Most starts are over before there is anything to report.
         if !self.status.is_empty() {
             let Starting {
                 restored,
@@ -138,38 +138,38 @@ impl Reporter {
 
     async fn run(&mut self, stop: &CancellationToken) {
         let watchdog = sd_notify::watchdog_enabled();
-        // Never more often than there is something to say: each time costs an idle daemon.
+        // No more often than needed: each wake-up costs an idle daemon.
         let tick = watchdog.map_or(STATUS, |period| STATUS.min(period / 4));
         let mut ticks = tokio::time::interval(tick.max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = self.parts.clock.monotonic();
+        let mut reported = self.parts.clock.monotonic();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
             if watchdog.is_some() {
-                self.feed();
+                self.keep_alive();
             }
             let now = self.parts.clock.monotonic();
-            if now.saturating_sub(told) + tick / 2 >= STATUS {
-                told = now;
-                self.tell();
+            if now.saturating_sub(reported) + tick / 2 >= STATUS {
+                reported = now;
+                self.report_status();
             }
         }
     }
 
-    /// Feeds the watchdog if the tail was at work since the last time: our own timer alone proves nothing.
-    fn feed(&mut self) {
+    /// Sends a keep-alive if the tail has worked since the last one: this timer alone proves nothing.
+    fn keep_alive(&mut self) {
         let now = self.parts.clock.monotonic();
         let beat = now.saturating_sub(self.parts.registry.heartbeat().age(now));
-        if beat > self.fed {
-            self.fed = beat;
+        if beat > self.beat {
+            self.beat = beat;
             send(&[NotifyState::Watchdog]);
         }
     }
 
-    fn tell(&mut self) {
+    fn report_status(&mut self) {
         let line = self.line();
         if line != self.status {
             send(&[NotifyState::Status(&line)]);
@@ -200,6 +200,6 @@ impl Reporter {
 
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "cannot tell systemd");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }

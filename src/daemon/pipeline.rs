@@ -1,7 +1,6 @@
-//! The pipeline: what a source reports is resolved to registrations, shown by the registry, and kept by the store.
+//! The pipeline: what a source reports is resolved to registrations and applied to the registry.
 //!
-//! The source reads on a thread of its own and the store is written on another; each hands on what is new without
-//! waiting for the next.
+//! The source reads on a thread of its own. The store follows the registry's feed on another; nothing waits for it.
 
 mod causes;
 mod readiness;
@@ -9,8 +8,9 @@ mod start;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -22,17 +22,20 @@ use crate::consumers::write_behind::WriteBehind;
 use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
-use crate::registration::{Change as Row, Key, Registration, Stored};
-use crate::registry::{Change, EXPIRE_INTERVAL, Registry, Scope, Source as Reported, SourceState};
+use crate::registration::{Binding, Change, Registration};
+use crate::registry::{Scope, Source as Reported, SourceState, Writer};
 use crate::source::sqlite::SqliteSource;
 use crate::source::{Health, Source, Update};
 use causes::Causes;
 use readiness::Readiness;
 
-/// How many rows are shown at a time: readers wait for a portion at most.
+/// How many rows are applied at a time: readers wait for a portion at most.
 const PORTION: usize = 256;
 
-/// Looks a second apart after which the log says that the thread hangs.
+/// How often to look whether the source is at work and can read the tables.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Looks after which the log says that the thread hangs.
 const HUNG_LOOKS: u32 = 2;
 
 /// What is followed.
@@ -53,22 +56,20 @@ pub struct Options {
 pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Where registrations are shown.
-    pub registry: Arc<Registry>,
-    /// Where they are kept.
+    /// Where registrations are shown. Nobody else has it for longer than a start takes.
+    pub writer: Arc<Writer>,
+    /// Where they are stored for the next start.
     pub store: Arc<Store>,
     /// The directory as it is to be.
     pub directory: watch::Receiver<Arc<Directory>>,
     /// The directory that the registrations follow: theirs and this one change in one moment, so that who may see an
     /// account sees what it had or what it has, and nothing between.
     pub in_force: watch::Sender<Arc<Directory>>,
-    /// Told when a hidden row changed in a way that only Kamailio can explain.
-    pub doubts: Arc<Notify>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Turns true once every row was read, or the tables are known to be unreadable for more than a moment.
     pub settled: watch::Sender<bool>,
-    /// Cancelled when a stop must not take much longer: what is not kept by then is read again at the next start.
+    /// Cancelled when a stop must not take much longer: what is not stored by then is read again at the next start.
     pub hurry: CancellationToken,
 }
 
@@ -85,7 +86,7 @@ pub struct Pipeline {
     trouble: RateLimited,
     causes: Causes,
     complete: bool,
-    /// What the registry has was once all that the tables had: in an earlier run that was kept whole, or in this one.
+    /// What the registry has was once all that the tables had: in an earlier run that was stored whole, or in this one.
     known: bool,
     readiness: Readiness,
     /// At how many looks in a row the thread hung.
@@ -93,26 +94,28 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Mirrors until `stop`; on return everything shown is also kept, unless there is no time for that.
+    /// Follows the source until `stop`; on return everything applied is also stored, unless there is no time for that.
     ///
     /// # Errors
-    /// When the operating system starts no thread, or one ends although nobody told it to: a defect.
+    /// When the operating system starts no thread, or one ends by itself, which is a defect.
     pub async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
-        let kept = CancellationToken::new();
+        let applied = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let (write_behind, stop_keeper) = (Arc::clone(&self.write_behind), kept.clone());
+        let (write_behind, ended) = (Arc::clone(&self.write_behind), applied.clone());
         let hurry = self.parts.hurry.clone();
         tasks.spawn(own_thread::run("write_behind", async move {
-            write_behind.run(stop_keeper, hurry).await;
+            write_behind.run(ended, hurry).await;
         }));
-        let mut expiry = tokio::time::interval(EXPIRE_INTERVAL);
-        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let writer = Arc::clone(&self.parts.writer);
         let result = loop {
+            let until_end = tokio::time::sleep(writer.expire());
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 Some(ended) = tasks.join_next() => break Err(ended_early(ended)),
                 update = self.source.next() => match update {
-                    Ok(update) => self.show(update, &stop).await,
+                    Ok(update) => self.apply(update, &stop).await,
                     Err(ended) => break Err(std::io::Error::other(ended)),
                 },
                 Ok(()) = self.parts.directory.changed() => {
@@ -120,8 +123,9 @@ impl Pipeline {
                         break Err(error);
                     }
                 }
-                _ = expiry.tick() => {
-                    self.parts.registry.expire();
+                () = until_end => {}
+                () = writer.overdue() => {}
+                _ = look.tick() => {
                     self.settle();
                     self.watch_over();
                     self.report_outage();
@@ -129,74 +133,54 @@ impl Pipeline {
             }
         };
         drop(self.source);
-        kept.cancel();
+        applied.cancel();
         while tasks.join_next().await.is_some() {}
         result
     }
 
-    /// Shows what is new. Where `stop` comes meanwhile, the rest is found again at the next start.
-    async fn show(&mut self, update: Update, stop: &CancellationToken) {
+    /// Applies what is new. Where `stop` comes meanwhile, the rest is found again at the next start.
+    async fn apply(&mut self, update: Update, stop: &CancellationToken) {
+        let writer = Arc::clone(&self.parts.writer);
+        let commit = writer.begin_commit();
         let mut changes = update.changes.into_iter();
         loop {
-            let portion: Vec<_> = changes.by_ref().take(PORTION).collect();
-            if portion.is_empty() {
+            let portion = changes.by_ref().take(PORTION);
+            let resolved: Vec<_> = portion.map(|change| self.resolve(change)).collect();
+            if resolved.is_empty() {
                 break;
             }
             if stop.is_cancelled() {
                 return;
             }
-            let resolved: Vec<_> = portion
-                .into_iter()
-                .map(|(key, row)| self.resolve(key, row))
-                .collect();
-            self.adopt(resolved);
+            writer.apply_in(commit, resolved);
             tokio::task::yield_now().await;
         }
         if update.complete && !self.complete {
-            self.write_behind
-                .put([], Vec::new(), self.parts.registry.forget_absent());
+            writer.forget_absent();
         }
         // A file that is back may be another one.
         self.complete = update.complete && !matches!(update.health, Health::Absent(_));
         self.known |= update.loaded;
         if let Some(file) = update.file {
-            self.parts.registry.set_source_file(file);
+            writer.report_file(file);
         }
         self.report(update.health, update.as_of);
     }
 
-    fn resolve(&self, key: Key, row: Row) -> Change {
-        match row {
-            Row::Upsert(binding) => {
-                let known = self.parts.registry.get(&key);
+    fn resolve(&self, change: Change<Arc<Binding>>) -> Change<Arc<Registration>> {
+        match change {
+            Change::Upsert(binding) => {
+                let known = self.parts.writer.get(&binding.key);
                 let first = known.map_or(binding.last_modified, |known| known.first_registration);
                 Change::Upsert(Arc::new(self.resolver.registration(binding, first)))
             }
-            Row::Remove => Change::Remove(key),
+            Change::Remove(key) => Change::Remove(key),
         }
-    }
-
-    /// Shows changes, and has them kept.
-    fn adopt(&self, changes: Vec<Change>) {
-        let kept = |change: &Change| match change {
-            Change::Upsert(registration) => (
-                registration.binding.key.clone(),
-                Some(Stored::from(&**registration)),
-            ),
-            Change::Remove(key) => (key.clone(), None),
-        };
-        let rows: Vec<_> = changes.iter().map(kept).collect();
-        let effects = self.parts.registry.apply(changes);
-        if effects.doubtful {
-            self.parts.doubts.notify_one();
-        }
-        self.write_behind
-            .put(rows, effects.departed, effects.unhidden);
     }
 
     /// Publishes how well the registry is known to equal the tables, and logs it when that changes.
-    fn report(&mut self, health: Health, as_of: Option<std::time::Duration>) {
-        let former = self.parts.registry.said_source();
+    fn report(&mut self, health: Health, as_of: Option<Duration>) {
+        let former = self.parts.writer.reported_source();
         let state = match &health {
             Health::Live if self.complete => SourceState::Live,
             _ if !self.known => SourceState::Unavailable,
@@ -204,8 +188,8 @@ impl Pipeline {
             Health::Absent(_) | Health::Blocked(_) => SourceState::Stale,
         };
         let trouble = health.trouble().map(|trouble| trouble.message.clone());
-        self.parts.registry.set_trouble(trouble);
-        self.parts.registry.set_source(Reported {
+        self.parts.writer.report_trouble(trouble);
+        self.parts.writer.report(Reported {
             state,
             as_of: as_of.or(former.as_of),
         });
@@ -226,7 +210,7 @@ impl Pipeline {
                 // The first time is what readiness is about, and has a line of its own.
                 if let Some(recovered) = self.trouble.succeeded(now) {
                     let lasted = recovered.lasted.as_secs();
-                    tracing::info!(registrations, lasted, "reads Kamailio's tables now");
+                    tracing::info!(registrations, lasted, "reading Kamailio's tables");
                 }
             }
             Some(Health::CatchingUp) => tracing::debug!("comparing every row"),
@@ -258,7 +242,7 @@ impl Pipeline {
         let (Some(say), Some(trouble)) = (say, trouble) else {
             return;
         };
-        let file = self.parts.registry.source_file();
+        let file = self.parts.writer.source_file();
         let place = file.map_or_else(
             || "none was found".to_owned(),
             |file| file.display().to_string(),
@@ -268,12 +252,12 @@ impl Pipeline {
             registrations = self.registrations(),
             count = say.count(),
             lasting = say.seconds(),
-            "cannot read Kamailio's tables; serves the last known rows: {place}: {cause}; run `usrlocd doctor`"
+            "cannot read Kamailio's tables; serving the last known rows: {place}: {cause}; run `usrlocd doctor`"
         );
     }
 
     fn registrations(&self) -> usize {
-        self.parts.registry.count(Scope::System).0
+        self.parts.writer.count(Scope::System).0
     }
 
     /// Says when the first knowledge about the tables is settled.
@@ -287,19 +271,19 @@ impl Pipeline {
         }
     }
 
-    /// Says that the thread hangs, and that it does no longer. One look is not enough: the whole machine may have
+    /// Logs that the source hangs, and that it no longer does. One look is not enough: the whole machine may have
     /// stood still.
     fn watch_over(&mut self) {
         let now = self.parts.clock.monotonic();
-        if self.parts.registry.heartbeat().is_hung(now) {
+        if self.parts.writer.heartbeat().is_hung(now) {
             self.hung += 1;
             if self.hung == HUNG_LOOKS {
                 tracing::error!(
-                    "reading Kamailio's files hangs; serves the last known rows. Look at the disk that has them"
+                    "reading Kamailio's files hangs; serving the last known rows; check the disk that holds them"
                 );
             }
         } else if std::mem::take(&mut self.hung) >= HUNG_LOOKS {
-            tracing::info!("reads Kamailio's files again");
+            tracing::info!("reading Kamailio's files again");
         }
     }
 
@@ -307,26 +291,19 @@ impl Pipeline {
     async fn adopt_directory(&mut self) -> std::io::Result<()> {
         let directory = Arc::clone(&self.parts.directory.borrow_and_update());
         self.resolver = Resolver::new(Arc::clone(&self.naming), Arc::clone(&directory));
-        // Until all rows have come by, some belong to their account by the former directory.
-        self.write_behind.set_owners(None);
-        let (resolver, registry) = (self.resolver.clone(), Arc::clone(&self.parts.registry));
+        let (resolver, writer) = (self.resolver.clone(), Arc::clone(&self.parts.writer));
         let in_force = self.parts.in_force.clone();
         let work = move || {
-            let changed = resolver.again(registry.rows());
+            let changed = resolver.again(writer.rows());
             let publish = || drop(in_force.send_replace(directory));
-            let effects = registry.replace(&changed, publish);
-            (changed, effects)
+            writer.replace(changed, resolver.owners(), publish);
         };
-        let (changed, effects) = tokio::task::spawn_blocking(work).await?;
-        let kept = |one: &Arc<Registration>| (one.binding.key.clone(), Some(Stored::from(&**one)));
-        self.write_behind
-            .put(changed.iter().map(kept), effects.departed, effects.unhidden);
-        self.write_behind.set_owners(Some(self.resolver.owners()));
+        tokio::task::spawn_blocking(work).await?;
         Ok(())
     }
 }
 
-/// Why nothing is kept any more.
+/// Why nothing is stored any more.
 fn ended_early(write_behind: Result<std::io::Result<()>, JoinError>) -> std::io::Error {
     match write_behind {
         Ok(Ok(())) => std::io::Error::other("the thread that writes the store ended"),

@@ -1,8 +1,10 @@
-//! What can be replaced while the daemon runs: tokens, directory, keys, limits and the level of the log.
+//! What can be replaced while the daemon runs: tokens, directory, keys, limits and the log level.
 //!
-//! SIGHUP takes over all or nothing. A file that changed by itself is read and taken over alone, so that a revoked
-//! token is refused although somebody is half way through the directory. One line says what changed. The directory
-//! may be large: it is read in a thread of its own, and nothing waits for it.
+//! Files are read and then applied. SIGHUP applies all or nothing. A file that changed is applied alone, so that a
+//! revoked token is refused even while the directory is being edited. One line logs what changed. The directory may be
+//! large: it is read in a separate thread, and nothing waits for it.
+
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,31 +15,31 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Failure;
-use super::changes::{self, Pending};
+use super::file_watch::{self, Touched};
 use super::files::{self, Pems};
-use super::watched::{self, Touched};
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
 use crate::config::{Applies, Config, Loaded, Problems};
 use crate::http::{Keys, Limits};
 use crate::logging;
 use crate::tokens::{self, TokenSet};
+use report::Pending;
 
 /// Why the files are read again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Asked {
-    /// Somebody sent SIGHUP, and wants to know what came of it.
-    Hangup,
+pub(super) enum Trigger {
+    /// SIGHUP: somebody wants to see the result.
+    Signal,
     /// One of them may have changed.
-    Watch,
+    FileChange,
 }
 
-/// What the files say now, for everyone who needs it.
+/// The current contents of the files, for everything that needs them.
 pub(super) struct Live {
     clock: Arc<dyn Clock>,
     log: logging::Handle,
     config_file: PathBuf,
-    /// What the keys that need a restart are compared with.
+    /// The configuration at the start, to compare keys with that need a restart.
     started: Config,
     config: Config,
     pending: Pending,
@@ -47,17 +49,17 @@ pub(super) struct Live {
     keys: watch::Sender<Arc<Keys>>,
     limits: watch::Sender<Arc<Limits>>,
     warnings: Vec<String>,
-    /// What was last reported of each part that is bad.
+    /// What was last logged about each part that is invalid.
     bad: BTreeMap<Part, String>,
     watcher: Option<RecommendedWatcher>,
     touched: Arc<Touched>,
     /// Threads that read the directory.
     readers: JoinSet<Read>,
-    /// The number of the latest of them.
+    /// The number of the latest of these threads.
     latest: u64,
 }
 
-/// Something to take over.
+/// Something to apply.
 pub(super) enum Update {
     /// Files may have changed.
     Touched,
@@ -65,10 +67,10 @@ pub(super) enum Update {
     Directory(Box<Result<Read, JoinError>>),
 }
 
-/// A directory that has been read: its reader's number, and the directory if it is another one.
+/// A directory that has been read: its reader's number, and the directory if it differs.
 type Read = (u64, Result<Option<Directory>, Problems>);
 
-/// What is read by itself, by its name in messages.
+/// What is read separately, by its name in messages.
 type Part = &'static str;
 
 const CONFIG: Part = "the configuration";
@@ -76,20 +78,20 @@ const TOKENS: Part = "the tokens file";
 const DIRECTORY: Part = "the directory";
 const KEYS: Part = "the key of JWTs";
 
-/// What was read: whatever is bad, or has not been looked at, is not there.
+/// What was read. What is invalid, or was not read, is missing.
 #[derive(Default)]
 struct Reading {
     config: Option<Config>,
     tokens: Option<tokens::Loaded>,
     directory: Option<Directory>,
     keys: Option<(Keys, Pems)>,
-    /// What was looked at.
+    /// What was tried.
     parts: BTreeSet<Part>,
     bad: BTreeMap<Part, String>,
 }
 
 impl Live {
-    /// Reads all files for the first time: a bad one is an error.
+    /// Reads all files for the first time: an invalid one is an error.
     pub(super) fn load(
         loaded: Loaded,
         log: logging::Handle,
@@ -101,7 +103,7 @@ impl Live {
         let mut live = Self {
             clock: Arc::clone(clock),
             log,
-            // Events of the watcher name files from the root.
+            // The watcher's events have absolute paths.
             config_file: std::path::absolute(&loaded.file).unwrap_or(loaded.file),
             started: config.clone(),
             pending: Pending::default(),
@@ -141,10 +143,9 @@ impl Live {
         self.limits.subscribe()
     }
 
-    /// Reads all files again, and takes over what changed if all are good; `config` is what the configuration says
-    /// now.
-    pub(super) async fn hangup(&mut self, config: Result<Config, Problems>) {
-        // What is being read already is older.
+    /// Reads all files again, and applies what changed if all are valid; `config` is the configuration as it is now.
+    pub(super) async fn reload_all(&mut self, config: Result<Config, Problems>) {
+        // What is already being read is older.
         self.start_reader(
             config
                 .as_ref()
@@ -169,25 +170,27 @@ impl Live {
         reading.directory = reading.note(DIRECTORY, read).flatten();
         reading.config = config;
         if reading.bad.is_empty() {
-            self.take_over(reading, Asked::Hangup);
+            self.apply(reading, Trigger::Signal);
         } else {
             let bad: Vec<&str> = reading.bad.values().map(String::as_str).collect();
-            tracing::error!("reloaded nothing, all stays as it was: {}", bad.join("; "));
+            tracing::error!(
+                "reload failed; keeping the current configuration: {}",
+                bad.join("; ")
+            );
             self.bad = reading.bad;
         }
     }
 
-    /// Waits for something to take over.
-    pub(super) async fn news(&mut self) -> Update {
+    /// Waits for something to apply.
+    pub(super) async fn next_update(&mut self) -> Update {
         tokio::select! {
             () = self.touched.wait() => Update::Touched,
             Some(read) = self.readers.join_next() => Update::Directory(Box::new(read)),
         }
     }
 
-    /// Reads the files that may have changed, and takes over those that are good; `config` tells what the
-    /// configuration says now.
-    pub(super) fn look_again(&mut self, config: impl Fn() -> Result<Config, Problems>) {
+    /// Reads the files that may have changed, and applies those that are valid; `config` reads the configuration.
+    pub(super) fn reload_touched(&mut self, config: impl Fn() -> Result<Config, Problems>) {
         let touched = self.touched.take();
         let mut reading = Reading::default();
         let all = touched.contains(&self.config_file);
@@ -202,21 +205,21 @@ impl Live {
         }
         let directory = of.directory.file.clone();
         reading.config = config;
-        self.take_over(reading, Asked::Watch);
+        self.apply(reading, Trigger::FileChange);
         if all || directory.as_ref().is_some_and(is_touched) {
             self.start_reader(directory);
         }
     }
 
-    /// Takes over the directory that a thread has read.
-    pub(super) fn directory_read(&mut self, read: Result<Read, JoinError>) {
+    /// Applies the directory that a thread has read.
+    pub(super) fn apply_directory(&mut self, read: Result<Read, JoinError>) {
         match read {
-            // Somebody has begun to read it anew since.
+            // It has been read again since.
             Ok((number, _)) if number != self.latest => {}
             Ok((_, read)) => {
                 let mut reading = Reading::default();
                 reading.directory = reading.note(DIRECTORY, read).flatten();
-                self.take_over(reading, Asked::Watch);
+                self.apply(reading, Trigger::FileChange);
             }
             Err(error) => tracing::error!(%error, "cannot read the directory"),
         }
@@ -231,74 +234,72 @@ impl Live {
         });
     }
 
-    fn take_over(&mut self, reading: Reading, asked: Asked) {
-        for (part, mistakes) in &reading.bad {
-            if self.bad.get(part) != Some(mistakes) {
-                tracing::error!("{part} cannot be reloaded, the old one stays: {mistakes}");
-            }
-        }
-        let mut said = Vec::new();
-        for part in &reading.parts {
-            let was_bad = self.bad.remove(part).is_some();
-            if was_bad && !reading.bad.contains_key(part) {
-                said.push(format!("{part} is good again"));
-            }
-        }
-        self.bad.extend(reading.bad.clone());
-        self.adopt(reading, asked, &mut said);
-    }
-
-    fn adopt(&mut self, reading: Reading, asked: Asked, said: &mut Vec<String>) {
+    /// Applies what is valid of `reading`, and logs what changed and what is invalid.
+    fn apply(&mut self, reading: Reading, trigger: Trigger) {
+        let mut changes = self.report_validity(&reading);
         if let Some(loaded) = reading.tokens {
-            said.extend(changes::tokens(&self.tokens.borrow(), &loaded.tokens));
+            changes.extend(report::tokens(&self.tokens.borrow(), &loaded.tokens));
             replace(&self.tokens, loaded.tokens);
             self.warn(loaded.warnings);
         }
         if let Some(directory) = reading.directory {
-            said.push(changes::directory(&self.directory.borrow(), &directory));
+            changes.push(report::directory(&self.directory.borrow(), &directory));
             self.directory.send_replace(Arc::new(directory));
         }
         if let Some((keys, pems)) = reading.keys {
-            said.extend(changes::keys(&self.pems, &pems));
+            changes.extend(report::keys(&self.pems, &pems));
             self.pems = pems;
             self.keys.send_replace(Arc::new(keys));
         }
         let level = reading
             .config
-            .and_then(|config| self.adopt_config(config, asked, said));
-        let say = || match said.as_slice() {
-            [] if asked == Asked::Hangup => tracing::info!("reloaded; nothing changed"),
-            [] => tracing::debug!("read the files again; nothing changed"),
-            said => tracing::info!("reloaded: {}", said.join("; ")),
-        };
-        // The line is to be seen, whether it makes the log quieter or louder.
-        let before = tracing::enabled!(tracing::Level::INFO);
-        if before {
-            say();
+            .and_then(|config| self.apply_config(config, trigger, &mut changes));
+        // The line must be visible, whether the new level is quieter or louder.
+        let visible = tracing::enabled!(tracing::Level::INFO);
+        if visible {
+            log_changes(&changes, trigger);
         }
         if let Some(level) = level
             && let Err(error) = self.log.set_level(&level)
         {
-            tracing::error!(%error, "the log level stays as it is");
+            tracing::error!(%error, "cannot change the log level; keeping the previous one");
         }
-        if !before {
-            say();
+        if !visible {
+            log_changes(&changes, trigger);
         }
     }
 
-    /// Takes over limits and files; the level of the log, if it is another.
-    fn adopt_config(
+    /// Logs parts that have become invalid; returns the news of those that are valid again.
+    fn report_validity(&mut self, reading: &Reading) -> Vec<String> {
+        for (part, mistakes) in &reading.bad {
+            if self.bad.get(part) != Some(mistakes) {
+                tracing::error!("cannot reload {part}; keeping the previous one: {mistakes}");
+            }
+        }
+        let mut changes = Vec::new();
+        for part in &reading.parts {
+            let was_bad = self.bad.remove(part).is_some();
+            if was_bad && !reading.bad.contains_key(part) {
+                changes.push(format!("{part} is valid again"));
+            }
+        }
+        self.bad.extend(reading.bad.clone());
+        changes
+    }
+
+    /// Applies limits and files; returns the log level if it changed.
+    fn apply_config(
         &mut self,
         config: Config,
-        asked: Asked,
-        said: &mut Vec<String>,
+        trigger: Trigger,
+        changes: &mut Vec<String>,
     ) -> Option<String> {
         let now = self.config.changes(&config).into_iter();
         let now = now.filter(|change| change.applies == Applies::Now);
-        said.extend(now.map(|change| change.to_string()));
+        changes.extend(now.map(|change| change.to_string()));
         let pending = Pending::of(&self.started, &config);
-        if asked == Asked::Hangup || pending != self.pending {
-            said.extend(pending.to_say());
+        if trigger == Trigger::Signal || pending != self.pending {
+            changes.extend(pending.to_report());
         }
         self.pending = pending;
         if self.config.limits != config.limits {
@@ -314,7 +315,7 @@ impl Live {
         level
     }
 
-    /// Says what is new about the tokens file.
+    /// Logs new warnings about the tokens file.
     fn warn(&mut self, warnings: Vec<String>) {
         for warning in warnings.iter().filter(|new| !self.warnings.contains(new)) {
             tracing::warn!("{warning}");
@@ -325,12 +326,12 @@ impl Live {
     fn watch(&mut self) {
         let mut files = files::named(&self.config);
         files.insert(self.config_file.clone());
-        self.watcher = watched::watch(files, &self.touched);
+        self.watcher = file_watch::watch(files, &self.touched);
     }
 }
 
 impl Reading {
-    /// What was read of `part`, if it is good.
+    /// What was read of `part`, if it is valid.
     fn note<T>(&mut self, part: Part, read: Result<T, Problems>) -> Option<T> {
         self.parts.insert(part);
         let mistakes = |problems: Problems| {
@@ -338,6 +339,14 @@ impl Reading {
             self.bad.insert(part, lines.join("; "));
         };
         read.map_err(mistakes).ok()
+    }
+}
+
+fn log_changes(changes: &[String], trigger: Trigger) {
+    match changes {
+        [] if trigger == Trigger::Signal => tracing::info!("reloaded; nothing changed"),
+        [] => tracing::debug!("read the files again; nothing changed"),
+        changes => tracing::info!("reloaded: {}", changes.join("; ")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Watches over the tasks and listens to signals.
+//! Supervises the tasks and handles signals.
 
 use std::future::Future;
 use std::io;
@@ -14,14 +14,13 @@ use super::reload::{Live, Update};
 use super::{Failure, Reload};
 use crate::consumers::store;
 
-/// Writers of a file are given this time to finish before it is read again.
-const SETTLE: Duration = Duration::from_millis(100);
+/// The time that the writer of a file gets to finish before the file is read again.
+const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// How long after the signal to end the store may still be written: a stop takes 10 s at most, whatever waits, also on a
-/// machine that has little time for it.
+/// How long after SIGTERM the store may still be written: a stop takes 10 s at most, even on a busy machine.
 const HURRY: Duration = Duration::from_secs(6);
 
-/// How long after that tasks are still waited for.
+/// How long tasks are waited for after that.
 const LAST_MOMENTS: Duration = Duration::from_millis(1500);
 
 /// What a task ended with.
@@ -37,7 +36,7 @@ pub(super) struct Tasks {
     signals: Signals,
 }
 
-/// What the daemon is told from outside.
+/// The signals that the daemon handles.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -45,8 +44,8 @@ struct Signals {
 }
 
 impl Tasks {
-    /// No task yet; `hurry` is cancelled when a stop must not take much longer. From here on signals wait for [`supervise`](Self::supervise): a reload that is asked for at
-    /// the moment of readiness must not end the process, as SIGHUP does to those that do not listen.
+    /// No task yet; `hurry` is cancelled when a stop must not take much longer. From here on signals wait for
+    /// [`supervise`](Self::supervise): a SIGHUP at the moment of readiness must not end the process.
     pub(super) fn new(
         draining: CancellationToken,
         stopping: CancellationToken,
@@ -70,7 +69,7 @@ impl Tasks {
     ) {
         self.answering.spawn(async move {
             if !task.await {
-                tracing::warn!(task = name, "requests were cut off");
+                tracing::warn!(task = name, "requests in progress were cut off");
             }
             (name, Ok(()))
         });
@@ -84,7 +83,7 @@ impl Tasks {
         self.others.spawn(async move { (name, task.await) });
     }
 
-    /// Runs until a signal says to end, or a task ends although none should.
+    /// Runs until a signal to stop, or until a task ends although none should.
     pub(super) async fn supervise(
         mut self,
         reload: Reload,
@@ -97,15 +96,15 @@ impl Tasks {
                 _ = self.signals.interrupt.recv() => break Ok(()),
                 _ = self.signals.hangup.recv() => {
                     manager.reloading();
-                    live.hangup(reload()).await;
+                    live.reload_all(reload()).await;
                     manager.reloaded();
                 }
-                news = live.news() => match news {
+                update = live.next_update() => match update {
                     Update::Touched => {
-                        tokio::time::sleep(SETTLE).await;
-                        live.look_again(&reload);
+                        tokio::time::sleep(DEBOUNCE).await;
+                        live.reload_touched(&reload);
                     }
-                    Update::Directory(read) => live.directory_read(*read),
+                    Update::Directory(read) => live.apply_directory(*read),
                 },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
@@ -124,15 +123,15 @@ impl Tasks {
         tokio::select! {
             () = drain(draining, answering, stopping, others) => result,
             () = time_is_up(hurry) => {
-                tracing::warn!("ends although not all is done: a disk or Kamailio keeps it waiting");
+                tracing::warn!("stopping before everything is done: still waiting for a disk or for Kamailio");
                 result
             }
-            () = signals.end() => Err(Failure::Failed(anyhow!("a second signal ended it before all was drained"))),
+            () = signals.stop() => Err(Failure::Failed(anyhow!("stopped by a second signal before all requests were drained"))),
         }
     }
 }
 
-/// Ends the tasks that answer, and after them the others.
+/// Ends the tasks that answer requests, and then the others.
 async fn drain(
     draining: &CancellationToken,
     answering: &mut JoinSet<Ended>,
@@ -145,7 +144,7 @@ async fn drain(
     while others.join_next().await.is_some() {}
 }
 
-/// Has `hurry` made when there is little time left, and returns when there is none.
+/// Cancels `hurry` when there is little time left, and returns when there is none.
 async fn time_is_up(hurry: &CancellationToken) {
     tokio::time::sleep(HURRY).await;
     hurry.cancel();
@@ -162,7 +161,7 @@ impl Signals {
     }
 
     /// Waits for SIGTERM or SIGINT.
-    async fn end(&mut self) {
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -172,7 +171,7 @@ impl Signals {
 
 fn defect(ended: Result<Ended, tokio::task::JoinError>) -> Failure {
     Failure::Software(match ended {
-        Ok((name, Ok(()))) => anyhow!("the task {name} ended by itself"),
+        Ok((name, Ok(()))) => anyhow!("the task {name} ended unexpectedly"),
         Ok((name, Err(error))) => match error.downcast::<store::Error>() {
             Ok(error) => return super::store_failure(error),
             Err(error) => anyhow::Error::new(error).context(format!("the task {name} ended")),

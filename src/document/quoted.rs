@@ -1,7 +1,7 @@
 //! Values as messages may show them: what may be a secret is left out. Pure.
 //!
 //! Messages go to terminals, to the journal and from there into tickets, and people write the wrong thing on the wrong
-//! line: a database URL with its password, a token where its hash belongs. Line and column tell where it stands.
+//! line: a database URL with its password, a token where its hash belongs. Line and column locate it.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ const KEY: usize = 32;
 /// How much of a long value is shown, in characters.
 const SHOWN: usize = 120;
 
-/// What every token of ours, and every JWT, starts with.
+/// The beginnings of usrlocd's tokens and of JWTs.
 const TOKENS: [&str; 2] = ["usrlocd_", "eyJ"];
 
 /// What names a secret, with `=` or `:` behind it.
@@ -55,7 +55,7 @@ pub fn quoted(text: &str) -> String {
     format!("\"{}\"", shown(text))
 }
 
-/// A URL that is good and is told to an operator, without user, password and query.
+/// A valid URL as shown to an operator, without user, password and query.
 #[must_use]
 pub fn without_secrets(url: &str) -> String {
     let Some((scheme, rest)) = self::url(url) else {

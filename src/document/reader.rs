@@ -84,7 +84,7 @@ impl Reader<'_> {
         self.findings.report(self.place.clone(), message);
     }
 
-    /// Replaces `into` by what `key` says, where it is there and right.
+    /// Replaces `into` by the value of `key`, if present and valid.
     pub fn set<T>(
         &mut self,
         key: &'static str,
@@ -96,7 +96,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What `key` says, where it is there and right.
+    /// The value of `key`, if present and valid.
     pub fn optional<T>(
         &mut self,
         key: &'static str,
@@ -112,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What `key` says; a mistake where it is missing.
+    /// The value of `key`; a mistake if it is missing.
     pub fn required<T>(
         &mut self,
         key: &'static str,
@@ -232,7 +232,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What to say to one who wrote the unknown key `wrong`.
+    /// A hint for the unknown key `wrong`.
     fn hint(&self, wrong: &str, section: bool) -> String {
         let wrong = wrong.to_lowercase();
         match nearest(&wrong, self.known.iter().copied()) {
@@ -254,7 +254,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The word that was probably meant by `wrong`.
+/// The word that was probably meant by `wrong`, which has few typing errors then.
 #[must_use]
 pub fn nearest<'w>(wrong: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let allowed = (wrong.chars().count() / 3).clamp(1, 3);

@@ -1,8 +1,8 @@
 //! Asks Kamailio which bindings it has where the tables cannot tell: rows of one contact that may be one binding.
 //!
-//! Kamailio keeps several where it compares the Call-ID or the Path too; else one of the rows is a leftover. What it
-//! does not have while it has another one is not listed. To hide a row that is in force is worse than to list one
-//! twice: without an answer that is beyond doubt all are listed.
+//! Kamailio keeps several where it compares the Call-ID or the Path too; otherwise all rows but one are leftovers. A row
+//! that it does not have is not listed if it has another one of them. Hiding a row that is in force is worse than
+//! listing one twice: without a certain answer all are listed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
-use super::belief::{LOADED_AFTER, contacts_in_memory};
-use super::memory::Memory;
-use super::turns::Place;
+use super::answers::credibility::{LOADED_AFTER, contacts_in_memory};
+use super::answers::memory::Memory;
+use super::turn::aor_lock::TableAor;
 use crate::kamailio::{Fault, Uptime};
 use crate::rate_limited::RateLimited;
 use crate::registration::Key;
@@ -22,31 +22,31 @@ use crate::registry::{Ambiguous, Due, Scope};
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// How many contacts that have changed are asked about in a round.
+/// How many contacts that have changed a round asks about.
 const CHANGED: usize = 400;
 
-/// How many others, where an answer may have become untrue.
+/// How many others, whose answer may be out of date.
 const AGAIN: usize = 40;
 
-/// When it may have: Kamailio can let go of a binding without a change of its row.
+/// The age from which it may be: Kamailio can drop a binding without a change of its row.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// The longest time for the look-ups of a round.
 const ROUND: Duration = Duration::from_secs(2);
 
-/// Kamailio's former answers count for so long after it has stopped answering: it may be busy, or be restarted.
+/// How long Kamailio's answers count after it has stopped answering: it may be busy, or restarting.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A Kamailio that has loaded all rows but those asked about, and so again this much later, will not load these.
+/// A Kamailio that has loaded all rows but those asked about, and still has this much later, will not load them.
 const COMPLETE_FOR: Duration = Duration::from_secs(1);
 
 /// What is known about the Kamailio that is asked.
 #[derive(Debug, Default)]
 pub(super) struct Asker {
     trouble: RateLimited,
-    /// Since when it is up, in its own words.
+    /// When it was started, in its own words.
     since: Option<String>,
-    /// Answers from before this moment do not count.
+    /// Answers from before this moment (monotonic) do not count.
     void_before: Duration,
     failing_since: Option<Duration>,
     /// When it had loaded all rows but those asked about, for the first time.
@@ -107,7 +107,7 @@ impl Flusher {
             return Ok(());
         }
         let (answers, fault) = self.look_up_all(questions).await;
-        // Another one in its place may still be loading.
+        // A restarted one may still be loading.
         if kamailio.uptime().await?.since == up.since
             && self.has_loaded(asker, &up, in_memory, &answers)
         {
@@ -128,15 +128,15 @@ impl Flusher {
         }
     }
 
-    /// Lists all rows, until Kamailio has been asked anew.
+    /// Lists all rows until Kamailio has been asked again.
     fn forget_answers(&self, asker: &mut Asker) {
         self.parts.registry.list_superseded();
         asker.void_before = self.parts.clock.monotonic();
         asker.complete_since = None;
     }
 
-    /// Asks about one after the other. A fault of one is no answer about it, and says nothing about the next, unless
-    /// Kamailio does not answer at all.
+    /// Asks about one after the other. A fault of one says nothing about the next, unless Kamailio does not answer at
+    /// all.
     async fn look_up_all(&self, questions: Vec<Ambiguous>) -> (Vec<Answer>, Option<Fault>) {
         let (mut answers, mut first) = (Vec::with_capacity(questions.len()), None);
         let began = self.parts.clock.monotonic();
@@ -158,17 +158,17 @@ impl Flusher {
 
     /// Which of the rows Kamailio has.
     async fn look_up(&self, question: &Ambiguous) -> Result<HashSet<Key>, Fault> {
-        let mut places: BTreeMap<Place, Vec<&Key>> = BTreeMap::new();
+        let mut by_aor: BTreeMap<TableAor, Vec<&Key>> = BTreeMap::new();
         for row in &question.rows {
             let binding = &row.binding;
-            // Where Kamailio cannot be asked it has none, and all are listed.
+            // Where Kamailio cannot be asked it counts as having none, and all are listed.
             if let Ok(aor) = binding.address_of_record().for_rpc() {
-                let place = (Arc::clone(&binding.key.table), aor.clone());
-                places.entry(place).or_default().push(&binding.key);
+                let table_aor = (Arc::clone(&binding.key.table), aor.clone());
+                by_aor.entry(table_aor).or_default().push(&binding.key);
             }
         }
         let mut there = HashSet::new();
-        for ((table, aor), keys) in places {
+        for ((table, aor), keys) in by_aor {
             let memory = Memory::of(self.parts.kamailio.lookup(&table, &aor).await?);
             let known = keys
                 .into_iter()
@@ -178,8 +178,8 @@ impl Flusher {
         Ok(there)
     }
 
-    /// Whether Kamailio does not load rows any more: it has been up for long enough, or has all but those that it was
-    /// asked about in vain.
+    /// Whether Kamailio has finished loading: it has been up for long enough, or has all rows but those that it was
+    /// asked about and does not have.
     fn has_loaded(
         &self,
         asker: &mut Asker,
@@ -208,7 +208,7 @@ impl Flusher {
 }
 
 impl Asker {
-    /// Says how a round went, if that is news.
+    /// Logs how a round went, if that is news.
     fn report(&mut self, fault: Option<&Fault>, now: Duration) {
         let Some(fault) = fault else {
             if let Some(recovered) = self.trouble.succeeded(now) {
@@ -216,14 +216,14 @@ impl Asker {
                 tracing::info!(
                     failures,
                     lasted,
-                    "Kamailio says again which bindings of one contact it has"
+                    "Kamailio answers questions about duplicate rows again"
                 );
             }
             return;
         };
-        if let Some(say) = self.trouble.failed(now) {
+        if let Some(again) = self.trouble.failed(now) {
             let cause = fault.cause();
-            tracing::warn!(%fault, cause, %say, "cannot ask Kamailio which bindings of one contact it has");
+            tracing::warn!(%fault, cause, %again, "cannot ask Kamailio about duplicate rows");
         }
     }
 }

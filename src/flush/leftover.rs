@@ -1,7 +1,8 @@
-//! Rows that stay in Kamailio's table after its memory has let go of them: its next start would load them again.
+//! Rows that stay in Kamailio's table after the contact was removed from its memory: its next start would load them
+//! again.
 //!
-//! Where Kamailio writes through, a row goes with its contact; one that is there two seconds later is no success. In
-//! write-back its timer deletes the row, mostly within a minute; one that is there much later is told.
+//! Where Kamailio writes through, a row goes with its contact; if it is still there two seconds later, its flush has
+//! failed. In write-back Kamailio's timer deletes the row, mostly within a minute; one that stays much longer is logged.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,36 +10,37 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::work::{Done, Round};
-use super::writing::Writes;
-use super::{Failure, FailureKind, Flusher};
+use super::Flusher;
+use super::done::Done;
+use super::failure;
+use super::turn::write_mode::WriteMode;
 use crate::registration::{Hidden, Key, Registration, Text};
 use crate::registry::{Registry, SourceState};
 
-/// From one look at the rows to the next.
+/// The interval between two looks at the rows.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A row that is deleted with its contact is gone after so many looks, which take two seconds.
+/// A row that is deleted with its contact is gone after this many looks, which take two seconds.
 const LOOKS: u32 = 200;
 
 /// Seconds after which usrloc's timer should have deleted a row; by default it runs each minute.
 const OVERDUE: i64 = 90;
 
-/// Rows that a flush has failed for, by what they were then.
+/// Rows for which a flush has failed, with their fingerprints of then.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     failed: HashMap<Key, u64>,
-    /// How many rows the log has told of.
-    told: usize,
+    /// How many rows the last log message reported.
+    logged: usize,
 }
 
 impl Flusher {
-    /// Has rows that stay fail the flush where Kamailio should have deleted them with their contacts.
-    pub(super) async fn confirm_rows(&self, round: &Round<'_>, done: &mut Done) {
-        if round.writing.now() != Writes::Through || done.hidden.is_empty() {
+    /// Fails the flush for rows that stay although Kamailio should have deleted them with their contacts.
+    pub(super) async fn confirm_rows(&self, done: &mut Done) {
+        if self.mode.now() != WriteMode::Through || done.hidden.is_empty() {
             return;
         }
         let stayed = self.stayed(&done.hidden).await;
@@ -61,10 +63,8 @@ impl Flusher {
         }
         for (aor, rows) in by_aor {
             let until = latest(rows.iter().map(|row| &***row));
-            let kind = FailureKind::Unconfirmed;
-            let reason = reason(until);
             let keys = rows.iter().map(|row| &row.binding.key);
-            done.take_back(keys, Failure { aor, reason, kind });
+            done.take_back(keys, failure::unconfirmed(&aor, &reason(until)));
         }
         let mut known = self.leftovers.known();
         known.failed.extend(
@@ -74,8 +74,8 @@ impl Flusher {
         );
     }
 
-    /// Those of the rows that are there after the time within which they should be gone. Nothing where the table cannot
-    /// be read: that they stay is not known.
+    /// Those rows that are still there after the time in which they should have gone. None where the table cannot be
+    /// read, since it is not known then.
     async fn stayed(&self, hidden: &[Hidden]) -> Vec<(Hidden, Arc<Registration>)> {
         let (registry, clock) = (&self.parts.registry, &self.parts.clock);
         let removed = clock.unix();
@@ -96,7 +96,7 @@ impl Flusher {
         rows
     }
 
-    /// Counts the rows that stay for too long, and says so in the log.
+    /// Counts and logs the rows that stay for too long.
     pub(super) fn watch_leftovers(&self) {
         let registry = &self.parts.registry;
         let before = self.parts.clock.unix_seconds() - OVERDUE;
@@ -118,15 +118,15 @@ impl Flusher {
         rows.retain(|row| row.binding.expiry.is_valid_at(now));
         let until = latest(rows.iter().map(AsRef::as_ref));
         self.parts.metrics.flushes.leftover(rows.len(), until);
-        let told = std::mem::replace(&mut known.told, rows.len());
-        if rows.len() > told {
+        let logged = std::mem::replace(&mut known.logged, rows.len());
+        if rows.len() > logged {
             tracing::warn!(
                 rows = rows.len(),
                 until = until.map(shown),
-                "flushed registrations stay in Kamailio's table: a restart of Kamailio would register them again; run `usrlocd doctor`"
+                "flushed registrations remain in Kamailio's table, and a restart of Kamailio would restore them; run `usrlocd doctor`"
             );
-        } else if rows.is_empty() && told > 0 {
-            tracing::info!("no flushed registration stays in Kamailio's table any more");
+        } else if rows.is_empty() && logged > 0 {
+            tracing::info!("no flushed registrations remain in Kamailio's table");
         }
     }
 }
@@ -137,7 +137,7 @@ impl Leftovers {
     }
 }
 
-/// Those of the hidden rows that the table has still, as they were hidden.
+/// Those hidden rows that the table still has, as they were when they were hidden.
 fn there(registry: &Registry, hidden: Vec<Hidden>) -> Vec<(Hidden, Arc<Registration>)> {
     let hidden = hidden
         .into_iter()
@@ -147,7 +147,7 @@ fn there(registry: &Registry, hidden: Vec<Hidden>) -> Vec<(Hidden, Arc<Registrat
         .collect()
 }
 
-/// The Unix second at which the last of the rows expires; `None` where there is none, or one never does.
+/// When the last of the rows expires, Unix seconds; `None` where there is none, or one never expires.
 fn latest<'a>(rows: impl Iterator<Item = &'a Registration>) -> Option<i64> {
     let ends: Option<Vec<i64>> = rows.map(|row| row.binding.expiry.end()).collect();
     ends?.into_iter().max()
@@ -157,7 +157,7 @@ fn reason(until: Option<i64>) -> String {
     let until = until.map_or_else(String::new, |at| format!(" before {}", shown(at)));
     format!(
         "Kamailio has removed the contact, but its row is still in the table; a restart of Kamailio{until} would \
-         register it again"
+         restore it"
     )
 }
 

@@ -1,8 +1,8 @@
-//! Asks Kamailio about hidden rows again and again: it may have them after all.
+//! Asks Kamailio about hidden rows periodically: it may have them after all.
 //!
-//! A Kamailio that was killed loads removed contacts again from its table; a phone that registers again revives
-//! its contact before the table shows it; and a flush that was cut short by the end of the program has hidden rows in
-//! the store that Kamailio may never have been asked to remove.
+//! A Kamailio that was killed loads removed contacts from its table again; a phone that registers again revives its
+//! contact before the table shows it; and a flush that was cut short by the end of the program has hidden rows in the
+//! store that Kamailio may never have been asked to remove.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
-use super::look::lookup;
-use super::turns::Place;
-use super::{queue, removal};
+use super::answers::lookup::lookup;
+use super::steps::removal;
+use super::turn::aor_lock::TableAor;
+use super::turn::queue::Lane;
 use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Hidden, Registration};
@@ -22,11 +23,11 @@ use crate::registry::Scope;
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Seconds for which a row is awaited that was removed from Kamailio's memory before the table showed it.
+/// For how many seconds a row is awaited whose contact was removed before the table showed it.
 const AWAITED: i64 = 60;
 
 impl Flusher {
-    /// Asks until `stop`; first about what an earlier run has hidden.
+    /// Asks until `stop`, starting with what an earlier run has hidden.
     pub async fn recheck(&self, stop: CancellationToken) {
         let rounds = async {
             self.parts.registry.wait_for(Scope::System).await;
@@ -42,28 +43,31 @@ impl Flusher {
         let _stopped: Option<()> = stop.run_until_cancelled(rounds).await;
     }
 
-    /// Shows again what Kamailio has.
+    /// Lists again what Kamailio has.
     pub(super) async fn recheck_once(&self, trouble: &mut RateLimited) {
         let before = self.parts.clock.unix_seconds() - AWAITED;
         let never_came = self.parts.registry.forget_absent_before(before);
         self.unhide_in_store(&never_came).await;
         self.watch_leftovers();
-        let mut hidden: BTreeMap<Place, Vec<(Hidden, Arc<Registration>)>> = BTreeMap::new();
+        let mut hidden: BTreeMap<TableAor, Vec<(Hidden, Arc<Registration>)>> = BTreeMap::new();
         let mut unaskable = Vec::new();
         for (one, registration) in self.parts.registry.hidden() {
             let aor = registration.binding.address_of_record();
-            let place = (Arc::clone(&one.key.table), aor.name().clone());
+            let table_aor = (Arc::clone(&one.key.table), aor.name().clone());
             match aor.for_rpc() {
-                Ok(_) => hidden.entry(place).or_default().push((one, registration)),
+                Ok(_) => hidden
+                    .entry(table_aor)
+                    .or_default()
+                    .push((one, registration)),
                 // An earlier version hid what Kamailio was never asked to remove.
                 Err(_) => unaskable.push(one),
             }
         }
-        self.show_again(&unaskable).await;
+        self.list_again(&unaskable).await;
         let mut first = None;
-        let place_in_queue = self.queue.join();
-        for (place, rows) in hidden {
-            if let Err(fault) = self.look_again(place, rows, &place_in_queue).await {
+        let lane = self.queue.join();
+        for (table_aor, rows) in hidden {
+            if let Err(fault) = self.look_again(table_aor, rows, &lane).await {
                 // A fault of one address of record says nothing about the next.
                 let is_silent = fault.is_unreachable() || fault.is_timeout();
                 first.get_or_insert(fault);
@@ -72,24 +76,24 @@ impl Flusher {
                 }
             }
         }
-        self.say(first.as_ref(), trouble);
+        self.report(first.as_ref(), trouble);
     }
 
     /// Asks about one address of record.
     async fn look_again(
         &self,
-        place: Place,
+        table_aor: TableAor,
         rows: Vec<(Hidden, Arc<Registration>)>,
-        place_in_queue: &queue::Place,
+        lane: &Lane,
     ) -> Result<(), Fault> {
-        // A flush in between would be undone by what Kamailio said before it.
-        let _turn = self.turns.take(place.clone()).await;
-        let (table, aor) = place;
-        let _permit = removal::turn_to_read(place_in_queue, &self.quiet, &self.writing).await;
+        // An answer from before a flush must not undo it.
+        let _lock = self.locks.lock(table_aor.clone()).await;
+        let (table, aor) = table_aor;
+        let _permit = removal::turn_to_read(lane, &self.quiet, &self.mode).await;
         let (rows, registrations): (Vec<Hidden>, Vec<_>) = rows.into_iter().unzip();
         let kamailio = &self.parts.kamailio;
         let Some(memory) = lookup(kamailio, &table, &aor, || registrations).await? else {
-            // So many contacts are not those that were removed; what they are the table shows.
+            // So many contacts are not those that were removed; the table will show what they are.
             return Ok(());
         };
         let revived: Vec<Hidden> = rows
@@ -99,20 +103,20 @@ impl Flusher {
         if !revived.is_empty() {
             tracing::debug!(
                 registrations = revived.len(),
-                "Kamailio has flushed registrations again; they are listed"
+                "flushed contacts are back in Kamailio; listing them again"
             );
         }
-        self.show_again(&revived).await;
+        self.list_again(&revived).await;
         Ok(())
     }
 
-    async fn show_again(&self, rows: &[Hidden]) {
+    async fn list_again(&self, rows: &[Hidden]) {
         self.parts.registry.unhide(rows.iter().map(|row| &row.key));
         self.unhide_in_store(rows).await;
     }
 
-    /// Says how a round went, if that is news.
-    fn say(&self, fault: Option<&Fault>, trouble: &mut RateLimited) {
+    /// Logs how a round went, if that is news.
+    fn report(&self, fault: Option<&Fault>, trouble: &mut RateLimited) {
         let now = self.parts.clock.monotonic();
         let Some(fault) = fault else {
             if let Some(recovered) = trouble.succeeded(now) {
@@ -126,9 +130,9 @@ impl Flusher {
             }
             return;
         };
-        if let Some(say) = trouble.failed(now) {
+        if let Some(again) = trouble.failed(now) {
             let cause = fault.cause();
-            tracing::warn!(%fault, cause, %say, "cannot ask Kamailio about flushed registrations");
+            tracing::warn!(%fault, cause, %again, "cannot ask Kamailio about flushed registrations");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Flushing against a fake of Kamailio: every answer that a real one cannot be made to give at the right moment.
 
-mod also;
 mod ambiguous;
-mod belief;
 mod confirm;
+mod credibility;
+mod extra_calls;
 mod fake;
+mod intent;
 mod leftover;
-mod noted;
 mod owners;
 mod recheck;
 mod refused;

@@ -1,7 +1,7 @@
-//! Why a request is refused or fails, and how Kazoo spells it.
+//! API errors: why a request is refused or fails, in Kazoo's spelling.
 //!
-//! The mapping to status, message and data is exhaustive. Nothing here holds a driver's text, a path of the
-//! system or a token, so that none can reach a caller.
+//! The mapping to status, message and data is exhaustive. No error holds a driver's text, a path of the system or a token, so
+//! that none can reach a caller.
 
 use std::time::Duration;
 
@@ -14,40 +14,40 @@ use crate::flush::Failure;
 /// How many failures of a flush are named.
 const NAMED_FAILURES: usize = 100;
 
-/// Why there is no good answer.
+/// An error that the API answers with.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// `Host` names another machine.
     #[error(
         "the Host header names another machine: use an address, localhost or this machine's name, or add the name to [http] hosts"
     )]
     Misdirected,
     /// There is no `Host`, or more than one.
-    #[error("a request has exactly one Host header")]
+    #[error("a request must have exactly one Host header")]
     BadHost,
-    /// A page of another site wants to change something.
+    /// A page of another site would change something.
     #[error("the request comes from a page of another site")]
     CrossSite,
     /// The head is not HTTP.
-    #[error("the request is no HTTP/1.1")]
+    #[error("malformed HTTP/1.1 request")]
     HeadUnreadable,
     /// The request line is longer than allowed.
-    #[error("the path and query are too long")]
+    #[error("path and query are too long")]
     UriTooLong,
     /// The head is larger than allowed.
-    #[error("the header is too large")]
+    #[error("header too large")]
     HeadTooLarge,
     /// The head did not arrive in time.
     #[error("the header did not arrive in time")]
     HeadTooSlow,
     /// The body is larger than allowed.
-    #[error("the body is larger than {limit} bytes")]
+    #[error("request body is larger than {limit} bytes")]
     BodyTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The body is not JSON.
-    #[error("the body is no JSON at line {line}, column {column}")]
+    #[error("request body is not valid JSON (line {line}, column {column})")]
     BodyNotJson {
         /// Line, from 1.
         line: usize,
@@ -55,12 +55,12 @@ pub(super) enum Error {
         column: usize,
     },
     /// The body could not be read to its end.
-    #[error("the body is incomplete")]
+    #[error("request body is incomplete")]
     BodyIncomplete,
     /// The body did not arrive in time.
-    #[error("the body did not arrive in time")]
+    #[error("request body did not arrive in time")]
     BodyTooSlow,
-    /// A parameter cannot be what it is.
+    /// A parameter is invalid.
     #[error("parameter {name}: {problem}")]
     Parameter {
         /// Its name, as the caller wrote it.
@@ -74,14 +74,14 @@ pub(super) enum Error {
         /// When to try again.
         retry_after: Duration,
     },
-    /// There is no good token.
+    /// There is no valid token.
     #[error("invalid credentials")]
     InvalidCredentials,
-    /// The caller may not.
+    /// The caller lacks the right.
     #[error("forbidden")]
     Forbidden,
-    /// The caller has not exactly one account, and names none.
-    #[error("the token does not have exactly one account; name it in the path")]
+    /// The caller does not have exactly one account, and names none.
+    #[error("the token does not have exactly one account; name the account in the path")]
     Ambiguous {
         /// Those that the caller may see; all where there is none.
         accounts: Vec<String>,
@@ -104,7 +104,7 @@ pub(super) enum Error {
         /// Those that it has.
         allow: &'static str,
     },
-    /// The path names nothing.
+    /// There is no resource at the path.
     #[error("not found")]
     NotFound,
     /// Kamailio's tables have never been read.
@@ -116,14 +116,14 @@ pub(super) enum Error {
     /// There are too many connections.
     #[error("too many connections")]
     Overloaded,
-    /// A defect of ours.
+    /// A defect in usrlocd.
     #[error("unspecified fault")]
     Fault,
 }
 
 /// What is wrong with a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub(super) enum Problem {
+pub(crate) enum Problem {
     /// No such parameter.
     #[error("unknown parameter")]
     UnknownParameter,
@@ -145,25 +145,37 @@ pub(super) enum Problem {
     /// Given twice, with different values.
     #[error("given twice with different values")]
     Contradiction,
-    /// Of a user's flush, and this is an account's.
-    #[error("only where one user is flushed")]
+    /// Applies to the flush of a user, not of an account.
+    #[error("only for the flush of one user")]
     NotOfAnAccount,
-    /// Belongs in the query, and stands in the body.
+    /// Belongs in the query, but is in the body.
     #[error("belongs in the query, not in the body")]
     InBody,
+    /// Not a JSON object.
+    #[error("must be an object")]
+    NotAnObject,
+    /// Not an array of strings.
+    #[error("must be an array of strings")]
+    NotTexts,
+    /// An array without an element.
+    #[error("must not be empty")]
+    Empty,
+    /// An array with too many elements.
+    #[error("has more than 2000 elements")]
+    TooMany,
 }
 
 /// What a flush did not remove, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Incomplete {
-    pub(super) cause: Cause,
-    pub(super) flushed: u64,
-    pub(super) failed: Vec<Failure>,
+pub(crate) struct Incomplete {
+    pub(crate) cause: Cause,
+    pub(crate) flushed: u64,
+    pub(crate) failed: Vec<Failure>,
 }
 
 /// Why a flush is incomplete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// Kamailio cannot be reached.
     Unreachable,
     /// Kamailio does not answer in time.
@@ -173,8 +185,8 @@ pub(super) enum Cause {
 }
 
 impl Error {
-    /// A parameter that cannot be what it is.
-    pub(super) fn parameter(name: &str, problem: Problem) -> Self {
+    /// An invalid parameter.
+    pub(crate) fn parameter(name: &str, problem: Problem) -> Self {
         Self::Parameter {
             name: name.to_owned(),
             problem,
@@ -182,7 +194,7 @@ impl Error {
     }
 
     /// The status.
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadUnreadable
@@ -213,7 +225,7 @@ impl Error {
     }
 
     /// `message` of the envelope.
-    pub(super) fn message(&self) -> &'static str {
+    pub(crate) fn message(&self) -> &'static str {
         match self {
             Self::Misdirected => "misdirected_request",
             Self::HeadUnreadable
@@ -246,7 +258,7 @@ impl Error {
     }
 
     /// `data` of the envelope.
-    pub(super) fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         match self {
             Self::BodyTooLarge { limit } => json!({"file": {"maxSize": {
                 "message": format!("Payload or Files must not be more than {limit} bytes"),
@@ -262,7 +274,7 @@ impl Error {
             Self::Parameter { name, problem } => json!({name: {problem.rule(): {
                 "message": problem.to_string(),
             }}}),
-            // It is the caller's own token: this tells nothing that its owner may not know.
+            // They are the caller's own accounts.
             Self::Ambiguous { accounts } => json!({
                 "account_id": {"required": {"message": self.to_string()}},
                 "accounts": accounts,
@@ -295,8 +307,10 @@ impl Problem {
             Self::UnknownParameter | Self::UnknownKey | Self::NotOfAnAccount | Self::InBody => {
                 "forbidden"
             }
-            Self::NotANumber | Self::NotAFlag => "type",
+            Self::NotANumber | Self::NotAFlag | Self::NotAnObject | Self::NotTexts => "type",
             Self::Zero => "minimum",
+            Self::Empty => "minItems",
+            Self::TooMany => "maxItems",
             Self::BadCursor => "invalid",
             Self::Contradiction => "unique",
         }

@@ -137,7 +137,7 @@ fn whole(value: &Value) -> Option<i64> {
 }
 
 fn malformed(field: &str) -> Fault {
-    Fault::Malformed(format!("ul.lookup answers without a valid {field}"))
+    Fault::Malformed(format!("ul.lookup answered without a valid {field}"))
 }
 
 #[cfg(test)]

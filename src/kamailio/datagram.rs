@@ -1,7 +1,7 @@
 //! JSON-RPC over the UNIX datagram socket of `jsonrpcs`.
 //!
-//! Each call has a socket of its own with an abstract name (unix(7)), so that Kamailio can answer whoever it runs as. Anyone on the machine could send to that name, so a reply counts only with the call's
-//! id, which is random.
+//! Each call has its own socket with an abstract name (unix(7)), so that Kamailio can answer, whichever user it runs as.
+//! Anyone on the machine could send to that name, so a reply counts only with the call's id, which is random.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub(super) async fn exchange(path: &Path, request: &[u8], id: u64) -> Result<Reply, Fault> {
     if request.len() > REQUEST_MAX {
         return Err(Fault::Unsendable(
-            "the request is longer than Kamailio reads",
+            "the request is longer than Kamailio accepts",
         ));
     }
     let unreachable = |source| Fault::Unreachable { source };

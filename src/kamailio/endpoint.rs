@@ -32,7 +32,7 @@ pub enum Invalid {
     /// Not a URI with a host.
     #[error("expected a host after http://, as in http://127.0.0.1:5060/RPC")]
     Host,
-    /// The port is no port.
+    /// The port is invalid.
     #[error("expected a port from 1 to 65535 after the host")]
     Port,
     /// `user:password@` has no meaning to Kamailio.

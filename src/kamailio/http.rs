@@ -1,7 +1,7 @@
 //! JSON-RPC over HTTP: a small pool of kept-alive connections.
 //!
 //! No task runs for an idle connection: the call that uses it drives it. Kamailio may close one at any time, even
-//! after each reply; the next call notices and takes a fresh one.
+//! after each reply; the next call notices and opens a new one.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use super::{Fault, REPLY_MAX};
 
-/// Kamailio reads a request into `tcp_rd_buf_size` bytes, 4096 by default, and closes without a word beyond.
+/// Kamailio reads a request into `tcp_rd_buf_size` bytes, 4096 by default, and silently closes beyond that.
 const REQUEST_MAX: usize = 3_500;
 
 /// What a request has before its body, without host and path.
@@ -85,7 +85,7 @@ impl Pool {
         let authority = self.uri.authority().map_or("", |name| name.as_str());
         if HEAD + path.len() + authority.len() + body.len() > REQUEST_MAX {
             return Err(Fault::Unsendable(
-                "the request is longer than Kamailio reads",
+                "the request is longer than Kamailio accepts",
             ));
         }
         let body = Bytes::from(body);
@@ -94,7 +94,7 @@ impl Pool {
                 .header(header::HOST, authority)
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(Full::new(body.clone()))
-                .map_err(|_| Fault::Unsendable("the endpoint makes no valid request"))
+                .map_err(|_| Fault::Unsendable("the endpoint does not make a valid request"))
         };
         while let Some(mut link) = self.take() {
             if !link.is_ready().await {
@@ -208,7 +208,7 @@ impl Link {
 /// Drives a connection to its end and drops it: a request that it had not begun to send learns only so that it ended.
 async fn end(connection: &mut Option<Wire>) {
     if let Some(open) = connection {
-        // How it ended is told to the request.
+        // The request reports how it ended.
         let _ = open.await;
     }
     *connection = None;
@@ -234,7 +234,9 @@ async fn talk(
 }
 
 fn cut(error: &(dyn std::error::Error + 'static)) -> Fault {
-    Fault::Malformed(format!("the connection ended within the reply: {error}"))
+    Fault::Malformed(format!(
+        "the connection was closed within the reply: {error}"
+    ))
 }
 
 impl AsyncRead for Watched {
@@ -302,7 +304,7 @@ mod tests {
         let mut link = link.unwrap();
         assert!(link.is_ready().await);
         drop(peer);
-        // The runtime hears of the end with what else it hears of; the connection has not been asked again.
+        // The runtime learns of the end with other events; the connection has not been polled again.
         let _other = pool.connect().await.unwrap();
         listener.accept().await.unwrap();
         let exchange = link.exchange(request());

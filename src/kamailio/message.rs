@@ -61,9 +61,9 @@ pub(super) struct Reply {
 /// Reads a reply.
 pub(super) fn decode(body: &[u8]) -> Result<Reply, Fault> {
     let value: Value = serde_json::from_str(&escaped(body))
-        .map_err(|error| Fault::Malformed(format!("the reply is no JSON: {error}")))?;
+        .map_err(|error| Fault::Malformed(format!("the reply is not valid JSON: {error}")))?;
     let Value::Object(mut reply) = value else {
-        return Err(Fault::Malformed("the reply is no JSON object".into()));
+        return Err(Fault::Malformed("the reply is not a JSON object".into()));
     };
     let id = reply.get("id").and_then(Value::as_u64);
     let outcome = match (reply.remove("result"), reply.remove("error")) {

@@ -47,7 +47,7 @@ impl Journal {
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        // Where the log itself cannot be written there is nobody to tell.
+        // If the log itself cannot be written there is nowhere to report it.
         let _ = self.socket.send_to(&entry(event), &self.path);
     }
 }

@@ -76,7 +76,7 @@ fn text_has_the_audit_at_notice() {
     let layer = fmt::layer()
         .with_ansi(false)
         .with_writer(move || writer.clone())
-        .event_format(lines::Text);
+        .event_format(format::Text);
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
     let expected = [
         "  WARN usrlocd::logging::tests: cannot write \"it\" error=no disk tries=3",
@@ -94,7 +94,7 @@ fn text_is_harmless() {
     let layer = fmt::layer()
         .with_ansi(false)
         .with_writer(move || writer.clone())
-        .event_format(lines::Text);
+        .event_format(format::Text);
     let aor = "a\u{202e}b\u{200b}\u{9b}31m\n2026-11-30T00:00:00Z ERROR usrlocd: forged";
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         tracing::info!(%aor, user = aor, "said {aor}");
@@ -120,7 +120,7 @@ fn json_is_an_object_a_line() {
     let layer = fmt::layer()
         .with_ansi(false)
         .with_writer(move || writer.clone())
-        .event_format(lines::Json);
+        .event_format(format::Json);
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
     let mut objects = Vec::new();
     for line in written.text().lines() {

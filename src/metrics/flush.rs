@@ -5,8 +5,9 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Histogram, Labels};
+use super::{Book, Labels};
 
 /// Bounds of the time that a flush takes, in seconds.
 const FLUSH: &[f64] = &[
@@ -38,7 +39,7 @@ impl Flushes {
     pub(super) fn new(book: &mut Book<'_>) -> Self {
         let flushes = book.counters(
             "flushes",
-            "Flushes, by scope and result: ok, incomplete (Kamailio did not confirm all) or failed",
+            "Flushes by scope and result: ok, incomplete (Kamailio did not confirm all) or failed",
         );
         // There from the start: of a series that begins with 1 Prometheus sees no increase.
         for scope in ["account", "user", "filtered"] {
@@ -48,11 +49,11 @@ impl Flushes {
         }
         Self {
             counts: flushes,
-            bindings: book.counter("flushed_bindings", "Bindings that are confirmed to be gone"),
-            duration: book.histogram("flush_duration_seconds", "How long flushes took", FLUSH),
+            bindings: book.counter("flushed_bindings", "Bindings confirmed to be removed"),
+            duration: book.histogram("flush_duration_seconds", "Duration of flushes", FLUSH),
             leftover: book.gauge(
                 "flush_leftover_rows",
-                "Rows of flushed registrations that stay in Kamailio's table: its next start would load them again",
+                "Rows of flushed registrations that remain in Kamailio's table: its next start would load them again",
             ),
             leftover_until: book.gauge(
                 "flush_leftover_until_timestamp_seconds",
@@ -84,6 +85,6 @@ impl Flushes {
             .get_or_create(&vec![("scope", scope), ("result", result)])
             .inc();
         self.bindings.inc_by(flushed);
-        self.duration.observe(took);
+        self.duration.observe(took.as_secs_f64());
     }
 }

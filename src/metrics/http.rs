@@ -1,4 +1,4 @@
-//! The API: requests by route and code, connections, and those who are turned away.
+//! The API: requests by route and code, connections, and refusals.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Histogram, Labels};
+use super::{Book, Labels};
 
 /// Bounds of the time until an answer begins, in seconds.
 const REQUEST: &[f64] = &[
@@ -105,7 +106,7 @@ impl Template {
     }
 }
 
-/// Why a caller is not let in.
+/// Why a caller is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// There is no token.
@@ -154,15 +155,15 @@ impl Http {
     pub(super) fn new(book: &mut Book<'_>) -> Self {
         let requests = book.counters(
             "http_requests",
-            "Requests answered, by route and status code",
+            "Requests answered by route and status code",
         );
         let durations = book.histograms(
             "http_request_duration_seconds",
-            "Time until the answer began, by route",
-            || Histogram::new(REQUEST),
+            "Time until the answer begins by route",
+            || Histogram::new(REQUEST.iter().copied()),
         );
-        let refused = book.counters("auth_refused", "Requests without a good token, by reason");
-        let limited = book.counters("http_rate_limited", "Requests answered 429, by bucket");
+        let refused = book.counters("auth_refused", "Requests without a valid token by reason");
+        let limited = book.counters("http_rate_limited", "Requests answered 429 by bucket");
         let duration =
             |template: Template| durations.get_or_create_owned(&vec![("route", template.as_str())]);
         Self {
@@ -175,7 +176,7 @@ impl Http {
             connections: book.gauge("http_connections", "Open connections"),
             connections_refused: book.counter(
                 "http_connections_refused",
-                "Connections turned away because there were too many",
+                "Connections refused because there were too many",
             ),
             refused: ["missing", "unknown", "expired", "invalid"]
                 .map(|reason| refused.get_or_create_owned(&vec![("reason", reason)])),
@@ -195,7 +196,7 @@ impl Http {
         else {
             return;
         };
-        duration.observe(took);
+        duration.observe(took.as_secs_f64());
         let counter = cells[index].get_or_init(|| {
             let (route, code) = (Template::ALL[place].as_str(), CODES[index].1);
             self.requests
@@ -216,12 +217,12 @@ impl Http {
         Open(self.connections.clone())
     }
 
-    /// A connection is turned away.
+    /// A connection is refused.
     pub fn turned_away(&self) {
         self.connections_refused.inc();
     }
 
-    /// A caller is not let in.
+    /// A caller is refused.
     pub fn refused(&self, reason: Refusal) {
         self.refused[reason as usize].inc();
     }

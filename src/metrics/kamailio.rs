@@ -5,8 +5,9 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Histogram, Labels};
+use super::{Book, Labels};
 
 /// Methods that have a name here; the others, which the configuration names, are `other`.
 const METHODS: [&str; 5] = [
@@ -34,7 +35,7 @@ impl Kamailio {
     pub(super) fn new(book: &mut Book<'_>) -> Self {
         let calls = book.counters(
             "kamailio_rpc_calls",
-            "JSON-RPC calls to Kamailio, by method and outcome",
+            "JSON-RPC calls to Kamailio by method and outcome",
         );
         // There from the start: of a series that begins with 1 Prometheus sees no increase.
         for method in METHODS {
@@ -46,8 +47,8 @@ impl Kamailio {
             calls,
             duration: book.histograms(
                 "kamailio_rpc_duration_seconds",
-                "How long calls to Kamailio took, by method and outcome",
-                || Histogram::new(CALL),
+                "Duration of calls to Kamailio by method and outcome",
+                || Histogram::new(CALL.iter().copied()),
             ),
             up: book.gauges(
                 "kamailio_up",
@@ -65,7 +66,7 @@ impl Kamailio {
             .inc();
         self.duration
             .get_or_create(&vec![("method", method), ("outcome", outcome)])
-            .observe(took);
+            .observe(took.as_secs_f64());
     }
 
     /// Whether Kamailio answered when it was asked for nothing but that.

@@ -1,4 +1,4 @@
-//! The process itself, as Linux tells it (proc(5)).
+//! The process itself, from Linux (proc(5)).
 
 use std::fs;
 use std::sync::atomic::AtomicU64;
@@ -31,12 +31,12 @@ impl Process {
         Self {
             cpu: book.enter(
                 "process_cpu_seconds",
-                "Processor time used, by user and system",
+                "CPU time used, user and system",
                 Counter::default(),
             ),
             resident: book.gauge("process_resident_memory_bytes", "Memory in use"),
             descriptors: book.gauge("process_open_fds", "File descriptors in use"),
-            descriptors_max: book.gauge("process_max_fds", "File descriptors at most"),
+            descriptors_max: book.gauge("process_max_fds", "Maximum number of file descriptors"),
         }
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Histogram};
+use super::Book;
 
 /// Bounds of the time that a batch takes, in seconds.
 const BATCH: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -25,11 +26,11 @@ impl Store {
             rows: book.counter("store_rows", "Rows written to the store"),
             failures: book.counter(
                 "store_write_failures",
-                "Batches that could not be written; they are tried again",
+                "Batches that could not be written and are retried",
             ),
             duration: book.histogram(
                 "store_batch_duration_seconds",
-                "How long it took to write a batch",
+                "Time to write a batch",
                 BATCH,
             ),
             pending: book.gauge("store_pending_rows", "Rows that wait to be written"),
@@ -39,7 +40,7 @@ impl Store {
     /// A batch with so many rows was written, in this time.
     pub fn wrote(&self, rows: usize, took: Duration) {
         self.rows.inc_by(rows as u64);
-        self.duration.observe(took);
+        self.duration.observe(took.as_secs_f64());
     }
 
     /// A batch could not be written.

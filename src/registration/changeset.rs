@@ -1,4 +1,4 @@
-//! What became of bindings since the last time.
+//! What changed since the last look.
 
 use std::sync::Arc;
 
@@ -6,34 +6,34 @@ use indexmap::IndexMap;
 
 use super::{Binding, Key};
 
-/// What became of one binding.
+/// What became of one row, whatever is made of it.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Change {
+pub enum Change<T> {
     /// It is there, with this content.
-    Upsert(Arc<Binding>),
-    /// Its row is gone.
-    Remove,
+    Upsert(T),
+    /// It is gone.
+    Remove(Key),
 }
 
 /// The latest change of each binding; a later change of the same binding replaces the earlier one.
 ///
-/// They stay in the order in which bindings first came, nearly that of the tables' rows: what is kept side by side
+/// They stay in the order in which bindings first came, nearly that of the tables' rows: what is stored side by side
 /// then is compared with these rows side by side at the next start, which is what memory does fastest.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Changeset {
-    changes: IndexMap<Key, Change>,
+    /// `None` where the row is gone.
+    changes: IndexMap<Key, Option<Arc<Binding>>>,
 }
 
 impl Changeset {
     /// Notes that `binding` is there now.
     pub fn upsert(&mut self, binding: Arc<Binding>) {
-        self.changes
-            .insert(binding.key.clone(), Change::Upsert(binding));
+        self.changes.insert(binding.key.clone(), Some(binding));
     }
 
     /// Notes that the binding with `key` is gone.
     pub fn remove(&mut self, key: Key) {
-        self.changes.insert(key, Change::Remove);
+        self.changes.insert(key, None);
     }
 
     /// Lays `later` over this changeset.
@@ -56,18 +56,24 @@ impl Changeset {
     pub fn len(&self) -> usize {
         self.changes.len()
     }
-
-    /// The changes.
-    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Change)> {
-        self.changes.iter()
-    }
 }
 
+/// The changes of a changeset, in its order.
+pub type Changes = std::iter::Map<
+    indexmap::map::IntoIter<Key, Option<Arc<Binding>>>,
+    fn((Key, Option<Arc<Binding>>)) -> Change<Arc<Binding>>,
+>;
+
 impl IntoIterator for Changeset {
-    type Item = (Key, Change);
-    type IntoIter = indexmap::map::IntoIter<Key, Change>;
+    type Item = Change<Arc<Binding>>;
+    type IntoIter = Changes;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.changes.into_iter()
+        self.changes
+            .into_iter()
+            .map(|(key, binding)| match binding {
+                Some(binding) => Change::Upsert(binding),
+                None => Change::Remove(key),
+            })
     }
 }

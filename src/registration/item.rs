@@ -62,13 +62,6 @@ macro_rules! fields {
                     $(Self::$field => concat!($($doc),*).trim_ascii_start(),)*
                 }
             }
-
-            /// The key as it stands in JSON, with its colon.
-            fn json_key(self) -> &'static [u8] {
-                match self {
-                    $(Self::$field => concat!('"', $name, "\":").as_bytes(),)*
-                }
-            }
         }
     };
 }
@@ -261,22 +254,6 @@ impl Value<'_> {
         }
     }
 
-    fn write_json(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Text(text) => write_json_string(text, out),
-            Self::Port(number) => {
-                out.push(b'"');
-                write_integer(*number, out);
-                out.push(b'"');
-            }
-            Self::Integer(number) => write_integer(*number, out),
-            Self::Number(number) => {
-                serde_json::to_writer(out, number).expect("writing to memory does not fail");
-            }
-            Self::Flag(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
-        }
-    }
-
     /// Appends what tells this value from every other of the same field.
     fn write_digest(&self, out: &mut Vec<u8>) {
         match self {
@@ -358,21 +335,6 @@ impl Details {
         self.source.as_ref().map(|source| &source.address)
     }
 
-    /// Appends the item as one JSON object.
-    pub fn write_json(&self, wire: Wire, now: i64, out: &mut Vec<u8>) {
-        out.reserve(2048);
-        let mut separator = b'{';
-        for field in Field::ALL {
-            if let Some(value) = self.value(*field, wire, now) {
-                out.push(separator);
-                out.extend_from_slice(field.json_key());
-                value.write_json(out);
-                separator = b',';
-            }
-        }
-        out.push(b'}');
-    }
-
     /// See [`Registration::digest`](super::Registration::digest).
     pub(super) fn digest(&self) -> u64 {
         let mut content = Vec::with_capacity(1024);
@@ -387,25 +349,6 @@ impl Details {
         }
         xxh3_64(&content)
     }
-}
-
-fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// Appends `text` as a JSON string.
-pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
-    // Looks at every byte, without an early end, because that is one vector operation for sixteen of them.
-    let plain = |byte: &u8| u8::from(*byte >= 0x20 && *byte != b'"' && *byte != b'\\');
-    let all_plain = text.bytes().fold(1, |all, byte| all & plain(&byte));
-    if all_plain == 0 {
-        // Writing to memory does not fail.
-        let _ = serde_json::to_writer(out, text);
-        return;
-    }
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
 }
 
 fn text(value: Option<&str>) -> Option<Value<'_>> {

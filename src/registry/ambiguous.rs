@@ -10,7 +10,6 @@ use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::order::{Contact, Row};
-use super::{AT_ONCE, Registry};
 use crate::registration::{Key, Registration};
 
 /// Rows of one contact that only Kamailio can tell apart, as they were at one moment.
@@ -90,17 +89,49 @@ impl Ambiguities {
         }
     }
 
-    /// Forgets some superseded rows; returns their contacts.
-    pub(super) fn release_some(&mut self, limit: usize) -> Vec<Contact> {
+    /// Forgets some superseded rows; returns them with their contacts.
+    pub(super) fn release_some(&mut self, limit: usize) -> Vec<(Key, Contact)> {
         let some: Vec<Key> = self.superseded.keys().take(limit).cloned().collect();
-        let contact = |key: &Key| self.superseded.remove(key).map(|(_, contact)| contact);
-        some.iter().filter_map(contact).collect()
+        let contact = |key: Key| {
+            let (_, contact) = self.superseded.remove(&key)?;
+            Some((key, contact))
+        };
+        some.into_iter().filter_map(contact).collect()
     }
 
-    /// Notes the rows that a contact has now, and the sets of them that only Kamailio can tell apart.
-    pub(super) fn note(&mut self, contact: &Contact, rows: &[Row], sets: &[Vec<Row>]) {
+    /// Which rows are superseded where these sets are what only Kamailio can tell apart: in each there must be one that
+    /// Kamailio has.
+    pub(super) fn superseded_of(&self, sets: &[Vec<Row>]) -> HashSet<Key> {
+        if self.superseded.is_empty() {
+            return HashSet::new();
+        }
+        let mut superseded = HashSet::new();
+        for set in sets {
+            let keys = set.iter().map(|row| &row.binding().key);
+            let (gone, there): (Vec<&Key>, Vec<&Key>) =
+                keys.partition(|key| self.is_superseded(key));
+            if !there.is_empty() {
+                superseded.extend(gone.into_iter().cloned());
+            }
+        }
+        superseded
+    }
+
+    /// Notes the rows that a contact has now, the sets of them that only Kamailio can tell apart, and those of them that
+    /// [are superseded](Self::superseded_of) still.
+    pub(super) fn note<'a>(
+        &mut self,
+        contact: &Contact,
+        rows: impl Iterator<Item = &'a Row>,
+        sets: &[Vec<Row>],
+        superseded: &HashSet<Key>,
+    ) {
         if !self.superseded.is_empty() {
-            self.release_unfounded(rows, sets);
+            for row in rows {
+                if !superseded.contains(&row.binding().key) {
+                    self.superseded.remove(&row.binding().key);
+                }
+            }
         }
         let fingerprint = (!sets.is_empty()).then(|| fingerprint(sets.iter().flatten()));
         let known = self.contacts.get(contact).map(|entry| entry.fingerprint);
@@ -112,20 +143,6 @@ impl Ambiguities {
             // The row by which the contact was known may be gone, and would be kept in memory.
             let contact = Contact(sets[0][0].clone());
             self.enter(contact, None, fingerprint);
-        }
-    }
-
-    /// Forgets those of `rows` that nothing supersedes any more: no set has them and one that Kamailio has.
-    fn release_unfounded(&mut self, rows: &[Row], sets: &[Vec<Row>]) {
-        let key = |row: &Row| row.binding().key.clone();
-        let founded = sets
-            .iter()
-            .filter(|set| set.iter().any(|row| !self.is_superseded(&key(row))));
-        let founded: HashSet<Key> = founded.flatten().map(key).collect();
-        for row in rows {
-            if !founded.contains(&row.binding().key) {
-                self.superseded.remove(&row.binding().key);
-            }
         }
     }
 
@@ -204,51 +221,6 @@ impl Ambiguities {
         if let Some(entry) = self.contacts.remove(contact) {
             self.turns.remove(&entry.turn);
         }
-    }
-}
-
-impl Registry {
-    /// Waits until there are rows that only Kamailio can tell apart.
-    pub async fn ambiguity(&self) {
-        while self.now().ambiguities.is_empty() {
-            self.ambiguous.notified().await;
-        }
-    }
-
-    /// The rows to ask Kamailio about now.
-    #[must_use]
-    pub fn ambiguous(&self, due: &Due) -> Vec<Ambiguous> {
-        let mut asked = self.now().ambiguities.due(due);
-        // Readers are let in between.
-        for some in asked.chunks_mut(AT_ONCE) {
-            let state = self.now();
-            for one in some {
-                let rows = state.ambiguous_rows(&one.contact);
-                one.rows = rows
-                    .iter()
-                    .map(|row| Arc::clone(row.registration()))
-                    .collect();
-            }
-        }
-        asked
-    }
-
-    /// Lists of the rows that were asked about those that Kamailio `has`, and all where it has none. Does nothing where
-    /// they have changed since.
-    pub fn decide(&self, asked: &Ambiguous, has: impl Fn(&Key) -> bool) {
-        let now = self.clock.monotonic();
-        self.change(|state| state.decide(asked, has, now));
-    }
-
-    /// How many rows are not listed because Kamailio does not have them while it has another one of the same contact.
-    #[must_use]
-    pub fn superseded(&self) -> usize {
-        self.now().ambiguities.superseded()
-    }
-
-    /// Lists all rows that are not listed because Kamailio does not have them: it cannot be asked, or is another one.
-    pub fn list_superseded(&self) {
-        while self.change(|state| state.release_superseded(AT_ONCE)) {}
     }
 }
 

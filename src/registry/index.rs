@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use super::identity::listed;
-use super::listing::{Listing, Page};
 use super::named::Asked;
 use super::order::{BeforeContact, Placed, Position, Row};
 use crate::registration::Registration;
@@ -61,38 +59,19 @@ impl ScopeIndex {
 
     /// Removes a row; the others of its contact are to be settled then.
     pub(super) fn take_out(&mut self, row: &Row) {
-        if self.listed.remove(row) {
+        if !self.unlisted.remove(row) && self.listed.remove(row) {
             self.count_out(row.registration());
-        } else {
-            self.unlisted.remove(row);
         }
     }
 
-    /// Lists the row of the same contact as `row`, or takes it out of the list, where there is one at most. Returns
-    /// whether that was so; where several rows have the contact nothing is done.
-    pub(super) fn settle_alone(
-        &mut self,
-        row: &Row,
-        may_list: impl Fn(&Registration) -> bool,
-    ) -> bool {
-        let mut rows = self.of_contact(row);
-        let (one, is_alone) = (rows.next().cloned(), rows.next().is_none());
-        drop(rows);
-        if let Some(one) = one.filter(|_| is_alone) {
-            self.show(&one, may_list(one.registration()));
-        }
-        is_alone
-    }
-
-    /// Lists those of `rows` that are to be listed, and none of the others; `rows` are all of one contact.
-    pub(super) fn arrange(&mut self, rows: &[Row], may_list: impl Fn(&Registration) -> bool) {
-        for (row, is_listed) in rows.iter().zip(listed(rows, &may_list)) {
-            self.show(row, is_listed);
-        }
+    /// Whether a row that is here is listed.
+    pub(super) fn lists(&self, row: &Row) -> bool {
+        // Of those that are not there are few.
+        !self.unlisted.contains(row)
     }
 
     /// Lists a row, or takes it out of the list.
-    fn show(&mut self, row: &Row, is_listed: bool) {
+    pub(super) fn show(&mut self, row: &Row, is_listed: bool) {
         if is_listed && let Some(row) = self.unlisted.take(row) {
             self.count_in(row.registration());
             self.listed.insert(row);
@@ -110,59 +89,44 @@ impl ScopeIndex {
         of_contact(&self.listed).chain(of_contact(&self.unlisted))
     }
 
-    /// How many are listed, and their revision.
-    pub(super) fn count(&self) -> (usize, u64) {
-        (self.listed(), self.revision)
+    /// How many are listed.
+    pub(super) fn len(&self) -> usize {
+        self.listed.len()
     }
 
-    pub(super) fn listed(&self) -> usize {
-        self.listed.len()
+    /// The sum of the digests of those that are listed.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(super) fn by_transport(&self) -> ByTransport {
         self.by_transport
     }
 
-    pub(super) fn list(&self) -> Listing {
-        let registrations = self.listed.iter().map(Row::registration);
-        Listing {
-            registrations: registrations.map(Arc::clone).collect(),
-            revision: self.revision,
-        }
+    /// The listed rows.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &Row> {
+        self.listed.iter()
     }
 
-    /// The listed registrations of the SIP users whom a name means, the case of letters aside.
-    pub(super) fn list_user(&self, asked: Asked<'_>) -> Vec<Arc<Registration>> {
-        of_user(&self.listed, asked).map(Arc::clone).collect()
+    /// The listed rows after a place.
+    pub(super) fn listed_after(&self, place: &dyn Placed) -> impl Iterator<Item = &Row> {
+        following(&self.listed, place)
     }
 
-    /// At most `limit` listed registrations after `position`.
-    pub(super) fn page(&self, after: Option<&Position>, limit: usize) -> Page {
-        let start = Position::from_bytes(&[]);
-        let mut rows = following(&self.listed, after.unwrap_or(&start));
-        let registrations = rows
-            .by_ref()
-            .take(limit)
-            .map(|row| (row.position(), Arc::clone(row.registration())))
-            .collect();
-        Page {
-            registrations,
-            more: rows.next().is_some(),
-            revision: self.revision,
-        }
+    /// The listed rows of the SIP users whom a name means, the case of letters aside.
+    pub(super) fn listed_of<'a, 'b>(
+        &'a self,
+        asked: Asked<'b>,
+    ) -> impl Iterator<Item = &'a Row> + use<'a, 'b> {
+        of_user(&self.listed, asked)
     }
 
     /// Every row of the SIP users whom a name means, the case of letters aside; those that are listed first.
-    pub(super) fn rows_of_user<'a>(
+    pub(super) fn rows_of_user<'a, 'b>(
         &'a self,
-        asked: Asked<'a>,
-    ) -> impl Iterator<Item = &'a Arc<Registration>> {
+        asked: Asked<'b>,
+    ) -> impl Iterator<Item = &'a Row> + use<'a, 'b> {
         of_user(&self.listed, asked).chain(of_user(&self.unlisted, asked))
-    }
-
-    /// Every row; those that are listed first.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.listed.iter().chain(&self.unlisted)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -181,25 +145,25 @@ impl ScopeIndex {
 }
 
 /// Those of the SIP users whom a name means, the case of letters aside.
-fn of_user<'a>(
+pub(super) fn of_user<'a, 'b>(
     rows: &'a BTreeSet<Row>,
-    asked: Asked<'a>,
-) -> impl Iterator<Item = &'a Arc<Registration>> {
+    asked: Asked<'b>,
+) -> impl Iterator<Item = &'a Row> + use<'a, 'b> {
     let beginning = asked.beginning();
     following(rows, &Position::before_users_like(&beginning.lower))
-        .map(Row::registration)
-        .take_while(move |row| beginning.is_of(&row.binding.user()))
-        .filter(move |row| asked.means(&row.binding.user()))
+        .take_while(move |row| beginning.is_of(&row.binding().user()))
+        .filter(move |row| asked.means(&row.binding().user()))
 }
 
-fn following<'a>(
+pub(super) fn following<'a>(
     rows: &'a BTreeSet<Row>,
     place: &dyn Placed,
 ) -> impl Iterator<Item = &'a Row> + use<'a> {
     rows.range::<dyn Placed + '_, _>((Bound::Excluded(place), Bound::Unbounded))
 }
 
-fn by_transport(registration: &Registration) -> usize {
+/// The place of its transport in [`ByTransport`].
+pub(super) fn by_transport(registration: &Registration) -> usize {
     let known = registration.common.proxy_protocol;
     known.map_or(Transport::ALL.len(), |transport| transport as usize)
 }

@@ -1,26 +1,27 @@
-//! Accounts that are shown before everything has been restored.
+//! Accounts that are served before an earlier run's rows have been restored.
 //!
-//! At a start whoever restores the registry first brings the accounts that are asked for, whole. Answers about them are
-//! what they will be when all is there; about others nothing is said until then.
+//! Reading all of them back takes a while. Accounts that are asked for meanwhile are read first, each with all of its
+//! rows: answers about them are what they will be when everything is there. Questions about others wait.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::source::ReportedSource;
 use super::state::State;
+use super::{Registry, Scope, Source, Writer};
 use crate::registration::{Hidden, Registration, Tombstone};
 
 /// How many accounts may be asked for at a time. Others ask again when one of these has come.
 const WANTED: usize = 64;
 
-/// How many accounts are brought early, at most: a storm of requests must not hold up the rest.
+/// How many accounts are preloaded, at most: a storm of requests must not hold up the rest.
 const ACCOUNTS: usize = 1024;
 
-/// What is known early.
+/// What is known before everything is.
 #[derive(Debug)]
 pub(super) struct Preload {
-    pub(super) state: State,
-    /// How well that is known to equal the tables; `None` while nothing is brought.
+    state: State,
+    /// How well that is known to equal the tables; `None` while nothing is preloaded.
     pub(super) source: Option<ReportedSource>,
     wanted: VecDeque<Arc<str>>,
     /// Accounts that were asked for, and what became of that.
@@ -46,8 +47,13 @@ impl Preload {
         }
     }
 
+    /// The accounts that are here, once there may be any.
+    pub(super) fn lists(&self) -> Option<&State> {
+        self.source.as_ref().map(|_| &self.state)
+    }
+
     /// Whether the account can be answered for. If not, it is asked for.
-    pub(super) fn has(&mut self, account: &str) -> bool {
+    fn has(&mut self, account: &str) -> bool {
         if let Some(fate) = self.asked.get(account) {
             return *fate == Fate::Here;
         }
@@ -59,39 +65,86 @@ impl Preload {
         false
     }
 
-    /// The next account that somebody waits for.
-    pub(super) fn next(&mut self) -> Option<Arc<str>> {
-        self.wanted.pop_front()
-    }
-
-    /// Says what holds for all accounts.
-    pub(super) fn begin(
-        &mut self,
-        departed: Vec<Tombstone>,
-        hidden: Vec<Hidden>,
-        source: ReportedSource,
-    ) {
-        for departed in departed {
-            self.state.tombstones.remember(departed);
-        }
-        for hidden in hidden {
-            self.state.note_hidden(hidden);
-        }
-        self.source = Some(source);
-    }
-
-    /// Brings an account with all of its rows; `None` where it comes with all others.
-    pub(super) fn bring(&mut self, account: &Arc<str>, rows: Option<&[Arc<Registration>]>) {
+    /// Puts in an account with all of its rows; `None` where it comes with all others.
+    fn put(&mut self, account: &Arc<str>, rows: Option<&[Arc<Registration>]>) {
         let fate = if rows.is_some() {
             Fate::Here
         } else {
             Fate::Later
         };
-        let mut nobody_cares = super::Effects::default();
         for row in rows.into_iter().flatten() {
-            self.state.upsert(row, &mut nobody_cares);
+            self.state.upsert(row);
         }
         self.state.arrange();
         self.asked.insert(Arc::clone(account), fate);
+    }
+}
+
+impl Registry {
+    /// Waits until there is an answer for `scope`: until the registry has been [restored](Writer::restore) or, for an
+    /// account, until that has been [preloaded](Writer::preload). Nothing that is read before that means anything.
+    pub async fn wait_for(&self, scope: Scope<'_>) {
+        // Before the first look: what comes after that look must not be missed.
+        let mut progress = self.progress.subscribe();
+        while !self.can_answer(scope) {
+            // The sender lives as long as the registry.
+            let _ = progress.changed().await;
+        }
+    }
+
+    fn can_answer(&self, scope: Scope<'_>) -> bool {
+        if self.content().preload.is_none() {
+            return true;
+        }
+        let Scope::Account(id) = scope else {
+            return false;
+        };
+        let mut content = self.content_to_change();
+        let can_answer = content
+            .preload
+            .as_mut()
+            .is_none_or(|preload| preload.has(id));
+        drop(content);
+        self.wanted.notify_one();
+        can_answer
+    }
+}
+
+impl Writer {
+    /// Gives what holds for all accounts that are preloaded, and how well that is known to equal the tables.
+    pub fn begin_preload(&self, tombstones: Vec<Tombstone>, hidden: Vec<Hidden>, source: Source) {
+        let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
+        let mut reported = ReportedSource::default();
+        reported.replace(source, unix, monotonic);
+        if let Some(preload) = &mut self.content_to_change().preload {
+            for tombstone in tombstones {
+                preload.state.tombstones.remember(tombstone);
+            }
+            for hidden in hidden {
+                preload.state.note_hidden(hidden);
+            }
+            preload.source = Some(reported);
+        }
+    }
+
+    /// An account that is asked for while the registry has not been restored; to be [preloaded](Self::preload).
+    pub async fn wanted(&self) -> Arc<str> {
+        loop {
+            let next = |preload: &mut Preload| preload.wanted.pop_front();
+            let wanted = self.content_to_change().preload.as_mut().and_then(next);
+            if let Some(account) = wanted {
+                return account;
+            }
+            self.wanted.notified().await;
+        }
+    }
+
+    /// Shows an account before the registry has been restored: `rows` are all it has, none where it is not known. `None`
+    /// has the questions about it wait for the rest.
+    pub fn preload(&self, account: &Arc<str>, rows: Option<&[Arc<Registration>]>) {
+        if let Some(preload) = &mut self.content_to_change().preload {
+            preload.put(account, rows);
+        }
+        self.progress.send_replace(());
     }
 }

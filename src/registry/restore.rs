@@ -3,58 +3,59 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ends::Ends;
 use super::index::ScopeIndex;
 use super::order::Row;
-use super::state::{End, Keyed, State, is_current};
+use super::rows::Rows;
+use super::state::{State, is_current};
 use crate::parallel;
 use crate::registration::{Hidden, Key, Registration, Tombstone};
 
-/// What an earlier run kept.
+/// What an earlier run left.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Every row; of rows with the same key the last one counts.
     pub rows: Vec<Arc<Registration>>,
-    /// Users who departed.
-    pub departed: Vec<Tombstone>,
+    /// Those of them whose owner was another one then.
+    pub moved: Vec<Arc<Registration>>,
+    /// The rules by which the rows belong to their accounts, as a hash.
+    pub owners: Option<u64>,
+    /// Users whose rows went.
+    pub tombstones: Vec<Tombstone>,
     /// Rows that a flush hid.
     pub hidden: Vec<Hidden>,
 }
 
 impl State {
     /// The state that these rows, and then hiding, lead to.
-    pub(super) fn restored(now: i64, kept: Snapshot) -> Self {
+    pub(super) fn restored(now: i64, left: Snapshot) -> Self {
         let mut state = Self::new(now);
-        let mut rows: Vec<Row> = last_of_each_key(kept.rows)
-            .into_iter()
-            .map(Row::new)
-            .collect();
-        rows.sort_unstable();
-        for departed in kept.departed {
-            state.tombstones.remember(departed);
+        for tombstone in left.tombstones {
+            state.tombstones.remember(tombstone);
         }
-        let registrations = || rows.iter().map(Row::registration);
-        (state.rows, state.ends) = parallel::both(
-            || registrations().map(|one| Keyed(Arc::clone(one))).collect(),
-            || {
-                registrations()
-                    .filter_map(|one| End::after(now, one))
-                    .collect()
-            },
-        );
-        for hidden in kept.hidden {
+        let rows = last_of_each_key(left.rows);
+        let sorted = || {
+            let mut sorted: Vec<Row> = rows.iter().map(|row| Row::new(Arc::clone(row))).collect();
+            sorted.sort_unstable();
+            sorted
+        };
+        let (ends, sorted) = parallel::both(|| Ends::of(rows.iter()), sorted);
+        state.ends = ends;
+        state.rows = Rows::of(rows);
+        for hidden in left.hidden {
             state.note_hidden(hidden);
         }
         let hidden = &state.hidden;
         let may_list = |one: &Registration| is_current(hidden, now, one);
         (state.system, state.accounts) = parallel::both(
-            || ScopeIndex::of_sorted(&rows, may_list),
+            || ScopeIndex::of_sorted(&sorted, may_list),
             || {
                 let account =
                     |(id, rows): (_, Vec<_>)| (id, ScopeIndex::of_sorted(&rows, may_list));
-                by_account(&rows).into_iter().map(account).collect()
+                by_account(&sorted).into_iter().map(account).collect()
             },
         );
-        state.note_ambiguous(&rows);
+        state.note_ambiguous(&sorted);
         state
     }
 }

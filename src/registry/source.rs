@@ -1,6 +1,12 @@
 //! How well the registry is known to equal Kamailio's tables.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use super::{Registry, Writer};
+use crate::heartbeat::Heartbeat;
 
 /// The state of the knowledge about Kamailio's tables.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -16,7 +22,7 @@ pub enum SourceState {
     Unavailable,
 }
 
-/// What the mirror says about the source of the registry.
+/// What the pipeline reports about the source of the registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Source {
     /// Its state.
@@ -29,7 +35,7 @@ pub struct Source {
 /// What is known about the source of the registry at the moment of asking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Freshness {
-    /// The state; a mirror that hangs follows nothing.
+    /// The state; a source that hangs follows nothing.
     pub state: SourceState,
     /// See [`Source::as_of`].
     pub as_of: Option<Duration>,
@@ -37,11 +43,11 @@ pub struct Freshness {
     pub lag: Option<Duration>,
 }
 
-/// What the mirror has said last.
+/// What was reported last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReportedSource {
     source: Source,
-    /// How old `as_of` was when it was said, and when that was, on the monotonic clock.
+    /// How old `as_of` was when it was reported, and when that was, on the monotonic clock.
     age: (Duration, Duration),
 }
 
@@ -59,7 +65,7 @@ impl SourceState {
 }
 
 impl ReportedSource {
-    /// Takes over what is said at `unix` of the wall clock and `monotonic` of the other.
+    /// Takes over what is reported at `unix` of the wall clock and `monotonic` of the other.
     pub(super) fn replace(&mut self, source: Source, unix: Duration, monotonic: Duration) {
         if let Some(as_of) = source.as_of
             && source.as_of != self.source.as_of
@@ -69,12 +75,11 @@ impl ReportedSource {
         self.source = source;
     }
 
-    /// What the mirror says.
     pub(super) fn source(&self) -> Source {
         self.source
     }
 
-    /// What that means at `monotonic`, where the mirror may hang.
+    /// What that means at `monotonic`, where the source may hang.
     pub(super) fn at(&self, monotonic: Duration, hung: bool) -> Freshness {
         let Source { state, as_of } = self.source;
         let (age, at) = self.age;
@@ -90,6 +95,81 @@ impl ReportedSource {
     }
 }
 
+impl Registry {
+    /// How well the registry is known to equal Kamailio's tables.
+    #[must_use]
+    pub fn source(&self) -> Freshness {
+        let monotonic = self.clock.monotonic();
+        let is_hung = self.heartbeat.is_hung(monotonic);
+        self.reported().source.at(monotonic, is_hung)
+    }
+
+    /// How well what can be [answered](Self::wait_for) now is known to equal them; that may be some accounts.
+    #[must_use]
+    pub fn source_of_answers(&self) -> Freshness {
+        let preload = self.content().preload.as_ref().and_then(|one| one.source);
+        preload.map_or_else(
+            || self.source(),
+            |reported| reported.at(self.clock.monotonic(), false),
+        )
+    }
+
+    /// What was [reported](Writer::report) last; whether the source hangs since does not matter.
+    #[must_use]
+    pub fn reported_source(&self) -> Source {
+        self.reported().source.source()
+    }
+
+    /// The file of Kamailio's tables, once it is known.
+    #[must_use]
+    pub fn source_file(&self) -> Option<PathBuf> {
+        self.reported().file.clone()
+    }
+
+    /// Why the tables cannot be read now.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.reported().trouble.clone()
+    }
+
+    /// Shows whether the source is at work: once it has begun to beat and does not go on, the registry is stale.
+    #[must_use]
+    pub fn heartbeat(&self) -> &Arc<Heartbeat> {
+        &self.heartbeat
+    }
+}
+
+impl Writer {
+    /// Reports how well the registry is known to equal Kamailio's tables; to be called after the rows are applied.
+    pub fn report(&self, source: Source) {
+        let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
+        let former = {
+            let mut reported = self.reported();
+            let former = reported.source.source();
+            reported.source.replace(source, unix, monotonic);
+            former
+        };
+        let is_loading = source.state == SourceState::Unavailable;
+        if is_loading != (former.state == SourceState::Unavailable) {
+            self.content_to_change().is_loading = is_loading;
+            self.news.send_replace(());
+        }
+        if source.state == SourceState::Live {
+            self.startup.over.store(true, Ordering::Release);
+        }
+    }
+
+    /// Reports which file Kamailio's tables are read from.
+    pub fn report_file(&self, file: PathBuf) {
+        self.reported().file = Some(file);
+    }
+
+    /// Reports why the tables cannot be read, for an operator, without naming a file; `None` where they can be.
+    pub fn report_trouble(&self, trouble: Option<String>) {
+        self.reported().trouble = trouble.map(Into::into);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,40 +178,40 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn said(as_of: u64, unix: u64, monotonic: u64) -> ReportedSource {
-        let mut said = ReportedSource::default();
+    fn reported(as_of: u64, unix: u64, monotonic: u64) -> ReportedSource {
+        let mut reported = ReportedSource::default();
         let (state, as_of) = (SourceState::Live, Some(at(as_of)));
-        said.replace(Source { state, as_of }, at(unix), at(monotonic));
-        said
+        reported.replace(Source { state, as_of }, at(unix), at(monotonic));
+        reported
     }
 
     #[test]
     fn lag_grows_with_the_monotonic_clock() {
-        let said = said(998, 1000, 5);
-        assert_eq!(said.at(at(5), false).lag, Some(at(2)));
+        let reported = reported(998, 1000, 5);
+        assert_eq!(reported.at(at(5), false).lag, Some(at(2)));
         // Whatever the wall clock shows by then.
-        assert_eq!(said.at(at(25), false).lag, Some(at(22)));
+        assert_eq!(reported.at(at(25), false).lag, Some(at(22)));
     }
 
     #[test]
-    fn lag_goes_on_while_the_same_moment_is_said_again() {
-        let mut said = said(998, 1000, 5);
+    fn lag_goes_on_while_the_same_moment_is_reported_again() {
+        let mut reported = reported(998, 1000, 5);
         let stale = Source {
             state: SourceState::Stale,
-            ..said.source()
+            ..reported.source()
         };
-        said.replace(stale, at(500), at(15));
-        assert_eq!(said.at(at(15), false).lag, Some(at(12)));
-        assert_eq!(said.at(at(15), false).state, SourceState::Stale);
+        reported.replace(stale, at(500), at(15));
+        assert_eq!(reported.at(at(15), false).lag, Some(at(12)));
+        assert_eq!(reported.at(at(15), false).state, SourceState::Stale);
     }
 
     #[test]
-    fn a_mirror_that_hangs_is_not_live() {
-        let mut said = said(998, 1000, 5);
-        assert_eq!(said.at(at(15), true).state, SourceState::Stale);
-        assert_eq!(said.at(at(15), false).state, SourceState::Live);
+    fn a_source_that_hangs_is_not_live() {
+        let mut reported = reported(998, 1000, 5);
+        assert_eq!(reported.at(at(15), true).state, SourceState::Stale);
+        assert_eq!(reported.at(at(15), false).state, SourceState::Live);
         let never = Source::default();
-        said.replace(never, at(1000), at(15));
-        assert_eq!(said.at(at(15), true), Freshness::default());
+        reported.replace(never, at(1000), at(15));
+        assert_eq!(reported.at(at(15), true), Freshness::default());
     }
 }

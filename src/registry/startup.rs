@@ -1,5 +1,5 @@
-//! How far a start has come: what an earlier run kept is restored, then Kamailio's tables are read. It is over when the
-//! registry has shown every row of them.
+//! How far a start has come: what an earlier run left is restored, then Kamailio's tables are read. It is over when
+//! every row of them is shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -77,16 +77,5 @@ impl Registry {
     #[must_use]
     pub fn read_rows(&self) -> &Arc<Progress> {
         &self.startup.read
-    }
-
-    /// Says why the tables cannot be read, for an operator, without naming a file; `None` where they can be.
-    pub fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble_now() = trouble.map(Into::into);
-    }
-
-    /// Why the tables cannot be read now.
-    #[must_use]
-    pub fn trouble(&self) -> Option<Arc<str>> {
-        self.trouble_now().clone()
     }
 }

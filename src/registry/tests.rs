@@ -1,29 +1,55 @@
 mod bindings;
+mod feed;
 mod properties;
 mod replace;
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::registration::testing::{binding, packed, registration};
-use crate::registration::{Binding, Expiry, Number};
+use crate::registration::{Binding, Change, Expiry, Number};
 
 const NOW: i64 = 1_700_000_000;
 
-fn registry() -> (Arc<ManualClock>, Registry) {
+/// A registry that has been loaded, so that the feed has what happens to it.
+fn registry() -> (Arc<ManualClock>, Writer) {
     let clock = Arc::new(ManualClock::at(1_700_000_000));
-    (Arc::clone(&clock), Registry::new(clock))
+    let writer = Writer::new(Arc::clone(&clock) as _);
+    writer.report(LIVE);
+    (clock, writer)
 }
 
-fn put(registry: &Registry, binding: Binding) -> Effects {
-    registry.apply([Change::Upsert(Arc::new(registration(
-        binding,
-        Some("acme"),
-    )))])
+const LIVE: Source = Source {
+    state: SourceState::Live,
+    as_of: None,
+};
+
+fn put(registry: &Writer, binding: Binding) {
+    registry.apply([upsert(binding, Some("acme"))]);
 }
 
-fn contacts(registry: &Registry) -> Vec<String> {
+fn upsert(binding: Binding, account: Option<&str>) -> Change<Arc<Registration>> {
+    Change::Upsert(Arc::new(registration(binding, account)))
+}
+
+fn hide(registry: &Writer, rows: impl IntoIterator<Item = Hidden>) {
+    registry.overlay().hide(rows, &Arc::default());
+}
+
+/// What has happened since the last look.
+fn happened(feed: &mut Subscription) -> Vec<Effect> {
+    let entries = feed.read(usize::MAX).expect("it does not lag");
+    let effect = |entry: Entry| match entry.event {
+        Event::Row(effect) => effect,
+        Event::Directory(_) => panic!("few rows change"),
+    };
+    entries.into_iter().map(effect).collect()
+}
+
+fn contacts(registry: &Writer) -> Vec<String> {
     let listed = registry.list(Scope::Account("acme")).registrations;
     listed
         .iter()
@@ -100,7 +126,7 @@ fn rows_alike_count_once_and_the_one_modified_last_shows() {
     };
     put(&registry, newer.clone());
     put(&registry, older);
-    let shown = |registry: &Registry| {
+    let shown = |registry: &Writer| {
         registry.list(Scope::System).registrations[0]
             .binding
             .key
@@ -155,35 +181,37 @@ fn the_revision_depends_on_the_content_alone() {
 fn a_hidden_row_shows_again_when_it_comes_from_a_later_register() {
     let (_, registry) = registry();
     let row = binding("1", "bob", "a", NOW + 60);
+    let overlay = registry.overlay();
+    let doubts = || overlay.doubts().notified();
     put(&registry, row.clone());
-    registry.hide([hidden(&row, NOW)]);
+    hide(&registry, [hidden(&row, NOW)]);
     assert!(contacts(&registry).is_empty());
-    assert_eq!(
-        put(&registry, row.clone()),
-        Effects::default(),
+    let mut feed = registry.registry().subscribe();
+    put(&registry, row.clone());
+    let effects = happened(&mut feed);
+    assert!(
+        effects.iter().all(|one| one.unhidden.is_none()),
         "the same row changes nothing"
     );
-    let doubtful = put(
-        &registry,
-        Binding {
-            cseq: Number::new(77),
-            last_modified: NOW,
-            ..row.clone()
-        },
-    );
+    assert!(doubts().now_or_never().is_none());
+    let same_second = Binding {
+        cseq: Number::new(77),
+        last_modified: NOW,
+        ..row.clone()
+    };
+    put(&registry, same_second);
     assert!(
-        doubtful.doubtful && contacts(&registry).is_empty(),
+        doubts().now_or_never().is_some() && contacts(&registry).is_empty(),
         "the same second may be before or after"
     );
-    let newer = put(
-        &registry,
-        Binding {
-            last_modified: NOW + 1,
-            ..row.clone()
-        },
-    );
-    let [shown] = newer.unhidden.try_into().expect("one row");
-    assert_eq!((shown.key, shown.at), (row.key, NOW));
+    let newer = Binding {
+        last_modified: NOW + 1,
+        ..row.clone()
+    };
+    put(&registry, newer);
+    let [_, shown] = happened(&mut feed).try_into().expect("two effects");
+    let unhidden = shown.unhidden.expect("it is listed again");
+    assert_eq!((unhidden.key, unhidden.at), (row.key, NOW));
     assert_eq!(contacts(&registry), ["a"]);
 }
 
@@ -198,7 +226,7 @@ fn a_phone_that_registered_after_the_flush_is_not_hidden() {
             ..row.clone()
         },
     );
-    registry.hide([hidden(&row, NOW + 1)]);
+    hide(&registry, [hidden(&row, NOW + 1)]);
     assert_eq!(contacts(&registry), ["a"]);
 }
 
@@ -210,14 +238,18 @@ fn what_is_hidden_stays_so_before_its_row_is_known() {
         hidden: vec![hidden(&row, NOW), hidden(&binding("2", "eve", "b", 0), NOW)],
         ..Snapshot::default()
     };
-    registry.restore(kept, Source::default());
+    registry.restore(kept, LIVE);
     put(&registry, row.clone());
     assert!(contacts(&registry).is_empty());
     let eve = hidden(&binding("2", "eve", "b", 0), NOW);
     assert!(registry.is_hidden(&eve.key));
-    assert_eq!(registry.forget_absent(), std::slice::from_ref(&eve));
+    let mut feed = registry.registry().subscribe();
+    registry.forget_absent();
+    let [forgotten] = happened(&mut feed).try_into().expect("one effect");
+    assert_eq!(forgotten.unhidden.as_deref(), Some(&eve));
+    assert_eq!(forgotten.key(), &eve.key);
     assert!(!registry.is_hidden(&eve.key));
-    registry.unhide([&row.key]);
+    registry.overlay().unhide([&row.key]);
     assert_eq!(contacts(&registry), ["a"]);
 }
 
@@ -231,7 +263,7 @@ fn an_address_of_record_is_its_last_owners() {
     let of = |account, row: &Binding| Change::Upsert(Arc::new(registration(row.clone(), account)));
     put(&registry, row.clone());
     assert!(!anothers("acme") && anothers("globex"));
-    registry.hide([hidden(&row, NOW)]);
+    hide(&registry, [hidden(&row, NOW)]);
     assert!(anothers("globex"), "hidden rows count");
     assert!(
         !registry.is_anothers("globex", "other", &bob, None),
@@ -262,8 +294,7 @@ fn accounts_and_users_stay_known_for_an_hour() {
     let (clock, registry) = registry();
     let row = binding("1", "bob", "a", NOW + 60);
     put(&registry, row.clone());
-    let departed = registry.apply([Change::Remove(row.key)]).departed;
-    assert_eq!(departed.len(), 1);
+    registry.apply([Change::Remove(row.key)]);
     clock.advance(Duration::from_hours(1));
     assert!(registry.knows_account("acme"));
     assert_eq!(
@@ -290,11 +321,10 @@ fn a_user_who_departs_again_and_again_is_remembered_once() {
     for second in 0..1_000 {
         let row = binding(&second.to_string(), "bob", "a", NOW + 9_000);
         put(&registry, row.clone());
-        let departed = registry.apply([Change::Remove(row.key)]).departed;
-        assert_eq!(departed[0].username, "bob".into());
+        registry.apply([Change::Remove(row.key)]);
         clock.advance(Duration::from_secs(1));
     }
-    assert_eq!(registry.now().tombstones.len(), 1);
+    assert_eq!(registry.tombstones().len(), 1);
     clock.advance(Duration::from_secs(3_599));
     assert!(
         registry.knows_account("acme"),
@@ -302,17 +332,22 @@ fn a_user_who_departs_again_and_again_is_remembered_once() {
     );
     clock.advance(Duration::from_secs(1));
     assert!(!registry.knows_account("acme"));
-    assert_eq!(registry.now().tombstones.len(), 0);
+    registry.expire();
+    assert_eq!(registry.tombstones().len(), 0);
 }
 
 #[test]
-fn a_departed_user_keeps_nothing_else_of_the_row() {
-    let (_, registry) = registry();
+fn a_tombstone_keeps_nothing_else_of_the_row() {
+    let (clock, registry) = registry();
     let row = packed(&binding("1", "bob", "sip:bob@192.0.2.7", NOW + 60));
     let contact = row.contact.clone();
     put(&registry, row.clone());
     registry.apply([Change::Remove(row.key.clone())]);
     drop(row);
+    // The feed forgets it soon.
+    registry.expire();
+    clock.advance(Duration::from_secs(5));
+    registry.expire();
     assert!(registry.knows_account("acme"));
     assert!(contact.is_alone());
 }

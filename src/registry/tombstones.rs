@@ -1,17 +1,17 @@
-//! Who had a row until lately: an account or a username stays known for an hour after its last row went.
+//! Tombstones: an account or a username stays known for an hour after its last row went.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::named::Asked;
-use crate::registration::{Name, Text, Tombstone};
+use crate::registration::{Name, Registration, Text, Tombstone};
 
 /// An address of record: `username`, `domain`.
 pub(super) type Aor = (Text, Option<Text>);
 
-/// Users whose rows went, each once, with the time when the last one did. By account, so that what is asked about
-/// one takes as long whatever happened to others.
+/// Users whose rows went, each once, with the time when the last one did. By account, so that how long a question about
+/// one takes says nothing about others. What is asked for is what went at `since` or later.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
     /// Rows of no account are under the empty id, which no account has.
@@ -29,13 +29,13 @@ struct User {
 
 impl Tombstones {
     /// Remembers a user; the latest time counts.
-    pub(super) fn remember(&mut self, departed: Tombstone) {
+    pub(super) fn remember(&mut self, tombstone: Tombstone) {
         let Tombstone {
             account,
             username,
             domain,
             at,
-        } = departed;
+        } = tombstone;
         let account = account.unwrap_or_default();
         let user = User::new(username, domain);
         let users = self.by_account.entry(Arc::clone(&account)).or_default();
@@ -48,20 +48,27 @@ impl Tombstones {
     }
 
     /// Whether a row of the account went.
-    pub(super) fn has_account(&self, id: &str) -> bool {
-        self.by_account.contains_key(id)
+    pub(super) fn has_account(&self, id: &str, since: i64) -> bool {
+        let mut times = self
+            .by_account
+            .get(id)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        times.any(|at| *at >= since)
     }
 
     /// The addresses of record of the account's users whom a name means, the case of letters aside.
-    pub(super) fn of_user(&self, account: &str, asked: Asked<'_>) -> Vec<Aor> {
+    pub(super) fn of_user(&self, account: &str, asked: Asked<'_>, since: i64) -> Vec<Aor> {
         let users = self.by_account.get(account);
-        users.map_or_else(Vec::new, |users| aors(users, asked))
+        users.map_or_else(Vec::new, |users| aors(users, asked, since))
     }
 
     /// The same, whatever their account.
-    pub(super) fn of_user_anywhere(&self, asked: Asked<'_>) -> Vec<Aor> {
+    pub(super) fn of_user_anywhere(&self, asked: Asked<'_>, since: i64) -> Vec<Aor> {
         let accounts = self.by_account.values();
-        accounts.flat_map(|users| aors(users, asked)).collect()
+        accounts
+            .flat_map(|users| aors(users, asked, since))
+            .collect()
     }
 
     /// The accounts that had this address of record, and when the last row of each went; the empty id is that of no
@@ -70,14 +77,27 @@ impl Tombstones {
         &self,
         username: &Text,
         domain: Option<&Text>,
+        since: i64,
     ) -> impl Iterator<Item = (&str, i64)> {
         let user = User::new(username.clone(), domain.cloned());
         self.by_account
             .iter()
             .filter_map(move |(account, users)| Some((&**account, *users.get(&user)?)))
+            .filter(move |(_, at)| *at >= since)
     }
 
-    /// Forgets who departed before `at`.
+    /// All of them, the earliest first.
+    pub(super) fn all(&self) -> Vec<Tombstone> {
+        let tombstone = |(at, account, user): &(i64, Arc<str>, User)| Tombstone {
+            account: Some(Arc::clone(account)).filter(|id| !id.is_empty()),
+            username: user.username.clone(),
+            domain: user.domain.clone(),
+            at: *at,
+        };
+        self.by_time.iter().map(tombstone).collect()
+    }
+
+    /// Forgets whose rows went before `at`.
     pub(super) fn forget_before(&mut self, at: i64) {
         while self.by_time.first().is_some_and(|first| first.0 < at) {
             let Some((_, account, user)) = self.by_time.pop_first() else {
@@ -90,14 +110,6 @@ impl Tombstones {
                 }
             }
         }
-    }
-
-    /// How many users are remembered.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        let users: usize = self.by_account.values().map(BTreeMap::len).sum();
-        assert_eq!(users, self.by_time.len());
-        users
     }
 }
 
@@ -117,12 +129,29 @@ impl User {
     }
 }
 
+/// Whether the former user of a row, or its account, may have no row any more.
+pub(super) fn has_moved(former: &Registration, current: &Registration) -> bool {
+    former.account_id != current.account_id
+        || former.binding.username != current.binding.username
+        || former.binding.domain != current.binding.domain
+}
+
+/// What is remembered of a row that went: a copy, because one text would keep all of the row's in memory.
+pub(super) fn tombstone(former: &Registration, at: i64) -> Tombstone {
+    Tombstone {
+        account: former.account_id.clone(),
+        username: former.binding.username.as_bytes().into(),
+        domain: former.binding.domain.clone(),
+        at,
+    }
+}
+
 /// The user that an address of record is listed as.
 pub(super) fn name_of<'a>(username: &'a Text, domain: Option<&'a Text>) -> Cow<'a, [u8]> {
     Name::of_columns(username.as_bytes(), domain.map(Text::as_bytes)).user
 }
 
-fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>) -> Vec<Aor> {
+fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>, since: i64) -> Vec<Aor> {
     let beginning = asked.beginning();
     let first = User {
         any_case: beginning.lower.as_slice().into(),
@@ -131,9 +160,8 @@ fn aors(users: &BTreeMap<User, i64>, asked: Asked<'_>) -> Vec<Aor> {
     };
     users
         .range(first..)
-        .map(|(user, _)| user)
-        .take_while(|user| beginning.is_of(&user.any_case))
-        .filter(|user| asked.means(&user.name()))
-        .map(|user| (user.username.clone(), user.domain.clone()))
+        .take_while(|(user, _)| beginning.is_of(&user.any_case))
+        .filter(|(user, at)| **at >= since && asked.means(&user.name()))
+        .map(|(user, _)| (user.username.clone(), user.domain.clone()))
         .collect()
 }

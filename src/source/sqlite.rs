@@ -3,12 +3,12 @@
 mod completeness;
 mod discover;
 mod follow;
-mod mass_removal;
 mod permissions;
 mod rows;
 mod schedule;
-mod trouble;
+mod translate;
 mod updates;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use self::follow::Follower;
-use self::schedule::StopOnDrop;
 use self::updates::Updates;
+use self::watch::StopOnDrop;
 use super::{Ended, Source, Update};
 use crate::clock::Clock;
 use crate::heartbeat::Heartbeat;
@@ -32,26 +32,26 @@ pub struct Options {
     pub database: PathBuf,
     /// Look for the database below this directory, until there is one; `None` when it is known.
     pub discover: Option<PathBuf>,
-    /// Our own store, which is never what is looked for.
+    /// usrlocd's own store, which is never what is looked for.
     pub store: PathBuf,
     /// The usrloc tables in it.
     pub tables: Vec<String>,
 }
 
-/// The parts that the source works with.
+/// What the source works with.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Where the thread shows that it is at work.
+    /// Where the thread shows that it is alive.
     pub heartbeat: Arc<Heartbeat>,
-    /// Where the rows are counted that have been read.
+    /// Where the rows read so far are counted.
     pub rows_read: Arc<Progress>,
 }
 
-/// A database that is followed until this is dropped.
+/// Follows a database until it is dropped.
 #[derive(Debug)]
 pub struct SqliteSource {
     updates: Arc<Updates>,
@@ -60,11 +60,11 @@ pub struct SqliteSource {
 }
 
 impl SqliteSource {
-    /// Follows what `options` say. `former` are the bindings that an earlier run knew: they are taken to exist until all
-    /// rows have been read.
+    /// Starts to follow the tables in `options`. `former` are the bindings that an earlier run knew: they are taken to
+    /// exist until all rows have been read.
     ///
     /// # Errors
-    /// When the operating system starts no thread.
+    /// When the operating system cannot start a thread.
     pub fn start(
         options: Options,
         parts: Parts,

@@ -70,7 +70,7 @@ impl Activity {
         })
     }
 
-    /// How long ago anybody wrote, as exactly as the file system tells.
+    /// How long ago anybody wrote, as exactly as the file system records it.
     ///
     /// # Errors
     /// When a file cannot be looked at.

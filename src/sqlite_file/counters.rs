@@ -1,5 +1,7 @@
 //! What the tail counts.
 
+use std::ops::AddAssign;
+
 /// Counts since the tail was made; all but `rows` only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -23,14 +25,38 @@ pub struct Counters {
     pub audit_misses: u64,
     /// Changes that a pass found and nothing could hint at: of a row that stayed where it was in the hint index.
     pub blind_spots: u64,
-    /// Times that the database was another than before: file, schema or journal mode.
+    /// Times that the database was not the same as before: file, schema or journal mode.
     pub epochs: u64,
     /// Rows passed over because their content is no record.
     pub malformed_rows: u64,
-    /// Rows told to be there.
+    /// Rows reported as new or changed.
     pub upserts: u64,
-    /// Rows told to be gone.
+    /// Rows reported as gone.
     pub deletes: u64,
     /// Rows known to be there now.
     pub rows: u64,
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, more: Self) {
+        for (count, more) in [
+            (&mut self.pages_read, more.pages_read),
+            (&mut self.bytes_read, more.bytes_read),
+            (&mut self.frames_followed, more.frames_followed),
+            (&mut self.wal_restarts, more.wal_restarts),
+            (&mut self.gaps, more.gaps),
+            (&mut self.windows, more.windows),
+            (&mut self.windows_lost, more.windows_lost),
+            (&mut self.sweeps, more.sweeps),
+            (&mut self.audit_misses, more.audit_misses),
+            (&mut self.blind_spots, more.blind_spots),
+            (&mut self.epochs, more.epochs),
+            (&mut self.malformed_rows, more.malformed_rows),
+            (&mut self.upserts, more.upserts),
+            (&mut self.deletes, more.deletes),
+            (&mut self.rows, more.rows),
+        ] {
+            *count += more;
+        }
+    }
 }

@@ -34,15 +34,15 @@ impl Inspection {
     /// When there is none, or none that can be read now; [`Reason::Locked`] and [`Reason::Busy`] pass by themselves.
     pub fn of(path: &Path, now: Duration) -> Result<Self> {
         let mut source = Source::open(path)?;
-        let refreshed = source.refresh(now, FRAMES, &mut HashSet::new())?;
-        if refreshed.behind {
+        let (state, found) = source.refresh(now, FRAMES, &mut HashSet::new())?;
+        if found.behind {
             return Err(Reason::Busy);
         }
-        source.begin(&refreshed.state);
+        source.begin(&state);
         let schema = Schema::read(&mut source);
         let mut first = Vec::new();
         let committed = source.read(1, &mut first);
-        if !source.end(&refreshed.state)? {
+        if !source.end(&state)? {
             return Err(Reason::Busy);
         }
         committed?;

@@ -1,6 +1,6 @@
-//! What has been told: a hash of each row.
+//! What has been reported: a hash of each row.
 //!
-//! There are as many as rows, so they stand packed: side by side in chunks, and not each in a node of a tree.
+//! There are as many as rows, so they are packed side by side in chunks instead of each in a node of a tree.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const CHUNK: usize = if cfg!(test) { 8 } else { 128 };
 /// Of neighbours with at most so many, one takes the other's.
 const FEW: usize = CHUNK / 4;
 
-/// The rows of a table that have been told, by rowid.
+/// The rows of a table that have been reported, by rowid.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// By a rowid that is not greater than their rows' and greater than those of the chunk before.
@@ -22,7 +22,7 @@ pub(super) struct Known {
     rows: usize,
 }
 
-/// Some rows that follow each other. None of them is further from the first than 32 bits tell.
+/// Some rows that follow each other. None of them is further from the first than 32 bits can hold.
 #[derive(Debug, Default)]
 struct Chunk {
     /// How far each rowid is from the chunk's.
@@ -35,7 +35,7 @@ struct Chunk {
 pub(super) struct Hash(u64);
 
 impl Hash {
-    /// The hash of no row: it makes a row that has been told be told anew.
+    /// The hash of no row: with it a row is reported anew.
     const STALE: Self = Self(0);
 
     /// The hash of `payload`.
@@ -45,7 +45,7 @@ impl Hash {
 }
 
 impl Known {
-    /// Whether the row has been told.
+    /// Whether the row has been reported.
     pub(super) fn contains(&self, rowid: i64) -> bool {
         let found = self.chunks.range(..=rowid).next_back();
         found.is_some_and(|(first, chunk)| {
@@ -53,7 +53,7 @@ impl Known {
         })
     }
 
-    /// Notes that the row has been told with this content.
+    /// Notes that the row has been reported with this content.
     pub(super) fn insert(&mut self, rowid: i64, hash: Hash) {
         let found = self.chunks.range_mut(..=rowid).next_back();
         let found = found.and_then(|(first, chunk)| Some((*first, place(*first, rowid)?, chunk)));
@@ -77,7 +77,7 @@ impl Known {
         }
     }
 
-    /// Notes that the row has been told to be gone.
+    /// Notes that the row has been reported as gone.
     pub(super) fn remove(&mut self, rowid: i64) {
         let Some((&first, chunk)) = self.chunks.range_mut(..=rowid).next_back() else {
             return;
@@ -91,7 +91,7 @@ impl Known {
         self.join(first);
     }
 
-    /// The rows within `span` with what has been told of them, in order.
+    /// The rows within `span` with the hashes reported for them, in order.
     pub(super) fn within(&self, span: Span) -> impl Iterator<Item = (i64, Hash)> {
         let before = self.chunks.range(..=span.low).next_back();
         let first = before.map_or(span.low, |(first, _)| *first);
@@ -104,7 +104,7 @@ impl Known {
             .take_while(move |(rowid, _)| *rowid <= span.high)
     }
 
-    /// Makes all rows be told anew when they are met.
+    /// Has every row reported anew when it is met.
     pub(super) fn make_stale(&mut self) {
         for chunk in self.chunks.values_mut() {
             chunk.hashes.fill(Hash::STALE);

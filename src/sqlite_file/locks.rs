@@ -12,9 +12,9 @@ const RESERVED: (u64, u64) = (0x4000_0001, 1);
 const SHARED: (u64, u64) = (0x4000_0002, 510);
 /// PENDING, RESERVED and the SHARED range together.
 const ALL: (u64, u64) = (0x4000_0000, 512);
-/// In the index of the log: whoever writes to the log (`WAL_WRITE_LOCK`).
+/// In the index of the log: held by a process that writes to the log (`WAL_WRITE_LOCK`).
 const LOG_WRITER: (u64, u64) = (120, 1);
-/// In the index of the log: whoever has the database open holds it shared.
+/// In the index of the log: held shared by every process that has the database open.
 const DEAD_MAN_SWITCH: (u64, u64) = (128, 1);
 
 /// Whether a writer changes the file `fd` now, or may.

@@ -3,22 +3,23 @@
 //! A state is a generation of the log and the last frame of a commit in it. It stays readable while others append
 //! to the log, until a checkpoint copies later frames into the database file or the log begins anew.
 //!
-//! The index says which commits there are, as long as anybody has the database open. When nobody has, the next who
-//! opens it makes the index anew from the log; so the log alone tells then, and a commit counts although the
-//! writer died before it could publish it.
+//! As long as anybody has the database open, the index shows which commits there are. When nobody has, the next
+//! process to open it rebuilds the index from the log; so then only the log counts, and a commit in it is valid even
+//! if its writer died before publishing it.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{self, File, Stamp};
+use super::findings::Findings;
 use super::locks;
 use super::reason::{Reason, Result};
 use super::shm::{self, Index, Reading};
-use super::source::{Committed, Refreshed};
+use super::snapshot::{Snapshot, Witness};
 use super::wal::{Followed, Generation, Log, Salts, generations_between};
 
-/// How long log and index may disagree until the log alone is believed.
+/// How long log and index may disagree until only the log counts.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log and its index.
@@ -32,41 +33,15 @@ pub(super) struct LogFiles {
     log: Log,
     /// The generation that `log` is of, also while the log has no header of it yet.
     salts: Option<Salts>,
+    /// What the index said at the last look, where it could be believed.
+    published: Option<Index>,
     /// Since when log and index have disagreed.
     disagreement: Option<Duration>,
     /// The stamp of the database file at the last look, if nobody wrote to it then: there was no log, or none yet, or
     /// nobody had the database open. And whether it was ripe.
     at_rest: Option<(Stamp, bool)>,
-    /// What a look has found that failed after that; the next one to succeed tells it.
-    owed: Option<Refreshed>,
-}
-
-/// A committed state of a database with a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Snapshot {
-    salts: Option<Salts>,
-    frame: u32,
-    /// Pages of the database; 0 when the file's length tells.
-    pub(super) pages: u32,
-    /// The length of the database file, where that tells.
-    pub(super) length: u64,
-    verified_by: Witness,
-}
-
-/// What tells that a snapshot holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Witness {
-    /// The index.
-    Index,
-    /// The index, which knows of no log yet, and the stamp of the database file.
-    Unlogged(Stamp),
-    /// The log alone: the index is of no use.
-    Log,
-    /// The log alone: nobody keeps the index up to date. Where nobody has the database open at all, the stamp of
-    /// its file as well.
-    Abandoned(Option<Stamp>),
-    /// There is no log: the stamp of the database file.
-    Stamp(Stamp),
+    /// What a look has found that failed after that; the next one to succeed reports it.
+    owed: Option<Findings>,
 }
 
 impl LogFiles {
@@ -80,6 +55,7 @@ impl LogFiles {
             index_file: None,
             log: Log::new(page_size),
             salts: None,
+            published: None,
             disagreement: None,
             at_rest: None,
             owed: None,
@@ -109,17 +85,10 @@ impl LogFiles {
         now: Duration,
         budget: u32,
         changed: &mut HashSet<u32>,
-    ) -> Result<Refreshed> {
-        let mut found = self
-            .owed
-            .take()
-            .unwrap_or_else(|| Refreshed::at(Committed::Log(self.snapshot(None, Witness::Index))));
-        let looked = self.look(database, now, budget, changed, &mut found);
-        match looked {
-            Ok(state) => Ok(Refreshed {
-                state: Committed::Log(state),
-                ..found
-            }),
+    ) -> Result<(Snapshot, Findings)> {
+        let mut found = self.owed.take().unwrap_or_default();
+        match self.look(database, now, budget, changed, &mut found) {
+            Ok(snapshot) => Ok((snapshot, found)),
             Err(reason) => {
                 self.owed = Some(found);
                 Err(reason)
@@ -127,14 +96,23 @@ impl LogFiles {
         }
     }
 
-    /// Looks what has been committed since, and how that can be verified.
+    /// Whether the index differs from what it was at the last look; `None` where it was of no use then.
+    ///
+    /// What a single read of it cannot show is left to the next look: that nobody keeps it up to date any more, that
+    /// its name now leads to another file, a checkpoint.
+    pub(super) fn has_news(&self) -> Option<bool> {
+        let (published, file) = (self.published?, self.index_file.as_ref()?);
+        Some(!matches!(shm::read(file), Ok(Reading::Published(index)) if index == published))
+    }
+
+    /// Finds out what has been committed since, and how that can be verified.
     fn look(
         &mut self,
         database: &File,
         now: Duration,
         budget: u32,
         changed: &mut HashSet<u32>,
-        found: &mut Refreshed,
+        found: &mut Findings,
     ) -> Result<Snapshot> {
         found.behind = false;
         self.reopen(found)?;
@@ -162,7 +140,7 @@ impl LogFiles {
             }
             Witness::Abandoned(None) | Witness::Index | Witness::Log => None,
         };
-        Ok(self.snapshot(Some(stamp), witness))
+        Ok(self.snapshot(stamp, witness))
     }
 
     /// Whether what was read from `snapshot` was of it.
@@ -173,7 +151,7 @@ impl LogFiles {
                 Ok(self.is_published(snapshot)? && database.stamp()? == stamp)
             }
             Witness::Log => self.ends_at(snapshot),
-            // Who opens the database now may go on to write, and then the index tells again.
+            // Whoever opens the database now may go on to write, and then the index counts again.
             Witness::Abandoned(stamp) => Ok(self.ends_at(snapshot)?
                 && self.is_abandoned(database)?
                 && (stamp.is_none() || stamp == Some(database.stamp()?))),
@@ -219,7 +197,7 @@ impl LogFiles {
     }
 
     /// Opens the files anew where their names lead elsewhere; with the old ones changes may be lost.
-    fn reopen(&mut self, found: &mut Refreshed) -> Result<()> {
+    fn reopen(&mut self, found: &mut Findings) -> Result<()> {
         if self
             .log_file
             .as_ref()
@@ -257,6 +235,7 @@ impl LogFiles {
         stamp: Stamp,
         hunt: &mut Hunt<'_>,
     ) -> Result<Witness> {
+        self.published = None;
         if self.is_abandoned(database)? {
             self.disagreement = None;
             let alone = !locks::connected(database)?;
@@ -275,6 +254,7 @@ impl LogFiles {
             Reading::Unusable => return self.follow_alone(stamp, hunt),
         };
         if agreed {
+            self.published = reading.published();
             self.disagreement = None;
             return Ok(match self.salts {
                 Some(_) => Witness::Index,
@@ -381,13 +361,13 @@ impl LogFiles {
         self.log.begin(None);
     }
 
-    fn snapshot(&self, stamp: Option<Stamp>, verified_by: Witness) -> Snapshot {
-        let length = stamp.filter(|_| self.log.pages == 0);
+    fn snapshot(&self, stamp: Stamp, verified_by: Witness) -> Snapshot {
+        let by_length = self.log.pages == 0;
         Snapshot {
             salts: self.salts,
             frame: self.log.committed(),
             pages: self.log.pages,
-            length: length.map_or(0, |it| it.length),
+            length: if by_length { stamp.length } else { 0 },
             verified_by,
         }
     }
@@ -397,7 +377,7 @@ impl LogFiles {
 struct Hunt<'a> {
     budget: u32,
     changed: &'a mut HashSet<u32>,
-    found: &'a mut Refreshed,
+    found: &'a mut Findings,
 }
 
 impl Hunt<'_> {

@@ -1,10 +1,10 @@
-//! Why nothing can be told at the moment.
+//! Why the tables cannot be read at the moment.
 
 use rustix::io::Errno;
 
 /// Why the tables cannot be read now; each message is a sentence for an operator.
 ///
-/// None of them is final: the tail keeps trying, and what it has told before stays as it is.
+/// None of them is final: the tail keeps trying, and what it has reported before stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {

@@ -137,7 +137,7 @@ mod tests {
     fn the_first_column_of_an_index() {
         let column = |sql| first_column(sql);
         assert_eq!(
-            column("CREATE INDEX location_expires_idx ON location (expires)").unwrap(),
+            column("CREATE INDEX t_expires_idx ON t (expires)").unwrap(),
             "expires"
         );
         assert_eq!(

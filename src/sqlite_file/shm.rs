@@ -39,6 +39,16 @@ pub(super) enum Reading {
     Unusable,
 }
 
+impl Reading {
+    /// The published state, if this is one.
+    pub(super) fn published(self) -> Option<Index> {
+        match self {
+            Self::Published(index) => Some(index),
+            Self::Torn | Self::Unusable => None,
+        }
+    }
+}
+
 /// Reads the index in `-shm`.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! The files of a database, and windows on one committed state of it.
 //!
-//! [`Source::refresh`] looks what has been committed, [`Source::begin`] and [`Source::end`] enclose the reading
-//! of pages. What was read counts only when `end` says so.
+//! [`Source::refresh`] finds out what has been committed; [`Source::begin`] and [`Source::end`] enclose the reading of
+//! pages. What was read counts only when `end` confirms it.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStringExt;
@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::File;
+use super::findings::Findings;
 use super::header::Header;
-use super::log::{LogFiles, Snapshot};
+use super::log::LogFiles;
 use super::payload::Pages;
 use super::reason::{Reason, Result};
 use super::rollback::{self, Version};
+use super::snapshot::Snapshot;
 
 /// The byte that locks stand for; its page is never used.
 const LOCK_BYTE: u64 = 0x4000_0000;
@@ -47,27 +49,6 @@ pub(super) struct Reads {
     pub(super) pages: u64,
     /// Bytes of pages.
     pub(super) bytes: u64,
-}
-
-/// What a look at the files found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "findings that do not exclude each other"
-)]
-pub(super) struct Refreshed {
-    /// The committed state that windows show now.
-    pub(super) state: Committed,
-    /// Changes may have gone by unread.
-    pub(super) gap: bool,
-    /// The files may not be the continuation of what they were.
-    pub(super) doubtful: bool,
-    /// More of the log is to be read before it is up to date.
-    pub(super) behind: bool,
-    /// The log began anew.
-    pub(super) restarted: bool,
-    /// Frames read.
-    pub(super) frames: u32,
 }
 
 /// A committed state; equal only to itself.
@@ -145,7 +126,7 @@ impl Source {
             && header.wal == self.header.wal)
     }
 
-    /// Looks what has been committed, reading at most `budget` frames of the log; pages changed by them go to
+    /// Finds out what has been committed, reading at most `budget` frames of the log; pages changed by them go to
     /// `changed`.
     ///
     /// # Errors
@@ -155,18 +136,23 @@ impl Source {
         now: Duration,
         budget: u32,
         changed: &mut HashSet<u32>,
-    ) -> Result<Refreshed> {
+    ) -> Result<(Committed, Findings)> {
         if let Some(log) = &mut self.log {
-            return log.refresh(&self.database, now, budget, changed);
+            let (snapshot, found) = log.refresh(&self.database, now, budget, changed)?;
+            return Ok((Committed::Log(snapshot), found));
         }
         let version = rollback::probe(&self.database, &self.journal, self.last.as_ref())?;
         let last = self.last.replace(version);
-        let doubtful = last.is_some_and(|last| !version.follows(&last));
-        Ok(Refreshed {
-            doubtful,
-            gap: doubtful,
-            ..Refreshed::at(Committed::File(version))
-        })
+        let mut found = Findings::default();
+        if last.is_some_and(|last| !version.follows(&last)) {
+            found.lose();
+        }
+        Ok((Committed::File(version), found))
+    }
+
+    /// Whether something may have been committed since the last [`Self::refresh`]; `None` where only that can tell.
+    pub(super) fn has_news(&self) -> Option<bool> {
+        self.log.as_ref()?.has_news()
     }
 
     /// Begins a window on `state`, which must be what the last [`Self::refresh`] found.
@@ -181,7 +167,7 @@ impl Source {
     /// Whether all pages read since [`Self::begin`] were of `state`.
     ///
     /// # Errors
-    /// When this cannot be told.
+    /// When this cannot be known.
     pub(super) fn end(&mut self, state: &Committed) -> Result<bool> {
         #[cfg(test)]
         self.break_end()?;
@@ -241,26 +227,6 @@ impl Pages for Source {
             return Err(Reason::Malformed("a page is cut short"));
         }
         Ok(())
-    }
-}
-
-impl Refreshed {
-    /// Up to date at `state`, with nothing missed.
-    pub(super) fn at(state: Committed) -> Self {
-        Self {
-            state,
-            gap: false,
-            doubtful: false,
-            behind: false,
-            restarted: false,
-            frames: 0,
-        }
-    }
-
-    /// What was followed is gone, with what it would have told.
-    pub(super) fn lose(&mut self) {
-        self.gap = true;
-        self.doubtful = true;
     }
 }
 

@@ -1,7 +1,7 @@
 //! A table as its `CREATE TABLE` statement describes it, and its rows by column.
 
 use super::reason::{Reason, Result};
-use super::record::{self, Value};
+use super::record::Value;
 use super::sql::{Token, Tokens, split};
 
 /// Words that end the type of a column.
@@ -53,7 +53,7 @@ enum Constant {
     Blob(Vec<u8>),
 }
 
-/// A row, valid as long as the sink is told of it.
+/// A row, valid for the length of the report.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
     table: &'a Table,
@@ -396,9 +396,4 @@ impl<'a> Row<'a> {
     pub fn rowid(&self) -> i64 {
         self.rowid
     }
-}
-
-/// The values of a payload, for [`Row::new`].
-pub(super) fn values(payload: &[u8]) -> Result<Vec<Value<'_>>> {
-    record::decode(payload)
 }

@@ -1,27 +1,34 @@
-//! The tail: what it is asked for, what it tells, and its single step.
+//! The tail: its states and its single step.
+//!
+//! `windows` lends verified windows on the files, a `follower` for each table knows what was reported of it and which
+//! keys may have changed, and `engine` is the loop that leads from one to the other. `hints`, `hint_index` and `nodes`
+//! say where to look, `sweep` looks everywhere, `mass_removal` is the guard.
 
 mod engine;
+mod epoch;
+mod follower;
+mod hint_index;
 mod hints;
-mod losses;
+mod mass_removal;
 mod nodes;
+mod options;
 mod pending;
 mod rules;
-mod schemas;
-mod settle;
+mod schema_watch;
 mod sweep;
-mod tell;
+mod windows;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::counters::Counters;
 use super::reason::Reason;
-use super::table::{Row, Table};
 use engine::Engine;
+pub use options::{HintIndexSpec, Sink, TableSpec, TailOptions};
 #[cfg(test)]
-pub(super) use rules::Rules;
+pub(super) use rules::{Rule, Rules};
 
-/// How long a step may fail before the state says so.
+/// How long steps may fail before the state shows it.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a writer may be in the way for the length of a commit on a slow disk.
 const COMMIT: Duration = Duration::from_millis(250);
@@ -35,45 +42,6 @@ const LONG: Duration = Duration::from_secs(10);
 const SLOW_RETRY: Duration = Duration::from_millis(100);
 /// Until the next step, when there is nothing to read.
 const ABSENT: Duration = Duration::from_secs(1);
-
-/// Who is told what stands in the tables. Only facts of verified windows are told.
-pub trait Sink {
-    /// The table with index `table` of [`TailOptions::tables`] looks like this from now on; told before its first
-    /// row, and when it has changed. After a change that alters what rows mean, each is told again.
-    fn schema(&mut self, table: usize, schema: &Table);
-
-    /// A row is there with this content; it is new, or changed.
-    fn upsert(&mut self, table: usize, row: Row<'_>);
-
-    /// A row is gone.
-    fn delete(&mut self, table: usize, rowid: i64);
-}
-
-/// What to tail.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TailOptions {
-    /// The database file.
-    pub path: PathBuf,
-    /// The tables.
-    pub tables: Vec<TableSpec>,
-}
-
-/// A table to tail.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TableSpec {
-    /// Its name.
-    pub name: String,
-    /// A column that most changes alter and an index begins with. In rollback mode the index tells cheaply which
-    /// rows to look at; without it, every change leads to a look at all rows.
-    pub hint_index_column: Option<String>,
-    /// Whether the others are told when this one has never been there.
-    pub optional: bool,
-    /// Columns without which no row means anything: a table that lacks one cannot be read.
-    pub required: &'static [&'static str],
-    /// Columns whose values matter where the table has them: it cannot be read where one of them, or of the required
-    /// ones, is generated and not stored.
-    pub used: &'static [&'static str],
-}
 
 /// Follows tables of a database.
 #[derive(Debug)]
@@ -90,11 +58,11 @@ pub struct Step {
     /// How the tail is.
     pub state: State,
     /// Since the present epoch began (a file, its schema, its journal mode) every row has been compared at least
-    /// once, and what had been told before and is not there has been confirmed gone.
+    /// once, and what had been reported before and is not there has been confirmed gone.
     pub complete: bool,
-    /// All that was told equals the committed tables as of the beginning of this step.
+    /// All that was reported equals the committed tables as of the beginning of this step.
     pub current: bool,
-    /// The sink was told something.
+    /// Something was reported to the sink.
     pub changed: bool,
     /// Sleep at most this long until the next step; zero for at once.
     pub wake: Duration,
@@ -103,15 +71,15 @@ pub struct Step {
 /// How the tail is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// There is nothing to read; what was told before stands.
+    /// There is nothing to read; what was reported before stands.
     Absent(Reason),
     /// The database has been opened, and not yet read.
     Opening,
-    /// Every row is being compared; changes are told meanwhile.
-    Healing,
-    /// What is told follows the commits.
+    /// Every row is being compared; changes are reported meanwhile.
+    CatchingUp,
+    /// What is reported follows the commits.
     Live,
-    /// The database is there and has not been readable for a second; what was told before stands.
+    /// The database is there and has not been readable for a second; what was reported before stands.
     Blocked(Reason),
 }
 
@@ -126,20 +94,20 @@ impl Tail {
         }
     }
 
-    /// Looks for changes and tells them to `sink`. The work of a step is bounded: a few milliseconds, and it never
+    /// Looks for changes and reports them to `sink`. The work of a step is bounded: a few milliseconds, and it never
     /// waits. `now` is monotonic.
     pub fn step(&mut self, now: Duration, sink: &mut dyn Sink) -> Step {
-        let told = self.engine.told();
-        let windows = self.engine.counters.windows;
+        let before = self.engine.counters();
         let result = self.engine.step(now, sink);
-        let changed = self.engine.told() != told;
+        let after = self.engine.counters();
+        let changed = (after.upserts, after.deletes) != (before.upserts, before.deletes);
         match result {
             Ok(progress) => {
                 self.failing = None;
-                self.state = if progress.complete && !progress.healing {
+                self.state = if progress.complete && !progress.resyncing {
                     State::Live
                 } else {
-                    State::Healing
+                    State::CatchingUp
                 };
                 Step {
                     state: self.state.clone(),
@@ -151,7 +119,7 @@ impl Tail {
             }
             Err(reason) => {
                 // A commit that ended the work of a step is no failure of it.
-                let worked = self.engine.counters.windows > windows;
+                let worked = after.windows > before.windows;
                 if worked && matches!(reason, Reason::Locked | Reason::HotJournal | Reason::Busy) {
                     self.failing = None;
                 }
@@ -167,20 +135,30 @@ impl Tail {
         }
     }
 
+    /// Whether something may have been committed since the last step: a glance that costs a small part of one. `None`
+    /// where only a step can tell, which is so without a write-ahead log and while nobody keeps its index up to date.
+    #[must_use]
+    pub fn has_news(&self) -> Option<bool> {
+        self.engine.windows().has_news()
+    }
+
     /// The counts so far.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.engine.counters
+    pub fn counters(&self) -> Counters {
+        self.engine.counters()
+    }
+
+    /// Has every row compared once more, a second after `now` (monotonic), before removals are reported and the tables
+    /// count as complete again: for a caller who misses much of what it knew from before this tail was made.
+    pub fn confirm_removals(&mut self, now: Duration) {
+        self.engine.confirm_removals(now);
     }
 
     /// The files whose changes are worth waking for, as far as they are known: the database and, with a
     /// write-ahead log, that log. A file that is not there yet appears in the directory.
     #[must_use]
     pub fn watch_paths(&self) -> Vec<PathBuf> {
-        match &self.engine.source {
-            Some(source) => source.paths(),
-            None => vec![self.engine.options.path.clone()],
-        }
+        self.engine.windows().paths()
     }
 
     /// Decides what a failed step means, and when to try again.
@@ -202,7 +180,7 @@ impl Tail {
                 self.state = State::Absent(reason);
                 return ABSENT;
             }
-            Reason::Io { .. } if self.engine.source.is_none() => {
+            Reason::Io { .. } if !self.engine.windows().are_open() => {
                 self.state = State::Absent(reason);
                 return ABSENT;
             }
@@ -226,27 +204,27 @@ impl Tail {
 
 #[cfg(test)]
 impl Tail {
-    /// Whether an audit has found everything as told, in the state committed last.
+    /// Whether an audit has found everything as reported, in the state committed last.
     pub(super) fn is_audited(&self) -> bool {
-        self.engine.is_audited()
+        self.engine.has_audited()
     }
 
     /// Frames of the log whose checksum was computed.
-    pub(super) fn frames_verified(&self) -> u64 {
-        let source = self.engine.source.as_ref();
+    pub(super) fn frames_verified(&mut self) -> u64 {
+        let source = self.engine.windows_mut().source();
         let log = source.and_then(|it| it.log.as_ref());
         log.map_or(0, super::log::LogFiles::frames_verified)
     }
 
     /// Makes the end of a window fail, after so many that do not.
     pub(super) fn break_end_after(&mut self, windows: u32) {
-        if let Some(source) = &mut self.engine.source {
+        if let Some(source) = self.engine.windows_mut().source() {
             source.broken_end = Some(windows);
         }
     }
 
     /// Takes hints by `rules` from now on.
     pub(super) fn set_rules(&mut self, rules: Rules) {
-        self.engine.rules = rules;
+        self.engine.set_rules(rules);
     }
 }

@@ -91,19 +91,21 @@ impl Batch {
         let most = (pages.usable() * pages.count() as usize).min(MOST) + self.payloads.len();
         let mut least = level.span.low;
         // In order as the rows are, so that none has to be looked up.
-        let mut told = known.within(level.span).peekable();
+        let mut reported = known.within(level.span).peekable();
         for index in 0..node.cells {
             let (rowid, payload) = node.row(index)?;
             if rowid < least || rowid > level.span.high {
                 return Err(Reason::Malformed("rows out of order"));
             }
             least = rowid.saturating_add(1);
-            while told.next_if(|(it, _)| *it < rowid).is_some() {}
-            let told = told.next_if(|(it, _)| *it == rowid).map(|(_, hash)| hash);
+            while reported.next_if(|(it, _)| *it < rowid).is_some() {}
+            let before = reported
+                .next_if(|(it, _)| *it == rowid)
+                .map(|(_, hash)| hash);
             let start = self.payloads.len();
             let hash = if let Some(whole) = payload.whole() {
                 let hash = Hash::of(whole);
-                if told != Some(hash) {
+                if before != Some(hash) {
                     self.payloads.extend_from_slice(whole);
                 }
                 hash
@@ -117,7 +119,7 @@ impl Batch {
                 }
                 Hash::of(&self.payloads[start..])
             };
-            if told == Some(hash) {
+            if before == Some(hash) {
                 self.payloads.truncate(start);
             } else {
                 self.changed.push((rowid, hash, start..self.payloads.len()));

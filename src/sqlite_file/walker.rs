@@ -44,6 +44,14 @@ impl Span {
         high: i64::MAX,
     };
 
+    /// One key alone.
+    pub(super) const fn of(key: i64) -> Self {
+        Self {
+            low: key,
+            high: key,
+        }
+    }
+
     /// Whether `key` is in it.
     pub(super) fn contains(self, key: i64) -> bool {
         self.low <= key && key <= self.high

@@ -19,7 +19,7 @@ const MODE: u32 = 0o600;
 /// The mode bits that let strangers read.
 const WORLD_READABLE: u32 = 0o004;
 
-/// How often a change starts anew because someone else was faster.
+/// How often a change is retried because another process was faster.
 const ATTEMPTS: usize = 5;
 
 /// The tokens, and what the operator should know about their file.
@@ -47,9 +47,7 @@ pub enum TokenFileError {
     #[error("{0}")]
     Problems(Problems),
     /// The name is taken.
-    #[error(
-        "{file}: there is a token `{name}` already; choose another name, or revoke that one first"
-    )]
+    #[error("{file}: the token `{name}` exists already; choose another name, or revoke it first")]
     Taken {
         /// The tokens file.
         file: String,
@@ -57,7 +55,7 @@ pub enum TokenFileError {
         name: String,
     },
     /// There is no such token.
-    #[error("{file}: there is no token `{name}`; `usrlocd token list` shows all")]
+    #[error("{file}: no token `{name}`; `usrlocd token list` lists all")]
     Missing {
         /// The tokens file.
         file: String,
@@ -66,7 +64,7 @@ pub enum TokenFileError {
     },
     /// The stanza is written in a way that we do not change.
     #[error(
-        "{file}: the token `{name}` is not a [[token]] stanza of its own lines; remove it with an editor"
+        "{file}: the token `{name}` is not a separate [[token]] stanza; remove it with an editor"
     )]
     Unusual {
         /// The tokens file.
@@ -75,7 +73,7 @@ pub enum TokenFileError {
         name: String,
     },
     /// Others keep changing the file.
-    #[error("{file}: someone else changes the file at the same time; try again")]
+    #[error("{file}: the file is being changed by another process; try again")]
     Busy {
         /// The tokens file.
         file: String,
@@ -103,7 +101,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             warnings.push(format!(
-                "{name} is not there, so every request over TCP is refused; make a token with: usrlocd token new --name NAME"
+                "{name} does not exist, so every request over TCP is refused; create a token with: usrlocd token new --name NAME"
             ));
             return Ok(Loaded {
                 warnings,
@@ -115,13 +113,13 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let tokens = parse(&text, &name)?;
     if tokens.is_empty() {
         warnings.push(format!(
-            "{name} lists no token, so every request over TCP is refused; make one with: usrlocd token new --name NAME"
+            "{name} contains no token, so every request over TCP is refused; create one with: usrlocd token new --name NAME"
         ));
     }
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.mode());
     if mode & WORLD_READABLE != 0 {
         warnings.push(format!(
-            "everyone on this machine can read {name}; mend it with: chmod o-rwx {name}"
+            "everyone on this machine can read {name}; fix it with: chmod o-rwx {name}"
         ));
     }
     Ok(Loaded { tokens, warnings })
@@ -267,7 +265,7 @@ fn without(text: &str, name: &str) -> Option<String> {
     Some(before.concat() + &after.concat())
 }
 
-/// Replaces the text of the file by what `edit` makes of it, starting anew when someone else was faster.
+/// Replaces the text of the file by what `edit` makes of it, retrying if another process was faster.
 fn change(
     path: &Path,
     edit: impl Fn(&str, &str) -> Result<String, TokenFileError>,

@@ -46,10 +46,7 @@ fn token(
         if names.insert(name.clone()) {
             Ok(name)
         } else {
-            Err(format!(
-                "the name {} is there twice; choose another",
-                quoted(&name)
-            ))
+            Err(format!("duplicate name {}; choose another", quoted(&name)))
         }
     });
     let digest = stanza.required("sha256", |item| {
@@ -57,7 +54,10 @@ fn token(
         if digests.insert(digest) {
             Ok(digest)
         } else {
-            Err("this is another stanza's token; make one with `usrlocd token new`".to_owned())
+            Err(
+                "this token is used in another stanza; create one with `usrlocd token new`"
+                    .to_owned(),
+            )
         }
     });
     let accounts = stanza.required("accounts", |item| accounts(&texts(item)?));
@@ -84,7 +84,7 @@ fn texts(item: &Item) -> Result<Vec<String>, String> {
 pub(super) fn name(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
     if text.starts_with(super::PREFIX) {
-        return Err("this looks like a token, and a name is public; choose another".to_owned());
+        return Err("this looks like a token, but names are public; choose another".to_owned());
     }
     if text.is_empty() || text.len() > 64 || !text.chars().all(good) {
         return Err(format!(
@@ -102,12 +102,12 @@ pub(super) fn accounts(ids: &[String]) -> Result<Accounts, String> {
     };
     match ids {
         [] => Err(
-            "the list is empty, so the token sees nothing; name account ids, or [\"*\"] for all"
+            "the list is empty, so the token has no access; list account ids, or [\"*\"] for all"
                 .to_owned(),
         ),
         [id] if id == ALL => Ok(Accounts::All),
         ids if ids.iter().any(|id| id == ALL) => {
-            Err("\"*\" is every account; leave out the others, or it".to_owned())
+            Err("\"*\" means all accounts; remove it, or the others".to_owned())
         }
         ids => match ids.iter().find(bad) {
             Some(id) => Err(format!("{} is not an account id", quoted(id))),
@@ -129,14 +129,14 @@ pub(super) fn rights(words: &[String]) -> Result<Rights, String> {
             other => {
                 let other = quoted(other);
                 return Err(format!(
-                    "{other} is not a right; there are \"read\" and \"flush\""
+                    "{other} is not a right; the rights are \"read\" and \"flush\""
                 ));
             }
         }
     }
     if words.is_empty() {
         return Err(
-            "the list is empty, so the token may do nothing; write for instance [\"read\"]"
+            "the list is empty, so the token permits nothing; write for instance [\"read\"]"
                 .to_owned(),
         );
     }
@@ -150,11 +150,11 @@ fn sha256(item: &Item) -> Result<[u8; RANDOM_BYTES], String> {
     if text.chars().all(lower) && hex::decode_to_slice(text, &mut digest).is_ok() {
         return Ok(digest);
     }
-    let mend = "`usrlocd token new` makes one, `printf %s TOKEN | sha256sum` computes it";
+    let hint = "`usrlocd token new` creates one, `printf %s TOKEN | sha256sum` computes it";
     Err(if text.starts_with(super::PREFIX) {
-        format!("this is the token itself, not its SHA-256; revoke it and make another: {mend}")
+        format!("this is the token itself, not its SHA-256; revoke it and create another: {hint}")
     } else {
-        format!("64 lower-case hex digits are expected, over the token's characters; {mend}")
+        format!("expected 64 lower-case hex digits, the SHA-256 of the token; {hint}")
     })
 }
 

@@ -109,23 +109,23 @@ name = "usrlocd_ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb
     let problems = parse(text, "t.toml").unwrap_err().to_string();
     insta::assert_snapshot!(problems, @r#"
     t.toml:3:8: "a b" is not a name; use up to 64 letters, digits and . _ - @
-    t.toml:4:10: 64 lower-case hex digits are expected, over the token's characters; `usrlocd token new` makes one, `printf %s TOKEN | sha256sum` computes it
-    t.toml:5:12: the list is empty, so the token sees nothing; name account ids, or ["*"] for all
-    t.toml:6:10: "write" is not a right; there are "read" and "flush"
+    t.toml:4:10: expected 64 lower-case hex digits, the SHA-256 of the token; `usrlocd token new` creates one, `printf %s TOKEN | sha256sum` computes it
+    t.toml:5:12: the list is empty, so the token has no access; list account ids, or ["*"] for all
+    t.toml:6:10: "write" is not a right; the rights are "read" and "flush"
     t.toml:7:11: expected a date-time without quotes, for instance 2027-01-01T00:00:00Z, found a string
-    t.toml:12:12: "*" is every account; leave out the others, or it
-    t.toml:13:10: the list is empty, so the token may do nothing; write for instance ["read"]
+    t.toml:12:12: "*" means all accounts; remove it, or the others
+    t.toml:13:10: the list is empty, so the token permits nothing; write for instance ["read"]
     t.toml:14:11: "2027-01-01" is not a full date-time with its offset; write for instance 2027-01-01T00:00:00Z
     t.toml:16:1: `accounts` is missing
-    t.toml:17:8: the name "twice" is there twice; choose another
-    t.toml:18:10: this is another stanza's token; make one with `usrlocd token new`
+    t.toml:17:8: duplicate name "twice"; choose another
+    t.toml:18:10: this token is used in another stanza; create one with `usrlocd token new`
     t.toml:19:1: unknown key `account`; did you mean `accounts`?
     t.toml:21:11: "2027-01-01T00:00:00" is not a full date-time with its offset; write for instance 2027-01-01T00:00:00Z
-    t.toml:25:10: this is the token itself, not its SHA-256; revoke it and make another: `usrlocd token new` makes one, `printf %s TOKEN | sha256sum` computes it
+    t.toml:25:10: this is the token itself, not its SHA-256; revoke it and create another: `usrlocd token new` creates one, `printf %s TOKEN | sha256sum` computes it
     t.toml:29:1: `sha256` is missing
     t.toml:29:1: `accounts` is missing
     t.toml:29:1: `rights` is missing
-    t.toml:30:8: this looks like a token, and a name is public; choose another
+    t.toml:30:8: this looks like a token, but names are public; choose another
     t.toml:32:3: unknown key `tokens`; did you mean `token`?
     "#);
     assert!(

@@ -123,8 +123,12 @@ fn a_token_knows_the_names_of_its_accounts_alone() {
         command.output().expect("usrlocd can be run")
     };
     assert_eq!(out(&ask(&["count", "Acme"])), "1\n");
-    ends(&ask(&["count", "Last"]), 77, "may not");
-    ends(&ask(&["flush", "Acme", "--yes"]), 77, "may not");
+    ends(&ask(&["count", "Last"]), 77, "does not permit this");
+    ends(
+        &ask(&["flush", "Acme", "--yes"]),
+        77,
+        "does not permit this",
+    );
 }
 
 #[test]

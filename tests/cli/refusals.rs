@@ -50,11 +50,15 @@ fn refusals_have_words_and_a_status() {
     );
     ends(&by_url(&["count"], None), 77, "--token-file");
     ends(&by_url(&["count"], Some(&bad)), 77, "not valid");
-    ends(&by_url(&["flush", ID, "--yes"], Some(&own)), 77, "may not");
+    ends(
+        &by_url(&["flush", ID, "--yes"], Some(&own)),
+        77,
+        "does not permit this",
+    );
     ends(
         &lab.verb(&["list", "--filter", "nonsense=1"]),
         64,
-        "no key of a registration",
+        "not a key of registrations",
     );
     ends(
         &lab.verb(&["list", "--columns", "user"]),
@@ -116,9 +120,9 @@ fn a_flush_without_kamailio_says_what_became_of_it() {
         assert_eq!(failed, Some(2), "{said}");
     };
     lab.kamailio.signal(Signal::STOP);
-    ends(&lab.verb(&flush), 69, "does not answer in time");
+    ends(&lab.verb(&flush), 69, "did not answer in time");
     let output = lab.verb(&as_json);
-    ends(&output, 69, "does not answer in time");
+    ends(&output, 69, "did not answer in time");
     nothing(&output);
     lab.kamailio.signal(Signal::CONT);
     lab.kamailio.kill9();
@@ -209,16 +213,16 @@ fn a_flush_that_is_not_confirmed_is_partly_done() {
         status,
         body,
         2,
-        "flushed 3, failed 1; what failed is still listed",
+        "flushed 3, failed 1; those that failed are still listed",
     );
     let none = body.replace("\"flushed\": 3", "\"flushed\": 0");
-    told(&flush, status, &none, 1, "nothing was flushed, 1 failed");
+    told(&flush, status, &none, 1, "nothing was flushed: 1 failed");
     told(&flush, status, &none, 1, "a@b: it is still");
 }
 
 #[test]
 fn answers_that_are_not_ours_are_told() {
-    let stranger = "does not answer as usrlocd does";
+    let stranger = "does not answer like usrlocd";
     told(&["count"], "200 OK", "<html>", 69, stranger);
     told(&["list"], "200 OK", "[]", 69, stranger);
     told(
@@ -233,7 +237,7 @@ fn answers_that_are_not_ours_are_told() {
         "500 Internal Server Error",
         "",
         69,
-        "usrlocd fails: 500",
+        "usrlocd failed: 500",
     );
     let starting = r#"{"message": "datastore_unreachable"}"#;
     let words = "Kamailio's database has not been read yet";

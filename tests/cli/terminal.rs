@@ -133,8 +133,8 @@ fn watching_redraws_and_gives_the_terminal_back() {
         let verb = format!("{verb} --watch --interval 200ms");
         let mut terminal = Terminal::start(&lab, &verb, 100, "");
         terminal.shows("\x1b[?1049h");
-        terminal.shows("every 200ms, Ctrl-C ends");
-        terminal.shows("every 200ms, Ctrl-C ends");
+        terminal.shows("every 200ms, Ctrl-C to stop");
+        terminal.shows("every 200ms, Ctrl-C to stop");
         terminal.types("\x03");
         let (status, text) = terminal.ends();
         assert_eq!(status, Some(130), "{text}");
@@ -143,10 +143,10 @@ fn watching_redraws_and_gives_the_terminal_back() {
     let mut terminal = Terminal::start(&lab, "list --watch --interval 200ms", 100, "1");
     terminal.shows("alice");
     lab.daemon.stop();
-    terminal.shows("no usrlocd runs at");
+    terminal.shows("usrlocd is not running at");
     terminal.shows("alice");
     lab.daemon.start();
-    terminal.shows("Ctrl-C ends\x1b[K");
+    terminal.shows("Ctrl-C to stop\x1b[K");
     terminal.types("\x03");
     let (status, text) = terminal.ends();
     assert_eq!(status, Some(130), "{text}");

@@ -127,12 +127,12 @@ fn a_restart_of_the_daemon_is_waited_for() {
     let mut watch = Watch::start(&lab.daemon, "all", &["--initial", "--interval", "200ms"]);
     watch.tells("present", "bob");
     lab.daemon.stop();
-    watch.says("no usrlocd runs at");
+    watch.says("usrlocd is not running at");
     watch.says("; waiting for it\n");
     let mut carol = phone(&lab, "carol");
     carol.register();
     lab.daemon.start();
-    watch.says("current again");
+    watch.says("answers are current");
     watch.tells("registered", "carol");
     assert_eq!(watch.told().len(), 3, "nothing else has changed");
     let pid = i32::try_from(watch.child.id()).expect("it is small");
@@ -149,7 +149,7 @@ fn what_cannot_be_watched_is_refused() {
     ends(
         &lab.verb(&["watch", "-f", "nonsense=1"]),
         64,
-        "no key of a registration",
+        "not a key of registrations",
     );
     lab.daemon.stop();
     ends(&lab.verb(&["watch"]), 69, "systemctl start usrlocd");

@@ -65,7 +65,7 @@ async fn demo() -> ExitCode {
             }
         });
         if stopped.await.is_ok() {
-            say("\nEnding usrlocd, the phones and Kamailio …");
+            say("\nStopping usrlocd, the phones and Kamailio …");
             daemon.stop();
             return ExitCode::SUCCESS;
         }
@@ -146,13 +146,10 @@ fn guide(kamailio: &Kamailio, daemon: &Daemon, ipv6: bool) -> String {
     lines.push("Kamailio writes its tables every 5 s. Try:\n".to_owned());
     lines.extend([
         curl("all registrations of Acme", &of_acme),
-        curl("how many they are", &format!("{of_acme}/count")),
-        curl("one user, who has two contacts", &format!("{of_acme}/bob")),
-        curl("everybody", &format!("{base}/v2/registrations/count")),
-        curl(
-            "flush one user out of Kamailio",
-            &format!("-X DELETE {of_acme}/alice"),
-        ),
+        curl("their number", &format!("{of_acme}/count")),
+        curl("one user with two contacts", &format!("{of_acme}/bob")),
+        curl("all accounts", &format!("{base}/v2/registrations/count")),
+        curl("flush one user", &format!("-X DELETE {of_acme}/alice")),
         curl("flush the whole account", &format!("-X DELETE {of_acme}")),
         format!("  # is it alive, is it ready\n  curl -s {base}/livez\n  curl -s {base}/readyz\n"),
     ]);
@@ -163,7 +160,7 @@ fn guide(kamailio: &Kamailio, daemon: &Daemon, ipv6: bool) -> String {
         acme.id
     ));
     lines.push(
-        "The phones refresh every 30 s, so flushed ones come back. Ctrl-C ends all of it."
+        "The phones refresh every 30 s, so flushed ones come back. Ctrl-C stops everything."
             .to_owned(),
     );
     lines.join("\n")

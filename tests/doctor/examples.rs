@@ -30,7 +30,7 @@ fn debians_configuration_with_our_lines_keeps_registrations() {
     );
     says(&report, "jsonrpc", "ok", "answers at");
     // Debian's has no domain; a realm for it makes that well.
-    says(&report, "use_domain", "warn", "keeps no domain");
+    says(&report, "use_domain", "warn", "stores no domain");
     let config = fs::read_to_string(daemon.config_file()).expect("it is ours");
     let config = config.replace(
         "[kamailio]",
@@ -89,7 +89,7 @@ fn snippets_for_json_rpc_are_good_kamailio() {
         let words = if name.contains("datagram") {
             "0660), which the user"
         } else {
-            "is not answered on this machine's other addresses"
+            "is not open on this machine's other addresses"
         };
         says(&report, "exposure", "ok", words);
     }

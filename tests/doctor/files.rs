@@ -50,7 +50,12 @@ fn long_log_has_a_reader_that_never_ends() {
     let log = OpenOptions::new().write(true).open(log).expect("WAL mode");
     log.set_len(65 << 20).expect("it is ours");
     let (report, _) = examine(&daemon, &[]);
-    says(&report, "journal", "warn", "The write-ahead log has 65 MB");
+    says(
+        &report,
+        "journal",
+        "warn",
+        "The write-ahead log has grown to 65 MB",
+    );
 }
 
 #[test]
@@ -101,11 +106,11 @@ fn closed_directory_is_told_for_the_user_judged() {
     let (report, status) = examine(&daemon, as_nobody());
     set(above, 0o755);
     assert_eq!(status, Some(1), "{report:#}");
-    let words = format!("{} is closed", above.display());
+    let words = format!("no access to {}", above.display());
     says(&report, "database_readable", "fail", &words);
     if root() {
         assert_eq!(report["judged_for"], "nobody");
-        says(&report, "store", "fail", "may not write the store");
+        says(&report, "store", "fail", "cannot write the store");
     }
 }
 
@@ -114,7 +119,7 @@ fn writable_directory_is_a_danger() {
     let (_kamailio, daemon, folder) = site();
     set(&folder, 0o777);
     let (report, _) = examine(&daemon, as_nobody());
-    says(&report, "directory", "warn", "may write in");
+    says(&report, "directory", "warn", "can write to");
 }
 
 /// A list that gives `id` these permissions, and others none to write.
@@ -154,13 +159,13 @@ fn access_control_lists_are_looked_at() {
         says(&examine(&daemon, as_nobody()).0, "directory", mark, words);
     };
     if root() {
-        directory("system.posix_acl_access", 5, "ok", "cannot write in");
-        directory("system.posix_acl_access", 7, "warn", "may write in");
-        directory("system.posix_acl_access", 5, "ok", "cannot write in");
+        directory("system.posix_acl_access", 5, "ok", "cannot write to");
+        directory("system.posix_acl_access", 7, "warn", "can write to");
+        directory("system.posix_acl_access", 5, "ok", "cannot write to");
         directory("system.posix_acl_default", 7, "warn", "A default ACL of");
     } else {
         // The owner may always: the list shows in what mends it.
-        directory("system.posix_acl_access", 7, "warn", "may write in");
+        directory("system.posix_acl_access", 7, "warn", "can write to");
     }
 }
 
@@ -175,5 +180,10 @@ fn side_files_of_somebody_else_are_an_error() {
     log.push("-wal");
     chown(&log, Some(NOBODY), Some(NOBODY)).expect("root may");
     let (report, _) = examine(&daemon, &[]);
-    says(&report, "side_files", "fail", "belongs to another user");
+    says(
+        &report,
+        "side_files",
+        "fail",
+        "does not belong to the owner",
+    );
 }

@@ -43,8 +43,8 @@ fn first_run_waits_for_the_database_and_begins() {
     assert_eq!(daemon.request("GET", "/readyz", &[], b"").status, 503);
     assert_eq!(daemon.get("/v2/registrations").status, 503);
     for words in [
-        "found no database of Kamailio's and keeps looking",
-        "/var/lib/kamailio/kamailio.sqlite is not there",
+        "no Kamailio database found yet, still looking",
+        "/var/lib/kamailio/kamailio.sqlite does not exist",
     ] {
         eventually(words, SOON, || {
             let log = daemon.log();

@@ -14,7 +14,7 @@ fn what_a_flush_costs_is_said_where_kamailio_writes_through() {
         let kamailio = Kamailio::builder().db_mode(mode).start();
         let daemon = Daemon::builder(&kamailio).start();
         let (report, _) = examine(&daemon, &[]);
-        says(&report, "flush_cost", "note", "db_mode 2 ends this");
+        says(&report, "flush_cost", "note", "db_mode 2 avoids this");
         says(&report, "flush_cost", "note", "db_set_busy_timeout");
         says(
             &report,

@@ -14,14 +14,14 @@ fn db_mode_is_read_from_the_configuration_of_the_running_one() {
     for (mode, mark, words) in [
         (1, "ok", "writes each registration through"),
         (2, "ok", "writes back to the database by a timer"),
-        (3, "warn", "in the database alone (db_mode 3"),
+        (3, "warn", "only in the database (db_mode 3"),
     ] {
         let kamailio = Kamailio::builder().db_mode(mode).start();
         let daemon = Daemon::builder(&kamailio).start();
         let (report, _) = examine(&daemon, &[]);
         says(&report, "db_mode", mark, words);
         says(&report, "db_mode", mark, "kamailio.cfg line ");
-        says(&report, "clock_kamailio", "ok", "are the same");
+        says(&report, "clock_kamailio", "ok", "agree");
     }
 }
 
@@ -60,7 +60,7 @@ fn parameters_of_usrloc_are_those_of_the_running_kamailio() {
         &report,
         "matching_mode",
         "note",
-        "flushes remove whole users only",
+        "flushes can only remove whole users",
     );
     lacks(&report, "use_domain");
     lacks(&report, "expires_type");
@@ -68,7 +68,7 @@ fn parameters_of_usrloc_are_those_of_the_running_kamailio() {
         (
             "modparam(\"usrloc\", \"use_domain\", 0)",
             "use_domain",
-            "keeps no domain",
+            "stores no domain",
         ),
         (
             "modparam(\"usrloc\", \"expires_type\", 1)",
@@ -78,7 +78,7 @@ fn parameters_of_usrloc_are_those_of_the_running_kamailio() {
         (
             "modparam(\"usrloc\", \"db_update_as_insert\", 1)",
             "repeated",
-            "inserts a row where it should update one",
+            "inserts a row instead of updating one",
         ),
     ] {
         with_line(&mut kamailio, line);
@@ -129,6 +129,6 @@ fn a_kamailio_that_hangs_is_not_one_that_is_down() {
     kamailio.signal(Signal::STOP);
     let (report, _) = examine(&daemon, &[]);
     kamailio.signal(Signal::CONT);
-    says(&report, "jsonrpc", "fail", "a flush answers 504");
+    says(&report, "jsonrpc", "fail", "flushes answer 504");
     says(&report, "jsonrpc", "fail", "workers are busy or stuck");
 }

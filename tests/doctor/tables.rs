@@ -51,7 +51,7 @@ fn odd_rows_and_a_stopped_kamailio_are_told() {
         "ok",
         "7 rows, 6 of them current, with 2 attributes",
     );
-    says(&report, "zombies", "warn", "1 row ended");
+    says(&report, "zombies", "warn", "1 row expired");
     says(
         &report,
         "expires_type",
@@ -67,7 +67,7 @@ fn odd_rows_and_a_stopped_kamailio_are_told() {
         "warn",
         "1 row of attributes belongs to no contact",
     );
-    says(&report, "version", "warn", "says 8 for location");
+    says(&report, "version", "warn", "has 8 for location");
     says(&report, "jsonrpc", "fail", "cannot reach Kamailio");
     says(&report, "daemon", "fail", "does not answer");
 }
@@ -84,7 +84,7 @@ fn missing_column_is_an_error() {
     kamailio.sql(&of_acme("kept", "julianday('now') + 0.1"));
     kamailio.sql(&statement(&report, "columns"));
     let (report, _) = examine(&daemon, &[]);
-    says(&report, "columns", "ok", "All columns are there");
+    says(&report, "columns", "ok", "All columns are present");
     says(&report, "rows", "ok", "1 row, 1 of them current");
 }
 
@@ -144,7 +144,7 @@ fn what_clears_rows_away_clears_those_that_are_counted() {
     let config = config.replace("[kamailio]", both);
     fs::write(daemon.config_file(), config).expect("it is ours");
     let (report, _) = examine(&daemon, &[]);
-    says(&report, "zombies", "warn", "6 rows ended");
+    says(&report, "zombies", "warn", "6 rows expired");
     says(&report, "orphans", "warn", "2 rows of attributes belong");
     kamailio.sql(&statement(&report, "zombies"));
     let (report, _) = examine(&daemon, &[]);
@@ -184,7 +184,7 @@ fn versions_of_the_tables_are_compared() {
     kamailio.sql("delete from version where table_name = 'location_attrs'");
     version("warn", "no row for location_attrs");
     kamailio.sql("delete from version");
-    version("note", "is empty or not there");
+    version("note", "is empty or missing");
     kamailio.sql("drop table version");
-    version("note", "is empty or not there");
+    version("note", "is empty or missing");
 }

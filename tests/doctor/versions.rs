@@ -48,7 +48,7 @@ fn phones_that_hang_up_leave_the_list_or_the_doctor_tells() {
     let (report, status) = examine(&daemon, &[]);
     let check = "handle_lost_tcp";
     if !tools::kamailio_is_at_least(6, 1, 3) {
-        says(&report, check, "note", "leave the table");
+        says(&report, check, "note", "are removed from the table");
         lists(&daemon, "/v2/registrations", &[desk.contact_uri()]);
         assert_eq!(kamailio.rows().len(), 1);
         return;

@@ -70,7 +70,7 @@ fn replies_that_are_cut_short_are_a_partial_failure() {
     failed.sort_by_key(|one| one["aor"].to_string());
     for (one, aor) in failed.iter().zip(["u03", "u07"]) {
         assert_eq!(one["aor"], format!("{aor}@acme.example.com"));
-        assert_eq!(one["reason"], "Kamailio's answer cannot be understood");
+        assert_eq!(one["reason"], "Kamailio's answer cannot be parsed");
     }
     let left: Vec<_> = list(&daemon, &of(&acme()))
         .iter()

@@ -183,7 +183,7 @@ fn a_row_that_stays_is_no_success_where_kamailio_writes_through() {
         holds(rows == "1", || rows)
     });
     assert!(
-        daemon.log().contains("stay in Kamailio's table"),
+        daemon.log().contains("remain in Kamailio's table"),
         "{}",
         daemon.log()
     );

@@ -93,7 +93,7 @@ fn those_of_another_kamailio_are_not_hidden() {
     let answer = daemon.delete(&of(&acme()));
     refused(&answer, 502, "flush_incomplete");
     assert!(
-        answer.text().contains("another Kamailio"),
+        answer.text().contains("a different Kamailio"),
         "{}",
         answer.text()
     );

@@ -101,7 +101,7 @@ fn what_waits_for_a_locked_store_is_bounded_and_not_lost() {
     for number in 2..6 {
         round(&kamailio, &daemon, number);
     }
-    super::said(&daemon, "serves registrations from memory alone");
+    super::said(&daemon, "serving registrations from memory only");
     let before = memory(&daemon);
     for number in 6..6 + ROUNDS {
         round(&kamailio, &daemon, number);

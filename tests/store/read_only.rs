@@ -100,7 +100,7 @@ fn read_only_store_is_written_when_it_can_be() {
     });
     let times = daemon
         .log()
-        .matches("serves registrations from memory alone")
+        .matches("serving registrations from memory only")
         .count();
     let periods = clock.monotonic().as_secs() / Duration::from_secs(30).as_secs();
     let most = 1 + usize::try_from(periods).expect("some minutes");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::registration::Attributes;
-use crate::registration::item::Wire;
+use crate::registration::item::{self, Field, Wire};
 use crate::registration::testing::binding;
 
 const NOW: i64 = 1_700_000_300;
@@ -41,11 +41,18 @@ fn row(
 }
 
 fn item(resolver: &Resolver, binding: Arc<Binding>) -> Value {
-    let mut json = Vec::new();
-    resolver
-        .registration(binding, 1_700_000_000)
-        .write_json(Wire::Kazoo43, NOW, &mut json);
-    serde_json::from_slice(&json).unwrap()
+    let one = resolver.registration(binding, 1_700_000_000);
+    let value = |field: &Field| {
+        let value = match one.value(*field, Wire::Kazoo43, NOW)? {
+            item::Value::Text(text) => json!(text),
+            item::Value::Port(number) => json!(number.to_string()),
+            item::Value::Integer(number) => json!(number),
+            item::Value::Number(number) => json!(number),
+            item::Value::Flag(flag) => json!(flag),
+        };
+        Some((field.name().to_owned(), value))
+    };
+    Value::Object(Field::ALL.iter().filter_map(value).collect())
 }
 
 #[test]

@@ -1,10 +1,9 @@
-//! Access control lists, which may give more than a mode shows.
+//! Access control lists, which may grant more than a file's mode shows.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rustix::fs::{getxattr, listxattr};
-
-use super::identity::{Identity, Want};
 
 /// Where the kernel keeps the list of a file, and the one that new files of a directory get.
 const ACCESS: &str = "system.posix_acl_access";
@@ -26,6 +25,21 @@ const MASK: u16 = 0x10;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Acl(Vec<(u16, u16, u32)>);
 
+/// What is to be done with a file; the bits of one class in its mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Want {
+    Read = 4,
+    Write = 2,
+    Enter = 1,
+}
+
+/// A user and its groups, by number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Ids {
+    pub(super) uid: u32,
+    pub(super) groups: BTreeSet<u32>,
+}
+
 /// Whose file the list is on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Owner {
@@ -39,13 +53,13 @@ pub(super) fn is_there(path: &Path) -> bool {
 }
 
 /// Whether the directory's default list lets a user write the files that others make in it.
-pub(super) fn lets_write_new(directory: &Path, identity: &Identity) -> bool {
+pub(super) fn lets_write_new(directory: &Path, ids: &Ids) -> bool {
     // A new file belongs to who makes it, and that is not this user.
     let nobody = Owner {
         uid: u32::MAX,
         gid: u32::MAX,
     };
-    Acl::read(directory, DEFAULT).is_some_and(|acl| acl.lets(identity, nobody, Want::Write))
+    Acl::read(directory, DEFAULT).is_some_and(|acl| acl.lets(ids, nobody, Want::Write))
 }
 
 impl Acl {
@@ -79,20 +93,20 @@ impl Acl {
     }
 
     /// Whether the list lets the user do this: the first that applies of owner, named user, groups, others (acl(5)).
-    pub(super) fn lets(&self, identity: &Identity, owner: Owner, want: Want) -> bool {
+    pub(super) fn lets(&self, ids: &Ids, owner: Owner, want: Want) -> bool {
         let wanted = want as u16;
         let of = |tag| self.0.iter().filter(move |entry| entry.0 == tag);
         let mask = of(MASK).next().map_or(7, |entry| entry.1);
         let allows = |permissions: u16| permissions & wanted != 0;
-        if identity.uid == owner.uid {
+        if ids.uid == owner.uid {
             return of(USER_OWNER).any(|entry| allows(entry.1));
         }
-        if let Some(named) = of(USER).find(|entry| entry.2 == identity.uid) {
+        if let Some(named) = of(USER).find(|entry| entry.2 == ids.uid) {
             return allows(named.1 & mask);
         }
-        let own_group = of(GROUP_OWNER).filter(|_| identity.is_in(owner.gid));
+        let own_group = of(GROUP_OWNER).filter(|_| ids.groups.contains(&owner.gid));
         let mut groups = own_group
-            .chain(of(GROUP).filter(|entry| identity.is_in(entry.2)))
+            .chain(of(GROUP).filter(|entry| ids.groups.contains(&entry.2)))
             .peekable();
         if groups.peek().is_some() {
             return groups.any(|entry| allows(entry.1 & mask));
@@ -111,6 +125,11 @@ mod tests {
     const NO_ID: u32 = u32::MAX;
     const OTHERS: u16 = 0x20;
     const OWNER: Owner = Owner { uid: 1, gid: 1 };
+
+    fn ids(uid: u32, groups: &[u32]) -> Ids {
+        let groups = groups.iter().copied().collect();
+        Ids { uid, groups }
+    }
 
     fn acl(entries: &[(u16, u16, u32)]) -> Acl {
         let mut bytes = VERSION.to_le_bytes().to_vec();
@@ -133,8 +152,7 @@ mod tests {
             (MASK, 6, NO_ID),
             (OTHERS, 0, NO_ID),
         ]);
-        let lets =
-            |uid, groups: &[u32], want| acl.lets(&Identity::testing(uid, groups), OWNER, want);
+        let lets = |uid, groups: &[u32], want| acl.lets(&ids(uid, groups), OWNER, want);
         assert!(lets(1, &[], Want::Write));
         assert!(lets(7, &[1], Want::Write) && !lets(7, &[1], Want::Read));
         assert!(lets(8, &[9], Want::Read) && !lets(8, &[9], Want::Write));
@@ -151,7 +169,7 @@ mod tests {
             (MASK, 4, NO_ID),
             (OTHERS, 2, NO_ID),
         ]);
-        let lets = |uid| acl.lets(&Identity::testing(uid, &[]), OWNER, Want::Write);
+        let lets = |uid| acl.lets(&ids(uid, &[]), OWNER, Want::Write);
         assert!(lets(1) && !lets(7) && lets(5));
         assert_eq!(Acl::parse(b"\x01\0\0\0"), None);
         assert_eq!(Acl::parse(b""), None);

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::answers::Answers;
 use super::findings::{Findings, Group};
-use super::kamailio::Answers;
 use super::kamailio_cfg::{BusyTimeout, KamailioCfg};
 use super::many;
-use super::mend::Site;
+use super::remedies::Site;
 use super::tables::Tables;
 use super::version::Version;
 
@@ -67,7 +67,7 @@ fn workers(site: &Site, running: Running<'_>, tables: &Tables, findings: &mut Fi
     let noun = if count == 1 { "process" } else { "processes" };
     let workers = format!("{count} worker {noun}");
     if count <= 1 {
-        let message = format!("{workers}: nobody else to collide with.");
+        let message = format!("{workers}: no collisions possible.");
         findings.ok(GROUP, check, message);
         return;
     }
@@ -75,13 +75,13 @@ fn workers(site: &Site, running: Running<'_>, tables: &Tables, findings: &mut Fi
         Some(mode @ (1 | 3)) => colliding(site, running, tables, (&workers, mode), findings),
         Some(mode) => {
             let message = format!(
-                "{workers} do not collide: in db_mode {mode} they do not write themselves."
+                "{workers} do not collide: in db_mode {mode} they do not write to the database."
             );
             findings.ok(GROUP, check, message);
         }
         None => {
             let message = format!(
-                "{workers}. In db_mode 2 they do not write themselves; in modes 1 and 3 they collide, and rows are lost, in WAL mode as well."
+                "{workers}. In db_mode 2 they do not write to the database; in modes 1 and 3 they collide, and rows are lost, even in WAL mode."
             );
             findings.note(GROUP, check, message);
         }
@@ -102,38 +102,38 @@ fn colliding(
         .map_or(BusyTimeout::Unset, KamailioCfg::busy_timeout);
     if let BusyTimeout::Set(time, setting) = timeout {
         let message = format!(
-            "{workers} write for themselves in db_mode {mode}, and wait up to {time} ms for each other (db_set_busy_timeout, {setting})."
+            "{workers} write to the database in db_mode {mode}, and wait up to {time} ms for each other (db_set_busy_timeout, {setting})."
         );
         findings.ok(GROUP, check, message);
         return;
     }
     let what = if tables.wal {
-        "Even in WAL mode some rows are lost then, more of them the slower the disk is."
+        "Even in WAL mode some rows are lost; the slower the disk, the more."
     } else {
-        "With a rollback journal phones get 500. WAL makes it rare."
+        "With a rollback journal phones get 500. WAL makes that rare."
     };
     let mut message = format!(
-        "{workers} write for themselves in db_mode {mode}, and collide (\"database is locked\"). {what}"
+        "{workers} write to the database in db_mode {mode}, and collide (\"database is locked\"). {what}"
     );
-    let mut mend = vec!["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
+    let mut remedy = vec!["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
     if let Some(version) = running.version.filter(|it| it.has_busy_timeout()) {
         if let BusyTimeout::ForAnother(setting) = timeout {
             let name = running.cfg.and_then(KamailioCfg::sqlite_name);
             let _ = write!(
                 message,
-                " db_set_busy_timeout ({setting}) has no effect: it has to name the database as db_url does after sqlite:///, {}.",
-                name.unwrap_or("which is not known")
+                " db_set_busy_timeout ({setting}) has no effect: it must name the database exactly as db_url does after sqlite:///, {}.",
+                name.unwrap_or("which is unknown")
             );
         }
         let _ = write!(
             message,
-            " Have one process write, by a timer; or let Kamailio {version} wait for the lock, which it can from 6.0 on (an older one refuses to start with these parameters):"
+            " Have a single process write, by a timer; or have Kamailio {version} wait for the lock, which is possible from 6.0 (older versions do not start with these parameters):"
         );
-        mend.push(wait_for_locks(site, running.cfg));
+        remedy.push(wait_for_locks(site, running.cfg));
     } else {
-        message.push_str(" Have one process write, by a timer:");
+        message.push_str(" Have a single process write, by a timer:");
     }
-    findings.warn(GROUP, check, message, mend);
+    findings.warn(GROUP, check, message, remedy);
 }
 
 /// The lines of `kamailio.cfg` by which Kamailio 6.0 and newer waits for locks on its database. `db_set_journal_mode` is
@@ -151,7 +151,7 @@ modparam(\"db_sqlite\", \"db_set_journal_mode\", \"{name}=WAL\")"
 fn memory(site: &Site, running: Running<'_>, tables: &Tables, findings: &mut Findings) {
     let check = "private_memory";
     let Some(bytes) = running.answers.private_memory else {
-        let message = "Not checked: Kamailio does not tell its private memory (loadmodule \"kex.so\" lets it). The next start needs 3.3 kB of it for each row (-M).";
+        let message = "Not checked: Kamailio does not report its private memory (it does with loadmodule \"kex.so\"). The next start needs 3.3 kB of it per row (-M).";
         findings.note(GROUP, check, message);
         return;
     };
@@ -160,26 +160,26 @@ fn memory(site: &Site, running: Running<'_>, tables: &Tables, findings: &mut Fin
     let shown = many(tables.counts.rows, "row");
     if bytes >= rows.saturating_mul(SAFE_BYTES_A_ROW) {
         let message =
-            format!("Private memory of {have} MB suffices to load {shown} at the next start.");
+            format!("Private memory of {have} MB is enough to load {shown} at the next start.");
         findings.ok(GROUP, check, message);
         return;
     }
     let need = (rows.saturating_mul(SAFE_BYTES_A_ROW) * 3 / 2) >> 20;
     let default = site.defaults();
-    let mend = [format!(
+    let remedy = [format!(
         "# {default}\nPKG_MEMORY={}",
         need.next_multiple_of(8)
     )];
     if bytes >= rows.saturating_mul(Version::least_bytes_a_row(running.version)) {
         let message = format!(
-            "Private memory of {have} MB may just suffice to load {shown} at the next start; a few more, and Kamailio loses attributes or does not start. Give it more (-M):"
+            "Private memory of {have} MB may be just enough to load {shown} at the next start; with a few more, Kamailio loses attributes or does not start. Increase it (-M):"
         );
-        findings.warn(GROUP, check, message, mend);
+        findings.warn(GROUP, check, message, remedy);
     } else {
         let message = format!(
-            "Private memory of {have} MB is too little to load {shown}: Kamailio loses attributes or does not start next time. Give it more (-M):"
+            "Private memory of {have} MB is not enough to load {shown}: at the next start Kamailio loses attributes or does not start. Increase it (-M):"
         );
-        findings.fail(GROUP, check, message, mend);
+        findings.fail(GROUP, check, message, remedy);
     }
 }
 
@@ -192,7 +192,7 @@ fn contacts(site: &Site, answers: &Answers, tables: &Tables, findings: &mut Find
         .filter_map(|table| answers.statistics[format!("usrloc.{table}_contacts")].as_u64());
     let counts: Vec<u64> = counts.collect();
     if counts.is_empty() {
-        let message = "Not checked: Kamailio does not tell how many contacts it has (loadmodule \"kex.so\" lets it).";
+        let message = "Not checked: Kamailio does not report how many contacts it has (it does with loadmodule \"kex.so\").";
         findings.note(GROUP, check, message);
         return;
     }
@@ -201,24 +201,24 @@ fn contacts(site: &Site, answers: &Answers, tables: &Tables, findings: &mut Find
     let apart = memory.abs_diff(current) > SLACK + current / 10;
     if answers.uptime < FRESH && apart {
         let message = format!(
-            "Kamailio has {memory} contacts in memory, the table {current} current ones. It has just started; ask again in a minute."
+            "Kamailio has {memory} contacts in memory, and the table has {current} current ones. It has just started; check again in a minute."
         );
         findings.note(GROUP, check, message);
     } else if memory == 0 && current > 0 {
         let message = format!(
-            "Kamailio has no contact in memory, the table {current}: it runs with usrloc db_mode 3, or has just started. If you can choose:"
+            "Kamailio has no contacts in memory, and the table has {current}: it runs with usrloc db_mode 3, or has just started. If you can choose:"
         );
-        let mend = ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
-        findings.warn(GROUP, check, message, mend);
+        let remedy = ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
+        findings.warn(GROUP, check, message, remedy);
     } else if apart {
         let message = format!(
-            "Kamailio has {memory} contacts in memory, the table {current} current ones. Rows that are not written yet show within the timer; if this stays so, writing fails. Look for \"database is locked\":"
+            "Kamailio has {memory} contacts in memory, and the table has {current} current ones. The timer writes missing rows soon; if the difference remains, writing fails. Look for \"database is locked\":"
         );
-        let mend = [format!(
+        let remedy = [format!(
             "journalctl -u {} --since -1h | grep -iE 'locked|db_sqlite'",
             site.service
         )];
-        findings.warn(GROUP, check, message, mend);
+        findings.warn(GROUP, check, message, remedy);
     } else {
         let message = format!(
             "{} in memory, {} in the table.",

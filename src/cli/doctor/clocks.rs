@@ -38,17 +38,21 @@ pub(super) fn check(root: &Path, findings: &mut Findings) {
         findings.ok(
             GROUP,
             check,
-            "systemd-timesyncd has set this machine's clock.",
+            "systemd-timesyncd synchronizes this machine's clock.",
         );
     } else if let Some((_, name)) = OTHERS.iter().find(|(file, _)| is_there(file)) {
-        findings.ok(GROUP, check, format!("{name} sets this machine's clock."));
+        findings.ok(
+            GROUP,
+            check,
+            format!("{name} synchronizes this machine's clock."),
+        );
     } else if is_there(TIMESYNC) {
-        let message = "systemd-timesyncd runs and has not set the clock yet. With a wrong clock registrations end early or late. Does it reach its servers?";
-        let mend =
+        let message = "systemd-timesyncd is running but has not set the clock yet. With a wrong clock registrations expire early or late. Does it reach its servers?";
+        let remedy =
             ["timedatectl timesync-status; journalctl -u systemd-timesyncd -n 20".to_owned()];
-        findings.warn(GROUP, check, message, mend);
+        findings.warn(GROUP, check, message, remedy);
     } else {
-        let message = "Nothing was found that sets this machine's clock (systemd-timesyncd, chrony, ntpd). In a container or a virtual machine the host may do it; else install one.";
+        let message = "Found nothing that synchronizes this machine's clock (systemd-timesyncd, chrony, ntpd). In a container or virtual machine the host may do it; otherwise install one.";
         findings.note(GROUP, check, message);
     }
 }
@@ -61,16 +65,16 @@ pub(super) fn compare(kamailio: &str, findings: &mut Findings) {
         return;
     };
     if apart.abs() <= SLACK {
-        let message = "Kamailio's clock and this machine's are the same.";
+        let message = "Kamailio's clock and this machine's clock agree.";
         findings.ok(GROUP, check, message);
     } else {
         let message = format!(
-            "Kamailio's clock is {} s {} of this one. Registrations are listed too long or too short, and it runs on another machine whose clock, or this one, is wrong. On both:",
+            "Kamailio's clock is {} s {} this machine's. Kamailio runs on another machine, one of the two clocks is wrong, and registrations are listed for too long or not long enough. On both:",
             apart.abs(),
-            if apart > 0 { "ahead" } else { "behind" }
+            if apart > 0 { "ahead of" } else { "behind" }
         );
-        let mend = ["timedatectl timesync-status; chronyc tracking".to_owned()];
-        findings.warn(GROUP, check, message, mend);
+        let remedy = ["timedatectl timesync-status; chronyc tracking".to_owned()];
+        findings.warn(GROUP, check, message, remedy);
     }
 }
 
@@ -115,12 +119,12 @@ mod tests {
         fs::create_dir_all(root.path().join(TIMESYNC)).unwrap();
         assert_eq!(marks().0, (0, 1));
         fs::write(root.path().join(SYNCHRONISED), "").unwrap();
-        assert!(marks().1.contains("systemd-timesyncd has set"));
+        assert!(marks().1.contains("systemd-timesyncd synchronizes"));
         let other = tempfile::TempDir::new().unwrap();
         fs::create_dir_all(other.path().join("run/chrony")).unwrap();
         fs::write(other.path().join("run/chrony/chronyd.pid"), "1").unwrap();
         let mut findings = Findings::default();
         check(other.path(), &mut findings);
-        assert!(findings.text("x").contains("chrony sets"));
+        assert!(findings.text("x").contains("chrony synchronizes"));
     }
 }

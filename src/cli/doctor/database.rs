@@ -5,11 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::acl;
+use super::acl::{self, Want};
 use super::findings::{Findings, Group};
-use super::identity::{Identity, Want};
-use super::kamailio::EXAMPLE;
-use super::mend::{Opening, Site, group_of, has_kamailio_group, shell};
+use super::identity::Identity;
+use super::remedies::{EXAMPLE, Opening, Site, group_of, has_kamailio_group, shell};
 use super::sqlite_version;
 use super::version::Version;
 use crate::clock::{Clock, SystemClock};
@@ -50,7 +49,7 @@ pub(super) fn check(
     }
 }
 
-/// Whether the user may read the database and the files beside it; says so.
+/// Checks that the user can read the database and the files beside it.
 fn permissions(site: &Site, identity: &Identity, findings: &mut Findings) -> bool {
     let check = "database_readable";
     let database = &*site.database;
@@ -58,16 +57,16 @@ fn permissions(site: &Site, identity: &Identity, findings: &mut Findings) -> boo
     match fs::metadata(database) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let message = format!(
-                "{shown} does not exist. usrlocd waits for it. If Kamailio has its tables in another file, name that in {}. Debian's Kamailio as installed writes no registrations to any database: {EXAMPLE} has the lines that make it. The database itself:",
+                "{shown} does not exist. usrlocd waits for it. If Kamailio has its tables in another file, set that in {}. Debian's Kamailio as installed does not write registrations to a database: {EXAMPLE} has the lines that make it do so. To create the database:",
                 site.config.display()
             );
             findings.fail(Group::Database, check, message, site.create());
             return false;
         }
         Ok(status) if !status.is_file() => {
-            let message = format!("{shown} is not a file. Name the file:");
-            let mend = [site.configure("[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"")];
-            findings.fail(Group::Database, check, message, mend);
+            let message = format!("{shown} is not a file. Set the path of the file:");
+            let remedy = [site.configure("[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"")];
+            findings.fail(Group::Database, check, message, remedy);
             return false;
         }
         Ok(_) | Err(_) => {}
@@ -84,14 +83,14 @@ fn permissions(site: &Site, identity: &Identity, findings: &mut Findings) -> boo
         closed_to(identity, file, &obstacle, findings);
         return false;
     }
-    let message = format!("{shown} is there, and the user {identity} may read it.");
+    let message = format!("{shown} exists, and the user {identity} can read it.");
     findings.ok(Group::Database, check, message);
     true
 }
 
 fn closed_to(identity: &Identity, file: &Path, obstacle: &Path, findings: &mut Findings) {
     let message = format!(
-        "The user {identity} may not read {}: {} is closed to it. Let it read, never write:",
+        "The user {identity} cannot read {}: no access to {}. Grant it read access, but not write access:",
         file.display(),
         obstacle.display()
     );
@@ -111,44 +110,44 @@ fn closed_to(identity: &Identity, file: &Path, obstacle: &Path, findings: &mut F
     );
 }
 
-/// What the user may do in the database's directory, and what else is in it.
+/// Checks what the user can do in the database's directory, and what else is in it.
 fn directory(database: &Path, identity: &Identity, findings: &mut Findings) {
     let group = Group::Database;
     let Some(folder) = database.parent().filter(|folder| folder.is_dir()) else {
         return;
     };
     let shown = folder.display();
-    if identity.uid == 0 {
+    if identity.ids().uid == 0 {
         let message = format!(
-            "Judged for root, who may write everything in {shown}. usrlocd never writes there; run it as a user of its own:"
+            "Checked for root, who can write everything in {shown}. usrlocd never writes there; run it as a separate user:"
         );
-        let mend = ["systemctl cat usrlocd | grep ^User=   # User=usrlocd".to_owned()];
-        findings.warn(group, "directory", message, mend);
+        let remedy = ["systemctl cat usrlocd | grep ^User=   # User=usrlocd".to_owned()];
+        findings.warn(group, "directory", message, remedy);
     } else if identity.may(folder, Want::Write) || identity.may(database, Want::Write) {
         let message = format!(
-            "The user {identity} may write in {shown} or to the database. usrlocd needs only to read; a program of this user that opens the database with SQLite could leave files there that stop Kamailio's writing. Take the right away:"
+            "The user {identity} can write to {shown} or the database. usrlocd only needs to read; a program of this user that opens the database with SQLite could leave files there that stop Kamailio from writing. Revoke write access:"
         );
         let files = format!("{} {}", shell(&shown), shell(&database.display()));
-        let mend = if acl::is_there(folder) || acl::is_there(database) {
+        let remedy = if acl::is_there(folder) || acl::is_there(database) {
             format!("getfacl {files}; setfacl -x u:{identity} {files}   # or the group's entry")
         } else {
-            format!("chmod g-w,o-w {files}   # and let {identity} not be their owner")
+            format!("chmod g-w,o-w {files}   # and make sure that {identity} is not their owner")
         };
-        findings.warn(group, "directory", message, [mend]);
-    } else if acl::lets_write_new(folder, identity) {
+        findings.warn(group, "directory", message, [remedy]);
+    } else if acl::lets_write_new(folder, identity.ids()) {
         let message = format!(
-            "A default ACL of {shown} lets the user {identity} write every file that Kamailio makes there, -wal and -shm too. Take the right away:"
+            "A default ACL of {shown} allows the user {identity} to write every file that Kamailio creates there, including -wal and -shm. Revoke write access:"
         );
-        let mend = [format!(
+        let remedy = [format!(
             "getfacl {0}; setfacl -d -x u:{identity} {0}   # or the group's entry",
             shell(&shown)
         )];
-        findings.warn(group, "directory", message, mend);
+        findings.warn(group, "directory", message, remedy);
     } else {
         findings.ok(
             group,
             "directory",
-            format!("The user {identity} cannot write in {shown}, as it should be."),
+            format!("The user {identity} cannot write to {shown}, as it should be."),
         );
     }
     foreign(database, findings);
@@ -163,15 +162,15 @@ fn foreign(database: &Path, findings: &mut Findings) {
         let file = beside(database, suffix);
         if fs::metadata(&file).is_ok_and(|status| status.uid() != owner) {
             let message = format!(
-                "{} belongs to another user than the database. Kamailio may be unable to write to it, and phones get 200 while no row is stored. Give it to the database's owner:",
+                "{} does not belong to the owner of the database. Kamailio may be unable to write to it, and then phones get 200 while no row is stored. Give it to the database's owner:",
                 file.display()
             );
-            let mend = [format!(
+            let remedy = [format!(
                 "chown --reference={} {}",
                 shell(&database.display()),
                 shell(&file.display())
             )];
-            findings.fail(Group::Database, "side_files", message, mend);
+            findings.fail(Group::Database, "side_files", message, remedy);
         }
     }
 }
@@ -203,15 +202,15 @@ fn passes(reason: &Reason) -> bool {
 pub(super) fn unreadable(site: &Site, reason: &Reason, findings: &mut Findings) {
     let shown = site.database.display();
     let database = shell(&shown);
-    let mend = match reason {
+    let remedy = match reason {
         Reason::Empty => site.create(),
         Reason::NoTable(_) => site.create_tables(),
         Reason::HotJournal => vec![format!(
-            "systemctl restart {}   # it takes the interrupted transaction back",
+            "systemctl restart {}   # rolls back the interrupted transaction",
             site.service
         )],
         Reason::Locked | Reason::Busy | Reason::WalMismatch => vec![format!(
-            "fuser -v {database}   # who holds it? then ask the doctor again"
+            "fuser -v {database}   # who has it open? then run doctor again"
         )],
         Reason::Io { .. } => vec![format!("ls -l {database}*")],
         _ => vec![format!(
@@ -226,7 +225,7 @@ pub(super) fn unreadable(site: &Site, reason: &Reason, findings: &mut Findings) 
         cause.push_str(". If Kamailio keeps its tables in another file or under another name, correct [kamailio] database and table; if it has none yet, create them");
     }
     let message = format!("{shown} cannot be read: {cause}.");
-    findings.fail(Group::Database, "database_format", message, mend);
+    findings.fail(Group::Database, "database_format", message, remedy);
 }
 
 fn journal(
@@ -240,28 +239,28 @@ fn journal(
     let shown = shell(&database.display());
     if !inspection.wal {
         let parameter = if kamailio.is_some_and(Version::has_busy_timeout) {
-            "or by db_set_journal_mode, but only together with db_set_busy_timeout"
+            "or with db_set_journal_mode, but only together with db_set_busy_timeout"
         } else {
-            "not by db_set_journal_mode, over which its processes collide"
+            "not with db_set_journal_mode, over which its processes collide"
         };
         let message = format!(
-            "The database is in rollback-journal mode. usrlocd follows it without a lock, but any other reader makes Kamailio lose rows. In WAL mode readers do no harm, Kamailio writes about seven times as fast, its own workers collide far less, and changes show sooner. Some versions of SQLite have a bug in WAL mode (the WAL-reset bug); with one of them either mode is a fair choice. Switch while Kamailio is stopped ({parameter}):"
+            "The database is in rollback-journal mode. usrlocd follows it without a lock, but any other reader makes Kamailio lose rows. In WAL mode readers are harmless, Kamailio writes about seven times as fast, its workers collide far less often, and changes are listed sooner. Some versions of SQLite have a bug in WAL mode (the WAL-reset bug); with one of them either mode is a reasonable choice. Switch while Kamailio is stopped ({parameter}):"
         );
-        let mend = [site.stopped("pragma journal_mode=wal")];
-        findings.warn(group, "journal", message, mend);
+        let remedy = [site.stopped("pragma journal_mode=wal")];
+        findings.warn(group, "journal", message, remedy);
         return;
     }
     let log = fs::metadata(beside(database, "-wal")).map_or(0, |status| status.len());
     if log > LONG_LOG {
         let message = format!(
-            "The write-ahead log has {} MB. Some program holds a read transaction open, so that SQLite cannot start the log over. Find it and end it:",
+            "The write-ahead log has grown to {} MB. Some program holds a read transaction open, so SQLite cannot reset the log. Find it and stop it:",
             log >> 20
         );
         findings.warn(group, "journal", message, [format!("fuser -v {shown}")]);
         return;
     }
     let message = format!(
-        "The database is in WAL mode with pages of {} bytes; its log has {} kB.",
+        "The database is in WAL mode with pages of {} bytes; the log is {} kB long.",
         inspection.page_size,
         log >> 10
     );

@@ -1,4 +1,4 @@
-//! Who may use Kamailio's JSON-RPC: whoever may can do anything to Kamailio.
+//! Who can use Kamailio's JSON-RPC, and so do anything to Kamailio.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,9 +7,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
+use super::acl::Want;
 use super::findings::{Findings, Group};
-use super::identity::{Identity, Want, user_name};
-use super::mend::{group_of, shell};
+use super::identity::{Identity, user_name};
+use super::remedies::{group_of, shell};
 use crate::kamailio::{Endpoint, Kamailio, Options};
 
 const GROUP: Group = Group::Kamailio;
@@ -88,7 +89,7 @@ fn over_http(host: &str, open: &[IpAddr], findings: &mut Findings) {
     if !open.is_empty() {
         let open: Vec<String> = open.iter().map(ToString::to_string).collect();
         let message = format!(
-            "JSON-RPC is answered on {}: who reaches that address may remove registrations. Limit it to this machine in kamailio.cfg:",
+            "JSON-RPC is open on {}: anyone who reaches that address can remove registrations. Restrict it to this machine in kamailio.cfg:",
             open.join(", ")
         );
         findings.fail(GROUP, CHECK, message, [GUARD.to_owned()]);
@@ -96,11 +97,11 @@ fn over_http(host: &str, open: &[IpAddr], findings: &mut Findings) {
         findings.ok(
             GROUP,
             CHECK,
-            "JSON-RPC is not answered on this machine's other addresses.",
+            "JSON-RPC is not open on this machine's other addresses.",
         );
     } else {
         let message = format!(
-            "[kamailio] jsonrpc leads to {host}, which is not this machine's loopback: calls go over the network, unencrypted and without a password, and the unit's IPAddressDeny= forbids them. Prefer:"
+            "[kamailio] jsonrpc points to {host}, which is not this machine's loopback: calls cross the network unencrypted and without a password, and the unit's IPAddressDeny= forbids them. Better:"
         );
         findings.warn(
             GROUP,
@@ -123,26 +124,26 @@ fn over_socket(socket: &Path, identity: &Identity, findings: &mut Findings) {
         group_of(socket)
     );
     if !status.file_type().is_socket() {
-        let message = format!("{shown} is no socket. Have Kamailio make it, in kamailio.cfg:");
+        let message = format!("{shown} is not a socket. Have Kamailio create it, in kamailio.cfg:");
         findings.fail(GROUP, CHECK, message, [datagram(socket)]);
     } else if mode & 0o002 != 0 && Identity::stranger().may(socket, Want::Write) {
         let message = format!(
-            "Everyone on this machine may send to JSON-RPC's socket {shown} ({owners}), and so remove registrations. In kamailio.cfg:"
+            "Everyone on this machine can send to the JSON-RPC socket {shown} ({owners}), and so remove registrations. In kamailio.cfg:"
         );
         findings.fail(GROUP, CHECK, message, [datagram(socket)]);
     } else if let Some(obstacle) = identity.obstacle(socket, Want::Write) {
         let message = format!(
-            "The user {identity} may not send to JSON-RPC's socket {shown} ({owners}): {} is closed to it. Give it its group, and the group the right (dgram_mode 0660 in kamailio.cfg):",
+            "The user {identity} cannot send to the JSON-RPC socket {shown} ({owners}): no access to {}. Add the user to the group, and grant the group access (dgram_mode 0660 in kamailio.cfg):",
             obstacle.display()
         );
-        let mend = format!(
+        let remedy = format!(
             "usermod -aG kamailio {identity} && chgrp kamailio {0} && chmod g+w {0} && systemctl restart usrlocd",
             shell(&shown)
         );
-        findings.fail(GROUP, CHECK, message, [mend]);
+        findings.fail(GROUP, CHECK, message, [remedy]);
     } else {
         let message =
-            format!("JSON-RPC is a local socket ({owners}), which the user {identity} may use.");
+            format!("JSON-RPC uses a local socket ({owners}), which the user {identity} can use.");
         findings.ok(GROUP, CHECK, message);
     }
 }
@@ -213,8 +214,8 @@ mod tests {
         };
         let member = Identity::testing(4711, &[status.gid()]);
         let stranger = Identity::testing(4711, &[]);
-        assert!(said(0o660, &member).contains("may use"));
-        assert!(said(0o660, &stranger).contains("may not send"));
+        assert!(said(0o660, &member).contains("can use"));
+        assert!(said(0o660, &stranger).contains("cannot send"));
         assert!(said(0o666, &member).contains("Everyone on this machine"));
     }
 }

@@ -40,7 +40,7 @@ struct Finding {
     check: &'static str,
     mark: Mark,
     message: String,
-    mend: Vec<String>,
+    remedy: Vec<String>,
 }
 
 /// All findings so far.
@@ -115,9 +115,9 @@ impl Findings {
         group: Group,
         check: &'static str,
         message: impl Into<String>,
-        mend: impl IntoIterator<Item = String>,
+        remedy: impl IntoIterator<Item = String>,
     ) {
-        self.add(Mark::Warn, group, check, message, mend);
+        self.add(Mark::Warn, group, check, message, remedy);
     }
 
     pub(super) fn fail(
@@ -125,9 +125,9 @@ impl Findings {
         group: Group,
         check: &'static str,
         message: impl Into<String>,
-        mend: impl IntoIterator<Item = String>,
+        remedy: impl IntoIterator<Item = String>,
     ) {
-        self.add(Mark::Fail, group, check, message, mend);
+        self.add(Mark::Fail, group, check, message, remedy);
     }
 
     fn add(
@@ -136,14 +136,14 @@ impl Findings {
         group: Group,
         check: &'static str,
         message: impl Into<String>,
-        mend: impl IntoIterator<Item = String>,
+        remedy: impl IntoIterator<Item = String>,
     ) {
         self.0.push(Finding {
             group,
             check,
             mark,
             message: message.into(),
-            mend: mend.into_iter().collect(),
+            remedy: remedy.into_iter().collect(),
         });
     }
 
@@ -153,10 +153,10 @@ impl Findings {
         (count(Mark::Fail), count(Mark::Warn))
     }
 
-    /// For people.
+    /// Text for people.
     pub(super) fn text(&self, judged_for: &str) -> String {
         let colour = is_coloured();
-        let mut out = format!("Judged for the user {judged_for}.\n");
+        let mut out = format!("Checked for the user {judged_for}.\n");
         for group in Group::ALL {
             let mut of_group = self.0.iter().filter(|finding| finding.group == group);
             let Some(first) = of_group.next() else {
@@ -178,7 +178,7 @@ impl Findings {
                 "check": finding.check,
                 "mark": finding.mark.word(),
                 "message": finding.message,
-                "mend": finding.mend,
+                "mend": finding.remedy,
             })
         });
         let (errors, warnings) = self.counts();
@@ -209,7 +209,7 @@ impl Finding {
             };
             result.expect("a String takes all");
         }
-        for line in self.mend.iter().flat_map(|mend| mend.lines()) {
+        for line in self.remedy.iter().flat_map(|remedy| remedy.lines()) {
             let line = printable(line);
             writeln!(out, "{INDENT}    {line}").expect("a String takes all");
         }

@@ -6,8 +6,8 @@ use super::super::output::local_time;
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::{BusyTimeout, KamailioCfg, Setting};
 use super::many;
-use super::mend::Site;
-use super::ours;
+use super::remedies::Site;
+use super::usrlocd;
 use super::version::Version;
 use crate::config;
 
@@ -29,12 +29,12 @@ pub(super) fn cost(cfg: &KamailioCfg, version: Option<Version>, findings: &mut F
         return;
     }
     let wait = if version.is_none_or(Version::has_busy_timeout) {
-        "db_mode 2 ends this, and from Kamailio 6.0 on so does db_set_busy_timeout of db_sqlite."
+        "db_mode 2 avoids this, and from Kamailio 6.0 so does db_set_busy_timeout of db_sqlite."
     } else {
-        "db_mode 2 ends this, and so does db_set_busy_timeout of db_sqlite in Kamailio 6.0 and newer."
+        "db_mode 2 avoids this, and so does db_set_busy_timeout of db_sqlite in Kamailio 6.0 and newer."
     };
     let message = format!(
-        "In db_mode {mode} each removal of a flush makes one of Kamailio's workers write to the database, and Kamailio does not wait for a lock. usrlocd removes one contact at a time, when nobody writes. A REGISTER that arrives at that moment may still be refused, or the row of a removed contact may stay, which the flush reports. {wait}"
+        "In db_mode {mode} each removal of a flush makes one of Kamailio's workers write to the database, and Kamailio does not wait for a lock. usrlocd removes one contact at a time, at a moment when nobody writes. A REGISTER that arrives at that moment may still be refused, or the row of a removed contact may stay, which the flush reports. {wait}"
     );
     findings.note(Group::Kamailio, check, message);
 }
@@ -43,14 +43,15 @@ pub(super) fn cost(cfg: &KamailioCfg, version: Option<Version>, findings: &mut F
 pub(super) fn leftovers(site: &Site, http: &config::Http, findings: &mut Findings) {
     let check = "flush_leftover_rows";
     // That it does not answer is another finding.
-    let Some(Ok((200, metrics))) = ours::request(http, "/metrics").map(|(_, answer)| answer) else {
+    let Some(Ok((200, metrics))) = usrlocd::request(http, "/metrics").map(|(_, answer)| answer)
+    else {
         return;
     };
     let Some(rows) = value(&metrics, "usrlocd_flush_leftover_rows") else {
         return;
     };
     if rows == 0 {
-        let message = "No flushed registration stays in Kamailio's table.";
+        let message = "No flushed registrations remain in Kamailio's table.";
         findings.ok(Group::Usrlocd, check, message);
         return;
     }
@@ -62,14 +63,14 @@ pub(super) fn leftovers(site: &Site, http: &config::Http, findings: &mut Finding
             format!(" before {}", local_time(at, "%Y-%m-%d %H:%M:%S"))
         });
     let message = format!(
-        "{} of flushed registrations stay in Kamailio's table, although its memory has let go of them. A restart of Kamailio{until} would register them again. Its log says why it could not delete them:",
+        "{} of flushed registrations remain in Kamailio's table, although they are gone from its memory. A restart of Kamailio{until} would restore them. Its log has the reason why it could not delete them:",
         many(usize::try_from(rows).unwrap_or(usize::MAX), "row")
     );
-    let mend = [format!(
+    let remedy = [format!(
         "journalctl -u {} | grep -c 'database is locked'",
         site.service
     )];
-    findings.warn(Group::Usrlocd, check, message, mend);
+    findings.warn(Group::Usrlocd, check, message, remedy);
 }
 
 /// A number of the daemon's metrics.

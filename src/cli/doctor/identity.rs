@@ -1,4 +1,4 @@
-//! The user for whom permissions are judged.
+//! The user whose permissions are judged.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,32 +10,23 @@ use anyhow::anyhow;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{getegid, geteuid};
 
-use super::acl::{Acl, Owner};
+use super::acl::{Acl, Ids, Owner, Want};
 use crate::daemon::Failure;
 
-/// As whom the unit runs the daemon.
+/// The user of the daemon's unit.
 const DAEMON: &str = "usrlocd";
-
-/// What is to be done with a file; the bits of one class in its mode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Want {
-    Read = 4,
-    Write = 2,
-    Enter = 1,
-}
 
 /// A user with groups.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Identity {
     name: String,
-    pub(super) uid: u32,
-    groups: BTreeSet<u32>,
-    /// Whether it is the one that asks, so that the system itself can be asked.
+    ids: Ids,
+    /// Whether it is the calling user, so that the system itself can be asked.
     own: bool,
 }
 
 impl Identity {
-    /// The user `named`, or the daemon's when root asks and there is one, or the one that asks.
+    /// The user `named`; or the daemon's, when root asks and there is one; or the calling user.
     pub(super) fn choose(named: Option<&str>) -> Result<Self, Failure> {
         let own = geteuid().as_raw();
         if let Some(name) = named {
@@ -45,8 +36,10 @@ impl Identity {
         let daemon = (own == 0).then(|| Self::named(DAEMON, own)).flatten();
         Ok(daemon.unwrap_or_else(|| Self {
             name: name_of("/etc/passwd", own),
-            uid: own,
-            groups: [getegid().as_raw()].into(),
+            ids: Ids {
+                uid: own,
+                groups: [getegid().as_raw()].into(),
+            },
             own: true,
         }))
     }
@@ -71,23 +64,24 @@ impl Identity {
         }
         Some(Self {
             name: name.to_owned(),
-            uid,
-            groups,
+            ids: Ids { uid, groups },
             own: uid == own,
         })
     }
 
-    /// Whether it is a member of the group `gid`.
-    pub(super) fn is_in(&self, gid: u32) -> bool {
-        self.groups.contains(&gid)
+    /// Its number and those of its groups.
+    pub(super) fn ids(&self) -> &Ids {
+        &self.ids
     }
 
-    /// Anybody, without a group that matters.
+    /// An unrelated user, without any group that matters.
     pub(super) fn stranger() -> Self {
         Self {
             name: "nobody".to_owned(),
-            uid: u32::MAX - 1,
-            groups: BTreeSet::new(),
+            ids: Ids {
+                uid: u32::MAX - 1,
+                groups: BTreeSet::new(),
+            },
             own: false,
         }
     }
@@ -102,13 +96,15 @@ impl Identity {
     pub(super) fn testing(uid: u32, groups: &[u32]) -> Self {
         Self {
             name: uid.to_string(),
-            uid,
-            groups: groups.iter().copied().collect(),
+            ids: Ids {
+                uid,
+                groups: groups.iter().copied().collect(),
+            },
             own: false,
         }
     }
 
-    /// What stands in the way to `path`: a directory that cannot be entered, or `path` itself.
+    /// What bars the way to `path`: a directory that cannot be entered, or `path` itself.
     pub(super) fn obstacle(&self, path: &Path, want: Want) -> Option<PathBuf> {
         let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
         above.reverse();
@@ -131,7 +127,7 @@ impl Identity {
             };
             return accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
         }
-        if self.uid == 0 {
+        if self.ids.uid == 0 {
             return true;
         }
         let Ok(status) = fs::metadata(path) else {
@@ -142,11 +138,11 @@ impl Identity {
                 uid: status.uid(),
                 gid: status.gid(),
             };
-            return acl.lets(self, owner, want);
+            return acl.lets(&self.ids, owner, want);
         }
-        let class = if status.uid() == self.uid {
+        let class = if status.uid() == self.ids.uid {
             6
-        } else if self.groups.contains(&status.gid()) {
+        } else if self.ids.groups.contains(&status.gid()) {
             3
         } else {
             0

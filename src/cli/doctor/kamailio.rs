@@ -1,198 +1,81 @@
-//! Kamailio itself, by its JSON-RPC: questions only. First everything is asked, then it is judged.
+//! Judges Kamailio itself by its answers and its configuration.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Context;
-use serde_json::Value;
-
+use super::answers::Asked;
 use super::capacity;
 use super::clocks;
 use super::exposure::{self, GUARD, datagram};
 use super::findings::{Findings, Group};
 use super::identity::Identity;
-use super::kamailio_cfg::{self, KamailioCfg, Keeps, Setting};
+use super::kamailio_cfg::{KamailioCfg, Keeps, Setting};
 use super::lost_tcp;
-use super::mend::Site;
+use super::remedies::{EXAMPLE, Site};
 use super::tables::Tables;
 use super::version::{self, Version};
-use crate::config;
-use crate::daemon::Failure;
-use crate::kamailio::{Endpoint, Fault, Kamailio, Options};
+use crate::kamailio::{Endpoint, Fault};
 
 const GROUP: Group = Group::Kamailio;
 
-/// The lines that let a stock Debian configuration keep its registrations in SQLite.
-pub(super) const EXAMPLE: &str = "/usr/share/doc/usrlocd/examples/kamailio-sqlite.cfg";
-
-/// What Kamailio said.
-#[derive(Debug)]
-pub(super) struct Asked {
-    endpoint: Endpoint,
-    answers: Result<Answers, Fault>,
-    /// Its configuration, or why that is not known.
-    cfg: Result<KamailioCfg, String>,
-}
-
-/// The answers of a Kamailio.
-#[derive(Debug)]
-pub(super) struct Answers {
-    version: String,
-    /// Its clock, as it writes it.
-    now: Option<String>,
-    pub(super) uptime: Duration,
-    /// `core.psx`.
-    pub(super) processes: Value,
-    /// Bytes of private memory that each process has; the module `kex` tells.
-    pub(super) private_memory: Option<u64>,
-    /// `stats.fetchn`; the module `kex` tells, too.
-    pub(super) statistics: Value,
-    /// Addresses other than loopback on which JSON-RPC is answered.
-    open: Vec<IpAddr>,
-}
-
-/// Asks Kamailio all there is to ask.
-pub(super) fn ask(config: &config::Kamailio) -> Result<Asked, Failure> {
-    let endpoint: Endpoint = config
-        .jsonrpc
-        .parse()
-        .context("[kamailio] jsonrpc")
-        .map_err(Failure::Usage)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")
-        .map_err(Failure::System)?;
-    let kamailio = Kamailio::new(Options {
-        endpoint: endpoint.clone(),
-        timeout: config.rpc_timeout,
-        connections: 1,
-    });
-    let answers = runtime.block_on(answers(&kamailio, &endpoint));
-    let cfg = match &answers {
-        Ok(answers) => configuration(&answers.processes),
-        Err(_) => kamailio_cfg::of_database(&config.database)
-            .ok_or_else(|| "Kamailio does not answer".to_owned()),
+/// Judges what Kamailio answered; `tables` is what its database says, as far as it can be read.
+pub(super) fn judge(
+    asked: &Asked,
+    site: &Site,
+    identity: &Identity,
+    tables: Option<&Tables>,
+    findings: &mut Findings,
+) {
+    let mode = match &asked.cfg {
+        Ok(cfg) => {
+            let mode = db_mode(cfg);
+            self::mode(site, cfg, mode, asked.version(), findings);
+            if mode != Some(0) {
+                url(site, cfg, findings);
+            }
+            lost_tcp::check(cfg, mode, asked.version(), findings);
+            mode
+        }
+        Err(why) => {
+            let message = format!(
+                "Not checked, since {why}: usrloc's db_mode, db_url, handle_lost_tcp, expires_type, use_domain, db_update_as_insert and matching_mode."
+            );
+            findings.note(GROUP, "db_mode", message);
+            None
+        }
     };
-    Ok(Asked {
-        endpoint,
+    let answers = match &asked.answers {
+        Ok(answers) => answers,
+        Err(fault) => {
+            unanswered(site, &asked.endpoint, fault, findings);
+            exposure::check(&asked.endpoint, &[], identity, findings);
+            let message = "Not checked, since Kamailio does not answer: its clock and version, workers, private memory, contacts in memory.";
+            findings.note(GROUP, "workers", message);
+            return;
+        }
+    };
+    if let Some(now) = &answers.now {
+        clocks::compare(now, findings);
+    }
+    let message = format!(
+        "{} answers at {}, up for {}.",
+        answers.version,
+        asked.endpoint,
+        show(answers.uptime)
+    );
+    findings.ok(GROUP, "jsonrpc", message);
+    version::check(&answers.version, findings);
+    let running = capacity::Running {
         answers,
-        cfg,
-    })
-}
-
-async fn answers(kamailio: &Kamailio, endpoint: &Endpoint) -> Result<Answers, Fault> {
-    let version = kamailio.version().await?;
-    let uptime = kamailio.call("core.uptime", &[]).await.unwrap_or_default();
-    let memory = kamailio.call("pkg.stats", &[]).await.unwrap_or_default();
-    let statistics = kamailio.call("stats.fetchn", &["usrloc:".into()]).await;
-    Ok(Answers {
-        version,
-        now: uptime["now"].as_str().map(str::to_owned),
-        uptime: Duration::from_secs(uptime["uptime"].as_u64().unwrap_or_default()),
-        processes: kamailio.call("core.psx", &[]).await.unwrap_or_default(),
-        private_memory: memory[0]["total_size"].as_u64(),
-        statistics: statistics.unwrap_or_default(),
-        open: exposure::knock(endpoint).await,
-    })
-}
-
-/// The configuration that a running Kamailio was started with.
-fn configuration(processes: &Value) -> Result<KamailioCfg, String> {
-    let Some((file, defined)) = kamailio_cfg::of_processes(processes) else {
-        return Err(
-            "Kamailio's processes are not on this machine, or in a container of their own"
-                .to_owned(),
-        );
+        version: asked.version(),
+        cfg: asked.cfg(),
+        mode,
     };
-    KamailioCfg::read(&file, &defined)
-        .map_err(|error| format!("{} cannot be read ({error}); ask as root", file.display()))
+    capacity::check(site, running, tables, findings);
+    exposure::check(&asked.endpoint, &answers.open, identity, findings);
 }
 
-#[cfg(test)]
-impl Answers {
-    /// Of a Kamailio that has so much private memory, and tells nothing else.
-    pub(super) fn testing(private_memory: Option<u64>) -> Self {
-        Self {
-            version: String::new(),
-            now: None,
-            uptime: Duration::ZERO,
-            processes: Value::Null,
-            private_memory,
-            statistics: Value::Null,
-            open: Vec::new(),
-        }
-    }
-}
-
-impl Asked {
-    /// Kamailio's configuration, where it can be read.
-    pub(super) fn cfg(&self) -> Option<&KamailioCfg> {
-        self.cfg.as_ref().ok()
-    }
-
-    /// Kamailio's version, where it answers with one.
-    pub(super) fn version(&self) -> Option<Version> {
-        Version::parse(&self.answers.as_ref().ok()?.version)
-    }
-
-    /// Judges what was said; `tables` is what Kamailio's database says, as far as it can be read.
-    pub(super) fn judge(
-        &self,
-        site: &Site,
-        identity: &Identity,
-        tables: Option<&Tables>,
-        findings: &mut Findings,
-    ) {
-        let mode = match &self.cfg {
-            Ok(cfg) => {
-                let mode = db_mode(cfg);
-                writing(site, cfg, mode, self.version(), findings);
-                lost_tcp::check(cfg, mode, self.version(), findings);
-                mode
-            }
-            Err(why) => {
-                let message = format!(
-                    "Not checked, since {why}: usrloc's db_mode, db_url, handle_lost_tcp, expires_type, use_domain, db_update_as_insert and matching_mode."
-                );
-                findings.note(GROUP, "db_mode", message);
-                None
-            }
-        };
-        let answers = match &self.answers {
-            Ok(answers) => answers,
-            Err(fault) => {
-                unanswered(site, &self.endpoint, fault, findings);
-                exposure::check(&self.endpoint, &[], identity, findings);
-                let message = "Not checked, since Kamailio does not answer: its clock and version, workers, private memory, contacts in memory.";
-                findings.note(GROUP, "workers", message);
-                return;
-            }
-        };
-        if let Some(now) = &answers.now {
-            clocks::compare(now, findings);
-        }
-        let message = format!(
-            "{} answers at {}, up for {}.",
-            answers.version,
-            self.endpoint,
-            show(answers.uptime)
-        );
-        findings.ok(GROUP, "jsonrpc", message);
-        version::check(&answers.version, findings);
-        let running = capacity::Running {
-            answers,
-            version: self.version(),
-            cfg: self.cfg(),
-            mode,
-        };
-        capacity::check(site, running, tables, findings);
-        exposure::check(&self.endpoint, &answers.open, identity, findings);
-    }
-}
-
-/// Whether and where usrloc writes.
-fn writing(
+/// Whether, and when, usrloc writes.
+fn mode(
     site: &Site,
     cfg: &KamailioCfg,
     mode: Option<i64>,
@@ -201,7 +84,7 @@ fn writing(
 ) {
     let check = "db_mode";
     let place = cfg.place(check);
-    let mend = || ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
+    let remedy = || ["modparam(\"usrloc\", \"db_mode\", 2)".to_owned()];
     match mode {
         Some(1) => findings.ok(
             GROUP,
@@ -224,28 +107,31 @@ fn writing(
                 None => ", and up to 5.7.4 a flush leaves attributes in the table",
             };
             let message = format!(
-                "usrloc keeps registrations in the database alone (db_mode 3, {place}). unregister() without an AoR then crashes Kamailio{attributes}. If you can choose:"
+                "usrloc keeps registrations only in the database (db_mode 3, {place}). In this mode unregister() without an AoR crashes Kamailio{attributes}. If you can choose:"
             );
-            findings.warn(GROUP, check, message, mend());
+            findings.warn(GROUP, check, message, remedy());
         }
         Some(0) => {
             let message = format!(
-                "usrloc writes nothing to a database (db_mode 0, {place}), so that there is nothing to list. Debian's kamailio.cfg is like that as installed. {EXAMPLE} has the lines that make it write to SQLite; the heart of them:"
+                "usrloc does not write to a database (db_mode 0, {place}), so there is nothing to list. This is the default of Debian's kamailio.cfg. {EXAMPLE} has the lines that make it write to SQLite; the most important ones:"
             );
             findings.fail(GROUP, check, message, [sqlite(site)]);
-            return;
         }
         _ => {
             let message = format!("usrloc's db_mode is not understood ({place}).");
             findings.note(GROUP, check, message);
         }
     }
+}
+
+/// Whether usrloc writes to the file that usrlocd reads.
+fn url(site: &Site, cfg: &KamailioCfg, findings: &mut Findings) {
     let check = "db_url";
     let place = cfg.place(check);
     match cfg.keeps() {
         Keeps::Elsewhere(scheme) => {
             let message = format!(
-                "usrloc writes to a database of the kind {scheme} ({place}); usrlocd reads SQLite alone. {EXAMPLE} has the lines that change it; the heart of them:"
+                "usrloc writes to a {scheme} database ({place}); usrlocd reads only SQLite. {EXAMPLE} has the lines that change it; the most important ones:"
             );
             findings.fail(GROUP, check, message, [sqlite(site)]);
         }
@@ -254,7 +140,7 @@ fn writing(
             let (theirs, ours) = (canonical(&*file), canonical(&*site.database));
             if theirs.is_some() && ours.is_some() && theirs != ours {
                 let message = format!(
-                    "usrloc writes to {} ({place}), and usrlocd reads {}. Name the same in {}:",
+                    "usrloc writes to {} ({place}), but usrlocd reads {}. Set the same file in {}:",
                     file.display(),
                     site.database.display(),
                     site.config.display()
@@ -288,25 +174,25 @@ fn unanswered(site: &Site, endpoint: &Endpoint, fault: &Fault, findings: &mut Fi
     };
     if let (Fault::Timeout, Endpoint::Http(_)) = (fault, endpoint) {
         let message = format!(
-            "{cause} at {endpoint}. Registrations are still listed; a flush answers 504. Somebody listens there: Kamailio's workers are busy or stuck, or [kamailio] rpc_timeout is too short. See what it says:"
+            "{cause} at {endpoint}. Registrations are still listed; flushes answer 504. Something listens there: Kamailio's workers are busy or stuck, or [kamailio] rpc_timeout is too short. Check its log:"
         );
-        let mend = [format!("journalctl -u {} -n 50", site.service)];
-        findings.fail(GROUP, "jsonrpc", message, mend);
+        let remedy = [format!("journalctl -u {} -n 50", site.service)];
+        findings.fail(GROUP, "jsonrpc", message, remedy);
         return;
     }
     let message = format!(
-        "{cause} at {endpoint}. Registrations are still listed, and flushes fail. Start Kamailio, or let it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
+        "{cause} at {endpoint}. Registrations are still listed, but flushes fail. Start Kamailio, or have it answer JSON-RPC, or correct [kamailio] jsonrpc in {}:",
         site.config.display()
     );
     let lines = match endpoint {
         Endpoint::Http(_) => GUARD.to_owned(),
         Endpoint::Unixgram(socket) => datagram(socket),
     };
-    let mend = [
+    let remedy = [
         format!("systemctl status {}", site.service),
         format!("# kamailio.cfg\n{lines}"),
     ];
-    findings.fail(GROUP, "jsonrpc", message, mend);
+    findings.fail(GROUP, "jsonrpc", message, remedy);
 }
 
 fn show(uptime: Duration) -> String {

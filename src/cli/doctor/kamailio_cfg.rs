@@ -1,5 +1,5 @@
-//! What the running Kamailio's configuration says of usrloc's parameters: Kamailio itself does not tell them by
-//! JSON-RPC. Reads what a preprocessor line and `modparam` say, and no more of the language.
+//! usrloc's parameters in the running Kamailio's configuration: Kamailio does not report them by
+//! JSON-RPC. Reads preprocessor lines and `modparam`, and nothing else of the language.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Where Kamailio reads its configuration when nobody says otherwise.
+/// Kamailio's default configuration file.
 const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
 
 /// Files that include each other end here.
@@ -96,7 +96,7 @@ pub(super) fn of_database(database: &Path) -> Option<KamailioCfg> {
     })
 }
 
-/// What the command line of the process in `/proc` says, if it is a Kamailio's.
+/// The command line of the process in `/proc`, if it is a Kamailio.
 fn of_process(folder: &Path) -> Option<(PathBuf, Vec<String>)> {
     let line = fs::read(folder.join("cmdline")).ok()?;
     let words: Vec<String> = line

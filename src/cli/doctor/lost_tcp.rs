@@ -1,5 +1,5 @@
-//! Whether phones whose TCP connection is lost leave the table: usrloc's `handle_lost_tcp`, which Kazoo sets, does not
-//! do what it says in some versions.
+//! Whether phones whose TCP connection is lost are removed from the table: usrloc's `handle_lost_tcp`, which Kazoo sets, does not
+//! do what it claims in some versions.
 
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::{KamailioCfg, Setting};
@@ -37,13 +37,13 @@ pub(super) fn check(
         }
         Some(version) => {
             let message = format!(
-                "Phones whose TCP connection is lost leave the table ({PARAMETER}, {setting}). Kamailio {version} does that; from 6.1.3 on they stay, so set it to 0 before you update beyond 6.1.2."
+                "Phones whose TCP connection is lost are removed from the table ({PARAMETER}, {setting}). Kamailio {version} does that; from 6.1.3 they stay, so set it to 0 before you upgrade beyond 6.1.2."
             );
             findings.note(GROUP, PARAMETER, message);
         }
         None => {
             let message = format!(
-                "{PARAMETER} is on ({setting}). With Kamailio 6.1.3 or newer phones that hung up stay in the table then; ask again while Kamailio answers."
+                "{PARAMETER} is on ({setting}). With it, in Kamailio 6.1.3 or newer phones that hung up stay in the table; check again while Kamailio answers."
             );
             findings.note(GROUP, PARAMETER, message);
         }
@@ -53,7 +53,7 @@ pub(super) fn check(
 fn keeps(setting: &Setting, value: Option<i64>, version: Version) -> String {
     let value = value.map_or(String::new(), |value| format!(" {value}"));
     format!(
-        "{PARAMETER}{value} ({setting}) does harm in db_mode 2 with Kamailio {version}: a phone whose TCP connection is lost, or that unregisters and hangs up, stays in the table and is listed until it expires, Kamailio's memory grows, and after a restart it is registered again, even if it was flushed. Switch it off and restart Kamailio, or stay on 6.0 or 6.1.2:"
+        "{PARAMETER}{value} ({setting}) is harmful in db_mode 2 with Kamailio {version}: a phone whose TCP connection is lost, or that unregisters and hangs up, stays in the table and is listed until it expires, Kamailio's memory grows, and after a restart it is registered again, even if it was flushed. Turn it off and restart Kamailio, or stay on 6.0 or 6.1.2:"
     )
 }
 
@@ -90,7 +90,7 @@ mod tests {
         for version in ["5.5.4", "5.6.3", "6.0.7", "6.1.2"] {
             let (counts, text) = judged(on, 2, Some(version));
             assert_eq!(counts, (0, 0), "{text}");
-            assert!(text.contains("leave the table"), "{text}");
+            assert!(text.contains("are removed from the table"), "{text}");
         }
         assert!(judged(on, 2, None).1.contains("6.1.3 or newer"));
     }

@@ -1,4 +1,4 @@
-//! Counts what stands in the usrloc tables, row by row, as the passive reader tells them.
+//! Counts the rows of the usrloc tables, as the passive reader reports them.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

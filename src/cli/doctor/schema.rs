@@ -1,7 +1,7 @@
 //! Whether the tables are those of a Kamailio that usrlocd knows.
 
 use super::findings::{Findings, Group};
-use super::mend::Site;
+use super::remedies::Site;
 use super::rows::{Role, Rows};
 use crate::registration::Column;
 use crate::source::usrloc::Holds;
@@ -51,12 +51,19 @@ fn of_location() -> Vec<(&'static str, &'static str)> {
     columns
 }
 
-fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
-    let check = "columns";
+/// What the tables lack.
+#[derive(Default)]
+struct Lacking<'a> {
+    /// Tables that do not exist.
+    absent: Vec<&'a str>,
+    missing: Vec<Missing<'a>>,
+    /// Tables that lack an essential column.
+    strangers: Vec<&'a str>,
+}
+
+fn lacking(rows: &Rows) -> Lacking<'_> {
     let location = of_location();
-    let mut absent: Vec<&str> = Vec::new();
-    let mut missing: Vec<Missing<'_>> = Vec::new();
-    let mut strangers: Vec<&str> = Vec::new();
+    let mut lacking = Lacking::default();
     for (role, table, schema) in rows.tables() {
         let wanted: &[(&str, &str)] = match role {
             Role::Version => continue,
@@ -64,27 +71,37 @@ fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
             Role::Location => &location,
         };
         let Some(schema) = schema else {
-            absent.push(table);
+            lacking.absent.push(table);
             continue;
         };
         let lacks = wanted
             .iter()
             .filter(|(column, _)| schema.column(column).is_none());
-        let before = missing.len();
-        missing.extend(lacks.map(|(column, declaration)| Missing {
-            table,
-            column,
-            declaration,
-        }));
-        if missing[before..]
-            .iter()
-            .any(|it| is_essential(role, it.column))
-        {
-            strangers.push(table);
+        let missing: Vec<Missing<'_>> = lacks
+            .map(|(column, declaration)| Missing {
+                table,
+                column,
+                declaration,
+            })
+            .collect();
+        if missing.iter().any(|it| is_essential(role, it.column)) {
+            lacking.strangers.push(table);
         }
+        lacking.missing.extend(missing);
     }
+    lacking
+}
+
+/// Checks that all columns are present; whether the tables are Kamailio's.
+fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
+    let check = "columns";
+    let Lacking {
+        absent,
+        missing,
+        strangers,
+    } = lacking(rows);
     if absent.is_empty() && missing.is_empty() {
-        findings.ok(Group::Tables, check, "All columns are there.");
+        findings.ok(Group::Tables, check, "All columns are present.");
         return true;
     }
     let names = missing
@@ -98,21 +115,21 @@ fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
     let missing_names = names.join(", ");
     if !strangers.is_empty() {
         let message = format!(
-            "Missing: {missing_names}. Without them no row can be read, so {} not a table of Kamailio's usrloc, and nothing more of the tables was checked. Name the database and the table that usrloc writes to; `modparam(\"usrloc\", \"db_url\", …)` and `save(\"location\")` in kamailio.cfg say which:",
+            "Missing: {missing_names}. Without them no row can be read, so {} not a table of Kamailio's usrloc, and the tables were not checked any further. Set the database and the table that usrloc writes to; see `modparam(\"usrloc\", \"db_url\", …)` and `save(\"location\")` in kamailio.cfg:",
             are(&strangers)
         );
         let lines = "[kamailio]\ndatabase = \"/path/of/kamailio.sqlite\"\ntable = \"location\"";
         findings.fail(Group::Tables, check, message, [site.configure(lines)]);
         return false;
     }
-    let what = format!("Missing: {missing_names}. What stands there is not shown by the API.");
-    let message = format!("{what} Add it as your Kamailio's schema has it; rows stay:");
-    let mut mend = if absent.is_empty() {
+    let what = format!("Missing: {missing_names}. The API does not show their values.");
+    let message = format!("{what} Add them as in your Kamailio's schema; existing rows are kept:");
+    let mut remedy = if absent.is_empty() {
         Vec::new()
     } else {
         site.create_tables()
     };
-    mend.extend(missing.iter().map(|it| {
+    remedy.extend(missing.iter().map(|it| {
         let Missing {
             table,
             column,
@@ -122,7 +139,7 @@ fn columns(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
             "alter table {table} add column {column} {declaration}"
         ))
     }));
-    findings.fail(Group::Tables, check, message, mend);
+    findings.fail(Group::Tables, check, message, remedy);
     true
 }
 
@@ -136,7 +153,7 @@ fn are(tables: &[&str]) -> String {
 fn versions(site: &Site, rows: &Rows, findings: &mut Findings) {
     let (group, check) = (Group::Tables, "version");
     if rows.versions.is_empty() {
-        let message = "The table version is empty or not there, so that nothing tells of which Kamailio the tables are; columns are found by name.";
+        let message = "The table version is empty or missing, so the tables do not tell their version; columns are found by name.";
         findings.note(group, check, message);
         return;
     }
@@ -150,12 +167,12 @@ fn versions(site: &Site, rows: &Rows, findings: &mut Findings) {
             Some(version) if *version == known => {}
             Some(version) => {
                 let message = format!(
-                    "The table version says {version} for {table}; this usrlocd knows {known}. Columns are found by name, so it may still work. See which one your Kamailio wants:"
+                    "The table version has {version} for {table}; this usrlocd knows {known}. Columns are found by name, so it may still work. Check which one your Kamailio needs:"
                 );
-                let mend = [
+                let remedy = [
                     "grep \"'location\" /usr/share/kamailio/db_sqlite/usrloc-create.sql".to_owned(),
                 ];
-                findings.warn(group, check, message, mend);
+                findings.warn(group, check, message, remedy);
             }
             None => {
                 let message = format!(

@@ -1,10 +1,10 @@
-//! usrloc's parameters that change what rows mean: what the running Kamailio's configuration says, or, where that is
+//! usrloc's parameters that change the meaning of rows: from the running Kamailio's configuration, or, where that is
 //! not known, what the rows show.
 
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::{KamailioCfg, Setting};
 use super::many;
-use super::mend::Site;
+use super::remedies::Site;
 use super::rows::Counts;
 
 const GROUP: Group = Group::Tables;
@@ -37,7 +37,7 @@ fn value(cfg: &KamailioCfg, name: &str) -> (Option<i64>, String) {
 fn expires_type(cfg: Option<&KamailioCfg>, counts: Counts, findings: &mut Findings) {
     let check = "expires_type";
     let rows = counts.epoch_times;
-    let misread = "usrlocd reads them, but with SQLite Kamailio itself misreads them after a restart. In kamailio.cfg:";
+    let misread = "usrlocd can read them, but with SQLite Kamailio itself misreads them after a restart. In kamailio.cfg:";
     match cfg.map(|cfg| value(cfg, check)) {
         Some((Some(1), place)) => {
             let message =
@@ -46,7 +46,7 @@ fn expires_type(cfg: Option<&KamailioCfg>, counts: Counts, findings: &mut Findin
         }
         Some((_, place)) if rows > 0 => {
             let message = format!(
-                "{} times as seconds, of a time when expires_type was 1 (it is not, {place}). They go as the phones register.",
+                "{} times as seconds, from when expires_type was 1 (it is not now, {place}). They disappear as the phones register.",
                 have(rows)
             );
             findings.note(GROUP, check, message);
@@ -74,38 +74,37 @@ fn use_domain(
     let what = match cfg.map(|cfg| value(cfg, check)) {
         Some((Some(0), place)) => {
             format!(
-                "usrloc keeps no domain (use_domain 0, {place}): users of different realms are one."
+                "usrloc stores no domain (use_domain 0, {place}): users with the same name in different realms are merged."
             )
         }
         Some((_, place)) if rows > 0 => {
             let message = format!(
-                "{} no domain, though usrloc keeps it (use_domain, {place}): rows of before, or phones that register without one.",
+                "{} no domain, although usrloc stores it (use_domain, {place}): older rows, or phones that register without one.",
                 have(rows)
             );
             findings.note(GROUP, check, message);
             return;
         }
         None if rows > 0 => format!(
-            "{rows} of {} no domain (usrloc use_domain 0): users of different realms are one.",
+            "{rows} of {} no domain (usrloc use_domain 0): users with the same name in different realms are merged.",
             have(counts.rows)
         ),
         Some(_) | None => return,
     };
     if let Some(realm) = default_realm {
-        let message =
-            format!("{what} usrlocd takes them to be of {realm}, [kamailio] default_realm.");
+        let message = format!("{what} usrlocd puts them into {realm}, [kamailio] default_realm.");
         findings.note(GROUP, check, message);
         return;
     }
     let message = format!(
-        "{what} With one realm, name it in {}; with several, have usrloc keep the domain, in kamailio.cfg:",
+        "{what} With one realm, set it in {}; with several, have usrloc store the domain, in kamailio.cfg:",
         site.config.display()
     );
-    let mend = [
+    let remedy = [
         site.configure("[kamailio]\ndefault_realm = \"sip.example.com\""),
         modparam(check, 1),
     ];
-    findings.warn(GROUP, check, message, mend);
+    findings.warn(GROUP, check, message, remedy);
 }
 
 /// Rows that repeat a contact of the same user.
@@ -125,17 +124,17 @@ fn repeated(cfg: Option<&KamailioCfg>, counts: Counts, findings: &mut Findings) 
         Some(cfg) => match (value(cfg, parameter), value(cfg, "matching_mode")) {
             ((Some(1), place), _) => {
                 let message = format!(
-                    "usrloc inserts a row where it should update one ({parameter} 1, {place}), which with SQLite fails: rows stay as they were at the first REGISTER. In kamailio.cfg:"
+                    "usrloc inserts a row instead of updating one ({parameter} 1, {place}), which fails with SQLite: rows stay as they were at the first REGISTER. In kamailio.cfg:"
                 );
                 findings.warn(GROUP, check, message, [modparam(parameter, 0)]);
             }
             (_, (Some(mode @ 1..=3), place)) if rows > 0 => {
-                let message = format!("{repeat}, as matching_mode {mode} has it ({place}).");
+                let message = format!("{repeat}, as matching_mode {mode} implies ({place}).");
                 findings.note(GROUP, check, message);
             }
             _ if rows > 0 => {
                 let message = format!(
-                    "{repeat}, though neither {parameter} nor matching_mode explains it. They are of a time with other settings, or of phones that share a contact."
+                    "{repeat}, although neither {parameter} nor matching_mode explains it. They date from other settings, or belong to phones that share a contact."
                 );
                 findings.note(GROUP, check, message);
             }
@@ -143,7 +142,7 @@ fn repeated(cfg: Option<&KamailioCfg>, counts: Counts, findings: &mut Findings) 
         },
         None if rows > 0 => {
             let message = format!(
-                "{repeat}. That comes from {parameter} 1, with which refreshes fail, or from matching_mode 1 to 3. In kamailio.cfg:"
+                "{repeat}. The cause is {parameter} 1, with which refreshes fail, or matching_mode 1 to 3. In kamailio.cfg:"
             );
             findings.warn(GROUP, check, message, [modparam(parameter, 0)]);
         }
@@ -155,7 +154,7 @@ fn matching_mode(cfg: Option<&KamailioCfg>, findings: &mut Findings) {
     let check = "matching_mode";
     if let Some((Some(mode @ 1..=3), place)) = cfg.map(|cfg| value(cfg, check)) {
         let message = format!(
-            "matching_mode {mode} ({place}): Kamailio finds no single contact then, so that flushes remove whole users only. A flush that filters some contacts of a user fails and says so."
+            "matching_mode {mode} ({place}): with it Kamailio cannot find single contacts, so flushes can only remove whole users. A flush whose filters select some contacts of a user fails and reports that."
         );
         findings.note(GROUP, check, message);
     }

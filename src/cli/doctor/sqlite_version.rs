@@ -4,14 +4,14 @@
 use std::fmt;
 
 use super::findings::{Findings, Group};
-use super::mend::Site;
+use super::remedies::Site;
 use crate::sqlite_file::Inspection;
 
 /// The first version that has the bug, and the first that never has it.
 const FIRST: SqliteVersion = SqliteVersion(3_007_000);
 const MENDED: SqliteVersion = SqliteVersion(3_051_003);
 
-/// Older lines that have got the mend: from this version on, before that one.
+/// Older lines that have got the remedy: from this version on, before that one.
 const ALSO_MENDED: [(SqliteVersion, SqliteVersion); 2] = [
     (SqliteVersion(3_044_006), SqliteVersion(3_045_000)),
     (SqliteVersion(3_050_007), SqliteVersion(3_051_000)),
@@ -44,14 +44,14 @@ pub(super) fn check(site: &Site, inspection: &Inspection, findings: &mut Finding
         return;
     }
     let message = format!(
-        "SQLite {}, which wrote this database last, has the WAL-reset bug: a commit can be lost, or the file damaged, when one process starts the log over while another commits. It is rare and takes several processes that write, as in db_mode 1 and 3; in db_mode 2 it hardly happens. 3.51.3, 3.50.7 and 3.44.6 do not have it. Without an update a rollback journal (pragma journal_mode=delete while Kamailio is stopped) is safe and costs Kamailio speed alone: usrlocd takes no lock in either mode. Update SQLite, and restart Kamailio:",
+        "SQLite {}, which last wrote this database, has the WAL-reset bug: a commit can be lost, or the file damaged, when one process resets the log while another commits. It is rare and takes several writing processes, as in db_mode 1 and 3; in db_mode 2 it hardly ever happens. 3.51.3, 3.50.7 and 3.44.6 do not have it. Without an update a rollback journal (pragma journal_mode=delete while Kamailio is stopped) is safe and only costs Kamailio speed: usrlocd takes no lock in either mode. Update SQLite, and restart Kamailio:",
         writers[0]
     );
-    let mend = [
+    let remedy = [
         "apt-get install --only-upgrade libsqlite3-0".to_owned(),
         format!("systemctl restart {}", site.service),
     ];
-    findings.warn(Group::Database, "sqlite_version", message, mend);
+    findings.warn(Group::Database, "sqlite_version", message, remedy);
 }
 
 #[cfg(test)]

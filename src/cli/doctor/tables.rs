@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::database::{RETRY, unreadable};
 use super::findings::{Findings, Group};
 use super::kamailio_cfg::KamailioCfg;
-use super::mend::Site;
+use super::remedies::Site;
 use super::rows::{Counts, Role, Rows, ZOMBIE_AGE};
 use super::{many, schema};
 use crate::clock::{Clock, SystemClock};
@@ -15,7 +15,7 @@ use crate::sqlite_file::{Inspection, Reason, State, TableSpec, Tail, TailOptions
 /// How long to try to read tables that others write.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the tables say about Kamailio.
+/// What the tables show about Kamailio.
 #[derive(Clone, Debug)]
 pub(super) struct Tables {
     /// Whether commits go through a write-ahead log.
@@ -99,7 +99,7 @@ pub(super) fn index(
             findings.note(Group::Tables, check, message);
         } else if count == 0 {
             let message = format!(
-                "{table} has no index on ruid, as Kamailio's schema is. It has no rows either; should attributes be stored one day, create one."
+                "{table} has no index on ruid, as in Kamailio's schema. It has no rows either; if attributes are ever stored, create one."
             );
             findings.note(Group::Tables, check, message);
         } else {
@@ -123,7 +123,6 @@ fn read(database: &Path, tables: &[String]) -> Result<Rows, Reason> {
     }
     let specs = roles.iter().map(|(role, name)| TableSpec {
         name: name.clone(),
-        hint_index_column: None,
         optional: *role != Role::Location,
         ..TableSpec::default()
     });
@@ -163,19 +162,19 @@ fn judge_rows(site: &Site, counts: Counts, findings: &mut Findings) {
     findings.ok(group, "rows", message);
     if zombies > 0 {
         let message = format!(
-            "{} ended more than ten minutes ago and {} still there: Kamailio does not know them any more, and the API does not list them. Have Kamailio clear them away (kamailio.cfg), or do it once:",
+            "{} expired more than ten minutes ago and {} still in the table: Kamailio no longer knows them, and the API does not list them. Have Kamailio remove them (kamailio.cfg), or do it once:",
             many(zombies, "row"),
             if zombies == 1 { "is" } else { "are" }
         );
-        let mend = [
+        let remedy = [
             "modparam(\"usrloc\", \"db_timer_clean\", 1)".to_owned(),
             site.stopped(&without_zombies(&site.tables)),
         ];
-        findings.warn(group, "zombies", message, mend);
+        findings.warn(group, "zombies", message, remedy);
     }
     if orphans > 0 {
         let message = format!(
-            "{} of attributes {} to no contact. They do no harm but slow Kamailio down. Remove them once:",
+            "{} of attributes {} to no contact. They are harmless but slow Kamailio down. Remove them once:",
             many(orphans, "row"),
             if orphans == 1 { "belongs" } else { "belong" }
         );
@@ -195,8 +194,8 @@ fn judge_rows(site: &Site, counts: Counts, findings: &mut Findings) {
                 format!("{} rows were", counts.from_future)
             }
         );
-        let mend = ["timedatectl status".to_owned()];
-        findings.warn(group, "clock", message, mend);
+        let remedy = ["timedatectl status".to_owned()];
+        findings.warn(group, "clock", message, remedy);
     }
 }
 

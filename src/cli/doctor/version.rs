@@ -52,7 +52,7 @@ impl Version {
     }
 
     /// Whether `handle_lost_tcp` in write-back mode keeps contacts whose connection is lost (GH 3479, commit
-    /// 45d2983a46). No release that mends it is known.
+    /// 45d2983a46). No fixed release is known.
     pub(super) fn keeps_lost_tcp(self) -> bool {
         self.is_at_least(6, 1, 3)
     }
@@ -93,14 +93,14 @@ pub(super) fn check(answer: &str, findings: &mut Findings) {
     match (line.cmp(&OLDEST), line.cmp(&NEWEST)) {
         (Ordering::Less, _) => {
             let message = format!(
-                "usrlocd is tested with {tested}; this one is older. Lists are right if the columns above are; try a flush of one user, and update when you can:"
+                "usrlocd is tested with {tested}; this version is older. Lists are correct if the columns above are present; test a flush of one user, and upgrade when you can:"
             );
-            let mend = ["apt-get install --only-upgrade kamailio".to_owned()];
-            findings.warn(GROUP, check, message, mend);
+            let remedy = ["apt-get install --only-upgrade kamailio".to_owned()];
+            findings.warn(GROUP, check, message, remedy);
         }
         (_, Ordering::Greater) => {
             let message = format!(
-                "usrlocd is tested with {tested}; this one is newer. Lists are right if the columns above are; try a flush of one user before you rely on it."
+                "usrlocd is tested with {tested}; this version is newer. Lists are correct if the columns above are present; test a flush of one user before you rely on it."
             );
             findings.note(GROUP, check, message);
         }

@@ -10,7 +10,7 @@ const FILES: [(&str, &str, &str); 5] = [
     (
         "config",
         "/etc/usrlocd/usrlocd.toml",
-        "The configuration; without it defaults for Debian's Kamailio hold.",
+        "The configuration; if absent, defaults for Debian's Kamailio.",
     ),
     (
         "database",
@@ -20,12 +20,12 @@ const FILES: [(&str, &str, &str); 5] = [
     (
         "store",
         "/var/lib/usrlocd/usrlocd.db",
-        "Our own database: what is known, for the next start, and the audit of flushes.",
+        "usrlocd's own database: the known registrations, for the next start, and the audit of flushes.",
     ),
     (
         "tokens_file",
         "/etc/usrlocd/tokens.toml",
-        "The tokens of the API, as hashes.",
+        "The API tokens, as hashes.",
     ),
     (
         "socket",
@@ -150,7 +150,7 @@ fn environment(page: &mut Roff, command: &Command) {
     for (variable, meaning) in &variables {
         item(page, variable, meaning);
     }
-    // Not clap's: it is read only where no flag says otherwise.
+    // Not clap's: it is only read if no flag overrides it.
     if has("url") {
         item(page, "USRLOCD_URL", "As --url; --socket overrides it.");
     }
@@ -165,7 +165,7 @@ fn environment(page: &mut Roff, command: &Command) {
         item(
             page,
             "NO_COLOR",
-            "Set and not empty: no colours on a terminal.",
+            "If set and not empty: no colours on a terminal.",
         );
     }
 }

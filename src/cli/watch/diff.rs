@@ -22,7 +22,7 @@ pub(super) enum Happened {
     Unregistered,
 }
 
-/// A registration, as far as a watch tells of it.
+/// A registration, as far as a watch shows it.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 pub(super) struct Seen {
     #[serde(default)]
@@ -48,7 +48,7 @@ pub(super) struct Seen {
     pub(super) expires_at: Option<i64>,
 }
 
-/// A list, in the order of what tells registrations apart: user, realm and contact.
+/// A list, in the order of what distinguishes registrations: user, realm and contact.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Snapshot(Vec<Seen>);
 

@@ -59,7 +59,7 @@ format = "syslog"
     f:22:72: nothing fills {user}; placeholders are {aor}, {username}, {realm}
     f:22:82: expected a string or an integer, found a number with a fraction
     f:23:15: 0 is out of range; use 1 to 256
-    f:25:1: a burst of 0 lets nothing through; use at least 1, or per_second = 0 for no limit
+    f:25:1: a burst of 0 allows no requests; use at least 1, or per_second = 0 for no limit
     f:26:21: -1 is out of range; use 0 to 4294967295
     f:26:38: NaN is out of range; use 0 (no limit) to 1000000000
     f:27:15: expected a whole number, found a string
@@ -70,7 +70,7 @@ format = "syslog"
 }
 
 #[test]
-fn single_values_are_refused_with_the_mend() {
+fn single_values_are_refused_with_a_hint() {
     let wrong = [
         ("kamailio", "database = \"\""),
         ("kamailio", "database = \"/var/lib/kamailio/\""),
@@ -122,7 +122,7 @@ fn single_values_are_refused_with_the_mend() {
     insta::assert_snapshot!(all.join("\n"), @r#"
     f:2:12: the path is empty; remove the line for the default
     f:2:12: "/var/lib/kamailio/" is a directory; name a file in it
-    f:2:9: there is no table; name at least one, for instance "location"
+    f:2:9: no table is given; name at least one, for instance "location"
     f:2:9: "a b" is not a table name; letters, digits and _ make one, for instance "location"
     f:2:15: "a" is listed twice; remove one
     f:2:11: "127.0.0.1:5060" is not the address of a JSON-RPC server; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
@@ -132,14 +132,14 @@ fn single_values_are_refused_with_the_mend() {
     f:2:15: "2 s" is not a duration; write for instance "2s", "500ms" or "1m"
     f:2:15: "2d" is not a duration; write for instance "2s", "500ms" or "1m"
     f:2:15: "25h" is longer than a day; use at most "24h"
-    f:2:14: a brace has no partner; placeholders are {ip}, {port}, {proto}
-    f:2:14: a brace has no partner; placeholders are {ip}, {port}, {proto}
+    f:2:14: unmatched brace; placeholders are {ip}, {port}, {proto}
+    f:2:14: unmatched brace; placeholders are {ip}, {port}, {proto}
     f:2:8: /var/lib/kamailio/kamailio.sqlite-wal belongs to Kamailio's database, which is never written; choose another path
     f:2:11: "localhost:8000" is not an address with a port; write for instance "127.0.0.1:8000"
     f:2:11: "::1" is not an address with a port; write for instance "[::1]:8000"
     f:2:10: expected an array in square brackets, found an integer
-    f:2:10: there is nothing to listen on; set `listen` or `socket` in [http]
-    f:2:10: the socket stands where the store is; choose another path
+    f:2:10: nothing to listen on; set `listen` or `socket` in [http]
+    f:2:10: the socket has the same path as the store; choose another path
     f:2:10: "https://sip.example.com" is a URL; write the name alone, for instance "sip.example.com"
     f:2:10: "*.example.com" is a pattern, and each name must be listed; write the name alone, for instance "sip.example.com"
     f:2:10: "sip.example.com:8000" has a port, and any port will do; write the name alone, for instance "sip.example.com"
@@ -154,7 +154,7 @@ fn single_values_are_refused_with_the_mend() {
     f:2:14: "https://sip.example.com:99999" has a bad port; write for instance "https://sip.example.com"
     f:2:14: "https://sip..example.com" has a bad host name; write for instance "https://sip.example.com"
     f:2:15: /var/lib/kamailio/kamailio.sqlite belongs to Kamailio's database, which is never written; choose another path
-    f:2:10: "" is empty or has a space in it; write one word
+    f:2:10: "" is empty or contains a space; write one word
     f:2:12: expected a table, found an integer
     f:2:12: use a whole number from 0 to 1000
     f:2:9: "=debug" has a bad target; write for instance "usrlocd::http=debug"
@@ -194,8 +194,8 @@ fn mistakes_outside_the_file_name_their_variable_or_flag() {
     let problems = lay(text, &env, &[("log.level", "loud")]).unwrap_err();
     insta::assert_snapshot!(problems.to_string(), @r#"
     f:2:8: expected a string in quotes, found an integer
-    USRLOCD_HTTP_WIRE: two underscores part section and key; did you mean `USRLOCD_HTTP__WIRE`?
-    USRLOCD_AUTH_JWT_ISUER: two underscores part section and key; did you mean `USRLOCD_AUTH__JWT__ISSUER`?
+    USRLOCD_HTTP_WIRE: section and key are separated by two underscores; did you mean `USRLOCD_HTTP__WIRE`?
+    USRLOCD_AUTH_JWT_ISUER: section and key are separated by two underscores; did you mean `USRLOCD_AUTH__JWT__ISSUER`?
     USRLOCD_FLUSH__CONCURRENCY: expected a whole number, found a string
     USRLOCD_HTTP__LISTEN: "localhost" is not an address with a port; write for instance "127.0.0.1:8000"
     USRLOCD_LIMITS__REQUESTS: expected a table, found an integer

@@ -1,7 +1,7 @@
-//! The start: what an earlier run kept is taken over, and shown until the tables have been read.
+//! The start: what an earlier run stored is restored, and served until the tables have been read.
 //!
-//! That takes a while where it is much. Accounts that are asked for meanwhile are read before all others, and the
-//! tail begins to compare the tables as soon as it knows what to compare them with.
+//! That takes a while where it is much. Accounts that are asked for meanwhile are read before all others, and the source
+//! begins to compare the tables as soon as it knows what to compare them with.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,15 +13,14 @@ use crate::accounts::{Naming, Resolved, Resolver};
 use crate::consumers::store::{Contents, Reading};
 use crate::consumers::write_behind::WriteBehind;
 use crate::rate_limited::RateLimited;
-use crate::registration::Stored;
-use crate::registry::{Registry, Snapshot, Source, SourceState};
+use crate::registry::{Snapshot, Source, SourceState, Writer};
 use crate::source::sqlite::{self, SqliteSource};
 
 /// The registrations of an account that is read before all others, at most: for more it waits with the rest.
 const MOST: u32 = 10_000;
 
 impl Pipeline {
-    /// A pipeline whose registry shows what the store had kept, until the tables have been read.
+    /// A pipeline whose registry has what the store had, until the tables have been read.
     ///
     /// # Errors
     /// When the store cannot be read, or the operating system starts no thread.
@@ -32,9 +31,9 @@ impl Pipeline {
         let resolver = Resolver::new(Arc::clone(&naming), directory);
         let store = Arc::clone(&parts.store);
         let reading = store.reading().await.map_err(std::io::Error::other)?;
-        let registry = Arc::clone(&parts.registry);
+        let writer = Arc::clone(&parts.writer);
         let early = resolver.clone();
-        let restored = Arc::clone(registry.restored());
+        let restored = Arc::clone(writer.restored());
         let take_over = async {
             let contents = reading.everything(&restored).await;
             let contents = contents.map_err(std::io::Error::other)?;
@@ -42,14 +41,14 @@ impl Pipeline {
         };
         let pipeline = tokio::select! {
             pipeline = take_over => pipeline?,
-            never = preload(&reading, &early, &registry) => match never? {},
+            never = preload(&reading, &early, &writer) => match never? {},
         };
         drop(reading);
         Ok(pipeline)
     }
 }
 
-/// Shows all that the store had kept, and has the tables compared with it.
+/// Restores all that the store had, and has the tables compared with it.
 async fn take_over(
     options: Options,
     parts: Parts,
@@ -57,8 +56,8 @@ async fn take_over(
     contents: Contents,
 ) -> std::io::Result<Pipeline> {
     let source = source(&contents);
-    let kept = contents.registrations.iter();
-    let former = kept.map(|one| Arc::clone(&one.binding)).collect();
+    let stored = contents.registrations.iter();
+    let former = stored.map(|one| Arc::clone(&one.binding)).collect();
     let follow = sqlite::Options {
         database: options.database.clone(),
         discover: options.discover,
@@ -66,38 +65,35 @@ async fn take_over(
         tables: options.tables,
     };
     if follow.discover.is_none() {
-        parts.registry.set_source_file(options.database);
+        parts.writer.report_file(options.database);
     }
     let shared = sqlite::Parts {
         clock: Arc::clone(&parts.clock),
         metrics: Arc::clone(&parts.metrics),
-        heartbeat: Arc::clone(parts.registry.heartbeat()),
-        rows_read: Arc::clone(parts.registry.read_rows()),
+        heartbeat: Arc::clone(parts.writer.heartbeat()),
+        rows_read: Arc::clone(parts.writer.read_rows()),
     };
     let following = SqliteSource::start(follow, shared, former)?;
+    let writer = Arc::clone(&parts.writer);
+    let resolving = resolver.clone();
+    let restore = move || {
+        let Resolved { rows, moved } = resolving.registrations(contents.registrations);
+        let left = Snapshot {
+            rows,
+            moved,
+            owners: Some(resolving.owners()),
+            tombstones: contents.departed,
+            hidden: contents.hidden,
+        };
+        writer.restore(left, source)
+    };
+    let feed = tokio::task::spawn_blocking(restore).await?;
     let write_behind = Arc::new(WriteBehind::new(
         Arc::clone(&parts.store),
-        Arc::clone(&parts.registry),
+        feed,
         Arc::clone(&parts.clock),
         Arc::clone(&parts.metrics),
     ));
-    let (resolving, registry) = (resolver.clone(), Arc::clone(&parts.registry));
-    let restore = move || {
-        let Resolved { rows, moved } = resolving.registrations(contents.registrations);
-        let kept = Snapshot {
-            rows,
-            departed: contents.departed,
-            hidden: contents.hidden,
-        };
-        registry.restore(kept, source);
-        moved
-    };
-    let moved = tokio::task::spawn_blocking(restore).await?;
-    let moved = moved
-        .iter()
-        .map(|one| (one.binding.key.clone(), Some(Stored::from(&**one))));
-    write_behind.put(moved, Vec::new(), Vec::new());
-    write_behind.set_owners(Some(resolver.owners()));
     Ok(Pipeline {
         parts,
         naming,
@@ -114,8 +110,8 @@ async fn take_over(
     })
 }
 
-/// How well what was kept is known to equal the tables. Where that never was so, because the earlier run ended before
-/// all was kept, it is only a part of them, and says nothing about what is not in it.
+/// How well what was stored is known to equal the tables. Where that never was so, because the earlier run ended before
+/// all was stored, it is only a part of them, and says nothing about what is not in it.
 fn source(contents: &Contents) -> Source {
     let as_of = contents.as_of;
     let state = match as_of {
@@ -125,12 +121,12 @@ fn source(contents: &Contents) -> Source {
     Source { state, as_of }
 }
 
-/// Shows accounts that are asked for before everything is there; only where the rows that each has in the store are
-/// those that it will have then, because they were kept by the rules that are in force.
+/// Preloads accounts that are asked for before everything is there; only where the rows that each has in the store are
+/// those that it will have then, because they were stored by the rules that are in force.
 async fn preload(
     reading: &Reading<'_>,
     resolver: &Resolver,
-    registry: &Arc<Registry>,
+    writer: &Arc<Writer>,
 ) -> std::io::Result<Infallible> {
     let little = reading.little();
     if reading.owners() != Some(resolver.owners()) || little.as_of.is_none() {
@@ -140,24 +136,24 @@ async fn preload(
         state: SourceState::CatchingUp,
         as_of: little.as_of,
     };
-    registry.begin_preload(little.departed.clone(), little.hidden.clone(), source);
+    writer.begin_preload(little.departed.clone(), little.hidden.clone(), source);
     loop {
-        let account = registry.wanted().await;
-        let kept = match reading.account(&account, MOST).await {
-            Ok(kept) => kept,
+        let account = writer.wanted().await;
+        let stored = match reading.account(&account, MOST).await {
+            Ok(stored) => stored,
             Err(error) => {
                 // Whether it must be said will show when everything is read.
-                tracing::debug!(%error, "cannot read an account early");
+                tracing::debug!(%error, "cannot preload an account");
                 None
             }
         };
-        let (resolver, registry) = (resolver.clone(), Arc::clone(registry));
-        let bring = move || {
-            let rows = kept.map(|kept| resolver.registrations(kept));
+        let (resolver, writer) = (resolver.clone(), Arc::clone(writer));
+        let preload = move || {
+            let rows = stored.map(|stored| resolver.registrations(stored));
             let whole = rows.filter(|rows| rows.moved.is_empty());
-            registry.preload(&account, whole.as_ref().map(|whole| &*whole.rows));
+            writer.preload(&account, whole.as_ref().map(|whole| &*whole.rows));
         };
-        tokio::task::spawn_blocking(bring).await?;
+        tokio::task::spawn_blocking(preload).await?;
     }
 }
 

@@ -6,7 +6,8 @@ use super::fake::Answer;
 use super::site::{NOW, Site, reasons};
 use crate::metrics::{Figures, Format};
 use crate::rate_limited::RateLimited;
-use crate::registry::{Change, Source, SourceState};
+use crate::registration::Change;
+use crate::registry::{Source, SourceState};
 
 /// What is counted of rows that stay: how many, and until when.
 fn counted(site: &Site) -> (String, String) {
@@ -27,7 +28,7 @@ async fn look(site: &Site) {
 }
 
 fn is_live(site: &Site) {
-    site.registry.set_source(Source {
+    site.registry.report(Source {
         state: SourceState::Live,
         as_of: Some(Duration::from_secs(NOW.cast_unsigned())),
     });
@@ -77,7 +78,7 @@ async fn write_through_fails_for_it() {
     assert_eq!(outcome.flushed, 0);
     let reasons = reasons(&outcome);
     assert_eq!(reasons.len(), 2, "{reasons:?}");
-    let reason = "alice@acme.example.com: Kamailio has removed the contact, but its row is still in the table; a restart of Kamailio before 2023-11-14T22:23:20Z would register it again";
+    let reason = "alice@acme.example.com: Kamailio has removed the contact, but its row is still in the table; a restart of Kamailio before 2023-11-14T22:23:20Z would restore it";
     assert_eq!(reasons[0], reason);
     assert_eq!(site.ruids(), ["a1", "b1"]);
     assert!(site.hidden().await.is_empty(), "also after a restart");

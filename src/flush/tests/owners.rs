@@ -1,10 +1,10 @@
 //! A flush takes nothing of another account's, whatever Kamailio has under the same address of record.
 
 use super::site::{Site, aor, contact, key, reasons, row};
+use crate::registration::Change;
 use crate::registration::{Binding, Hidden};
-use crate::registry::Change;
 
-const ALONE: &str = "not removed: Kamailio's ul.rm_contact goes by the contact URI, which another contact that was not \
+const ALONE: &str = "not removed: Kamailio's ul.rm_contact selects by contact URI, which another contact that was not \
      chosen shares; choose both, or flush the whole user";
 
 #[tokio::test]
@@ -130,11 +130,12 @@ async fn a_hidden_row_of_another_account_counts_as_its_own() {
     let site = Site::new().await;
     let theirs = site.phone("globex", "bob", "b2");
     // Flushed, and back to life before the table or a look shows it.
-    site.registry.hide([Hidden {
+    let hidden = Hidden {
         fingerprint: theirs.row_fingerprint(),
         key: theirs.key,
         at: super::site::NOW,
-    }]);
+    };
+    site.overlay.hide([hidden], &std::sync::Arc::default());
     site.phone("acme", "bob", "b1");
     assert_eq!(site.flush().await.flushed, 1);
     assert_eq!(site.fake.memory().ruids(&aor("bob")), ["b2"]);

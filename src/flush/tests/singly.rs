@@ -105,7 +105,7 @@ async fn what_went_meanwhile_is_not_asked_for() {
     let bob = site.phone("acme", "bob", "b1");
     let picked = site.registry.get(&bob.key).unwrap();
     site.registry
-        .apply([crate::registry::Change::Remove(bob.key)]);
+        .apply([crate::registration::Change::Remove(bob.key)]);
     let outcome = site.flush_of("acme", vec![picked], &[], true).await;
     assert_eq!((outcome.flushed, reasons(&outcome)), (0, vec![]));
     assert!(site.fake.calls(&["ul.lookup"]).is_empty());
@@ -135,7 +135,7 @@ async fn a_flow_does_not_go_for_another() {
         let site = flows().await;
         let outcome = site.flush_exactly(&[ruid]).await;
         assert_eq!(outcome.flushed, 0);
-        assert!(reasons(&outcome)[0].contains("goes by the contact URI"));
+        assert!(reasons(&outcome)[0].contains("selects by contact URI"));
         assert_eq!(site.fake.memory().ruids(&aor("bob")), ["f1", "f2", "b3"]);
         assert!(site.fake.calls(&["ul.rm", "ul.rm_contact"]).is_empty());
         assert!(site.hidden().await.is_empty());

@@ -13,12 +13,13 @@ use super::fake::Fake;
 use crate::clock::ManualClock;
 use crate::config::AlsoCall;
 use crate::consumers::store::Store;
-use crate::flush::{Actor, Flusher, Options, Outcome, Parts, Request, Warrant};
+use crate::flush::{Actor, Authorization, Flusher, Options, Outcome, Parts, Request};
 use crate::kamailio::{self, Kamailio};
 use crate::metrics::Metrics;
+use crate::registration::Change;
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Binding, Hidden, Key, Registration, Text};
-use crate::registry::{Change, Registry, Scope, Snapshot, Source};
+use crate::registry::{Overlay, Scope, Snapshot, Source, Writer};
 
 pub(super) const NOW: i64 = 1_700_000_000;
 
@@ -27,7 +28,8 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 
 pub(super) struct Site {
     pub(super) clock: Arc<ManualClock>,
-    pub(super) registry: Arc<Registry>,
+    pub(super) registry: Arc<Writer>,
+    pub(super) overlay: Overlay,
     pub(super) store: Arc<Store>,
     pub(super) fake: Fake,
     pub(super) doubts: Arc<Notify>,
@@ -54,7 +56,7 @@ impl Default for Right {
     }
 }
 
-impl Warrant for Right {
+impl Authorization for Right {
     fn holds(&self) -> bool {
         self.holds.load(Ordering::SeqCst)
     }
@@ -89,7 +91,8 @@ impl Site {
 
     async fn at(fake: Fake, endpoint: &str, also: Vec<AlsoCall>, folder: TempDir) -> Self {
         let clock = Arc::new(ManualClock::at(NOW.cast_unsigned()));
-        let registry = Arc::new(Registry::new(Arc::clone(&clock) as _));
+        let registry = Arc::new(Writer::new(Arc::clone(&clock) as _));
+        let overlay = registry.overlay();
         let store = Store::open(&folder.path().join("usrlocd.db"), NOW)
             .await
             .unwrap();
@@ -100,12 +103,13 @@ impl Site {
         });
         let kept = Snapshot {
             rows: rows.collect(),
-            departed: kept.departed,
+            tombstones: kept.departed,
             hidden: kept.hidden,
+            ..Snapshot::default()
         };
         registry.restore(kept, Source::default());
         let store = Arc::new(store);
-        let doubts = Arc::new(Notify::new());
+        let doubts = Arc::clone(overlay.doubts());
         let client = Kamailio::new(kamailio::Options {
             endpoint: endpoint.parse().unwrap(),
             timeout: TIMEOUT,
@@ -113,7 +117,7 @@ impl Site {
         });
         let parts = Parts {
             clock: Arc::clone(&clock) as _,
-            registry: Arc::clone(&registry),
+            registry: overlay.clone(),
             store: Arc::clone(&store),
             kamailio: Arc::new(client),
             doubts: Arc::clone(&doubts),
@@ -128,6 +132,7 @@ impl Site {
         Self {
             clock,
             registry,
+            overlay,
             store,
             fake,
             doubts,
@@ -210,7 +215,7 @@ impl Site {
             further: further.to_vec(),
             exactly,
             actor: actor(account),
-            warrant: Arc::clone(&self.right) as _,
+            authorization: Arc::clone(&self.right) as _,
         };
         self.flusher.flush(request).await.unwrap()
     }

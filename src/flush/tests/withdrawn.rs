@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::site::{Site, aor, reasons};
 use crate::flush::FailureKind;
 
-const WITHDRAWN: &str = "bob@acme.example.com: not removed: the caller's right to flush the account was withdrawn \
+const WITHDRAWN: &str = "bob@acme.example.com: not removed: the caller's permission to flush the account was withdrawn \
      meanwhile";
 
 /// Withdraws the right at the `number`th call of this method.

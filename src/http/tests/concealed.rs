@@ -5,15 +5,15 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 
-use crate::http::access::Caller;
-use crate::http::call::Call;
-use crate::http::envelope::Success;
-use crate::http::flush::Who;
-use crate::http::front::conceal;
-use crate::http::limits::Key;
-use crate::http::params::Params;
-use crate::http::peer::{Origin, Peer};
-use crate::http::secret::Secret;
+use crate::http::api::flush::Who;
+use crate::http::auth::access::Caller;
+use crate::http::auth::limits::Key;
+use crate::http::auth::peer::{Origin, Peer};
+use crate::http::request::call::Call;
+use crate::http::request::params::Params;
+use crate::http::request::secret::Secret;
+use crate::http::response::envelope::Success;
+use crate::http::server::middleware::conceal;
 
 const TOKEN: &str = "usrlocd_0123456789abcdef";
 

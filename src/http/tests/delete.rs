@@ -70,7 +70,7 @@ async fn a_user_with_addresses_in_two_domains_is_flushed_from_both() {
     binding.domain = Some("pbx.acme.example.com".into());
     elsewhere.binding = binding.into();
     site.add([Registration::new(elsewhere)]);
-    site.registry.apply([crate::registry::Change::Remove(
+    site.registry.apply([crate::registration::Change::Remove(
         phone("acme", "bob", 7).binding.key.clone(),
     )]);
     site.delete(&format!("{LIST}/bob")).answer().await;
@@ -158,7 +158,7 @@ async fn nothing_doubtful_flushes() {
         "[1]",
         "{",
     ] {
-        let answer = site.delete(LIST).body(body).answer().await;
+        let answer = site.delete(LIST).body(body.to_owned()).answer().await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
     }
     assert!(site.fake.asked.lock().unwrap().is_empty());
@@ -220,4 +220,76 @@ async fn every_answer_is_shown() {
         .panics
         .store(true, std::sync::atomic::Ordering::Relaxed);
     insta::assert_snapshot!("fault", site.delete(&user).answer().await.show());
+}
+
+/// How many a dry run would flush with this body, or what is refused.
+async fn would_flush(site: &Site, target: &str, body: &str) -> Result<String, String> {
+    let answer = site
+        .delete(&format!("{target}?dry_run=true"))
+        .body(body.to_owned())
+        .answer()
+        .await;
+    match answer.header("x-would-flush") {
+        Some(number) => Ok(number.to_owned()),
+        None => Err(answer.json()["error"].to_string()),
+    }
+}
+
+#[tokio::test]
+async fn ruids_in_the_body_choose_among_what_the_query_selects() {
+    let site = Site::furnished();
+    let items = site.get(LIST).answer().await.json();
+    let ruid = |number: usize| items["data"][number]["ruid"].as_str().unwrap().to_owned();
+    let one = format!(r#"{{"data": {{"ruids": ["{}", "of-nobody"]}}}}"#, ruid(1));
+    assert_eq!(would_flush(&site, LIST, &one).await.as_deref(), Ok("1"));
+    assert_eq!(
+        would_flush(&site, &format!("{LIST}/alice"), &one)
+            .await
+            .as_deref(),
+        Ok("0")
+    );
+    assert_eq!(
+        would_flush(&site, &format!("{LIST}/bob"), &one)
+            .await
+            .as_deref(),
+        Ok("1")
+    );
+    let answer = site
+        .delete(&format!("{LIST}?filter_username=bob"))
+        .body(one.clone())
+        .answer()
+        .await;
+    assert_eq!(answer.header("x-flushed"), Some("1"));
+    let asked = site.fake.asked.lock().unwrap();
+    let request = asked.last().unwrap();
+    assert!(request.exactly && request.further.is_empty());
+    assert_eq!(request.registrations[0].binding.key.ruid.0.lossy(), ruid(1));
+    assert_eq!(request.actor.filters, "filter_username=bob&ruids=2");
+}
+
+#[tokio::test]
+async fn a_body_that_may_be_meant_to_narrow_a_flush_is_refused() {
+    let site = Site::furnished();
+    for body in [
+        r#"{"data": {"ruids": []}}"#,
+        r#"{"data": {"ruids": "x"}}"#,
+        r#"{"data": {"ruid": "x"}}"#,
+        r#"{"data": {"username": "bob"}}"#,
+        r#"{"q": "bob"}"#,
+        r#"{"foo": 1}"#,
+        r#"{"data": []}"#,
+    ] {
+        for target in [LIST.to_owned(), format!("{LIST}/bob")] {
+            let refused = would_flush(&site, &target, body).await;
+            assert_eq!(refused, Err("\"400\"".to_owned()), "{body}");
+        }
+        let tunnel = body.replacen('{', r#"{"verb": "delete", "#, 1);
+        let answer = site
+            .ask(http::Method::POST, LIST)
+            .body(tunnel.clone())
+            .answer()
+            .await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{tunnel}");
+    }
+    assert!(site.fake.asked.lock().unwrap().is_empty());
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::site::{ACME, Answer, Ask, Site, settings};
 use crate::config::Limits;
-use crate::http::peer::Peer;
+use crate::http::auth::peer::Peer;
 use crate::http::{Hosts, Settings};
 
 const LIST: &str = "/v2/accounts/acme/registrations";

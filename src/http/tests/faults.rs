@@ -5,18 +5,17 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use axum::routing::get;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
-use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::site::Site;
-use crate::http::{App, fronted};
+use crate::http::App;
+use crate::http::auth::peer::Peer;
+use crate::http::server::middleware::around;
 
 /// A body that has some bytes to give, and then is broken.
 struct Broken(bool);
@@ -36,20 +35,12 @@ impl hyper::body::Body for Broken {
     }
 }
 
-async fn panics() -> Response {
-    panic!("asked to panic")
-}
-
-async fn breaks_off() -> Response {
-    Response::new(Body::new(Broken(false)))
-}
-
-fn router(app: &Arc<App>) -> Router {
-    let router = Router::new()
-        .route("/metrics", get(panics))
-        .route("/v2/registrations", get(breaks_off))
-        .fallback(panics);
-    fronted(router, Arc::clone(app))
+#[expect(clippy::unused_async, reason = "it panics while it is awaited")]
+async fn broken(request: Request<Body>) -> Response {
+    match request.uri().path() {
+        "/v2/registrations" => Response::new(Body::new(Broken(false))),
+        _ => panic!("asked to panic"),
+    }
 }
 
 async fn ask(app: &Arc<App>, path: &str, id: &str, coding: &str) -> Response {
@@ -59,7 +50,7 @@ async fn ask(app: &Arc<App>, path: &str, id: &str, coding: &str) -> Response {
         .header("accept-encoding", coding)
         .body(Body::empty())
         .unwrap();
-    router(app).oneshot(request).await.unwrap()
+    around(app, Peer::UNKNOWN, request, |_, request| broken(request)).await
 }
 
 /// What is logged.

@@ -42,7 +42,7 @@ async fn is_ready_while_the_view_follows() {
             StatusCode::SERVICE_UNAVAILABLE,
         ),
     ] {
-        site.registry.set_source(Source { state, as_of });
+        site.registry.report(Source { state, as_of });
         let answer = site.get("/readyz").answer().await;
         assert_eq!(answer.status, status, "{state:?}");
         assert_eq!(answer.json()["source"]["state"], state.as_str());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::site::{NOW, Site, settings};
 use crate::config::{Bucket, Limits};
 use crate::http::Keys;
-use crate::http::peer::Peer;
+use crate::http::auth::peer::Peer;
 
 const PRIVATE: &[u8] = include_bytes!("keys/private_for_tests_only.pem");
 const PUBLIC: &[u8] = include_bytes!("keys/public.pem");

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 
 use super::site::{ACME, OPS, Site, settings};
 use crate::config::{Bucket, Limits};
-use crate::http::peer::Peer;
+use crate::http::auth::peer::Peer;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::site::Site;
 use crate::http::openapi_document;
-use crate::http::route::Route;
+use crate::http::request::route::Route;
 use crate::registration::item::{Field, Kind, Wire};
 
 #[tokio::test]

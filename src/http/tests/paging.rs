@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::site::{Site, phone};
-use crate::registry::Change;
+use crate::registration::Change;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 

@@ -9,20 +9,21 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::watch;
-use tower::ServiceExt;
 
 use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
-use crate::flush::{self, Failure, FailureKind, Outcome};
-use crate::http::peer::Peer;
-use crate::http::{App, Flush, Flushing, Hosts, Keys, Limits, Parts, Settings, router};
+use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
+use crate::http::auth::peer::Peer;
+use crate::http::server::middleware::around;
+use crate::http::{App, Hosts, Keys, Limits, Parts, Settings, api};
 use crate::metrics::Metrics;
+use crate::registration::Change;
 use crate::registration::item::Wire;
 use crate::registration::{
     Address, Binding, Common, Details, Expiry, Key, Number, Registration, Ruid, SourceAddress,
 };
-use crate::registry::{Change, Registry, Snapshot, Source, SourceState};
+use crate::registry::{Snapshot, Source, SourceState, Writer};
 use crate::sip::{SourceFrom, Transport};
 use crate::tokens::{self, TokenSet};
 
@@ -101,7 +102,7 @@ pub(super) fn failure(aor: &str, kind: FailureKind) -> Failure {
 /// An API, and what it stands on.
 pub(super) struct Site {
     pub(super) clock: Arc<ManualClock>,
-    pub(super) registry: Arc<Registry>,
+    pub(super) registry: Writer,
     pub(super) fake: Arc<Fake>,
     pub(super) app: Arc<App>,
     pub(super) directory: watch::Sender<Arc<Directory>>,
@@ -195,13 +196,13 @@ impl Site {
         };
         let clock = Arc::new(ManualClock::at(NOW));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let registry = Arc::new(Registry::new(Arc::clone(&shared)));
+        let registry = Writer::new(Arc::clone(&shared));
         let fake = Arc::new(Fake::default());
         let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
         let directory = watch::Sender::new(Arc::new(Directory::parse(&world.directory).unwrap()));
         let tokens = watch::Sender::new(Arc::new(tokens::parse(&world.tokens, "tokens").unwrap()));
         let app = App::new(Parts {
-            registry: Arc::clone(&registry),
+            registry: Arc::clone(registry.registry()),
             directory: directory.subscribe(),
             tokens: tokens.subscribe(),
             keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
@@ -317,12 +318,10 @@ impl Ask<'_> {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        let mut request = request.body(self.body).unwrap();
-        request.extensions_mut().insert(self.peer);
-        router(Arc::clone(&self.site.app))
-            .oneshot(request)
-            .await
-            .unwrap()
+        let request = request.body(self.body).unwrap();
+        let app = &self.site.app;
+        let next = |context, request| api::answer(app, context, request);
+        around(app, self.peer, request, next).await
     }
 
     pub(super) async fn answer(self) -> Answer {

@@ -48,7 +48,7 @@ async fn a_request_does_not_wait_for_ever() {
 #[tokio::test]
 async fn says_how_far_it_is_until_every_row_has_been_shown() {
     let site = starting();
-    let source = |state, as_of| site.registry.set_source(Source { state, as_of });
+    let source = |state, as_of| site.registry.report(Source { state, as_of });
     let says = async |read, restored, total, words: &str| {
         let answer = site.get("/readyz").without("x-auth-token").answer().await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -81,13 +81,13 @@ async fn says_how_far_it_is_until_every_row_has_been_shown() {
 async fn names_what_keeps_it_from_reading() {
     let site = starting();
     let cause = "the table \"location\" has no column ruid";
-    site.registry.set_trouble(Some(cause.to_owned()));
+    site.registry.report_trouble(Some(cause.to_owned()));
     let as_of = Some(Duration::from_secs(NOW - 1));
     for (state, as_of) in [
         (SourceState::Unavailable, None),
         (SourceState::Stale, as_of),
     ] {
-        site.registry.set_source(Source { state, as_of });
+        site.registry.report(Source { state, as_of });
         let answer = site.get("/readyz").answer().await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.json()["status"], "unavailable");

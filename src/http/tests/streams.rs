@@ -3,17 +3,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use axum::routing::get;
 use futures_util::stream::{self, StreamExt};
 use http::{Request, header};
 use http_body_util::BodyExt;
-use tower::ServiceExt;
 
 use super::site::Site;
-use crate::http::fronted;
+use crate::http::auth::peer::Peer;
+use crate::http::server::middleware::around;
 
 /// A stream of this type: one piece, larger than what is compressed at once, and nothing more.
 fn stream_of(kind: &'static str) -> Response {
@@ -34,15 +32,13 @@ async fn gzip_holds_no_event_back() {
         ("application/x-ndjson", true),
         ("application/json", false),
     ] {
-        let events = get(move || std::future::ready(stream_of(kind)));
-        let routes = Router::new().route("/events", events);
         let request = Request::get("/events")
             .header(header::HOST, "localhost")
             .header(header::ACCEPT_ENCODING, "gzip")
             .body(Body::empty())
             .unwrap();
-        let answering = fronted(routes, site.app.clone()).oneshot(request);
-        let mut response = answering.await.unwrap();
+        let events = |_, _| std::future::ready(stream_of(kind));
+        let mut response = around(&site.app, Peer::UNKNOWN, request, events).await;
         let is_plain = !response.headers().contains_key(header::CONTENT_ENCODING);
         assert_eq!(is_plain, is_stream, "{kind}");
         if is_stream {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::site::{ACME, Answer, Site, failure};
 use crate::accounts::directory::Directory;
+use crate::flush::Authorization;
 use crate::flush::FailureKind::{Unconfirmed, Withdrawn};
-use crate::flush::Warrant;
 use crate::registration::Text;
 use crate::tokens::{self, TokenSet};
 
@@ -40,9 +40,9 @@ async fn flushed_while(
 }
 
 /// The right by which the last flush ran.
-fn warrant(site: &Site) -> Arc<dyn Warrant> {
+fn authorization(site: &Site) -> Arc<dyn Authorization> {
     let asked = site.fake.asked.lock().unwrap();
-    Arc::clone(&asked.last().unwrap().warrant)
+    Arc::clone(&asked.last().unwrap().authorization)
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn where_nothing_was_removed_the_answer_is_that_of_one_who_comes_now() {
             sender.send_replace(tokens);
         });
         insta::assert_snapshot!(name, answer.await.show());
-        assert!(!warrant(&site).holds());
+        assert!(!authorization(&site).holds());
     }
 }
 
@@ -113,7 +113,7 @@ async fn a_right_that_is_back_at_the_end_does_not_make_it_complete() {
 async fn the_token_is_what_counts_and_not_its_name() {
     let site = Site::furnished();
     site.delete(LIST).with_token(ACME).answer().await;
-    let right = warrant(&site);
+    let right = authorization(&site);
     assert!(right.holds());
     assert!(!format!("{right:?}").contains(ACME));
     let (accounts, rights) = ("[\"acme\"]", "[\"flush\"]");
@@ -142,7 +142,7 @@ async fn the_token_is_what_counts_and_not_its_name() {
 async fn a_realm_that_changes_hands_takes_what_has_no_row_with_it() {
     let site = Site::furnished();
     site.delete(LIST).with_token(ACME).answer().await;
-    let right = warrant(&site);
+    let right = authorization(&site);
     let (ours, other) = (
         Text::from("ACME.example.com"),
         Text::from("other.example.com"),

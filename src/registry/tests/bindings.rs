@@ -19,7 +19,7 @@ fn flow(ruid: &str, instance: &str, reg_id: i64) -> Binding {
     }
 }
 
-fn ruids(registry: &Registry) -> Vec<String> {
+fn ruids(registry: &Writer) -> Vec<String> {
     let listed = registry.list(Scope::System);
     assert_eq!(listed.registrations.len(), registry.count(Scope::System).0);
     assert_eq!(listed.revision, registry.count(Scope::System).1);
@@ -37,9 +37,9 @@ fn due(changed: usize) -> Due {
 }
 
 /// What is to be asked about, by ruid.
-fn questions(registry: &Registry, due: &Due) -> Vec<Vec<String>> {
+fn questions(registry: &Writer, due: &Due) -> Vec<Vec<String>> {
     let ruid = |row: &Arc<Registration>| row.binding.key.ruid.0.lossy().into_owned();
-    let asked = registry.ambiguous(due);
+    let asked = registry.overlay().ambiguous(due);
     asked
         .iter()
         .map(|one| one.rows.iter().map(ruid).collect())
@@ -47,9 +47,11 @@ fn questions(registry: &Registry, due: &Due) -> Vec<Vec<String>> {
 }
 
 /// Kamailio has these ruids of all that is ambiguous.
-fn has(registry: &Registry, ruids: &[&str]) {
-    for asked in registry.ambiguous(&due(99)) {
-        registry.decide(&asked, |key| ruids.contains(&&*key.ruid.0.lossy()));
+fn has(registry: &Writer, ruids: &[&str]) {
+    for asked in registry.overlay().ambiguous(&due(99)) {
+        registry
+            .overlay()
+            .decide(&asked, |key| ruids.contains(&&*key.ruid.0.lossy()));
     }
 }
 
@@ -199,7 +201,7 @@ fn what_kamailio_does_not_have_is_not_listed_while_it_has_another() {
     has(&registry, &["2"]);
     has(&registry, &[]);
     assert_eq!(ruids(&registry), ["2"], "it was not asked again");
-    registry.list_superseded();
+    registry.overlay().list_superseded();
     assert_eq!(ruids(&registry), ["1", "2"]);
     // The other one ends.
     put(
@@ -228,12 +230,15 @@ fn what_is_superseded_shows_again_when_a_flush_hides_the_other() {
             .len(),
         2
     );
-    registry.hide([hidden(&call("2", "y"), NOW)]);
+    hide(&registry, [hidden(&call("2", "y"), NOW)]);
     assert_eq!(ruids(&registry), ["1"]);
-    registry.unhide([&call("2", "y").key]);
+    registry.overlay().unhide([&call("2", "y").key]);
     assert_eq!(ruids(&registry), ["1", "2"]);
     has(&registry, &["2"]);
-    registry.hide([hidden(&call("1", "x"), NOW), hidden(&call("2", "y"), NOW)]);
+    hide(
+        &registry,
+        [hidden(&call("1", "x"), NOW), hidden(&call("2", "y"), NOW)],
+    );
     assert!(ruids(&registry).is_empty());
     assert_eq!(registry.counts().superseded, 0);
 }
@@ -244,7 +249,7 @@ fn an_answer_from_before_a_change_is_not_applied() {
     put(&registry, call("1", "x"));
     put(&registry, call("2", "y"));
     let only_two = |key: &Key| key.ruid == "2".into();
-    let old = registry.ambiguous(&due(9)).remove(0);
+    let old = registry.overlay().ambiguous(&due(9)).remove(0);
     // The first one has registered again meanwhile.
     put(
         &registry,
@@ -253,15 +258,15 @@ fn an_answer_from_before_a_change_is_not_applied() {
             ..call("1", "x")
         },
     );
-    registry.decide(&old, only_two);
+    registry.overlay().decide(&old, only_two);
     assert_eq!(ruids(&registry), ["1", "2"]);
-    let old = registry.ambiguous(&due(9)).remove(0);
-    registry.hide([hidden(&call("2", "y"), NOW)]);
-    registry.decide(&old, only_two);
+    let old = registry.overlay().ambiguous(&due(9)).remove(0);
+    hide(&registry, [hidden(&call("2", "y"), NOW)]);
+    registry.overlay().decide(&old, only_two);
     assert_eq!(ruids(&registry), ["1"]);
-    registry.unhide([&call("2", "y").key]);
+    registry.overlay().unhide([&call("2", "y").key]);
     put(&registry, call("3", "z"));
-    registry.decide(&old, only_two);
+    registry.overlay().decide(&old, only_two);
     assert_eq!(ruids(&registry), ["1", "2", "3"]);
 }
 
@@ -306,8 +311,8 @@ fn the_newest_changes_are_asked_about_first_and_all_again_in_their_turn() {
         asked.into_iter().map(|one| one[0].clone()).collect()
     };
     assert_eq!(first(&due(2)), ["eve-x", "bob-x"]);
-    for asked in registry.ambiguous(&due(1)) {
-        registry.decide(&asked, |_| true);
+    for asked in registry.overlay().ambiguous(&due(1)) {
+        registry.overlay().decide(&asked, |_| true);
     }
     assert_eq!(first(&due(9)), ["bob-x", "ann-x"]);
     clock.advance(Duration::from_secs(9));
@@ -361,7 +366,7 @@ fn other_owners_do_not_bring_superseded_rows_back() {
         let moved: Vec<_> = rows
             .map(|row| Arc::new(registration(row, Some("other"))))
             .collect();
-        registry.replace(&moved, || {});
+        registry.replace(moved, 7, || {});
         let user = registry
             .list_user(Scope::Account("other"), b"bob")
             .registrations;

@@ -13,22 +13,33 @@ fn phones(count: usize, account: &str) -> Vec<Arc<Registration>> {
     (0..count).map(phone).collect()
 }
 
-fn with(registry: &Registry, rows: &[Arc<Registration>]) {
+fn with(registry: &Writer, rows: &[Arc<Registration>]) {
     registry.apply(rows.iter().cloned().map(Change::Upsert));
 }
 
 #[test]
 fn replaced_rows_leave_nothing_behind_but_that_they_were_there() {
-    for count in [10, 1_000] {
+    for count in [10, 1_001, 2_000] {
         let (clock, registry) = registry();
         with(&registry, &phones(count, "acme"));
         let flushed = phones(2, "acme").remove(1);
-        registry.hide([hidden(&flushed.binding, NOW)]);
+        hide(&registry, [hidden(&flushed.binding, NOW)]);
         let mut published = false;
         let moved = phones(count - 1, "other");
-        let effects = registry.replace(&moved, || published = true);
+        let mut feed = registry.registry().subscribe();
+        registry.replace(moved, 7, || published = true);
         assert!(published);
-        assert_eq!(effects.departed.len(), count - 1);
+        let entries = feed.read(usize::MAX).unwrap();
+        assert_eq!(feed.owners(), Some(7));
+        let reported = entries.iter().map(|entry| match &entry.event {
+            Event::Row(effect) => usize::from(effect.tombstone(NOW).is_some()),
+            Event::Directory(reassigned) => {
+                assert_eq!(reassigned.rows.len(), count - 1);
+                reassigned.tombstones.len()
+            }
+        });
+        assert_eq!(reported.sum::<usize>(), count - 1);
+        assert_eq!(entries.len(), if count > 1_001 { 1 } else { count - 1 });
         assert_eq!(registry.count(Scope::Account("acme")).0, 1);
         assert_eq!(
             registry.count(Scope::Account("other")).0,
@@ -57,8 +68,9 @@ fn readers_see_rows_and_what_is_published_change_together() {
         let moved = phones(count, "other");
         let (published, ended) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                registry.replace(&moved, || published.store(true, Ordering::SeqCst));
+            let (registry, published, ended) = (&registry, &published, &ended);
+            scope.spawn(move || {
+                registry.replace(moved, 7, || published.store(true, Ordering::SeqCst));
                 ended.store(true, Ordering::SeqCst);
             });
             while !ended.load(Ordering::SeqCst) {

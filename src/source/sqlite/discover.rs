@@ -1,4 +1,4 @@
-//! Looks for Kamailio's database where nobody has said where it is, until there is one that has rows.
+//! Looks for Kamailio's database where its path is not configured, until there is one that has rows.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,15 +9,16 @@ use crate::config::is_same_file;
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks for the database, and says what it found.
+/// Looks for the database, and logs what it found.
 #[derive(Debug)]
 pub(super) struct Search {
     root: PathBuf,
-    /// Our own store, which is never what is looked for.
+    /// usrlocd's own store, which is never what is looked for.
     store: PathBuf,
     found: Option<PathBuf>,
     next: Duration,
-    told: Vec<Looked>,
+    /// The places without a database that were logged last.
+    logged: Vec<Looked>,
 }
 
 impl Search {
@@ -28,7 +29,7 @@ impl Search {
             store,
             found: None,
             next: Duration::ZERO,
-            told: Vec::new(),
+            logged: Vec::new(),
         }
     }
 
@@ -46,7 +47,7 @@ impl Search {
         let discovery = Discovery::look(&self.root);
         let Some(found) = discovery.found else {
             if self.found.is_none() {
-                self.tell_absence(discovery.looked);
+                self.log_absence(discovery.looked);
             }
             return None;
         };
@@ -54,15 +55,15 @@ impl Search {
             return None;
         }
         if is_same_file(&found.database, &self.store) {
-            self.tell_store(&found);
+            self.log_own_store(&found);
             return None;
         }
-        if let Some(former) = self.found.replace(found.database.clone()) {
+        if let Some(previous) = self.found.replace(found.database.clone()) {
             tracing::warn!(
                 database = %found.database.display(),
                 why = found.why,
-                former = %former.display(),
-                "found another database, and reads that one from now on, for the former has no registration; name the right one in [kamailio] database"
+                previous = %previous.display(),
+                "switching to another database: the previous one has no registrations; set the right one in [kamailio] database"
             );
             return Some(found.database);
         }
@@ -78,32 +79,32 @@ impl Search {
                 database = %found.database.display(),
                 why = found.why,
                 others = others.join(", "),
-                "found more than one database and took the first; name the right one in [kamailio] database"
+                "found more than one database, using the first; set the right one in [kamailio] database"
             );
         }
         Some(found.database)
     }
 
-    /// Says that the database is our own store, once.
-    fn tell_store(&mut self, found: &Found) {
+    /// Logs that the database is usrlocd's own store, once.
+    fn log_own_store(&mut self, found: &Found) {
         let looked = vec![Looked {
             place: found.database.clone(),
             finding: format!("is usrlocd's own store, and {}", found.why),
         }];
-        self.tell_absence(looked);
+        self.log_absence(looked);
     }
 
-    /// Says where there is nothing, once for each outcome.
-    fn tell_absence(&mut self, looked: Vec<Looked>) {
-        if looked == self.told {
+    /// Logs where there is nothing, once for each outcome.
+    fn log_absence(&mut self, looked: Vec<Looked>) {
+        if looked == self.logged {
             return;
         }
         let places: Vec<String> = looked.iter().map(Looked::to_string).collect();
         tracing::warn!(
-            "found no database of Kamailio's and keeps looking; if it is elsewhere, name it in [kamailio] database: {}",
+            "no Kamailio database found yet, still looking; if it is elsewhere, set [kamailio] database: {}",
             places.join("; ")
         );
-        self.told = looked;
+        self.logged = looked;
     }
 }
 
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_of_a_database_that_comes_later_and_first() {
+    fn switches_to_a_database_that_comes_later_and_first() {
         let root = tempfile::TempDir::new().unwrap();
         let store = root.path().join("store.db");
         let mut search = Search::new(root.path().to_owned(), store);
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn never_takes_our_own_store_for_it() {
+    fn never_takes_the_own_store_for_it() {
         let root = tempfile::TempDir::new().unwrap();
         let store = make(root.path(), "var/lib/usrlocd/usrlocd.db");
         let name = root.path().join("var/lib/kamailio/kamailio.sqlite");

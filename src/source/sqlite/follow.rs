@@ -1,4 +1,4 @@
-//! The thread that follows Kamailio's tables: it steps the tail, puts bindings together and posts the news.
+//! The thread that follows Kamailio's tables: it steps the tail, assembles bindings and posts updates.
 //!
 //! A thread of its own, not a task: it reads files, and must not wait behind anything else.
 
@@ -6,34 +6,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
 use super::completeness::{Completeness, Extent, Moment};
 use super::discover::Search;
-use super::mass_removal::{MassRemovalGuard, Verdict};
 use super::permissions;
-use super::schedule::{Bell, Next, Rhythm, Ring, StopOnDrop, Watch};
+use super::schedule::{Looks, Next, Rhythm};
 use super::updates::Updates;
+use super::watch::{Bell, Ring, StopOnDrop, Watch};
 use super::{Options, Parts};
 use crate::registration::Binding;
 use crate::source::usrloc::{Reading, Usrloc};
 use crate::source::{Health, Update};
 use crate::sqlite_file::{Reason, State, Step, Tail, TailOptions};
 
-/// Until the next step, where so much waits to be shown that more had better come later.
+/// Until the next step, where so many updates wait that more had better stay in the file.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Until the next look for a database, where none has been found.
 const ABSENT: Duration = Duration::from_secs(1);
 
-/// The tail, and the bindings that it has told.
+/// The tail, and the bindings that were put together from what it reports.
 #[derive(Debug)]
 pub(super) struct Follower {
     database: PathBuf,
     pub(super) tail: Tail,
     pub(super) search: Option<Search>,
     pub(super) usrloc: Usrloc,
-    doubt: MassRemovalGuard,
+    /// Whether the bindings of an earlier run have been compared with the tables.
+    compared: bool,
     completeness: Completeness,
     pub(super) updates: Arc<Updates>,
     pub(super) parts: Parts,
@@ -53,14 +55,14 @@ impl Follower {
             database: options.database,
             search,
             usrloc,
-            doubt: MassRemovalGuard::default(),
+            compared: false,
             completeness: Completeness::default(),
             updates,
             parts,
         }
     }
 
-    /// Starts a thread that follows the tables. `former` are the bindings that an earlier run knew. The receiver is told
+    /// Starts a thread that follows the tables. `former` are the bindings that an earlier run knew. The receiver resolves
     /// when the thread has ended, which it does when the other value is dropped.
     pub(super) fn start(
         mut self,
@@ -87,24 +89,27 @@ impl Follower {
         let mut rhythm = Rhythm::default();
         let mut watch: Option<Watch> = None;
         loop {
+            let began = processor_time();
             let (wake, fresh) = self.step(last.as_ref());
             last = Some(fresh);
             let now = self.parts.clock.monotonic();
             self.parts.heartbeat.beat(now);
-            let sleep = match rhythm.after_step(now, wake) {
+            let ring = match rhythm.after_step(now, processor_time().saturating_sub(began), wake) {
                 Next::Watch => {
                     bell.silence();
                     watch = Watch::new(&self.tail.watch_paths(), bell);
                     continue;
                 }
-                Next::Doze(sleep) => watch.as_ref().map_or(wake, |_| sleep),
-                Next::Tick(sleep) => {
+                Next::Doze(sleep) => {
+                    let sleep = watch.as_ref().map_or(wake, |_| sleep);
+                    bell.wait(sleep.min(self.until_deadline(now)))
+                }
+                Next::Look(looks) => {
                     drop(watch.take());
-                    sleep
+                    self.look_until_news(looks, bell)
                 }
             };
-            let deadline = self.usrloc.deadline().map(|at| at.saturating_sub(now));
-            match bell.wait(sleep.min(deadline.unwrap_or(Duration::MAX))) {
+            match ring {
                 Ring::None => {}
                 Ring::Touched => {
                     drop(watch.take());
@@ -115,17 +120,38 @@ impl Follower {
         }
     }
 
+    /// Sleeps until it is time for a step, or one is worth while.
+    fn look_until_news(&self, looks: Looks, bell: &Bell) -> Ring {
+        loop {
+            let now = self.parts.clock.monotonic();
+            let Some(sleep) = looks.next(now, || self.tail.has_news()) else {
+                return bell.wait(Duration::ZERO);
+            };
+            let deadline = self.until_deadline(now);
+            let ring = bell.wait(sleep.min(deadline));
+            if ring != Ring::None || deadline <= sleep {
+                return ring;
+            }
+        }
+    }
+
+    /// How long until there is something to report although no row changes.
+    fn until_deadline(&self, now: Duration) -> Duration {
+        let deadline = self.usrloc.deadline();
+        deadline.map_or(Duration::MAX, |at| at.saturating_sub(now))
+    }
+
     /// One step; returns how long the tail may sleep, and what there is to compare the next one with.
     fn step(&mut self, last: Option<&(State, bool)>) -> (Duration, (State, bool)) {
         let unix = self.parts.clock.unix();
         let now = self.parts.clock.monotonic();
-        self.seek(now);
+        self.discover(now);
         if self.updates.is_full() {
             // What is not read now is still in the file, each row once.
             return (PAUSE, last.cloned().unwrap_or((State::Opening, false)));
         }
         let step = self.read(now);
-        let read = step.complete && self.believes(now);
+        let read = step.complete && !self.misses_most(now);
         let not_understood = self.usrloc.not_understood().filter(|_| read);
         let current = step.current && not_understood.is_none();
         let state = not_understood.map_or(step.state, |why| State::Absent(why.into()));
@@ -133,7 +159,7 @@ impl Follower {
             State::Absent(_) => Reading::Interrupted,
             _ if read => Reading::Complete,
             State::Blocked(_) => Reading::Interrupted,
-            State::Opening | State::Healing | State::Live => Reading::Underway,
+            State::Opening | State::CatchingUp | State::Live => Reading::Underway,
         };
         let changes = self.usrloc.changes(now, reading);
         let withheld = self.usrloc.withheld_since();
@@ -165,9 +191,9 @@ impl Follower {
         is_known.then(|| self.database.clone())
     }
 
-    /// Looks for the database, where nobody has said where it is; also while the one that was found has no row,
+    /// Looks for the database, where its path is not configured; also while the one that was found has no row,
     /// because that may be one that a package has left there.
-    fn seek(&mut self, now: Duration) {
+    fn discover(&mut self, now: Duration) {
         let Some(search) = &mut self.search else {
             return;
         };
@@ -176,7 +202,6 @@ impl Follower {
         {
             permissions::warn_if_writable(&path);
             self.database = path;
-            self.doubt = MassRemovalGuard::default();
             self.begin_anew();
         }
     }
@@ -199,32 +224,40 @@ impl Follower {
         let began = self.parts.metrics.now();
         let step = self.tail.step(now, &mut self.usrloc);
         let took = self.parts.metrics.since(began);
-        self.parts
-            .metrics
-            .source
-            .stepped(self.tail.counters(), took);
+        let counters = self.tail.counters();
+        self.parts.metrics.source.stepped(&counters.into(), took);
         let (bad, orphans) = (self.usrloc.bad_rows(), self.usrloc.orphans());
         self.parts.metrics.source.understood(bad, orphans);
-        let rows = usize::try_from(self.tail.counters().rows);
+        let rows = usize::try_from(counters.rows);
         self.parts.rows_read.reach(rows.unwrap_or(usize::MAX));
         step
     }
 
-    /// Whether bindings without a row are gone, now that all rows have been read.
-    fn believes(&mut self, now: Duration) -> bool {
-        let usrloc = &self.usrloc;
-        let verdict = self.doubt.all_read(now, || usrloc.misses_most());
-        if verdict == Verdict::ReadAgain {
-            self.begin_anew();
+    /// Whether most of the bindings of an earlier run are missing, now that all rows have been read for the first time.
+    /// The tail knew of none of them, so that its guard let them pass: it is to look once more.
+    fn misses_most(&mut self, now: Duration) -> bool {
+        let misses_most = !self.compared && self.usrloc.misses_most();
+        self.compared = true;
+        if misses_most {
+            tracing::warn!(
+                "most known registrations are missing from Kamailio's tables; reading them again before removing any"
+            );
+            self.tail.confirm_removals(now);
         }
-        verdict == Verdict::Believe
+        misses_most
     }
 
     /// Reads every row, of a database of which nothing is known yet.
     fn begin_anew(&mut self) {
+        self.compared = false;
         self.usrloc.read_again();
         self.tail = tail(&self.database, &self.usrloc);
     }
+}
+
+/// Processor time of this thread: what a step costs, however long it has to wait for a core.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 fn tail(path: &Path, usrloc: &Usrloc) -> Tail {

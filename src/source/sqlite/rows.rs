@@ -1,7 +1,12 @@
 //! Hands the rows of a SQLite file to [`Usrloc`].
 
+use std::time::Duration;
+
 use crate::source::usrloc::{self, Holds, NotUnderstood, Usrloc};
-use crate::sqlite_file::{Reason, Row, Sink, Table, TableSpec, Value};
+use crate::sqlite_file::{HintIndexSpec, Reason, Row, Sink, Table, TableSpec, Value};
+
+/// Kamailio's times are whole seconds.
+const RESOLUTION: Duration = Duration::from_secs(1);
 
 impl Usrloc {
     /// The tables to tail, in the order in which the sink is told of them. Each has an index of times, which shows
@@ -15,7 +20,10 @@ impl Usrloc {
             };
             TableSpec {
                 name: table.name,
-                hint_index_column: Some(index.to_owned()),
+                hint_index: Some(HintIndexSpec {
+                    column: index.to_owned(),
+                    resolution: RESOLUTION,
+                }),
                 optional,
                 required: table.holds.needed(),
                 used: table.holds.others(),

@@ -1,22 +1,17 @@
-//! When the thread that follows the tables steps next.
+//! When the thread that follows the tables steps next. Pure.
 //!
-//! While commits come it ticks: watching files that are written all the time costs more than looking. While nothing
-//! happens the files are watched and it sleeps, with a slow tick as safety net, because a store to the index of the
-//! log (`-shm`) raises no event. Watching opens no file.
+//! While commits come it does not watch the files: waking up for each write costs more than looking. It rests after a
+//! step, in proportion to the processor time of that, and then looks every other millisecond whether something was committed;
+//! it steps when something was, or when a look cannot tell and it is time. While nothing happens the files are watched
+//! and it sleeps, with a slow tick as safety net, because a store to the index of the log (`-shm`) raises no event.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 /// A tail that wants to sleep this long expects nothing.
 const LULL: Duration = Duration::from_millis(200);
 
-/// Between steps while the files are watched: each finds what raised no event, and tells the answers of what moment
-/// they are. Each costs a tenth of a millisecond of a core, for ever.
+/// Between steps while the files are watched: each finds what raised no event, and renews the moment that answers are
+/// true of. Each costs a tenth of a millisecond of a core, day and night.
 const DOZE: Duration = Duration::from_millis(400);
 
 /// Between steps after an event: it comes with the bytes, and these are committed a little later.
@@ -31,7 +26,16 @@ const HASTY: Duration = Duration::from_millis(50);
 /// How long after an event a commit is waited for.
 const ALERT: Duration = Duration::from_secs(1);
 
-/// Decides between ticking and watching. Pure.
+/// Between two looks whether something was committed: less than a hundredth of a core.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Rest after a step, at least.
+const LEAST_REST: Duration = Duration::from_millis(1);
+
+/// Rest after a step, as a multiple of its processor time: steps then take a seventeenth of a core at most.
+const REST: u32 = 16;
+
+/// Decides between looking and watching.
 #[derive(Debug, Default)]
 pub(super) struct Rhythm {
     watching: bool,
@@ -46,18 +50,29 @@ pub(super) enum Next {
     Watch,
     /// Sleep at most this long, watching.
     Doze(Duration),
-    /// Sleep this long without watching.
-    Tick(Duration),
+    /// Do without watching.
+    Look(Looks),
+}
+
+/// How long to sleep until the next step, and until each look whether it is worth while before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Looks {
+    rest: Duration,
+    step: Duration,
 }
 
 impl Rhythm {
-    /// Decides after a step that ended `now`, and after which the tail would sleep for `wake` were nothing watched.
-    pub(super) fn after_step(&mut self, now: Duration, wake: Duration) -> Next {
+    /// Decides after a step that ended `now` and `took` so much processor time, after which the tail would sleep for
+    /// `wake` were nothing watched.
+    pub(super) fn after_step(&mut self, now: Duration, took: Duration, wake: Duration) -> Next {
         let alert = now < self.alert_until;
         if wake < LULL || alert {
             self.watching = false;
             let longest = if now < self.hasty_until { HASTE } else { TICK };
-            return Next::Tick(if alert { wake.min(longest) } else { wake });
+            return Next::Look(Looks {
+                rest: now + took.saturating_mul(REST).max(LEAST_REST),
+                step: now + if alert { wake.min(longest) } else { wake },
+            });
         }
         if self.watching {
             return Next::Doze(wake.max(DOZE));
@@ -74,215 +89,111 @@ impl Rhythm {
     }
 }
 
-/// Wakes the thread.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    ring: Mutex<Ring>,
-    rung: Condvar,
-}
-
-/// Why the thread is awake.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum Ring {
-    /// Its time is over.
-    #[default]
-    None,
-    /// A file that is watched was touched.
-    Touched,
-    /// It is to end.
-    Stop,
-}
-
-impl Bell {
-    /// Sleeps until the bell rings, for `time` at most.
-    pub(super) fn wait(&self, time: Duration) -> Ring {
-        let quiet = |ring: &mut Ring| *ring == Ring::None;
-        let (mut ring, _) = self
-            .rung
-            .wait_timeout_while(self.lock(), time, quiet)
-            .unwrap_or_else(PoisonError::into_inner);
-        let heard = *ring;
-        if heard == Ring::Touched {
-            *ring = Ring::None;
+impl Looks {
+    /// How long to sleep from `now` on until the next look; `None` when it is time for a step. `has_news` looks whether
+    /// one is worth while, where a look can tell.
+    pub(super) fn next(
+        &self,
+        now: Duration,
+        has_news: impl FnOnce() -> Option<bool>,
+    ) -> Option<Duration> {
+        let left = self.step.checked_sub(now).filter(|left| !left.is_zero())?;
+        if let Some(rest) = self.rest.checked_sub(now).filter(|rest| !rest.is_zero()) {
+            return Some(rest.min(left));
         }
-        heard
-    }
-
-    /// Forgets that a file was touched.
-    pub(super) fn silence(&self) {
-        let mut ring = self.lock();
-        if *ring == Ring::Touched {
-            *ring = Ring::None;
+        match has_news() {
+            Some(true) => None,
+            Some(false) => Some(LOOK.min(left)),
+            None => Some(left),
         }
     }
-
-    fn touch(&self) {
-        let mut ring = self.lock();
-        if *ring == Ring::None {
-            *ring = Ring::Touched;
-            self.rung.notify_one();
-        }
-    }
-
-    fn stop(&self) {
-        *self.lock() = Ring::Stop;
-        self.rung.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Ends the thread when it is dropped.
-#[derive(Debug)]
-pub(super) struct StopOnDrop(pub(super) Arc<Bell>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// Rings the bell when a file is touched, as long as it lives.
-#[derive(Debug)]
-pub(super) struct Watch {
-    _watcher: RecommendedWatcher,
-}
-
-impl Watch {
-    /// Watches these files, and for those that are not there their directories. `None` where nothing can be watched;
-    /// the slow tick goes on.
-    pub(super) fn new(files: &[PathBuf], bell: &Arc<Bell>) -> Option<Self> {
-        let names: HashSet<OsString> = files
-            .iter()
-            .filter_map(|file| file.file_name().map(ToOwned::to_owned))
-            .collect();
-        let bell = Arc::clone(bell);
-        let told = move |event: notify::Result<notify::Event>| {
-            // Our own reading opens files, which is an access.
-            let matters = |event: &notify::Event| {
-                let is_ours =
-                    |path: &PathBuf| path.file_name().is_some_and(|it| names.contains(it));
-                !event.kind.is_access() && event.paths.iter().any(is_ours)
-            };
-            if event.as_ref().map_or(true, matters) {
-                bell.touch();
-            }
-        };
-        let mut watcher = notify::recommended_watcher(told)
-            .inspect_err(
-                |error| tracing::debug!(%error, "cannot watch the tables; looks now and then"),
-            )
-            .ok()?;
-        let mut any = false;
-        for file in files {
-            any |= watch(&mut watcher, file);
-        }
-        any.then_some(Self { _watcher: watcher })
-    }
-}
-
-/// Watches the file, or else where it will appear.
-fn watch(watcher: &mut RecommendedWatcher, file: &Path) -> bool {
-    let directory = file
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    watcher.watch(file, RecursiveMode::NonRecursive).is_ok()
-        || watcher
-            .watch(directory, RecursiveMode::NonRecursive)
-            .is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     const IDLE: Duration = Duration::from_millis(250);
-    const LONG: Duration = Duration::from_secs(10);
 
     fn at(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
     }
 
+    /// After a step that took no time at all.
+    fn after(rhythm: &mut Rhythm, now: u64, wake: Duration) -> Next {
+        rhythm.after_step(at(now), Duration::ZERO, wake)
+    }
+
+    /// What to do where each look would find something, or none can tell.
+    fn steps_after(now: u64, wake: Duration) -> Next {
+        Next::Look(Looks {
+            rest: at(now) + LEAST_REST,
+            step: at(now) + wake,
+        })
+    }
+
     #[test]
-    fn ticks_while_commits_come_and_watches_after_that() {
+    fn looks_while_commits_come_and_watches_after_that() {
         let mut rhythm = Rhythm::default();
-        assert_eq!(rhythm.after_step(at(0), TICK), Next::Tick(TICK));
-        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Watch);
-        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Doze(DOZE));
-        assert_eq!(rhythm.after_step(at(1010), IDLE), Next::Doze(DOZE));
+        assert_eq!(after(&mut rhythm, 0, TICK), steps_after(0, TICK));
+        assert_eq!(after(&mut rhythm, 10, IDLE), Next::Watch);
+        assert_eq!(after(&mut rhythm, 10, IDLE), Next::Doze(DOZE));
+        assert_eq!(after(&mut rhythm, 1010, IDLE), Next::Doze(DOZE));
     }
 
     #[test]
     fn a_commit_found_between_looking_and_watching_ends_the_watch() {
         let mut rhythm = Rhythm::default();
-        assert_eq!(rhythm.after_step(at(0), IDLE), Next::Watch);
-        assert_eq!(rhythm.after_step(at(0), TICK), Next::Tick(TICK));
-        assert_eq!(rhythm.after_step(at(10), IDLE), Next::Watch);
+        assert_eq!(after(&mut rhythm, 0, IDLE), Next::Watch);
+        assert_eq!(after(&mut rhythm, 0, TICK), steps_after(0, TICK));
+        assert_eq!(after(&mut rhythm, 10, IDLE), Next::Watch);
     }
 
     #[test]
-    fn an_event_is_followed_by_ticks_until_its_commit_must_have_come() {
+    fn an_event_is_followed_by_steps_until_its_commit_must_have_come() {
         let mut rhythm = Rhythm::default();
-        rhythm.after_step(at(0), IDLE);
-        rhythm.after_step(at(0), IDLE);
+        after(&mut rhythm, 0, IDLE);
+        after(&mut rhythm, 0, IDLE);
         rhythm.alarmed(at(100));
-        assert_eq!(rhythm.after_step(at(100), IDLE), Next::Tick(HASTE));
-        assert_eq!(rhythm.after_step(at(149), TICK), Next::Tick(HASTE));
-        assert_eq!(rhythm.after_step(at(150), IDLE), Next::Tick(TICK));
+        assert_eq!(after(&mut rhythm, 100, IDLE), steps_after(100, HASTE));
+        assert_eq!(after(&mut rhythm, 149, TICK), steps_after(149, HASTE));
+        assert_eq!(after(&mut rhythm, 150, IDLE), steps_after(150, TICK));
+        let at_once = Duration::ZERO;
+        assert_eq!(after(&mut rhythm, 500, at_once), steps_after(500, at_once));
+        assert_eq!(after(&mut rhythm, 1099, IDLE), steps_after(1099, TICK));
+        assert_eq!(after(&mut rhythm, 1100, IDLE), Next::Watch);
+    }
+
+    #[test]
+    fn a_step_comes_with_news_or_when_it_is_time() {
+        let Next::Look(looks) = after(&mut Rhythm::default(), 100, TICK) else {
+            panic!("commits come");
+        };
+        let no_look = || panic!("it rests");
+        assert_eq!(looks.next(at(100), no_look), Some(LEAST_REST));
+        assert_eq!(looks.next(at(101), || Some(false)), Some(LOOK));
+        assert_eq!(looks.next(at(101), || Some(true)), None);
+        assert_eq!(looks.next(at(101), || None), Some(at(9)));
+        assert_eq!(looks.next(at(110), || panic!("it is time")), None);
+        let nearly = at(110).saturating_sub(LOOK / 4);
+        assert_eq!(looks.next(nearly, || Some(false)), Some(LOOK / 4));
+    }
+
+    #[test]
+    fn rests_in_proportion_to_what_the_step_took() {
+        let rest_after = |took| {
+            let Next::Look(looks) = Rhythm::default().after_step(at(100), took, TICK) else {
+                panic!("commits come");
+            };
+            looks.next(at(100), || panic!("it rests"))
+        };
+        let took = Duration::from_micros(100);
+        assert_eq!(rest_after(took), Some(took * REST));
+        assert_eq!(rest_after(took / 100), Some(LEAST_REST));
         assert_eq!(
-            rhythm.after_step(at(500), Duration::ZERO),
-            Next::Tick(Duration::ZERO)
+            rest_after(took * 100),
+            Some(TICK),
+            "a step is never put off"
         );
-        assert_eq!(rhythm.after_step(at(1099), IDLE), Next::Tick(TICK));
-        assert_eq!(rhythm.after_step(at(1100), IDLE), Next::Watch);
-    }
-
-    #[test]
-    fn a_bell_tells_once_that_a_file_was_touched_and_always_that_it_is_over() {
-        let bell = Arc::new(Bell::default());
-        bell.touch();
-        assert_eq!(bell.wait(LONG), Ring::Touched);
-        assert_eq!(bell.wait(Duration::ZERO), Ring::None);
-        bell.touch();
-        bell.silence();
-        assert_eq!(bell.wait(Duration::ZERO), Ring::None);
-        drop(StopOnDrop(Arc::clone(&bell)));
-        bell.touch();
-        bell.silence();
-        assert_eq!(bell.wait(LONG), Ring::Stop);
-        assert_eq!(bell.wait(LONG), Ring::Stop);
-    }
-
-    #[test]
-    fn rings_for_writes_to_a_file_and_for_one_that_appears_but_not_for_reading() {
-        let folder = tempfile::tempdir().unwrap();
-        let (database, log) = (folder.path().join("k.db"), folder.path().join("k.db-wal"));
-        fs::write(&database, "x").unwrap();
-        let bell = Arc::new(Bell::default());
-        let files = [database.clone(), log.clone()];
-        let watch = Watch::new(&files, &bell).unwrap();
-        fs::read(&database).unwrap();
-        fs::write(folder.path().join("other"), "x").unwrap();
-        fs::write(&log, "x").unwrap();
-        assert_eq!(bell.wait(LONG), Ring::Touched);
-        drop(watch);
-        let bell = Arc::new(Bell::default()); // the last one may still be rung for what was written before
-        let _watch = Watch::new(&files, &bell).unwrap();
-        fs::read(&database).unwrap();
-        assert_eq!(bell.wait(at(50)), Ring::None);
-        fs::write(&database, "y").unwrap();
-        assert_eq!(bell.wait(LONG), Ring::Touched);
-    }
-
-    #[test]
-    fn does_without_a_directory() {
-        let folder = tempfile::tempdir().unwrap();
-        let bell = Arc::new(Bell::default());
-        assert!(Watch::new(&[folder.path().join("absent/k.db")], &bell).is_none());
     }
 }

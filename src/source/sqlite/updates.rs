@@ -1,7 +1,7 @@
-//! Updates on their way between the thread that reads the tables and the task that shows them.
+//! Updates on their way from the thread that reads the tables to the task that applies them.
 //!
-//! Bounded by the number of rows, not of changes: what has not been taken yet is laid over by what comes later.
-//! Putting one in never waits. Where very many wait, the tail does better to leave the rest in the file.
+//! Bounded by the number of rows, not of changes: what has not been taken yet is merged with what comes later. Putting
+//! one in never waits. Where very many wait, the tail had better leave the rest in the file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ pub(super) struct Updates {
 }
 
 impl Updates {
-    /// Lays `later` over what waits.
+    /// Merges `later` into what waits.
     pub(super) fn put(&self, later: Update) {
         let mut waiting = self.lock();
         match &mut *waiting {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_is_laid_over() {
+    async fn what_waits_is_merged() {
         let updates = Updates::default();
         let mut first = update(true, Some(5));
         first.changes.upsert(Arc::new(binding(
@@ -105,6 +105,6 @@ mod tests {
         assert!(!taken.complete && taken.loaded);
         assert_eq!(taken.as_of, Some(Duration::from_secs(5)));
         let changes: Vec<_> = taken.changes.into_iter().collect();
-        assert!(matches!(&changes[..], [(_, Change::Remove)]));
+        assert!(matches!(&changes[..], [Change::Remove(_)]));
     }
 }

@@ -33,7 +33,7 @@ fn with_row(assembler: &mut Assembler, rowid: i64) -> SlotId {
 
 fn attributes(changes: Changeset) -> Vec<Option<Vec<(String, String)>>> {
     let text = |text: &Text| text.lossy().into_owned();
-    let of = |(_, change)| match change {
+    let of = |change: Change<Arc<Binding>>| match change {
         Change::Upsert(binding) => Some(
             binding
                 .attributes
@@ -41,7 +41,7 @@ fn attributes(changes: Changeset) -> Vec<Option<Vec<(String, String)>>> {
                 .map(|(name, value)| (text(name), text(value)))
                 .collect(),
         ),
-        Change::Remove => None,
+        Change::Remove(_) => None,
     };
     changes.into_iter().map(of).collect()
 }
@@ -230,9 +230,9 @@ fn a_binding_goes_with_the_last_of_its_rows() {
     assembler.changes(at(0), Reading::Complete);
     assembler.set_row(id, 9, Some(binding("1", "bob", "other", 100)));
     let contacts = |changes: Changeset| -> Vec<Option<String>> {
-        let of = |(_, change)| match change {
+        let of = |change: Change<Arc<Binding>>| match change {
             Change::Upsert(binding) => Some(binding.contact.lossy().into_owned()),
-            Change::Remove => None,
+            Change::Remove(_) => None,
         };
         changes.into_iter().map(of).collect()
     };

@@ -1,337 +1,349 @@
-//! What a step does: open, see what was committed, take hints, visit leaves, tell the differences.
+//! What a step does: open, see what was committed, take hints, visit leaves, report the differences.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::sqlite_file::counters::Counters;
-use crate::sqlite_file::known::Known;
-use crate::sqlite_file::reason::{Reason, Result};
-use crate::sqlite_file::schema::Schema;
-use crate::sqlite_file::source::{Committed, Source};
-use crate::sqlite_file::table::Table;
+use crate::sqlite_file::reason::Result;
+use crate::sqlite_file::source::Committed;
 use crate::sqlite_file::visit::Batch;
-use crate::sqlite_file::walker::Walker;
 
-use super::hints::Hints;
-use super::losses::Losses;
-use super::nodes::Nodes;
-use super::pending::Pending;
-use super::rules::Rules;
-use super::schemas::{FIRST, Suspicion};
-use super::sweep::Sweep;
-use super::{Sink, TableSpec, TailOptions};
+use super::epoch::Epoch;
+use super::follower::{Cause, Follower};
+use super::mass_removal::MassRemovalGuard;
+use super::options::{Sink, TailOptions};
+use super::rules::{Rule, Rules};
+use super::schema_watch::SchemaWatch;
+use super::sweep::{Cursor, Sweep};
+use super::windows::{Upheaval, Windows};
 
-/// Frames of the log read in a step.
-const FRAMES: u32 = 4096;
 /// Leaves visited in a step.
 const LEAVES: usize = 1024;
-/// Lost windows after which a step gives up.
-const LOSSES: u32 = 50;
+/// Leaves visited in a window that the next commit will end.
+const LEAVES_BETWEEN_COMMITS: usize = 16;
 /// Between steps while commits come.
 const BUSY: Duration = Duration::from_millis(10);
-/// How long after a commit another is expected soon.
-const LINGER: Duration = Duration::from_secs(1);
 /// Between steps while nothing happens.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// The tail without its states.
+/// The tail without its states: the windows, what follows each table, and the loop that leads from one to the other.
 #[derive(Debug)]
 pub(super) struct Engine {
-    pub(super) options: TailOptions,
-    pub(super) rules: Rules,
-    pub(super) source: Option<Source>,
-    pub(super) tables: Vec<Followed>,
-    pub(super) counters: Counters,
-    pub(super) sweep: Sweep,
-    pub(super) nodes: Nodes,
-    /// What the epoch depends on.
-    pub(super) epoch: Option<Epoch>,
-    /// The schema that was read last, and of which state and when.
-    pub(super) schema: Schema,
-    pub(super) schema_of: Option<Committed>,
-    pub(super) schema_at: Duration,
-    /// Whether it still is the schema.
-    pub(super) suspicion: Suspicion,
-    /// The committed state that windows show.
-    pub(super) seen: Option<Committed>,
+    windows: Windows,
+    schemas: SchemaWatch,
+    tables: Vec<Follower>,
+    sweep: Sweep,
+    guard: MassRemovalGuard,
     /// The state of which all hints have been followed.
-    pub(super) settled: Option<Committed>,
-    /// When the last commit was seen.
-    pub(super) committed_at: Duration,
-    /// Pages that commits have changed and nobody has looked at.
-    pub(super) changed_pages: HashSet<u32>,
-    /// Interior pages among them.
-    pub(super) suspects: BTreeSet<u32>,
-    /// Rows to be looked at again: when, table and rowid.
-    pub(super) rechecks: VecDeque<(Duration, usize, i64)>,
-    pub(super) batch: Batch,
-    pub(super) walker: Walker,
-}
-
-/// A table and what was told of it.
-#[derive(Debug)]
-pub(super) struct Followed {
-    pub(super) spec: TableSpec,
-    /// As it is now; `None` while it is not there.
-    pub(super) table: Option<Table>,
-    /// Told to the sink.
-    pub(super) announced: Option<Table>,
-    pub(super) known: Known,
-    /// Keys that hints point at.
-    pub(super) pending: Pending,
-    /// Where hints come from in rollback mode.
-    pub(super) hints: Hints,
-    pub(super) losses: Losses,
-}
-
-/// What does not change while changes can be followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Epoch {
-    pub(super) file: (u64, u64),
-    pub(super) page_size: usize,
-    pub(super) wal: bool,
-    pub(super) schema_cookie: u32,
+    followed: Option<Committed>,
+    batch: Batch,
+    rules: Rules,
 }
 
 /// How far a step came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
+    /// Every row of the epoch has been compared.
     pub(super) complete: bool,
-    pub(super) healing: bool,
+    /// Every row is being compared.
+    pub(super) resyncing: bool,
+    /// All that was reported equals what was committed at the beginning of the step.
     pub(super) current: bool,
+    /// Until the next step.
     pub(super) wake: Duration,
-}
-
-/// Why leaves are visited, and so what a difference means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// A hint led there.
-    Hint,
-    /// Every row is to be compared.
-    Heal,
-    /// To prove that no hint was missed.
-    Audit,
 }
 
 impl Engine {
     pub(super) fn new(options: TailOptions) -> Self {
-        let tables = options.tables.iter().cloned().map(Followed::new).collect();
+        let tables = options.tables.into_iter().enumerate();
         Self {
-            options,
-            rules: Rules::default(),
-            source: None,
-            tables,
-            counters: Counters::default(),
+            windows: Windows::new(options.path),
+            schemas: SchemaWatch::default(),
+            tables: tables.map(|(at, spec)| Follower::new(at, spec)).collect(),
             sweep: Sweep::default(),
-            nodes: Nodes::default(),
-            epoch: None,
-            schema: Schema::default(),
-            schema_of: None,
-            schema_at: Duration::ZERO,
-            suspicion: Suspicion::default(),
-            seen: None,
-            settled: None,
-            committed_at: Duration::ZERO,
-            changed_pages: HashSet::new(),
-            suspects: BTreeSet::new(),
-            rechecks: VecDeque::new(),
+            guard: MassRemovalGuard::default(),
+            followed: None,
             batch: Batch::default(),
-            walker: Walker::default(),
+            rules: Rules::default(),
         }
     }
 
-    /// How often the sink was told something.
-    pub(super) fn told(&self) -> u64 {
-        self.counters.upserts + self.counters.deletes
-    }
-
-    pub(super) fn is_complete(&self) -> bool {
-        self.epoch.is_some() && self.sweep.is_complete()
-    }
-
+    /// A step.
+    ///
+    /// # Errors
+    /// When the tables cannot be read now; what was reported stands.
     pub(super) fn step(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<Progress> {
-        self.open()?;
-        let behind = self.refresh(now)?;
+        let progress = self.try_step(now, sink);
+        self.heed_upheaval();
+        progress
+    }
+
+    fn try_step(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<Progress> {
+        self.windows.open()?;
+        let behind = self.windows.refresh(now)?;
+        self.heed_upheaval();
         if behind {
             return Ok(self.progress(now, false, Duration::ZERO));
         }
-        self.read_schema(now, sink)?;
+        let epoch = self.schemas.read(now, &mut self.windows)?;
+        self.heed_upheaval();
+        if let Some(epoch) = epoch {
+            self.begin_epoch(epoch, sink)?;
+        }
+        let looks_at_all = self.sweep.is_about_to_resync();
+        for table in &mut self.tables {
+            table.take_hints(now, &mut self.windows, looks_at_all)?;
+        }
         let mut budget = LEAVES;
-        self.recheck(now);
-        self.walk_indexes(now)?;
-        self.settle(now, &mut budget, sink)?;
-        self.sweep(now, &mut budget, sink)?;
-        self.counters.rows = self.tables.iter().map(|it| it.known.len() as u64).sum();
-        let wake = self.wake(now);
-        Ok(self.progress(now, self.is_settled(), wake))
+        self.follow_hints(now, &mut budget, sink)?;
+        if self.sweep.is_resyncing() {
+            self.resync(now, budget, sink)?;
+        } else {
+            self.audit(now, sink)?;
+        }
+        Ok(self.progress(now, self.has_followed_hints(), self.wake(now)))
     }
 
-    fn progress(&self, now: Duration, settled: bool, wake: Duration) -> Progress {
-        let healing = self.sweep.is_healing();
+    /// Acts on what became of the files while they were looked at.
+    fn heed_upheaval(&mut self) {
+        match self.windows.take_upheaval() {
+            Upheaval::None => {}
+            // The notes on pages stay. A wrong one leads to leaves that need no visit, or is found out; what they
+            // lack is noted when it is compared.
+            Upheaval::Gap => self.sweep.resync(),
+            Upheaval::Replaced => {
+                self.sweep.begin_epoch();
+                self.guard.raise();
+            }
+        }
+    }
+
+    fn begin_epoch(&mut self, epoch: Epoch, sink: &mut dyn Sink) -> Result<()> {
+        let before = self.windows.epoch();
+        // Until all tables are found it is no epoch.
+        self.windows.set_epoch(None);
+        self.followed = None;
+        let mut moved = before.is_none_or(|before| !before.is_of_file(epoch));
+        for table in &mut self.tables {
+            moved |= table.begin_epoch(self.schemas.schema(), epoch.has_log())?;
+            table.announce(sink);
+        }
+        self.windows.set_epoch(Some(epoch));
+        self.sweep.begin_epoch();
+        if moved {
+            self.guard.raise();
+        }
+        Ok(())
+    }
+
+    /// Follows all hints, as far as `budget` leaves allow: from the pages that commits have changed to the leaves that
+    /// show what became of their keys.
+    fn follow_hints(
+        &mut self,
+        now: Duration,
+        budget: &mut usize,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let has_log = self.windows.epoch().is_some_and(Epoch::has_log);
+        loop {
+            for page in self.windows.take_changed() {
+                for table in &mut self.tables {
+                    table.note_changed(page);
+                }
+            }
+            if let Some(table) = self.tables.iter_mut().find(|it| it.has_suspects()) {
+                table.examine(now, &mut self.windows)?;
+                self.heed_upheaval();
+                continue;
+            }
+            let mut tables = self.tables.iter().enumerate();
+            let Some(cursor) = tables.find_map(|(at, it)| Some((at, it.first_pending()?))) else {
+                break;
+            };
+            if *budget == 0 {
+                return Ok(());
+            }
+            let limit = if has_log {
+                *budget
+            } else {
+                LEAVES_BETWEEN_COMMITS
+            };
+            if let Some(leaves) = self.visit(now, cursor, limit, Cause::Hint, sink)? {
+                *budget = budget.saturating_sub(leaves);
+            }
+        }
+        let state = self.windows.state();
+        if self.tables.iter().all(|it| it.has_hints_of(state)) {
+            self.followed = state;
+        }
+        Ok(())
+    }
+
+    /// Compares the next rows of all, as far as `budget` leaves allow.
+    fn resync(&mut self, now: Duration, mut budget: usize, sink: &mut dyn Sink) -> Result<()> {
+        if !self.tables.iter().all(Follower::is_ready) {
+            return Ok(());
+        }
+        while budget > 0 && self.sweep.is_resyncing() && !self.guard.waits(now) {
+            self.guard.go_on();
+            let cursor = self.sweep.position(self.windows.state());
+            if self.ends_pass(now, cursor) {
+                continue;
+            }
+            let leaves = self.visit(now, cursor, LEAVES, Cause::Resync, sink)?;
+            budget = budget.saturating_sub(leaves.unwrap_or(1).max(1));
+        }
+        Ok(())
+    }
+
+    /// Visits the next leaves of an audit, where it is time and nothing else is to be done.
+    fn audit(&mut self, now: Duration, sink: &mut dyn Sink) -> Result<()> {
+        if self.has_hints() || !self.rules.has(Rule::Audit) {
+            return Ok(());
+        }
+        let (state, busy) = (self.windows.state(), self.windows.is_busy(now));
+        let mut left = self.sweep.audit_portion(now, state, busy);
+        while left > 0 && !self.sweep.is_resyncing() {
+            let cursor = self.sweep.position(state);
+            if self.ends_pass(now, cursor) {
+                break;
+            }
+            let proves = self.has_followed_hints();
+            let Some(leaves) = self.visit(now, cursor, left, Cause::Audit { proves }, sink)? else {
+                self.windows.narrow();
+                break;
+            };
+            left = left.saturating_sub(leaves.max(1));
+        }
+        Ok(())
+    }
+
+    /// Ends the pass if there is no table at `cursor`.
+    fn ends_pass(&mut self, now: Duration, (table, _): Cursor) -> bool {
+        let ended = table >= self.tables.len();
+        if ended {
+            self.sweep.end_pass(now, self.guard.end_pass(now));
+        }
+        ended
+    }
+
+    /// Visits leaves from `cursor` on, at most `limit`, and reports the differences; how many leaves it read. For an
+    /// audit `None` where a writer was faster: the next hint is worth more than another attempt.
+    fn visit(
+        &mut self,
+        now: Duration,
+        cursor: Cursor,
+        limit: usize,
+        cause: Cause,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<usize>> {
+        let (index, key) = cursor;
+        let (table, batch) = (&mut self.tables[index], &mut self.batch);
+        let next = if matches!(cause, Cause::Audit { .. }) {
+            let read = self
+                .windows
+                .try_read(|window| table.gather(window, batch, key, limit, cause))?;
+            let Some(next) = read else {
+                return Ok(None);
+            };
+            next
+        } else {
+            self.windows
+                .read(now, |window| table.gather(window, batch, key, limit, cause))?
+        };
+        self.heed_upheaval();
+        let leaves = self.batch.leaves.len();
+        if cause != Cause::Hint {
+            self.sweep.advance(cursor, next, leaves);
+        }
+        let table = &mut self.tables[index];
+        if table.report(now, &self.batch, cause, &mut self.guard, sink) {
+            self.sweep.resync();
+        }
+        Ok(Some(leaves))
+    }
+
+    fn progress(&self, now: Duration, followed: bool, wake: Duration) -> Progress {
+        let (complete, resyncing) = (self.is_complete(), self.sweep.is_resyncing());
         Progress {
-            complete: self.is_complete(),
-            healing,
-            current: self.is_complete() && settled && !healing,
+            complete,
+            resyncing,
+            current: complete && followed && !resyncing,
             wake: wake.min(self.rest(now)),
         }
     }
 
-    /// How long the hints may wait. Rows to be looked at again are not in a hurry: a step that comes for their sake
-    /// would end the watching of files, and make what is committed just then wait.
-    fn rest(&self, now: Duration) -> Duration {
-        let tables = self.tables.iter();
-        let rests = tables.filter_map(|it| it.hints.rest(now, self.seen));
-        rests.min().unwrap_or(IDLE)
-    }
-
     fn wake(&self, now: Duration) -> Duration {
-        if self.has_pending() || self.sweep.is_urgent(now) {
+        if self.has_hints() || self.sweep.is_resyncing() && !self.guard.waits(now) {
             Duration::ZERO
-        } else if now.saturating_sub(self.committed_at) < LINGER {
+        } else if self.windows.is_busy(now) {
             BUSY
         } else {
             IDLE
         }
     }
 
-    /// Whether commits come now.
-    pub(super) fn is_busy(&self, now: Duration) -> bool {
-        now.saturating_sub(self.committed_at) < LINGER
+    /// How long the hints may wait. Rows to be looked at again are not in a hurry: a step that comes for their sake
+    /// would end the watching of files, and make what is committed just then wait.
+    fn rest(&self, now: Duration) -> Duration {
+        let (tables, state) = (self.tables.iter(), self.windows.state());
+        let rests = tables.filter_map(|it| it.rest(now, state));
+        rests.min().unwrap_or(IDLE)
     }
 
-    /// Makes sure that the files asked for are the ones that are open.
-    fn open(&mut self) -> Result<()> {
-        match self.is_in_place() {
-            Ok(true) => return Ok(()),
-            Ok(false) => self.close(),
-            Err(reason) => {
-                self.close();
-                return Err(reason);
-            }
-        }
-        self.source = Some(Source::open(&self.options.path)?);
-        Ok(())
+    /// Has every row compared once more, a moment after `now`, before removals are believed and the tables count as
+    /// complete again.
+    pub(super) fn confirm_removals(&mut self, now: Duration) {
+        self.sweep.begin_epoch();
+        self.guard.hold_until_confirmed(now);
     }
 
-    fn is_in_place(&self) -> Result<bool> {
-        self.source.as_ref().map_or(Ok(false), Source::is_in_place)
+    /// Whether every row of this epoch has been compared.
+    pub(super) fn is_complete(&self) -> bool {
+        self.windows.epoch().is_some() && self.sweep.is_complete()
     }
 
-    /// Lets go of the files. What was known stays, and is compared with what comes next.
-    fn close(&mut self) {
-        self.source = None;
-        self.epoch = None;
-        self.seen = None;
-        self.settled = None;
-        self.changed_pages.clear();
-        self.suspects.clear();
+    fn has_hints(&self) -> bool {
+        self.tables.iter().any(Follower::has_hints)
     }
 
-    /// Looks what was committed; whether there is more in the log than one step reads.
-    pub(super) fn refresh(&mut self, now: Duration) -> Result<bool> {
-        let source = self.source.as_mut().ok_or(Reason::Missing)?;
-        let found = source.refresh(now, FRAMES, &mut self.changed_pages)?;
-        self.counters.frames_followed += u64::from(found.frames);
-        self.counters.wal_restarts += u64::from(found.restarted);
-        if found.gap {
-            self.counters.gaps += 1;
-            // The notes on pages stay. A wrong one leads to leaves that need no visit, or is found out; what they
-            // lack is noted when it is compared.
-            self.suspect(Suspicion::Schema);
-            self.sweep.heal();
-        }
-        if self.changed_pages.remove(&FIRST) {
-            self.suspect(Suspicion::Header);
-        }
-        if let Committed::File(version) = found.state
-            && self.epoch.is_some_and(|it| !it.has(version.header()))
-        {
-            self.suspect(Suspicion::Schema);
-        }
-        if found.doubtful {
-            self.counters.epochs += 1;
-            self.sweep.begin_epoch(true);
-        }
-        if self.seen != Some(found.state) {
-            self.committed_at = now;
-        }
-        self.seen = Some(found.state);
-        Ok(found.behind)
+    /// Whether all hints have been followed, so that an audit that finds something has found a miss.
+    fn has_followed_hints(&self) -> bool {
+        self.followed.is_some() && self.followed == self.windows.state()
     }
 
-    /// Reads in windows, as often as writers make it necessary; `read` begins anew each time.
-    ///
-    /// # Errors
-    /// Also when the schema has to be looked at first, because roots may have moved.
-    pub(super) fn in_window<T>(
-        &mut self,
-        now: Duration,
-        read: impl FnMut(&mut Self, &mut Source) -> Result<T>,
-    ) -> Result<T> {
-        self.in_window_while(now, read, |engine| engine.suspicion == Suspicion::None)
+    /// The windows, for what the tail asks of the files themselves.
+    pub(super) fn windows(&self) -> &Windows {
+        &self.windows
     }
 
-    /// Reads in windows as long as `sensible`.
-    pub(super) fn in_window_while<T>(
-        &mut self,
-        now: Duration,
-        mut read: impl FnMut(&mut Self, &mut Source) -> Result<T>,
-        sensible: impl Fn(&Self) -> bool,
-    ) -> Result<T> {
-        for _ in 0..LOSSES {
-            if let Some(value) = self.try_window(&mut read)? {
-                self.sweep.widen();
-                return Ok(value);
-            }
-            self.sweep.narrow();
-            let behind = self.refresh(now)?;
-            if behind || !sensible(self) || !self.is_in_place()? {
-                break;
-            }
+    /// The counts so far.
+    pub(super) fn counters(&self) -> Counters {
+        let mut counters = self.windows.counters();
+        for table in &self.tables {
+            counters += table.counters();
         }
-        Err(Reason::Busy)
-    }
-
-    /// Reads in one window; `None` when a writer was faster.
-    pub(super) fn try_window<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self, &mut Source) -> Result<T>,
-    ) -> Result<Option<T>> {
-        let (Some(mut source), Some(state)) = (self.source.take(), self.seen) else {
-            return Err(Reason::Missing);
-        };
-        self.walker.clear();
-        source.begin(&state);
-        let value = read(self, &mut source);
-        let held = source.end(&state);
-        let reads = std::mem::take(&mut source.reads);
-        self.counters.pages_read += reads.pages;
-        self.counters.bytes_read += reads.bytes;
-        self.source = Some(source);
-        if held? {
-            self.counters.windows += 1;
-            if matches!(value, Err(Reason::Malformed(_))) {
-                // Perhaps it is not where it was.
-                self.suspect(Suspicion::Schema);
-            }
-            value.map(Some)
-        } else {
-            self.counters.windows_lost += 1;
-            Ok(None)
-        }
+        counters.sweeps += self.sweep.passes();
+        counters
     }
 }
 
-impl Followed {
-    fn new(spec: TableSpec) -> Self {
-        Self {
-            spec,
-            table: None,
-            announced: None,
-            known: Known::default(),
-            pending: Pending::default(),
-            hints: Hints::default(),
-            losses: Losses::default(),
+#[cfg(test)]
+impl Engine {
+    /// Whether an audit has visited every leaf in the state committed last.
+    pub(super) fn has_audited(&self) -> bool {
+        self.sweep.has_audited(self.windows.state())
+    }
+
+    /// Takes hints by `rules` from now on.
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+        for table in &mut self.tables {
+            table.set_rules(rules);
         }
+    }
+
+    /// The windows, for tests that break them.
+    pub(super) fn windows_mut(&mut self) -> &mut Windows {
+        &mut self.windows
     }
 }

@@ -1,10 +1,10 @@
-//! Which page holds which keys: what makes a changed page of the log a hint.
+//! Which page of a table holds which keys: what makes a changed page of the log a hint.
 //!
 //! Every page of a table's b-tree that a visit has passed is noted with the keys it owns. When a commit changes a
 //! leaf, the keys it owned may have changed. When a commit changes an interior page, the keys of those children
-//! may have changed that it has newly or with other keys than noted. A page that is not noted belongs to nobody,
-//! or is new below a noted one that has changed as well. So no change of a table goes without a hint, and pages
-//! of other tables give none.
+//! may have changed that it has newly or with other keys than noted. A page that is not noted is not the table's, or
+//! is new below a noted one that has changed as well. So no change of a table goes without a hint, and pages of other
+//! tables give none.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::sqlite_file::payload::Pages;
 use crate::sqlite_file::reason::Result;
 use crate::sqlite_file::walker::{Span, Walker, child_at};
 
-/// The pages of all tables.
+/// The pages of a table.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     places: HashMap<u32, Place>,
@@ -22,8 +22,6 @@ pub(super) struct Nodes {
 /// What a page holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The index of the table.
-    pub(super) table: u32,
     /// Whether it is an interior page.
     pub(super) interior: bool,
     /// The keys it owns.
@@ -34,7 +32,7 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Keys that may have changed.
-    pub(super) pending: Vec<(u32, Span)>,
+    pub(super) pending: Vec<Span>,
     interiors: Vec<(u32, Place)>,
     gone: Vec<u32>,
 }
@@ -60,8 +58,8 @@ impl Nodes {
         self.places.get(&number).copied()
     }
 
-    /// Compares the interior pages `suspects`, which have changed, with what is noted of their children. `root` tells
-    /// the root of a table, while it is there.
+    /// Compares the interior pages `suspects`, which have changed, with what is noted of their children. `root` is
+    /// where the table begins, while it is there.
     ///
     /// # Errors
     /// When a page cannot be read.
@@ -69,7 +67,7 @@ impl Nodes {
         &self,
         pages: &mut dyn Pages,
         walker: &mut Walker,
-        root: impl Fn(u32) -> Option<u32>,
+        root: Option<u32>,
         suspects: &[u32],
     ) -> Result<Findings> {
         let mut findings = Findings::default();
@@ -80,7 +78,7 @@ impl Nodes {
             };
             // What is noted may be of a time before a gap, and its children another table's. What has left the tree,
             // or its place in it, has a parent that has changed too.
-            let is_there = match root(place.table) {
+            let is_there = match root {
                 Some(root) => {
                     walker.seek(pages, root, place.span.low)?;
                     walker.has_passed(number, place.span)
@@ -99,7 +97,7 @@ impl Nodes {
         while let Some((number, place)) = left.pop() {
             let Some(rest) = bound.checked_sub(1) else {
                 // Rather than go on, look at all the keys that are left.
-                findings.pending.push((place.table, place.span));
+                findings.pending.push(place.span);
                 findings.gone.push(number);
                 continue;
             };
@@ -108,7 +106,7 @@ impl Nodes {
             let children = match Node::parse(number, &page, pages.usable()) {
                 Ok(node) if node.kind == Kind::TableInterior => self.new_children(&node, place),
                 Ok(node) if node.kind == Kind::TableLeaf => {
-                    findings.pending.push((place.table, place.span));
+                    findings.pending.push(place.span);
                     None
                 }
                 Ok(_) | Err(_) => None,
@@ -131,10 +129,7 @@ impl Nodes {
         let mut children = Vec::new();
         for index in 0..=node.cells {
             let (child, span) = child_at(node, place.span, index).ok()?;
-            let noted = self
-                .get(child)
-                .is_some_and(|it| it.table == place.table && it.span == span);
-            if !noted {
+            if self.get(child).is_none_or(|it| it.span != span) {
                 children.push((child, Place { span, ..place }));
             }
         }
@@ -199,20 +194,18 @@ mod tests {
         page
     }
 
-    fn place(table: u32, low: i64, high: i64) -> Place {
+    fn place(low: i64, high: i64) -> Place {
         Place {
-            table,
             interior: true,
             span: Span { low, high },
         }
     }
 
     fn examine(nodes: &Nodes, pages: Vec<Vec<u8>>, suspects: &[u32]) -> Findings {
-        let root = |table| (table == 0).then_some(2);
         let mut walker = Walker::default();
-        let examined = nodes.examine(&mut Memory(pages), &mut walker, root, suspects);
+        let examined = nodes.examine(&mut Memory(pages), &mut walker, Some(2), suspects);
         let mut findings = examined.unwrap();
-        findings.pending.sort_unstable_by_key(|(_, span)| span.low);
+        findings.pending.sort_unstable_by_key(|span| span.low);
         findings
     }
 
@@ -220,10 +213,10 @@ mod tests {
     fn a_page_that_leads_to_itself_is_looked_at_whole() {
         let pages = vec![leaf(), interior(&[(3, 10)], 4), leaf(), interior(&[], 4)];
         let mut nodes = Nodes::default();
-        nodes.note(2, place(0, i64::MIN, i64::MAX));
-        nodes.note(3, place(0, i64::MIN, 10));
+        nodes.note(2, place(i64::MIN, i64::MAX));
+        nodes.note(3, place(i64::MIN, 10));
         let findings = examine(&nodes, pages, &[2]);
-        assert_eq!(findings.pending, [(0, place(0, 11, i64::MAX).span)]);
+        assert_eq!(findings.pending, [place(11, i64::MAX).span]);
     }
 
     #[test]
@@ -234,22 +227,18 @@ mod tests {
         // The seventh has left the tree and still looks as it did.
         let pages = [pages, vec![root]].concat();
         let mut nodes = Nodes::default();
-        nodes.note(2, place(0, i64::MIN, i64::MAX));
-        for stale in [
-            place(0, i64::MIN, i64::MAX),
-            place(0, 5, 30),
-            place(1, i64::MIN, i64::MAX),
-        ] {
+        nodes.note(2, place(i64::MIN, i64::MAX));
+        for stale in [place(i64::MIN, i64::MAX), place(5, 30)] {
             nodes.note(7, stale);
             let findings = examine(&nodes, pages.clone(), &[2, 7]);
             assert!(findings.gone.contains(&7), "{findings:?}");
             let spans: Vec<_> = findings
                 .pending
                 .iter()
-                .map(|(table, span)| (*table, span.low, span.high))
+                .map(|span| (span.low, span.high))
                 .collect();
             let wanted = [(i64::MIN, 10), (11, 20), (21, 30), (31, i64::MAX)];
-            assert_eq!(spans, wanted.map(|(low, high)| (0, low, high)));
+            assert_eq!(spans, wanted);
         }
     }
 }

@@ -1,59 +1,30 @@
 //! Keys that may have changed.
 
-use std::collections::BTreeMap;
+use rangemap::RangeInclusiveSet;
 
 use crate::sqlite_file::walker::Span;
 
-/// A set of keys, as ranges that neither touch nor overlap. It shrinks only by what has been looked at.
+/// A set of keys. It shrinks only by what has been looked at.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// The last key of each range by its first.
-    ranges: BTreeMap<i64, i64>,
+    ranges: RangeInclusiveSet<i64>,
 }
 
 impl Pending {
     /// Adds all keys of `span`.
     pub(super) fn add(&mut self, span: Span) {
-        let Span { mut low, mut high } = span;
-        if let Some((&first, &last)) = self.ranges.range(..=low).next_back()
-            && last >= low.saturating_sub(1)
-        {
-            low = first;
-            high = high.max(last);
-        }
-        let touching = high.saturating_add(1);
-        while let Some((&first, &last)) = self.ranges.range(low..=touching).next() {
-            self.ranges.remove(&first);
-            high = high.max(last);
-        }
-        self.ranges.insert(low, high);
+        self.ranges.insert(span.low..=span.high);
     }
 
     /// Removes all keys of `span`.
     pub(super) fn remove(&mut self, span: Span) {
-        while let Some((&first, &last)) = self.ranges.range(..=span.high).next_back() {
-            if last < span.low {
-                break;
-            }
-            self.ranges.remove(&first);
-            if last > span.high {
-                self.ranges.insert(span.high + 1, last);
-            }
-            if first < span.low {
-                self.ranges.insert(first, span.low - 1);
-                break;
-            }
-        }
+        self.ranges.remove(span.low..=span.high);
     }
 
     /// The least key that is not less than `key`.
     pub(super) fn from(&self, key: i64) -> Option<i64> {
-        if let Some((_, &last)) = self.ranges.range(..=key).next_back()
-            && last >= key
-        {
-            return Some(key);
-        }
-        self.ranges.range(key..).next().map(|(&first, _)| first)
+        let next = self.ranges.overlapping(key..=i64::MAX).next()?;
+        Some(key.max(*next.start()))
     }
 
     /// Forgets all keys.

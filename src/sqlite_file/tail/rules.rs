@@ -1,35 +1,51 @@
-//! The rules by which changes are found.
+//! The rules by which changes are found. All are in force; tests switch one off to show that it is needed, and that the
+//! audit finds what goes unseen without it.
 
-/// Which rules are in force: all. Tests switch one off to show that the audit finds what it misses.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub(in crate::sqlite_file) struct Rules {
+/// A rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sqlite_file) enum Rule {
     /// A changed leaf of the log points at the keys it owned.
-    pub(in crate::sqlite_file) leaves: bool,
+    Leaves,
     /// A changed interior page of the log points at the keys that changed hands.
-    pub(in crate::sqlite_file) interiors: bool,
+    Interiors,
+    /// A changed overflow page of the log points at the row that it belongs to.
+    Overflows,
     /// A changed page of a hint index points at the rows of its entries.
-    pub(in crate::sqlite_file) indexes: bool,
+    Index,
     /// A page that has left a hint index points at the rows of the entries it had.
-    pub(in crate::sqlite_file) vanished: bool,
-    /// A changed overflow page of the log points at the row that it is of.
-    pub(in crate::sqlite_file) overflows: bool,
+    VanishedPages,
     /// A row that has changed may have changed again without moving in the hint index.
-    pub(in crate::sqlite_file) recheck: bool,
+    Recheck,
     /// Every leaf is visited now and then without a hint.
-    pub(in crate::sqlite_file) audit: bool,
+    Audit,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
+/// The rules in force.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::sqlite_file) struct Rules {
+    #[cfg(test)]
+    without: Option<Rule>,
+}
+
+impl Rules {
+    /// All rules but this one.
+    #[cfg(test)]
+    pub(in crate::sqlite_file) fn without(rule: Rule) -> Self {
         Self {
-            leaves: true,
-            interiors: true,
-            indexes: true,
-            vanished: true,
-            overflows: true,
-            recheck: true,
-            audit: true,
+            without: Some(rule),
         }
+    }
+
+    /// Whether `rule` is in force.
+    #[cfg(test)]
+    pub(super) fn has(self, rule: Rule) -> bool {
+        self.without != Some(rule)
+    }
+
+    /// Whether `rule` is in force: outside tests, always.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests switch rules off")]
+    pub(super) const fn has(self, _rule: Rule) -> bool {
+        true
     }
 }

@@ -34,7 +34,7 @@ fn goes_round_in_a_minute_after_the_last_commit() {
 fn rests_then_and_goes_round_again_slowly() {
     let (mut bench, _writer) = large();
     bench.audit();
-    let before = *bench.tail.counters();
+    let before = bench.tail.counters();
     idle(&mut bench, Duration::from_mins(9));
     assert_eq!(bench.tail.counters().pages_read, before.pages_read);
     idle(&mut bench, Duration::from_mins(21));

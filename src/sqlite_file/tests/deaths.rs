@@ -201,7 +201,7 @@ fn a_generation_is_published_before_its_header_is_written() {
     // A connection that has never begun a generation takes salts by chance, and that is a gap.
     writer.run("PRAGMA wal_checkpoint(RESTART); UPDATE t SET b='begun' WHERE id=100;");
     bench.settle();
-    let before = *bench.tail.counters();
+    let before = bench.tail.counters();
     for round in 0..4 {
         writer.run(&format!("UPDATE t SET b='a{round}' WHERE id={round}+1;"));
         if round % 2 == 0 {

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::support::{Bench, TABLE, beside, idle, ripen, rows, spec, started};
-use crate::sqlite_file::tail::Rules;
+use crate::sqlite_file::tail::{Rule, Rules};
 use crate::sqlite_file::{Reason, State};
 
 #[test]
@@ -100,7 +100,7 @@ fn opening_a_database_that_nobody_had_open_is_no_gap() {
 #[test]
 fn who_only_reads_makes_no_gap() {
     let mut bench = at_rest();
-    let before = *bench.tail.counters();
+    let before = bench.tail.counters();
     for _ in 0..3 {
         let mut reader = bench.writer();
         reader.run("SELECT count(*) FROM t;");
@@ -178,10 +178,7 @@ fn pages_that_another_table_takes_after_a_gap() {
     bench.check(&mut writer);
     assert_eq!(bench.tail.counters().gaps, gaps + 1);
     // It would come by before anybody has seen what is missed in so small a table.
-    bench.tail.set_rules(Rules {
-        audit: false,
-        ..Rules::default()
-    });
+    bench.tail.set_rules(Rules::without(Rule::Audit));
     for number in 1..=600 {
         writer.run(&format!("INSERT INTO t1(x) VALUES ('{x}');"));
         bench.settle();

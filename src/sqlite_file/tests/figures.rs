@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::support::hint_index;
 use crate::sqlite_file::{Row, Sink, Table, TableSpec, Tail, TailOptions, Value};
 
 const WRITER: &str = r#"
@@ -139,7 +140,7 @@ fn figures() {
         path,
         tables: vec![TableSpec {
             name: "location".to_owned(),
-            hint_index_column: Some("expires".to_owned()),
+            hint_index: hint_index("expires"),
             optional: false,
             ..TableSpec::default()
         }],

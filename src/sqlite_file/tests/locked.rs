@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::time::Duration;
 
 use super::support::{Bench, beside, idle, spec, started};
-use crate::sqlite_file::tail::Rules;
+use crate::sqlite_file::tail::{Rule, Rules};
 use crate::sqlite_file::{Reason, State};
 
 #[test]
@@ -37,10 +37,7 @@ fn an_exclusive_writer_is_waited_for() {
 #[test]
 fn changes_that_the_hint_index_does_not_show() {
     let (mut bench, mut writer) = started("delete", 3000);
-    bench.tail.set_rules(Rules {
-        audit: false,
-        ..Rules::default()
-    });
+    bench.tail.set_rules(Rules::without(Rule::Audit));
     writer.run("UPDATE t SET a=a+1, b='first' WHERE id=1000;");
     bench.settle();
     let start = bench.now;
@@ -119,10 +116,7 @@ fn a_writer_that_has_spilled_is_waited_for() {
 fn hints_outlive_a_window_whose_end_cannot_be_verified() {
     for windows in 0..4 {
         let (mut bench, mut writer) = started("delete", 3000);
-        bench.tail.set_rules(Rules {
-            audit: false,
-            ..Rules::default()
-        });
+        bench.tail.set_rules(Rules::without(Rule::Audit));
         writer.run(
             "UPDATE t SET a=a+1, b='hinted at once' WHERE id % 500 = 7; DELETE FROM t WHERE id=9;",
         );
@@ -141,10 +135,7 @@ fn a_damaged_hint_index_is_done_without() {
     file.write_all_at(&[0xff; 4096], (root - 1) * 4096).unwrap();
     idle(&mut bench, Duration::from_secs(5));
     bench.settle();
-    bench.tail.set_rules(Rules {
-        audit: false,
-        ..Rules::default()
-    });
+    bench.tail.set_rules(Rules::without(Rule::Audit));
     for round in 0..3 {
         writer.run(&format!(
             "UPDATE t SET b='told {round}' WHERE id=1000+{round};"

@@ -1,7 +1,7 @@
 //! Each rule by which hints are taken is needed, and the audit finds what a missing rule misses.
 
 use super::support::{Bench, Writer, spec};
-use crate::sqlite_file::tail::Rules;
+use crate::sqlite_file::tail::{Rule, Rules};
 
 /// Changes of every kind: in leaves, splits and merges of leaves, keys that change hands.
 fn change(writer: &mut Writer, round: usize) {
@@ -58,24 +58,16 @@ fn with_all_rules_the_audit_finds_nothing() {
 
 #[test]
 fn without_changed_leaves() {
-    let rules = Rules {
-        leaves: false,
-        ..Rules::default()
-    };
-    assert!(audit_finds("wal", rules));
+    assert!(audit_finds("wal", Rules::without(Rule::Leaves)));
 }
 
 #[test]
 fn without_changed_interior_pages() {
-    let rules = Rules {
-        interiors: false,
-        ..Rules::default()
-    };
-    assert!(audit_finds("wal", rules));
+    assert!(audit_finds("wal", Rules::without(Rule::Interiors)));
 }
 
 /// What the audit had to find when only an overflow page of a row has changed.
-fn missed_in_an_overflow(overflows: bool) -> u64 {
+fn missed_in_an_overflow(rules: Rules) -> u64 {
     let mut bench = Bench::new(&["t"]);
     let mut writer = bench.writer();
     writer.run(
@@ -83,10 +75,7 @@ fn missed_in_an_overflow(overflows: bool) -> u64 {
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<50) \
          INSERT INTO t SELECT i, printf('%.*c', 4000, 'x') FROM n; PRAGMA wal_checkpoint;",
     );
-    bench.tail.set_rules(Rules {
-        overflows,
-        ..Rules::default()
-    });
+    bench.tail.set_rules(rules);
     bench.audit();
     // SQLite overwrites a row of the same length in place, and only those pages of it that differ.
     writer.run("UPDATE t SET b=printf('%.*c', 3999, 'x') || 'y' WHERE id=7;");
@@ -97,15 +86,11 @@ fn missed_in_an_overflow(overflows: bool) -> u64 {
 
 #[test]
 fn without_the_hint_index() {
-    let rules = Rules {
-        indexes: false,
-        ..Rules::default()
-    };
-    assert!(audit_finds("delete", rules));
+    assert!(audit_finds("delete", Rules::without(Rule::Index)));
 }
 
 /// What the audit had to find when a row changed twice, the second time without moving in the hint index.
-fn missed_within_a_second(recheck: bool) -> u64 {
+fn missed_within_a_second(rules: Rules) -> u64 {
     let mut bench = Bench::with(vec![spec("t", Some("a"))]);
     let mut writer = bench.writer();
     // So large that looking again comes long before an audit has gone round.
@@ -115,10 +100,7 @@ fn missed_within_a_second(recheck: bool) -> u64 {
          INSERT INTO t SELECT i, i, printf('%.*c', 100, 'x') FROM n;",
     );
     bench.audit();
-    bench.tail.set_rules(Rules {
-        recheck,
-        ..Rules::default()
-    });
+    bench.tail.set_rules(rules);
     writer.run("UPDATE t SET a=a+1, b='first' WHERE id=40000;");
     bench.settle();
     writer.run("UPDATE t SET b='second, in the same second' WHERE id=40000;");
@@ -129,7 +111,7 @@ fn missed_within_a_second(recheck: bool) -> u64 {
 }
 
 /// What the audit had to find when rows have gone with the pages of the hint index that pointed at them.
-fn missed_with_vanished_pages(vanished: bool) -> u64 {
+fn missed_with_vanished_pages(rules: Rules) -> u64 {
     let mut bench = Bench::with(vec![spec("t", Some("a"))]);
     let mut writer = bench.writer();
     writer.run(
@@ -138,10 +120,7 @@ fn missed_with_vanished_pages(vanished: bool) -> u64 {
          INSERT INTO t SELECT i, i * 7919 % 9000, printf('%.*c', 100, 'x') FROM n;",
     );
     bench.audit();
-    bench.tail.set_rules(Rules {
-        vanished,
-        ..Rules::default()
-    });
+    bench.tail.set_rules(rules);
     // They stand side by side in the index, and nowhere in the table.
     writer.run("DELETE FROM t WHERE a BETWEEN 3000 AND 4500;");
     bench.audit();
@@ -151,18 +130,21 @@ fn missed_with_vanished_pages(vanished: bool) -> u64 {
 
 #[test]
 fn without_pages_that_have_left_the_hint_index() {
-    assert_eq!(missed_with_vanished_pages(true), 0);
-    assert_ne!(missed_with_vanished_pages(false), 0);
+    assert_eq!(missed_with_vanished_pages(Rules::default()), 0);
+    assert_ne!(
+        missed_with_vanished_pages(Rules::without(Rule::VanishedPages)),
+        0
+    );
 }
 
 #[test]
 fn without_looking_again() {
-    assert_eq!(missed_within_a_second(true), 0);
-    assert_eq!(missed_within_a_second(false), 1);
+    assert_eq!(missed_within_a_second(Rules::default()), 0);
+    assert_eq!(missed_within_a_second(Rules::without(Rule::Recheck)), 1);
 }
 
 #[test]
 fn without_changed_overflow_pages() {
-    assert_eq!(missed_in_an_overflow(true), 0);
-    assert_eq!(missed_in_an_overflow(false), 1);
+    assert_eq!(missed_in_an_overflow(Rules::default()), 0);
+    assert_eq!(missed_in_an_overflow(Rules::without(Rule::Overflows)), 1);
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use proptest::prelude::ProptestConfig;
 
-use crate::sqlite_file::{Row, Sink, State, Step, Table, TableSpec, Tail, TailOptions, Value};
+use crate::sqlite_file::{
+    HintIndexSpec, Row, Sink, State, Step, Table, TableSpec, Tail, TailOptions, Value,
+};
 
 /// The `sqlite3` shell with a database open.
 pub(super) struct Writer {
@@ -257,10 +259,18 @@ pub(super) fn tail(path: &Path, tables: Vec<TableSpec>) -> Tail {
 pub(super) fn spec(name: &str, hint: Option<&str>) -> TableSpec {
     TableSpec {
         name: name.to_owned(),
-        hint_index_column: hint.map(str::to_owned),
+        hint_index: hint.and_then(hint_index),
         optional: false,
         ..TableSpec::default()
     }
+}
+
+/// An index that resolves time to a second.
+pub(super) fn hint_index(column: &str) -> Option<HintIndexSpec> {
+    Some(HintIndexSpec {
+        column: column.to_owned(),
+        resolution: Duration::from_secs(1),
+    })
 }
 
 /// The path with `suffix` appended.

@@ -6,10 +6,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
-use crate::consumers::store::{Batch, Store, Stored};
+use crate::consumers::store::{Batch, Store};
 use crate::daemon::pipeline::Naming;
 use crate::registration::testing::binding;
-use crate::registration::{Attributes, Binding, Expiry, Hidden, Tombstone};
+use crate::registration::{Attributes, Binding, Expiry, Hidden, Stored, Tombstone};
 use crate::registry::Scope;
 
 const NOW: i64 = 1_700_000_000;
@@ -75,9 +75,9 @@ async fn store(resolver: &Resolver, rows: Vec<Binding>) -> (TempDir, Store) {
     (folder, store)
 }
 
-fn registry() -> Arc<Registry> {
+fn registry() -> Arc<Writer> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW.cast_unsigned()));
-    Arc::new(Registry::new(clock))
+    Arc::new(Writer::new(clock))
 }
 
 #[tokio::test]
@@ -90,8 +90,9 @@ async fn an_account_has_early_what_it_has_with_all_others() {
     let source = source(&contents);
     let kept = Snapshot {
         rows: resolver.registrations(contents.registrations).rows,
-        departed: contents.departed,
+        tombstones: contents.departed,
         hidden: contents.hidden,
+        ..Snapshot::default()
     };
     whole.restore(kept, source);
     let accounts = ["acme", "b.example.com", "by-token", "gone", "unknown"];
@@ -104,7 +105,7 @@ async fn an_account_has_early_what_it_has_with_all_others() {
         never = preload(&reading, &resolver, &early) => match never.unwrap() {},
         () = ask => {}
     }
-    let told = |registry: &Registry, account| {
+    let told = |registry: &Writer, account| {
         let scope = Scope::Account(account);
         let users: Vec<_> = (0..4)
             .map(|user| {

@@ -12,8 +12,8 @@ use super::super::jwt::{keys, token_of};
 use super::super::site::{Site, World, details, settings};
 use crate::accounts::directory::Directory;
 use crate::config::{Bucket, Limits};
+use crate::registration::Change;
 use crate::registration::{Expiry, Hidden, Key, Registration, Ruid};
-use crate::registry::Change;
 
 /// How many accounts there are, `a0` and so on; the last one has rows at times, and the directory does not name it.
 pub(super) const ACCOUNTS: usize = 5;
@@ -328,10 +328,11 @@ fn key(ruid: u8) -> Key {
 
 fn hide(site: &Site, ruid: u8) {
     if let Some(row) = site.registry.get(&key(ruid)) {
-        site.registry.hide([Hidden {
+        let hidden = Hidden {
             key: key(ruid),
             fingerprint: row.binding.row_fingerprint(),
             at: site.now(),
-        }]);
+        };
+        site.registry.overlay().hide([hidden], &Arc::default());
     }
 }

@@ -1,0 +1,88 @@
+//! Asks Kamailio periodically whether it answers, so that monitoring and systemd notice before a flush does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::kamailio::{Fault, Kamailio};
+use crate::metrics::Metrics;
+
+/// The interval between two questions while it answers.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// The interval while it does not.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// More unanswered questions in a row than a restart of Kamailio explains.
+const THRESHOLD: u32 = 2;
+
+/// Whether Kamailio answered the last question; `None` before the first.
+pub(super) type Answers = watch::Receiver<Option<bool>>;
+
+/// Asks periodically.
+#[derive(Debug)]
+pub(super) struct Probe {
+    kamailio: Kamailio,
+    metrics: Arc<Metrics>,
+    answers: watch::Sender<Option<bool>>,
+    /// Unanswered questions in a row.
+    failures: u32,
+}
+
+impl Probe {
+    pub(super) fn new(kamailio: Kamailio, metrics: Arc<Metrics>) -> Self {
+        Self {
+            kamailio,
+            metrics,
+            answers: watch::Sender::new(None),
+            failures: 0,
+        }
+    }
+
+    /// Where the latest result can be read.
+    pub(super) fn answers(&self) -> Answers {
+        self.answers.subscribe()
+    }
+
+    /// Asks until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
+        loop {
+            let Some(answer) = stop.run_until_cancelled(self.kamailio.uptime()).await else {
+                return Ok(());
+            };
+            let pause = self.record(answer.err().as_ref());
+            if stop
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Records a result; returns the pause until the next question. That Kamailio does not answer is logged once: lists
+    /// are served without JSON-RPC, and some run without it on purpose.
+    fn record(&mut self, fault: Option<&Fault>) -> Duration {
+        self.metrics.kamailio.is_up(fault.is_none());
+        self.answers.send_replace(Some(fault.is_none()));
+        let Some(fault) = fault else {
+            if self.failures >= THRESHOLD {
+                tracing::info!("Kamailio answers JSON-RPC again");
+            }
+            self.failures = 0;
+            return INTERVAL;
+        };
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == THRESHOLD {
+            let cause = std::error::Error::source(fault);
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            tracing::warn!(
+                "Kamailio does not answer JSON-RPC; listing works, flushes fail: {fault}{cause}; run `usrlocd doctor`"
+            );
+        }
+        RETRY
+    }
+}

@@ -1,0 +1,20 @@
+//! What others know of the flush.
+
+use std::pin::Pin;
+
+use super::{Error, Flusher, Outcome, Request};
+
+/// Flushes registrations.
+pub trait Flush: Send + Sync + 'static {
+    /// Flushes what is asked for. `Err` where not even the failures are known.
+    fn flush(&self, request: Request) -> Flushing<'_>;
+}
+
+/// A flush under way.
+pub type Flushing<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send + 'a>>;
+
+impl Flush for Flusher {
+    fn flush(&self, request: Request) -> Flushing<'_> {
+        Box::pin(Flusher::flush(self, request))
+    }
+}

@@ -1,0 +1,231 @@
+//! The API's OpenAPI 3.1 description, made from the tables that the code itself works with: the item's fields, the filters,
+//! the methods of each route.
+
+use std::sync::LazyLock;
+
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::http::response::answer::json as answer;
+use crate::registration::item::{Field, Kind, Wire};
+
+mod components;
+mod errors;
+mod parameters;
+mod parts;
+mod schemas;
+
+/// The description as JSON text, for either wire.
+static DOCUMENTS: LazyLock<[Bytes; 2]> =
+    LazyLock::new(|| [Wire::Document, Wire::Kazoo43].map(|wire| document(wire).to_string().into()));
+
+/// The description of the API.
+#[must_use]
+pub fn document(wire: Wire) -> Value {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "usrlocd: Registrations API",
+            "summary": "See and flush SIP registrations of a Kamailio",
+            "description": "Kazoo's Registrations API over Kamailio's usrloc tables. `/v1` is another spelling \
+                of `/v2`, and a trailing `/` is tolerated.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "security": [{"token": []}, {"bearer": []}, {"query": []}],
+        "tags": [{"name": "registrations"}, {"name": "operation"}],
+        "paths": paths(),
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "query": {"type": "apiKey", "in": "query", "name": "auth_token"},
+            },
+            "parameters": parameters::parameters(),
+            "headers": components::headers(),
+            "responses": parts::responses(),
+            "schemas": schemas::schemas(&item(wire)),
+        },
+    })
+}
+
+/// `GET /openapi.json`
+pub(crate) fn respond(wire: Wire) -> Response {
+    let [document, kazoo] = &*DOCUMENTS;
+    answer(match wire {
+        Wire::Document => document.clone(),
+        Wire::Kazoo43 => kazoo.clone(),
+    })
+}
+
+/// Whose registrations a path names: the beginning of its template, of its operations' names, and what to call them.
+const SUBJECTS: [(&str, &str, &str); 3] = [
+    ("/v2/accounts/{account}/registrations", "", "an account"),
+    (
+        "/v2/account/registrations",
+        "Own",
+        "the token's only account",
+    ),
+    ("/v2/registrations", "All", "all accounts"),
+];
+
+fn paths() -> Value {
+    let mut paths = Map::new();
+    for (path, name, whose) in SUBJECTS {
+        let account = path
+            .contains("{account}")
+            .then(|| components::reference("parameters", "account"));
+        let in_path: Vec<_> = account.into_iter().collect();
+        let has_accounts = name == "All";
+        let get = list(
+            &format!("list{name}Registrations"),
+            &format!("The registrations of {whose}"),
+        );
+        let mut item = resource(&format!("{name}Registrations"), &get, &in_path);
+        if !has_accounts {
+            let summary = format!("Flush the registrations of {whose}");
+            flushable(&mut item, &format!("{name}Registrations"), &summary);
+        }
+        paths.insert(path.to_owned(), item);
+
+        let get = count(
+            &format!("count{name}Registrations"),
+            &format!("How many registrations {whose} has"),
+            has_accounts,
+        );
+        let item = resource(&format!("{name}Count"), &get, &in_path);
+        paths.insert(format!("{path}/count"), item);
+        if has_accounts {
+            continue;
+        }
+
+        let mut in_path = in_path;
+        in_path.push(components::reference("parameters", "username"));
+        let get = list(
+            &format!("list{name}UserRegistrations"),
+            &format!("The registrations of a SIP user of {whose}"),
+        );
+        let mut item = resource(&format!("{name}UserRegistrations"), &get, &in_path);
+        let summary = format!("Flush the registrations of a SIP user of {whose}");
+        flushable(&mut item, &format!("{name}UserRegistrations"), &summary);
+        for method in ["delete", "post"] {
+            let parameters = item[method]["parameters"].as_array_mut();
+            parameters
+                .expect("every operation has some")
+                .extend(components::named(&["keepNewest"]));
+        }
+        paths.insert(format!("{path}/{{username}}"), item);
+    }
+    let object = components::json_content(&json!({"type": "object"}));
+    let text = json!({"type": "string"});
+    let metrics = json!({
+        "text/plain": {"schema": text}, "application/openmetrics-text": {"schema": text},
+    });
+    let summary = "Counters and gauges for Prometheus";
+    for (path, item) in [
+        (
+            "/livez",
+            parts::health(
+                "livez",
+                "Whether the process answers",
+                &[("200", object.clone())],
+            ),
+        ),
+        ("/readyz", parts::ready()),
+        (
+            "/metrics",
+            parts::health("metrics", summary, &[("200", metrics)]),
+        ),
+        (
+            "/openapi.json",
+            parts::health("openapi", "This description", &[("200", object)]),
+        ),
+    ] {
+        paths.insert(path.to_owned(), item);
+    }
+    paths.into()
+}
+
+/// A path that can be read.
+fn resource(name: &str, get: &Value, in_path: &[Value]) -> Value {
+    json!({
+        "parameters": in_path,
+        "head": parts::head(&format!("head{name}"), get),
+        "get": get,
+        "options": parts::options(&format!("options{name}"), "registrations"),
+    })
+}
+
+/// Adds the ways to flush it.
+fn flushable(item: &mut Value, name: &str, summary: &str) {
+    item["delete"] = flush(&format!("flush{name}"), summary);
+    item["post"] = tunnel(&format!("tunnelFlush{name}"));
+}
+
+fn list(id: &str, summary: &str) -> Value {
+    let mut parameters = parts::presentation();
+    parameters.extend(components::named(&[
+        "accept",
+        "pageSize",
+        "startKey",
+        "ifNoneMatch",
+    ]));
+    parameters.extend(parameters::filters());
+    parts::operation(id, summary, &parameters, "List", &[])
+}
+
+fn count(id: &str, summary: &str, has_accounts: bool) -> Value {
+    let mut parameters = parts::presentation();
+    parameters.extend(components::named(&["ifNoneMatch"]));
+    if has_accounts {
+        parameters.extend(components::named(&["accounts"]));
+    }
+    parameters.extend(parameters::filters());
+    parts::operation(id, summary, &parameters, "Count", &[])
+}
+
+fn flush(id: &str, summary: &str) -> Value {
+    let mut parameters = parts::presentation();
+    parameters.extend(components::named(&["dryRun"]));
+    parameters.extend(parameters::filters());
+    let mut operation = parts::operation(id, summary, &parameters, "Flushed", &[errors::FLUSHING]);
+    let body = components::json_content(&components::reference("schemas", "Body"));
+    operation["requestBody"] = json!({"required": false, "content": body});
+    operation
+}
+
+/// A POST with `verb=delete`; without it the method is not allowed.
+fn tunnel(id: &str) -> Value {
+    let summary = "Flush, for clients that cannot send DELETE";
+    let mut operation = flush(id, summary);
+    operation["description"] =
+        "`verb=delete` is in the query, or in the body at its top level or under `data`.".into();
+    if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
+        parameters.push(components::reference("parameters", "verb"));
+    }
+    operation
+}
+
+/// The schema of the item.
+fn item(wire: Wire) -> Value {
+    let property = |field: &Field| {
+        let mut schema = Map::new();
+        let kind = match field.kind(wire) {
+            Kind::Text => "string",
+            Kind::Integer => "integer",
+            Kind::Number => "number",
+            Kind::Flag => "boolean",
+        };
+        schema.insert("type".to_owned(), kind.into());
+        schema.insert("description".to_owned(), field.description().into());
+        (field.name().to_owned(), Value::Object(schema))
+    };
+    let properties: Map<_, _> = Field::ALL.iter().map(property).collect();
+    json!({
+        "type": "object",
+        "description": "A registration; a key whose value is not known is absent.",
+        "properties": properties,
+        "required": ["username", "event_timestamp", "initial_registration", "first_registration"],
+    })
+}

@@ -1,0 +1,158 @@
+//! The parameters of the description.
+
+use serde_json::{Map, Value, json};
+
+use super::components::reference;
+use crate::registration::item::Field;
+
+/// Kazoo's filters by a key of the item, beside `filter_KEY` and `filter_not_KEY`.
+const BY_KEY: &[(&str, &str)] = &[
+    ("has_key", "Only those that have this key"),
+    ("key_missing", "Only those that do not have this key"),
+    ("has_value", "Only those for which this key has a value"),
+    (
+        "missing_value",
+        "Only those for which this key has no value",
+    ),
+];
+
+/// Kazoo's filters by time; Gregorian seconds, inclusive.
+const BY_TIME: &[(&str, &str)] = &[
+    ("modified_from", "From this `event_timestamp` on"),
+    ("modified_to", "Up to this `event_timestamp`"),
+    ("created_from", "From this `initial_registration` on"),
+    ("created_to", "Up to this `initial_registration`"),
+];
+
+/// Component, place, name and description of the other parameters.
+const OTHERS: &[(&str, &str, &str, &str)] = &[
+    ("account", "path", "account", "The account's id"),
+    (
+        "username",
+        "path",
+        "username",
+        "The SIP user, in any case unless one is spelled exactly so; U+FFFD as in lists; never `count`",
+    ),
+    ("prettyPrint", "query", "pretty_print", "Indent the answer"),
+    (
+        "xPrettyPrint",
+        "header",
+        "X-Pretty-Print",
+        "Indent the answer",
+    ),
+    (
+        "xRequestId",
+        "header",
+        "X-Request-ID",
+        "An id for the request, repeated in answer and log",
+    ),
+    (
+        "accounts",
+        "query",
+        "accounts",
+        "`true`: also the number of each account",
+    ),
+    (
+        "accept",
+        "query",
+        "accept",
+        "`csv` or `text/csv` for CSV, anything else for JSON; instead of the header `Accept`",
+    ),
+    (
+        "pageSize",
+        "query",
+        "page_size",
+        "Maximum number of items; by default all, or 50 after a `start_key`",
+    ),
+    (
+        "startKey",
+        "query",
+        "start_key",
+        "The `next_start_key` of the previous page",
+    ),
+    (
+        "ifNoneMatch",
+        "header",
+        "If-None-Match",
+        "An `ETag`; 304 if it is still current",
+    ),
+    (
+        "dryRun",
+        "query",
+        "dry_run",
+        "`true`: flush nothing, and say in `X-Would-Flush` how many would go",
+    ),
+    (
+        "keepNewest",
+        "query",
+        "keep_newest",
+        "Keep this number of the user's contacts, those modified last, after the filters",
+    ),
+    (
+        "verb",
+        "query",
+        "verb",
+        "Makes the POST a DELETE; may be in the body instead",
+    ),
+];
+
+/// All of them, as components.
+pub(super) fn parameters() -> Value {
+    let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+    let text = json!({"type": "string"});
+    let mut all = Map::new();
+    let mut add = |component: &str, place: &str, name: &str, schema: Value, description: &str| {
+        let parameter = json!({
+            "in": place, "name": name, "required": place == "path" || name == "verb", "schema": schema, "description": description,
+        });
+        all.insert(component.to_owned(), parameter);
+    };
+    for (component, place, name, description) in OTHERS {
+        add(component, place, name, schema(component), description);
+    }
+    for (name, description) in BY_KEY {
+        let schema = json!({"type": "string", "enum": keys});
+        add(name, "query", name, schema, description);
+    }
+    for (name, description) in BY_TIME {
+        let schema = json!({"type": "integer", "format": "int64"});
+        add(name, "query", name, schema, description);
+    }
+    for key in keys {
+        let (is, is_not) = (format!("filter_{key}"), format!("filter_not_{key}"));
+        let description = format!("Only those whose `{key}` is this");
+        add(&is, "query", &is, text.clone(), &description);
+        let description = format!("Only those whose `{key}` is not this");
+        add(&is_not, "query", &is_not, text.clone(), &description);
+    }
+    all.into()
+}
+
+/// References to all filters.
+pub(super) fn filters() -> Vec<Value> {
+    let fixed = BY_KEY
+        .iter()
+        .chain(BY_TIME)
+        .map(|(name, _)| (*name).to_owned());
+    let fields = Field::ALL.iter().flat_map(|field| {
+        ["filter_", "filter_not_"].map(|prefix| format!("{prefix}{}", field.name()))
+    });
+    let names = fixed.chain(fields);
+    names.map(|name| reference("parameters", &name)).collect()
+}
+
+fn schema(component: &str) -> Value {
+    match component {
+        "account" | "username" => json!({"type": "string", "minLength": 1}),
+        "dryRun" => json!({"type": "string", "enum": ["true", "false"]}),
+        // Anything else counts as absent.
+        "prettyPrint" | "xPrettyPrint" | "accounts" => {
+            json!({"type": "string", "examples": ["true"]})
+        }
+        "accept" => json!({"type": "string", "examples": ["csv", "text/csv", "json"]}),
+        "pageSize" => json!({"type": "integer", "minimum": 1}),
+        "keepNewest" => json!({"type": "integer", "minimum": 0}),
+        "verb" => json!({"type": "string", "enum": ["delete"]}),
+        _ => json!({"type": "string"}),
+    }
+}

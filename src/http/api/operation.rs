@@ -1,0 +1,153 @@
+//! What an operator asks for, without a token: whether the process lives, whether its answers can be trusted, its metrics,
+//! and what its API is. No registration data.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use super::{metrics, openapi};
+use crate::http::App;
+use crate::http::error::Error;
+use crate::http::request::format::Layout;
+use crate::http::request::request_id::RequestId;
+use crate::http::response::answer::{allowed, json, refuse};
+use crate::http::response::envelope::source;
+use crate::http::response::item::write_string;
+use crate::registry::{Freshness, Registry, SourceState, Starting};
+
+/// The methods of these resources.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// A resource for operators.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Operation {
+    /// Whether the process answers.
+    Livez,
+    /// Whether its answers can be trusted.
+    Readyz,
+    /// Its metrics.
+    Metrics,
+    /// The description of the API.
+    Openapi,
+}
+
+impl Operation {
+    /// That of this path, if it is one.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        Some(match path.strip_suffix('/').unwrap_or(path) {
+            "/livez" => Self::Livez,
+            "/readyz" => Self::Readyz,
+            "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::Openapi,
+            _ => return None,
+        })
+    }
+
+    /// Answers a request for it.
+    pub(crate) fn answer(self, app: &App, id: &RequestId, request: &Parts) -> Response {
+        match request.method {
+            Method::GET | Method::HEAD => match self {
+                Self::Livez => livez(),
+                Self::Readyz => readyz(app),
+                Self::Metrics => metrics::respond(app, &request.headers),
+                Self::Openapi => openapi::respond(app.settings.wire),
+            },
+            Method::OPTIONS => allowed(METHODS),
+            _ => {
+                let error = Error::MethodNotAllowed { allow: METHODS };
+                refuse(app, id, &error, Layout::Compact)
+            }
+        }
+    }
+}
+
+/// Says that the process answers.
+fn livez() -> Response {
+    json("{\"status\":\"ok\"}")
+}
+
+/// Says whether the registry matches Kamailio's tables closely enough, and if not, why.
+fn readyz(app: &App) -> Response {
+    let (known, max_lag) = (app.registry.source(), app.settings.max_lag);
+    let readiness = readiness(&app.registry, known, max_lag);
+    let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
+    let status = match &readiness {
+        Readiness::Ready => "ok",
+        Readiness::Starting(starting) => {
+            let Starting {
+                restored,
+                total,
+                read,
+            } = starting;
+            write_reason(&why_starting(*starting), &mut out);
+            out.extend_from_slice(
+                format!("\"read\":{read},\"restored\":{restored},\"total\":{total},").as_bytes(),
+            );
+            "starting"
+        }
+        Readiness::Unavailable(reason) => {
+            write_reason(reason, &mut out);
+            "unavailable"
+        }
+    };
+    out.extend_from_slice(b"\"source\":");
+    source(known, &mut out);
+    out.extend_from_slice(format!(",\"status\":\"{status}\"}}").as_bytes());
+    let mut response = json(out);
+    if status != "ok" {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+fn write_reason(reason: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"reason\":");
+    write_string(reason, out);
+    out.push(b',');
+}
+
+/// Whether the answers can be trusted.
+enum Readiness {
+    Ready,
+    /// Not yet, and nothing is wrong.
+    Starting(Starting),
+    /// They cannot; the reason, for an operator, names no file and nobody.
+    Unavailable(String),
+}
+
+fn readiness(registry: &Registry, known: Freshness, max_lag: Duration) -> Readiness {
+    let reason = match (known.state, registry.trouble(), registry.starting()) {
+        (SourceState::Unavailable, Some(trouble), _) => {
+            format!("Kamailio's tables cannot be read: {trouble}. Run `usrlocd doctor`.")
+        }
+        (SourceState::Stale, Some(trouble), _) => format!(
+            "Kamailio's tables cannot be read; the last known rows are served: {trouble}. Run `usrlocd doctor`."
+        ),
+        (SourceState::Stale, None, _) => {
+            "Kamailio's tables cannot be read now; the last known rows are served. Run `usrlocd doctor` to see why."
+                .to_owned()
+        }
+        (_, _, Some(starting)) => return Readiness::Starting(starting),
+        (SourceState::Unavailable, None, None) => {
+            "Kamailio's tables have never been read. Run `usrlocd doctor` to see why.".to_owned()
+        }
+        (SourceState::Live | SourceState::CatchingUp, _, None) => match known.lag {
+            None => "Kamailio's tables are being compared row by row for the first time. Wait; it takes seconds."
+                .to_owned(),
+            Some(lag) if lag > max_lag => format!(
+                "What is known of Kamailio's tables is {} ms old; [http] max_lag allows {} ms.",
+                lag.as_millis(),
+                max_lag.as_millis(),
+            ),
+            Some(_) => return Readiness::Ready,
+        },
+    };
+    Readiness::Unavailable(reason)
+}
+
+/// What the start is doing, and how far it has come.
+fn why_starting(starting: Starting) -> String {
+    format!("usrlocd is starting: {starting}.")
+}

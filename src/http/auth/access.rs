@@ -1,0 +1,172 @@
+//! Who calls, and what they may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::http::App;
+use crate::http::auth::account::Names;
+use crate::http::auth::jwt::{Claims, Refused};
+use crate::http::auth::peer::Peer;
+use crate::http::error::Error;
+use crate::http::request::call::Call;
+use crate::http::request::secret::Secret;
+use crate::metrics::Refusal;
+use crate::tokens::{self, Accounts, Token};
+
+/// A known caller.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// Root, or a member of the socket's group, over the Unix socket.
+    Process {
+        /// The user.
+        uid: u32,
+    },
+    /// One with a token from the tokens file.
+    Token(Arc<Token>),
+    /// One with a token issued by Kazoo.
+    Kazoo(Arc<Claims>),
+}
+
+/// What a caller wants to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Right {
+    /// List and count.
+    Read,
+    /// Flush.
+    Flush,
+}
+
+/// Why a caller is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unknown {
+    /// No token was presented.
+    NoToken,
+    /// One was, and is not good.
+    Refused {
+        /// The reason, as it is counted.
+        counted: Refusal,
+        /// The reason, as the debug log shows it.
+        reason: Refused,
+    },
+}
+
+/// Finds out who calls; counts the requests where it cannot.
+pub(crate) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller, Unknown> {
+    let known = recognize(app, peer, call.token());
+    match &known {
+        Ok(_) => {}
+        Err(Unknown::NoToken) => app.metrics.http.refused(Refusal::Missing),
+        Err(Unknown::Refused { counted, reason }) => {
+            app.metrics.http.refused(*counted);
+            tracing::debug!(client = %peer, refused = %reason, "refused a token");
+        }
+    }
+    known
+}
+
+/// Resolves a token to a caller.
+pub(crate) fn recognize(
+    app: &App,
+    peer: Peer,
+    token: Option<Secret<'_>>,
+) -> Result<Caller, Unknown> {
+    if let Peer::Process { uid, trusted: true } = peer {
+        return Ok(Caller::Process { uid });
+    }
+    let presented = token.ok_or(Unknown::NoToken)?.reveal();
+    let now = app.clock.unix_seconds();
+    let expired = match app.tokens.borrow().verify(presented, now) {
+        Ok(token) => return Ok(Caller::Token(Arc::clone(token))),
+        Err(refused) => matches!(refused, tokens::Refused::Expired { .. }),
+    };
+    let directory = app.directory.borrow();
+    let claims = app.keys.borrow().verify(presented, now, &directory);
+    claims
+        .map(Caller::Kazoo)
+        .map_err(|reason| Unknown::Refused {
+            counted: match reason {
+                _ if expired => Refusal::Expired,
+                Refused::Unknown => Refusal::Unknown,
+                Refused::Expired => Refusal::Expired,
+                Refused::NotGood | Refused::NotBelow => Refusal::Invalid,
+            },
+            reason,
+        })
+}
+
+impl Caller {
+    /// Whether the caller may do this at all.
+    fn has(&self, right: Right) -> bool {
+        match (self, right) {
+            (Self::Process { .. } | Self::Kazoo(_), Right::Read | Right::Flush) => true,
+            (Self::Token(token), Right::Read) => token.rights.read,
+            (Self::Token(token), Right::Flush) => token.rights.flush,
+        }
+    }
+
+    /// The caller's own accounts; `None` for one who may see all.
+    fn own(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Process { .. } => None,
+            Self::Token(token) => match &token.accounts {
+                Accounts::All => None,
+                Accounts::List(ids) => Some(ids.iter().map(String::as_str).collect()),
+            },
+            Self::Kazoo(claims) => Some(vec![&claims.account_id]),
+        }
+    }
+
+    /// Whether the caller may see the account: one of the caller's own, or one below it.
+    fn sees(&self, account_id: &str, names: Names<'_>) -> bool {
+        let Some(own) = self.own() else {
+            return true;
+        };
+        let within = |own: &str| names.directory.is_within(account_id, own);
+        own.iter().any(|own| within(own)) || own.iter().any(|own| within(&names.spelled(own)))
+    }
+
+    /// Whether the caller may do this with the account; with all that the caller may see, where there is none.
+    pub(crate) fn may(
+        &self,
+        right: Right,
+        account: Option<&str>,
+        names: Names<'_>,
+    ) -> Result<(), Error> {
+        if self.has(right) && account.is_none_or(|account| self.sees(account, names)) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
+    }
+
+    /// The accounts that the caller may see, each once; `None` for one who may see all, and what is in no account.
+    pub(crate) fn accounts(&self, names: Names<'_>) -> Option<Vec<String>> {
+        let own = self.own()?.into_iter();
+        let own = own.map(|id| names.spelled(id));
+        let mut all: Vec<String> = own.flat_map(|id| names.directory.within(&id)).collect();
+        all.sort_unstable();
+        all.dedup();
+        Some(all)
+    }
+
+    /// The account of a caller who has exactly one.
+    pub(crate) fn only_account(&self, names: Names<'_>) -> Result<&str, Error> {
+        match self.own().as_deref() {
+            Some([only]) => Ok(only),
+            Some(_) | None => Err(Error::Ambiguous {
+                accounts: self.accounts(names).unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+/// The caller's name for log and audit; never the token.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process { uid } => write!(f, "unix:{uid}"),
+            Self::Token(token) => f.write_str(&token.name),
+            Self::Kazoo(claims) => write!(f, "jwt:{}", claims.account_id),
+        }
+    }
+}

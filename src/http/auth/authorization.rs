@@ -1,0 +1,86 @@
+//! Authorization of a flush: its caller is checked again while it runs, as if the request came now.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::accounts::directory::Directory;
+use crate::flush::Authorization;
+use crate::http::App;
+use crate::http::auth::access::{Right, recognize};
+use crate::http::auth::account::Names;
+use crate::http::auth::peer::Peer;
+use crate::http::error::Error;
+use crate::http::request::secret::Secret;
+use crate::registration::{Name, Text};
+use crate::registry::Scope;
+
+/// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
+pub(crate) struct FlushAuthorization {
+    app: Arc<App>,
+    peer: Peer,
+    token: Option<String>,
+    account: Option<String>,
+    /// By which the caller was authorized.
+    directory: Arc<Directory>,
+}
+
+impl FlushAuthorization {
+    /// That of an authorized caller.
+    pub(crate) fn new(
+        app: &Arc<App>,
+        peer: Peer,
+        token: Option<Secret<'_>>,
+        scope: Scope<'_>,
+        directory: &Arc<Directory>,
+    ) -> Self {
+        Self {
+            app: Arc::clone(app),
+            peer,
+            token: token.map(|token| token.reveal().to_owned()),
+            account: match scope {
+                Scope::System => None,
+                Scope::Account(id) => Some(id.to_owned()),
+            },
+            directory: Arc::clone(directory),
+        }
+    }
+
+    /// Why the caller would be refused now.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let token = self.token.as_deref().map(Secret::new);
+        let caller =
+            recognize(&self.app, self.peer, token).map_err(|_| Error::InvalidCredentials)?;
+        let directory = Arc::clone(&self.app.directory.borrow());
+        let names = Names::of(&self.app, &directory);
+        caller.may(Right::Flush, self.account.as_deref(), names)
+    }
+}
+
+impl Authorization for FlushAuthorization {
+    fn holds(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// Not once the realm belongs to another account: what is registered there now may be that account's.
+    fn covers(&self, domain: Option<&Text>) -> bool {
+        let now = Arc::clone(&self.app.directory.borrow());
+        if Arc::ptr_eq(&now, &self.directory) {
+            return true;
+        }
+        let realm = Name::of_columns(&[], domain.map(Text::as_bytes)).realm;
+        let Some(realm) = realm.and_then(|realm| std::str::from_utf8(realm).ok()) else {
+            return false;
+        };
+        let [now, then] = [&now, &self.directory].map(|directory| {
+            let account = directory.account_of_realm(realm);
+            account.map(|account| account.id.clone())
+        });
+        now == then
+    }
+}
+
+impl fmt::Debug for FlushAuthorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlushAuthorization").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! What a caller asks for: the request, read and parsed. Pure, but for the reading of a body.
+
+pub(crate) mod call;
+pub(crate) mod chosen;
+pub(crate) mod filter;
+pub(crate) mod flush_params;
+pub(crate) mod format;
+pub(crate) mod paging;
+pub(crate) mod params;
+pub(crate) mod request_id;
+pub(crate) mod route;
+pub(crate) mod secret;

@@ -1,0 +1,128 @@
+//! Pages of a list, and the keys that lead from one to the next. Pure.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::http::error::{Error, Problem};
+use crate::http::request::params::Params;
+use crate::registry::Position;
+
+/// The size of pages where only a start key is given.
+const DEFAULT_PAGE_SIZE: usize = 50;
+
+/// Bytes of the check sum before the position.
+const CHECK: usize = 8;
+
+/// What part of a list is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Paging {
+    /// The place after which the page starts.
+    pub(crate) after: Option<Position>,
+    /// How many items it has at most.
+    pub(crate) size: usize,
+}
+
+impl Paging {
+    /// The page that the parameters ask for, of the list called `list`; `None` for the whole list.
+    pub(crate) fn parse(params: &Params, list: &[u8]) -> Result<Option<Self>, Error> {
+        let after = only(params, "start_key", |key| {
+            position(key, list).ok_or(Problem::BadCursor)
+        })?;
+        let size = only(params, "page_size", size)?;
+        Ok(match (&after, size) {
+            (None, None) => None,
+            (_, size) => Some(Self {
+                after,
+                size: size.unwrap_or(DEFAULT_PAGE_SIZE),
+            }),
+        })
+    }
+}
+
+/// The key of the page after `position`.
+pub(crate) fn next_start_key(position: &Position, list: &[u8]) -> String {
+    let mut bytes = check(position.as_bytes(), list).to_vec();
+    bytes.extend_from_slice(position.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn position(key: &str, list: &[u8]) -> Option<Position> {
+    let bytes = URL_SAFE_NO_PAD.decode(key).ok()?;
+    let (sum, position) = bytes.split_at_checked(CHECK)?;
+    (sum == check(position, list)).then(|| Position::from_bytes(position))
+}
+
+/// Tells a key of this list from a mistyped one and from a key of another list. It is not a secret: a forged key is just
+/// another place in the caller's own list.
+fn check(position: &[u8], list: &[u8]) -> [u8; CHECK] {
+    let mut hash = Xxh3::new();
+    hash.update(&(list.len() as u64).to_le_bytes());
+    hash.update(list);
+    hash.update(position);
+    hash.digest().to_le_bytes()
+}
+
+/// The value of a parameter that may stand there more than once, but with one meaning.
+fn only<T: PartialEq>(
+    params: &Params,
+    name: &str,
+    read: impl Fn(&str) -> Result<T, Problem>,
+) -> Result<Option<T>, Error> {
+    let refuse = |problem| Error::parameter(name, problem);
+    let mut only = None;
+    for text in params.all(name) {
+        let value = read(text).map_err(refuse)?;
+        if only.as_ref().is_some_and(|previous| *previous != value) {
+            return Err(refuse(Problem::Contradiction));
+        }
+        only = Some(value);
+    }
+    Ok(only)
+}
+
+fn size(text: &str) -> Result<usize, Problem> {
+    match text.parse() {
+        Ok(0) => Err(Problem::Zero),
+        Ok(size) => Ok(size),
+        Err(_) => Err(Problem::NotANumber),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_leads_back_to_its_place_in_its_list_only(bytes: Vec<u8>, list: Vec<u8>, other: Vec<u8>) {
+            let here = Position::from_bytes(&bytes);
+            let key = next_start_key(&here, &list);
+            prop_assert_eq!(position(&key, &list), Some(here));
+            if list != other {
+                prop_assert_eq!(position(&key, &other), None);
+            }
+        }
+
+        #[test]
+        fn any_text_is_refused_or_read(text: String) {
+            prop_assert_eq!(position(&text, b"a"), None);
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let paging = |query: &str| {
+            Paging::parse(&Params::parse(query), b"").map(|page| page.map(|page| page.size))
+        };
+        assert_eq!(paging(""), Ok(None));
+        assert_eq!(paging("page_size=7"), Ok(Some(7)));
+        for bad in ["0", "-1", "x", "", "99999999999999999999999"] {
+            assert!(paging(&format!("page_size={bad}")).is_err(), "{bad}");
+            assert!(paging(&format!("page_size=7&page_size={bad}")).is_err());
+        }
+        assert_eq!(paging("page_size=7&page_size=07"), Ok(Some(7)));
+        assert!(paging("page_size=7&page_size=8").is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! How answers are written.
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod cache;
+pub(crate) mod envelope;
+pub(crate) mod indent;
+pub(crate) mod item;
+pub(crate) mod revision;

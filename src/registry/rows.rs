@@ -1,0 +1,136 @@
+//! Every row, to be found by its key.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use crate::registration::{Key, Registration};
+
+/// Registrations by key, in nearly the order in which they came: what is stored in that order is compared with
+/// Kamailio's tables at the next start, which have it too.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    in_order: Vec<Arc<Registration>>,
+    /// Places in `in_order`.
+    places: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl Rows {
+    /// Rows of which no two have the same key.
+    ///
+    /// # Panics
+    /// Where they are more than four billion.
+    pub(super) fn of(rows: Vec<Arc<Registration>>) -> Self {
+        let hasher = RandomState::new();
+        let mut places = HashTable::with_capacity(rows.len());
+        let hash = |place: u32| hasher.hash_one(&rows[place as usize].binding.key);
+        for place in 0..place(rows.len()) {
+            places.insert_unique(hash(place), place, |place| hash(*place));
+        }
+        Self {
+            in_order: rows,
+            places,
+            hasher,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.in_order.len()
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Registration>> {
+        let is_it = |place: &u32| self.in_order[*place as usize].binding.key == *key;
+        let place = self.places.find(self.hasher.hash_one(key), is_it)?;
+        self.in_order.get(*place as usize)
+    }
+
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Puts a row in the place of the one with its key, which it returns.
+    pub(super) fn put(&mut self, row: Arc<Registration>) -> Option<Arc<Registration>> {
+        let hash = self.hasher.hash_one(&row.binding.key);
+        let is_it = |place: &u32| self.in_order[*place as usize].binding.key == row.binding.key;
+        if let Some(place) = self.places.find(hash, is_it) {
+            return Some(std::mem::replace(&mut self.in_order[*place as usize], row));
+        }
+        let next = place(self.in_order.len());
+        self.in_order.push(row);
+        let (rows, hasher) = (&self.in_order, &self.hasher);
+        let hash_of = |place: &u32| hasher.hash_one(&rows[*place as usize].binding.key);
+        self.places.insert_unique(hash, next, hash_of);
+        None
+    }
+
+    /// Takes a row out; the last one takes its place.
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Arc<Registration>> {
+        let is_it = |place: &u32| self.in_order[*place as usize].binding.key == *key;
+        let found = self.places.find_entry(self.hasher.hash_one(key), is_it);
+        let (removed, _) = found.ok()?.remove();
+        let last = place(self.in_order.len() - 1);
+        if removed != last {
+            let hash = self
+                .hasher
+                .hash_one(&self.in_order[last as usize].binding.key);
+            if let Some(moved) = self.places.find_mut(hash, |place| *place == last) {
+                *moved = removed;
+            }
+        }
+        Some(self.in_order.swap_remove(removed as usize))
+    }
+
+    /// All of them, in their order.
+    pub(super) fn all(&self) -> &[Arc<Registration>] {
+        &self.in_order
+    }
+}
+
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("four billion registrations do not fit into memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::registration::testing::{binding, registration};
+
+    fn row(ruid: u8, contact: u8) -> Arc<Registration> {
+        let row = binding(&ruid.to_string(), "bob", &contact.to_string(), 60);
+        Arc::new(registration(row, None))
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_those_of_a_map(
+            first in prop::collection::hash_map(0..20_u8, any::<u8>(), 0..20),
+            steps in prop::collection::vec((0..20_u8, prop::option::of(any::<u8>())), 0..60),
+        ) {
+            let mut map: HashMap<Key, Arc<Registration>> = first.iter().map(|(ruid, contact)| {
+                let row = row(*ruid, *contact);
+                (row.binding.key.clone(), row)
+            }).collect();
+            let mut rows = Rows::of(map.values().cloned().collect());
+            for (ruid, contact) in steps {
+                let key = row(ruid, 0).binding.key.clone();
+                let (former, expected) = match contact {
+                    Some(contact) => (rows.put(row(ruid, contact)), map.insert(key, row(ruid, contact))),
+                    None => (rows.remove(&key), map.remove(&key)),
+                };
+                prop_assert_eq!(former, expected);
+                prop_assert_eq!(rows.len(), map.len());
+                prop_assert_eq!(rows.all().len(), map.len());
+                for ruid in 0..20 {
+                    let key = row(ruid, 0).binding.key.clone();
+                    prop_assert_eq!(rows.get(&key), map.get(&key));
+                }
+            }
+        }
+    }
+}
