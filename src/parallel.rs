@@ -2,18 +2,6 @@
 
 use std::thread;
 
-/// Fewer items than this are not worth a thread.
-const WORTH_A_THREAD: usize = 4096;
-
-/// Each item's result, in the order of the items.
-///
-/// # Panics
-/// When `work` does.
-pub fn map<T: Send, U: Send>(items: Vec<T>, work: impl Fn(T) -> U + Sync) -> Vec<U> {
-    let whole = |portion: Vec<T>| portion.into_iter().map(&work).collect::<Vec<U>>();
-    joined(portions(items, WORTH_A_THREAD, whole))
-}
-
 /// The items of all portions, in order.
 #[must_use]
 pub fn joined<T>(portions: Vec<Vec<T>>) -> Vec<T> {
@@ -85,15 +73,6 @@ pub fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn results_come_in_the_order_of_the_items() {
-        for count in [0, 1, WORTH_A_THREAD, 3 * WORTH_A_THREAD + 7, 100_000] {
-            let items: Vec<usize> = (0..count).collect();
-            let doubled: Vec<usize> = (0..count).map(|item| item * 2).collect();
-            assert_eq!(map(items, |item| item * 2), doubled);
-        }
-    }
 
     #[test]
     fn portions_are_the_items_in_order() {

@@ -1,10 +1,13 @@
-//! The registration model: what a row of usrloc means, whoever reads or shows it.
+//! The registration model: what a row of usrloc means, independent of where it is read or shown.
 //!
 //! Pure data: no I/O, no clock. A [`Binding`] is one row of `location` with its attributes, byte for byte as
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
 mod aor;
+mod cells;
 mod changeset;
+mod columns;
+mod encoding;
 pub mod intern;
 pub mod item;
 mod name;
@@ -16,13 +19,14 @@ use std::borrow::Borrow;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use crate::sip::{SourceFrom, Transport};
 pub use aor::{AddressOfRecord, Unaskable};
+pub use cells::{Cell, Cells, Texts};
 pub use changeset::{Change, Changes, Changeset};
+pub use columns::{Binding, Column, Kind};
+pub use encoding::{Bytes, Decoded, write_text};
 pub use name::{Name, columns_of};
-pub use text::{Pack, Packer, Piece, Text};
+pub use text::Text;
 
 /// The unique id of a contact in usrloc (`uloc-<start>-<pid>-<counter>`): kept on refresh and across restarts of
 /// Kamailio, new for a new contact.
@@ -53,53 +57,6 @@ pub type Number = nonmax::NonMaxI64;
 
 /// The Unix second that stands for a time that is not known: no phone registered then.
 pub const TIME_UNKNOWN: i64 = -1;
-
-/// One row of `location` with its attributes.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Binding {
-    /// The table and ruid.
-    pub key: Key,
-    /// `username`: the AoR up to its first `@`, unescaped, lower-cased unless Kamailio is case-sensitive. People mean
-    /// what [`name`](Self::name) says.
-    pub username: Text,
-    /// `domain`: the AoR from its first `@`; `None` with `use_domain=0`.
-    pub domain: Option<Text>,
-    /// `contact`: the bare contact URI.
-    pub contact: Text,
-    /// `received`: the URI of the packet's source.
-    pub received: Option<Text>,
-    /// `path`: the whole Path header value.
-    pub path: Option<Text>,
-    /// `expires`.
-    pub expiry: Expiry,
-    /// `last_modified`, Unix seconds: when Kamailio handled the last REGISTER; 0 of a contact that came by RPC,
-    /// [`TIME_UNKNOWN`] where it cannot be read.
-    pub last_modified: i64,
-    /// `q`, where the phone sent one.
-    pub q: Option<f64>,
-    /// `callid`.
-    pub call_id: Option<Text>,
-    /// `cseq`.
-    pub cseq: Option<Number>,
-    /// `flags`.
-    pub flags: Option<Number>,
-    /// `cflags`.
-    pub cflags: Option<Number>,
-    /// `user_agent`; absent when empty or Kamailio's `n/a`.
-    pub user_agent: Option<Text>,
-    /// `socket`: `proto:address:port` of the socket that received the REGISTER.
-    pub socket: Option<Text>,
-    /// `methods`: bit mask.
-    pub methods: Option<Number>,
-    /// `instance`: `+sip.instance` with its angle brackets (RFC 5626).
-    pub instance: Option<Text>,
-    /// `reg_id` (RFC 5626); absent when 0.
-    pub reg_id: Option<Number>,
-    /// `server_id`.
-    pub server_id: Option<Number>,
-    /// The row's attributes (`<table>_attrs`): name to value; with equal names the last row wins.
-    pub attributes: Attributes,
-}
 
 /// Attributes of a binding by name, for instance `token` and `custom_channel_vars`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -337,52 +294,5 @@ impl Binding {
     #[must_use]
     pub fn address_of_record(&self) -> AddressOfRecord {
         AddressOfRecord::new(&self.username, self.domain.as_ref())
-    }
-
-    /// A fingerprint of the row of `location`, equal across restarts: it changes with every column that a
-    /// REGISTER can change. Attributes do not count, because Kamailio rewrites them apart from the row.
-    #[must_use]
-    pub fn row_fingerprint(&self) -> u64 {
-        let mut hash = Xxh3::new();
-        let mut text = |text: Option<&Text>| match text {
-            Some(text) => {
-                hash.update(&(text.as_bytes().len() as u64 + 1).to_le_bytes());
-                hash.update(text.as_bytes());
-            }
-            None => hash.update(&0_u64.to_le_bytes()),
-        };
-        text(Some(&self.username));
-        text(Some(&self.contact));
-        for optional in [
-            &self.domain,
-            &self.received,
-            &self.path,
-            &self.call_id,
-            &self.user_agent,
-            &self.socket,
-            &self.instance,
-        ] {
-            text(optional.as_ref());
-        }
-        let expiry = match self.expiry {
-            Expiry::Permanent => None,
-            Expiry::At(end) => Some(end),
-        };
-        let q = self.q.map(|q| i64::from_le_bytes(q.to_le_bytes()));
-        for number in [
-            expiry,
-            Some(self.last_modified),
-            q,
-            self.cseq.map(i64::from),
-            self.flags.map(i64::from),
-            self.cflags.map(i64::from),
-            self.methods.map(i64::from),
-            self.reg_id.map(i64::from),
-            self.server_id.map(i64::from),
-        ] {
-            hash.update(&[u8::from(number.is_some())]);
-            hash.update(&number.unwrap_or_default().to_le_bytes());
-        }
-        hash.digest()
     }
 }

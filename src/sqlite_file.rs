@@ -19,11 +19,10 @@
 //!
 //! The rooms, from the bytes up: `bytes`, `page` (b-tree nodes), `record`, `sql` and `schema` decode and are pure;
 //! `file`, `locks`, `shm`, `wal`, `log`, `rollback` and `source` read files; `walker` finds leaves and `visit` compares
-//! them with `known`, the memory; `tail` lends windows and decides. `at_rest` reads a database that nobody writes to,
-//! `activity` sees whether somebody does. Time comes in as a parameter.
+//! them with `known`, the memory; `tail` lends windows and decides; `activity` sees whether somebody writes. Time
+//! comes in as a parameter.
 
 mod activity;
-mod at_rest;
 mod bytes;
 mod counters;
 mod file;
@@ -53,7 +52,6 @@ mod walker;
 mod tests;
 
 pub use activity::{Activity, Moment};
-pub use at_rest::{AtRest, Held, Leaf};
 pub use counters::Counters;
 pub use inspection::Inspection;
 pub use reason::Reason;

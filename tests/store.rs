@@ -9,6 +9,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use usrlocd::consumers::store::{Store, Stored};
+
 use crate::oracle::{PATIENCE, agree, list};
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
@@ -19,11 +21,20 @@ use crate::support::{eventually, holds, tools};
 const ALL: &str = "/v2/registrations";
 const REALM: &str = "acme.example.com";
 
-/// The rows of a store, by ruid and number of the last REGISTER.
+/// The rows of a store, by ruid and number of the last REGISTER: what the next start would find.
 fn stored(store: &Path) -> Vec<String> {
-    let sql = "select cast(ruid as text), cseq from registration";
-    let rows = Table::copy_of(store).query(sql);
-    let mut rows: Vec<_> = rows.lines().map(str::to_owned).collect();
+    let copy = Table::copy_of(store);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let contents = runtime.block_on(async {
+        let store = Store::open(copy.file(), 0).await;
+        store.expect("it is a store").load().await
+    });
+    let rows = contents.expect("it can be read").registrations;
+    let row = |one: &Stored| {
+        let ruid = one.binding.key.ruid.0.lossy();
+        format!("{ruid}|{}", one.binding.cseq.unwrap_or_default())
+    };
+    let mut rows: Vec<_> = rows.iter().map(row).collect();
     rows.sort();
     rows
 }

@@ -1,1 +1,1 @@
-SELECT account_id, username, domain, at FROM departed ORDER BY at
+SELECT account, username, domain, at FROM departed ORDER BY at

@@ -1,7 +1,13 @@
-WITH wanted (location_table, ruid, account) AS (
-    VALUES /*row*/ (?, ?, ?) /*end*/
-)
+-- Nearly always there is nothing to do. A join in FROM would read the whole table to find that out.
+WITH wanted (location_table, ruid, owner) AS (/*rows*/)
 UPDATE registration
-SET account_id = (SELECT id FROM account WHERE name = wanted.account)
-FROM wanted
-WHERE registration.location_table = wanted.location_table AND registration.ruid = wanted.ruid
+SET owner = (
+    SELECT wanted.owner
+    FROM wanted
+    WHERE wanted.location_table = registration.location_table AND wanted.ruid = registration.ruid
+)
+WHERE id IN (
+    SELECT id
+    FROM wanted CROSS JOIN registration USING (location_table, ruid)
+    WHERE registration.owner IS NOT wanted.owner
+)

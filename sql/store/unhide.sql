@@ -1,6 +1,4 @@
-WITH shown (location_table, ruid, until) AS (
-    VALUES /*row*/ (?, ?, ?) /*end*/
-)
+WITH shown (location_table, ruid, until) AS (/*rows*/)
 DELETE FROM hidden
 WHERE (location_table, ruid) IN (
     SELECT location_table, ruid

@@ -61,7 +61,7 @@ pub struct Directory {
     devices: HashMap<Arc<str>, HashMap<Arc<str>, Device>>,
 }
 
-/// Why a directory file was refused: it is no JSON of the right shape, or contradicts itself.
+/// Why a directory file was refused: it is not JSON of the right shape, or it contradicts itself.
 #[derive(PartialEq, Eq, Debug, Error)]
 #[error("{line}:{column}: {message}")]
 pub struct Error {
@@ -77,7 +77,7 @@ impl Directory {
     /// Reads a directory file.
     ///
     /// # Errors
-    /// When it is no JSON of the right shape, names something twice or not at all, or its accounts form a ring.
+    /// When it is not JSON of the right shape, names something twice or not at all, or its accounts form a cycle.
     pub fn parse(text: &str) -> Result<Self, Error> {
         file::parse(text)
     }

@@ -160,13 +160,15 @@ impl Resolver {
         });
         let token = Token::of(&binding);
         let name = binding.name();
-        let default = Some(self.naming.default_realm.as_str().into());
-        let default = default.filter(|realm: &Cow<'_, str>| !realm.is_empty());
-        let domain = name.realm.map(String::from_utf8_lossy).or(default);
+        let domain = match name.realm {
+            Some(realm) => Some(String::from_utf8_lossy(realm)),
+            None => self.default_realm().map(Cow::Borrowed),
+        };
         let username = vars.username(&binding, &name);
         let account_id = self.owner(&vars, &token, domain.as_deref(), shared);
-        let account = account_id.as_deref();
-        let account = account.and_then(|id| self.directory.account(id));
+        let account = account_id
+            .as_deref()
+            .and_then(|id| self.directory.account(id));
         let device = account_id
             .as_deref()
             .and_then(|id| self.directory.device(id, &username.lossy()));
@@ -175,9 +177,6 @@ impl Resolver {
             .text("Authorizing-ID")
             .or(token.authorizing)
             .or_else(|| of_device(|device| Some(device.id.clone())));
-        let owner_id = vars.text("Owner-ID");
-        let presence_id = vars.text("Presence-ID");
-        let received = binding.received.as_ref().map(Text::as_bytes);
         let facts = Facts {
             vars: &vars,
             realm: domain
@@ -186,22 +185,33 @@ impl Resolver {
             account,
             device,
             authorized: authorizing_id.is_some(),
-            received: received
-                .and_then(UriAddress::parse)
-                .and_then(|received| received.transport),
+            received: binding
+                .received
+                .as_ref()
+                .and_then(|received| UriAddress::parse(received.as_bytes())?.transport),
         };
         Registration::new(Details {
             common: self.common(&facts, &binding, shared),
             account_id,
             username,
             authorizing_id,
-            owner_id: owner_id.or_else(|| of_device(|device| device.owner_id.clone())),
-            presence_id: presence_id.or_else(|| of_device(|device| device.presence_id.clone())),
+            owner_id: vars
+                .text("Owner-ID")
+                .or_else(|| of_device(|device| device.owner_id.clone())),
+            presence_id: vars
+                .text("Presence-ID")
+                .or_else(|| of_device(|device| device.presence_id.clone())),
             contact_address: contact_address(&binding.contact),
             source: source_address(&binding),
             first_registration,
             binding,
         })
+    }
+
+    /// The realm of rows without a domain.
+    fn default_realm(&self) -> Option<&str> {
+        let realm = self.naming.default_realm.as_str();
+        (!realm.is_empty()).then_some(realm)
     }
 
     /// Reports vars that cannot be read: the first as a warning, for there may be very many.
@@ -248,29 +258,33 @@ impl Resolver {
             received,
         } = facts;
         let Shared { texts, common } = shared;
-        let socket = binding.socket.as_ref();
-        let socket = socket.and_then(|socket| Socket::parse(socket.as_bytes()));
-        let silent = vars
+        let socket = binding
+            .socket
+            .as_ref()
+            .and_then(|socket| Socket::parse(socket.as_bytes()));
+        let no_notice = vars
             .flag("Suppress-Unregister-Notifications")
             .or_else(|| vars.flag("Suppress-Unregister-Notify"))
             .or_else(|| device.and_then(|device| device.suppress_unregister_notify));
-        let named = account.and_then(|account| account.name.as_deref());
-        let of_account = account.and_then(|account| account.realm.as_deref());
-        let kind = device.and_then(|device| device.kind.as_deref());
-        let kind = vars
-            .str("Authorizing-Type")
-            .or(kind)
-            .or(authorized.then_some(DEVICE));
-        let account_realm = of_account
+        let account_name = account
+            .and_then(|account| account.name.as_deref())
+            .or_else(|| vars.str("Account-Name"));
+        let account_realm = account
+            .and_then(|account| account.realm.as_deref())
             .or_else(|| vars.str("Account-Realm"))
             .or(realm.as_deref());
+        let authorizing_type = vars
+            .str("Authorizing-Type")
+            .or_else(|| device.and_then(|device| device.kind.as_deref()))
+            .or(authorized.then_some(DEVICE));
+        let proxy_path = socket.as_ref().and_then(|socket| self.proxy_path(socket));
         let mut text = |text: &str| texts.get(text);
         let made = Common {
             realm: realm.as_deref().map(&mut text),
-            account_name: named.or_else(|| vars.str("Account-Name")).map(&mut text),
+            account_name: account_name.map(&mut text),
             account_realm: account_realm.map(&mut text),
-            authorizing_type: kind.map(&mut text),
-            suppress_unregister_notify: silent.unwrap_or(true),
+            authorizing_type: authorizing_type.map(&mut text),
+            suppress_unregister_notify: no_notice.unwrap_or(true),
             register_overwrite_notify: vars.flag("Register-Overwrite-Notify").unwrap_or(false),
             proxy_address: socket
                 .as_ref()
@@ -278,26 +292,27 @@ impl Resolver {
             proxy_protocol: socket
                 .as_ref()
                 .and_then(|socket| socket.transport_from(*received)),
-            proxy_path: socket
-                .as_ref()
-                .and_then(|socket| self.proxy_path(socket))
-                .map(|path| text(&path)),
+            proxy_path: proxy_path.map(|path| text(&path)),
         };
         common.get(&made)
     }
 
     /// The address that the world knows `address` by; IPv6 in brackets either way.
     fn advertised<'a>(&'a self, address: &'a str) -> Cow<'a, str> {
-        let bare = address.trim_start_matches('[').trim_end_matches(']');
-        let known = |address: &str| self.naming.advertise.get(address);
+        let bare = address.trim_matches(['[', ']']);
         // An IPv6 address has several spellings.
-        let same = || {
+        let same_ip = || {
             let ip: Ipv6Addr = bare.parse().ok()?;
             let mut all = self.naming.advertise.iter();
-            let is_it = |own: &str| own.trim_matches(['[', ']']).parse() == Ok(ip);
-            all.find_map(|(own, advertised)| is_it(own).then_some(advertised))
+            all.find(|(own, _)| own.trim_matches(['[', ']']).parse() == Ok(ip))
+                .map(|(_, advertised)| advertised)
         };
-        match known(address).or_else(|| known(bare)).or_else(same) {
+        let known = &self.naming.advertise;
+        match known
+            .get(address)
+            .or_else(|| known.get(bare))
+            .or_else(same_ip)
+        {
             Some(advertised) if advertised.contains(':') && !advertised.starts_with('[') => {
                 format!("[{advertised}]").into()
             }
@@ -307,12 +322,16 @@ impl Resolver {
     }
 
     fn proxy_path(&self, socket: &Socket) -> Option<String> {
-        let template = (!self.naming.proxy_path.is_empty()).then_some(&self.naming.proxy_path)?;
-        let path = template
-            .replace("{ip}", &socket.address)
-            .replace("{port}", &socket.port?.to_string())
-            .replace("{proto}", Transport::as_str(socket.transport?));
-        Some(path)
+        let template = self.naming.proxy_path.as_str();
+        if template.is_empty() {
+            return None;
+        }
+        Some(
+            template
+                .replace("{ip}", &socket.address)
+                .replace("{port}", &socket.port?.to_string())
+                .replace("{proto}", socket.transport?.as_str()),
+        )
     }
 }
 

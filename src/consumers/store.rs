@@ -1,21 +1,22 @@
 //! Our own store: registrations with the time they were first seen, hidden (flushed) ones, the audit of flushes.
 //!
-//! A SQLite file of our own, and a cache: whatever is wrong with its content, it is set aside and a new one is
+//! A SQLite file of our own, and a cache: if anything is wrong with its content, it is set aside and a new one is
 //! filled from Kamailio's tables. It is read once, at a start; after that the pipeline only writes to it. It must
 //! never touch Kamailio's database.
 
-mod bulk;
+mod content;
+mod error;
 mod file;
 mod read;
 mod reading;
+mod record;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection, SqliteConnection};
@@ -23,72 +24,9 @@ use tokio::sync::RwLock;
 
 use crate::registration::Key;
 pub use crate::registration::{Hidden, Stored, Tombstone};
-use crate::sqlite_file::Held;
+pub use content::{Batch, Contents, FlushId, FlushRecord};
+pub use error::Error;
 pub use reading::Reading;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A line of the audit that is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FlushId(i64);
-
-/// One line of the audit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlushRecord {
-    /// When, Unix seconds.
-    pub at: i64,
-    /// The name of the token, never the token.
-    pub token: String,
-    /// The caller's address, or user on the Unix socket.
-    pub client: String,
-    /// The request's id.
-    pub request_id: String,
-    /// The account that was flushed.
-    pub account: Option<String>,
-    /// The user, where one user was flushed.
-    pub username: Option<String>,
-    /// The filters, as a query string.
-    pub filters: String,
-    /// How many bindings went.
-    pub flushed: u64,
-    /// How many did not.
-    pub failed: u64,
-    /// When it ended, Unix seconds; `None` while it has not, and for ever where usrlocd ended before it did.
-    pub ended: Option<i64>,
-}
-
-/// What changed since the last batch. What is removed goes before what is upserted comes.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    /// Registrations that are there, whether new or not.
-    pub upserts: Vec<Stored>,
-    /// Registrations whose rows are gone.
-    pub removed: Vec<Key>,
-    /// Users to remember; the latest time of each counts.
-    pub departed: Vec<Tombstone>,
-    /// Rows that are hidden no longer, as they were hidden.
-    pub unhidden: Vec<Hidden>,
-    /// Users who departed before this Unix second are forgotten.
-    pub forget_departed_before: i64,
-    /// With this batch the store equals Kamailio's tables as they were at this moment, since the Unix epoch.
-    pub as_of: Option<Duration>,
-    /// With this batch every registration belongs to its account by the rules with this hash. Counts with `as_of`
-    /// only.
-    pub owners: Option<u64>,
-}
-
-/// Everything that is kept, but for the audit.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Contents {
-    /// The registrations, in no particular order.
-    pub registrations: Vec<Stored>,
-    /// Users who departed, the earliest first.
-    pub departed: Vec<Tombstone>,
-    /// Hidden rows, the earliest first.
-    pub hidden: Vec<Hidden>,
-    /// The last moment, since the Unix epoch, at which this was known to equal Kamailio's tables.
-    pub as_of: Option<Duration>,
-}
 
 /// The open store. No other process can open it at the same time.
 #[derive(Debug)]
@@ -99,65 +37,11 @@ pub struct Store {
     renewal: tokio::sync::Mutex<()>,
     /// A new store was begun outside [`Store::apply`], whose caller does not know it yet.
     begun_anew: AtomicBool,
-    /// Whether it has been seen to that accounts can be read one by one.
+    /// Whether the index of owners has been made.
     indexed: AtomicBool,
     /// Writes wait while the store is read as it was left.
     gate: RwLock<()>,
-    /// Files that were read past SQLite. They go after its connections.
-    held: Mutex<Vec<Arc<Held>>>,
     _lock: file::Lock,
-}
-
-/// Why the store cannot do what was asked. Nothing of a batch is written then.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file, or its directory, cannot be made or opened.
-    #[error("cannot create {path}; let usrlocd's user write its directory, or set [store] path")]
-    CannotCreate {
-        /// What cannot be created.
-        path: PathBuf,
-        /// The system's word.
-        source: BoxError,
-    },
-    /// The file there is another program's database, or a part of one. It is left as it is.
-    #[error(
-        "{path} is another program's database, which usrlocd neither writes nor moves; set [store] path to a file of usrlocd's own"
-    )]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Another process has it open.
-    #[error("the store {path} is in use by another process; stop it, or set another [store] path")]
-    InUse {
-        /// The store.
-        path: PathBuf,
-    },
-    /// A write failed: a full disk, a read-only file system, a faulty disk. The next one may work.
-    #[error(
-        "cannot write to the store {path}; check the disk's free space and health, and the file's permissions"
-    )]
-    CannotWrite {
-        /// The store.
-        path: PathBuf,
-        /// SQLite's word.
-        source: BoxError,
-    },
-    /// A read failed.
-    #[error("cannot read the store {path}")]
-    CannotRead {
-        /// The store.
-        path: PathBuf,
-        /// SQLite's word.
-        source: BoxError,
-    },
-    /// Its content was at fault and it was set aside; the new one is empty and wants every registration and every
-    /// hidden row again.
-    #[error("the store {path} was broken and has been begun anew")]
-    BegunAnew {
-        /// The store.
-        path: PathBuf,
-    },
 }
 
 /// How much a write must survive once it has returned.
@@ -177,8 +61,6 @@ enum Change<'a> {
     Unhide(&'a [Hidden]),
     /// A line of the audit, and where to say which one it is.
     Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
-    /// Accounts that nobody has any more.
-    Forget(&'a [i64]),
 }
 
 impl Store {
@@ -199,7 +81,6 @@ impl Store {
             begun_anew: AtomicBool::default(),
             indexed: AtomicBool::default(),
             gate: RwLock::default(),
-            held: Mutex::default(),
             _lock: lock,
         })
     }
@@ -306,9 +187,7 @@ impl Store {
     /// Those of [`Store::reading`].
     pub async fn load(&self) -> Result<Contents, Error> {
         let reading = self.reading().await?;
-        let contents = reading.everything(&Arc::default()).await?;
-        reading.end().await;
-        Ok(contents)
+        reading.everything(&std::sync::Arc::default()).await
     }
 
     /// The audit's last lines, the latest first.
@@ -348,7 +227,7 @@ impl Store {
         if self.indexed.swap(true, Ordering::AcqRel) {
             return;
         }
-        let index = sqlx::query(include_str!("../../sql/store/registration_account.sql"));
+        let index = sqlx::query(include_str!("../../sql/store/registration_owner.sql"));
         if let Err(error) = index.execute(pool).await {
             tracing::debug!(%error, "cannot make an index of accounts");
         }
@@ -474,7 +353,6 @@ async fn write_once(
             let id = write::record_flush(&mut transaction, id, record).await?;
             written.get_or_init(|| id);
         }
-        Change::Forget(ids) => write::forget_accounts(&mut transaction, ids).await?,
     }
     transaction.commit().await
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::{Common, Text};
 
-/// The fewest texts that are looked through for those that nobody uses any more.
+/// Unused texts are not searched for among fewer texts than this.
 const FEW: usize = 4096;
 
 /// Keeps one copy of equal texts.
 #[derive(Debug)]
 pub struct Interner<S> {
     known: HashSet<S>,
-    /// At this number of texts, those that nobody uses are forgotten.
+    /// At this number of texts, unused ones are forgotten.
     prune_at: usize,
 }
 
@@ -27,7 +27,7 @@ pub trait Shared: Borrow<Self::Content> + Clone + Eq + Hash {
     /// A copy of `content`.
     fn of(content: &Self::Content) -> Self;
 
-    /// Whether nobody else has it.
+    /// Whether this is the only copy.
     fn is_alone(&self) -> bool;
 }
 

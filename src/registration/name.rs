@@ -1,4 +1,4 @@
-//! User and realm as people mean them, in whatever way usrloc has cut the address of record.
+//! User and realm as people mean them, however usrloc has split the address of record.
 
 use std::borrow::Cow;
 

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Attributes, Binding, Common, Details, Expiry, Key, Number, Registration, Ruid};
+use proptest::prelude::*;
+
+use super::{
+    Attributes, Binding, Cell, Cells, Column, Common, Decoded, Details, Expiry, Key, Kind, Number,
+    Registration, Ruid, Text, Texts,
+};
 
 /// A plain binding of `username@acme.example.com` in `location` that ends at `end`.
 pub(crate) fn binding(ruid: &str, username: &str, contact: &str, end: i64) -> Binding {
@@ -58,4 +63,45 @@ pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Regist
         binding: Arc::new(binding),
         common: Arc::new(common),
     })
+}
+
+/// The same binding, its own texts in one piece of memory as a source and the store make it.
+pub(crate) fn packed(binding: &Binding) -> Binding {
+    let mut bytes = Vec::new();
+    binding.encode(&mut bytes);
+    let Decoded { cells, attributes } = Decoded::of(&bytes).expect("it was encoded");
+    let mut texts = Texts::default();
+    let attributes = texts.attributes(attributes);
+    cells.binding(&binding.key.table, attributes, &mut texts)
+}
+
+/// Any binding in `location`, with any attributes.
+pub(crate) fn any_binding() -> impl Strategy<Value = Binding> {
+    let text = || prop::collection::vec(any::<u8>(), 0..12).prop_map(Text::from);
+    let attributes = prop::collection::vec((text(), text()), 0..4);
+    let cells: Vec<_> = Column::ALL.iter().copied().map(any_cell).collect();
+    (cells, attributes).prop_map(|(filled, attributes)| {
+        let mut cells = Cells::default();
+        for (column, cell) in Column::ALL.iter().zip(filled) {
+            cells.set(*column, cell);
+        }
+        let attributes = attributes.into_iter().collect();
+        cells.binding(&"location".into(), attributes, &mut Texts::default())
+    })
+}
+
+/// Anything that a binding may have in this column.
+pub(crate) fn any_cell(column: Column) -> BoxedStrategy<Cell<'static>> {
+    let text = prop::collection::vec(any::<u8>(), 0..12).prop_map(|text| Cell::Text(text.into()));
+    let number = (i64::MIN..i64::MAX).prop_map(Cell::Integer);
+    let present = match column.kind() {
+        Kind::Name => return text.boxed(),
+        Kind::Moment => return number.boxed(),
+        Kind::Domain | Kind::Text | Kind::Agent => text.boxed(),
+        Kind::Expiry | Kind::Number | Kind::FlowId => number.boxed(),
+        Kind::Preference => (0..=1000_u16)
+            .prop_map(|q| Cell::Real(f64::from(q) / 1e3))
+            .boxed(),
+    };
+    prop_oneof![1 => Just(Cell::Absent), 3 => present].boxed()
 }

@@ -1,10 +1,11 @@
-//! Texts of Kamailio's, kept in little memory: those of one row share a piece of it.
+//! Compact texts: those of one row share one allocation.
 
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use memchr::memmem;
 use serde::{Deserialize, Deserializer};
 use triomphe::ThinArc;
 
@@ -18,18 +19,18 @@ pub struct Text {
 
 /// Texts side by side in memory. They go when the last of them does.
 #[derive(Clone)]
-pub struct Pack(ThinArc<(), u8>);
+pub(super) struct Pack(ThinArc<(), u8>);
 
 /// Where a text stands in its pack.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Piece {
+pub(super) struct Piece {
     start: u32,
     length: u32,
 }
 
 /// Puts texts side by side: a piece of memory for each would cost more than most of them are long.
 #[derive(Clone, Default, Debug)]
-pub struct Packer {
+pub(super) struct Packer {
     bytes: Vec<u8>,
 }
 
@@ -54,9 +55,7 @@ impl Text {
     /// The text of these bytes, which takes no memory of its own where they stand somewhere in this text.
     #[must_use]
     pub fn part(&self, bytes: &[u8]) -> Self {
-        let own = self.as_bytes();
-        let windows = &mut own.windows(bytes.len().max(1));
-        let place = windows.position(|window| window == bytes);
+        let place = memmem::find(self.as_bytes(), bytes).filter(|_| !bytes.is_empty());
         let place = place.and_then(|place| u32::try_from(place).ok());
         match (place, u32::try_from(bytes.len())) {
             (Some(place), Ok(length)) => self.pack.text(Piece {
@@ -67,13 +66,13 @@ impl Text {
         }
     }
 
-    /// Whether there is no byte.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.piece.length == 0
     }
 
-    /// Whether nobody else has this text, or one of the same pack.
+    /// Whether this is the only text that uses its memory.
     pub(crate) fn is_alone(&self) -> bool {
         ThinArc::strong_count(&self.pack.0) == 1
     }
@@ -84,7 +83,7 @@ impl Packer {
     ///
     /// # Panics
     /// When the pack would reach 4 GiB, which no row of SQLite does.
-    pub fn add(&mut self, text: &[u8]) -> Piece {
+    pub(super) fn add(&mut self, text: &[u8]) -> Piece {
         const WHY: &str = "a row is smaller than 4 GiB";
         let start = u32::try_from(self.bytes.len()).expect(WHY);
         self.bytes.extend_from_slice(text);
@@ -96,7 +95,7 @@ impl Packer {
     }
 
     /// All that was added; the packer is empty after that.
-    pub fn pack(&mut self) -> Pack {
+    pub(super) fn pack(&mut self) -> Pack {
         let pack = Pack(ThinArc::from_header_and_slice((), &self.bytes));
         self.bytes.clear();
         pack
@@ -131,8 +130,7 @@ impl Pack {
     ///
     /// # Panics
     /// When it is the piece of a greater pack.
-    #[must_use]
-    pub fn text(&self, piece: Piece) -> Text {
+    pub(super) fn text(&self, piece: Piece) -> Text {
         let end = piece.start as usize + piece.length as usize;
         assert!(end <= self.0.slice.len(), "the piece is of another pack");
         Text {

@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
-use crate::registration::testing::{binding, registration};
-use crate::registration::{Binding, Change, Expiry, Number, Packer};
+use crate::registration::testing::{binding, packed, registration};
+use crate::registration::{Binding, Change, Expiry, Number};
 
 const NOW: i64 = 1_700_000_000;
 
@@ -339,16 +339,8 @@ fn a_user_who_departs_again_and_again_is_remembered_once() {
 #[test]
 fn a_tombstone_keeps_nothing_else_of_the_row() {
     let (clock, registry) = registry();
-    let mut packer = Packer::default();
-    let (user, contact) = (packer.add(b"bob"), packer.add(b"sip:bob@192.0.2.7"));
-    let pack = packer.pack();
-    let (username, contact) = (pack.text(user), pack.text(contact));
-    drop(pack);
-    let row = Binding {
-        username,
-        contact: contact.clone(),
-        ..binding("1", "", "", NOW + 60)
-    };
+    let row = packed(&binding("1", "bob", "sip:bob@192.0.2.7", NOW + 60));
+    let contact = row.contact.clone();
     put(&registry, row.clone());
     registry.apply([Change::Remove(row.key.clone())]);
     drop(row);

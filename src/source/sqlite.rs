@@ -4,6 +4,7 @@ mod completeness;
 mod discover;
 mod follow;
 mod permissions;
+mod rows;
 mod schedule;
 mod translate;
 mod updates;

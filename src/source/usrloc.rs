@@ -1,28 +1,32 @@
 //! Kamailio's usrloc tables: rows of `location` and `location_attrs` become bindings.
 //!
-//! Knows columns and their oddities, but no file and no clock. [`Usrloc`] is told row by row what the tables hold
-//! (it is the [`Sink`] of the tail) and says, as a [`Changeset`], what became of bindings.
+//! Knows columns and their oddities, but no database and no clock. A source of any kind passes in [rows](rows), and gets
+//! back a [`Changeset`] with what became of the bindings.
 
 mod assembler;
 mod attribute_rows;
 mod cells;
 mod columns;
 mod decode;
+mod row_map;
+mod rows;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod unreadable;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registration::{Binding, Changeset};
-use crate::sqlite_file::{HintIndexSpec, Reason, Row, Sink, Table, TableSpec};
+use crate::registration::{Attributes, Binding, Changeset, Column, Texts};
+use assembler::Assembler;
 pub use assembler::Reading;
-use assembler::{Assembler, SlotId};
 pub use cells::time;
-use columns::{AttributeColumns, LocationColumns, REQUIRED, REQUIRED_OF_ATTRIBUTES, USED};
-use decode::{Attribute, Fields, Texts};
+use columns::{AttributeColumns, LocationColumns};
+use decode::Attribute;
+use row_map::RowMap;
+pub use rows::{Holds, NotUnderstood, Row, Value, Wanted};
 use unreadable::{Cause, Unreadable, Whose};
 
 /// The bindings of one or more usrloc tables, put together from rows.
@@ -31,7 +35,7 @@ pub struct Usrloc {
     tables: Vec<Role>,
     assembler: Assembler,
     unreadable: Unreadable,
-    shared: Texts,
+    texts: Texts,
 }
 
 /// What a tailed table is, by its place among the [specs](Usrloc::specs).
@@ -39,14 +43,14 @@ pub struct Usrloc {
 enum Role {
     Attributes {
         location: Arc<str>,
-        columns: Box<AttributeColumns>,
-        rows: HashMap<i64, SlotId>,
+        columns: AttributeColumns,
+        rows: RowMap,
     },
     Location {
         name: Arc<str>,
-        columns: Box<LocationColumns>,
+        columns: LocationColumns,
         /// Those that can be read.
-        rows: HashMap<i64, SlotId>,
+        rows: RowMap,
         /// The others.
         lost: BTreeMap<i64, Lost>,
         /// Whether any row has been read since the columns are these: then one that cannot be is at fault itself.
@@ -72,13 +76,13 @@ impl Usrloc {
             [
                 Role::Attributes {
                     location: Arc::clone(&name),
-                    columns: Box::default(),
-                    rows: HashMap::new(),
+                    columns: AttributeColumns::default(),
+                    rows: RowMap::default(),
                 },
                 Role::Location {
                     name,
-                    columns: Box::default(),
-                    rows: HashMap::new(),
+                    columns: LocationColumns::default(),
+                    rows: RowMap::default(),
                     lost: BTreeMap::new(),
                     understood: false,
                 },
@@ -88,7 +92,7 @@ impl Usrloc {
             tables: roles.collect(),
             assembler: Assembler::default(),
             unreadable: Unreadable::default(),
-            shared: Texts::default(),
+            texts: Texts::default(),
         }
     }
 
@@ -103,33 +107,21 @@ impl Usrloc {
         self.assembler = Assembler::new(former);
     }
 
-    /// The tables to tail, in the order in which the sink is told of them.
+    /// The tables to read. Their places here are what they are called by later, and the order in which they had better
+    /// be read.
     #[must_use]
-    pub fn specs(&self) -> Vec<TableSpec> {
-        // Kamailio's times are whole seconds.
-        let hint_index = |column: &str| {
-            Some(HintIndexSpec {
-                column: column.to_owned(),
-                resolution: Duration::from_secs(1),
-            })
-        };
-        let spec = |role: &Role| match role {
-            Role::Attributes { location, .. } => TableSpec {
+    pub fn tables(&self) -> Vec<Wanted> {
+        let wanted = |role: &Role| match role {
+            Role::Attributes { location, .. } => Wanted {
                 name: format!("{location}_attrs"),
-                hint_index: hint_index("last_modified"),
-                optional: true,
-                required: REQUIRED_OF_ATTRIBUTES,
-                used: &[],
+                holds: Holds::Attributes,
             },
-            Role::Location { name, .. } => TableSpec {
+            Role::Location { name, .. } => Wanted {
                 name: name.to_string(),
-                hint_index: hint_index("expires"),
-                optional: false,
-                required: REQUIRED,
-                used: USED,
+                holds: Holds::Bindings,
             },
         };
-        self.tables.iter().map(spec).collect()
+        self.tables.iter().map(wanted).collect()
     }
 
     /// Forgets which rows there are, for another database is read or the same one again: what has been told is
@@ -170,9 +162,9 @@ impl Usrloc {
     }
 
     /// Why a table that has rows says nothing about who is registered: none of them can be read, and none ever could, or
-    /// some could. One that lacks a value that every binding has is no binding, and says nothing about the others.
+    /// some could. One that lacks a value that every binding has is not a binding, and says nothing about the others.
     #[must_use]
-    pub fn not_understood(&self) -> Option<Reason> {
+    pub fn not_understood(&self) -> Option<NotUnderstood> {
         self.tables.iter().find_map(|role| match role {
             Role::Location {
                 name,
@@ -182,12 +174,12 @@ impl Usrloc {
                 ..
             } if rows.is_empty() => {
                 let says_nothing = |lost: &Lost| lost.was_read || !understood;
-                let (rowid, lost) = lost
+                let (row, lost) = lost
                     .iter()
                     .find(|(_, lost)| !lost.cause.is_absence() && says_nothing(lost))?;
-                Some(Reason::NotUnderstood {
+                Some(NotUnderstood {
                     table: name.to_string(),
-                    rowid: *rowid,
+                    row: *row,
                     why: lost.cause.to_string(),
                 })
             }
@@ -226,103 +218,109 @@ impl Usrloc {
     pub fn orphans(&self) -> usize {
         self.assembler.orphans()
     }
-}
 
-impl Sink for Usrloc {
-    fn schema(&mut self, table: usize, schema: &Table) {
+    /// Notes where the columns of a table stand: `place` says it of each name. To be called before rows of it come.
+    pub fn set_columns(&mut self, table: usize, place: impl Fn(&str) -> Option<usize>) {
         match &mut self.tables[table] {
-            Role::Attributes { columns, .. } => **columns = AttributeColumns::of(schema),
+            Role::Attributes { columns, .. } => *columns = AttributeColumns::of(place),
             Role::Location {
                 columns,
                 understood,
                 ..
             } => {
-                let now = LocationColumns::of(schema);
-                *understood &= **columns == now;
-                **columns = now;
+                let now = LocationColumns::of(place);
+                *understood &= *columns == now;
+                *columns = now;
             }
         }
     }
 
-    fn upsert(&mut self, table: usize, row: Row<'_>) {
-        let rowid = row.rowid();
-        let Self {
-            tables,
-            assembler,
-            unreadable,
-            shared,
-        } = self;
-        match &mut tables[table] {
-            Role::Attributes {
-                location,
-                columns,
-                rows,
-            } => {
-                let Attribute { ruid, name, value } = Attribute::of(columns, &row);
-                let slot = assembler.with_key(location, &ruid);
-                if let Some(former) = rows.insert(rowid, slot).filter(|former| *former != slot) {
-                    assembler.remove_attribute(former, rowid);
-                }
-                assembler.set_attribute(slot, rowid, &name, &value);
-            }
-            Role::Location {
-                name,
-                columns,
-                rows,
-                lost,
-                understood,
-            } => {
-                let mut unread = Vec::new();
-                let fields = Fields::of(columns, &row, &mut unread);
-                let whose = Whose {
-                    place: (table, rowid),
-                    table: name,
-                    ruid: &Fields::ruid(columns, &row),
-                    is_lost: fields.is_none(),
-                };
-                unreadable.set(whose, &unread);
-                match Cause::of_loss(&unread).filter(|_| fields.is_none()) {
-                    Some(cause) => {
-                        let before = lost.get(&rowid);
-                        let was_read =
-                            rows.contains_key(&rowid) || before.is_some_and(|it| it.was_read);
-                        lost.insert(rowid, Lost { cause, was_read })
-                    }
-                    None => lost.remove(&rowid),
-                };
-                *understood |= fields.is_some();
-                let slot = fields.as_ref();
-                let slot = slot.map(|fields| assembler.with_key(name, &fields.ruid));
-                let former = match slot {
-                    Some(slot) => rows.insert(rowid, slot),
-                    None => rows.remove(&rowid),
-                };
-                if let Some(former) = former.filter(|former| Some(*former) != slot) {
-                    assembler.remove_row(former, rowid);
-                }
-                if let (Some(fields), Some(slot)) = (fields, slot) {
-                    let is_told = assembler.told(slot).is_some_and(|told| fields.are_of(told));
-                    let binding = (!is_told).then(|| fields.binding(name, shared));
-                    assembler.set_row(slot, rowid, binding);
-                }
-            }
+    /// Notes that a row is there, with this content.
+    pub fn upsert<'a>(&mut self, table: usize, row: &impl Row<'a>) {
+        match &self.tables[table] {
+            Role::Attributes { .. } => self.upsert_attribute(table, row),
+            Role::Location { .. } => self.upsert_location(table, row),
         }
     }
 
-    fn delete(&mut self, table: usize, rowid: i64) {
+    /// Notes that the row `id` is gone.
+    pub fn delete(&mut self, table: usize, id: i64) {
         match &mut self.tables[table] {
             Role::Attributes { rows, .. } => {
-                if let Some(slot) = rows.remove(&rowid) {
-                    self.assembler.remove_attribute(slot, rowid);
+                if let Some(slot) = rows.remove(id) {
+                    self.assembler.remove_attribute(slot, id);
                 }
             }
             Role::Location { rows, lost, .. } => {
-                self.unreadable.remove((table, rowid));
-                lost.remove(&rowid);
-                if let Some(slot) = rows.remove(&rowid) {
-                    self.assembler.remove_row(slot, rowid);
+                self.unreadable.remove((table, id));
+                lost.remove(&id);
+                if let Some(slot) = rows.remove(id) {
+                    self.assembler.remove_row(slot, id);
                 }
             }
+        }
+    }
+
+    fn upsert_attribute<'a>(&mut self, table: usize, row: &impl Row<'a>) {
+        let Role::Attributes {
+            location,
+            columns,
+            rows,
+        } = &mut self.tables[table]
+        else {
+            return;
+        };
+        let (id, assembler) = (row.id(), &mut self.assembler);
+        let Attribute { ruid, name, value } = Attribute::of(*columns, row);
+        let slot = assembler.with_key(location, &ruid);
+        if let Some(former) = rows.insert(id, slot).filter(|former| *former != slot) {
+            assembler.remove_attribute(former, id);
+        }
+        assembler.set_attribute(slot, id, &name, &value);
+    }
+
+    fn upsert_location<'a>(&mut self, table: usize, row: &impl Row<'a>) {
+        let Role::Location {
+            name,
+            columns,
+            rows,
+            lost,
+            understood,
+        } = &mut self.tables[table]
+        else {
+            return;
+        };
+        let (id, assembler) = (row.id(), &mut self.assembler);
+        let mut unread = Vec::new();
+        let cells = decode::cells(columns, row, &mut unread);
+        let cause = Cause::of_loss(&unread);
+        let whose = Whose {
+            place: (table, id),
+            table: name,
+            ruid: cells.text(Column::Ruid),
+            is_lost: cause.is_some(),
+        };
+        self.unreadable.set(whose, &unread);
+        let (slot, former) = if let Some(cause) = cause {
+            let former = rows.remove(id);
+            let before = lost.get(&id);
+            let was_read = former.is_some() || before.is_some_and(|it| it.was_read);
+            lost.insert(id, Lost { cause, was_read });
+            (None, former)
+        } else {
+            lost.remove(&id);
+            *understood = true;
+            let slot = assembler.with_key(name, cells.text(Column::Ruid));
+            (Some(slot), rows.insert(id, slot))
+        };
+        if let Some(former) = former.filter(|former| Some(*former) != slot) {
+            assembler.remove_row(former, id);
+        }
+        if let Some(slot) = slot {
+            let is_told = assembler.told(slot).is_some_and(|told| cells.are_of(told));
+            let binding =
+                (!is_told).then(|| cells.binding(name, Attributes::default(), &mut self.texts));
+            assembler.set_row(slot, id, binding);
         }
     }
 }

@@ -75,12 +75,6 @@ impl Schema {
         }
     }
 
-    /// The root of the table `name`, whatever its kind; 0 where it has none.
-    pub(super) fn root(&self, name: &str) -> Option<u32> {
-        let named = |it: &&Object| it.kind == "table" && it.name.eq_ignore_ascii_case(name);
-        Some(self.objects.iter().find(named)?.root)
-    }
-
     /// The root of an index of `table` that begins with `column` and has all rows.
     pub(super) fn index(&self, table: &str, column: &str) -> Option<u32> {
         let object = self.objects.iter().find(|object| {

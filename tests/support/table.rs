@@ -98,6 +98,11 @@ impl Table {
         }
     }
 
+    /// Its file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// What `sqlite3` prints for a statement; NULL is printed as nothing.
     ///
     /// # Panics

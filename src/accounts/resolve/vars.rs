@@ -83,7 +83,7 @@ impl Token {
         token.unwrap_or_default()
     }
 
-    /// Nothing where there is no `@`; the account stands behind the last.
+    /// Empty if there is no `@`; the account follows the last one.
     fn parse(token: &Text) -> Self {
         let mut halves = token.as_bytes().rsplitn(2, |byte| *byte == b'@');
         let (Some(account), Some(authorizing)) = (halves.next(), halves.next()) else {

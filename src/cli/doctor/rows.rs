@@ -110,8 +110,8 @@ impl Rows {
         let value = |column| self.value(table, row, column);
         let contact = [value("username"), value("domain"), value("contact")].map(bytes);
         let expires = value("expires");
-        let end = time(expires).filter(|end| *end > 0);
-        let modified = time(value("last_modified")).unwrap_or_default();
+        let end = time(expires.into()).filter(|end| *end > 0);
+        let modified = time(value("last_modified").into()).unwrap_or_default();
         Facts {
             contact: hash((table, contact)),
             ruid: hash(bytes(value("ruid"))),

@@ -3,39 +3,12 @@
 use super::findings::{Findings, Group};
 use super::remedies::Site;
 use super::rows::{Role, Rows};
+use crate::registration::Column;
+use crate::source::usrloc::Holds;
 
 /// The versions of `location` and `location_attrs` that this usrlocd knows (`usrloc-create.sql`).
 const LOCATION_VERSION: i64 = 9;
 const ATTRIBUTES_VERSION: i64 = 1;
-
-/// Columns of `location` that are shown or that distinguish rows, as Kamailio's schema declares them.
-const LOCATION: [(&str, &str); 19] = [
-    ("callid", "VARCHAR(255) DEFAULT 'Default-Call-ID' NOT NULL"),
-    ("cflags", "INTEGER DEFAULT 0 NOT NULL"),
-    ("contact", "VARCHAR(512) DEFAULT '' NOT NULL"),
-    ("cseq", "INTEGER DEFAULT 1 NOT NULL"),
-    ("domain", "VARCHAR(64) DEFAULT NULL"),
-    (
-        "expires",
-        "TIMESTAMP WITHOUT TIME ZONE DEFAULT '2030-05-28 21:32:15' NOT NULL",
-    ),
-    ("flags", "INTEGER DEFAULT 0 NOT NULL"),
-    ("instance", "VARCHAR(255) DEFAULT NULL"),
-    (
-        "last_modified",
-        "TIMESTAMP WITHOUT TIME ZONE DEFAULT '2000-01-01 00:00:01' NOT NULL",
-    ),
-    ("methods", "INTEGER DEFAULT NULL"),
-    ("path", "VARCHAR(512) DEFAULT NULL"),
-    ("q", "REAL DEFAULT 1.0 NOT NULL"),
-    ("received", "VARCHAR(128) DEFAULT NULL"),
-    ("reg_id", "INTEGER DEFAULT 0 NOT NULL"),
-    ("ruid", "VARCHAR(64) DEFAULT '' NOT NULL"),
-    ("server_id", "INTEGER DEFAULT 0 NOT NULL"),
-    ("socket", "VARCHAR(64) DEFAULT NULL"),
-    ("user_agent", "VARCHAR(255) DEFAULT '' NOT NULL"),
-    ("username", "VARCHAR(64) DEFAULT '' NOT NULL"),
-];
 
 /// Columns of `location_attrs`.
 const ATTRIBUTES: [(&str, &str); 3] = [
@@ -43,9 +16,6 @@ const ATTRIBUTES: [(&str, &str); 3] = [
     ("avalue", "VARCHAR(512) DEFAULT '' NOT NULL"),
     ("ruid", "VARCHAR(64) DEFAULT '' NOT NULL"),
 ];
-
-/// A table of this name without these columns is not Kamailio's, whatever else it is: nothing of it may be changed.
-const ESSENTIAL: [&str; 4] = ["contact", "expires", "ruid", "username"];
 
 /// A column that a table lacks.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +34,21 @@ pub(super) fn check(site: &Site, rows: &Rows, findings: &mut Findings) -> bool {
     are_kamailios
 }
 
-/// Whether a column is one without which no row can be read.
+/// Whether a column is one without which no row can be read: a table of this name without it is not Kamailio's,
+/// whatever else it is, and nothing of it may be changed.
 fn is_essential(role: Role, column: &str) -> bool {
     // Each of the attributes' columns is.
-    role == Role::Attributes || ESSENTIAL.contains(&column)
+    role == Role::Attributes || Holds::Bindings.needed().contains(&column)
+}
+
+/// The columns of `location` with their declarations, by name.
+fn of_location() -> Vec<(&'static str, &'static str)> {
+    let columns = Column::ALL.iter();
+    let mut columns: Vec<_> = columns
+        .map(|column| (column.name(), column.declaration()))
+        .collect();
+    columns.sort_unstable();
+    columns
 }
 
 /// What the tables lack.
@@ -81,12 +62,13 @@ struct Lacking<'a> {
 }
 
 fn lacking(rows: &Rows) -> Lacking<'_> {
+    let location = of_location();
     let mut lacking = Lacking::default();
     for (role, table, schema) in rows.tables() {
         let wanted: &[(&str, &str)] = match role {
             Role::Version => continue,
             Role::Attributes => &ATTRIBUTES,
-            Role::Location => &LOCATION,
+            Role::Location => &location,
         };
         let Some(schema) = schema else {
             lacking.absent.push(table);

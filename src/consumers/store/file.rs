@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/store/migrations/0002_source.sql"),
     include_str!("../../../sql/store/migrations/0003_owners.sql"),
     include_str!("../../../sql/store/migrations/0004_ended.sql"),
+    include_str!("../../../sql/store/migrations/0005_records.sql"),
 ];
 
 /// How many broken stores are kept.
@@ -42,7 +43,7 @@ const MAGIC_BESIDE: [&[u8]; 3] = [
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rows on their way from SQLite's thread; more make a load faster.
+/// Rows buffered between SQLite's thread and ours; more make a comparison faster.
 const ROW_BUFFER: usize = 1024;
 
 /// SQLite result codes that say that the file's content is at fault (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
@@ -50,7 +51,7 @@ const BROKEN_CODES: [i32; 2] = [11, 26];
 
 /// What keeps a file from being used.
 enum Refusal {
-    /// It is no database, corrupt, or of a later version of ours.
+    /// It is not a database, is corrupt, or was written by a later version of usrlocd.
     Broken(String),
     /// It is another program's database.
     Foreign,
@@ -59,9 +60,9 @@ enum Refusal {
 }
 
 /// Refuses a file that is another program's database, or kept beside one: it is not ours to write, to lock or to
-/// move, by whatever name we have got there. It is only read.
+/// move, whichever path led there. It is only read.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
-    // Of what is no file, those who make it say what is wrong.
+    // If it is not a file, creating it will say what is wrong.
     if !path.is_file() {
         return Ok(());
     }
@@ -77,7 +78,7 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a file that starts so belongs to another program. One that is no database at all is a broken store.
+/// Whether a file that starts so belongs to another program. A file that is not a database at all is a broken store.
 fn is_foreign(header: &[u8]) -> bool {
     if MAGIC_BESIDE.iter().any(|magic| header.starts_with(magic)) {
         return true;
@@ -190,7 +191,7 @@ pub(super) fn unopened(path: &Path) -> SqlitePool {
 /// Marks a new store as ours before it has a log: the mark is then in the file itself, where it can be seen without
 /// SQLite.
 async fn mark(path: &Path) -> Result<(), Refusal> {
-    // A mark that was interrupted has left a journal, and is taken back by whoever opens the file next.
+    // A mark that was interrupted has left a journal, and is rolled back when the file is opened next.
     let interrupted = beside(path, "-journal").exists();
     if fs::metadata(path).map_err(sqlx::Error::Io)?.len() > 0 && !interrupted {
         return Ok(());
@@ -292,7 +293,7 @@ pub(super) fn set_aside(path: &Path, now: i64, reason: &str) -> Result<(), Error
     Ok(())
 }
 
-/// Failing to tidy up is no reason not to start.
+/// A failure to tidy up must not prevent a start.
 fn forget_old_copies(path: &Path) {
     for aside in copies_aside(path).into_iter().rev().skip(KEPT_ASIDE) {
         for file in sides(&aside).into_iter().chain([aside]) {

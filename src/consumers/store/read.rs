@@ -1,37 +1,35 @@
-//! Reading the store through SQLite: what its rows mean.
-//!
-//! Columns are read unchecked, which halves the time: STRICT tables hold no other types than the schema says.
+//! Reading the store: what its rows mean.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite, SqliteConnection};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
-use super::{Contents, FlushRecord, Hidden, Stored, Tombstone};
-use crate::progress::Progress;
-use crate::registration::{Attributes, Binding, Expiry, Key, Number, Ruid, Text};
+use super::write::owner;
+use super::{Contents, FlushRecord, Hidden, Tombstone};
+use crate::registration::intern::Interner;
+use crate::registration::{Key, Ruid, Text};
 
-type Select = Query<'static, Sqlite, SqliteArguments>;
+/// Records side by side.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// The id of the last of them.
+    pub(super) last: i64,
+    pub(super) records: Vec<u8>,
+}
 
-/// Accounts by id.
-pub(super) type Names = HashMap<i64, Arc<str>>;
-
-/// Everything but the registrations, and the accounts that they may have.
+/// Everything but the registrations.
 pub(super) async fn all_but_registrations(
     connection: &mut SqliteConnection,
-) -> Result<(Contents, Names), sqlx::Error> {
-    let accounts = accounts(connection).await?;
-    let contents = Contents {
+) -> Result<Contents, sqlx::Error> {
+    Ok(Contents {
         registrations: Vec::new(),
-        departed: departed(connection, &accounts).await?,
-        hidden: hidden(connection, &mut Interner::default()).await?,
+        departed: departed(connection).await?,
+        hidden: hidden(connection).await?,
         as_of: as_of(connection).await?,
-    };
-    Ok((contents, accounts))
+    })
 }
 
 /// How many registrations there are.
@@ -42,66 +40,40 @@ pub(super) async fn count(connection: &mut SqliteConnection) -> Result<usize, sq
     Ok(usize::try_from(count).unwrap_or_default())
 }
 
-/// The registrations, as SQLite reads them.
-pub(super) async fn registrations(
+/// The next `limit` records after the one with the id `after`; `None` where there are no more.
+pub(super) async fn block(
     connection: &mut SqliteConnection,
-    accounts: &Names,
-    progress: &Progress,
-) -> Result<Vec<Stored>, sqlx::Error> {
-    const ATTRIBUTES: &str = include_str!("../../../sql/store/attributes.sql");
-    const REGISTRATIONS: &str = include_str!("../../../sql/store/registrations.sql");
-    let attributes = attributes(connection, sqlx::query(ATTRIBUTES)).await?;
-    let query = sqlx::query(REGISTRATIONS);
-    stored(connection, query, attributes, accounts, progress).await
+    after: i64,
+    limit: u32,
+) -> Result<Option<Block>, sqlx::Error> {
+    let block = sqlx::query(include_str!("../../../sql/store/registration_block.sql"))
+        .bind(after)
+        .bind(limit)
+        .fetch_one(connection)
+        .await?;
+    let Some(last) = block.try_get(0)? else {
+        return Ok(None);
+    };
+    let records = block.try_get(1)?;
+    Ok(Some(Block { last, records }))
 }
 
-/// The registrations of the account with this id; `None` where these are more than `most`.
-pub(super) async fn registrations_of(
+/// The records of those who may belong to `account`; `None` where these are more than `most`.
+pub(super) async fn block_of(
     connection: &mut SqliteConnection,
-    account: i64,
+    account: &str,
     most: u32,
-    accounts: &Names,
-) -> Result<Option<Vec<Stored>>, sqlx::Error> {
-    const COUNT: &str = include_str!("../../../sql/store/account_count.sql");
-    const ATTRIBUTES: &str = include_str!("../../../sql/store/account_attributes.sql");
-    const REGISTRATIONS: &str = include_str!("../../../sql/store/account_registrations.sql");
-    let counting = sqlx::query_scalar(COUNT).bind(account).bind(most);
-    let count: i64 = counting.fetch_one(&mut *connection).await?;
-    if count > i64::from(most) {
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let block = sqlx::query(include_str!("../../../sql/store/account_block.sql"))
+        .bind(owner(account))
+        .bind(most)
+        .fetch_one(connection)
+        .await?;
+    if block.try_get::<i64, _>(0)? > i64::from(most) {
         return Ok(None);
     }
-    let attributes = attributes(connection, sqlx::query(ATTRIBUTES).bind(account)).await?;
-    let query = sqlx::query(REGISTRATIONS).bind(account);
-    let nobody_looks = Progress::default();
-    stored(connection, query, attributes, accounts, &nobody_looks)
-        .await
-        .map(Some)
-}
-
-/// The registrations that `query` selects with the columns of `registrations.sql`, by id. So are `attributes`.
-async fn stored(
-    connection: &mut SqliteConnection,
-    query: Select,
-    attributes: Vec<(i64, Text, Text)>,
-    accounts: &Names,
-    progress: &Progress,
-) -> Result<Vec<Stored>, sqlx::Error> {
-    let mut attributes = attributes.into_iter().peekable();
-    let mut names = Interner::default();
-    let mut rows = query.fetch(connection);
-    let mut registrations = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        let id: i64 = row.try_get_unchecked(0)?;
-        let own = std::iter::from_fn(|| attributes.next_if(|(of, ..)| *of <= id));
-        let own = own.map(|(_, name, value)| (name, value)).collect();
-        progress.advance(1);
-        registrations.push(Stored {
-            account: account(&row, 3, accounts)?,
-            first_registration: row.try_get_unchecked(4)?,
-            binding: Arc::new(binding(&row, own, &mut names)?),
-        });
-    }
-    Ok(registrations)
+    let records: Option<Vec<u8>> = block.try_get(1)?;
+    Ok(Some(records.unwrap_or_default()))
 }
 
 /// Whether accounts can be read one by one, and who decided which row belongs to which of them.
@@ -121,97 +93,32 @@ async fn as_of(connection: &mut SqliteConnection) -> Result<Option<Duration>, sq
     Ok(milliseconds.map(|it| Duration::from_millis(it.cast_unsigned())))
 }
 
-async fn accounts(connection: &mut SqliteConnection) -> Result<Names, sqlx::Error> {
-    let mut rows = sqlx::query(include_str!("../../../sql/store/accounts.sql")).fetch(connection);
-    let mut accounts = Names::new();
-    while let Some(row) = rows.try_next().await? {
-        accounts.insert(
-            row.try_get_unchecked(0)?,
-            row.try_get_unchecked::<&str, _>(1)?.into(),
-        );
-    }
-    Ok(accounts)
-}
-
-/// Attributes in the order of their registrations' ids.
-async fn attributes(
-    connection: &mut SqliteConnection,
-    query: Select,
-) -> Result<Vec<(i64, Text, Text)>, sqlx::Error> {
-    let mut rows = query.fetch(connection);
-    let mut attributes = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        attributes.push((row.try_get_unchecked(0)?, text(&row, 1)?, text(&row, 2)?));
-    }
-    Ok(attributes)
-}
-
-/// The binding in a row of `registrations.sql`.
-fn binding(
-    row: &SqliteRow,
-    attributes: Attributes,
-    names: &mut Interner,
-) -> Result<Binding, sqlx::Error> {
-    Ok(Binding {
-        key: Key {
-            table: names.intern(row.try_get_unchecked(1)?),
-            ruid: Ruid(text(row, 2)?),
-        },
-        username: text(row, 5)?,
-        domain: optional(row, 6)?,
-        contact: text(row, 7)?,
-        received: optional(row, 8)?,
-        path: optional(row, 9)?,
-        expiry: row
-            .try_get_unchecked::<Option<i64>, _>(10)?
-            .map_or(Expiry::Permanent, Expiry::At),
-        last_modified: row.try_get_unchecked(11)?,
-        q: row.try_get_unchecked(12)?,
-        call_id: optional(row, 13)?,
-        cseq: number(row, 14)?,
-        flags: number(row, 15)?,
-        cflags: number(row, 16)?,
-        user_agent: optional(row, 17)?,
-        socket: optional(row, 18)?,
-        methods: number(row, 19)?,
-        instance: optional(row, 20)?,
-        reg_id: number(row, 21)?,
-        server_id: number(row, 22)?,
-        attributes,
-    })
-}
-
-async fn departed(
-    connection: &mut SqliteConnection,
-    accounts: &Names,
-) -> Result<Vec<Tombstone>, sqlx::Error> {
+async fn departed(connection: &mut SqliteConnection) -> Result<Vec<Tombstone>, sqlx::Error> {
     let mut rows = sqlx::query(include_str!("../../../sql/store/departed.sql")).fetch(connection);
+    let mut accounts = Interner::<Arc<str>>::default();
     let mut departed = Vec::new();
     while let Some(row) = rows.try_next().await? {
+        let account: Option<&str> = row.try_get("account")?;
+        let domain: Option<&[u8]> = row.try_get("domain")?;
         departed.push(Tombstone {
-            account: account(&row, 0, accounts)?,
-            username: text(&row, 1)?,
-            domain: optional(&row, 2)?,
-            at: row.try_get_unchecked(3)?,
+            account: account.map(|account| accounts.get(account)),
+            username: text(&row, "username")?,
+            domain: domain.map(Text::from),
+            at: row.try_get("at")?,
         });
     }
     Ok(departed)
 }
 
-async fn hidden(
-    connection: &mut SqliteConnection,
-    names: &mut Interner,
-) -> Result<Vec<Hidden>, sqlx::Error> {
+async fn hidden(connection: &mut SqliteConnection) -> Result<Vec<Hidden>, sqlx::Error> {
     let mut rows = sqlx::query(include_str!("../../../sql/store/hidden.sql")).fetch(connection);
+    let mut tables = Interner::default();
     let mut hidden = Vec::new();
     while let Some(row) = rows.try_next().await? {
         hidden.push(Hidden {
-            key: Key {
-                table: names.intern(row.try_get_unchecked(0)?),
-                ruid: Ruid(text(&row, 1)?),
-            },
-            fingerprint: row.try_get_unchecked::<i64, _>(2)?.cast_unsigned(),
-            at: row.try_get_unchecked(3)?,
+            key: key(&row, &mut tables)?,
+            fingerprint: row.try_get::<i64, _>("fingerprint")?.cast_unsigned(),
+            at: row.try_get("at")?,
         });
     }
     Ok(hidden)
@@ -224,13 +131,10 @@ pub(super) async fn keys_but(
 ) -> Result<Vec<Key>, sqlx::Error> {
     let mut rows =
         sqlx::query(include_str!("../../../sql/store/registration_keys.sql")).fetch(connection);
-    let mut names = Interner::default();
+    let mut tables = Interner::default();
     let mut keys = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let key = Key {
-            table: names.intern(row.try_get_unchecked(0)?),
-            ruid: Ruid(text(&row, 1)?),
-        };
+        let key = key(&row, &mut tables)?;
         if !is_kept(&key) {
             keys.push(key);
         }
@@ -247,62 +151,35 @@ pub(super) async fn flushes(
         .bind(limit)
         .fetch_all(connection)
         .await?;
+    let count = |row: &SqliteRow, column| {
+        let count: i64 = row.try_get(column)?;
+        Ok::<_, sqlx::Error>(u64::try_from(count).unwrap_or_default())
+    };
     rows.iter()
         .map(|row| {
             Ok(FlushRecord {
-                at: row.try_get_unchecked(0)?,
-                token: row.try_get_unchecked(1)?,
-                client: row.try_get_unchecked(2)?,
-                request_id: row.try_get_unchecked(3)?,
-                account: row.try_get_unchecked(4)?,
-                username: row.try_get_unchecked(5)?,
-                filters: row.try_get_unchecked(6)?,
-                flushed: u64::try_from(row.try_get_unchecked::<i64, _>(7)?).unwrap_or_default(),
-                failed: u64::try_from(row.try_get_unchecked::<i64, _>(8)?).unwrap_or_default(),
-                ended: row.try_get_unchecked(9)?,
+                at: row.try_get("at")?,
+                token: row.try_get("token")?,
+                client: row.try_get("client")?,
+                request_id: row.try_get("request_id")?,
+                account: row.try_get("account")?,
+                username: row.try_get("username")?,
+                filters: row.try_get("filters")?,
+                flushed: count(row, "flushed")?,
+                failed: count(row, "failed")?,
+                ended: row.try_get("ended")?,
             })
         })
         .collect()
 }
 
-fn text(row: &SqliteRow, column: usize) -> Result<Text, sqlx::Error> {
-    row.try_get_unchecked::<&[u8], _>(column).map(Text::from)
+fn key(row: &SqliteRow, tables: &mut Interner<Arc<str>>) -> Result<Key, sqlx::Error> {
+    Ok(Key {
+        table: tables.get(row.try_get("location_table")?),
+        ruid: Ruid(text(row, "ruid")?),
+    })
 }
 
-fn number(row: &SqliteRow, column: usize) -> Result<Option<Number>, sqlx::Error> {
-    Ok(row
-        .try_get_unchecked::<Option<i64>, _>(column)?
-        .and_then(Number::new))
-}
-
-fn optional(row: &SqliteRow, column: usize) -> Result<Option<Text>, sqlx::Error> {
-    Ok(row
-        .try_get_unchecked::<Option<&[u8]>, _>(column)?
-        .map(Text::from))
-}
-
-fn account(
-    row: &SqliteRow,
-    column: usize,
-    accounts: &Names,
-) -> Result<Option<Arc<str>>, sqlx::Error> {
-    let id: Option<i64> = row.try_get_unchecked(column)?;
-    Ok(id.and_then(|id| accounts.get(&id).cloned()))
-}
-
-/// Table names are few and in each row: all rows share them.
-#[derive(Default)]
-struct Interner {
-    names: Vec<Arc<str>>,
-}
-
-impl Interner {
-    fn intern(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.iter().find(|known| &***known == name) {
-            return Arc::clone(known);
-        }
-        let name: Arc<str> = name.into();
-        self.names.push(Arc::clone(&name));
-        name
-    }
+fn text(row: &SqliteRow, column: &str) -> Result<Text, sqlx::Error> {
+    row.try_get::<&[u8], _>(column).map(Text::from)
 }

@@ -1,27 +1,30 @@
 //! Reading the store at a start: what is little at once, then accounts one by one as they are asked for, and beside
 //! that everything.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use sqlx::sqlite::SqlitePool;
-use tokio::sync::RwLockWriteGuard;
+use tokio::sync::{RwLockWriteGuard, mpsc};
 
-use super::read::Names;
-use super::{Change, Contents, Durability, Error, Store, Stored, bulk, commit, file, read};
+use super::read::{self, Block};
+use super::record::Decoder;
+use super::{Contents, Error, Store, Stored, file};
 use crate::progress::Progress;
-use crate::sqlite_file::{Held, Reason};
 
-/// The store as an earlier run left it. Writes wait until this goes.
+/// The registrations of a block: one is read while the one before it is decoded.
+const BLOCK: u32 = 2048;
+
+/// Blocks that may wait to be decoded.
+const WAITING: usize = 2;
+
+/// The store as an earlier run left it. Writes wait until this is dropped.
 #[derive(Debug)]
 pub struct Reading<'a> {
     store: &'a Store,
     /// Everything but the registrations.
     little: Contents,
-    accounts: Arc<Names>,
     owners: Option<u64>,
-    /// The ids of accounts that nobody has any more.
-    unused: Mutex<Vec<i64>>,
-    nobody_writes: RwLockWriteGuard<'a, ()>,
+    _nobody_writes: RwLockWriteGuard<'a, ()>,
 }
 
 impl<'a> Reading<'a> {
@@ -31,10 +34,10 @@ impl<'a> Reading<'a> {
         let first = async {
             let mut connection = pool.acquire().await?;
             let owners = read::owners(&mut connection).await?;
-            let (little, accounts) = read::all_but_registrations(&mut connection).await?;
-            Ok((little, accounts, owners))
+            let little = read::all_but_registrations(&mut connection).await?;
+            Ok((little, owners))
         };
-        let (little, accounts, owners) = match first.await {
+        let (little, owners) = match first.await {
             Ok(first) => first,
             Err(error) if file::is_broken(&error) => {
                 store.begin_anew(&pool, &error).await?;
@@ -45,10 +48,8 @@ impl<'a> Reading<'a> {
         Ok(Self {
             store,
             little,
-            accounts: Arc::new(accounts),
             owners,
-            unused: Mutex::default(),
-            nobody_writes,
+            _nobody_writes: nobody_writes,
         })
     }
 
@@ -71,14 +72,18 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// [`Error::CannotRead`].
     pub async fn account(&self, name: &str, most: u32) -> Result<Option<Vec<Stored>>, Error> {
-        let known = self.accounts.iter().find(|(_, known)| ***known == *name);
-        let Some((id, _)) = known else {
-            return Ok(Some(Vec::new()));
-        };
         let pool = self.store.pool();
         let read = async {
             let mut connection = pool.acquire().await?;
-            read::registrations_of(&mut connection, *id, most, &self.accounts).await
+            let Some(records) = read::block_of(&mut connection, name, most).await? else {
+                return Ok(None);
+            };
+            let mut registrations = Vec::new();
+            let decoded = Decoder::default().decode(&records, &mut registrations);
+            decoded.map_err(|malformed| sqlx::Error::Decode(malformed.into()))?;
+            // Another account may have the same hash.
+            registrations.retain(|one| one.account.as_deref() == Some(name));
+            Ok(Some(registrations))
         };
         read.await.map_err(|error| self.store.cannot_read(error))
     }
@@ -89,14 +94,11 @@ impl<'a> Reading<'a> {
     /// [`Error::CannotRead`], and those of [`Store::open`].
     pub async fn everything(&self, progress: &Arc<Progress>) -> Result<Contents, Error> {
         let pool = self.store.pool();
-        match self.registrations(&pool, progress).await {
-            Ok(registrations) => {
-                self.note_unused();
-                Ok(Contents {
-                    registrations,
-                    ..self.little.clone()
-                })
-            }
+        match registrations(&pool, progress).await {
+            Ok(registrations) => Ok(Contents {
+                registrations,
+                ..self.little.clone()
+            }),
             Err(error) if file::is_broken(&error) => {
                 self.store.begin_anew(&pool, &error).await?;
                 progress.reach(0);
@@ -106,66 +108,39 @@ impl<'a> Reading<'a> {
             Err(error) => Err(self.store.cannot_read(error)),
         }
     }
-
-    async fn registrations(
-        &self,
-        pool: &SqlitePool,
-        progress: &Arc<Progress>,
-    ) -> Result<Vec<Stored>, sqlx::Error> {
-        progress.expect(read::count(&mut *pool.acquire().await?).await?);
-        // What stands in SQLite's log goes into the file.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .execute(pool)
-            .await?;
-        let (path, accounts) = (self.store.path.clone(), Arc::clone(&self.accounts));
-        let held = self.store.hold();
-        let done = Arc::clone(progress);
-        let bulk = move || bulk::registrations(&*held?, &path, &accounts, &done);
-        match tokio::task::spawn_blocking(bulk).await {
-            Ok(Ok(registrations)) => Ok(registrations),
-            strange => {
-                tracing::debug!(?strange, "reads the store row by row");
-                progress.reach(0);
-                let mut connection = pool.acquire().await?;
-                read::registrations(&mut connection, &self.accounts, progress).await
-            }
-        }
-    }
-
-    fn note_unused(&self) {
-        // Whoever has an account shares its name.
-        let is_unused = |name: &Arc<str>| Arc::strong_count(name) == 1;
-        let unused = self.accounts.iter().filter(|(_, name)| is_unused(name));
-        let unused = unused.map(|(id, _)| *id).collect();
-        *self.unused.lock().unwrap_or_else(PoisonError::into_inner) = unused;
-    }
-
-    /// Ends the reading, and forgets accounts that nobody has any more.
-    pub async fn end(self) {
-        let unused = self
-            .unused
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !unused.is_empty() {
-            let forget = Change::Forget(&unused);
-            if let Err(error) = commit(&self.store.pool(), Durability::Process, forget).await {
-                // They take a little room until the next start.
-                tracing::debug!(%error, "cannot forget accounts");
-            }
-        }
-        drop(self.nobody_writes);
-    }
 }
 
-impl Store {
-    /// The store's file, held open for as long as the store is.
-    fn hold(&self) -> Result<Arc<Held>, Reason> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = held.iter().find(|it| it.is_at(&self.path)) {
-            return Ok(Arc::clone(known));
+/// All registrations: SQLite's thread reads them, and another one decodes them at the same time.
+async fn registrations(
+    pool: &SqlitePool,
+    progress: &Arc<Progress>,
+) -> Result<Vec<Stored>, sqlx::Error> {
+    let count = read::count(&mut *pool.acquire().await?).await?;
+    progress.expect(count);
+    let (blocks, mut arriving) = mpsc::channel::<Block>(WAITING);
+    let done = Arc::clone(progress);
+    let decode = tokio::task::spawn_blocking(move || {
+        let mut decoder = Decoder::default();
+        let mut registrations = Vec::with_capacity(count);
+        while let Some(block) = arriving.blocking_recv() {
+            decoder.decode(&block.records, &mut registrations)?;
+            done.reach(registrations.len());
         }
-        let new = Arc::new(Held::open(&self.path)?);
-        held.push(Arc::clone(&new));
-        Ok(new)
+        Ok(registrations)
+    });
+    let mut after = i64::MIN;
+    // The connection is given back after each block, for an account that is asked for meanwhile.
+    while let Some(block) = read::block(&mut *pool.acquire().await?, after, BLOCK).await? {
+        after = block.last;
+        if blocks.send(block).await.is_err() {
+            break;
+        }
+    }
+    drop(blocks);
+    match decode.await {
+        Ok(decoded) => {
+            decoded.map_err(|error: super::record::Malformed| sqlx::Error::Decode(error.into()))
+        }
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }

@@ -6,14 +6,15 @@ mod hiding;
 mod reading;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
-use crate::registration::Text;
 use crate::registration::{Attributes, Binding, Expiry, Number, Ruid};
 
 const NOW: i64 = 1_795_000_000;

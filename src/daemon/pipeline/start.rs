@@ -43,7 +43,7 @@ impl Pipeline {
             pipeline = take_over => pipeline?,
             never = preload(&reading, &early, &writer) => match never? {},
         };
-        reading.end().await;
+        drop(reading);
         Ok(pipeline)
     }
 }

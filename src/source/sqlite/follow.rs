@@ -154,7 +154,7 @@ impl Follower {
         let read = step.complete && !self.misses_most(now);
         let not_understood = self.usrloc.not_understood().filter(|_| read);
         let current = step.current && not_understood.is_none();
-        let state = not_understood.map_or(step.state, State::Absent);
+        let state = not_understood.map_or(step.state, |why| State::Absent(why.into()));
         let reading = match state {
             State::Absent(_) => Reading::Interrupted,
             _ if read => Reading::Complete,

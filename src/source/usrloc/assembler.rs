@@ -4,7 +4,7 @@
 //! are deleted and inserted again. Two patiences keep these moments out of sight: a new row waits a little for its
 //! first attribute, and a binding keeps an attribute for a while whose row has gone.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,9 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attribute_rows::AttributeRows;
-use crate::registration::{Attributes, Binding, Changeset, Key, Ruid, Text};
+use super::slot::{Slot, SlotId};
+use crate::registration::intern::Interner;
+use crate::registration::{Binding, Changeset, Key, Ruid, Text};
 
 /// How long a new row waits for its first attribute, where other rows have attributes.
 const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
@@ -33,30 +35,26 @@ pub enum Reading {
     Interrupted,
 }
 
-/// A slot's place.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
-pub(super) struct SlotId(u32);
-
 /// All bindings.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     all: Vec<Slot>,
     free: Vec<SlotId>,
-    /// Assembler by the hash of their keys, which stand in the assembler.
+    /// Slots by the hash of their keys, which stand in the slots.
     by_key: HashTable<SlotId>,
     /// Attribute names, each kept once.
-    names: HashSet<Text>,
+    names: Interner<Text>,
     attributes: usize,
-    /// How many of them are in assembler without a row.
+    /// How many of them are in slots without a row.
     orphans: usize,
     touched: Vec<SlotId>,
-    /// The slot after the last one that was asked for.
-    next: SlotId,
-    /// When assembler that wait are to be looked at again.
+    /// The place after that of the last slot that was asked for.
+    next: usize,
+    /// When slots that wait are to be looked at again.
     deadlines: BTreeSet<(Duration, SlotId)>,
     /// Until when an unusual moment of theirs is waited out.
     waits: HashMap<SlotId, Duration>,
-    /// Assembler whose row has not been told, and the last look at which it was not there.
+    /// Slots whose row has not been told, and the last look at which it was not there.
     withheld: HashMap<SlotId, Duration>,
     /// Further rows with the ruid of a slot, where the schema lets two have one; the one told last at the end.
     doubles: HashMap<SlotId, Vec<(i64, Box<Binding>)>>,
@@ -65,21 +63,6 @@ pub(super) struct Assembler {
     reading: Reading,
     /// The time of the last look.
     looked: Duration,
-}
-
-/// There are as many as registrations, so each byte counts.
-#[derive(Debug, Default)]
-struct Slot {
-    /// The key, where no binding has it.
-    key: Option<Box<Key>>,
-    /// The row that holds the binding now.
-    row: Option<i64>,
-    /// Its content, where that has not been told yet.
-    incoming: Option<Box<Binding>>,
-    /// What has been told.
-    told: Option<Arc<Binding>>,
-    attributes: AttributeRows,
-    touched: bool,
 }
 
 impl Assembler {
@@ -105,11 +88,11 @@ impl Assembler {
         self.former = 0;
         for at in 0..self.all.len() {
             let slot = &mut self.all[at];
-            slot.row = None;
+            slot.has_row = false;
             slot.incoming = None;
             slot.attributes = AttributeRows::default();
             self.former += usize::from(slot.told.is_some());
-            self.touch(SlotId(u32::try_from(at).expect("its place is an id")));
+            self.touch(SlotId::new(at));
         }
         self.attributes = 0;
         self.orphans = 0;
@@ -119,7 +102,7 @@ impl Assembler {
 
     /// Whether most of the bindings that were taken to exist have no row.
     pub(super) fn miss_most(&self) -> bool {
-        let missing = |slot: &&Slot| slot.row.is_none() && slot.told.is_some();
+        let missing = |slot: &&Slot| !slot.has_row && slot.told.is_some();
         self.all.iter().filter(missing).count() * 2 > self.former
     }
 
@@ -129,21 +112,21 @@ impl Assembler {
             .guess(table, ruid)
             .or_else(|| self.find(table, ruid))
             .unwrap_or_else(|| self.add(table, ruid));
-        self.next = SlotId(id.0.saturating_add(1));
+        self.next = id.place() + 1;
         id
     }
 
     /// The slot after the last one that was asked for, if it is of this key. At a start nearly all are: rows were
     /// kept in about their order.
     fn guess(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
-        let slot = self.all.get(self.next.0 as usize)?;
-        let key = slot.key()?;
-        (key.ruid.0.as_bytes() == ruid && key.table == *table).then_some(self.next)
+        let key = self.all.get(self.next)?.key()?;
+        let is_it = key.ruid.0.as_bytes() == ruid && key.table == *table;
+        is_it.then(|| SlotId::new(self.next))
     }
 
     fn find(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
         let has_key = |id: &SlotId| {
-            let key = self.all[id.0 as usize].key();
+            let key = self.all[id.place()].key();
             key.is_some_and(|key| key.ruid.0.as_bytes() == ruid && key.table == *table)
         };
         self.by_key.find(hash_of(table, ruid), has_key).copied()
@@ -157,7 +140,7 @@ impl Assembler {
                 self.all.reserve_exact(self.all.len() / 8 + 64);
             }
             self.all.push(Slot::default());
-            SlotId(u32::try_from(self.all.len() - 1).expect("a table has fewer than 2^32 rows"))
+            SlotId::new(self.all.len() - 1)
         });
         self.slot(id).key = Some(Box::new(Key {
             table: Arc::clone(table),
@@ -165,7 +148,7 @@ impl Assembler {
         }));
         let all = &self.all;
         let rehash = |id: &SlotId| {
-            let key = all[id.0 as usize].key();
+            let key = all[id.place()].key();
             key.map_or(0, |key| hash_of(&key.table, key.ruid.0.as_bytes()))
         };
         self.by_key.insert_unique(hash_of(table, ruid), id, rehash);
@@ -175,28 +158,28 @@ impl Assembler {
 
     /// What has been told of this slot.
     pub(super) fn told(&self, id: SlotId) -> Option<&Binding> {
-        self.all[id.0 as usize].told.as_deref()
+        self.all[id.place()].told.as_deref()
     }
 
     /// Notes what the row of a slot is; `None` where that has been told.
     pub(super) fn set_row(&mut self, id: SlotId, rowid: i64, binding: Option<Binding>) {
-        let former = self.slot(id).row;
+        let former = self.slot(id).row();
         if former != Some(rowid) {
             self.keep_beside(id, rowid);
         }
         let slot = self.touch(id);
-        slot.row = Some(rowid);
+        slot.set_row(Some(rowid));
         slot.incoming = binding.map(Box::new);
         if former.is_none() {
-            self.orphans -= self.all[id.0 as usize].attributes.len();
+            self.orphans -= self.all[id.place()].attributes.len();
         }
     }
 
     /// Makes room for the row `rowid`: the one that holds the binding now may go before the new one, or stay.
     fn keep_beside(&mut self, id: SlotId, rowid: i64) {
-        let slot = &mut self.all[id.0 as usize];
+        let slot = &mut self.all[id.place()];
         let told = || slot.told.as_ref().map(|told| Box::new((**told).clone()));
-        if let (Some(row), Some(content)) = (slot.row, slot.incoming.take().or_else(told)) {
+        if let (Some(row), Some(content)) = (slot.row(), slot.incoming.take().or_else(told)) {
             let doubles = self.doubles.entry(id).or_default();
             doubles.retain(|(other, _)| *other != rowid);
             doubles.push((row, content));
@@ -208,12 +191,14 @@ impl Assembler {
             doubles.retain(|(other, _)| *other != rowid);
         }
         // The binding may have moved to another row before its old one went.
-        if self.slot(id).row == Some(rowid) {
+        if self.slot(id).row() == Some(rowid) {
             let other = self.doubles.get_mut(&id).and_then(Vec::pop);
             let slot = self.slot(id);
-            (slot.row, slot.incoming) = other.unzip();
-            if slot.row.is_none() {
-                self.orphans += self.all[id.0 as usize].attributes.len();
+            let (row, incoming) = other.unzip();
+            slot.set_row(row);
+            slot.incoming = incoming;
+            if row.is_none() {
+                self.orphans += self.all[id.place()].attributes.len();
             }
         }
         if self.doubles.get(&id).is_some_and(Vec::is_empty) {
@@ -228,31 +213,21 @@ impl Assembler {
         let (name, value) = match told.and_then(|told| told.attributes.find(name)) {
             Some((name, told)) if told.as_bytes() == value => (name.clone(), told.clone()),
             Some((name, _)) => (name.clone(), value.into()),
-            None => (self.name(name), value.into()),
+            None => (self.names.get(name), value.into()),
         };
         let slot = self.touch(id);
         let told = slot.told.as_ref().map(|told| &told.attributes);
         let is_new = slot.attributes.set(rowid, (name, value), told);
-        let orphaned = slot.row.is_none();
+        let orphaned = !slot.has_row;
         self.attributes += usize::from(is_new);
         self.orphans += usize::from(is_new && orphaned);
-    }
-
-    /// The one copy of an attribute's name.
-    fn name(&mut self, name: &[u8]) -> Text {
-        if let Some(known) = self.names.get(name) {
-            return known.clone();
-        }
-        let name = Text::from(name);
-        self.names.insert(name.clone());
-        name
     }
 
     pub(super) fn remove_attribute(&mut self, id: SlotId, rowid: i64) {
         let slot = self.touch(id);
         let told = slot.told.as_ref().map(|told| &told.attributes);
         let was_there = slot.attributes.remove(rowid, told);
-        let orphaned = slot.row.is_none();
+        let orphaned = !slot.has_row;
         self.attributes -= usize::from(was_there);
         self.orphans -= usize::from(was_there && orphaned);
     }
@@ -277,8 +252,8 @@ impl Assembler {
     /// From now on a binding without a row is gone.
     fn touch_rowless(&mut self) {
         for at in 0..self.all.len() {
-            if self.all[at].row.is_none() {
-                self.touch(SlotId(u32::try_from(at).expect("its place is an id")));
+            if !self.all[at].has_row {
+                self.touch(SlotId::new(at));
             }
         }
     }
@@ -297,11 +272,11 @@ impl Assembler {
     }
 
     fn slot(&mut self, id: SlotId) -> &mut Slot {
-        &mut self.all[id.0 as usize]
+        &mut self.all[id.place()]
     }
 
     fn touch(&mut self, id: SlotId) -> &mut Slot {
-        let slot = &mut self.all[id.0 as usize];
+        let slot = &mut self.all[id.place()];
         if !mem::replace(&mut slot.touched, true) {
             self.touched.push(id);
         }
@@ -310,13 +285,13 @@ impl Assembler {
 
     fn settle(&mut self, id: SlotId, now: Duration, changes: &mut Changeset) {
         let attributes_in_use = self.attributes > 0;
-        let slot = &mut self.all[id.0 as usize];
+        let slot = &mut self.all[id.place()];
         slot.touched = false;
         let waited = self.waits.remove(&id);
         if let Some(at) = waited {
             self.deadlines.remove(&(at, id));
         }
-        if slot.row.is_none() {
+        if !slot.has_row {
             self.withheld.remove(&id);
             if self.reading == Reading::Complete
                 && let Some(told) = slot.told.take()
@@ -342,7 +317,7 @@ impl Assembler {
         };
         // While every row is being read, what is missing may just not have been read yet: patience starts when
         // that is over. Where reading is interrupted, what was told stays as it is, and a new row waits no longer
-        // than ever: nobody knows when reading goes on.
+        // than usual: it is not known when reading resumes.
         let restarts = match self.reading {
             Reading::Underway => true,
             Reading::Complete => false,
@@ -407,59 +382,5 @@ impl Assembler {
             + attributes.sum::<usize>()
             + keys * (size_of::<Key>() + HEAP)
             + self.touched.capacity() * size_of::<SlotId>()
-    }
-}
-
-impl Slot {
-    fn key(&self) -> Option<&Key> {
-        let told = self.told.as_ref().map(|told| &told.key);
-        told.or(self.key.as_deref())
-    }
-
-    /// Whether row and attributes are what has been told.
-    fn is_told(&self) -> bool {
-        let (Some(told), None) = (&self.told, &self.incoming) else {
-            return false;
-        };
-        self.attributes.are_told(&told.attributes)
-    }
-
-    /// What there is to tell, and whether the slot waits for something.
-    fn attempt(&mut self, patient: bool, attributes_in_use: bool) -> (Option<Binding>, bool) {
-        let told = self.told.as_ref().map(|told| &told.attributes);
-        let current = || self.attributes.content(told);
-        let cloned = |(name, value): (&Text, &Text)| (name.clone(), value.clone());
-        let Some(told) = told else {
-            if patient && attributes_in_use && self.attributes.is_empty() {
-                return (None, true);
-            }
-            let attributes = current().map(cloned).collect();
-            return (self.renewed(attributes), false);
-        };
-        let is_present = |name: &Text| current().any(|(present, _)| present == name);
-        let lost = told.iter().filter(|(name, _)| !is_present(name));
-        let kept: Vec<_> = lost.filter(|_| patient).map(cloned).collect();
-        let waits = !kept.is_empty();
-        let attributes = kept.into_iter().chain(current().map(cloned)).collect();
-        (self.renewed(attributes), waits)
-    }
-
-    /// Keeps no content of attribute rows twice.
-    fn share(&mut self) {
-        if let Some(told) = &self.told {
-            self.attributes.share(&told.attributes);
-        }
-    }
-
-    /// The binding with these attributes, if that is not what has been told.
-    fn renewed(&mut self, attributes: Attributes) -> Option<Binding> {
-        let base = match (self.incoming.take(), &self.told) {
-            (Some(incoming), _) => *incoming,
-            (None, Some(told)) if told.attributes == attributes => return None,
-            (None, Some(told)) => (**told).clone(),
-            (None, None) => return None,
-        };
-        let binding = Binding { attributes, ..base };
-        (self.told.as_deref() != Some(&binding)).then_some(binding)
     }
 }

@@ -1,7 +1,5 @@
 //! The attribute rows of one binding.
 
-use std::mem;
-
 use crate::registration::{Attributes, Text};
 
 /// Attribute rows with their rowids.
@@ -9,15 +7,28 @@ use crate::registration::{Attributes, Text};
 pub(super) enum AttributeRows {
     /// One row for each attribute that has been told, in the order of those, with their content: as nearly all
     /// bindings have them nearly always. Only the rowids are kept.
-    AsTold(Box<[i64]>),
+    AsTold(Rowids),
     /// In the order of rowids.
-    Each(Vec<(i64, Text, Text)>),
+    #[expect(
+        clippy::box_collection,
+        reason = "there are few of these beside very many of the others"
+    )]
+    Each(Box<Vec<(i64, Text, Text)>>),
+}
+
+/// Rowids of a binding's attributes. Kazoo gives each binding two: these need no memory of their own.
+#[derive(Debug)]
+pub(super) enum Rowids {
+    None,
+    One(i64),
+    Two([i64; 2]),
+    More(Box<[i64]>),
 }
 
 impl AttributeRows {
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::AsTold(rowids) => rowids.len(),
+            Self::AsTold(rowids) => rowids.as_slice().len(),
             Self::Each(rows) => rows.len(),
         }
     }
@@ -53,7 +64,7 @@ impl AttributeRows {
                 false
             }
             Err(at) => {
-                // There are one or two of them in each of very many assembler: no room to spare.
+                // There are one or two of them in each of very many slots: no room to spare.
                 rows.reserve_exact(1);
                 rows.insert(at, (rowid, name, value));
                 true
@@ -92,7 +103,7 @@ impl AttributeRows {
             *self = Self::AsTold(rowids.map(|(rowid, ..)| *rowid).collect());
             return;
         }
-        for (_, name, value) in rows {
+        for (_, name, value) in rows.iter_mut() {
             if let Some(own) = told.get(name.as_bytes()).filter(|own| *own == value) {
                 *value = own.clone();
             }
@@ -103,12 +114,12 @@ impl AttributeRows {
     pub(super) fn each(&mut self, told: Option<&Attributes>) -> &mut Vec<(i64, Text, Text)> {
         if let Self::AsTold(rowids) = self {
             let told = told.into_iter().flat_map(Attributes::iter);
-            let rowids = mem::take(rowids).into_vec().into_iter();
-            let row =
-                |(rowid, (name, value)): (_, (&Text, &Text))| (rowid, name.clone(), value.clone());
-            let mut rows: Vec<_> = rowids.zip(told).map(row).collect();
+            let row = |(rowid, (name, value)): (&i64, (&Text, &Text))| {
+                (*rowid, name.clone(), value.clone())
+            };
+            let mut rows: Vec<_> = rowids.as_slice().iter().zip(told).map(row).collect();
             rows.sort_unstable_by_key(|(rowid, ..)| *rowid);
-            *self = Self::Each(rows);
+            *self = Self::Each(Box::new(rows));
         }
         match self {
             Self::Each(rows) => rows,
@@ -119,7 +130,30 @@ impl AttributeRows {
 
 impl Default for AttributeRows {
     fn default() -> Self {
-        Self::Each(Vec::new())
+        Self::Each(Box::default())
+    }
+}
+
+impl Rowids {
+    fn as_slice(&self) -> &[i64] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Two(two) => two,
+            Self::More(more) => more,
+        }
+    }
+}
+
+impl FromIterator<i64> for Rowids {
+    fn from_iter<I: IntoIterator<Item = i64>>(rowids: I) -> Self {
+        let all: Vec<i64> = rowids.into_iter().collect();
+        match all[..] {
+            [] => Self::None,
+            [one] => Self::One(one),
+            [one, two] => Self::Two([one, two]),
+            _ => Self::More(all.into()),
+        }
     }
 }
 
@@ -132,8 +166,11 @@ impl AttributeRows {
     /// The bytes that are allocated for it.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::AsTold(rowids) => size_of_val(&**rowids),
-            Self::Each(rows) => rows.capacity() * size_of::<(i64, Text, Text)>(),
+            Self::AsTold(Rowids::More(rowids)) => size_of_val(&**rowids),
+            Self::AsTold(_) => 0,
+            Self::Each(rows) => {
+                size_of_val(&**rows) + rows.capacity() * size_of::<(i64, Text, Text)>()
+            }
         }
     }
 }
@@ -215,7 +252,7 @@ mod tests {
         }
         let told = attributes(rows.content(None));
         rows.share(&told);
-        assert_eq!(rows.bytes(), 2 * size_of::<i64>());
+        assert_eq!(rows.bytes(), 0);
         assert!(rows.remove(8, Some(&told)));
         let left: Vec<_> = rows
             .content(Some(&told))

@@ -1,4 +1,4 @@
-//! What stands in a cell, whatever storage class it has.
+//! Reads a value, whatever its storage class.
 //!
 //! See the comments on dates in Kamailio's `db_sqlite/dbase.c`.
 
@@ -8,9 +8,9 @@ use jiff::SignedDuration;
 use jiff::civil::{DateTime, date};
 use jiff::fmt::temporal::Pieces;
 
+use super::rows::Value;
 use crate::clock::unix_of_julian_day;
 use crate::registration::Number;
-use crate::sqlite_file::Value;
 
 /// Real numbers below this are Julian days (the year 22,000 is day 10,000,000), above it Unix seconds.
 const LARGEST_JULIAN_DAY: f64 = 1e7;
@@ -25,8 +25,8 @@ pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// A whole number, whatever storage class it has.
-pub(super) fn integer(value: Value<'_>) -> Option<Number> {
+/// A whole number of any storage class; `None` if a binding cannot hold it.
+pub(super) fn integer(value: Value<'_>) -> Option<i64> {
     let number = match value {
         Value::Null => return None,
         Value::Integer(number) => number,
@@ -39,14 +39,14 @@ pub(super) fn integer(value: Value<'_>) -> Option<Number> {
             let text = std::str::from_utf8(bytes).ok()?.trim();
             let whole = text.parse().ok();
             return match whole {
-                Some(number) => Number::new(number),
+                Some(number) => Number::new(number).map(|number| number.get()),
                 None => integer(Value::Real(
                     text.parse().ok().filter(|number| is_whole(*number))?,
                 )),
             };
         }
     };
-    Number::new(number)
+    Number::new(number).map(|number| number.get())
 }
 
 /// Whether a number such as `17.0` is a whole one.
@@ -54,7 +54,7 @@ fn is_whole(number: f64) -> bool {
     number.is_finite() && number.fract() == 0.0
 }
 
-/// A number with a fraction, whatever storage class it has.
+/// A number with a fraction, of any storage class.
 pub(super) fn real(value: Value<'_>) -> Option<f64> {
     let number = match value {
         Value::Null => return None,
@@ -199,9 +199,9 @@ mod tests {
 
     #[test]
     fn numbers_in_every_storage_class() {
-        assert_eq!(integer(Value::Text(b"17")), Number::new(17));
-        assert_eq!(integer(Value::Real(17.0)), Number::new(17));
-        assert_eq!(integer(Value::Text(b"17.0")), Number::new(17));
+        assert_eq!(integer(Value::Text(b"17")), Some(17));
+        assert_eq!(integer(Value::Real(17.0)), Some(17));
+        assert_eq!(integer(Value::Text(b"17.0")), Some(17));
         for none in ["", "17.5", "inf", "many", "0x11"] {
             assert_eq!(integer(Value::Text(none.as_bytes())), None, "{none}");
         }

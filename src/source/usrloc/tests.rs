@@ -1,7 +1,8 @@
-use super::assembler::{Assembler, SlotId};
+use super::assembler::Assembler;
+use super::slot::SlotId;
 use super::*;
-use crate::registration::testing::binding;
-use crate::registration::{Attributes, Change, Key, Packer, Ruid, Text};
+use crate::registration::testing::{binding, packed};
+use crate::registration::{Change, Key, Text};
 
 const VARS: &str = "custom_channel_vars";
 
@@ -58,12 +59,6 @@ fn pairs(pairs: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
     )
 }
 
-/// A hash table of the standard library with these many entries: seven of eight places are used at most, and each has a
-/// byte beside it.
-fn table_bytes(entries: usize, entry: usize) -> usize {
-    (entries * 8 / 7).next_power_of_two() * (entry + 1)
-}
-
 /// What following takes beside the registrations themselves, which the registry has: the hash of each row, its rowid,
 /// and what belongs together.
 #[test]
@@ -72,6 +67,7 @@ fn a_row_takes_little_memory() {
     const KNOWN: usize = 36;
     const BINDINGS: usize = 100_000;
     let mut assembler = Assembler::new([]);
+    let (mut locations, mut attributes) = (RowMap::default(), RowMap::default());
     for number in 0..BINDINGS {
         let rowid = i64::try_from(number).unwrap();
         let of_row = binding(&format!("uloc-6543-1a2b-{number:x}"), "bob", "b", 100);
@@ -79,14 +75,15 @@ fn a_row_takes_little_memory() {
         assembler.set_attribute(id, 2 * rowid, b"token", b"d@a");
         assembler.set_attribute(id, 2 * rowid + 1, VARS.as_bytes(), b"{}");
         assembler.set_row(id, rowid, Some(of_row));
+        locations.insert(rowid, id);
+        attributes.insert(2 * rowid, id);
+        attributes.insert(2 * rowid + 1, id);
     }
     assert_eq!(assembler.changes(at(0), Reading::Complete).len(), BINDINGS);
     let rows = 3 * BINDINGS;
-    let entry = size_of::<(i64, SlotId)>();
-    let places = table_bytes(BINDINGS, entry) + table_bytes(2 * BINDINGS, entry);
-    let each = (assembler.bytes() + places) / rows + KNOWN;
+    let each = (assembler.bytes() + locations.bytes() + attributes.bytes()) / rows + KNOWN;
     println!("{each} bytes for each row");
-    assert!(each < 150, "{each} bytes for each row");
+    assert!(each < 80, "{each} bytes for each row");
 }
 
 #[test]
@@ -174,13 +171,10 @@ fn a_refresh_keeps_nothing_of_the_former_content() {
     let mut assembler = assembler();
     // The texts of a row are one piece of memory.
     let row = |call_id: &str| {
-        let mut packer = Packer::default();
-        let (ruid, call_id) = (packer.add(b"1"), packer.add(call_id.as_bytes()));
-        let pack = packer.pack();
-        let mut row = binding("1", "bob", "b", 100);
-        row.key.ruid = Ruid(pack.text(ruid));
-        row.call_id = Some(pack.text(call_id));
-        row
+        packed(&Binding {
+            call_id: Some(call_id.into()),
+            ..binding("1", "bob", "b", 100)
+        })
     };
     let former = row("former");
     let call_id = former.call_id.clone().unwrap();

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use super::columns::REQUIRED;
+use super::rows::Value;
 use crate::rate_limited::RateLimited;
-use crate::sqlite_file::Value;
+use crate::registration::Column;
 
 /// Of a value that cannot be read so many bytes are shown.
 const SHOWN: usize = 40;
@@ -17,7 +17,7 @@ const SHOWN: usize = 40;
 /// A cell that cannot be read.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Unread<'a> {
-    pub(super) column: &'static str,
+    pub(super) column: Column,
     pub(super) reason: Reason,
     pub(super) value: Value<'a>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Unread<'a> {
 /// Why a row cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Cause {
-    column: &'static str,
+    column: Column,
     reason: Reason,
 }
 
@@ -55,14 +55,14 @@ pub(super) struct Whose<'a> {
 pub(super) struct Unreadable {
     rows: HashMap<Place, BadRow>,
     lost: usize,
-    columns: BTreeMap<(usize, &'static str), BadColumn>,
+    columns: BTreeMap<(usize, Column), BadColumn>,
     /// Whether there may be something to report.
     is_due: bool,
 }
 
 #[derive(Debug)]
 struct BadRow {
-    columns: Vec<&'static str>,
+    columns: Vec<Column>,
     is_lost: bool,
 }
 
@@ -137,10 +137,10 @@ impl Unreadable {
         if !std::mem::take(&mut self.is_due) {
             return;
         }
-        for ((_, name), column) in &mut self.columns {
-            column.report(name, now);
+        for ((_, which), column) in &mut self.columns {
+            column.report(which.name(), now);
             if column.rows == 0 && complete {
-                column.recovered(name, now);
+                column.recovered(which.name(), now);
             }
             // Until it has been reported, or its end.
             self.is_due |= column.new > 0 || (column.rows == 0 && column.limited.is_failing());
@@ -150,8 +150,8 @@ impl Unreadable {
     fn take(&mut self, place: Place) -> Option<BadRow> {
         let former = self.rows.remove(&place)?;
         self.lost -= usize::from(former.is_lost);
-        for name in &former.columns {
-            if let Some(column) = self.columns.get_mut(&(place.0, *name)) {
+        for column in &former.columns {
+            if let Some(column) = self.columns.get_mut(&(place.0, *column)) {
                 column.rows = column.rows.saturating_sub(1);
                 self.is_due |= column.rows == 0;
             }
@@ -238,7 +238,7 @@ impl Report {
 impl Cause {
     /// Why a row is lost that has these cells; `None` where it is not.
     pub(super) fn of_loss(cells: &[Unread<'_>]) -> Option<Self> {
-        let is_needed = |cell: &&Unread<'_>| REQUIRED.contains(&cell.column);
+        let is_needed = |cell: &&Unread<'_>| cell.column.is_needed();
         cells.iter().find(is_needed).map(Unread::cause)
     }
 
@@ -264,7 +264,7 @@ impl fmt::Display for Cause {
             Reason::NotATime => "is not a time",
             Reason::NotANumber => "is not a number",
         };
-        write!(f, "{} {is}", self.column)
+        write!(f, "{} {is}", self.column.name())
     }
 }
 
@@ -293,13 +293,13 @@ mod tests {
     use super::*;
 
     const Q: Unread<'_> = Unread {
-        column: "q",
+        column: Column::Q,
         reason: Reason::NotANumber,
         value: Value::Text(b"high\n"),
     };
 
     const EXPIRES: Unread<'_> = Unread {
-        column: "expires",
+        column: Column::Expires,
         reason: Reason::NotATime,
         value: Value::Null,
     };
@@ -326,7 +326,7 @@ mod tests {
             format!("expires is not a time: \"{shown}…\"")
         );
         let null = Unread {
-            column: "ruid",
+            column: Column::Ruid,
             reason: Reason::Null,
             value: Value::Null,
         };
@@ -343,11 +343,11 @@ mod tests {
         assert_eq!(unreadable.lost(), 1);
         unreadable.set(row(1, false), &[Q]);
         assert_eq!(unreadable.lost(), 0);
-        assert_eq!(unreadable.columns[&(1, "expires")].rows, 0);
-        assert_eq!(unreadable.columns[&(1, "q")].rows, 2);
+        assert_eq!(unreadable.columns[&(1, Column::Expires)].rows, 0);
+        assert_eq!(unreadable.columns[&(1, Column::Q)].rows, 2);
         unreadable.remove((1, 1));
         unreadable.set(row(2, false), &[]);
-        assert_eq!(unreadable.columns[&(1, "q")].rows, 0);
+        assert_eq!(unreadable.columns[&(1, Column::Q)].rows, 0);
         unreadable.set(row(3, true), &[EXPIRES]);
         unreadable.clear();
         assert_eq!((unreadable.lost(), unreadable.rows.len()), (0, 0));
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn each_cell_is_new_once() {
-        let new = |unreadable: &Unreadable| unreadable.columns[&(1, "q")].new;
+        let new = |unreadable: &Unreadable| unreadable.columns[&(1, Column::Q)].new;
         let mut unreadable = Unreadable::default();
         for _ in 0..3 {
             unreadable.set(row(1, false), &[Q]);
@@ -373,7 +373,8 @@ mod tests {
 
     #[test]
     fn a_column_is_well_again_once_all_has_been_read() {
-        let failing = |unreadable: &Unreadable| unreadable.columns[&(1, "q")].limited.is_failing();
+        let failing =
+            |unreadable: &Unreadable| unreadable.columns[&(1, Column::Q)].limited.is_failing();
         let mut unreadable = Unreadable::default();
         unreadable.set(row(1, false), &[Q]);
         unreadable.report(Duration::ZERO, true);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::progress::Progress;
-use crate::registration::Binding;
+use crate::registration::testing::any_binding;
 
 #[tokio::test]
 async fn a_hundred_thousand_registrations_load_quickly() {
@@ -24,63 +24,148 @@ async fn a_hundred_thousand_registrations_load_quickly() {
     assert!(loaded.as_secs() < 10, "{loaded:?}");
 }
 
+/// What the first version of the schema had is there: times of first registration, hidden rows, departed users and
+/// the audit. The rest of a registration is read from Kamailio's tables again.
 #[tokio::test]
 async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     let (_directory, path) = closed_store().await;
     let store = Store::open(&path, NOW).await.unwrap();
-    store.hide(&[hidden("a")]).await.unwrap();
-    store.record_flush(None, &record(NOW)).await.unwrap();
     pragma(
         &store,
-        "ALTER TABLE flush DROP COLUMN ended; DROP TABLE source; PRAGMA user_version = 1",
+        "DROP TABLE registration; DROP TABLE departed; DROP TABLE hidden; DROP TABLE flush; DROP TABLE source",
+    )
+    .await;
+    pragma(
+        &store,
+        include_str!("../../../../sql/store/migrations/0001_begin.sql"),
+    )
+    .await;
+    pragma(
+        &store,
+        "INSERT INTO account VALUES (7, 'acme');
+        INSERT INTO registration (
+            id, location_table, ruid, account_id, first_registration, username, contact, last_modified, attributes_hash
+        ) VALUES
+            (3, 'location', CAST('uloc-1' AS BLOB), 7, -5, x'61', x'62', 9, 0),
+            (4, 'stra\u{df}e', x'ff00', NULL, 1795000000, x'61', x'62', 9, 0);
+        INSERT INTO attribute VALUES (3, x'61', x'62');
+        INSERT INTO departed VALUES (7, CAST('bob' AS BLOB), NULL, 1795000000);
+        INSERT INTO hidden VALUES ('location', x'61', -2, 1795000000);
+        INSERT INTO flush VALUES (1, 1795000000, 'ops', '127.0.0.1', 'r1', 'acme', NULL, 'filter_user_agent=X', 3, 1);
+        PRAGMA user_version = 1",
     )
     .await;
     store.close().await;
     let store = Store::open(&path, NOW).await.unwrap();
     let contents = store.load().await.unwrap();
-    assert_eq!(contents.registrations.len(), 200);
+    let known: Vec<_> = contents
+        .registrations
+        .iter()
+        .map(|one| (&one.binding.key, one.first_registration))
+        .collect();
+    let of_street = Key {
+        table: "stra\u{df}e".into(),
+        ruid: Ruid(b"\xff\0".as_slice().into()),
+    };
+    assert_eq!(known, [(&key("uloc-1"), -5), (&of_street, NOW)]);
+    for one in &contents.registrations {
+        assert_eq!(one.binding.expiry, Expiry::At(1), "it is not listed");
+    }
     assert_eq!(contents.hidden, [hidden("a")]);
+    let departed = Tombstone {
+        account: Some("acme".into()),
+        username: "bob".into(),
+        domain: None,
+        at: NOW,
+    };
+    assert_eq!(contents.departed, std::slice::from_ref(&departed));
     assert_eq!(contents.as_of, None);
     assert_eq!(store.flushes(10).await.unwrap(), [record(NOW)]);
     let fresh = Batch {
         as_of: Some(Duration::from_millis(1_795_000_000_123)),
+        departed: vec![departed.clone()],
         ..Batch::default()
     };
     store.apply(&fresh).await.unwrap();
-    assert_eq!(store.load().await.unwrap().as_of, fresh.as_of);
+    let contents = store.load().await.unwrap();
+    assert_eq!(contents.as_of, fresh.as_of);
+    assert_eq!(contents.departed, [departed]);
     assert!(file::copies_aside(&path).is_empty());
 }
 
 #[tokio::test]
-async fn pages_and_sqlite_say_the_same() {
+async fn columns_that_are_added_to_our_tables_shift_nothing() {
+    let (_directory, path) = closed_store().await;
+    let store = Store::open(&path, NOW).await.unwrap();
+    store.hide(&[hidden("a")]).await.unwrap();
+    store.record_flush(None, &record(NOW)).await.unwrap();
+    let before = store.load().await.unwrap();
+    for table in ["registration", "departed", "hidden", "flush", "source"] {
+        let add = format!("ALTER TABLE {table} ADD COLUMN added TEXT DEFAULT 'x'");
+        let add = sqlx::raw_sql(sqlx::AssertSqlSafe(add));
+        add.execute(&store.pool()).await.unwrap();
+    }
+    let batch = Batch {
+        upserts: before.registrations.clone(),
+        departed: vec![Tombstone {
+            account: Some("acme".into()),
+            username: "bob".into(),
+            domain: Some("d".into()),
+            at: NOW,
+        }],
+        ..Batch::default()
+    };
+    store.apply(&batch).await.unwrap();
+    let after = store.load().await.unwrap();
+    assert_eq!(after.departed, batch.departed);
+    let expected = Contents {
+        departed: batch.departed,
+        ..before
+    };
+    assert_eq!(after, expected);
+    assert_eq!(store.flushes(10).await.unwrap(), [record(NOW)]);
+}
+
+#[tokio::test]
+async fn blocks_are_all_that_there_is() {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
     let all: Vec<Stored> = (0..5000).map(registration).collect();
     store.apply(&upserts(all.clone())).await.unwrap();
-    let pool = store.pool();
-    let mut connection = pool.acquire().await.unwrap();
-    let (_, accounts) = read::all_but_registrations(&mut connection).await.unwrap();
-    let one_by_one = Progress::default();
-    let slowly = read::registrations(&mut connection, &accounts, &one_by_one)
-        .await
-        .unwrap();
-    assert_eq!(one_by_one.done(), all.len());
-    let count = read::count(&mut connection).await.unwrap();
-    assert_eq!(count, all.len());
-    drop(connection);
-    let held = Held::open(&path).unwrap();
-    assert!(
-        bulk::registrations(&held, &path, &accounts, &Progress::default()).is_err(),
-        "the log has rows that the file has not"
-    );
-    store.close().await;
-    let quickly = Progress::default();
+    let gone = Batch {
+        removed: (0..5000)
+            .filter(|number| number % 7 == 0)
+            .map(|number| all[number].binding.key.clone())
+            .collect(),
+        ..Batch::default()
+    };
+    store.apply(&gone).await.unwrap();
+    let left: Vec<_> = all
+        .into_iter()
+        .enumerate()
+        .filter(|(number, _)| number % 7 != 0)
+        .map(|(_, one)| one)
+        .collect();
+    let progress = Arc::<Progress>::default();
+    let reading = store.reading().await.unwrap();
     assert_eq!(
-        bulk::registrations(&held, &path, &accounts, &quickly).unwrap(),
-        slowly
+        reading.everything(&progress).await.unwrap().registrations,
+        left
     );
-    assert_eq!(slowly, all);
-    assert_eq!(quickly.done(), all.len());
+    assert_eq!(progress.done(), left.len());
+}
+
+#[tokio::test]
+async fn a_store_with_a_record_that_is_none_is_set_aside() {
+    let (_directory, path) = closed_store().await;
+    let store = Store::open(&path, NOW).await.unwrap();
+    pragma(
+        &store,
+        "UPDATE registration SET content = x'0000' WHERE id = 100",
+    )
+    .await;
+    store.close().await;
+    assert_begun_anew(&path).await;
 }
 
 /// A batch after which all is told, and belongs to its accounts by the rules 7.
@@ -130,7 +215,6 @@ async fn accounts_are_read_one_by_one_as_they_are_with_all_others() {
     let name = format!("{:032x}", 5);
     let own = reading.account(&name, 3).await.unwrap();
     assert_eq!(own.unwrap().len(), 3, "also after everything was read");
-    reading.end().await;
 }
 
 #[tokio::test]
@@ -184,7 +268,7 @@ async fn accounts_are_not_read_one_by_one_while_rules_may_differ() {
     store.apply(&unclear).await.unwrap();
     assert_eq!(owners().await, None);
     store.apply(&complete(Vec::new())).await.unwrap();
-    pragma(&store, "DROP INDEX registration_account").await;
+    pragma(&store, "DROP INDEX registration_owner").await;
     assert_eq!(owners().await, None);
 }
 
@@ -197,7 +281,7 @@ async fn writes_wait_until_what_was_left_has_been_read() {
     let mut hide = std::pin::pin!(store.hide(&hiding));
     let read = async {
         let contents = reading.everything(&Arc::default()).await.unwrap();
-        reading.end().await;
+        drop(reading);
         contents
     };
     tokio::select! {
@@ -207,77 +291,6 @@ async fn writes_wait_until_what_was_left_has_been_read() {
     }
     hide.await.unwrap();
     assert_eq!(store.load().await.unwrap().hidden, [hidden("a")]);
-}
-
-#[tokio::test]
-async fn reading_past_sqlite_leaves_its_locks_alone() {
-    let (_directory, path) = closed_store().await;
-    let store = Store::open(&path, NOW).await.unwrap();
-    store.hide(&[hidden("a")]).await.unwrap();
-    let inode = fs::metadata(&path).unwrap().ino();
-    let locks = || {
-        let all = fs::read_to_string("/proc/locks").unwrap();
-        let ours = |line: &&str| line.contains(&format!(":{inode} "));
-        all.lines().filter(ours).count()
-    };
-    assert_ne!(locks(), 0);
-    store.load().await.unwrap();
-    store.load().await.unwrap();
-    assert_ne!(locks(), 0);
-}
-
-fn any_text() -> impl Strategy<Value = Text> {
-    proptest::collection::vec(any::<u8>(), 0..12).prop_map(Text::from)
-}
-
-fn any_binding() -> impl Strategy<Value = Binding> {
-    let text = || proptest::option::of(any_text());
-    let number = || proptest::option::of(any::<i64>());
-    let texts = (text(), text(), text(), text(), text(), text(), text());
-    let numbers = (number(), number(), number(), number(), number(), number());
-    let attributes =
-        proptest::collection::vec((any_text(), any_text()), 0..4).prop_map(Attributes::from_iter);
-    let q = proptest::option::of(proptest::num::f64::NORMAL | proptest::num::f64::ZERO);
-    (
-        any_text(),
-        any_text(),
-        any_text(),
-        texts,
-        numbers,
-        number(),
-        any::<i64>(),
-        q,
-        attributes,
-    )
-        .prop_map(
-            |(ruid, username, contact, texts, numbers, expires, last_modified, q, attributes)| {
-                Binding {
-                    key: Key {
-                        table: "location".into(),
-                        ruid: Ruid(ruid),
-                    },
-                    username,
-                    contact,
-                    domain: texts.0,
-                    received: texts.1,
-                    path: texts.2,
-                    call_id: texts.3,
-                    user_agent: texts.4,
-                    socket: texts.5,
-                    instance: texts.6,
-                    cseq: numbers.0.and_then(Number::new),
-                    flags: numbers.1.and_then(Number::new),
-                    cflags: numbers.2.and_then(Number::new),
-                    methods: numbers.3.and_then(Number::new),
-                    reg_id: numbers.4.and_then(Number::new),
-                    server_id: numbers.5.and_then(Number::new),
-                    expiry: expires.map_or(Expiry::Permanent, Expiry::At),
-                    last_modified,
-                    q,
-                    attributes,
-                }
-            },
-        )
 }
 
 proptest! {

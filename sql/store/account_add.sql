@@ -1,3 +1,0 @@
-INSERT INTO account (name)
-VALUES /*row*/ (?) /*end*/
-ON CONFLICT DO NOTHING

@@ -1,1 +1,0 @@
-SELECT registration_id, name, value FROM attribute ORDER BY registration_id

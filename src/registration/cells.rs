@@ -1,0 +1,204 @@
+//! A row of `location` column by column, as a source has read it and before it is worth a binding of its own.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::columns::{Binding, Column};
+use super::intern::Interner;
+use super::text::{Packer, Piece};
+use super::{Attributes, Expiry, Key, Number, Ruid, TIME_UNKNOWN, Text};
+
+/// What a column of a row says.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum Cell<'a> {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// A text.
+    Text(Cow<'a, [u8]>),
+    /// A whole number, or a Unix second.
+    Integer(i64),
+    /// A number with a fraction.
+    Real(f64),
+}
+
+/// The type of a binding's field, as a cell and back.
+pub(super) trait Field {
+    fn cell(&self) -> Cell<'_>;
+
+    /// `text` makes the cell's text.
+    fn of(cell: &Cell<'_>, text: impl FnOnce() -> Text) -> Self;
+}
+
+/// A row: what each column says.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Cells<'a>([Cell<'a>; COUNT]);
+
+/// One place for each column number, and one for 0, which is not used.
+const COUNT: usize = Column::ALL[Column::ALL.len() - 1] as usize + 1;
+
+/// Makes the texts of bindings: shared ones once, the others of a row side by side.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// Table names.
+    tables: Interner<Arc<str>>,
+    /// Domains, sockets, phone models and names of attributes, which many rows have in common.
+    common: Interner<Text>,
+    /// All others of a row, side by side.
+    own: Packer,
+}
+
+impl<'a> Cells<'a> {
+    /// What `column` says.
+    #[must_use]
+    pub fn get(&self, column: Column) -> &Cell<'a> {
+        &self.0[column as usize]
+    }
+
+    /// Notes what `column` says.
+    pub fn set(&mut self, column: Column, cell: Cell<'a>) {
+        self.0[column as usize] = cell;
+    }
+
+    /// The bytes of a text; none where the column says nothing.
+    #[must_use]
+    pub fn text(&self, column: Column) -> &[u8] {
+        match self.get(column) {
+            Cell::Text(text) => text,
+            Cell::Absent | Cell::Integer(_) | Cell::Real(_) => &[],
+        }
+    }
+
+    /// The binding that this row of `table` is, with these attributes.
+    #[must_use]
+    pub fn binding(&self, table: &Arc<str>, attributes: Attributes, texts: &mut Texts) -> Binding {
+        let Texts { common, own, .. } = texts;
+        let mut pieces = [Piece::default(); COUNT];
+        for column in Column::ALL {
+            if let Cell::Text(text) = self.get(*column)
+                && !column.is_shared()
+            {
+                pieces[*column as usize] = own.add(text);
+            }
+        }
+        let pack = own.pack();
+        let key = Key {
+            table: Arc::clone(table),
+            ruid: Ruid(pack.text(pieces[Column::Ruid as usize])),
+        };
+        Binding::of_cells(
+            key,
+            attributes,
+            |column| self.get(column),
+            |column| {
+                if column.is_shared() {
+                    common.get(self.text(column))
+                } else {
+                    pack.text(pieces[column as usize])
+                }
+            },
+        )
+    }
+
+    /// Whether `binding` says the same; table and attributes do not count. At a start nearly all rows are what they
+    /// were, and finding that out costs a fraction of making a binding.
+    #[must_use]
+    pub fn are_of(&self, binding: &Binding) -> bool {
+        let mut columns = Column::ALL.iter();
+        columns.all(|column| *self.get(*column) == binding.cell(*column))
+    }
+}
+
+impl Texts {
+    /// The one copy of a table's name.
+    pub fn table(&mut self, name: &str) -> Arc<str> {
+        self.tables.get(name)
+    }
+
+    /// Attributes with these names and values; of equal names the last counts.
+    pub fn attributes<'a>(
+        &mut self,
+        pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Attributes {
+        let Self { common, own, .. } = self;
+        let pairs = pairs.into_iter();
+        let pieces: Vec<_> = pairs
+            .map(|(name, value)| (common.get(name), own.add(value)))
+            .collect();
+        let pack = own.pack();
+        let texts = pieces.into_iter();
+        texts
+            .map(|(name, piece)| (name, pack.text(piece)))
+            .collect()
+    }
+}
+
+impl Field for Text {
+    fn cell(&self) -> Cell<'_> {
+        Cell::Text(self.as_bytes().into())
+    }
+
+    fn of(_: &Cell<'_>, text: impl FnOnce() -> Text) -> Self {
+        text()
+    }
+}
+
+impl Field for Option<Text> {
+    fn cell(&self) -> Cell<'_> {
+        self.as_ref().map_or(Cell::Absent, Field::cell)
+    }
+
+    fn of(cell: &Cell<'_>, text: impl FnOnce() -> Text) -> Self {
+        matches!(cell, Cell::Text(_)).then(text)
+    }
+}
+
+impl Field for Expiry {
+    fn cell(&self) -> Cell<'_> {
+        self.end().map_or(Cell::Absent, Cell::Integer)
+    }
+
+    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
+        integer(cell).map_or(Self::Permanent, Self::At)
+    }
+}
+
+impl Field for i64 {
+    fn cell(&self) -> Cell<'_> {
+        Cell::Integer(*self)
+    }
+
+    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
+        integer(cell).unwrap_or(TIME_UNKNOWN)
+    }
+}
+
+impl Field for Option<Number> {
+    fn cell(&self) -> Cell<'_> {
+        self.map_or(Cell::Absent, |number| Cell::Integer(number.get()))
+    }
+
+    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
+        integer(cell).and_then(Number::new)
+    }
+}
+
+impl Field for Option<f64> {
+    fn cell(&self) -> Cell<'_> {
+        self.map_or(Cell::Absent, Cell::Real)
+    }
+
+    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
+        match cell {
+            Cell::Real(number) => Some(*number),
+            Cell::Absent | Cell::Text(_) | Cell::Integer(_) => None,
+        }
+    }
+}
+
+fn integer(cell: &Cell<'_>) -> Option<i64> {
+    match cell {
+        Cell::Integer(number) => Some(*number),
+        Cell::Absent | Cell::Text(_) | Cell::Real(_) => None,
+    }
+}
