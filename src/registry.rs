@@ -33,6 +33,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod touched;
 mod writer;
 
 use std::path::PathBuf;

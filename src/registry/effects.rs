@@ -2,41 +2,11 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
 use super::event::{Cause, Effect, Listed};
 use super::order::Row;
 use super::state::State;
+use super::touched::Before;
 use crate::registration::{Hidden, Key, Registration};
-
-/// How the rows that a change touches were before it.
-#[derive(Debug)]
-pub(super) struct Touched {
-    /// Whether anything is noted at all.
-    pub(super) is_noting: bool,
-    /// Why rows change that are changed themselves.
-    pub(super) cause: Cause,
-    rows: IndexMap<Key, Before>,
-}
-
-/// How a row was before a change.
-#[derive(Debug)]
-struct Before {
-    row: Option<Arc<Registration>>,
-    listed: Listed,
-    cause: Cause,
-    unhidden: Option<Box<Hidden>>,
-}
-
-impl Default for Touched {
-    fn default() -> Self {
-        Self {
-            is_noting: false,
-            cause: Cause::Table,
-            rows: IndexMap::new(),
-        }
-    }
-}
 
 impl State {
     /// Has changes noted, of which `cause` is the cause.

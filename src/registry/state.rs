@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::KNOWN_FOR;
 use super::ambiguous::Ambiguities;
-use super::effects::Touched;
 use super::ends::Ends;
 use super::event::{Cause, Effect};
 use super::index::ScopeIndex;
 use super::order::{Contact, Row};
 use super::rows::Rows;
 use super::tombstones::{Tombstones, has_moved, tombstone};
+use super::touched::Touched;
 use crate::registration::{Hidden, Key, Registration};
 
 #[derive(Debug)]
