@@ -4,6 +4,7 @@
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
 mod aor;
+mod cell;
 mod cells;
 mod changeset;
 mod columns;
@@ -21,7 +22,8 @@ use std::sync::Arc;
 
 use crate::sip::{SourceFrom, Transport};
 pub use aor::{AddressOfRecord, Unaskable};
-pub use cells::{Cell, Cells, Texts};
+pub use cell::Cell;
+pub use cells::{Cells, Texts};
 pub use changeset::{Change, Changes, Changeset};
 pub use columns::{Binding, Column, Kind};
 pub use encoding::{Bytes, Decoded, write_text};

@@ -1,34 +1,12 @@
 //! A row of `location` column by column, as a source has read it and before it is worth a binding of its own.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::cell::Cell;
 use super::columns::{Binding, Column};
 use super::intern::Interner;
 use super::text::{Packer, Piece};
-use super::{Attributes, Expiry, Key, Number, Ruid, TIME_UNKNOWN, Text};
-
-/// What a column of a row says.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub enum Cell<'a> {
-    /// Nothing.
-    #[default]
-    Absent,
-    /// A text.
-    Text(Cow<'a, [u8]>),
-    /// A whole number, or a Unix second.
-    Integer(i64),
-    /// A number with a fraction.
-    Real(f64),
-}
-
-/// The type of a binding's field, as a cell and back.
-pub(super) trait Field {
-    fn cell(&self) -> Cell<'_>;
-
-    /// `text` makes the cell's text.
-    fn of(cell: &Cell<'_>, text: impl FnOnce() -> Text) -> Self;
-}
+use super::{Attributes, Key, Ruid, Text};
 
 /// A row: what each column says.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -130,75 +108,5 @@ impl Texts {
         texts
             .map(|(name, piece)| (name, pack.text(piece)))
             .collect()
-    }
-}
-
-impl Field for Text {
-    fn cell(&self) -> Cell<'_> {
-        Cell::Text(self.as_bytes().into())
-    }
-
-    fn of(_: &Cell<'_>, text: impl FnOnce() -> Text) -> Self {
-        text()
-    }
-}
-
-impl Field for Option<Text> {
-    fn cell(&self) -> Cell<'_> {
-        self.as_ref().map_or(Cell::Absent, Field::cell)
-    }
-
-    fn of(cell: &Cell<'_>, text: impl FnOnce() -> Text) -> Self {
-        matches!(cell, Cell::Text(_)).then(text)
-    }
-}
-
-impl Field for Expiry {
-    fn cell(&self) -> Cell<'_> {
-        self.end().map_or(Cell::Absent, Cell::Integer)
-    }
-
-    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
-        integer(cell).map_or(Self::Permanent, Self::At)
-    }
-}
-
-impl Field for i64 {
-    fn cell(&self) -> Cell<'_> {
-        Cell::Integer(*self)
-    }
-
-    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
-        integer(cell).unwrap_or(TIME_UNKNOWN)
-    }
-}
-
-impl Field for Option<Number> {
-    fn cell(&self) -> Cell<'_> {
-        self.map_or(Cell::Absent, |number| Cell::Integer(number.get()))
-    }
-
-    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
-        integer(cell).and_then(Number::new)
-    }
-}
-
-impl Field for Option<f64> {
-    fn cell(&self) -> Cell<'_> {
-        self.map_or(Cell::Absent, Cell::Real)
-    }
-
-    fn of(cell: &Cell<'_>, _: impl FnOnce() -> Text) -> Self {
-        match cell {
-            Cell::Real(number) => Some(*number),
-            Cell::Absent | Cell::Text(_) | Cell::Integer(_) => None,
-        }
-    }
-}
-
-fn integer(cell: &Cell<'_>) -> Option<i64> {
-    match cell {
-        Cell::Integer(number) => Some(*number),
-        Cell::Absent | Cell::Text(_) | Cell::Real(_) => None,
     }
 }

@@ -1,7 +1,7 @@
 //! The columns of `location` (version 9), each written down once: what a binding has, how a source reads it, what the
 //! fingerprint covers, what the store keeps and what `doctor` looks for all follow from the table below.
 
-use super::cells::{Cell, Field};
+use super::cell::{Cell, Field};
 use super::{Attributes, Expiry, Key, Number, Text};
 
 /// How the values of a column are to be read.

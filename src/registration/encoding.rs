@@ -6,7 +6,8 @@
 use integer_encoding::{VarInt, VarIntWriter};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cells::{Cell, Cells};
+use super::cell::Cell;
+use super::cells::Cells;
 use super::columns::{Binding, Column};
 
 /// The kinds of values, in the two low bits of an entry's first byte; the column's number stands above them.
