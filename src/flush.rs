@@ -29,6 +29,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unfinished;
 mod workers;
 
 use std::sync::Arc;

@@ -123,6 +123,8 @@ struct Reported {
     file: Option<PathBuf>,
     /// Why the tables cannot be read now.
     trouble: Option<Arc<str>>,
+    /// What a flush was about to remove when an earlier run ended, until Kamailio has been asked about it.
+    intents: Vec<Hidden>,
 }
 
 impl Registry {

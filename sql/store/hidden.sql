@@ -1,1 +1,1 @@
-SELECT location_table, ruid, fingerprint, at FROM hidden ORDER BY at
+SELECT location_table, ruid, fingerprint, at, is_intent FROM hidden ORDER BY at

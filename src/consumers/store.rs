@@ -58,6 +58,8 @@ enum Durability {
 enum Change<'a> {
     Batch(&'a Batch),
     Hide(&'a [Hidden]),
+    /// Rows that are about to be removed.
+    Intend(&'a [Hidden]),
     Unhide(&'a [Hidden]),
     /// A line of the audit, and where to say which one it is.
     Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
@@ -134,13 +136,13 @@ impl Store {
             .await
     }
 
-    /// Hides rows. On return this holds even if this process is killed; until the next [`Store::hide`] a loss of
-    /// power may undo it.
+    /// Notes rows that are about to be removed; [`Store::hide`] says that they were, [`Store::unhide`] that they were
+    /// not. On return this holds even if this process is killed; until the next [`Store::hide`] a loss of power may undo it.
     ///
     /// # Errors
     /// [`Error::CannotWrite`].
-    pub async fn hide_lightly(&self, rows: &[Hidden]) -> Result<(), Error> {
-        self.write_surely(Durability::Process, Change::Hide(rows))
+    pub async fn intend(&self, rows: &[Hidden]) -> Result<(), Error> {
+        self.write_surely(Durability::Process, Change::Intend(rows))
             .await
     }
 
@@ -347,7 +349,8 @@ async fn write_once(
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     match change {
         Change::Batch(batch) => write::apply(&mut transaction, batch).await?,
-        Change::Hide(rows) => write::hide(&mut transaction, rows).await?,
+        Change::Hide(rows) => write::hide(&mut transaction, rows, false).await?,
+        Change::Intend(rows) => write::hide(&mut transaction, rows, true).await?,
         Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,
         Change::Flush(id, record, written) => {
             let id = write::record_flush(&mut transaction, id, record).await?;

@@ -263,9 +263,10 @@ impl Pipeline {
     /// Says when the first knowledge about the tables is settled.
     fn settle(&mut self) {
         let now = self.parts.clock.monotonic();
+        let is_complete = self.complete && !self.parts.writer.has_intents();
         if let Some(health) = &self.health
             && !*self.parts.settled.borrow()
-            && self.readiness.is_over(health, self.complete, now)
+            && self.readiness.is_over(health, is_complete, now)
         {
             self.parts.settled.send_replace(true);
         }

@@ -32,7 +32,11 @@ impl Flusher {
         let rounds = async {
             self.parts.registry.wait_for(Scope::System).await;
             let mut trouble = RateLimited::default();
+            let mut intents = self.parts.registry.intents();
             loop {
+                if !intents.is_empty() {
+                    self.resolve_intents(&mut intents).await;
+                }
                 self.recheck_once(&mut trouble).await;
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}

@@ -40,6 +40,18 @@ impl Overlay {
         });
     }
 
+    /// What a flush was about to remove when an earlier run ended: hidden, and the registry is not live before this is
+    /// [closed](Self::close_intents).
+    #[must_use]
+    pub fn intents(&self) -> Vec<Hidden> {
+        self.0.reported().intents.clone()
+    }
+
+    /// Kamailio has been asked about them, or does not answer.
+    pub fn close_intents(&self) {
+        self.0.reported().intents.clear();
+    }
+
     /// Shows rows again: Kamailio has them, or may have them.
     pub fn unhide<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
         self.0.change(Cause::Kamailio, None, |state| {

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub tombstones: Vec<Tombstone>,
     /// Rows that a flush hid.
     pub hidden: Vec<Hidden>,
+    /// Rows that a flush was about to remove: hidden until Kamailio is asked.
+    pub intents: Vec<Hidden>,
 }
 
 impl State {
@@ -42,7 +44,7 @@ impl State {
         let (ends, sorted) = parallel::both(|| Ends::of(rows.iter()), sorted);
         state.ends = ends;
         state.rows = Rows::of(rows);
-        for hidden in left.hidden {
+        for hidden in left.hidden.into_iter().chain(left.intents) {
             state.note_hidden(hidden);
         }
         let hidden = &state.hidden;

@@ -120,6 +120,12 @@ impl Registry {
         self.reported().source.source()
     }
 
+    /// Whether Kamailio has still to be asked about what a flush was about to remove when an earlier run ended.
+    #[must_use]
+    pub fn has_intents(&self) -> bool {
+        !self.reported().intents.is_empty()
+    }
+
     /// The file of Kamailio's tables, once it is known.
     #[must_use]
     pub fn source_file(&self) -> Option<PathBuf> {
@@ -141,10 +147,13 @@ impl Registry {
 
 impl Writer {
     /// Reports how well the registry is known to equal Kamailio's tables; to be called after the rows are applied.
-    pub fn report(&self, source: Source) {
+    pub fn report(&self, mut source: Source) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         let former = {
             let mut reported = self.reported();
+            if !reported.intents.is_empty() && source.state == SourceState::Live {
+                source.state = SourceState::CatchingUp;
+            }
             let former = reported.source.source();
             reported.source.replace(source, unix, monotonic);
             former

@@ -81,6 +81,7 @@ impl Writer {
     )]
     pub fn restore(&self, left: Snapshot, source: Source) -> Subscription {
         let (moved, owners) = (left.moved.clone(), left.owners);
+        self.0.reported().intents.clone_from(&left.intents);
         let state = State::restored(self.0.clock.unix_seconds(), left);
         let mut former = None;
         let cursor = self.0.write(|content, now| {

@@ -82,3 +82,45 @@ fn what_kamailio_let_go_of_is_not_shown_after_a_kill_in_the_middle() {
     );
     drop(phones);
 }
+
+#[test]
+fn what_was_only_about_to_go_is_listed_where_kamailio_cannot_be_asked() {
+    let mut kamailio = Kamailio::builder().timer_interval(LONG).start();
+    let mut phones: Vec<Phone> = (0..30)
+        .map(|n| Phone::of(&kamailio, &acme().device(&format!("u{n:02}"), n)))
+        .collect();
+    phones.iter_mut().for_each(Phone::register);
+    kamailio.stop();
+    kamailio.start();
+    let (reached, middle_is) = mpsc::sync_channel(1);
+    let (go_on, may) = mpsc::sync_channel::<()>(1);
+    let may = Mutex::new(may);
+    let middle = Middle::of(&kamailio, move |method, _| {
+        if method == "ul.rm" {
+            let _only_the_first = reached.try_send(());
+            let _ended = may.lock().expect("nobody panics").recv();
+        }
+        Fate::Pass
+    });
+    let mut daemon = Daemon::builder(&kamailio).rpc(&middle.rpc_url()).start();
+    let target = of(&acme());
+    let headers = [("X-Auth-Token", Daemon::TOKEN)];
+    let address = daemon.address();
+    std::thread::scope(|scope| {
+        scope.spawn(|| crate::support::http::request(address, "DELETE", &target, &headers, b""));
+        middle_is.recv().expect("the flush gets there");
+        daemon.kill9();
+    });
+    drop(go_on);
+    kamailio.kill9();
+
+    daemon.start();
+    let answer = daemon.get(&target).json();
+    assert_eq!(
+        answer["source"]["state"], "live",
+        "it says that it is ready"
+    );
+    let listed = answer["data"].as_array().expect("a list").len();
+    assert_eq!(listed, 30, "nobody has let go of them");
+    drop(phones);
+}

@@ -62,6 +62,8 @@ pub struct Contents {
     pub departed: Vec<Tombstone>,
     /// Hidden rows, the earliest first.
     pub hidden: Vec<Hidden>,
+    /// Rows that a flush was about to remove when the program ended, the earliest first.
+    pub intents: Vec<Hidden>,
     /// The last moment, since the Unix epoch, at which this was known to equal Kamailio's tables.
     pub as_of: Option<Duration>,
 }

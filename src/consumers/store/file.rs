@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/store/migrations/0003_owners.sql"),
     include_str!("../../../sql/store/migrations/0004_ended.sql"),
     include_str!("../../../sql/store/migrations/0005_records.sql"),
+    include_str!("../../../sql/store/migrations/0006_intents.sql"),
 ];
 
 /// How many broken stores are kept.

@@ -24,10 +24,12 @@ pub(super) struct Block {
 pub(super) async fn all_but_registrations(
     connection: &mut SqliteConnection,
 ) -> Result<Contents, sqlx::Error> {
+    let (hidden, intents) = hidden(connection).await?;
     Ok(Contents {
         registrations: Vec::new(),
         departed: departed(connection).await?,
-        hidden: hidden(connection).await?,
+        hidden,
+        intents,
         as_of: as_of(connection).await?,
     })
 }
@@ -110,18 +112,22 @@ async fn departed(connection: &mut SqliteConnection) -> Result<Vec<Tombstone>, s
     Ok(departed)
 }
 
-async fn hidden(connection: &mut SqliteConnection) -> Result<Vec<Hidden>, sqlx::Error> {
+/// Hidden rows, and those that a flush intended to remove.
+async fn hidden(
+    connection: &mut SqliteConnection,
+) -> Result<(Vec<Hidden>, Vec<Hidden>), sqlx::Error> {
     let mut rows = sqlx::query(include_str!("../../../sql/store/hidden.sql")).fetch(connection);
     let mut tables = Interner::default();
-    let mut hidden = Vec::new();
+    let (mut hidden, mut intents) = (Vec::new(), Vec::new());
     while let Some(row) = rows.try_next().await? {
-        hidden.push(Hidden {
+        let is_intent: bool = row.try_get("is_intent")?;
+        if is_intent { &mut intents } else { &mut hidden }.push(Hidden {
             key: key(&row, &mut tables)?,
             fingerprint: row.try_get::<i64, _>("fingerprint")?.cast_unsigned(),
             at: row.try_get("at")?,
         });
     }
-    Ok(hidden)
+    Ok((hidden, intents))
 }
 
 /// The keys of registrations, but for those of which `is_kept` is true.

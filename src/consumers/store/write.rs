@@ -61,17 +61,19 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Hides rows; the caller's transaction is around it.
+/// Hides rows, for good or until it is known whether they go; the caller's transaction is around it.
 pub(super) async fn hide(
     connection: &mut SqliteConnection,
     rows: &[Hidden],
+    is_intent: bool,
 ) -> Result<(), sqlx::Error> {
     const HIDE: &str = include_str!("../../../sql/store/hide.sql");
     for_all(connection, HIDE, rows, |values, row| {
         push_key(values, &row.key);
         values
             .push_bind(row.fingerprint.cast_signed())
-            .push_bind(row.at);
+            .push_bind(row.at)
+            .push_bind(is_intent);
     })
     .await
 }

@@ -84,6 +84,7 @@ async fn take_over(
             owners: Some(resolving.owners()),
             tombstones: contents.departed,
             hidden: contents.hidden,
+            intents: contents.intents,
         };
         writer.restore(left, source)
     };
@@ -136,7 +137,8 @@ async fn preload(
         state: SourceState::CatchingUp,
         as_of: little.as_of,
     };
-    writer.begin_preload(little.departed.clone(), little.hidden.clone(), source);
+    let hidden = little.hidden.iter().chain(&little.intents).cloned();
+    writer.begin_preload(little.departed.clone(), hidden.collect(), source);
     loop {
         let account = writer.wanted().await;
         let stored = match reading.account(&account, MOST).await {

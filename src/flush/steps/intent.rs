@@ -1,7 +1,6 @@
 //! What is about to be removed, in the store, so that nothing is lost should the program end in the middle.
 //!
-//! Before a contact is removed its row is hidden in the store, and only there: a start after a crash hides what may be
-//! gone, and asks Kamailio about it at once.
+//! Before a contact is removed that is noted in the store: a start after a crash asks Kamailio what became of it.
 
 use tokio::sync::Mutex;
 
@@ -61,7 +60,7 @@ impl<'a> Intents<'a> {
                 })
                 .collect();
             if !rows.is_empty() {
-                let written = self.parts.store.hide_lightly(&rows).await;
+                let written = self.parts.store.intend(&rows).await;
                 written.map_err(NotFlushed::Store)?;
             }
             for intent in batch {

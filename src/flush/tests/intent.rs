@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::fake::Answer;
-use super::site::{NOW, Site, actor, aor, copy, hidden_in, row};
+use super::site::{NOW, Site, actor, aor, contact, copy, hidden_in, intents_in, row};
 use crate::consumers::store::Store;
 use crate::flush::Request;
-use crate::rate_limited::RateLimited;
 
 /// Takes a copy of the store at the moment at which bob is about to be removed.
 fn crash_at_bob(site: &Site) -> Arc<Mutex<Option<TempDir>>> {
@@ -24,14 +23,19 @@ fn crash_at_bob(site: &Site) -> Arc<Mutex<Option<TempDir>>> {
 }
 
 #[tokio::test]
-async fn rows_are_hidden_in_the_store_before_they_are_removed() {
+async fn rows_are_noted_in_the_store_before_they_are_removed() {
     let site = Site::new().await;
     site.phone("acme", "alice", "a1");
     site.phone("acme", "bob", "b1");
     let crashed = crash_at_bob(&site);
     assert_eq!(site.flush().await.flushed, 2);
     let crashed = crashed.lock().unwrap().take().unwrap();
-    assert_eq!(hidden_in(&crashed).await, ["a1", "b1"]);
+    assert_eq!(intents_in(&crashed).await, ["a1", "b1"]);
+    assert!(
+        hidden_in(&crashed).await.is_empty(),
+        "nobody was told that they went"
+    );
+    assert_eq!(site.hidden().await, ["a1", "b1"]);
 }
 
 #[tokio::test]
@@ -63,10 +67,43 @@ async fn a_start_after_a_crash_shows_what_kamailio_still_has_and_no_more() {
     site.fake.bend(|_, _, _| None);
     let site = site.restarted(&[("acme", alice), ("acme", bob)]).await;
     assert!(site.ruids().is_empty(), "either may be gone");
-    site.flusher.recheck_once(&mut RateLimited::default()).await;
-    assert_eq!(site.ruids(), ["b1"]);
+    assert!(site.registry.has_intents(), "and that is not live");
+    let mut intents = site.overlay.intents();
+    site.flusher.resolve_intents(&mut intents).await;
+    assert_eq!((site.ruids(), intents), (vec!["b1".to_owned()], vec![]));
+    assert!(!site.registry.has_intents());
+    assert_eq!(site.hidden().await, ["a1"]);
+    assert!(intents_in(&site.copy_of_store()).await.is_empty());
     let [line] = site.store.flushes(9).await.unwrap().try_into().unwrap();
     assert_eq!((line.ended, line.flushed, line.failed), (None, 0, 0));
+}
+
+#[tokio::test]
+async fn while_kamailio_does_not_answer_what_may_be_gone_is_listed() {
+    let site = Site::new().await;
+    let alice = site.phone("acme", "alice", "a1");
+    let bob = site.phone("acme", "bob", "b1");
+    let crashed = crash_at_bob(&site);
+    assert_eq!(site.flush().await.flushed, 2);
+    let crashed = crashed.lock().unwrap().take().unwrap();
+    let site = site
+        .started_from(crashed, &[("acme", alice), ("acme", bob)])
+        .await;
+    site.fake.bend(|_, _, _| Some(Answer::Silence));
+    let mut intents = site.overlay.intents();
+    site.flusher.resolve_intents(&mut intents).await;
+    assert_eq!(site.ruids(), ["a1", "b1"]);
+    assert!(!site.registry.has_intents());
+    assert_eq!(intents.len(), 2, "they are asked about again");
+    assert_eq!(intents_in(&site.copy_of_store()).await, ["a1", "b1"]);
+    // Bob has registered again, and alice is gone.
+    site.fake.bend(|_, _, _| None);
+    site.fake
+        .memory()
+        .register(&aor("bob"), "b1", &contact("b1"), 1);
+    site.flusher.resolve_intents(&mut intents).await;
+    assert_eq!((site.ruids(), intents), (vec!["b1".to_owned()], vec![]));
+    assert_eq!(site.hidden().await, ["a1"]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::fake::Fake;
 use crate::clock::ManualClock;
 use crate::config::AlsoCall;
-use crate::consumers::store::Store;
+use crate::consumers::store::{Contents, Store};
 use crate::flush::{Actor, Authorization, Flusher, Options, Outcome, Parts, Request};
 use crate::kamailio::{self, Kamailio};
 use crate::metrics::Metrics;
@@ -105,6 +105,7 @@ impl Site {
             rows: rows.collect(),
             tombstones: kept.departed,
             hidden: kept.hidden,
+            intents: kept.intents,
             ..Snapshot::default()
         };
         registry.restore(kept, Source::default());
@@ -145,6 +146,11 @@ impl Site {
     /// What the next start finds should the program be killed now; the registry has `rows`, as from the tables.
     pub(super) async fn restarted(self, rows: &[(&str, Binding)]) -> Self {
         let crashed = self.copy_of_store();
+        self.started_from(crashed, rows).await
+    }
+
+    /// The same with this store.
+    pub(super) async fn started_from(self, crashed: TempDir, rows: &[(&str, Binding)]) -> Self {
         let endpoint = self.fake.endpoint.clone();
         let site = Self::at(self.fake, &endpoint, Vec::new(), crashed).await;
         for (account, row) in rows {
@@ -250,10 +256,21 @@ pub(super) fn copy(folder: &Path) -> TempDir {
 
 /// The ruids that a store has as hidden.
 pub(super) async fn hidden_in(folder: &TempDir) -> Vec<String> {
-    let store = Store::open(&folder.path().join("usrlocd.db"), NOW)
-        .await
-        .unwrap();
-    let hidden = store.load().await.unwrap().hidden;
+    ruids(contents_of(folder).await.hidden)
+}
+
+/// The ruids that a store has as about to be removed.
+pub(super) async fn intents_in(folder: &TempDir) -> Vec<String> {
+    ruids(contents_of(folder).await.intents)
+}
+
+async fn contents_of(folder: &TempDir) -> Contents {
+    let path = folder.path().join("usrlocd.db");
+    let store = Store::open(&path, NOW).await.unwrap();
+    store.load().await.unwrap()
+}
+
+fn ruids(hidden: Vec<Hidden>) -> Vec<String> {
     let ruid = |one: &Hidden| one.key.ruid.0.lossy().into_owned();
     let mut ruids: Vec<String> = hidden.iter().map(ruid).collect();
     ruids.sort();

@@ -26,10 +26,14 @@ async fn what_is_hidden_survives_a_crash() {
 }
 
 #[tokio::test]
-async fn what_is_hidden_lightly_survives_the_process() {
+async fn what_is_intended_survives_the_process_until_it_is_done_or_not() {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
-    store.hide_lightly(&[hidden("a")]).await.unwrap();
+    store.hide(&[hidden("d")]).await.unwrap();
+    let intents = ["a", "b", "c", "d"].map(hidden);
+    store.intend(&intents).await.unwrap();
+    store.hide(&[hidden("b")]).await.unwrap();
+    store.unhide(&[hidden("c")]).await.unwrap();
     let crashed = TempDir::new().unwrap();
     for name in ["usrlocd.db", "usrlocd.db-wal"] {
         fs::copy(path.with_file_name(name), crashed.path().join(name)).unwrap();
@@ -37,7 +41,9 @@ async fn what_is_hidden_lightly_survives_the_process() {
     let store = Store::open(&crashed.path().join("usrlocd.db"), NOW)
         .await
         .unwrap();
-    assert_eq!(store.load().await.unwrap().hidden, [hidden("a")]);
+    let contents = store.load().await.unwrap();
+    assert_eq!(contents.hidden, [hidden("b"), hidden("d")]);
+    assert_eq!(contents.intents, [hidden("a")]);
 }
 
 #[tokio::test]
