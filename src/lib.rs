@@ -18,13 +18,21 @@
 //!
 //! The daemon's `pipeline` joins them: what the source reports is resolved and applied by the registry's one writer.
 //!
-//! A REGISTER, step by step: Kamailio commits the row, then each attribute. The tail finds the new frames of the
-//! write-ahead log (or, with a rollback journal, changed leaves of an index), reads the leaf pages in a window
-//! that is verified to show one committed state, and reports to `source::usrloc` which rows differ from what it
-//! reported before. That decodes the row, waits a moment for the first attribute, and reports the binding.
-//! `accounts` finds its account and device, and the registry shows the registration; the next answer has it, and the
-//! feed has an entry: how the row was listed before, how it is now, and why. The store follows the feed in batches. Where several rows have the same contact and the table cannot tell whether all are in
-//! force, `flush` asks Kamailio which of them it has; the registry lists those, and all while there is no answer.
+//! A REGISTER, step by step:
+//!
+//! 1. Kamailio commits the row, then each attribute.
+//! 2. `sqlite_file::Tail` sees the index of the write-ahead log move (or, with a rollback journal, an index leaf of the
+//!    table), reads the changed leaf pages in a *window* that is verified to show one committed state, and reports which
+//!    rows differ from those that it reported before.
+//! 3. `source::usrloc` decodes the row, waits a moment for the first attribute, and puts the [`registration::Binding`]
+//!    together; `source::sqlite` posts an [`source::Update`].
+//! 4. `daemon::pipeline` takes the update, has `accounts` find the account and device, and applies the
+//!    [`registration::Registration`] through [`registry::Writer`]. The next answer has it.
+//! 5. The feed gets an entry: how the row was listed before, how it is now, and why. [`consumers`] follow the feed, the
+//!    store in batches.
+//!
+//! Where several rows have the same contact and the table cannot tell whether all are in force, `flush` asks Kamailio
+//! which of them it has; the registry lists those, and all while there is no answer.
 //!
 //! # The command's way
 //!
@@ -32,13 +40,49 @@
 //! DELETE → http → flush → kamailio (ul.lookup, ul.rm, ul.lookup) → registry and store (hidden) → answer
 //! ```
 //!
-//! A flush, step by step: `http` picks the registrations that the caller's list shows. For each address of record
-//! `flush` asks Kamailio whether it has the contacts, has it remove them, and asks again. What was there and is
-//! gone is confirmed and hidden at once (the table may keep the row until usrloc's timer runs). On disk it is hidden
-//! before it is removed, and shown again if that fails: whenever the program ends, the next start hides what may be
-//! gone and asks Kamailio about it. What belongs to another account is left alone. At the end Kamailio must still be
-//! the one that was asked; only then is the answer `"ok"`. While rows are hidden Kamailio is asked about them again
-//! and again, so that a phone that is back is listed.
+//! A flush, step by step: `http` picks the registrations that the caller's list shows. `flush::flush_one` is the
+//! protocol for one address of record: note the intent in the store, ask Kamailio which contacts it has, wait for a
+//! moment when nobody writes its file, remove them, ask again, judge, hide. What was there and is gone is confirmed and
+//! hidden at once (the table may keep the row until usrloc's timer runs). What belongs to another account is left alone.
+//! At the end Kamailio must still be the one that was asked; only then is the answer `"ok"`. While rows are hidden
+//! Kamailio is asked about them again and again, so that a phone that is back is listed. If the program ends in the
+//! middle, the next start asks about the intents before the registry is live.
+//!
+//! # Threads, channels and locks
+//!
+//! | thread | what it does | how it hands on |
+//! |---|---|---|
+//! | `worker`, one a core | tokio: HTTP, flushes, probes, reload | – |
+//! | `tail` | steps the tail, puts bindings together; it alone reads Kamailio's files | `Updates`: one update that later ones are laid over, so bounded by the number of rows; a bell wakes it |
+//! | `pipeline` | resolves and applies: the registry's one writer | the feed: a ring of the last entries; nothing waits for a subscriber |
+//! | `write_behind` | follows the feed, writes the store | what is gathered, each row once; beyond a bound it compares instead |
+//! | one of sqlx's for each connection of the store | SQLite | sqlx's channel |
+//! | two of `notify`'s | inotify: Kamailio's files while nothing happens; our configuration files | the bell; a `Notify` |
+//! | tokio's blocking pool | restoring, directory changes, names of groups | join handles |
+//!
+//! Locks are held for a moment and never across an `.await`. In the order in which they may be taken:
+//!
+//! | lock | guards | held for |
+//! |---|---|---|
+//! | `Registry.content` (`RwLock`) | rows, lists, hidden rows, the feed | at most 256 rows of a change; a reader copies references |
+//! | `Registry.reported` | what the source last reported, intents | a copy |
+//! | `Updates.waiting`, `WriteBehind.gathered` | what waits between two threads | a merge |
+//! | `Store.gate` (async) | the store while it is read at a start | until that is over |
+//! | the locks of `flush` | one address of record; the queue of removals; what is known of the file's writers | one removal |
+//!
+//! # Glossary
+//!
+//! * *Address of record* (AoR), *contact*, *binding*: RFC 3261. A binding is one row of `location` with its attributes; a
+//!   *registration* is a binding with its account and device, and what the API calls an *item*.
+//! * *ruid*: usrloc's unique id of a contact. *Realm*: the domain of an account's phones.
+//! * *Window*: reads of a file between two looks that prove one committed state. *Hint*: a key that may have changed; it
+//!   may be wrong. *Fact*: a leaf read in a window. *Audit*: the rolling comparison of all leaves, which needs no hints.
+//! * *Flush*: to remove from Kamailio's memory, confirmed. *Hidden*: a row that a flush removed and the table still has.
+//!   *Intent*: a row that is about to be removed. *Leftover*: a row that stays in the table although the memory let go.
+//! * *Superseded*: a row that Kamailio does not have while it has another one of the same contact.
+//! * *Tombstone*: what is remembered of a user whose row went, for an hour.
+//! * *Effect*, *entry*: what one change does to one row in the lists; an entry of the *feed* is a numbered effect.
+//! * *Write-through*, *write-back*: usrloc's db_mode 1 and 3, and 2.
 //!
 //! # The floors
 //!

@@ -1,6 +1,6 @@
 //! Kamailio's usrloc tables: rows of `location` and `location_attrs` become bindings.
 //!
-//! Knows columns and their oddities, but no database and no clock. A source of any kind passes in [rows](rows), and gets
+//! Knows columns and their oddities, but no database and no clock. A source of any kind passes in [rows], and gets
 //! back a [`Changeset`] with what became of the bindings.
 
 mod assembler;
