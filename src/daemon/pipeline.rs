@@ -3,6 +3,7 @@
 //! The source reads on a thread of its own. The store follows the registry's feed on another; nothing waits for it.
 
 mod causes;
+mod first_load;
 mod readiness;
 mod start;
 
@@ -27,6 +28,7 @@ use crate::registry::{Scope, Source as Reported, SourceState, Writer};
 use crate::source::sqlite::SqliteSource;
 use crate::source::{Health, Source, Update};
 use causes::Causes;
+use first_load::FirstLoad;
 use readiness::Readiness;
 
 /// How many rows are applied at a time: readers wait for a portion at most.
@@ -88,6 +90,8 @@ pub struct Pipeline {
     complete: bool,
     /// What the registry has was once all that the tables had: in an earlier run that was stored whole, or in this one.
     known: bool,
+    /// What has been read while nothing is known of the tables.
+    first_load: Option<FirstLoad>,
     readiness: Readiness,
     /// At how many looks in a row the thread hung.
     hung: u32,
@@ -115,7 +119,9 @@ impl Pipeline {
                 () = stop.cancelled() => break Ok(()),
                 Some(ended) = tasks.join_next() => break Err(ended_early(ended)),
                 update = self.source.next() => match update {
-                    Ok(update) => self.apply(update, &stop).await,
+                    Ok(update) => if let Err(error) = self.apply(update, &stop).await {
+                        break Err(error);
+                    },
                     Err(ended) => break Err(std::io::Error::other(ended)),
                 },
                 Ok(()) = self.parts.directory.changed() => {
@@ -139,10 +145,20 @@ impl Pipeline {
     }
 
     /// Applies what is new. Where `stop` comes meanwhile, the rest is found again at the next start.
-    async fn apply(&mut self, update: Update, stop: &CancellationToken) {
+    async fn apply(&mut self, update: Update, stop: &CancellationToken) -> std::io::Result<()> {
         let writer = Arc::clone(&self.parts.writer);
-        let commit = writer.begin_commit();
         let mut changes = update.changes.into_iter();
+        if let Some(mut load) = self.first_load.take() {
+            load.add(changes.by_ref(), &self.resolver, &writer);
+            if update.loaded {
+                let loading = Arc::clone(&writer);
+                let load = move || loading.load(load.finish(&loading));
+                tokio::task::spawn_blocking(load).await?;
+            } else {
+                self.first_load = Some(load);
+            }
+        }
+        let commit = writer.begin_commit();
         loop {
             let portion = changes.by_ref().take(PORTION);
             let resolved: Vec<_> = portion.map(|change| self.resolve(change)).collect();
@@ -150,7 +166,7 @@ impl Pipeline {
                 break;
             }
             if stop.is_cancelled() {
-                return;
+                return Ok(());
             }
             writer.apply_in(commit, resolved);
             tokio::task::yield_now().await;
@@ -165,6 +181,7 @@ impl Pipeline {
             writer.report_file(file);
         }
         self.report(update.health, update.as_of);
+        Ok(())
     }
 
     fn resolve(&self, change: Change<Arc<Binding>>) -> Change<Arc<Registration>> {
@@ -292,6 +309,9 @@ impl Pipeline {
     async fn adopt_directory(&mut self) -> std::io::Result<()> {
         let directory = Arc::clone(&self.parts.directory.borrow_and_update());
         self.resolver = Resolver::new(Arc::clone(&self.naming), Arc::clone(&directory));
+        if let Some(load) = &mut self.first_load {
+            load.resolve_again(&self.resolver);
+        }
         let (resolver, writer) = (self.resolver.clone(), Arc::clone(&self.parts.writer));
         let in_force = self.parts.in_force.clone();
         let work = move || {

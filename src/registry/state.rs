@@ -83,13 +83,18 @@ impl State {
 
     /// Takes over from `former`, which has the same rows with another content, what is not in them.
     pub(super) fn succeed(&mut self, former: &mut Self) {
-        for hidden in former.hidden.values() {
-            self.hide(hidden.clone());
-        }
         // Kamailio is not asked again because a row has another owner.
         self.ambiguities = mem::take(&mut former.ambiguities);
         let superseded = self.ambiguities.contacts_of_superseded();
         self.unsettled.extend(superseded.cloned());
+        self.keep_flushed(former);
+    }
+
+    /// Takes over from `former` what is hidden, who was known, and the second.
+    pub(super) fn keep_flushed(&mut self, former: &mut Self) {
+        for hidden in former.hidden.values() {
+            self.hide(hidden.clone());
+        }
         self.tombstones = mem::take(&mut former.tombstones);
         self.advance(former.now);
         self.arrange();

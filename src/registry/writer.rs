@@ -107,6 +107,24 @@ impl Writer {
         Subscription::new(Arc::clone(&self.0), cursor)
     }
 
+    /// Puts all rows that there are in place of those that the registry has, at the end of a first load: what is hidden
+    /// and who was known stays. Readers are not held up. It is no news: who follows the feed lists again.
+    pub fn load(&self, rows: Vec<Arc<Registration>>) {
+        let now = self.0.content().state.now;
+        let left = Snapshot {
+            rows,
+            ..Snapshot::default()
+        };
+        let mut next = State::restored(now, left);
+        let former = self.0.write(|content, _| {
+            next.keep_flushed(&mut content.state);
+            let former = std::mem::replace(&mut content.state, next);
+            content.feed.reload();
+            former
+        });
+        drop(former);
+    }
+
     /// Puts `changed`, rows of which only the owner or names are others, in the place of what is known of them, and does
     /// `publish` in the same moment; `owners` are the rules by which rows belong to accounts from then on. Readers are not
     /// held up, however many they are.

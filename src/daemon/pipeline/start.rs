@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::causes::Causes;
+use super::first_load::FirstLoad;
 use super::readiness::Readiness;
 use super::{Options, Parts, Pipeline};
 use crate::accounts::{Naming, Resolved, Resolver};
@@ -106,6 +107,7 @@ async fn take_over(
         causes: Causes::default(),
         complete: false,
         known: source.as_of.is_some(),
+        first_load: source.as_of.is_none().then(FirstLoad::default),
         readiness: Readiness::default(),
         hung: 0,
     })
