@@ -82,7 +82,7 @@
 //! * *Superseded*: a row that Kamailio does not have while it has another one of the same contact.
 //! * *Tombstone*: what is remembered of a user whose row went, for an hour.
 //! * *Effect*, *entry*: what one change does to one row in the lists; an entry of the *feed* is a numbered effect.
-//! * *Write-through*, *write-back*: usrloc's db_mode 1 and 3, and 2.
+//! * *Write-through*, *write-back*: usrloc with `db_mode` 1 and 3, and with 2.
 //!
 //! # The floors
 //!

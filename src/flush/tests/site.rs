@@ -256,12 +256,12 @@ pub(super) fn copy(folder: &Path) -> TempDir {
 
 /// The ruids that a store has as hidden.
 pub(super) async fn hidden_in(folder: &TempDir) -> Vec<String> {
-    ruids(contents_of(folder).await.hidden)
+    ruids(&contents_of(folder).await.hidden)
 }
 
 /// The ruids that a store has as about to be removed.
 pub(super) async fn intents_in(folder: &TempDir) -> Vec<String> {
-    ruids(contents_of(folder).await.intents)
+    ruids(&contents_of(folder).await.intents)
 }
 
 async fn contents_of(folder: &TempDir) -> Contents {
@@ -270,7 +270,7 @@ async fn contents_of(folder: &TempDir) -> Contents {
     store.load().await.unwrap()
 }
 
-fn ruids(hidden: Vec<Hidden>) -> Vec<String> {
+fn ruids(hidden: &[Hidden]) -> Vec<String> {
     let ruid = |one: &Hidden| one.key.ruid.0.lossy().into_owned();
     let mut ruids: Vec<String> = hidden.iter().map(ruid).collect();
     ruids.sort();
