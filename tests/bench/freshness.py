@@ -131,7 +131,13 @@ def start(bench, name, usrlocd, file, rows):
     bench.say(name, "cold start until live", f"10 x {scan * 1e3:.0f} ms", cold, " ms", 10 * scan, 1e3)
     bench.say(name, "memory after cold start, a row", "", usrlocd.memory() / rows, " B")
     bench.say(name, "highest memory of the cold start, a row", "", usrlocd.memory("VmHWM") / rows, " B")
-    time.sleep(1 + rows / 50_000)  # the store catches up
+    began = time.monotonic()
+    usrlocd.stop()
+    bench.say(name, "stop right after the cold start", "5 s", time.monotonic() - began, " s", 5)
+    usrlocd.start()
+    live = usrlocd.until(usrlocd.is_live, 600)
+    usrlocd.rest()
+    bench.say(name, "from live until all is stored", "", time.monotonic() - live, " s")
     usrlocd.stop()
     warm = usrlocd.start()
     answers = usrlocd.until(lambda: usrlocd.request("/livez")[0] == 200, 600, 0.001) - warm
