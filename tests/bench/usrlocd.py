@@ -1,11 +1,13 @@
 """The daemon that is measured: started, asked over HTTP, and what it costs."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -143,6 +145,11 @@ class Usrlocd:
             time.sleep(0.5)
             if self.cpu() - before < 0.01:
                 return
+
+    def has_stored_all(self):
+        """Whether its store says as of when it is complete."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/store/usrlocd.db?mode=ro", uri=True)) as store:
+            return store.execute("SELECT as_of FROM source").fetchone() is not None
 
     def cpu(self):
         """Seconds of a core, to the nanosecond; short-lived threads of its are not in it."""
