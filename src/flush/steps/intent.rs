@@ -55,7 +55,7 @@ impl<'a> Intents<'a> {
             let rows = batch.iter_mut().flat_map(|intent| &mut intent.rows);
             let rows: Vec<Hidden> = rows
                 .map(|row| {
-                    row.at = at;
+                    row.at = row.at.max(at);
                     row.clone()
                 })
                 .collect();
@@ -77,7 +77,8 @@ impl Intent {
         let rows = bindings.map(|one| Hidden {
             key: one.key.clone(),
             fingerprint: one.row_fingerprint(),
-            at: 0,
+            // A clock that was set back leaves rows of a time that is still to come.
+            at: one.last_modified,
         });
         Self {
             rows: rows.collect(),
