@@ -101,7 +101,8 @@ pub struct Registry {
     reported: Mutex<Reported>,
     startup: Startup,
     heartbeat: Arc<Heartbeat>,
-    /// Touched when more accounts have been preloaded, and when all rows have been restored.
+    /// Touched when more accounts have been preloaded, when all rows have been restored, and when they have been compared
+    /// with the tables.
     progress: watch::Sender<()>,
     /// Told when an account is to be preloaded.
     wanted: Notify,
@@ -123,6 +124,8 @@ struct Reported {
     file: Option<PathBuf>,
     /// Why the tables cannot be read now.
     trouble: Option<Arc<str>>,
+    /// Whether every row of the tables has been read since the start.
+    compared: bool,
     /// What a flush was about to remove when an earlier run ended, until Kamailio has been asked about it.
     intents: Vec<Hidden>,
 }

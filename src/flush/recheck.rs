@@ -34,6 +34,7 @@ impl Flusher {
             let mut trouble = RateLimited::default();
             let mut intents = self.parts.registry.intents();
             loop {
+                let is_compared = self.parts.registry.is_compared();
                 if !intents.is_empty() {
                     self.resolve_intents(&mut intents).await;
                 }
@@ -41,6 +42,7 @@ impl Flusher {
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = self.parts.doubts.notified() => {}
+                    () = self.parts.registry.compared(), if !is_compared => {}
                 }
             }
         };
@@ -49,9 +51,11 @@ impl Flusher {
 
     /// Lists again what Kamailio has.
     pub(super) async fn recheck_once(&self, trouble: &mut RateLimited) {
-        let before = self.parts.clock.unix_seconds() - AWAITED;
-        let never_came = self.parts.registry.forget_absent_before(before);
-        self.unhide_in_store(&never_came).await;
+        if self.parts.registry.is_compared() {
+            let before = self.parts.clock.unix_seconds() - AWAITED;
+            let never_came = self.parts.registry.forget_absent_before(before);
+            self.unhide_in_store(&never_came).await;
+        }
         self.watch_leftovers();
         let mut hidden: BTreeMap<TableAor, Vec<(Hidden, Arc<Registration>)>> = BTreeMap::new();
         let mut unaskable = Vec::new();

@@ -1,7 +1,8 @@
 //! What a flush was about to remove when the program ended: whether Kamailio let go of it is asked before anything else.
 //!
 //! Until that is known such a row is not listed, for it may be gone, and the registry is not live. While Kamailio does not
-//! answer the row is listed again: nobody was told that it went.
+//! answer the row is listed again: nobody was told that it went. A row that has not been read yet, because the store had
+//! only a part of the table, is asked about once it has.
 
 use super::Flusher;
 use super::answers::credibility::LOADED_AFTER;
@@ -23,9 +24,15 @@ enum Fate {
 impl Flusher {
     /// Asks about each of `intents`, and leaves those in it about which nothing is known yet.
     pub(super) async fn resolve_intents(&self, intents: &mut Vec<Hidden>) {
-        let (mut gone, mut void, mut open) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut gone, mut void, mut open, mut unread) = (vec![], vec![], vec![], vec![]);
         let mut is_silent = false;
+        let registry = &self.parts.registry;
+        let is_compared = registry.is_compared();
         for intent in std::mem::take(intents) {
+            if !is_compared && !registry.has(&intent.key) {
+                unread.push(intent);
+                continue;
+            }
             if is_silent {
                 open.push(intent);
                 continue;
@@ -41,7 +48,6 @@ impl Flusher {
                 }
             }
         }
-        let registry = &self.parts.registry;
         registry.hide(gone.iter().cloned(), &std::sync::Arc::default());
         if let Err(error) = self.parts.store.hide(&gone).await {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -49,8 +55,11 @@ impl Flusher {
         }
         registry.unhide(void.iter().chain(&open).map(|one| &one.key));
         self.unhide_in_store(&void).await;
-        registry.close_intents();
-        *intents = open;
+        if unread.is_empty() {
+            registry.close_intents();
+        }
+        unread.append(&mut open);
+        *intents = unread;
     }
 
     async fn fate(&self, intent: &Hidden) -> Result<Fate, Fault> {

@@ -126,6 +126,21 @@ impl Registry {
         !self.reported().intents.is_empty()
     }
 
+    /// Whether every row of the tables has been read since the start: a row that is not here is not in them.
+    #[must_use]
+    pub fn is_compared(&self) -> bool {
+        self.reported().compared
+    }
+
+    /// Waits until [every row has been read](Self::is_compared).
+    pub async fn compared(&self) {
+        let mut progress = self.progress.subscribe();
+        while !self.is_compared() {
+            // The sender lives as long as the registry.
+            let _ = progress.changed().await;
+        }
+    }
+
     /// The file of Kamailio's tables, once it is known.
     #[must_use]
     pub fn source_file(&self) -> Option<PathBuf> {
@@ -151,6 +166,10 @@ impl Writer {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         let former = {
             let mut reported = self.reported();
+            if source.state == SourceState::Live && !std::mem::replace(&mut reported.compared, true)
+            {
+                self.progress.send_replace(());
+            }
             if !reported.intents.is_empty() && source.state == SourceState::Live {
                 source.state = SourceState::CatchingUp;
             }

@@ -8,6 +8,7 @@ use super::fake::Answer;
 use super::site::{NOW, Site, actor, aor, contact, copy, hidden_in, intents_in, row};
 use crate::consumers::store::Store;
 use crate::flush::Request;
+use crate::registry::SourceState;
 
 /// Takes a copy of the store at the moment at which bob is about to be removed.
 fn crash_at_bob(site: &Site) -> Arc<Mutex<Option<TempDir>>> {
@@ -104,6 +105,33 @@ async fn while_kamailio_does_not_answer_what_may_be_gone_is_listed() {
     site.flusher.resolve_intents(&mut intents).await;
     assert_eq!((site.ruids(), intents), (vec!["b1".to_owned()], vec![]));
     assert_eq!(site.hidden().await, ["a1"]);
+}
+
+#[tokio::test]
+async fn a_row_that_the_store_did_not_have_yet_is_asked_about_once_it_is_read() {
+    let site = Site::new().await;
+    let alice = site.phone("acme", "alice", "a1");
+    let bob = site.phone("acme", "bob", "b1");
+    let crashed = crash_at_bob(&site);
+    assert_eq!(site.flush().await.flushed, 2);
+    let crashed = crashed.lock().unwrap().take().unwrap();
+    let site = site.starting_from(crashed).await;
+    let mut intents = site.overlay.intents();
+    for answer in [|| None, || Some(Answer::Silence)] {
+        site.fake.bend(move |_, _, _| answer());
+        site.flusher.resolve_intents(&mut intents).await;
+        assert_eq!(intents.len(), 2);
+        assert!(site.registry.has_intents(), "so it is not live");
+    }
+    site.fake.bend(|_, _, _| None);
+    site.put("acme", alice);
+    site.put("acme", bob);
+    assert!(site.ruids().is_empty(), "either may be gone");
+    site.reads(SourceState::Live);
+    site.flusher.resolve_intents(&mut intents).await;
+    assert!(site.ruids().is_empty() && intents.is_empty());
+    assert!(!site.registry.has_intents());
+    assert_eq!(site.hidden().await, ["a1", "b1"]);
 }
 
 #[tokio::test]

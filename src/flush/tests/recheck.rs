@@ -82,3 +82,17 @@ async fn what_never_gets_a_row_is_forgotten_in_a_minute() {
     site.flusher.recheck_once(&mut RateLimited::default()).await;
     assert_eq!(site.hidden().await, ["b1"]);
 }
+
+#[tokio::test]
+async fn what_was_not_read_yet_is_not_forgotten() {
+    let site = Site::new().await;
+    let bob = site.phone("acme", "bob", "b1");
+    site.flush().await;
+    let store = site.copy_of_store();
+    let site = site.starting_from(store).await;
+    site.clock.advance(std::time::Duration::from_secs(61));
+    site.flusher.recheck_once(&mut RateLimited::default()).await;
+    site.put("acme", bob);
+    assert!(site.ruids().is_empty());
+    assert_eq!(site.hidden().await, ["b1"]);
+}

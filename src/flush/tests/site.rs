@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::registration::Change;
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Binding, Hidden, Key, Registration, Text};
-use crate::registry::{Overlay, Scope, Snapshot, Source, Writer};
+use crate::registry::{Overlay, Scope, Snapshot, Source, SourceState, Writer};
 
 pub(super) const NOW: i64 = 1_700_000_000;
 
@@ -74,7 +74,9 @@ impl Site {
     pub(super) async fn with(also: Vec<AlsoCall>) -> Self {
         let fake = Fake::start().await;
         let endpoint = fake.endpoint.clone();
-        Self::at(fake, &endpoint, also, TempDir::new().unwrap()).await
+        let site = Self::at(fake, &endpoint, also, TempDir::new().unwrap()).await;
+        site.reads(SourceState::Live);
+        site
     }
 
     /// One whose Kamailio nobody can reach.
@@ -151,12 +153,26 @@ impl Site {
 
     /// The same with this store.
     pub(super) async fn started_from(self, crashed: TempDir, rows: &[(&str, Binding)]) -> Self {
-        let endpoint = self.fake.endpoint.clone();
-        let site = Self::at(self.fake, &endpoint, Vec::new(), crashed).await;
+        let site = self.starting_from(crashed).await;
         for (account, row) in rows {
             site.put(account, row.clone());
         }
+        site.reads(SourceState::Live);
         site
+    }
+
+    /// The same while the tables have not been read.
+    pub(super) async fn starting_from(self, crashed: TempDir) -> Self {
+        let endpoint = self.fake.endpoint.clone();
+        Self::at(self.fake, &endpoint, Vec::new(), crashed).await
+    }
+
+    /// The state of the source; once live, every row of the tables is in the registry.
+    pub(super) fn reads(&self, state: SourceState) {
+        self.registry.report(Source {
+            state,
+            as_of: Some(Duration::from_secs(NOW.cast_unsigned())),
+        });
     }
 
     /// The store's files as they are.
