@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::diff::changed_fields;
 use super::{Burst, Event, Gap, Happening, Replaces, Seen, Stats, Type, Viewer, What};
+use crate::registration::Registration;
 use crate::registration::item::json::{write_fields, write_string, write_value};
 use crate::registration::item::{Field, Wire};
 use crate::registry::FlushedBy;
@@ -90,6 +91,14 @@ pub fn write_event(
     Some(kind)
 }
 
+/// Appends a registration that is listed as one JSON object of the type `present`.
+pub fn write_present(one: &Arc<Registration>, style: &Style<'_>, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.text("type", "present");
+    object.item(one, style);
+    object.end();
+}
+
 /// A moment, in milliseconds since the Unix epoch, as RFC 3339 has it.
 #[must_use]
 pub fn moment(milliseconds: u64) -> String {
@@ -146,23 +155,7 @@ impl<'a> Object<'a> {
         if let Some(at) = happening.happened_at {
             self.number("happened_at", at);
         }
-        if let Some(id) = &one.account_id {
-            self.text("account_id", id);
-        }
-        if let Some(name) = &one.common.account_name {
-            self.text("account_name", name);
-        }
-        if let Some(realm) = &one.common.realm {
-            self.text("realm", realm);
-        }
-        self.text("username", &one.username.lossy());
-        self.text("ruid", &one.binding.key.ruid.0.lossy());
-        self.text("node", style.node);
-        self.raw("registration");
-        let is_wanted = |field: Field| {
-            field != Field::Expires && style.fields.is_none_or(|wanted| wanted.contains(&field))
-        };
-        write_fields(one, style.wire, 0, is_wanted, self.out);
+        self.item(one, style);
         if let Some(former) = seen.former {
             self.previous(former, one, style.wire);
         }
@@ -188,11 +181,32 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Whose it is, and the item.
+    fn item(&mut self, one: &Registration, style: &Style<'_>) {
+        if let Some(id) = &one.account_id {
+            self.text("account_id", id);
+        }
+        if let Some(name) = &one.common.account_name {
+            self.text("account_name", name);
+        }
+        if let Some(realm) = &one.common.realm {
+            self.text("realm", realm);
+        }
+        self.text("username", &one.username.lossy());
+        self.text("ruid", &one.binding.key.ruid.0.lossy());
+        self.text("node", style.node);
+        self.raw("registration");
+        let is_wanted = |field: Field| {
+            field != Field::Expires && style.fields.is_none_or(|wanted| wanted.contains(&field))
+        };
+        write_fields(one, style.wire, 0, is_wanted, self.out);
+    }
+
     /// The former values of what differs.
     fn previous(
         &mut self,
-        former: &Arc<crate::registration::Registration>,
-        one: &crate::registration::Registration,
+        former: &Registration,
+        one: &Registration,
         wire: Wire,
     ) {
         let fields: Vec<Field> = changed_fields(former, one, wire).collect();
