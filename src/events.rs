@@ -8,6 +8,9 @@ mod diff;
 pub mod json;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::registration::{Registration, Text};

@@ -71,7 +71,7 @@ pub fn write_event(
     match &event.what {
         What::Registration(happening) => {
             let seen = happening.seen_by(viewer)?;
-            object.registration(happening, seen, style);
+            object.registration(happening, seen, event.at, style);
         }
         What::Source(state) => {
             object.text("node", style.node);
@@ -150,7 +150,7 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(digits.format(value).as_bytes());
     }
 
-    fn registration(&mut self, happening: &Happening, seen: Seen<'_>, style: &Style<'_>) {
+    fn registration(&mut self, happening: &Happening, seen: Seen<'_>, at: u64, style: &Style<'_>) {
         let one = seen.registration;
         if let Some(at) = happening.happened_at {
             self.number("happened_at", at);
@@ -159,8 +159,10 @@ impl<'a> Object<'a> {
         if let Some(former) = seen.former {
             self.previous(former, one, style.wire);
         }
+        let mut stats = happening.stats;
         if let super::Kind::Terminated(reason) = seen.kind {
             self.text("reason", reason.as_str());
+            stats = stats.or_else(|| Some(Stats::of(one, at)));
         }
         if let Some(Replaces { ruid, after }) = &happening.replaces {
             self.raw("replaces");
@@ -176,7 +178,7 @@ impl<'a> Object<'a> {
         if let Some(flush) = &happening.flush {
             self.flush(flush);
         }
-        if let Some(stats) = &happening.stats {
+        if let Some(stats) = &stats {
             self.stats(stats);
         }
     }
