@@ -8,6 +8,7 @@ mod defaults;
 mod diff;
 pub mod discovery;
 mod duration;
+mod flapping;
 mod layers;
 mod sections;
 mod show;
@@ -25,6 +26,7 @@ pub use check::is_same_file;
 pub use defaults::DEFAULT_FILE;
 pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
+pub use flapping::{Burst, Flap};
 pub use layers::{Override, environment};
 pub use values::is_file_name;
 

@@ -3,10 +3,16 @@
 //! The registry's feed says what became of each row; [`Deriver`] makes of it what a phone did. An [`Event`] is what the
 //! stream, the history and webhooks have in common.
 
+pub mod burst;
 pub mod derive;
 mod diff;
+pub mod flap;
+pub mod group;
 pub mod json;
+mod open;
+mod recent;
 mod view;
+pub mod why;
 
 #[cfg(test)]
 mod tests;
