@@ -36,6 +36,7 @@ use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
 use crate::http::request::stream_params::{Framing, From, StreamParams};
 use crate::http::request::secret::Secret;
+use crate::http::server::socket::Socket;
 use crate::registration::Registration;
 use crate::registration::item::Field;
 use crate::registry::Scope;
@@ -65,7 +66,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 pub(crate) fn open(
     app: &Arc<App>,
     call: &Call,
-    peer: Peer,
+    client: (Peer, Option<Socket>),
     grant: &Grant,
     subject: Subject<'_>,
     params: StreamParams,
@@ -84,7 +85,7 @@ pub(crate) fn open(
         let seat = seat.ok_or(Error::TooManyStreams {
             retry_after: RETRY_AFTER,
         })?;
-        let stream = Stream::new(app, call, peer, subject, params, filters, seat);
+        let stream = Stream::new(app, call, client, subject, params, filters, seat);
         let pieces = stream::unfold(stream, |mut stream| async move {
             let piece = stream.next().await?;
             Some((Ok::<_, Infallible>(piece), stream))
@@ -120,6 +121,9 @@ struct Stream {
     /// When the caller's rights were last looked at; `None` where they are to be looked at again.
     checked: Option<Instant>,
     changes: Changes,
+    socket: Option<Socket>,
+    /// Whether the client has gone.
+    is_gone: bool,
     /// While refreshes are wanted.
     _refreshes: Option<watch::Receiver<()>>,
     _seat: Seat,
@@ -155,7 +159,7 @@ impl Stream {
     fn new(
         app: &Arc<App>,
         call: &Call,
-        peer: Peer,
+        (peer, socket): (Peer, Option<Socket>),
         subject: Subject<'_>,
         params: StreamParams,
         filters: Filters,
@@ -186,6 +190,8 @@ impl Stream {
                 keys: app.keys.clone(),
                 directory: app.directory.clone(),
             },
+            socket,
+            is_gone: false,
             _refreshes: wants_refreshes.then(|| app.events.with_refreshes()),
             _seat: seat,
             app: Arc::clone(app),
@@ -219,7 +225,8 @@ impl Stream {
         self.phase = match from {
             From::Now => Phase::Live(log.end()),
             From::Initial => {
-                // Before the list: what comes meanwhile may be told twice, and nothing is missed.
+                // What the list has is not told again, as a rule; and nothing of what comes after the cursor is missed.
+                log.has_followed(self.app.registry.last_entry()).await;
                 let cursor = log.end();
                 let rows = self.rows().await;
                 Phase::Present(rows, cursor)
@@ -297,7 +304,7 @@ impl Stream {
         if self.withheld >= WITHHELD {
             self.mark(&cursor);
         }
-        if self.may_go_on() {
+        if !self.is_gone && self.may_go_on() {
             self.phase = Phase::Live(cursor);
         }
     }
@@ -337,6 +344,12 @@ impl Stream {
     /// Waits until something happens, or the client is to be told that nothing did.
     async fn wait(&mut self, cursor: &Cursor) {
         let mark = tokio::time::sleep_until(self.sent + MARK);
+        let gone = async {
+            match &self.socket {
+                Some(socket) => socket.closed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = self.app.events.news(cursor) => return,
             () = mark => self.mark(cursor),
@@ -345,6 +358,10 @@ impl Stream {
             Ok(()) = self.changes.keys.changed() => {}
             Ok(()) = self.changes.directory.changed() => {}
             () = self.app.draining.cancelled() => {}
+            () = gone => {
+                self.is_gone = true;
+                return;
+            }
         }
         self.checked = None;
     }
