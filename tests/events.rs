@@ -103,7 +103,7 @@ fn tells_what_phones_do(db_mode: u8, journal: Journal) {
     let flushed = stream.event();
     assert_eq!(told(&flushed), ("terminated", "alice", "flushed"), "{flushed}");
     assert_eq!(flushed["flush"]["request_id"], "flush-1", "{flushed}");
-    assert_eq!(flushed["flush"]["actor"], "test", "{flushed}");
+    assert_eq!(flushed["flush"]["actor"], "lab", "{flushed}");
 
     // Numbers grow by one; those that are missing here were not this account's.
     let numbers = [&came, &expired, &flushed].map(seq);

@@ -217,6 +217,10 @@ impl Stream {
 
     async fn begin(&mut self, from: From) {
         let log = &self.app.events;
+        if matches!(from, From::Now | From::Initial) {
+            // What a list has by now is not told again.
+            log.has_followed(self.app.registry.last_entry()).await;
+        }
         let (id, range) = (log.id(), (log.oldest(), log.newest()));
         let source = self.app.registry.source_of_answers();
         let style = style(&self.app, id, None);
@@ -225,8 +229,7 @@ impl Stream {
         self.phase = match from {
             From::Now => Phase::Live(log.end()),
             From::Initial => {
-                // What the list has is not told again, as a rule; and nothing of what comes after the cursor is missed.
-                log.has_followed(self.app.registry.last_entry()).await;
+                // Before the list: what comes meanwhile may be told twice, and nothing is missed.
                 let cursor = log.end();
                 let rows = self.rows().await;
                 Phase::Present(rows, cursor)
