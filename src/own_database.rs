@@ -415,7 +415,9 @@ fn sides(path: &Path) -> [PathBuf; 2] {
     [beside(path, "-shm"), beside(path, "-wal")]
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The file that SQLite keeps beside a database under this suffix.
+#[must_use]
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
