@@ -44,29 +44,31 @@ struct Signals {
 }
 
 impl Tasks {
-    /// No task yet; `hurry` is cancelled when a stop must not take much longer. From here on signals wait for
-    /// [`supervise`](Self::supervise): a SIGHUP at the moment of readiness must not end the process.
-    pub(super) fn new(
-        draining: CancellationToken,
-        stopping: CancellationToken,
-        hurry: CancellationToken,
-    ) -> Result<Self, Failure> {
+    /// No task yet. From here on signals wait for [`supervise`](Self::supervise): a SIGHUP at the moment of readiness
+    /// must not end the process.
+    pub(super) fn new() -> Result<Self, Failure> {
         Ok(Self {
-            draining,
-            stopping,
-            hurry,
+            draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            hurry: CancellationToken::new(),
             answering: JoinSet::new(),
             others: JoinSet::new(),
             signals: Signals::new().map_err(|error| Failure::System(error.into()))?,
         })
     }
 
-    /// Starts a task that ends when requests are drained; it returns whether all were.
-    pub(super) fn start_draining(
+    /// Cancelled when a stop must not take much longer.
+    pub(super) fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
+    }
+
+    /// Starts a task that drains requests once its token is cancelled; it returns whether all were.
+    pub(super) fn start_draining<T: Future<Output = bool> + Send + 'static>(
         &mut self,
         name: &'static str,
-        task: impl Future<Output = bool> + Send + 'static,
+        task: impl FnOnce(CancellationToken) -> T,
     ) {
+        let task = task(self.draining.clone());
         self.answering.spawn(async move {
             if !task.await {
                 tracing::warn!(task = name, "requests in progress were cut off");
@@ -75,11 +77,13 @@ impl Tasks {
         });
     }
 
-    pub(super) fn start(
+    /// Starts a task that ends once its token is cancelled.
+    pub(super) fn start<T: Future<Output = io::Result<()>> + Send + 'static>(
         &mut self,
         name: &'static str,
-        task: impl Future<Output = io::Result<()>> + Send + 'static,
+        task: impl FnOnce(CancellationToken) -> T,
     ) {
+        let task = task(self.stopping.clone());
         self.others.spawn(async move { (name, task.await) });
     }
 
