@@ -17,6 +17,7 @@ mod output;
 mod pages;
 mod progress;
 mod redraw;
+mod refusals;
 mod remote;
 mod serve;
 mod show_rows;
