@@ -2,6 +2,8 @@
 //!
 //! One table of fields serves JSON, CSV, filters, revisions and the API's description, so that they cannot differ.
 
+pub mod json;
+
 use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use std::sync::Arc;
 
 use crate::accounts::Resolver;
-use crate::registration::{Binding, Change, Key, Registration};
+use crate::registration::{Binding, Change, Key, Life, Registration};
 use crate::registry::Registry;
 
 /// What has been read so far.
@@ -32,9 +32,9 @@ impl FirstLoad {
                 Change::Upsert(binding) => {
                     let known = self.rows.get(&binding.key).map(Arc::clone);
                     let known = known.or_else(|| registry.get(&binding.key));
-                    let first = known.map_or(binding.last_modified, |one| one.first_registration);
+                    let life = Life::of(&binding, known.as_deref().map(|one| &**one));
                     let key = binding.key.clone();
-                    let row = resolver.registration(binding, first);
+                    let row = resolver.registration(binding, life);
                     self.rows.insert(key, Arc::new(row));
                 }
                 Change::Remove(key) => {
@@ -49,7 +49,7 @@ impl FirstLoad {
     pub(super) fn resolve_again(&mut self, resolver: &Resolver) {
         for row in self.rows.values_mut() {
             let binding = Arc::clone(&row.binding);
-            *row = Arc::new(resolver.registration(binding, row.first_registration));
+            *row = Arc::new(resolver.registration(binding, row.life()));
         }
     }
 
