@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::account;
 use super::output::{CsvLines, hint, lines, print, print_more_json};
 use super::pages::{Page, Reach};
-use super::redraw::{self, Frame, Room, Watching};
+use super::redraw::{self, Canvas, Frame, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
 use crate::client::Client;
@@ -103,7 +103,7 @@ pub(super) struct Show {
 
 /// Which items are to be printed, and how.
 #[derive(Debug)]
-struct Wanted<'a> {
+struct Printing<'a> {
     output: &'a Output,
     watching: &'a Watching,
     /// What stands for an empty list.
@@ -112,7 +112,7 @@ struct Wanted<'a> {
 
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let wanted = Wanted {
+        let wanted = Printing {
             output: &self.output,
             watching: &self.watching,
             nobody: "nobody is registered",
@@ -131,7 +131,7 @@ impl List {
 
 impl Show {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let wanted = Wanted {
+        let wanted = Printing {
             output: &self.output,
             watching: &self.watching,
             nobody: "not registered",
@@ -254,7 +254,7 @@ async fn spelling(reach: &Reach<'_>, user: &str) -> Result<String, Failure> {
     Ok(user.to_owned())
 }
 
-impl Wanted<'_> {
+impl Printing<'_> {
     /// The format, if all that is asked for goes together.
     fn format(&self) -> Result<Format, Failure> {
         let format = self.output.format()?;
@@ -272,7 +272,7 @@ impl Wanted<'_> {
         format: Format,
     ) -> Result<Option<usize>, Failure> {
         if self.watching.wanted() {
-            let draw = async |room: Room| self.frame(reach, filters, format, room).await;
+            let draw = async |room: Canvas| self.frame(reach, filters, format, room).await;
             redraw::run(self.watching, draw).await?;
             return Ok(None);
         }
@@ -324,7 +324,7 @@ impl Wanted<'_> {
         reach: &Reach<'_>,
         filters: &Filters,
         format: Format,
-        room: Room,
+        room: Canvas,
     ) -> Result<Frame, Failure> {
         let mut pages = reach.pages(filters);
         if !self.output.sorts() {

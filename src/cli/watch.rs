@@ -105,7 +105,7 @@ struct Look {
 
 /// What was reported on standard error, once, until it changes.
 #[derive(Debug, Default)]
-struct Trouble(Option<String>);
+struct Complaint(Option<String>);
 
 impl Watch {
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -116,7 +116,7 @@ impl Watch {
     async fn work(&self, client: &Client) -> Result<(), Failure> {
         let reach = account::reach(client, self.account.as_deref()).await?;
         let clock = SystemClock::new();
-        let mut trouble = Trouble::default();
+        let mut trouble = Complaint::default();
         let mut known: Option<(String, Snapshot)> = None;
         loop {
             let start = clock.monotonic();
@@ -145,7 +145,7 @@ impl Watch {
         client: &Client,
         reach: &Reach<'_>,
         known: &mut Option<(String, Snapshot)>,
-        trouble: &mut Trouble,
+        trouble: &mut Complaint,
     ) -> Result<bool, Failure> {
         let look = self.look(client, reach).await?;
         let state = look.source["state"].as_str().unwrap_or_default();
@@ -227,7 +227,7 @@ impl Watch {
     }
 }
 
-impl Trouble {
+impl Complaint {
     /// Says on standard error what is wrong, where it was not wrong before, and when it is over.
     fn tell(&mut self, now: Option<String>) {
         // A number that counts up is not news.

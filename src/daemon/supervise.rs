@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::notify::Manager;
-use super::reload::{Live, Update};
+use super::reload::{Arrived, Live};
 use super::{Failure, Reload};
 use crate::consumers::store;
 
@@ -104,11 +104,11 @@ impl Tasks {
                     manager.reloaded();
                 }
                 update = live.next_update() => match update {
-                    Update::Touched => {
+                    Arrived::Touched => {
                         tokio::time::sleep(DEBOUNCE).await;
                         live.reload_touched(&reload);
                     }
-                    Update::Directory(read) => live.apply_directory(*read),
+                    Arrived::Directory(read) => live.apply_directory(*read),
                 },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),
