@@ -159,7 +159,7 @@ impl Source {
             ),
             ghosts: book.gauge(
                 "ghost_rows",
-                "Rows of the tables that are no registration: flushed, superseded, expired, or doubles of others",
+                "Rows of the tables that are not registrations: flushed, superseded, expired, or duplicates",
             ),
             state: book.gauges("source_state", "1 for the state that the source is in"),
             lag: book.enter(
