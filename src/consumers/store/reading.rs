@@ -13,11 +13,12 @@ use super::{Contents, Error, Store, Stored, file};
 use crate::parallel;
 use crate::progress::Progress;
 
-/// The registrations of a block: one is read while the one before it is decoded.
-const BLOCK: u32 = 2048;
+/// The registrations of a block. So few that malloc has room for it: memory for a large block comes from the system each
+/// time, page by page.
+const BLOCK: u32 = 128;
 
 /// Blocks that may wait to be decoded.
-const WAITING: usize = 2;
+const WAITING: usize = 16;
 
 /// The store as an earlier run left it. Writes wait until this is dropped.
 #[derive(Debug)]
