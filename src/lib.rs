@@ -93,11 +93,12 @@
 //! | 0 | [`cfg_lexer`], [`client`], [`clock`], [`document`], [`heartbeat`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`tokens`] |
-//! | 3 | [`source`], [`consumers`] |
-//! | 4 | [`flush`] |
-//! | 5 | [`http`], [`logging`] |
-//! | 6 | [`daemon`] |
-//! | 7 | [`cli`] |
+//! | 3 | [`source`], [`consumers`], [`events`] |
+//! | 4 | [`event_log`], [`flush`] |
+//! | 5 | [`webhook`], [`logging`] |
+//! | 6 | [`http`] |
+//! | 7 | [`daemon`] |
+//! | 8 | [`cli`] |
 
 pub mod accounts;
 pub mod cfg_lexer;
@@ -108,6 +109,8 @@ pub mod config;
 pub mod consumers;
 pub mod daemon;
 pub mod document;
+pub mod event_log;
+pub mod events;
 pub mod flush;
 pub mod heartbeat;
 pub mod http;
@@ -126,3 +129,4 @@ pub mod spreadsheet;
 pub mod sqlite_file;
 pub mod terminal;
 pub mod tokens;
+pub mod webhook;

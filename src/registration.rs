@@ -79,6 +79,8 @@ pub struct Details {
     pub binding: Arc<Binding>,
     /// `last_modified` of the row when its ruid was first seen, Unix seconds.
     pub first_registration: i64,
+    /// How often it was refreshed since.
+    pub refreshes: u32,
     /// The account that owns it.
     pub account_id: Option<Arc<str>>,
     /// The SIP user in its original case, as far as known.
@@ -145,8 +147,19 @@ pub struct Stored {
     pub binding: Arc<Binding>,
     /// When its ruid was first seen: `last_modified` of then, Unix seconds.
     pub first_registration: i64,
+    /// How often it was refreshed since.
+    pub refreshes: u32,
     /// The id of the account that owns it.
     pub account: Option<Arc<str>>,
+}
+
+/// What is known of a binding from before its row was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Life {
+    /// `last_modified` of the row when its ruid was first seen, Unix seconds.
+    pub first_registration: i64,
+    /// How often it was refreshed since.
+    pub refreshes: u32,
 }
 
 /// A row that a flush took out of the lists although Kamailio's table may still have it.
@@ -190,11 +203,49 @@ impl Registration {
     }
 }
 
+impl Life {
+    /// That of a binding that was first seen at this Unix second, and not refreshed since.
+    #[must_use]
+    pub fn since(first_registration: i64) -> Self {
+        Self {
+            first_registration,
+            refreshes: 0,
+        }
+    }
+
+    /// That of a binding that was `known` before, if it was.
+    #[must_use]
+    pub fn of(binding: &Binding, known: Option<&Details>) -> Self {
+        let Some(known) = known else {
+            return Self::since(binding.last_modified);
+        };
+        let former = &*known.binding;
+        let is_refreshed =
+            (former.last_modified, former.cseq) != (binding.last_modified, binding.cseq);
+        Self {
+            refreshes: known.refreshes.saturating_add(u32::from(is_refreshed)),
+            ..known.life()
+        }
+    }
+}
+
+impl Details {
+    /// What is to be kept when the row is read again.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life {
+            first_registration: self.first_registration,
+            refreshes: self.refreshes,
+        }
+    }
+}
+
 impl From<&Registration> for Stored {
     fn from(registration: &Registration) -> Self {
         Self {
             binding: Arc::clone(&registration.binding),
             first_registration: registration.first_registration,
+            refreshes: registration.refreshes,
             account: registration.account_id.clone(),
         }
     }

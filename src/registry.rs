@@ -9,23 +9,12 @@
 //! and the directory say, for the pipeline alone; [`Overlay`] hides and decides, for flushes. Whatever they do to a row or
 //! to a list is in the [feed](Subscription), once and numbered, and consumers follow that.
 
-mod ambiguous;
-mod arrange;
-mod as_of;
 mod content;
-mod effects;
-mod ends;
 mod event;
 mod feed;
-mod identity;
-mod index;
-mod listing;
-mod named;
-mod order;
+mod lists;
 mod overlay;
 mod preload;
-mod restore;
-mod rows;
 mod source;
 mod startup;
 mod state;
@@ -33,29 +22,28 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod tombstones;
-mod touched;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-pub use ambiguous::{Ambiguous, Due};
-use as_of::AsOf;
 use content::Content;
 pub use event::{Cause, Effect, Entry, Event, FlushedBy, Reassigned};
 use feed::Cursor;
 pub use feed::Lagged;
-pub use listing::{Listing, Page};
-pub use order::Position;
+pub use lists::listing::{Listing, Page};
+pub use lists::order::Position;
 pub use overlay::Overlay;
 use preload::Preload;
-pub use restore::Snapshot;
 use source::ReportedSource;
 pub use source::{Freshness, Source, SourceState};
 pub use startup::Starting;
 use startup::Startup;
 use state::State;
+pub use state::ambiguous::{Ambiguous, Due};
+use state::as_of::AsOf;
+pub use state::restore::Snapshot;
 pub use subscription::Subscription;
 use tokio::sync::{Notify, watch};
 pub use writer::{Commit, Writer};

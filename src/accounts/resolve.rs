@@ -15,7 +15,7 @@ use super::directory::{Account, Device, Directory};
 use crate::parallel;
 use crate::registration::intern::Interner;
 use crate::registration::{
-    Address, Binding, Common, Details, Registration, SourceAddress, Stored, Text,
+    Address, Binding, Common, Details, Life, Registration, SourceAddress, Stored, Text,
 };
 use crate::sip::{Socket, Source, SourceFrom, Transport, UriAddress};
 
@@ -78,11 +78,11 @@ impl Resolver {
         }
     }
 
-    /// The registration that `binding` is, first seen at `first_registration` (Unix seconds).
+    /// The registration that `binding` is.
     #[must_use]
-    pub fn registration(&self, binding: Arc<Binding>, first_registration: i64) -> Registration {
+    pub fn registration(&self, binding: Arc<Binding>, life: Life) -> Registration {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        self.resolve(binding, first_registration, &mut shared)
+        self.resolve(binding, life, &mut shared)
     }
 
     /// The registrations that these are.
@@ -98,8 +98,11 @@ impl Resolver {
         move |stored| {
             let mut moved = Vec::new();
             let one = |stored: Stored| {
-                let (binding, first) = (stored.binding, stored.first_registration);
-                let one = Arc::new(resolver.resolve(binding, first, &mut shared));
+                let life = Life {
+                    first_registration: stored.first_registration,
+                    refreshes: stored.refreshes,
+                };
+                let one = Arc::new(resolver.resolve(stored.binding, life, &mut shared));
                 if one.account_id != stored.account {
                     moved.push(Arc::clone(&one));
                 }
@@ -139,8 +142,8 @@ impl Resolver {
         let portions = parallel::portions(former, WORTH_A_THREAD, |portion| {
             let mut shared = Shared::default();
             let again = |former: Arc<Registration>| {
-                let (binding, first) = (Arc::clone(&former.binding), former.first_registration);
-                let again = self.resolve(binding, first, &mut shared);
+                let binding = Arc::clone(&former.binding);
+                let again = self.resolve(binding, former.life(), &mut shared);
                 (again != *former).then(|| Arc::new(again))
             };
             portion.into_iter().filter_map(again).collect::<Vec<_>>()
@@ -148,12 +151,7 @@ impl Resolver {
         parallel::joined(portions)
     }
 
-    fn resolve(
-        &self,
-        binding: Arc<Binding>,
-        first_registration: i64,
-        shared: &mut Shared,
-    ) -> Registration {
+    fn resolve(&self, binding: Arc<Binding>, life: Life, shared: &mut Shared) -> Registration {
         let vars = Vars::of(&binding).unwrap_or_else(|error| {
             self.report(&binding, &error);
             Vars::default()
@@ -203,7 +201,8 @@ impl Resolver {
                 .or_else(|| of_device(|device| device.presence_id.clone())),
             contact_address: contact_address(&binding.contact),
             source: source_address(&binding),
-            first_registration,
+            first_registration: life.first_registration,
+            refreshes: life.refreshes,
             binding,
         })
     }

@@ -23,7 +23,7 @@ use crate::consumers::write_behind::WriteBehind;
 use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
-use crate::registration::{Binding, Change, Registration};
+use crate::registration::{Binding, Change, Life, Registration};
 use crate::registry::{Scope, Source as Reported, SourceState, Writer};
 use crate::source::sqlite::SqliteSource;
 use crate::source::{Health, Source, Update};
@@ -188,8 +188,8 @@ impl Pipeline {
         match change {
             Change::Upsert(binding) => {
                 let known = self.parts.writer.get(&binding.key);
-                let first = known.map_or(binding.last_modified, |known| known.first_registration);
-                Change::Upsert(Arc::new(self.resolver.registration(binding, first)))
+                let life = Life::of(&binding, known.as_deref().map(|one| &**one));
+                Change::Upsert(Arc::new(self.resolver.registration(binding, life)))
             }
             Change::Remove(key) => Change::Remove(key),
         }

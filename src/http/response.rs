@@ -5,5 +5,4 @@ pub(crate) mod body;
 pub(crate) mod cache;
 pub(crate) mod envelope;
 pub(crate) mod indent;
-pub(crate) mod item;
 pub(crate) mod revision;

@@ -2,6 +2,8 @@
 //!
 //! One table of fields serves JSON, CSV, filters and revisions, so that they cannot differ.
 
+pub mod json;
+
 use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;

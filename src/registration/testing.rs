@@ -53,6 +53,7 @@ pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Regist
     };
     Registration::new(Details {
         account_id: account_id.map(Arc::from),
+        refreshes: 0,
         username: binding.username.clone(),
         authorizing_id: None,
         owner_id: None,

@@ -58,7 +58,9 @@ impl Text {
         let whole = self.as_bytes();
         // As a rule it was cut out of this very text.
         let offset = bytes.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-        let is_within = whole.get(offset..).is_some_and(|rest| rest.len() >= bytes.len());
+        let is_within = whole
+            .get(offset..)
+            .is_some_and(|rest| rest.len() >= bytes.len());
         let place = if is_within {
             Some(offset)
         } else {

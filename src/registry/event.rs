@@ -120,6 +120,12 @@ impl Effect {
         self.is.of(scope, self.current.as_ref())
     }
 
+    /// The row as it was before and as it is now, listed or not.
+    #[must_use]
+    pub fn rows(&self) -> (Option<&Arc<Registration>>, Option<&Arc<Registration>>) {
+        (self.former.as_ref(), self.current.as_ref())
+    }
+
     /// What became of the row itself, listed or not; `None` where it is what it was.
     #[must_use]
     pub fn row(&self) -> Option<Change<&Arc<Registration>>> {

@@ -1,19 +1,28 @@
 //! The rows, and the sorted lists that are kept of them: what the one writer changes.
 
+pub(super) mod ambiguous;
+mod arrange;
+pub(super) mod as_of;
+mod effects;
+mod ends;
+pub(super) mod restore;
+mod rows;
+mod touched;
+
 use std::collections::{BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
 use super::KNOWN_FOR;
-use super::ambiguous::Ambiguities;
-use super::ends::Ends;
 use super::event::{Cause, Effect};
-use super::index::ScopeIndex;
-use super::order::{Contact, Row};
-use super::rows::Rows;
+use super::lists::index::ScopeIndex;
+use super::lists::order::{Contact, Row};
 use super::tombstones::{Tombstones, has_moved, tombstone};
-use super::touched::Touched;
 use crate::registration::{Hidden, Key, Registration};
+use ambiguous::Ambiguities;
+use ends::Ends;
+use rows::Rows;
+use touched::Touched;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -31,7 +40,7 @@ pub(super) struct State {
     /// Contacts of which it is not decided yet what is listed: see [`State::arrange`].
     pub(super) unsettled: BTreeSet<Contact>,
     /// What a change does, while it is noted.
-    pub(super) touched: Touched,
+    touched: Touched,
     /// A hidden row changed in a way that only Kamailio can explain.
     pub(super) is_doubtful: bool,
 }

@@ -8,7 +8,7 @@ use super::feed::{Cursor, Lagged};
 use super::{Entry, Listing, Registry, Scope};
 
 /// A subscriber's place in the feed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Subscription {
     registry: Arc<Registry>,
     cursor: Cursor,

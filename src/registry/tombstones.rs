@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::named::Asked;
+use super::lists::named::Asked;
 use crate::registration::{Name, Registration, Text, Tombstone};
 
 /// An address of record: `username`, `domain`.

@@ -299,9 +299,15 @@ fn host_end(text: &[u8]) -> Option<usize> {
     let end = end_from(0, is_delimiter);
     let whole = end_from(end, |byte| is_delimiter(byte) && byte != b':');
     // One with a port is not an IPv6 address: that has two colons.
-    let has_colons = memchr::memchr_iter(b':', &text[end..whole]).nth(1).is_some();
+    let has_colons = memchr::memchr_iter(b':', &text[end..whole])
+        .nth(1)
+        .is_some();
     let is_bare_ipv6 = || std::str::from_utf8(&text[..whole]).is_ok_and(is_ipv6);
-    Some(if has_colons && is_bare_ipv6() { whole } else { end })
+    Some(if has_colons && is_bare_ipv6() {
+        whole
+    } else {
+        end
+    })
 }
 
 /// Whether no host goes on behind this byte.

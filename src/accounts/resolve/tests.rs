@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::registration::Attributes;
+use crate::registration::Life;
 use crate::registration::item::{self, Field, Wire};
 use crate::registration::testing::binding;
 
@@ -41,7 +42,7 @@ fn row(
 }
 
 fn item(resolver: &Resolver, binding: Arc<Binding>) -> Value {
-    let one = resolver.registration(binding, 1_700_000_000);
+    let one = resolver.registration(binding, Life::since(1_700_000_000));
     let value = |field: &Field| {
         let value = match one.value(*field, Wire::Kazoo43, NOW)? {
             item::Value::Text(text) => json!(text),
@@ -141,14 +142,14 @@ fn names_are_split_from_their_realm_at_the_last_at() {
         (&json!("d7"), &json!("u7"))
     );
     let vars = r#"{"Username": "User@Example.com", "Realm": "Plain.test"}"#;
-    let one = resolver("{}").registration(Arc::new(split(vars)), 0);
+    let one = resolver("{}").registration(Arc::new(split(vars)), Life::since(0));
     assert_eq!(one.account_id.as_deref(), Some("plain.test"));
     assert_eq!(
         (one.username.lossy(), one.common.realm.as_deref()),
         ("User@Example.com".into(), Some("Plain.test"))
     );
     let token = [("token", "user@example.com@plain")];
-    let one = resolver("{}").registration(row("sip:a@b", None, "", &token), 0);
+    let one = resolver("{}").registration(row("sip:a@b", None, "", &token), Life::since(0));
     assert_eq!(one.account_id.as_deref(), Some("plain"));
     assert_eq!(one.authorizing_id, Some("user@example.com".into()));
 }
@@ -222,7 +223,7 @@ fn the_owner_is_found_in_this_order() {
         "devices": [{"id": "d7", "account_id": "acme", "username": "USER_1", "owner_id": "u7"}]}"#;
     let (with, without) = (resolver(directory), resolver("{}"));
     let owner = |resolver: &Resolver, attributes: &[(&str, &str)]| {
-        let one = resolver.registration(row("sip:a@b", None, "", attributes), 0);
+        let one = resolver.registration(row("sip:a@b", None, "", attributes), Life::since(0));
         (
             one.account_id.as_deref().unwrap().to_owned(),
             one.authorizing_id
@@ -270,7 +271,7 @@ fn the_account_of_a_domain_is_one_in_any_case() {
             domain: Some(domain.into()),
             ..Binding::clone(&row)
         };
-        let one = resolver(directory).registration(Arc::new(row), 1_700_000_000);
+        let one = resolver(directory).registration(Arc::new(row), Life::since(1_700_000_000));
         one.account_id.as_deref().map(str::to_owned)
     };
     let named = r#"{"accounts": [{"id": "Acme.Test"}, {"id": "b", "realm": "b.test"}]}"#;

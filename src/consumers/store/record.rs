@@ -19,11 +19,20 @@ pub(super) struct Decoder {
     texts: Texts,
 }
 
+/// What a record has beside what every record has.
+const HAS_ACCOUNT: u8 = 1;
+const HAS_REFRESHES: u8 = 2;
+
 /// The record of a registration.
 pub(super) fn encode(stored: &Stored) -> Vec<u8> {
     let mut record = vec![0; size_of::<u32>()];
     record.extend_from_slice(&stored.first_registration.to_be_bytes());
-    record.push(u8::from(stored.account.is_some()));
+    let has_account = u8::from(stored.account.is_some()) * HAS_ACCOUNT;
+    let has_refreshes = u8::from(stored.refreshes > 0) * HAS_REFRESHES;
+    record.push(has_account | has_refreshes);
+    if stored.refreshes > 0 {
+        record.extend_from_slice(&stored.refreshes.to_be_bytes());
+    }
     if let Some(account) = &stored.account {
         write_text(account.as_bytes(), &mut record);
     }
@@ -53,9 +62,14 @@ impl Decoder {
         let length = u32::from_le_bytes(records.array()?);
         let mut record = Bytes(records.take(usize::try_from(length).ok()?)?);
         let first_registration = i64::from_be_bytes(record.array()?);
-        let account = match record.array()? {
-            [0] => None,
-            [_] => Some(self.accounts.get(std::str::from_utf8(record.text()?).ok()?)),
+        let [has] = record.array()?;
+        let refreshes = match has & HAS_REFRESHES {
+            0 => 0,
+            _ => u32::from_be_bytes(record.array()?),
+        };
+        let account = match has & HAS_ACCOUNT {
+            0 => None,
+            _ => Some(self.accounts.get(std::str::from_utf8(record.text()?).ok()?)),
         };
         let table = std::str::from_utf8(record.text()?).ok()?;
         let table = self.texts.table(table);
@@ -65,6 +79,7 @@ impl Decoder {
         Some(Stored {
             binding: Arc::new(binding),
             first_registration,
+            refreshes,
             account,
         })
     }
@@ -79,11 +94,14 @@ mod tests {
 
     fn any_stored() -> impl Strategy<Value = Stored> {
         let account = proptest::option::of(".{0,8}");
-        (any_binding(), any::<i64>(), account).prop_map(|(binding, first, account)| Stored {
-            binding: Arc::new(binding),
-            first_registration: first,
-            account: account.as_deref().map(Arc::from),
-        })
+        (any_binding(), any::<i64>(), any::<u32>(), account).prop_map(
+            |(binding, first, refreshes, account)| Stored {
+                binding: Arc::new(binding),
+                first_registration: first,
+                refreshes,
+                account: account.as_deref().map(Arc::from),
+            },
+        )
     }
 
     proptest! {

@@ -67,6 +67,7 @@ fn registration(number: u32) -> Stored {
                 .map(|(name, value)| ((*name).into(), value.as_str().into()))
                 .collect(),
         }),
+        refreshes: 3,
         first_registration: NOW - 100,
         account: Some(format!("{:032x}", number % 1000).as_str().into()),
     }

@@ -29,8 +29,7 @@ pub(super) async fn apply(
 ) -> Result<(), sqlx::Error> {
     const REMOVE: &str = include_str!("../../../sql/store/registration_remove.sql");
     const UPSERT: &str = include_str!("../../../sql/store/registration_upsert.sql");
-    const UPSERT_OWNED: &str =
-        include_str!("../../../sql/store/registration_upsert_owned.sql");
+    const UPSERT_OWNED: &str = include_str!("../../../sql/store/registration_upsert_owned.sql");
     const OWN: &str = include_str!("../../../sql/store/registration_own.sql");
     const DEPART: &str = include_str!("../../../sql/store/departed_add.sql");
     for_all(connection, REMOVE, &batch.removed, push_key).await?;

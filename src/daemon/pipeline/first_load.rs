@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use foldhash::HashSet;
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use indexmap::map::Entry;
 
 use crate::accounts::Resolver;
-use crate::registration::{Binding, Change, Key, Registration};
+use crate::registration::{Binding, Change, Key, Life, Registration};
 use crate::registry::Registry;
 
 /// What has been read so far.
@@ -35,16 +35,13 @@ impl FirstLoad {
             match change {
                 Change::Upsert(binding) => {
                     let entry = self.rows.entry(binding.key.clone());
-                    let first = match &entry {
-                        Entry::Occupied(known) => Some(known.get().first_registration),
-                        Entry::Vacant(_) if is_stored_in_part => registry
-                            .get(&binding.key)
-                            .map(|stored| stored.first_registration),
+                    let known = match &entry {
+                        Entry::Occupied(known) => Some(Arc::clone(known.get())),
+                        Entry::Vacant(_) if is_stored_in_part => registry.get(&binding.key),
                         Entry::Vacant(_) => None,
                     };
-                    let first = first.unwrap_or(binding.last_modified);
-                    let row = Arc::new(resolver.registration(binding, first));
-                    drop(entry.insert_entry(row));
+                    let life = Life::of(&binding, known.as_deref().map(|one| &**one));
+                    drop(entry.insert_entry(Arc::new(resolver.registration(binding, life))));
                 }
                 Change::Remove(key) => {
                     self.rows.swap_remove(&key);
@@ -58,7 +55,7 @@ impl FirstLoad {
     pub(super) fn resolve_again(&mut self, resolver: &Resolver) {
         for row in self.rows.values_mut() {
             let binding = Arc::clone(&row.binding);
-            *row = Arc::new(resolver.registration(binding, row.first_registration));
+            *row = Arc::new(resolver.registration(binding, row.life()));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::http::request::format::Layout;
 use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::{allowed, json, refuse};
 use crate::http::response::envelope::source;
-use crate::http::response::item::write_string;
+use crate::registration::item::json::write_string;
 use crate::registry::{Freshness, Registry, SourceState, Starting};
 
 /// The methods of these resources.

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::indent::Indent;
-use super::item::write_item;
 use crate::http::request::format::{Format, Layout};
 use crate::registration::Registration;
+use crate::registration::item::json::write_item;
 use crate::registration::item::{Field, Wire};
 use crate::spreadsheet::write_record;
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::item::write_string;
 use crate::http::error::Error;
 use crate::http::request::secret::Secret;
+use crate::registration::item::json::write_string;
 use crate::registry::{Freshness, SourceState};
 
 /// What the envelopes of successes and errors have in common.

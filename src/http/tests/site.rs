@@ -434,6 +434,7 @@ pub(super) fn details(account: &str, username: &str, number: u16) -> Details {
     Details {
         binding: Arc::new(binding),
         first_registration: now - 900,
+        refreshes: 0,
         account_id: Some(account.into()),
         username: username.into(),
         authorizing_id: Some(format!("device-{username}").as_str().into()),

@@ -315,6 +315,7 @@ proptest! {
             .map(|binding| Stored {
                 binding: Arc::new(binding),
                 first_registration,
+                refreshes: 0,
                 account: account.as_deref().map(Arc::from),
             })
             .collect();

@@ -9,7 +9,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::consumers::store::{Batch, Store};
 use crate::daemon::pipeline::Naming;
 use crate::registration::testing::binding;
-use crate::registration::{Attributes, Binding, Expiry, Hidden, Stored, Tombstone};
+use crate::registration::{Attributes, Binding, Expiry, Hidden, Life, Stored, Tombstone};
 use crate::registry::Scope;
 
 const NOW: i64 = 1_700_000_000;
@@ -63,7 +63,7 @@ async fn store(resolver: &Resolver, rows: Vec<Binding>) -> (TempDir, Store) {
         domain: None,
         at: NOW - 5,
     };
-    let keep = |row| Stored::from(&resolver.registration(Arc::new(row), NOW - 60));
+    let keep = |row| Stored::from(&resolver.registration(Arc::new(row), Life::since(NOW - 60)));
     let batch = Batch {
         upserts: rows.into_iter().map(keep).collect::<Vec<Stored>>(),
         departed: vec![gone],

@@ -12,7 +12,7 @@ use crate::registration::{Key, Registration};
 /// Registrations by key, in nearly the order in which they came: what is stored in that order is compared with
 /// Kamailio's tables at the next start, which have it too.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(in crate::registry) struct Rows {
     in_order: Vec<Arc<Registration>>,
     /// Places in `in_order`.
     places: HashTable<u32>,
@@ -24,7 +24,7 @@ impl Rows {
     ///
     /// # Panics
     /// Where they are more than four billion.
-    pub(super) fn of(rows: Vec<Arc<Registration>>) -> Self {
+    pub(in crate::registry) fn of(rows: Vec<Arc<Registration>>) -> Self {
         let hasher = RandomState::default();
         let mut places = HashTable::with_capacity(rows.len());
         let key = |place: u32| &rows[place as usize].binding.key;
@@ -52,22 +52,22 @@ impl Rows {
         Self::of(last.map(|(_, row)| row).collect())
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::registry) fn len(&self) -> usize {
         self.in_order.len()
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Registration>> {
+    pub(in crate::registry) fn get(&self, key: &Key) -> Option<&Arc<Registration>> {
         let is_it = |place: &u32| self.in_order[*place as usize].binding.key == *key;
         let place = self.places.find(self.hasher.hash_one(key), is_it)?;
         self.in_order.get(*place as usize)
     }
 
-    pub(super) fn contains(&self, key: &Key) -> bool {
+    pub(in crate::registry) fn contains(&self, key: &Key) -> bool {
         self.get(key).is_some()
     }
 
     /// Puts a row in the place of the one with its key, which it returns.
-    pub(super) fn put(&mut self, row: Arc<Registration>) -> Option<Arc<Registration>> {
+    pub(in crate::registry) fn put(&mut self, row: Arc<Registration>) -> Option<Arc<Registration>> {
         let hash = self.hasher.hash_one(&row.binding.key);
         let is_it = |place: &u32| self.in_order[*place as usize].binding.key == row.binding.key;
         if let Some(place) = self.places.find(hash, is_it) {
@@ -82,7 +82,7 @@ impl Rows {
     }
 
     /// Takes a row out; the last one takes its place.
-    pub(super) fn remove(&mut self, key: &Key) -> Option<Arc<Registration>> {
+    pub(in crate::registry) fn remove(&mut self, key: &Key) -> Option<Arc<Registration>> {
         let is_it = |place: &u32| self.in_order[*place as usize].binding.key == *key;
         let found = self.places.find_entry(self.hasher.hash_one(key), is_it);
         let (removed, _) = found.ok()?.remove();
@@ -99,7 +99,7 @@ impl Rows {
     }
 
     /// All of them, in their order.
-    pub(super) fn all(&self) -> &[Arc<Registration>] {
+    pub(in crate::registry) fn all(&self) -> &[Arc<Registration>] {
         &self.in_order
     }
 }

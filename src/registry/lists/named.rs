@@ -7,14 +7,14 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
 /// A user's name as somebody asks for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(in crate::registry) struct Asked<'a> {
     bytes: &'a [u8],
     /// The name as text, where it has a U+FFFD: all whose names look so are meant.
     looks: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::registry) fn new(bytes: &'a [u8]) -> Self {
         let text = std::str::from_utf8(bytes).ok();
         Self {
             bytes,
@@ -23,7 +23,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Whether a user of this name is meant, the case of letters aside.
-    pub(super) fn means(&self, own: &[u8]) -> bool {
+    pub(in crate::registry) fn means(&self, own: &[u8]) -> bool {
         let looks_so = |looks: &str| String::from_utf8_lossy(own).eq_ignore_ascii_case(looks);
         own.eq_ignore_ascii_case(self.bytes) || self.looks.is_some_and(looks_so)
     }
@@ -36,7 +36,7 @@ impl<'a> Asked<'a> {
 
     /// Of names that are meant the case of letters aside, those that are: where one is spelled exactly as asked, no
     /// other.
-    pub(super) fn exact_first<T>(
+    pub(in crate::registry) fn exact_first<T>(
         &self,
         mut all: Vec<T>,
         name: impl Fn(&T) -> Cow<'_, [u8]>,
@@ -48,7 +48,7 @@ impl<'a> Asked<'a> {
     }
 
     /// What all names that are meant begin with, in lower case; the whole of it where it is known.
-    pub(super) fn beginning(&self) -> Beginning {
+    pub(in crate::registry) fn beginning(&self) -> Beginning {
         let known = match self.looks.and_then(|looks| looks.find(REPLACEMENT)) {
             Some(end) => &self.bytes[..end],
             None => self.bytes,
@@ -62,15 +62,15 @@ impl<'a> Asked<'a> {
 
 /// What names begin with, in lower case.
 #[derive(Debug)]
-pub(super) struct Beginning {
-    pub(super) lower: Vec<u8>,
+pub(in crate::registry) struct Beginning {
+    pub(in crate::registry) lower: Vec<u8>,
     /// Whether it is the whole name.
-    pub(super) is_whole: bool,
+    pub(in crate::registry) is_whole: bool,
 }
 
 impl Beginning {
     /// Whether a name in any case begins so.
-    pub(super) fn is_of(&self, name: &[u8]) -> bool {
+    pub(in crate::registry) fn is_of(&self, name: &[u8]) -> bool {
         let length = self.lower.len();
         let is_long_enough = if self.is_whole {
             name.len() == length

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ambiguous::Ambiguous;
-use super::event::Listed;
-use super::identity::{ambiguous, listed};
-use super::order::{Contact, Row};
-use super::state::{State, is_current};
+use super::{State, is_current};
 use crate::registration::{Key, Registration};
+use crate::registry::event::Listed;
+use crate::registry::lists::identity::{ambiguous, listed};
+use crate::registry::lists::order::{Contact, Row};
 
 /// What becomes of the rows of one contact.
-pub(super) struct Arrangement {
+pub(in crate::registry) struct Arrangement {
     /// Each with the lists that it belongs to.
-    pub(super) rows: Vec<(Row, Listed)>,
+    pub(in crate::registry) rows: Vec<(Row, Listed)>,
     /// Those that only Kamailio can tell apart.
     sets: Vec<Vec<Row>>,
     /// Those that Kamailio does not have in place of another.
-    pub(super) superseded: HashSet<Key>,
+    pub(in crate::registry) superseded: HashSet<Key>,
 }
 
 impl State {
     /// Lists the row with the contact of `row`, where it is the only one; else that is for [`State::arrange`] to do.
-    pub(super) fn settle(&mut self, row: &Row) {
+    pub(in crate::registry) fn settle(&mut self, row: &Row) {
         if !self.ambiguities.is_empty() && self.ambiguities.has(&Contact(row.clone())) {
             self.unsettled.insert(Contact(row.clone()));
             return;
@@ -45,7 +45,7 @@ impl State {
 
     /// Lists of the contacts that have several rows those that are to be listed: in the system's list, and in that of
     /// each account, whatever other accounts have. To be called after changes, before anybody reads.
-    pub(super) fn arrange(&mut self) {
+    pub(in crate::registry) fn arrange(&mut self) {
         for contact in mem::take(&mut self.unsettled) {
             let arrangement = self.arrangement(&contact, self.now);
             self.ambiguities.note(
@@ -61,7 +61,7 @@ impl State {
     }
 
     /// What becomes of the rows of a contact in the second `now`.
-    pub(super) fn arrangement(&self, contact: &Contact, now: i64) -> Arrangement {
+    pub(in crate::registry) fn arrangement(&self, contact: &Contact, now: i64) -> Arrangement {
         let rows: Vec<Row> = self.system.of_contact(&contact.0).cloned().collect();
         let sets = ambiguous(&self.current(&rows, now));
         let superseded = self.ambiguities.superseded_of(&sets);
@@ -105,7 +105,7 @@ impl State {
     }
 
     /// Notes of rows that are in order which of them only Kamailio can tell apart.
-    pub(super) fn note_ambiguous(&mut self, rows: &[Row]) {
+    pub(in crate::registry) fn note_ambiguous(&mut self, rows: &[Row]) {
         let several = rows.chunk_by(Row::shares_contact);
         for rows in several.filter(|rows| rows.len() > 1) {
             let sets = ambiguous(&self.current(rows, self.now));
@@ -116,12 +116,17 @@ impl State {
     }
 
     /// The rows of a contact that only Kamailio can tell apart.
-    pub(super) fn ambiguous_rows(&self, contact: &Contact) -> Vec<Row> {
+    pub(in crate::registry) fn ambiguous_rows(&self, contact: &Contact) -> Vec<Row> {
         self.ambiguous_sets(contact).into_iter().flatten().collect()
     }
 
     /// Takes over what Kamailio has.
-    pub(super) fn decide(&mut self, asked: &Ambiguous, has: impl Fn(&Key) -> bool, now: Duration) {
+    pub(in crate::registry) fn decide(
+        &mut self,
+        asked: &Ambiguous,
+        has: impl Fn(&Key) -> bool,
+        now: Duration,
+    ) {
         let contact = asked.contact();
         let sets = self.ambiguous_sets(contact);
         if self.ambiguities.decide(asked, &sets, has, now) {
@@ -133,7 +138,7 @@ impl State {
     }
 
     /// Forgets some superseded rows; returns whether there are more.
-    pub(super) fn release_superseded(&mut self, limit: usize) -> bool {
+    pub(in crate::registry) fn release_superseded(&mut self, limit: usize) -> bool {
         for (key, contact) in self.ambiguities.release_some(limit) {
             self.touch(&key);
             self.unsettled.insert(contact);

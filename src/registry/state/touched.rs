@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::event::{Cause, Listed};
 use crate::registration::{Hidden, Key, Registration};
+use crate::registry::event::{Cause, Listed};
 
 /// How the rows that a change touches were before it.
 #[derive(Debug)]

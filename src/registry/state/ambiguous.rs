@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::order::{Contact, Row};
 use crate::registration::{Key, Registration};
+use crate::registry::lists::order::{Contact, Row};
 
 /// Rows of one contact that only Kamailio can tell apart, as they were at one moment.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ const ASKED: Turn = (Some(Duration::ZERO), 0);
 
 /// Every contact with rows that only Kamailio can tell apart. There are few of them.
 #[derive(Debug, Default)]
-pub(super) struct Ambiguities {
+pub(in crate::registry) struct Ambiguities {
     contacts: BTreeMap<Contact, Entry>,
     turns: BTreeMap<Turn, Contact>,
     last_turn: u64,
@@ -58,30 +58,30 @@ struct Entry {
 }
 
 impl Ambiguities {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::registry) fn is_empty(&self) -> bool {
         self.contacts.is_empty()
     }
 
-    pub(super) fn has(&self, contact: &Contact) -> bool {
+    pub(in crate::registry) fn has(&self, contact: &Contact) -> bool {
         self.contacts.contains_key(contact)
     }
 
-    pub(super) fn is_superseded(&self, key: &Key) -> bool {
+    pub(in crate::registry) fn is_superseded(&self, key: &Key) -> bool {
         self.superseded.contains_key(key)
     }
 
     /// How many rows are superseded.
-    pub(super) fn superseded(&self) -> usize {
+    pub(in crate::registry) fn superseded(&self) -> usize {
         self.superseded.len()
     }
 
     /// The contacts of superseded rows.
-    pub(super) fn contacts_of_superseded(&self) -> impl Iterator<Item = &Contact> {
+    pub(in crate::registry) fn contacts_of_superseded(&self) -> impl Iterator<Item = &Contact> {
         self.superseded.values().map(|(_, contact)| contact)
     }
 
     /// Forgets that a row is superseded that goes or is not what it was any more.
-    pub(super) fn release_changed(&mut self, key: &Key, now: Option<&Registration>) {
+    pub(in crate::registry) fn release_changed(&mut self, key: &Key, now: Option<&Registration>) {
         if let Some((fingerprint, _)) = self.superseded.get(key)
             && now.is_none_or(|now| now.binding.row_fingerprint() != *fingerprint)
         {
@@ -90,7 +90,7 @@ impl Ambiguities {
     }
 
     /// Forgets some superseded rows; returns them with their contacts.
-    pub(super) fn release_some(&mut self, limit: usize) -> Vec<(Key, Contact)> {
+    pub(in crate::registry) fn release_some(&mut self, limit: usize) -> Vec<(Key, Contact)> {
         let some: Vec<Key> = self.superseded.keys().take(limit).cloned().collect();
         let contact = |key: Key| {
             let (_, contact) = self.superseded.remove(&key)?;
@@ -101,7 +101,7 @@ impl Ambiguities {
 
     /// Which rows are superseded where these sets are what only Kamailio can tell apart: in each there must be one that
     /// Kamailio has.
-    pub(super) fn superseded_of(&self, sets: &[Vec<Row>]) -> HashSet<Key> {
+    pub(in crate::registry) fn superseded_of(&self, sets: &[Vec<Row>]) -> HashSet<Key> {
         if self.superseded.is_empty() {
             return HashSet::new();
         }
@@ -119,7 +119,7 @@ impl Ambiguities {
 
     /// Notes the rows that a contact has now, the sets of them that only Kamailio can tell apart, and those of them that
     /// [are superseded](Self::superseded_of) still.
-    pub(super) fn note<'a>(
+    pub(in crate::registry) fn note<'a>(
         &mut self,
         contact: &Contact,
         rows: impl Iterator<Item = &'a Row>,
@@ -147,7 +147,7 @@ impl Ambiguities {
     }
 
     /// The contacts to ask about now: the newest changes first, then those asked about the longest ago.
-    pub(super) fn due(&self, due: &Due) -> Vec<Ambiguous> {
+    pub(in crate::registry) fn due(&self, due: &Due) -> Vec<Ambiguous> {
         let unasked = self.turns.range(..ASKED).rev();
         let at_before = |before: Duration| move |((at, _), _): &(&Turn, _)| *at < Some(before);
         let void = self
@@ -176,7 +176,7 @@ impl Ambiguities {
 
     /// Takes over what Kamailio `has` of the sets that were asked about, where nothing has changed since. Returns
     /// whether that was so.
-    pub(super) fn decide(
+    pub(in crate::registry) fn decide(
         &mut self,
         asked: &Ambiguous,
         sets: &[Vec<Row>],
@@ -226,7 +226,7 @@ impl Ambiguities {
 
 impl Ambiguous {
     /// The contact.
-    pub(super) fn contact(&self) -> &Contact {
+    pub(in crate::registry) fn contact(&self) -> &Contact {
         &self.contact
     }
 }

@@ -18,7 +18,7 @@ pub struct Position(Arc<[u8]>);
 
 /// A registration at its place in the order of lists.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(in crate::registry) struct Row {
     /// What its [`Position`] begins with: nearly always enough to compare rows without a look at them.
     head: Head,
     registration: Arc<Registration>,
@@ -29,19 +29,19 @@ type Head = [u64; 2];
 
 /// A contact of an address of record, told by one of its rows; contacts are in the order of lists.
 #[derive(Clone, Debug)]
-pub(super) struct Contact(pub(super) Row);
+pub(in crate::registry) struct Contact(pub(in crate::registry) Row);
 
 /// Just before all rows that [share their contact](Row::shares_contact) with a row.
 #[derive(Debug)]
-pub(super) struct BeforeContact<'a>(pub(super) &'a Row);
+pub(in crate::registry) struct BeforeContact<'a>(pub(in crate::registry) &'a Row);
 
 /// Something to look for in the order of lists.
-pub(super) trait Placed {
+pub(in crate::registry) trait Placed {
     fn place(&self) -> Place<'_>;
 }
 
 /// A place in the order of lists, whatever tells it.
-pub(super) enum Place<'a> {
+pub(in crate::registry) enum Place<'a> {
     /// That of a row.
     Row(&'a Row),
     /// Just before all rows that share their contact with this one.
@@ -59,14 +59,14 @@ impl Position {
         Self(key.into())
     }
 
-    /// A place as it was given out, for [`Registry::page`](super::Registry::page) to go on from; any bytes will do.
+    /// A place as it was given out, for [`Registry::page`](crate::registry::Registry::page) to go on from; any bytes will do.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(bytes.into())
     }
 
     /// The place just before all rows of users whose names begin so; lower case counts.
-    pub(super) fn before_users_like(beginning: &[u8]) -> Self {
+    pub(in crate::registry) fn before_users_like(beginning: &[u8]) -> Self {
         let mut key = user_prefix(beginning);
         key.truncate(key.len() - END.len());
         Self(key.into())
@@ -86,27 +86,27 @@ impl Position {
 }
 
 impl Row {
-    pub(super) fn new(registration: Arc<Registration>) -> Self {
+    pub(in crate::registry) fn new(registration: Arc<Registration>) -> Self {
         Self {
             head: head(&registration.binding.user()),
             registration,
         }
     }
 
-    pub(super) fn registration(&self) -> &Arc<Registration> {
+    pub(in crate::registry) fn registration(&self) -> &Arc<Registration> {
         &self.registration
     }
 
-    pub(super) fn binding(&self) -> &Binding {
+    pub(in crate::registry) fn binding(&self) -> &Binding {
         &self.registration.binding
     }
 
-    pub(super) fn position(&self) -> Position {
+    pub(in crate::registry) fn position(&self) -> Position {
         Position::of(self.binding())
     }
 
     /// Whether both are of the same contact: username, domain and contact URI are the same.
-    pub(super) fn shares_contact(&self, other: &Self) -> bool {
+    pub(in crate::registry) fn shares_contact(&self, other: &Self) -> bool {
         self.head == other.head && by_contact(self.binding(), other.binding()).is_eq()
     }
 }

@@ -10,13 +10,13 @@ use crate::registration::Registration;
 use crate::sip::Transport;
 
 /// Listed registrations by the place of their transport in [`Transport::ALL`]; the last have none that is known.
-pub(super) type ByTransport = [usize; Transport::ALL.len() + 1];
+pub(in crate::registry) type ByTransport = [usize; Transport::ALL.len() + 1];
 
 /// Every row of a scope. What is kept about one scope depends on no row of another.
 ///
 /// There are as many rows as registrations, and all but a few are listed: nothing is noted beside a row.
 #[derive(Debug, Default)]
-pub(super) struct ScopeIndex {
+pub(in crate::registry) struct ScopeIndex {
     listed: BTreeSet<Row>,
     /// Those that may not be listed, and those that count once with a listed one.
     unlisted: BTreeSet<Row>,
@@ -27,7 +27,10 @@ pub(super) struct ScopeIndex {
 
 impl ScopeIndex {
     /// The index of rows that are in order.
-    pub(super) fn of_sorted(rows: &[Row], may_list: impl Fn(&Registration) -> bool) -> Self {
+    pub(in crate::registry) fn of_sorted(
+        rows: &[Row],
+        may_list: impl Fn(&Registration) -> bool,
+    ) -> Self {
         let mut index = Self::default();
         let (mut on, mut off) = (Vec::with_capacity(rows.len()), Vec::new());
         let mut put = |row: &Row, is_listed: bool| {
@@ -53,25 +56,25 @@ impl ScopeIndex {
     }
 
     /// Adds a row, which is not listed yet; its contact is to be settled then.
-    pub(super) fn put_in(&mut self, row: Row) {
+    pub(in crate::registry) fn put_in(&mut self, row: Row) {
         self.unlisted.insert(row);
     }
 
     /// Removes a row; the others of its contact are to be settled then.
-    pub(super) fn take_out(&mut self, row: &Row) {
+    pub(in crate::registry) fn take_out(&mut self, row: &Row) {
         if !self.unlisted.remove(row) && self.listed.remove(row) {
             self.count_out(row.registration());
         }
     }
 
     /// Whether a row that is here is listed.
-    pub(super) fn lists(&self, row: &Row) -> bool {
+    pub(in crate::registry) fn lists(&self, row: &Row) -> bool {
         // Of those that are not there are few.
         !self.unlisted.contains(row)
     }
 
     /// Lists a row, or takes it out of the list.
-    pub(super) fn show(&mut self, row: &Row, is_listed: bool) {
+    pub(in crate::registry) fn show(&mut self, row: &Row, is_listed: bool) {
         if is_listed && let Some(row) = self.unlisted.take(row) {
             self.count_in(row.registration());
             self.listed.insert(row);
@@ -82,7 +85,10 @@ impl ScopeIndex {
     }
 
     /// Every row of the same contact as `row`; those that are listed first.
-    pub(super) fn of_contact<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = &'a Row> {
+    pub(in crate::registry) fn of_contact<'a>(
+        &'a self,
+        row: &'a Row,
+    ) -> impl Iterator<Item = &'a Row> {
         let of_contact = |rows: &'a BTreeSet<Row>| {
             following(rows, &BeforeContact(row)).take_while(|one| one.shares_contact(row))
         };
@@ -90,31 +96,34 @@ impl ScopeIndex {
     }
 
     /// How many are listed.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::registry) fn len(&self) -> usize {
         self.listed.len()
     }
 
     /// The sum of the digests of those that are listed.
-    pub(super) fn revision(&self) -> u64 {
+    pub(in crate::registry) fn revision(&self) -> u64 {
         self.revision
     }
 
-    pub(super) fn by_transport(&self) -> ByTransport {
+    pub(in crate::registry) fn by_transport(&self) -> ByTransport {
         self.by_transport
     }
 
     /// The listed rows.
-    pub(super) fn listed(&self) -> impl Iterator<Item = &Row> {
+    pub(in crate::registry) fn listed(&self) -> impl Iterator<Item = &Row> {
         self.listed.iter()
     }
 
     /// The listed rows after a place.
-    pub(super) fn listed_after(&self, place: &dyn Placed) -> impl Iterator<Item = &Row> {
+    pub(in crate::registry) fn listed_after(
+        &self,
+        place: &dyn Placed,
+    ) -> impl Iterator<Item = &Row> {
         following(&self.listed, place)
     }
 
     /// The listed rows of the SIP users whom a name means, the case of letters aside.
-    pub(super) fn listed_of<'a, 'b>(
+    pub(in crate::registry) fn listed_of<'a, 'b>(
         &'a self,
         asked: Asked<'b>,
     ) -> impl Iterator<Item = &'a Row> + use<'a, 'b> {
@@ -122,14 +131,14 @@ impl ScopeIndex {
     }
 
     /// Every row of the SIP users whom a name means, the case of letters aside; those that are listed first.
-    pub(super) fn rows_of_user<'a, 'b>(
+    pub(in crate::registry) fn rows_of_user<'a, 'b>(
         &'a self,
         asked: Asked<'b>,
     ) -> impl Iterator<Item = &'a Row> + use<'a, 'b> {
         of_user(&self.listed, asked).chain(of_user(&self.unlisted, asked))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::registry) fn is_empty(&self) -> bool {
         self.listed.is_empty() && self.unlisted.is_empty()
     }
 
@@ -145,7 +154,7 @@ impl ScopeIndex {
 }
 
 /// Those of the SIP users whom a name means, the case of letters aside.
-pub(super) fn of_user<'a, 'b>(
+pub(in crate::registry) fn of_user<'a, 'b>(
     rows: &'a BTreeSet<Row>,
     asked: Asked<'b>,
 ) -> impl Iterator<Item = &'a Row> + use<'a, 'b> {
@@ -155,7 +164,7 @@ pub(super) fn of_user<'a, 'b>(
         .filter(move |row| asked.means(&row.binding().user()))
 }
 
-pub(super) fn following<'a>(
+pub(in crate::registry) fn following<'a>(
     rows: &'a BTreeSet<Row>,
     place: &dyn Placed,
 ) -> impl Iterator<Item = &'a Row> + use<'a> {
@@ -163,7 +172,7 @@ pub(super) fn following<'a>(
 }
 
 /// The place of its transport in [`ByTransport`].
-pub(super) fn by_transport(registration: &Registration) -> usize {
+pub(in crate::registry) fn by_transport(registration: &Registration) -> usize {
     let known = registration.common.proxy_protocol;
     known.map_or(Transport::ALL.len(), |transport| transport as usize)
 }

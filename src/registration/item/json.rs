@@ -12,10 +12,24 @@ static KEYS: LazyLock<Vec<(Field, String)>> = LazyLock::new(|| {
 });
 
 /// Appends the item, at `now` (Unix seconds), as one JSON object.
-pub(crate) fn write_item(one: &Details, wire: Wire, now: i64, out: &mut Vec<u8>) {
+pub fn write_item(one: &Details, wire: Wire, now: i64, out: &mut Vec<u8>) {
+    write_fields(one, wire, now, |_| true, out);
+}
+
+/// Appends those fields of the item that are `wanted`.
+pub fn write_fields(
+    one: &Details,
+    wire: Wire,
+    now: i64,
+    wanted: impl Fn(Field) -> bool,
+    out: &mut Vec<u8>,
+) {
     out.reserve(2048);
     let mut separator = b'{';
     for (field, key) in &*KEYS {
+        if !wanted(*field) {
+            continue;
+        }
         if let Some(value) = one.value(*field, wire, now) {
             out.push(separator);
             out.extend_from_slice(key.as_bytes());
@@ -23,11 +37,14 @@ pub(crate) fn write_item(one: &Details, wire: Wire, now: i64, out: &mut Vec<u8>)
             separator = b',';
         }
     }
+    if separator == b'{' {
+        out.push(separator);
+    }
     out.push(b'}');
 }
 
 /// Appends `text` as a JSON string.
-pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
     // Looks at every byte, without an early end, because that is one vector operation for sixteen of them.
     let plain = |byte: &u8| u8::from(*byte >= 0x20 && *byte != b'"' && *byte != b'\\');
     let all_plain = text.bytes().fold(1, |all, byte| all & plain(&byte));
@@ -41,7 +58,8 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
+/// Appends the value of a field.
+pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Text(text) => write_string(text, out),
         Value::Port(number) => {

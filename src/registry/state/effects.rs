@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use super::event::{Cause, Effect, Listed};
-use super::order::Row;
-use super::state::State;
+use super::State;
 use super::touched::Before;
 use crate::registration::{Hidden, Key, Registration};
+use crate::registry::event::{Cause, Effect, Listed};
+use crate::registry::lists::order::Row;
 
 impl State {
     /// Has changes noted, of which `cause` is the cause.
-    pub(super) fn note(&mut self, cause: Cause) {
+    pub(in crate::registry) fn note(&mut self, cause: Cause) {
         self.touched.is_noting = true;
         self.touched.cause = cause;
     }
 
     /// What has been done since, in order; nothing more is noted.
-    pub(super) fn noted(&mut self) -> Vec<Effect> {
+    pub(in crate::registry) fn noted(&mut self) -> Vec<Effect> {
         self.touched.is_noting = false;
         let touched = std::mem::take(&mut self.touched.rows).into_iter();
         let effect = |(key, before): (Key, Before)| {
@@ -35,7 +35,7 @@ impl State {
     }
 
     /// Notes how a row is that is about to be changed itself.
-    pub(super) fn touch(&mut self, key: &Key) {
+    pub(in crate::registry) fn touch(&mut self, key: &Key) {
         if self.touched.is_noting {
             let cause = self.touched.cause.clone();
             self.before(key).cause = cause;
@@ -43,14 +43,14 @@ impl State {
     }
 
     /// Notes how a row is whose listing is about to change, maybe because of others.
-    pub(super) fn touch_listing(&mut self, key: &Key) {
+    pub(in crate::registry) fn touch_listing(&mut self, key: &Key) {
         if self.touched.is_noting {
             self.before(key);
         }
     }
 
     /// Notes that a row, or one that is not there, is hidden no longer.
-    pub(super) fn note_unhidden(&mut self, hidden: Hidden) {
+    pub(in crate::registry) fn note_unhidden(&mut self, hidden: Hidden) {
         if self.touched.is_noting {
             let key = hidden.key.clone();
             self.before(&key).unhidden = Some(Box::new(hidden));
@@ -78,7 +78,7 @@ impl State {
     }
 
     /// The same.
-    pub(super) fn listed_row(&self, row: &Row) -> Listed {
+    pub(in crate::registry) fn listed_row(&self, row: &Row) -> Listed {
         let account = row.registration().account_id.as_ref();
         let account = account.and_then(|id| self.accounts.get(id));
         Listed {

@@ -9,7 +9,10 @@ use crate::registration::{Number, Registration, Text};
 
 /// Of `rows`, all of one contact, which are listed: of those that are equal in everything that identifies a binding,
 /// the one modified last; of those of one second the last in order.
-pub(super) fn listed(rows: &[Row], may_list: impl Fn(&Registration) -> bool) -> Vec<bool> {
+pub(in crate::registry) fn listed(
+    rows: &[Row],
+    may_list: impl Fn(&Registration) -> bool,
+) -> Vec<bool> {
     let may_list = |row: &Row| may_list(row.registration());
     let mut order: Vec<usize> = (0..rows.len()).filter(|at| may_list(&rows[*at])).collect();
     let rank = |at: &usize| (rows[*at].binding().last_modified, &rows[*at]);
@@ -28,7 +31,7 @@ pub(super) fn listed(rows: &[Row], may_list: impl Fn(&Registration) -> bool) -> 
 
 /// The sets of different bindings among `rows`, all of one contact, that instance and reg-id do not tell apart: of
 /// each set Kamailio may have some and not others. A row without instance or reg-id may be any of the others.
-pub(super) fn ambiguous(rows: &[Row]) -> Vec<Vec<Row>> {
+pub(in crate::registry) fn ambiguous(rows: &[Row]) -> Vec<Vec<Row>> {
     if rows.len() < 2 {
         return Vec::new();
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::ends::Ends;
-use super::index::ScopeIndex;
-use super::order::Row;
 use super::rows::Rows;
-use super::state::{State, is_current};
+use super::{State, is_current};
 use crate::parallel;
 use crate::registration::{Hidden, Registration, Tombstone};
+use crate::registry::lists::index::ScopeIndex;
+use crate::registry::lists::order::Row;
 
 /// What an earlier run left.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Snapshot {
 
 impl State {
     /// The state that these rows, and then hiding, lead to.
-    pub(super) fn restored(now: i64, left: Snapshot) -> Self {
+    pub(in crate::registry) fn restored(now: i64, left: Snapshot) -> Self {
         let mut state = Self::new(now);
         for tombstone in left.tombstones {
             state.tombstones.remember(tombstone);

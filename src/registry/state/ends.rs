@@ -9,14 +9,14 @@ use crate::registration::Registration;
 
 /// Every row that is not permanent, by the second of its end; those that have ended too, as long as they are there.
 #[derive(Debug, Default)]
-pub(super) struct Ends(BTreeMap<i64, BTreeSet<ByAddress>>);
+pub(in crate::registry) struct Ends(BTreeMap<i64, BTreeSet<ByAddress>>);
 
 /// A row, told from others by where it is in memory.
 #[derive(Debug)]
 struct ByAddress(Arc<Registration>);
 
 impl Ends {
-    pub(super) fn of<'a>(rows: impl Iterator<Item = &'a Arc<Registration>>) -> Self {
+    pub(in crate::registry) fn of<'a>(rows: impl Iterator<Item = &'a Arc<Registration>>) -> Self {
         let end = |row: &'a Arc<Registration>| Some((row.binding.expiry.end()?, row));
         let mut ends: Vec<_> = rows.filter_map(end).collect();
         ends.sort_unstable_by_key(|(at, row)| (*at, Arc::as_ptr(row)));
@@ -31,14 +31,14 @@ impl Ends {
         )
     }
 
-    pub(super) fn insert(&mut self, row: &Arc<Registration>) {
+    pub(in crate::registry) fn insert(&mut self, row: &Arc<Registration>) {
         if let Some(at) = row.binding.expiry.end() {
             let rows = self.0.entry(at).or_default();
             rows.insert(ByAddress(Arc::clone(row)));
         }
     }
 
-    pub(super) fn remove(&mut self, row: &Arc<Registration>) {
+    pub(in crate::registry) fn remove(&mut self, row: &Arc<Registration>) {
         if let Some(at) = row.binding.expiry.end()
             && let Some(rows) = self.0.get_mut(&at)
         {
@@ -50,13 +50,17 @@ impl Ends {
     }
 
     /// The rows that are valid in one of these two seconds and have ended in the other.
-    pub(super) fn between(&self, a: i64, b: i64) -> impl Iterator<Item = &Arc<Registration>> {
+    pub(in crate::registry) fn between(
+        &self,
+        a: i64,
+        b: i64,
+    ) -> impl Iterator<Item = &Arc<Registration>> {
         let seconds = self.0.range((Excluded(a.min(b)), Included(a.max(b))));
         seconds.flat_map(|(_, rows)| rows.iter().map(|ByAddress(row)| row))
     }
 
     /// The first second after `now` at which a row ends.
-    pub(super) fn next(&self, now: i64) -> Option<i64> {
+    pub(in crate::registry) fn next(&self, now: i64) -> Option<i64> {
         let mut seconds = self.0.range((Excluded(now), Unbounded));
         seconds.next().map(|(at, _)| *at)
     }
