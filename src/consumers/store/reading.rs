@@ -184,14 +184,14 @@ fn make_of<T>(
         arriving.blocking_recv()
     };
     let mut decoder = Decoder::default();
-    let mut made = Vec::new();
+    let mut all = Vec::new();
     while let Some((number, block)) = next() {
         let mut registrations = Vec::new();
         decoder
             .decode(&block.records, &mut registrations)
             .map_err(|malformed| sqlx::Error::Decode(malformed.into()))?;
         progress.advance(registrations.len());
-        made.push((number, make(registrations)));
+        all.push((number, make(registrations)));
     }
-    Ok(made)
+    Ok(all)
 }

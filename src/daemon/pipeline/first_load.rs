@@ -41,7 +41,8 @@ impl FirstLoad {
                         Entry::Vacant(_) => None,
                     };
                     let life = Life::of(&binding, known.as_deref().map(|one| &**one));
-                    drop(entry.insert_entry(Arc::new(resolver.registration(binding, life))));
+                    let row = Arc::new(resolver.registration(binding, life));
+                    entry.insert_entry(row);
                 }
                 Change::Remove(key) => {
                     self.rows.swap_remove(&key);

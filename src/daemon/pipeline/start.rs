@@ -69,7 +69,7 @@ async fn take_over(
     (contents, portions): (Contents, Vec<Portion>),
 ) -> std::io::Result<Pipeline> {
     let source = source(&contents);
-    let (former, resolved): (Vec<_>, Vec<_>) = portions.into_iter().unzip();
+    let (former, rows): (Vec<_>, Vec<_>) = portions.into_iter().unzip();
     let former = parallel::joined(former);
     let follow = sqlite::Options {
         database: options.database.clone(),
@@ -90,8 +90,8 @@ async fn take_over(
     let writer = Arc::clone(&parts.writer);
     let owners = resolver.owners();
     let restore = move || {
-        let resolved = resolved.into_iter().map(|one| (one.rows, one.moved));
-        let (rows, moved): (_, Vec<_>) = resolved.unzip();
+        let each = rows.into_iter().map(|one: Resolved| (one.rows, one.moved));
+        let (rows, moved): (_, Vec<_>) = each.unzip();
         let left = Snapshot {
             rows: parallel::joined(rows),
             moved: moved.concat(),
