@@ -23,8 +23,8 @@ use crate::registry::{Registry, SourceState, Subscription};
 /// hidden no longer: Kamailio is asked about it then.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The pause while more waits than a batch takes: others may have the processor and the disk meanwhile.
-const BREATH: Duration = Duration::from_millis(10);
+/// The pause while more waits than a batch takes: others may have the processor meanwhile.
+const BREATH: Duration = Duration::from_millis(20);
 
 /// How often to look what the feed has, at most; it holds far more than comes meanwhile.
 const GATHER: Duration = Duration::from_millis(50);

@@ -236,25 +236,6 @@ impl Field {
         }
     }
 
-    /// Whether its value follows from those of other fields, so that it changes with them only.
-    fn follows(self) -> bool {
-        use Field as F;
-        matches!(
-            self,
-            F::FromUser
-                | F::ToUser
-                | F::FromHost
-                | F::ToHost
-                | F::OriginalContact
-                | F::NetworkIp
-                | F::NetworkPort
-                | F::EventTimestamp
-                | F::FirstRegistration
-                | F::Permanent
-                | F::GrantedExpires
-        )
-    }
-
     /// The field with this key.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -360,7 +341,7 @@ impl Details {
     pub(super) fn digest(&self) -> u64 {
         let mut content = Vec::with_capacity(1024);
         for (number, field) in (0_u8..).zip(Field::ALL) {
-            if *field == Field::Expires || field.follows() {
+            if *field == Field::Expires {
                 continue;
             }
             if let Some(value) = self.value(*field, Wire::Document, 0) {

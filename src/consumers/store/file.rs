@@ -44,10 +44,6 @@ const MAGIC_BESIDE: [&[u8]; 3] = [
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages that SQLite's log gathers until they go into the file, which waits for the disk: four times as many as
-/// SQLite's default make a first load wait a quarter as often.
-const CHECKPOINT: &str = "4000";
-
 /// Rows buffered between SQLite's thread and ours; more make a comparison faster.
 const ROW_BUFFER: usize = 1024;
 
@@ -183,7 +179,6 @@ pub(super) fn unopened(path: &Path) -> SqlitePool {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)
-        .pragma("wal_autocheckpoint", CHECKPOINT)
         .row_buffer_size(ROW_BUFFER)
         .disable_statement_logging();
     SqlitePoolOptions::new()
