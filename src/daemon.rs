@@ -198,7 +198,13 @@ impl Basics {
         let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
         let directory = in_force.subscribe();
         let draining = tasks.draining();
-        let app = self.app(writer.registry(), directory, live, flusher.clone(), draining);
+        let app = self.app(
+            writer.registry(),
+            directory,
+            live,
+            flusher.clone(),
+            draining,
+        );
         tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
         let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics));
         let settled = watch::Sender::new(false);

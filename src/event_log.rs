@@ -165,7 +165,11 @@ impl EventLog {
     ///
     /// # Errors
     /// [`Missed`]
-    pub async fn read(&self, cursor: &mut Cursor, limit: usize) -> Result<Vec<Arc<Logged>>, Missed> {
+    pub async fn read(
+        &self,
+        cursor: &mut Cursor,
+        limit: usize,
+    ) -> Result<Vec<Arc<Logged>>, Missed> {
         if let Some(events) = self.state().read(cursor, limit)? {
             return Ok(events);
         }
@@ -245,7 +249,11 @@ impl State {
         }
         let Some(mut place) = in_memory.or_else(|| self.ring.after_seq(cursor.seq)) else {
             cursor.place = None;
-            return if self.is_kept { Ok(None) } else { Err(Missed::TooOld) };
+            return if self.is_kept {
+                Ok(None)
+            } else {
+                Err(Missed::TooOld)
+            };
         };
         cursor.log = self.id;
         let events = self.ring.read(&mut place, limit);

@@ -36,7 +36,6 @@ pub use auth::limits::Limits;
 pub use server::{Listeners, serve};
 
 use crate::accounts::directory::Directory;
-use api::stream::seats::Seats;
 use crate::clock::Clock;
 use crate::event_log::EventLog;
 use crate::flush::Flush;
@@ -44,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registry::Registry;
 use crate::tokens::TokenSet;
+use api::stream::seats::Seats;
 use request::request_id::RequestIds;
 use response::cache::ResponseCache;
 

@@ -336,7 +336,9 @@ impl Pipeline {
 /// Why nothing is kept any more.
 fn ended_early(ended: Result<std::io::Result<()>, JoinError>) -> std::io::Error {
     match ended {
-        Ok(Ok(())) => std::io::Error::other("the thread that writes the store or the log of events ended"),
+        Ok(Ok(())) => {
+            std::io::Error::other("the thread that writes the store or the log of events ended")
+        }
         Ok(Err(error)) => error,
         Err(panic) => std::io::Error::other(panic),
     }

@@ -8,13 +8,13 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::accounts::directory::Directory;
-use crate::event_log::EventLog;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
+use crate::event_log::EventLog;
 use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
 use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
