@@ -11,8 +11,9 @@ use super::rows::{self, json};
 use super::users;
 use crate::events::{Event, Reason, Type, Viewer, What};
 
-/// How many rows are walked along or scanned at a time, at least.
+/// How many rows are walked along or scanned at a time.
 const WALKED: usize = 512;
+const MOST_WALKED: usize = 1 << 14;
 const SCANNED: u64 = 1 << 17;
 
 /// Of more phones than this, events are looked for among all.
@@ -221,7 +222,8 @@ async fn walk(
     high: u64,
     wanted: usize,
 ) -> Result<(Vec<u64>, Option<u64>), sqlx::Error> {
-    let limit = WALKED.max(2 * wanted) + APART * chains.len();
+    let most = wanted.saturating_mul(2).clamp(WALKED, MOST_WALKED);
+    let limit = most + APART * chains.len();
     let rows = sqlx::query(include_str!("../../../sql/history/walk.sql"))
         .bind(json(chains.iter().map(|id| id.cast_unsigned())))
         .bind(high.cast_signed())

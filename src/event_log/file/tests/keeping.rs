@@ -121,7 +121,8 @@ fn a_file_shrinks_when_events_are_too_old() {
     drop(history);
     let history = bench.open();
     assert_eq!((history.newest(), history.oldest()), (20_000, 20_001));
-    let next = changes(20_001, 20_002);
+    let mut next = changes(20_001, 20_002);
+    next[0].at += 86_400_000 * 30;
     bench.wait(history.append(&arcs(&next))).unwrap();
     assert_eq!(bench.wait(history.read(20_000, 9)).unwrap(), next);
 }
