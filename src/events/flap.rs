@@ -16,6 +16,7 @@ use super::{Audience, Burst, Event, GapCause, Happening, Kind, Reason, What};
 use crate::config;
 use crate::registration::Registration;
 use crate::registry::SourceState;
+pub use crate::registration::item::Flap;
 use score::Score;
 
 /// Phones that are remembered at most; beyond it those with the lowest scores go.
@@ -32,17 +33,6 @@ const AFTER_GAP: u64 = 5_000;
 
 /// Addresses and user agents that are remembered of a phone.
 const VALUES: usize = 16;
-
-/// How much a phone flaps, as items show it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Flap {
-    /// The sum of the penalties that are left, rounded to hundreds.
-    pub score: u32,
-    /// How often it was lost within 24 hours, to the hour.
-    pub losses_24h: u32,
-    /// Whether it flaps.
-    pub flapping: bool,
-}
 
 /// A phone that flaps.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,6 +63,10 @@ pub struct Phone {
     /// The sockets of the proxies that it used, the latest last.
     pub proxies: Vec<String>,
 }
+
+/// How much phones flap at one moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Snapshot(HashMap<u64, Flap>);
 
 /// The scores of all phones that have one.
 #[derive(Debug)]
@@ -185,6 +179,16 @@ impl Flaps {
         let party = self.parties.get(&device(&one.binding))?;
         let flap = party.score.flap(now, &self.rules);
         (flap.score > 0 || flap.losses_24h > 0).then_some(flap)
+    }
+
+    /// How much every phone flaps at `now` of which there is something to say.
+    #[must_use]
+    pub fn snapshot(&self, now: u64) -> Snapshot {
+        let flaps = self.parties.iter().filter_map(|(device, party)| {
+            let flap = party.score.flap(now, &self.rules);
+            (flap.score > 0 || flap.losses_24h > 0).then_some((*device, flap))
+        });
+        Snapshot(flaps.collect())
     }
 
     /// The phones that flap at `now`, the worst first.
@@ -434,6 +438,17 @@ fn correct(
     }
     if !pending.was_flapping {
         party.score.calm(rules);
+    }
+}
+
+impl Snapshot {
+    /// How much the phone of a registration flaps; `None` where there is nothing to say.
+    #[must_use]
+    pub fn of(&self, one: &Registration) -> Option<Flap> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&device(&one.binding)).copied()
     }
 }
 
