@@ -178,6 +178,10 @@ pub struct Limits {
     pub body_bytes: usize,
     /// How long a request's header may take; more than zero.
     pub header_timeout: Duration,
+    /// Streams of changes at a time; at least 1.
+    pub streams: usize,
+    /// Of these, how many of one token or local user; at least 1.
+    pub streams_per_token: usize,
 }
 
 /// A token bucket; one with `per_second` 0 is switched off.

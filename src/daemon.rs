@@ -28,6 +28,7 @@ use crate::accounts::Naming;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Http, Loaded, Problems};
 use crate::consumers::store::{self, Store};
+use crate::event_log::EventLog;
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
@@ -157,13 +158,16 @@ async fn serve(
         tables: config.kamailio.tables.clone(),
         naming: naming(&config),
     };
+    let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
     let hurry = CancellationToken::new();
+    let events = Arc::new(EventLog::new(None));
     let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
     let app_directory = in_force.subscribe();
     let parts = pipeline::Parts {
         clock: Arc::clone(&clock),
         writer: Arc::clone(&writer),
         store: Arc::clone(&store),
+        events: Arc::clone(&events),
         directory: live.directory(),
         in_force,
         metrics: Arc::clone(&metrics),
@@ -178,11 +182,12 @@ async fn serve(
         keys: live.keys(),
         limits: live.limits(),
         flush: Arc::new(flusher.clone()),
+        events,
+        draining: draining.clone(),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
         settings: settings(&config),
     });
-    let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = Tasks::new(draining.clone(), stopping.clone(), hurry)?;
     tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
     let probe = Probe::new(

@@ -14,6 +14,9 @@ mod recent;
 mod view;
 pub mod why;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::registration::{Registration, Text};

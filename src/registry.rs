@@ -312,6 +312,12 @@ impl Registry {
         Ok((entries, owners))
     }
 
+    /// The number of the last entry of the feed.
+    #[must_use]
+    pub fn last_entry(&self) -> u64 {
+        self.end_of_feed().read_to()
+    }
+
     fn end_of_feed(&self) -> Cursor {
         self.content().feed.end()
     }

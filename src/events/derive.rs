@@ -266,7 +266,7 @@ impl Change<'_> {
 
 impl Stats {
     /// Those of a registration that went at `at`, in milliseconds since the Unix epoch.
-    fn of(one: &Registration, at: u64) -> Self {
+    pub(super) fn of(one: &Registration, at: u64) -> Self {
         let binding: &Binding = &one.binding;
         let refreshed_at = binding.last_modified;
         let lasted = seconds(at).saturating_sub(one.first_registration);
@@ -299,14 +299,14 @@ impl Gone {
         }
     }
 
-    /// The latest of them that was the same phone's as `one`, which came at `at`.
+    /// The latest of them that was the same phone's as `one`, which came at `at`; nothing else replaces that one.
     fn replaced_by(&mut self, one: &Registration, at: u64) -> Option<Replaces> {
         self.forget(at);
-        let mut latest_first = self.0.iter().rev();
-        let (then, former) = latest_first.find(|(_, former)| is_same_phone(former, one))?;
+        let is_same = |(_, former): &(u64, Arc<Registration>)| is_same_phone(former, one);
+        let (then, former) = self.0.remove(self.0.iter().rposition(is_same)?)?;
         Some(Replaces {
             ruid: former.binding.key.ruid.0.clone(),
-            after: at.saturating_sub(*then),
+            after: at.saturating_sub(then),
         })
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod newest;
 pub(crate) mod openapi;
 pub(crate) mod operation;
 pub(crate) mod select;
+pub(crate) mod stream;
 pub(crate) mod subject;
 
 use std::sync::Arc;
@@ -29,11 +30,12 @@ use super::auth::admission::{admit, admit_stranger};
 use super::auth::cross_site::{self, Verdict};
 use super::auth::grant::Grant;
 use super::auth::peer::Peer;
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::request::call::{self, Call};
 use super::request::request_id::RequestId;
 use super::request::route::{Route, What, Whose};
 use super::request::secret::Secret;
+use super::request::stream_params::StreamParams;
 use super::response::answer::{allowed, refuse};
 use crate::registry::{Scope, SourceState};
 
@@ -113,6 +115,14 @@ async fn registrations(
             query: Secret::new(&query),
         };
         return flush::flush(app, &call, subject, &who, &context.id, &grant.directory).await;
+    }
+    if let Some(stream) = StreamParams::parse(&call.params, &call.headers)? {
+        if matches!(route.what, What::Count) {
+            return Err(Error::parameter("watch", Problem::NotAList));
+        }
+        let response = stream::open(app, &call, context.peer, &grant, subject, stream)?;
+        grant.check_again(app, &route, &call.method)?;
+        return Ok(response);
     }
     let response = match route.what {
         What::List | What::User(_) => list::list(app, &call, subject, &context.id).await?,

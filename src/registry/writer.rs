@@ -145,7 +145,7 @@ impl Writer {
     }
 
     /// The same, reported as one.
-    pub(super) fn replace_at_once(
+    pub(crate) fn replace_at_once(
         &self,
         changed: Vec<Arc<Registration>>,
         owners: u64,

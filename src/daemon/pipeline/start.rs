@@ -13,6 +13,7 @@ use super::{Options, Parts, Pipeline};
 use crate::accounts::{Naming, Resolved, Resolver};
 use crate::consumers::store::{Contents, Reading};
 use crate::consumers::write_behind::WriteBehind;
+use crate::event_log::{self, Keeper};
 use crate::rate_limited::RateLimited;
 use crate::registry::{Snapshot, Source, SourceState, Writer};
 use crate::source::sqlite::{self, SqliteSource};
@@ -90,16 +91,25 @@ async fn take_over(
         writer.restore(left, source)
     };
     let feed = tokio::task::spawn_blocking(restore).await?;
+    let keeper = Keeper::new(event_log::Parts {
+        log: Arc::clone(&parts.events),
+        feed: feed.clone(),
+        as_of: source.as_of,
+        clock: Arc::clone(&parts.clock),
+        observers: Vec::new(),
+    });
     let write_behind = Arc::new(WriteBehind::new(
         Arc::clone(&parts.store),
         feed,
         Arc::clone(&parts.clock),
+        parts.events.followed(),
         Arc::clone(&parts.metrics),
     ));
     Ok(Pipeline {
         parts,
         naming,
         resolver,
+        keeper: Some(keeper),
         write_behind,
         source: following,
         health: None,

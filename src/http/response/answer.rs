@@ -61,7 +61,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
         Error::MethodNotAllowed { allow } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
-        Error::TooManyRequests { retry_after } => {
+        Error::TooManyRequests { retry_after } | Error::TooManyStreams { retry_after } => {
             // Rounded up, so that a caller who waits that long is not refused again.
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.max(1).into());

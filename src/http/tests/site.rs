@@ -8,9 +8,11 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tokio::sync::watch;
 
 use crate::accounts::directory::Directory;
+use crate::event_log::EventLog;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
@@ -208,6 +210,8 @@ impl Site {
             keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
+            events: Arc::new(EventLog::new(None)),
+            draining: CancellationToken::new(),
             clock: shared,
             metrics,
             settings,
