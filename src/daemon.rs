@@ -28,7 +28,7 @@ use crate::accounts::Naming;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Http, Loaded, Problems};
 use crate::consumers::store::{self, Store};
-use crate::event_log::EventLog;
+use crate::event_log::{EventLog, Finder};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
@@ -161,6 +161,15 @@ async fn serve(
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
     let hurry = CancellationToken::new();
     let events = Arc::new(EventLog::new(None));
+    let flaps = Finder::new(
+        Arc::clone(&registry),
+        Arc::clone(&clock),
+        Arc::clone(&metrics.events),
+        (
+            crate::config::Flap::default(),
+            crate::config::Burst::default(),
+        ),
+    );
     let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
     let app_directory = in_force.subscribe();
     let parts = pipeline::Parts {
@@ -168,6 +177,7 @@ async fn serve(
         writer: Arc::clone(&writer),
         store: Arc::clone(&store),
         events: Arc::clone(&events),
+        observers: vec![flaps.observer()],
         directory: live.directory(),
         in_force,
         metrics: Arc::clone(&metrics),
@@ -183,6 +193,7 @@ async fn serve(
         limits: live.limits(),
         flush: Arc::new(flusher.clone()),
         events,
+        flaps: Arc::clone(&flaps),
         draining: draining.clone(),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
@@ -193,6 +204,7 @@ async fn serve(
     let probe = Probe::new(
         client(&config, 1)?.counted(Arc::clone(&metrics)),
         Arc::clone(&metrics),
+        (flaps, Arc::clone(&clock)),
     );
     let manager = notify::Manager::default();
     let reported = notify::Parts {

@@ -8,6 +8,7 @@
 //! on from the former one is told that events are missing.
 
 mod file;
+mod finder;
 mod keeper;
 mod logged;
 mod ring;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use crate::events::Event;
 pub use crate::events::json::LogId;
 pub use file::{Error, History, Of, Options, Query, ReadError};
+pub use finder::Finder;
 pub use keeper::{Keeper, Observer, Parts};
 pub use logged::Logged;
 use ring::{Place, Ring};
@@ -165,7 +167,11 @@ impl EventLog {
     ///
     /// # Errors
     /// [`Missed`]
-    pub async fn read(&self, cursor: &mut Cursor, limit: usize) -> Result<Vec<Arc<Logged>>, Missed> {
+    pub async fn read(
+        &self,
+        cursor: &mut Cursor,
+        limit: usize,
+    ) -> Result<Vec<Arc<Logged>>, Missed> {
         if let Some(events) = self.state().read(cursor, limit)? {
             return Ok(events);
         }
@@ -245,7 +251,11 @@ impl State {
         }
         let Some(mut place) = in_memory.or_else(|| self.ring.after_seq(cursor.seq)) else {
             cursor.place = None;
-            return if self.is_kept { Ok(None) } else { Err(Missed::TooOld) };
+            return if self.is_kept {
+                Ok(None)
+            } else {
+                Err(Missed::TooOld)
+            };
         };
         cursor.log = self.id;
         let events = self.ring.read(&mut place, limit);

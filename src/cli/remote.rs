@@ -129,6 +129,17 @@ pub(super) fn path(account: Option<&str>, last: Option<&str>) -> String {
     path
 }
 
+/// The path of what there is beside registrations: of an account, or of all that the caller may see.
+pub(super) fn beside(account: Option<&str>, what: &str) -> String {
+    match account {
+        Some(id) => format!(
+            "/v2/accounts/{}/{what}",
+            utf8_percent_encode(id, NON_ALPHANUMERIC)
+        ),
+        None => format!("/v2/{what}"),
+    }
+}
+
 /// The account of a path that [`path`] made.
 pub(super) fn account_of(path: &str) -> String {
     let id = path
@@ -380,6 +391,11 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
         StatusCode::SERVICE_UNAVAILABLE if message == "datastore_unreachable" => {
             Failure::Unavailable(anyhow!(
                 "Kamailio's database has not been read yet; see `journalctl -u usrlocd`"
+            ))
+        }
+        StatusCode::SERVICE_UNAVAILABLE if message == "history_unavailable" => {
+            Failure::Unavailable(anyhow!(
+                "there is no history: [history] enabled is false, or its file cannot be read (see `journalctl -u usrlocd`)"
             ))
         }
         _ if status.is_server_error() => Failure::Unavailable(anyhow!(

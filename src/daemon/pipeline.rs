@@ -20,7 +20,7 @@ use crate::accounts::{Directory, Naming, Resolver};
 use crate::clock::Clock;
 use crate::consumers::store::Store;
 use crate::consumers::write_behind::WriteBehind;
-use crate::event_log::{EventLog, Keeper};
+use crate::event_log::{EventLog, Keeper, Observer};
 use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
@@ -65,6 +65,8 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// The log of what happens to registrations.
     pub events: Arc<EventLog>,
+    /// Those who see every event before it is shown.
+    pub observers: Vec<Box<dyn Observer>>,
     /// The directory as it is to be.
     pub directory: watch::Receiver<Arc<Directory>>,
     /// The directory that the registrations follow: theirs and this one change in one moment, so that who may see an
@@ -336,7 +338,9 @@ impl Pipeline {
 /// Why nothing is kept any more.
 fn ended_early(ended: Result<std::io::Result<()>, JoinError>) -> std::io::Error {
     match ended {
-        Ok(Ok(())) => std::io::Error::other("the thread that writes the store or the log of events ended"),
+        Ok(Ok(())) => {
+            std::io::Error::other("the thread that writes the store or the log of events ended")
+        }
         Ok(Err(error)) => error,
         Err(panic) => std::io::Error::other(panic),
     }

@@ -173,9 +173,10 @@ impl Keeper {
                 None
             }
         };
-        let as_of = self.parts.as_of.filter(|as_of| {
-            kept_until.is_some_and(|until| as_of.saturating_sub(until) <= BEHIND)
-        });
+        let as_of = self
+            .parts
+            .as_of
+            .filter(|as_of| kept_until.is_some_and(|until| as_of.saturating_sub(until) <= BEHIND));
         let Some(as_of) = as_of else {
             self.publish_gap(GapCause::Overrun).await;
             return;
@@ -205,7 +206,11 @@ impl Keeper {
         let seconds = |it: u64| i64::try_from(it / 1000).unwrap_or(i64::MAX);
         let (from, to) = (seconds(as_of), seconds(now));
         let registry = Arc::clone(self.registry());
-        let hidden: HashSet<Key> = registry.hidden().into_iter().map(|(it, _)| it.key).collect();
+        let hidden: HashSet<Key> = registry
+            .hidden()
+            .into_iter()
+            .map(|(it, _)| it.key)
+            .collect();
         let mut rows = registry.rows();
         rows.retain(|one| {
             let key = &one.binding.key;
@@ -283,13 +288,18 @@ impl Keeper {
 
     /// Numbers events, has them written, and shows them; then the feed has been followed as far as `followed`.
     async fn publish(&mut self, events: Vec<Event>, followed: Option<u64>) {
-        let is_wanted = |event: &Event| !is_refresh(event) || self.parts.log.refreshes.receiver_count() > 0;
+        let is_wanted =
+            |event: &Event| !is_refresh(event) || self.parts.log.refreshes.receiver_count() > 0;
         let mut numbered = Vec::new();
         for event in events.into_iter().filter(is_wanted).collect::<Vec<_>>() {
             self.number(event, &mut numbered);
         }
         if let Some(writer) = self.writer.clone() {
-            let last = numbered.iter().rev().find(|one| one.seq != 0).map(|it| it.seq);
+            let last = numbered
+                .iter()
+                .rev()
+                .find(|one| one.seq != 0)
+                .map(|it| it.seq);
             if let Some(last) = last {
                 let kept = numbered.iter().filter(|one| one.seq != 0);
                 writer.add(kept.cloned(), || self.gap(GapCause::Overrun));
@@ -307,7 +317,11 @@ impl Keeper {
     /// Gives an event its number, and those that follow from it theirs.
     fn number(&mut self, mut event: Event, numbered: &mut Vec<Arc<Event>>) {
         if is_refresh(&event) {
-            event.commit = if event.commit == self.commit.0 { self.commit.1 } else { 0 };
+            event.commit = if event.commit == self.commit.0 {
+                self.commit.1
+            } else {
+                0
+            };
             numbered.push(Arc::new(event));
             return;
         }

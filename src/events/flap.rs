@@ -15,8 +15,8 @@ use super::recent::Recent;
 use super::{Audience, Burst, Event, GapCause, Happening, Kind, Reason, What};
 use crate::config;
 use crate::registration::Registration;
-use crate::registry::SourceState;
 pub use crate::registration::item::Flap;
+use crate::registry::SourceState;
 use score::Score;
 
 /// Phones that are remembered at most; beyond it those with the lowest scores go.

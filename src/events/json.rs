@@ -205,12 +205,7 @@ impl<'a> Object<'a> {
     }
 
     /// The former values of what differs.
-    fn previous(
-        &mut self,
-        former: &Registration,
-        one: &Registration,
-        wire: Wire,
-    ) {
+    fn previous(&mut self, former: &Registration, one: &Registration, wire: Wire) {
         let fields: Vec<Field> = changed_fields(former, one, wire).collect();
         let is_new_owner = former.account_id != one.account_id;
         if fields.is_empty() && !is_new_owner {

@@ -87,7 +87,12 @@ fn key(ruid: &str) -> Key {
 fn bob(site: &Site, ruid: &str) -> Binding {
     Binding {
         instance: Some("<urn:uuid:1>".into()),
-        ..binding(ruid, "bob", &format!("sip:bob@192.0.2.1:{ruid}"), site.now() + 600)
+        ..binding(
+            ruid,
+            "bob",
+            &format!("sip:bob@192.0.2.1:{ruid}"),
+            site.now() + 600,
+        )
     }
 }
 
@@ -139,7 +144,10 @@ fn a_phone_comes_refreshes_moves_changes_and_goes() {
         }))
         .clone()
     };
-    assert_eq!(kind(&site.put(Registration::new(moved.clone()))), Kind::Moved);
+    assert_eq!(
+        kind(&site.put(Registration::new(moved.clone()))),
+        Kind::Moved
+    );
     let changed = Details {
         binding: Arc::new(Binding {
             call_id: Some("other".into()),
@@ -180,7 +188,10 @@ fn what_comes_back_says_what_it_replaces_and_what_has_a_successor_is_replaced() 
     let replaces = only(&back).replaces.clone().unwrap();
     assert_eq!((replaces.ruid, replaces.after), ("1".into(), 5_000));
     let row = bob(&site, "3");
-    assert!(only(&site.put(of_acme(row))).replaces.is_none(), "2 is there");
+    assert!(
+        only(&site.put(of_acme(row))).replaces.is_none(),
+        "2 is there"
+    );
     assert_eq!(kind(&site.remove("2")), Kind::Terminated(Reason::Replaced));
     site.remove("3");
     site.wait(6);
@@ -251,7 +262,14 @@ fn an_event_is_written_as_its_viewer_sees_it() {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Put { ruid: u8, user: u8, contact: u8, call: u8, ends: i64, account: u8 },
+    Put {
+        ruid: u8,
+        user: u8,
+        contact: u8,
+        call: u8,
+        ends: i64,
+        account: u8,
+    },
     Remove(u8),
     Hide(u8),
     Unhide(u8),
@@ -317,7 +335,14 @@ fn listed(writer: &Writer, scope: Scope<'_>) -> Kept {
 
 fn run(site: &mut Site, step: Step) {
     match step {
-        Step::Put { ruid, user, contact, call, ends, account } => {
+        Step::Put {
+            ruid,
+            user,
+            contact,
+            call,
+            ends,
+            account,
+        } => {
             let row = Binding {
                 call_id: Some(call.to_string().as_str().into()),
                 ..binding(
@@ -355,9 +380,8 @@ fn run(site: &mut Site, step: Step) {
             let rows = site.writer.rows().into_iter();
             let acmes = rows.filter(|one| one.account_id.as_deref() == Some("acme"));
             let account = ACCOUNTS[usize::from(to)];
-            let given = |one: Arc<Registration>| {
-                Arc::new(registration((*one.binding).clone(), account))
-            };
+            let given =
+                |one: Arc<Registration>| Arc::new(registration((*one.binding).clone(), account));
             let changed: Vec<_> = acmes.map(given).collect();
             if at_once {
                 site.writer.replace_at_once(changed, 1, || {});

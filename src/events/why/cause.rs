@@ -248,16 +248,15 @@ fn burst(
     });
     let belongs = |burst: &&Burst| is_in(burst, lost, happening, viewer, around);
     let burst = bursts.filter(belongs).last()?;
-    let (count, last) = losses(burst, viewer, around);
+    let (count, end) = losses(burst, viewer, around);
     let counted = count.max(burst.lost);
-    let last = last.max(burst.to);
     Some(Cause::Burst {
         group: burst.group,
         value: burst.value.to_string(),
         counts: (
             counted,
             counted.max(burst.of),
-            last.saturating_sub(burst.from),
+            end.saturating_sub(burst.from),
         ),
     })
 }
@@ -286,8 +285,8 @@ fn is_in(
         return false;
     }
     lost.at <= burst.to || {
-        let (_, last) = losses(burst, viewer, around);
-        lost.at <= last
+        let (_, end) = losses(burst, viewer, around);
+        lost.at <= end
     }
 }
 
@@ -297,7 +296,7 @@ fn losses(burst: &Burst, viewer: Viewer<'_>, around: &Surroundings<'_>) -> (u64,
     let mut open = OpenBursts::default();
     open.begin(burst, rules);
     let mut phones = std::collections::HashSet::new();
-    let mut last = burst.to;
+    let mut end = burst.to;
     for event in around.events {
         let Some(it) = real_loss(event, viewer) else {
             continue;
@@ -309,10 +308,10 @@ fn losses(burst: &Burst, viewer: Viewer<'_>, around: &Surroundings<'_>) -> (u64,
         if event.at > burst.to && !open.claim(&Groups::of(one), realm(burst), event.at, rules) {
             break;
         }
-        last = last.max(event.at);
+        end = end.max(event.at);
         phones.insert(phone(&one.binding));
     }
-    (phones.len() as u64, last)
+    (phones.len() as u64, end)
 }
 
 /// The end of a registration that a phone or the network caused, if an event is one to the viewer.

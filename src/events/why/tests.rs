@@ -321,7 +321,15 @@ fn the_loss_that_is_meant_is_found() {
     let losses = [
         lost(1, THREE - hour, Reason::Expired, &old),
         back(2, THREE, &new),
-        lost(3, THREE + hour, Reason::Expired, &new),
+        {
+            let mut it = lost(3, THREE + hour, Reason::Expired, &new);
+            if let What::Registration(happening) = &mut it.what
+                && let Some(stats) = &mut happening.stats
+            {
+                stats.registered_at += 7200;
+            }
+            it
+        },
     ];
     let at = |at: Option<u64>, listed: &[Arc<Registration>], oldest| {
         let until = at.unwrap_or(u64::MAX);

@@ -79,6 +79,7 @@ pub(crate) async fn list(
         revision: found.revision.as_str(),
         start_key: call.params.get("start_key"),
         next_start_key: found.next_start_key.as_deref(),
+        oldest: None,
     };
     let response = match style.format {
         Format::Json => {

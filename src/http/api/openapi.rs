@@ -12,6 +12,7 @@ use crate::registration::item::{Field, Kind, Wire};
 
 mod components;
 mod errors;
+mod events;
 mod parameters;
 mod parts;
 mod schemas;
@@ -117,6 +118,7 @@ fn paths() -> Value {
         }
         paths.insert(format!("{path}/{{username}}"), item);
     }
+    events::paths(&mut paths);
     let object = components::json_content(&json!({"type": "object"}));
     let text = json!({"type": "string"});
     let metrics = json!({
@@ -222,7 +224,10 @@ fn item(wire: Wire) -> Value {
         schema.insert("description".to_owned(), field.description().into());
         if field.kind(wire) == Kind::Flap {
             schema.insert("properties".to_owned(), flap());
-            schema.insert("required".to_owned(), json!(["score", "losses_24h", "flapping"]));
+            schema.insert(
+                "required".to_owned(),
+                json!(["score", "losses_24h", "flapping"]),
+            );
         }
         (field.name().to_owned(), Value::Object(schema))
     };

@@ -122,6 +122,8 @@ fn equal(own: &Value<'_>, wanted: &str) -> bool {
             whole.parse() == Ok(*own)
         }
         Value::Number(own) => wanted.parse() == Ok(*own),
-        Value::Text(_) | Value::Port(_) | Value::Flag(_) | Value::Flap(_) => own.to_text() == wanted,
+        Value::Text(_) | Value::Port(_) | Value::Flag(_) | Value::Flap(_) => {
+            own.to_text() == wanted
+        }
     }
 }

@@ -126,7 +126,11 @@ fn fields(params: &Params) -> Result<Option<Vec<Field>>, Error> {
     let field = |name: &str| {
         Field::from_name(name.trim()).ok_or_else(|| Error::parameter("fields", Problem::UnknownKey))
     };
-    names.split(',').map(field).collect::<Result<_, _>>().map(Some)
+    names
+        .split(',')
+        .map(field)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn flag(params: &Params, name: &str) -> Result<bool, Error> {
@@ -143,7 +147,10 @@ mod tests {
 
     use super::*;
 
-    fn parse(query: &str, headers: &[(&'static str, &'static str)]) -> Result<Option<StreamParams>, Error> {
+    fn parse(
+        query: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<Option<StreamParams>, Error> {
         let headers = headers
             .iter()
             .map(|(name, value)| {
@@ -160,7 +167,11 @@ mod tests {
     #[test]
     fn a_list_is_a_list() {
         for query in ["", "watch=false", "initial=true", "page_size=3"] {
-            assert_eq!(parse(query, &[("accept", "application/json")]), Ok(None), "{query}");
+            assert_eq!(
+                parse(query, &[("accept", "application/json")]),
+                Ok(None),
+                "{query}"
+            );
         }
     }
 
@@ -170,7 +181,10 @@ mod tests {
         let last = ("last-event-id", ID);
         assert_eq!(from("", &[SSE]), From::Now);
         assert_eq!(from("initial=true", &[SSE]), From::Initial);
-        assert_eq!(from("watch=true&since=00000000000000ff-3", &[]), From::Event(LogId(255), 3));
+        assert_eq!(
+            from("watch=true&since=00000000000000ff-3", &[]),
+            From::Event(LogId(255), 3)
+        );
         let query = "initial=true&since=00000000000000ff-3";
         assert_eq!(from(query, &[SSE, last]), From::Event(LogId(255), 12));
         assert_eq!(from("", &[SSE, ("last-event-id", "none")]), From::Unknown);
@@ -202,6 +216,9 @@ mod tests {
         let types = |query| parse(query, &[SSE]).unwrap().unwrap().types;
         assert!(!types("").contains(&Type::Refreshed));
         assert!(types("").contains(&Type::Source));
-        assert_eq!(types("events=refreshed,moved"), [Type::Refreshed, Type::Moved]);
+        assert_eq!(
+            types("events=refreshed,moved"),
+            [Type::Refreshed, Type::Moved]
+        );
     }
 }

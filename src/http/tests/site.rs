@@ -8,13 +8,13 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::accounts::directory::Directory;
-use crate::event_log::EventLog;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
+use crate::event_log::{EventLog, Finder};
 use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
 use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
@@ -211,6 +211,12 @@ impl Site {
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
             events: Arc::new(EventLog::new(None)),
+            flaps: Finder::new(
+                Arc::clone(registry.registry()),
+                Arc::clone(&shared),
+                Arc::clone(&metrics.events),
+                (config::Flap::default(), config::Burst::default()),
+            ),
             draining: CancellationToken::new(),
             clock: shared,
             metrics,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::event_log::Logged;
+use crate::events::json::Style;
 use crate::events::json::{LogId, moment, write_present};
 use crate::events::{GapCause, Viewer};
 use crate::http::request::stream_params::Framing;
 use crate::http::response::envelope::source;
-use crate::event_log::Logged;
-use crate::events::json::Style;
 use crate::registration::Registration;
 use crate::registry::Freshness;
 
