@@ -268,6 +268,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Why it is not listed any more, where it is not.
+    #[must_use]
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Terminated(reason) => Some(reason),
+            Self::Registered | Self::Moved | Self::Changed | Self::Refreshed => None,
+        }
+    }
+}
+
 impl Reason {
     /// Every reason.
     pub const ALL: [Self; 5] = [

@@ -90,7 +90,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`cfg_lexer`], [`client`], [`clock`], [`document`], [`heartbeat`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
+//! | 0 | [`cfg_lexer`], [`client`], [`clock`], [`document`], [`heartbeat`], [`own_database`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`tokens`] |
 //! | 3 | [`source`], [`consumers`], [`events`] |
@@ -117,6 +117,7 @@ pub mod http;
 pub mod kamailio;
 pub mod logging;
 pub mod metrics;
+pub mod own_database;
 pub mod own_thread;
 pub mod parallel;
 pub mod progress;

@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
         "clock",
         "document",
         "heartbeat",
+        "own_database",
         "own_thread",
         "parallel",
         "progress",
@@ -59,7 +60,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sd_notify", &["daemon"]),
-    ("sqlx", &["consumers/store", "event_log"]),
+    ("sqlx", &["consumers/store", "event_log", "own_database"]),
     (
         "tokio::net",
         &["client", "daemon", "flush/tests", "http", "kamailio"],

@@ -347,7 +347,7 @@ struct Facts<'a> {
 }
 
 /// Host and port of a contact, which stand in its own text.
-fn contact_address(contact: &Text) -> Option<Address> {
+pub(crate) fn contact_address(contact: &Text) -> Option<Address> {
     let address = UriAddress::parse(contact.as_bytes())?;
     Some(Address {
         host: contact.part(address.host),
@@ -356,7 +356,7 @@ fn contact_address(contact: &Text) -> Option<Address> {
 }
 
 /// Where the phone is. The host stands in the column that it was read from, as a rule.
-fn source_address(binding: &Binding) -> Option<SourceAddress> {
+pub(crate) fn source_address(binding: &Binding) -> Option<SourceAddress> {
     let (path, received) = (binding.path.as_ref(), binding.received.as_ref());
     let contact = &binding.contact;
     let source = Source::of(

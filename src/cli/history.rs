@@ -86,8 +86,11 @@ pub(super) struct History {
     /// Only these types of events, separated by commas: registered, moved, changed, terminated, source, burst, directory
     #[arg(long, value_name = "TYPES")]
     events: Option<String>,
-    /// Only registrations that ended for these reasons: expired, flushed, replaced, account_changed, removed
-    #[arg(long, value_name = "REASONS")]
+    #[arg(
+        help = "Only registrations that ended for these reasons: expired, flushed, replaced, account_changed, removed",
+        long,
+        value_name = "REASONS"
+    )]
     reason: Option<String>,
     #[command(flatten)]
     output: Output,

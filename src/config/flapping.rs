@@ -57,7 +57,7 @@ impl Default for Burst {
         Self {
             losses: 20,
             share: 0.2,
-            within: Duration::from_secs(60),
+            within: Duration::from_mins(1),
         }
     }
 }

@@ -266,7 +266,8 @@ impl Change<'_> {
 
 impl Stats {
     /// Those of a registration that went at `at`, in milliseconds since the Unix epoch.
-    pub(super) fn of(one: &Registration, at: u64) -> Self {
+    #[must_use]
+    pub fn of(one: &Registration, at: u64) -> Self {
         let binding: &Binding = &one.binding;
         let refreshed_at = binding.last_modified;
         let lasted = seconds(at).saturating_sub(one.first_registration);

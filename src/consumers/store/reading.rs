@@ -8,7 +8,8 @@ use tokio::sync::{RwLockWriteGuard, mpsc};
 
 use super::read::{self, Block};
 use super::record::Decoder;
-use super::{Contents, Error, Store, Stored, file};
+use super::{Contents, Error, Store, Stored};
+use crate::own_database::is_broken;
 use crate::progress::Progress;
 
 /// The registrations of a block: one is read while the one before it is decoded.
@@ -39,7 +40,7 @@ impl<'a> Reading<'a> {
         };
         let (little, owners) = match first.await {
             Ok(first) => first,
-            Err(error) if file::is_broken(&error) => {
+            Err(error) if is_broken(&error) => {
                 store.begin_anew(&pool, &error).await?;
                 Default::default()
             }
@@ -99,7 +100,7 @@ impl<'a> Reading<'a> {
                 registrations,
                 ..self.little.clone()
             }),
-            Err(error) if file::is_broken(&error) => {
+            Err(error) if is_broken(&error) => {
                 self.store.begin_anew(&pool, &error).await?;
                 progress.reach(0);
                 progress.expect(0);

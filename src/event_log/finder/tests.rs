@@ -137,6 +137,13 @@ impl Day {
     }
 
     fn run(&mut self, seconds: u64) {
+        // From here on phones are counted.
+        self.finder.see(&Event {
+            seq: 1,
+            at: MIDNIGHT * 1000,
+            commit: 1,
+            what: What::Source(SourceState::Live),
+        });
         for now in 0..seconds {
             while self.plan.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
                 let Some(Reverse((_, phone, act))) = self.plan.pop() else {
@@ -252,7 +259,7 @@ fn provider(day: &mut Day) {
     for number in 0..SUBSCRIBERS {
         let address = format!("203.{}.{}.9", number / 200, number % 200);
         let mut one = phone(format!("sub-{number}"), "homes", address, "10.0.0.6");
-        one.expires = 300;
+        one.expires = 450;
         let one = day.add(one);
         day.at(14 * HOUR, one, Act::FallSilent);
         day.at(
@@ -269,7 +276,7 @@ fn homes(day: &mut Day) {
         let address = format!("192.0.{number}.5");
         let mut one = phone(format!("home-{number}"), "homes", address, "10.0.0.5");
         one.is_behind_bad_nat = true;
-        one.expires = 600;
+        one.expires = 1800;
         let one = day.add(one);
         // Switched off in the evening, and on again.
         day.at(20 * HOUR + number as u64 * MINUTE, one, Act::Go);

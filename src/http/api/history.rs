@@ -216,23 +216,11 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// A page of the events that are asked for, and whether there are more.
     async fn page(&self) -> Result<(Vec<Event>, bool), Error> {
-        let mut found = Vec::new();
-        let mut before = self.params.before;
-        loop {
-            let batch = self.batch(before, self.params.size + 1).await?;
-            let is_last = batch.len() <= self.params.size;
-            before = batch.last().map(|event| event.seq);
-            let wanted = batch.into_iter().filter(|event| self.wants(event));
-            found.extend(wanted);
-            if found.len() > self.params.size {
-                found.truncate(self.params.size);
-                return Ok((found, true));
-            }
-            if is_last {
-                return Ok((found, false));
-            }
-            tokio::task::yield_now().await;
-        }
+        let size = self.params.size;
+        let mut found = self.batch(self.params.before, size + 1).await?;
+        let is_more = found.len() > size;
+        found.truncate(size);
+        Ok((found, is_more))
     }
 
     /// How many of the events have which value in common, the most frequent first.
@@ -243,7 +231,7 @@ impl Reading<'_> {
         loop {
             let batch = self.batch(before, BATCH).await?;
             before = batch.last().map(|event| event.seq);
-            for event in batch.iter().filter(|event| self.wants(event)) {
+            for event in &batch {
                 if let What::Registration(happening) = &event.what {
                     *counts.entry(by.value(&happening.registration)).or_default() += 1;
                 }
@@ -264,43 +252,17 @@ impl Reading<'_> {
     }
 
     async fn batch(&self, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error> {
-        let (types, reasons) = self.narrowed();
         let query = Query {
             of: of(self.subject),
             from: self.params.from,
             to: self.params.to,
-            types,
-            reasons,
+            types: self.params.types.clone(),
+            reasons: self.params.reasons.clone(),
             before,
             limit,
         };
         let found = self.history.query(&query).await;
         found.map_err(|error| unreadable(&error))
-    }
-
-    /// What the history may leave out. To an account a change of owner is the end of a registration, or a new one.
-    fn narrowed(&self) -> (Option<Vec<Type>>, Option<Vec<Reason>>) {
-        let HistoryParams { types, reasons, .. } = self.params;
-        if self.subject.viewer() == Viewer::System {
-            return (types.clone(), reasons.clone());
-        }
-        let types = types.clone().map(|mut types| {
-            let is_widened = [Type::Registered, Type::Terminated];
-            if is_widened.iter().any(|it| types.contains(it)) {
-                types.extend([Type::Changed, Type::Moved]);
-            }
-            types
-        });
-        let is_own = |reasons: &Vec<Reason>| !reasons.contains(&Reason::AccountChanged);
-        (types, reasons.clone().filter(is_own))
-    }
-
-    fn wants(&self, event: &Event) -> bool {
-        let viewer = self.subject.viewer();
-        let Some(kind) = event.type_for(viewer) else {
-            return false;
-        };
-        self.params.wants(kind, reason(event, viewer))
     }
 
     fn array(&self, events: &[Event]) -> String {

@@ -59,16 +59,6 @@ impl HistoryParams {
             size,
         })
     }
-
-    /// Whether an event of this type, that ended a registration for this reason, is asked for.
-    pub(crate) fn wants(&self, kind: Type, reason: Option<Reason>) -> bool {
-        let is_type = self
-            .types
-            .as_ref()
-            .is_none_or(|types| types.contains(&kind));
-        let has_reason = |reasons: &Vec<Reason>| reason.is_some_and(|it| reasons.contains(&it));
-        is_type && self.reasons.as_ref().is_none_or(has_reason)
-    }
 }
 
 impl Form {
@@ -210,11 +200,10 @@ mod tests {
     #[test]
     fn types_and_reasons_are_chosen() {
         let some = parse("events=terminated,moved&reason=expired&reason=removed").unwrap();
-        assert!(some.wants(Type::Terminated, Some(Reason::Expired)));
-        assert!(!some.wants(Type::Terminated, Some(Reason::Flushed)));
-        assert!(!some.wants(Type::Moved, None));
+        assert_eq!(some.types, Some(vec![Type::Terminated, Type::Moved]));
+        assert_eq!(some.reasons, Some(vec![Reason::Expired, Reason::Removed]));
         let all = parse("").unwrap();
-        assert!(all.wants(Type::Gap, None) && all.wants(Type::Burst, None));
+        assert_eq!((all.types, all.reasons), (None, None));
         assert_eq!((all.size, all.before), (100, None));
     }
 }

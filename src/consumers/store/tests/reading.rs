@@ -90,7 +90,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     let contents = store.load().await.unwrap();
     assert_eq!(contents.as_of, fresh.as_of);
     assert_eq!(contents.departed, [departed]);
-    assert!(file::copies_aside(&path).is_empty());
+    assert!(copies_aside(&path).is_empty());
 }
 
 #[tokio::test]
