@@ -96,7 +96,10 @@ fn event(seq: u64, at: u64, kind: Kind, one: &Arc<Registration>) -> Event {
 fn row(account: &str, user: &str, ruid: &str) -> Arc<Registration> {
     let contact = format!("sip:{user}@192.0.2.17:5060;transport=udp");
     let end = NOW.cast_signed() + 3600;
-    Arc::new(registration(binding(ruid, user, &contact, end), Some(account)))
+    Arc::new(registration(
+        binding(ruid, user, &contact, end),
+        Some(account),
+    ))
 }
 
 fn arcs(events: &[Event]) -> Vec<Arc<Event>> {

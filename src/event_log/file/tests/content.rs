@@ -63,27 +63,37 @@ fn any_registration() -> impl Strategy<Value = Arc<Registration>> {
         proptest::option::of(source),
     );
     let life = (any::<i64>(), any::<u32>());
-    (any_binding(), any_common(), ids, account, user, addresses, life).prop_map(
-        |(binding, common, ids, account, (column, shown), (contact_address, source), life)| {
-            let binding = bare(Binding {
-                username: column.as_str().into(),
-                ..binding
-            });
-            Arc::new(Registration::new(Details {
-                username: shown.map_or_else(|| (&*binding.user()).into(), |it| it.as_str().into()),
-                binding: Arc::new(binding),
-                first_registration: life.0,
-                refreshes: life.1,
-                account_id: account.as_deref().map(Arc::from),
-                authorizing_id: ids.0,
-                owner_id: ids.1,
-                presence_id: ids.2,
-                contact_address,
-                source,
-                common: Arc::new(common),
-            }))
-        },
+    (
+        any_binding(),
+        any_common(),
+        ids,
+        account,
+        user,
+        addresses,
+        life,
     )
+        .prop_map(
+            |(binding, common, ids, account, (column, shown), (contact_address, source), life)| {
+                let binding = bare(Binding {
+                    username: column.as_str().into(),
+                    ..binding
+                });
+                Arc::new(Registration::new(Details {
+                    username: shown
+                        .map_or_else(|| (&*binding.user()).into(), |it| it.as_str().into()),
+                    binding: Arc::new(binding),
+                    first_registration: life.0,
+                    refreshes: life.1,
+                    account_id: account.as_deref().map(Arc::from),
+                    authorizing_id: ids.0,
+                    owner_id: ids.1,
+                    presence_id: ids.2,
+                    contact_address,
+                    source,
+                    common: Arc::new(common),
+                }))
+            },
+        )
 }
 
 fn any_kind() -> impl Strategy<Value = Kind> {
@@ -95,9 +105,8 @@ fn any_kind() -> impl Strategy<Value = Kind> {
 fn any_happening() -> impl Strategy<Value = Happening> {
     let audiences = [Audience::All, Audience::System, Audience::Account];
     let replaces = (any_text(), any::<u64>()).prop_map(|(ruid, after)| Replaces { ruid, after });
-    let flush = ("[a-f]{0,9}", "[a-f]{0,9}").prop_map(|(request_id, actor)| {
-        Arc::new(FlushedBy { request_id, actor })
-    });
+    let flush = ("[a-f]{0,9}", "[a-f]{0,9}")
+        .prop_map(|(request_id, actor)| Arc::new(FlushedBy { request_id, actor }));
     let stats = any::<(i64, Option<i64>, u64, u32, Option<i64>)>().prop_map(
         |(registered_at, last_refresh_at, lasted, refreshes, granted_expires)| Stats {
             registered_at,
@@ -207,7 +216,10 @@ fn expected(events: &[Event], query: &Query) -> Vec<u64> {
         }
         is_user
             && query.types.as_ref().is_none_or(|it| it.contains(&seen))
-            && query.reasons.as_ref().is_none_or(|it| reason.is_some_and(|one| it.contains(&one)))
+            && query
+                .reasons
+                .as_ref()
+                .is_none_or(|it| reason.is_some_and(|one| it.contains(&one)))
             && query.from.is_none_or(|from| event.at >= from)
             && query.to.is_none_or(|to| event.at <= to)
             && query.before.is_none_or(|before| event.seq < before)
