@@ -213,7 +213,11 @@ impl Deriver {
         let end = one.binding.expiry.end();
         let is_over = end.is_some_and(|end| end <= seconds(change.at));
         let (reason, flush) = match change.cause {
-            Cause::Flush(by) => (Reason::Flushed, Some(Arc::clone(by))),
+            Cause::Flush(by) => {
+                // Of one that was finished after a crash it is not known who wanted it.
+                let is_known = !by.request_id.is_empty();
+                (Reason::Flushed, is_known.then(|| Arc::clone(by)))
+            }
             Cause::Directory => (Reason::AccountChanged, None),
             Cause::Kamailio | Cause::Sibling => (Reason::Replaced, None),
             Cause::Table | Cause::Clock if self.has_successor(one) => (Reason::Replaced, None),

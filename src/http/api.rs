@@ -39,6 +39,7 @@ use super::request::request_id::RequestId;
 use super::request::route::{Route, What, Whose};
 use super::request::secret::Secret;
 use super::request::stream_params::StreamParams;
+use super::server::socket::Socket;
 use super::response::answer::{allowed, refuse};
 use crate::registry::{Scope, SourceState};
 
@@ -78,6 +79,7 @@ async fn registrations(
 ) -> Result<Response, Error> {
     let route = Route::parse(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default().to_owned();
+    let socket = parts.extensions.get::<Socket>().cloned();
     let call = read(app, context.verdict, parts, body).await?;
     let route = match route {
         Some(route) if call.method != Method::OPTIONS => route,
@@ -131,7 +133,7 @@ async fn registrations(
         if !matches!(route.what, What::List | What::User(_)) {
             return Err(Error::parameter("watch", Problem::NotAList));
         }
-        let response = stream::open(app, &call, context.peer, &grant, subject, stream)?;
+        let response = stream::open(app, &call, (context.peer, socket), &grant, subject, stream)?;
         grant.check_again(app, &route, &call.method)?;
         return Ok(response);
     }

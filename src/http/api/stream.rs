@@ -26,6 +26,7 @@ use crate::accounts::directory::Directory;
 use crate::event_log::{Cursor, LogId, Logged, Missed};
 use crate::events::json::Style;
 use crate::events::{Event, GapCause, Type, Viewer, What};
+use crate::http::{App, Keys};
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
 use crate::http::auth::grant::Grant;
@@ -33,9 +34,9 @@ use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
-use crate::http::request::secret::Secret;
 use crate::http::request::stream_params::{Framing, From, StreamParams};
-use crate::http::{App, Keys};
+use crate::http::request::secret::Secret;
+use crate::http::server::socket::Socket;
 use crate::registration::Registration;
 use crate::registration::item::Field;
 use crate::registry::Scope;
@@ -65,7 +66,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 pub(crate) fn open(
     app: &Arc<App>,
     call: &Call,
-    peer: Peer,
+    client: (Peer, Option<Socket>),
     grant: &Grant,
     subject: Subject<'_>,
     params: StreamParams,
@@ -84,7 +85,7 @@ pub(crate) fn open(
         let seat = seat.ok_or(Error::TooManyStreams {
             retry_after: RETRY_AFTER,
         })?;
-        let stream = Stream::new(app, call, peer, subject, params, filters, seat);
+        let stream = Stream::new(app, call, client, subject, params, filters, seat);
         let pieces = stream::unfold(stream, |mut stream| async move {
             let piece = stream.next().await?;
             Some((Ok::<_, Infallible>(piece), stream))
@@ -120,6 +121,9 @@ struct Stream {
     /// When the caller's rights were last looked at; `None` where they are to be looked at again.
     checked: Option<Instant>,
     changes: Changes,
+    socket: Option<Socket>,
+    /// Whether the client has gone.
+    is_gone: bool,
     /// While refreshes are wanted.
     _refreshes: Option<watch::Receiver<()>>,
     _seat: Seat,
@@ -155,7 +159,7 @@ impl Stream {
     fn new(
         app: &Arc<App>,
         call: &Call,
-        peer: Peer,
+        (peer, socket): (Peer, Option<Socket>),
         subject: Subject<'_>,
         params: StreamParams,
         filters: Filters,
@@ -186,6 +190,8 @@ impl Stream {
                 keys: app.keys.clone(),
                 directory: app.directory.clone(),
             },
+            socket,
+            is_gone: false,
             _refreshes: wants_refreshes.then(|| app.events.with_refreshes()),
             _seat: seat,
             app: Arc::clone(app),
@@ -211,6 +217,10 @@ impl Stream {
 
     async fn begin(&mut self, from: From) {
         let log = &self.app.events;
+        if matches!(from, From::Now | From::Initial) {
+            // What a list has by now is not told again.
+            log.has_followed(self.app.registry.last_entry()).await;
+        }
         let (id, range) = (log.id(), (log.oldest(), log.newest()));
         let source = self.app.registry.source_of_answers();
         let style = style(&self.app, id, None);
@@ -257,11 +267,7 @@ impl Stream {
     /// The registrations that are listed now.
     async fn rows(&self) -> VecDeque<Arc<Registration>> {
         let subject = Subject {
-            scope: self
-                .who
-                .account
-                .as_deref()
-                .map_or(Scope::System, Scope::Account),
+            scope: self.who.account.as_deref().map_or(Scope::System, Scope::Account),
             accounts: self.who.accounts.as_deref(),
             username: self.who.username.as_deref(),
         };
@@ -279,8 +285,7 @@ impl Stream {
         }
         self.phase = if rows.is_empty() {
             let node = &self.app.settings.node;
-            self.frames
-                .synced(cursor.log(), cursor.seq(), self.now(), node);
+            self.frames.synced(cursor.log(), cursor.seq(), self.now(), node);
             Phase::Live(cursor)
         } else {
             Phase::Present(rows, cursor)
@@ -302,7 +307,7 @@ impl Stream {
         if self.withheld >= WITHHELD {
             self.mark(&cursor);
         }
-        if self.may_go_on() {
+        if !self.is_gone && self.may_go_on() {
             self.phase = Phase::Live(cursor);
         }
     }
@@ -342,6 +347,12 @@ impl Stream {
     /// Waits until something happens, or the client is to be told that nothing did.
     async fn wait(&mut self, cursor: &Cursor) {
         let mark = tokio::time::sleep_until(self.sent + MARK);
+        let gone = async {
+            match &self.socket {
+                Some(socket) => socket.closed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = self.app.events.news(cursor) => return,
             () = mark => self.mark(cursor),
@@ -350,6 +361,10 @@ impl Stream {
             Ok(()) = self.changes.keys.changed() => {}
             Ok(()) = self.changes.directory.changed() => {}
             () = self.app.draining.cancelled() => {}
+            () = gone => {
+                self.is_gone = true;
+                return;
+            }
         }
         self.checked = None;
     }
@@ -357,8 +372,7 @@ impl Stream {
     fn mark(&mut self, cursor: &Cursor) {
         let source = self.app.registry.source_of_answers();
         let node = &self.app.settings.node;
-        self.frames
-            .mark(cursor.log(), cursor.seq(), self.now(), node, source);
+        self.frames.mark(cursor.log(), cursor.seq(), self.now(), node, source);
         self.withheld = 0;
     }
 
@@ -415,9 +429,7 @@ impl Who {
         };
         let wanted = String::from_utf8_lossy(username).to_lowercase();
         let names = [&one.username, &one.binding.username];
-        names
-            .iter()
-            .any(|name| name.lossy().to_lowercase() == wanted)
+        names.iter().any(|name| name.lossy().to_lowercase() == wanted)
     }
 
     /// Why the caller would be refused now.
@@ -438,7 +450,11 @@ impl Who {
     }
 }
 
-fn style<'a>(app: &'a App, log: LogId, fields: Option<&'a [Field]>) -> Style<'a> {
+fn style<'a>(
+    app: &'a App,
+    log: LogId,
+    fields: Option<&'a [Field]>,
+) -> Style<'a> {
     Style {
         wire: app.settings.wire,
         node: &app.settings.node,
