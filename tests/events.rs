@@ -90,7 +90,11 @@ fn tells_what_phones_do(db_mode: u8, journal: Journal) {
     let came = stream.event();
     assert_eq!(told(&came), ("registered", "short", ""), "{came}");
     let expired = stream.event();
-    assert_eq!(told(&expired), ("terminated", "short", "expired"), "{expired}");
+    assert_eq!(
+        told(&expired),
+        ("terminated", "short", "expired"),
+        "{expired}"
+    );
     assert_eq!(expired["happened_at"], came["registration"]["expires_at"]);
 
     let answer = daemon.request(
@@ -101,7 +105,11 @@ fn tells_what_phones_do(db_mode: u8, journal: Journal) {
     );
     assert_eq!(answer.status, 200, "{}", answer.text());
     let flushed = stream.event();
-    assert_eq!(told(&flushed), ("terminated", "alice", "flushed"), "{flushed}");
+    assert_eq!(
+        told(&flushed),
+        ("terminated", "alice", "flushed"),
+        "{flushed}"
+    );
     assert_eq!(flushed["flush"]["request_id"], "flush-1", "{flushed}");
     assert_eq!(flushed["flush"]["actor"], "lab", "{flushed}");
 
@@ -178,7 +186,10 @@ fn a_stream_begins_with_the_rows_of_now_where_it_is_asked_to() {
 fn server_sent_events_have_type_id_and_data() {
     let kamailio = Kamailio::builder().start();
     let daemon = Daemon::builder(&kamailio).start();
-    let headers = [("X-Auth-Token", Daemon::TOKEN), ("Accept", "text/event-stream")];
+    let headers = [
+        ("X-Auth-Token", Daemon::TOKEN),
+        ("Accept", "text/event-stream"),
+    ];
     let mut stream = Stream::with(&daemon, "/v2/registrations?initial=true", &headers);
     let mut block = || -> Vec<String> {
         let lines = std::iter::from_fn(|| stream.line());
@@ -189,7 +200,10 @@ fn server_sent_events_have_type_id_and_data() {
     assert!(hello[1].starts_with("data: {"), "{hello:?}");
     let synced = block();
     assert_eq!(synced[0], "event: synced");
-    assert!(synced[1].starts_with("id: ") && synced[2].starts_with("data: {"), "{synced:?}");
+    assert!(
+        synced[1].starts_with("id: ") && synced[2].starts_with("data: {"),
+        "{synced:?}"
+    );
     let mut alice = Phone::of(&kamailio, &acme().device("alice", 1));
     alice.register();
     let came = loop {
@@ -200,7 +214,10 @@ fn server_sent_events_have_type_id_and_data() {
     };
     assert_eq!(came[0], "event: registered");
     let data: Value = serde_json::from_str(&came[2]["data: ".len()..]).expect("JSON");
-    assert_eq!(came[1], format!("id: {}", data["id"].as_str().expect("an id")));
+    assert_eq!(
+        came[1],
+        format!("id: {}", data["id"].as_str().expect("an id"))
+    );
 }
 
 #[test]
@@ -224,7 +241,9 @@ fn too_many_streams_are_429_and_a_place_comes_free() {
         std::io::Write::write_all(&mut probe, request.as_bytes()).expect("it reads");
         let mut status = [0; 12];
         std::io::Read::read_exact(&mut probe, &mut status).expect("an answer");
-        holds(status.ends_with(b"200"), || String::from_utf8_lossy(&status).into_owned())
+        holds(status.ends_with(b"200"), || {
+            String::from_utf8_lossy(&status).into_owned()
+        })
     });
 }
 

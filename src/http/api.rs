@@ -39,8 +39,8 @@ use super::request::request_id::RequestId;
 use super::request::route::{Route, What, Whose};
 use super::request::secret::Secret;
 use super::request::stream_params::StreamParams;
-use super::server::socket::Socket;
 use super::response::answer::{allowed, refuse};
+use super::server::socket::Socket;
 use crate::registry::{Scope, SourceState};
 
 /// How long a request waits while the registrations of the previous run are still being restored.

@@ -75,13 +75,17 @@ impl Cause {
         if let Some(start) = kamailio_start(lost.at, around) {
             return Self::Restarted(start);
         }
-        if let Some((at, state)) = unreadable(lost.at, around.events) {
-            return Self::Unreadable(at, state);
-        }
-        if reason != Reason::Replaced
-            && let Some(burst) = burst(lost, happening, viewer, around)
-        {
-            return burst;
+        let unreadable = unreadable(lost.at, around.events);
+        let burst = if reason == Reason::Replaced {
+            None
+        } else {
+            burst(lost, happening, viewer, around)
+        };
+        match (unreadable, burst) {
+            // So the source is as well when many rows go at once.
+            (Some((_, SourceState::CatchingUp)) | None, Some(burst)) => return burst,
+            (Some((at, state)), _) => return Self::Unreadable(at, state),
+            (None, None) => {}
         }
         let is_soon = |event: &Event| event.at.saturating_sub(lost.at) <= around.back_within;
         let successor = back.filter(|(event, _)| is_soon(event));
@@ -247,7 +251,7 @@ fn burst(
         _ => None,
     });
     let belongs = |burst: &&Burst| is_in(burst, lost, happening, viewer, around);
-    let burst = bursts.filter(belongs).last()?;
+    let burst = bursts.filter(belongs).next_back()?;
     let (count, end) = losses(burst, viewer, around);
     let counted = count.max(burst.lost);
     Some(Cause::Burst {

@@ -26,7 +26,6 @@ use crate::accounts::directory::Directory;
 use crate::event_log::{Cursor, LogId, Logged, Missed};
 use crate::events::json::Style;
 use crate::events::{Event, GapCause, Type, Viewer, What};
-use crate::http::{App, Keys};
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
 use crate::http::auth::grant::Grant;
@@ -34,9 +33,10 @@ use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
-use crate::http::request::stream_params::{Framing, From, StreamParams};
 use crate::http::request::secret::Secret;
+use crate::http::request::stream_params::{Framing, From, StreamParams};
 use crate::http::server::socket::Socket;
+use crate::http::{App, Keys};
 use crate::registration::Registration;
 use crate::registration::item::Field;
 use crate::registry::Scope;
@@ -267,7 +267,11 @@ impl Stream {
     /// The registrations that are listed now.
     async fn rows(&self) -> VecDeque<Arc<Registration>> {
         let subject = Subject {
-            scope: self.who.account.as_deref().map_or(Scope::System, Scope::Account),
+            scope: self
+                .who
+                .account
+                .as_deref()
+                .map_or(Scope::System, Scope::Account),
             accounts: self.who.accounts.as_deref(),
             username: self.who.username.as_deref(),
         };
@@ -285,7 +289,8 @@ impl Stream {
         }
         self.phase = if rows.is_empty() {
             let node = &self.app.settings.node;
-            self.frames.synced(cursor.log(), cursor.seq(), self.now(), node);
+            self.frames
+                .synced(cursor.log(), cursor.seq(), self.now(), node);
             Phase::Live(cursor)
         } else {
             Phase::Present(rows, cursor)
@@ -372,7 +377,8 @@ impl Stream {
     fn mark(&mut self, cursor: &Cursor) {
         let source = self.app.registry.source_of_answers();
         let node = &self.app.settings.node;
-        self.frames.mark(cursor.log(), cursor.seq(), self.now(), node, source);
+        self.frames
+            .mark(cursor.log(), cursor.seq(), self.now(), node, source);
         self.withheld = 0;
     }
 
@@ -429,7 +435,9 @@ impl Who {
         };
         let wanted = String::from_utf8_lossy(username).to_lowercase();
         let names = [&one.username, &one.binding.username];
-        names.iter().any(|name| name.lossy().to_lowercase() == wanted)
+        names
+            .iter()
+            .any(|name| name.lossy().to_lowercase() == wanted)
     }
 
     /// Why the caller would be refused now.
@@ -450,11 +458,7 @@ impl Who {
     }
 }
 
-fn style<'a>(
-    app: &'a App,
-    log: LogId,
-    fields: Option<&'a [Field]>,
-) -> Style<'a> {
+fn style<'a>(app: &'a App, log: LogId, fields: Option<&'a [Field]>) -> Style<'a> {
     Style {
         wire: app.settings.wire,
         node: &app.settings.node,
