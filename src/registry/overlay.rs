@@ -10,7 +10,7 @@ use super::event::{Cause, FlushedBy};
 use super::{AT_ONCE, Ambiguous, Due, Registry};
 use crate::registration::{Hidden, Key};
 
-/// What flushes change of a registry; whoever has it can read as well.
+/// What flushes change in a registry; its holder can read as well.
 #[derive(Clone, Debug)]
 pub struct Overlay(Arc<Registry>);
 

@@ -2,7 +2,6 @@
 
 pub(super) mod ambiguous;
 mod arrange;
-pub(super) mod as_of;
 mod effects;
 mod ends;
 pub(super) mod restore;

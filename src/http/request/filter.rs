@@ -62,7 +62,7 @@ impl Filters {
 }
 
 impl Condition {
-    /// The condition that a parameter states; `None` where it is no filter.
+    /// The condition that a parameter states; `None` if it is not a filter.
     fn parse(name: &str, value: &str) -> Option<Result<Self, Error>> {
         let key = |key: &str| {
             Field::from_name(key).ok_or_else(|| Error::parameter(name, Problem::UnknownKey))

@@ -177,7 +177,7 @@ pub(super) fn responses(all: &mut Map<String, Value>) {
 }
 
 /// Adds the schemas; `envelope` puts data into an envelope.
-pub(super) fn schemas(all: &mut Map<String, Value>, envelope: impl Fn(Value, &[&str]) -> Value) {
+pub(super) fn schemas(all: &mut Map<String, Value>, envelope: impl Fn(&Value, &[&str]) -> Value) {
     let text = json!({"type": "string"});
     let count = json!({"type": "integer", "minimum": 0});
     let numbers = json!({"type": "array", "items": {
@@ -214,13 +214,13 @@ pub(super) fn schemas(all: &mut Map<String, Value>, envelope: impl Fn(Value, &[&
     all.insert("Event".to_owned(), event());
     all.insert(
         "EventsEnvelope".to_owned(),
-        envelope(json!({"anyOf": [events, numbers]}), &[]),
+        envelope(&json!({"anyOf": [events, numbers]}), &[]),
     );
     all.insert(
         "FlappingEnvelope".to_owned(),
-        envelope(phones, &["page_size"]),
+        envelope(&phones, &["page_size"]),
     );
-    all.insert("WhyEnvelope".to_owned(), envelope(why, &[]));
+    all.insert("WhyEnvelope".to_owned(), envelope(&why, &[]));
 }
 
 /// An event.
