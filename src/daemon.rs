@@ -199,7 +199,14 @@ impl Basics {
         let directory = in_force.subscribe();
         let draining = tasks.draining();
         let flaps = self.flaps(writer.registry());
-        let app = self.app(writer.registry(), directory, live, flusher.clone(), draining, &flaps);
+        let app = self.app(
+            writer.registry(),
+            directory,
+            live,
+            flusher.clone(),
+            draining,
+            &flaps,
+        );
         tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
         let started = (Arc::clone(&flaps), Arc::clone(&self.clock));
         let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics), started);
@@ -226,6 +233,8 @@ impl Basics {
         if let Some(history) = self.events.history().cloned() {
             tasks.start("restore", |stop| async move {
                 stop.run_until_cancelled(flaps.restore(&history)).await;
+                // A task that ends early is a fault.
+                stop.cancelled().await;
                 Ok(())
             });
         }
@@ -246,7 +255,8 @@ impl Basics {
 
     /// What finds phones that flap.
     fn flaps(&self, registry: &Arc<Registry>) -> Arc<Finder> {
-        let rules = (config::Flap::default(), config::Burst::default());
+        let config::History { flap, burst } = self.config.history.clone();
+        let rules = (flap, burst);
         let (clock, counted) = (Arc::clone(&self.clock), Arc::clone(&self.metrics.events));
         Finder::new(Arc::clone(registry), clock, counted, rules)
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::account;
 use super::history::data;
 use super::output::{hint, lines, print, print_csv, print_json};
+use super::refusals::stranger;
 use super::remote::{self, Remote};
 use super::show_rows::{Format, Output, cell};
 use crate::daemon::Failure;
@@ -95,7 +96,7 @@ impl Flaps {
             };
             let path = remote::beside(account.as_deref(), "flapping");
             let Value::Array(mut rows) = data(&client, &path).await? else {
-                return Err(remote::stranger(&client));
+                return Err(stranger(&client));
             };
             if rows.is_empty() {
                 hint("no phone flaps");

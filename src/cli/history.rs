@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::account;
 use super::output::{CsvLines, hint, lines, print, print_json, print_more_json};
 use super::person::Person;
+use super::refusals::{lost, stranger};
 use super::remote::{self, Remote};
 use super::show_rows::{Format, Output};
 use crate::client::Client;
@@ -245,10 +246,7 @@ impl History {
         loop {
             let target = format!("{path}?{}", self.query(key.as_deref(), &[]));
             let answer = remote::ask(client, Method::GET, &target).await?;
-            let body = answer
-                .body()
-                .await
-                .map_err(|error| remote::lost(client, error))?;
+            let body = answer.body().await.map_err(|error| lost(client, error))?;
             let page: Page = remote::parse(client, &body)?;
             if count == 0 && page.data.is_empty() {
                 hint(nothing(page.oldest.as_deref()));
@@ -283,10 +281,7 @@ impl History {
             let query = self.query(key.as_deref(), &[("accept", "csv")]);
             let answer = remote::ask(client, Method::GET, &format!("{path}?{query}")).await?;
             let next = answer.header("x-next-start-key").map(str::to_owned);
-            let body = answer
-                .body()
-                .await
-                .map_err(|error| remote::lost(client, error))?;
+            let body = answer.body().await.map_err(|error| lost(client, error))?;
             // Each page has its row of names; one is enough.
             let skipped = match key {
                 None => 0,
@@ -313,7 +308,7 @@ impl Forget {
             let answer = remote::ask(&client, Method::DELETE, &person.path("history")).await?;
             let envelope = remote::envelope(&client, answer).await?;
             let Some(count) = envelope["data"]["forgotten"].as_u64() else {
-                return Err(remote::stranger(&client));
+                return Err(stranger(&client));
             };
             print_json(&format!("{}\n", json!({"forgotten": count})))
         })

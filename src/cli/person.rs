@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use http::{Method, StatusCode};
 
 use super::account;
+use super::refusals::lost;
 use super::remote;
 use crate::client::Client;
 use crate::daemon::Failure;
@@ -97,7 +98,7 @@ impl Person {
     async fn is_known(&self, client: &Client, what: &str) -> Result<bool, Failure> {
         let target = self.path(what);
         let answer = client.send(Method::HEAD, &target, &[]).await;
-        let answer = answer.map_err(|error| remote::lost(client, error))?;
+        let answer = answer.map_err(|error| lost(client, error))?;
         Ok(answer.status != StatusCode::NOT_FOUND && answer.status != StatusCode::FORBIDDEN)
     }
 

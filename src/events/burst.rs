@@ -214,7 +214,7 @@ impl Bursts {
             from: from.unwrap_or(at),
             to: at,
         };
-        self.open.begin(&burst, &self.rules);
+        self.open.begin(&burst);
         Some(burst)
     }
 

@@ -352,7 +352,7 @@ impl Flaps {
 
     /// Losses of the group within its time were no phone's own.
     fn burst(&mut self, burst: &Burst) {
-        self.open.begin(burst, &self.burst);
+        self.open.begin(burst);
         let id = group_id(burst.account.as_deref(), burst.group, &burst.value);
         let realm = match burst.account {
             Some(_) => Realm::Account,

@@ -23,7 +23,7 @@ struct Open {
 
 impl OpenBursts {
     /// Notes that a burst has begun.
-    pub(super) fn begin(&mut self, burst: &Burst, rules: &config::Burst) {
+    pub(super) fn begin(&mut self, burst: &Burst) {
         let lost = u32::try_from(burst.lost).unwrap_or(u32::MAX);
         let of = u32::try_from(burst.of).unwrap_or(u32::MAX);
         let open = Open {

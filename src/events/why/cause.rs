@@ -246,12 +246,12 @@ fn burst(
     viewer: Viewer<'_>,
     around: &Surroundings<'_>,
 ) -> Option<Cause> {
-    let bursts = around.events.iter().filter_map(|event| match &event.what {
+    let mut bursts = around.events.iter().filter_map(|event| match &event.what {
         What::Burst(burst) if event.type_for(viewer) == Some(Type::Burst) => Some(burst),
         _ => None,
     });
     let belongs = |burst: &&Burst| is_in(burst, lost, happening, viewer, around);
-    let burst = bursts.filter(belongs).next_back()?;
+    let burst = bursts.rfind(belongs)?;
     let (count, end) = losses(burst, viewer, around);
     let counted = count.max(burst.lost);
     Some(Cause::Burst {
@@ -298,7 +298,7 @@ fn is_in(
 fn losses(burst: &Burst, viewer: Viewer<'_>, around: &Surroundings<'_>) -> (u64, u64) {
     let rules: &config::Burst = around.burst;
     let mut open = OpenBursts::default();
-    open.begin(burst, rules);
+    open.begin(burst);
     let mut phones = std::collections::HashSet::new();
     let mut end = burst.to;
     for event in around.events {

@@ -222,7 +222,10 @@ fn item(wire: Wire) -> Value {
         schema.insert("description".to_owned(), field.description().into());
         if field.kind(wire) == Kind::Flap {
             schema.insert("properties".to_owned(), flap());
-            schema.insert("required".to_owned(), json!(["score", "losses_24h", "flapping"]));
+            schema.insert(
+                "required".to_owned(),
+                json!(["score", "losses_24h", "flapping"]),
+            );
         }
         (field.name().to_owned(), Value::Object(schema))
     };
