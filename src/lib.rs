@@ -79,7 +79,7 @@
 //! | `write_behind` | follows the feed, writes the store | what is gathered, each row once; beyond a bound it compares instead |
 //! | one of sqlx's for each connection of the store | SQLite | sqlx's channel |
 //! | two of `notify`'s | inotify: Kamailio's files while nothing happens; our configuration files | the bell; a `Notify` |
-//! | tokio's blocking pool | restoring, directory changes, names of groups | join handles |
+//! | tokio's blocking pool | restoring (one thread a core decodes what SQLite reads), directory changes, names of groups | join handles |
 //!
 //! Locks are held for a moment and never across an `.await`. In the order in which they may be taken:
 //!

@@ -1,5 +1,7 @@
 //! The stream of changes beside a real Kamailio: each type and reason, and nothing lost, doubled or shown to others.
 
+mod resume;
+
 use serde_json::{Value, json};
 
 use crate::oracle::{PATIENCE, list, lists, of};
@@ -75,7 +77,9 @@ fn tells_what_phones_do(db_mode: u8, journal: Journal) {
     alice.unregister();
     let gone = stream.event();
     assert_eq!(told(&gone), ("terminated", "alice", "removed"), "{gone}");
-    assert_eq!(gone["stats"]["refreshes"], 2, "{gone}");
+    // Two that came between two looks are one.
+    let refreshes = gone["stats"]["refreshes"].as_u64().expect("a number");
+    assert!((1..=2).contains(&refreshes), "{gone}");
     assert!(gone.get("happened_at").is_none());
     assert_eq!(gone["registration"]["user_agent"], "Lab Phone 2.0");
 
@@ -178,8 +182,12 @@ fn a_stream_begins_with_the_rows_of_now_where_it_is_asked_to() {
     for phone in &mut phones {
         phone.unregister();
     }
-    assert_eq!(told(&stream.event()), ("terminated", "alice", "removed"));
-    assert_eq!(told(&stream.event()), ("terminated", "carol", "removed"));
+    // Those that went between two looks come in the order of the table.
+    let gone = [stream.event(), stream.event()];
+    let mut users = gone.each_ref().map(told);
+    users.sort_unstable();
+    let removed = |user| ("terminated", user, "removed");
+    assert_eq!(users, [removed("alice"), removed("carol")]);
 }
 
 #[test]

@@ -85,31 +85,31 @@ impl Resolver {
         self.resolve(binding, life, &mut shared)
     }
 
-    /// The registrations that these are, worked out on all cores.
+    /// The registrations that these are.
     #[must_use]
     pub fn registrations(&self, stored: Vec<Stored>) -> Resolved {
-        let portions = parallel::portions(stored, WORTH_A_THREAD, |portion| {
-            // One of its own, because waiting for each other costs more than a few texts.
-            let mut shared = Shared::default();
+        self.restoring()(stored)
+    }
+
+    /// Makes registrations of stored ones, a portion at a time. A thread had better have one of its own: waiting for
+    /// each other costs more than a few texts.
+    pub fn restoring(&self) -> impl FnMut(Vec<Stored>) -> Resolved + Send + use<> {
+        let (resolver, mut shared) = (self.clone(), Shared::default());
+        move |stored| {
             let mut moved = Vec::new();
             let one = |stored: Stored| {
                 let life = Life {
                     first_registration: stored.first_registration,
                     refreshes: stored.refreshes,
                 };
-                let one = Arc::new(self.resolve(stored.binding, life, &mut shared));
+                let one = Arc::new(resolver.resolve(stored.binding, life, &mut shared));
                 if one.account_id != stored.account {
                     moved.push(Arc::clone(&one));
                 }
                 one
             };
-            let rows = portion.into_iter().map(one).collect::<Vec<_>>();
-            (rows, moved)
-        });
-        let (rows, moved): (_, Vec<_>) = portions.into_iter().unzip();
-        Resolved {
-            rows: parallel::joined(rows),
-            moved: moved.concat(),
+            let rows = stored.into_iter().map(one).collect();
+            Resolved { rows, moved }
         }
     }
 

@@ -73,7 +73,8 @@ enum Durability {
 /// What a transaction writes.
 #[derive(Clone, Copy)]
 enum Change<'a> {
-    Batch(&'a Batch),
+    /// What was gathered, and whether there is an index of owners.
+    Batch(&'a Batch, bool),
     Hide(&'a [Hidden]),
     /// Rows that are about to be removed.
     Intend(&'a [Hidden]),
@@ -120,7 +121,7 @@ impl Store {
             return Err(self.is_begun_anew());
         }
         let pool = self.pool();
-        let change = Change::Batch(batch);
+        let change = Change::Batch(batch, self.indexed.load(Ordering::Acquire));
         let Err(error) = self.commit(&pool, Durability::Process, change).await else {
             if batch.owners.is_some() {
                 self.index(&pool).await;
@@ -365,7 +366,9 @@ async fn write_once(
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     match change {
-        Change::Batch(batch) => write::apply(&mut transaction, batch).await?,
+        Change::Batch(batch, is_indexed) => {
+            write::apply(&mut transaction, batch, is_indexed).await?;
+        }
         Change::Hide(rows) => write::hide(&mut transaction, rows, false).await?,
         Change::Intend(rows) => write::hide(&mut transaction, rows, true).await?,
         Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,

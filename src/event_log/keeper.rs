@@ -143,6 +143,7 @@ impl Keeper {
 
     async fn keep(&mut self, stop: CancellationToken) {
         self.begin().await;
+        self.note().await;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {

@@ -84,7 +84,12 @@ impl Stream {
         None
     }
 
+    /// The size of the next chunk; nothing is lost where it does not come in time.
     fn next_chunk(&mut self) -> Option<usize> {
+        let head = self.reader.fill_buf().ok()?;
+        if head.is_empty() {
+            return None;
+        }
         let mut size = String::new();
         self.reader.read_line(&mut size).ok()?;
         let size = usize::from_str_radix(size.trim(), 16).ok()?;
@@ -101,6 +106,17 @@ impl Stream {
     pub(crate) fn try_next(&mut self) -> Option<Value> {
         let line = self.line()?;
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")))
+    }
+
+    /// The next frame, if one comes within a moment.
+    pub(crate) fn at_once(&mut self) -> Option<Value> {
+        let socket = self.reader.get_ref();
+        let moment = Some(Duration::from_millis(200));
+        socket.set_read_timeout(moment).expect("a time-out");
+        let frame = self.try_next();
+        let socket = self.reader.get_ref();
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        frame
     }
 
     /// The next frame that is not about the stream itself.
