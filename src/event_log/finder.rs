@@ -96,6 +96,11 @@ impl Finder {
         self.flaps().count(self.at())
     }
 
+    /// Forgets how much the phones of a user of an account flap, in any case of letters.
+    pub fn forget(&self, account: &str, username: &str) {
+        self.flaps().forget(account, username);
+    }
+
     /// What makes a phone flap, and a burst.
     #[must_use]
     pub fn rules(&self) -> &(config::Flap, config::Burst) {

@@ -250,6 +250,17 @@ impl Flaps {
         }
     }
 
+    /// Forgets what was seen of the phones of a user of an account, in any case of letters.
+    pub fn forget(&mut self, account: &str, username: &str) {
+        let name = username.to_lowercase();
+        self.parties.retain(|_, party| {
+            party.phone.as_ref().is_none_or(|phone| {
+                phone.account_id.as_deref() != Some(account)
+                    || phone.username.to_lowercase() != name
+            })
+        });
+    }
+
     fn happening(&mut self, happening: &Happening, at: u64) {
         let one = &happening.registration;
         let device = device(&one.binding);

@@ -121,6 +121,9 @@ async fn registrations(
     {
         return Err(unknown);
     }
+    if call.method == Method::DELETE && route.is_history() {
+        return history::forget(app, &call, subject, &grant.caller, &context.id).await;
+    }
     if call.method == Method::DELETE {
         let who = flush::Who {
             caller: &grant.caller,

@@ -85,7 +85,10 @@ impl Dice {
 /// A walk of phones that come, go and are flushed, while the daemon is stopped and killed at any moment.
 fn walk(db_mode: u8, seed: u64) {
     let mut dice = Dice(seed);
-    let kamailio = Kamailio::builder().db_mode(db_mode).timer_interval(1).start();
+    let kamailio = Kamailio::builder()
+        .db_mode(db_mode)
+        .timer_interval(1)
+        .start();
     let mut daemon = Daemon::builder(&kamailio).start();
     let mut stays = Phone::of(&kamailio, &acme().device("stays", 99));
     stays.register();
@@ -134,7 +137,10 @@ fn walk(db_mode: u8, seed: u64) {
     let mut all = Stream::open(&daemon, "/v2/registrations?watch=true&initial=true");
     let hello = all.next();
     let newest = hello["newest"].as_str().expect("an id").to_owned();
-    assert!(newest.ends_with(|last: char| last.is_ascii_digit()), "{hello}");
+    assert!(
+        newest.ends_with(|last: char| last.is_ascii_digit()),
+        "{hello}"
+    );
 }
 
 #[test]
@@ -174,7 +180,11 @@ fn what_happened_while_the_daemon_was_down_is_told_after_the_gap() {
     let mut stream = Stream::open(&daemon, &target);
     let mut told = BTreeMap::new();
     let gap = stream.event();
-    assert_eq!((type_of(&gap), &gap["cause"]), ("gap", &"restored".into()), "{gap}");
+    assert_eq!(
+        (type_of(&gap), &gap["cause"]),
+        ("gap", &"restored".into()),
+        "{gap}"
+    );
     while told.len() < 3 {
         let event = stream.event();
         let user = event["username"].as_str().expect("a user").to_owned();
@@ -207,7 +217,10 @@ fn an_id_of_another_log_or_of_the_future_is_a_gap() {
         let gap = stream.event();
         assert_eq!(type_of(&gap), "gap", "{gap}");
         assert_eq!(gap["cause"], "other_log", "{gap}");
-        assert!(gap["to"].as_str().expect("an id").starts_with(&log), "{gap}");
+        assert!(
+            gap["to"].as_str().expect("an id").starts_with(&log),
+            "{gap}"
+        );
         alice.unregister();
         assert_eq!(type_of(&stream.event()), "terminated");
         alice.register();

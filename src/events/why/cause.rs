@@ -9,8 +9,11 @@ use crate::events::{Burst, Event, Group, Happening, Kind, Reason, Type, Viewer, 
 use crate::registration::Registration;
 use crate::registry::SourceState;
 
-/// Within so many milliseconds of it, a start of Kamailio or a table that cannot be read explains a loss.
+/// Within so many milliseconds of it, a start of Kamailio explains a loss.
 const NEAR: u64 = 60_000;
+
+/// So many milliseconds after its table can be read again, what went meanwhile has been seen to be gone.
+const COMPARED: u64 = 5_000;
 
 /// Why a registration ended.
 #[derive(Clone, PartialEq, Debug)]
@@ -232,7 +235,7 @@ fn unreadable(at: u64, events: &[Event]) -> Option<(u64, SourceState)> {
         if state != SourceState::Live {
             // It counts while it lasts, and for a while after.
             let end = is_live_until.unwrap_or(at);
-            return (at.saturating_sub(end) <= NEAR).then_some((event.at, state));
+            return (at.saturating_sub(end) <= COMPARED).then_some((event.at, state));
         }
         is_live_until = Some(event.at);
     }

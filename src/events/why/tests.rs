@@ -202,7 +202,9 @@ fn forty_phones_behind_one_address() {
     // When many rows go at once, the tables are compared again.
     let comparing = What::Source(SourceState::CatchingUp);
     events.insert(0, event(70, THREE - 1000, comparing));
-    for loss in [1, 20, 22, 41] {
+    let live = What::Source(SourceState::Live);
+    events.insert(1, event(71, THREE - 500, live));
+    for loss in [2, 21, 23, 42] {
         let told = explained(&events, loss, None);
         assert_eq!(
             told.sentence, "40 of 41 phones behind 198.51.100.0/24 went within 39 s.",
@@ -213,9 +215,9 @@ fn forty_phones_behind_one_address() {
         let found = told.others.iter().find(|one| one.by == "source");
         found.map(|one| (one.value.clone(), one.lost))
     };
-    let told = explained(&events, 6, None);
+    let told = explained(&events, 7, None);
     assert_eq!(source(&told), Some(("198.51.100.0/24".to_owned(), 39)));
-    let told = explained(&events, 42, None);
+    let told = explained(&events, 43, None);
     assert!(
         told.sentence.starts_with("It expired at"),
         "{}",

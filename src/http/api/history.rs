@@ -14,6 +14,7 @@ use crate::events::group::By;
 use crate::events::json::{Style, moment, write_event};
 use crate::events::{Event, Kind, Reason, Type, Viewer, What};
 use crate::http::App;
+use crate::http::auth::access::Caller;
 use crate::http::error::{Error, NoHistory, Problem};
 use crate::http::request::call::Call;
 use crate::http::request::format::Layout;
@@ -160,6 +161,38 @@ pub(crate) async fn history(
         }
         Form::Lines => with_next(reading.lines(&events), LINES, next.as_deref()),
     })
+}
+
+/// Deletes what is kept of a user. Only who is on this machine may: it cannot be undone.
+pub(crate) async fn forget(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    caller: &Caller,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    if !matches!(caller, Caller::Process { .. }) {
+        return Err(Error::Forbidden);
+    }
+    let is_known = |name: &str| matches!(name, "auth_token" | "pretty_print" | "verb");
+    if let Some((name, _)) = call.params.iter().find(|(name, _)| !is_known(name)) {
+        return Err(Error::parameter(name, Problem::UnknownParameter));
+    }
+    let (Scope::Account(account), Some(username)) = (subject.scope, subject.username) else {
+        return Err(Error::NotFound);
+    };
+    kept(app)?;
+    let username = String::from_utf8_lossy(username);
+    let count = app.events.forget(account, &username).await;
+    let count = count.map_err(|error| unreadable(&error))?;
+    app.flaps.forget(account, &username);
+    tracing::info!(
+        account,
+        events = count,
+        "deleted a user's events from the history"
+    );
+    let data = json!({"forgotten": count}).to_string();
+    Ok(enveloped(app, call, id, &data, None, None, None))
 }
 
 fn with_next(body: Vec<u8>, kind: HeaderValue, next: Option<&str>) -> Response {

@@ -94,12 +94,13 @@ impl Route {
     pub(crate) fn allow(&self) -> &'static str {
         match (&self.realm, &self.what) {
             (Whose::System, _)
-            | (_, What::Count | What::History(_) | What::Why(_) | What::Flapping) => {
+            | (_, What::Count | What::History(None) | What::Why(_) | What::Flapping) => {
                 "GET, HEAD, OPTIONS"
             }
-            (Whose::Account(_) | Whose::Own, What::List | What::User(_)) => {
-                "GET, HEAD, DELETE, POST, OPTIONS"
-            }
+            (
+                Whose::Account(_) | Whose::Own,
+                What::List | What::User(_) | What::History(Some(_)),
+            ) => "GET, HEAD, DELETE, POST, OPTIONS",
         }
     }
 

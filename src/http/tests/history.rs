@@ -12,6 +12,7 @@ use crate::clock::ManualClock;
 use crate::config;
 use crate::event_log::{History, Options};
 use crate::events::{Audience, Burst, Event, Group, Happening, Kind, Reason, Stats, What};
+use crate::http::auth::peer::Peer;
 use crate::registration::Registration;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
@@ -283,6 +284,31 @@ async fn each_sees_the_events_of_his_accounts() {
     assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
     let deleted = site.delete(EVENTS).answer().await;
     assert_eq!(deleted.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_user_is_forgotten_over_the_socket_alone() {
+    let (site, _folder) = site(some()).await;
+    let path = format!("{LIST}/alice/history");
+    let answer = site.delete(&path).answer().await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "a token cannot");
+    let root = Peer::Process {
+        uid: 0,
+        trusted: true,
+    };
+    let over_socket = |path: &str| site.delete(path).without("x-auth-token").coming_from(root);
+    let mistyped = over_socket(&format!("{path}?dry_run=true")).answer().await;
+    assert_eq!(mistyped.status, StatusCode::BAD_REQUEST);
+    let answer = over_socket(&path).answer().await;
+    assert_eq!(answer.data(), json!({"forgotten": 2}));
+    let left = site.get("/v2/history").answer().await;
+    assert_eq!(told(&left.data()), ["carol terminated removed"]);
+    let again = over_socket(&path).answer().await;
+    assert_eq!(
+        again.status,
+        StatusCode::NOT_FOUND,
+        "nobody knows her any more"
+    );
 }
 
 #[tokio::test]

@@ -47,7 +47,11 @@ pub(super) fn paths(paths: &mut Map<String, Value>) {
             &format!("list{name}UserEvents"),
             &format!("What happened to the registrations of a SIP user of {whose}, newest first"),
         );
-        let item = super::resource(&format!("{name}UserEvents"), &get, &in_path);
+        let mut item = super::resource(&format!("{name}UserEvents"), &get, &in_path);
+        let summary = "Delete these events; only over the Unix socket";
+        item["delete"] = forget(&format!("forget{name}User"), summary, &[]);
+        let summary = "Delete these events, for clients that cannot send DELETE";
+        item["post"] = forget(&format!("tunnelForget{name}User"), summary, &["verb"]);
         paths.insert(format!("{user}/history"), item);
         let get = parts::operation(
             &format!("explain{name}User"),
@@ -59,6 +63,16 @@ pub(super) fn paths(paths: &mut Map<String, Value>) {
         let item = super::resource(&format!("{name}UserWhy"), &get, &in_path);
         paths.insert(format!("{user}/why"), item);
     }
+}
+
+fn forget(id: &str, summary: &str, further: &[&str]) -> Value {
+    let mut parameters = parts::presentation();
+    parameters.extend(named(further));
+    let mut operation = parts::operation(id, summary, &parameters, "Forgotten", &[]);
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        responses.remove("304");
+    }
+    operation
 }
 
 fn conditional(further: &[&str]) -> Vec<Value> {
@@ -151,6 +165,11 @@ pub(super) fn responses(all: &mut Map<String, Value>) {
             json_content(&reference("schemas", "FlappingEnvelope")),
         ),
         (
+            "Forgotten",
+            "How many events were deleted",
+            json_content(&reference("schemas", "ForgottenEnvelope")),
+        ),
+        (
             "Why",
             "The reason",
             json_content(&reference("schemas", "WhyEnvelope")),
@@ -211,6 +230,10 @@ pub(super) fn schemas(all: &mut Map<String, Value>, envelope: impl Fn(&Value, &[
         },
     });
     let phones = json!({"type": "array", "items": phone});
+    let forgotten = json!({
+        "type": "object", "required": ["forgotten"], "properties": {"forgotten": count},
+    });
+    all.insert("ForgottenEnvelope".to_owned(), envelope(&forgotten, &[]));
     all.insert("Event".to_owned(), event());
     all.insert(
         "EventsEnvelope".to_owned(),
