@@ -4,7 +4,7 @@ use crate::clock::gregorian;
 use crate::http::error::{Error, Problem};
 use crate::http::request::params::Params;
 use crate::registration::Registration;
-use crate::registration::item::{Field, Value, Wire};
+use crate::registration::item::{Field, Item, Value, Wire};
 
 /// Conditions that a registration must all meet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -46,9 +46,18 @@ impl Filters {
 
     /// Whether the registration, as shown at `now` (Unix seconds), meets them all.
     pub(crate) fn match_one(&self, one: &Registration, wire: Wire, now: i64) -> bool {
-        self.0
-            .iter()
-            .all(|condition| condition.holds(one, wire, now))
+        let item = Item {
+            registration: one,
+            wire,
+            now,
+            flap: None,
+        };
+        self.match_item(&item)
+    }
+
+    /// Whether the item meets them all.
+    pub(crate) fn match_item(&self, item: &Item<'_>) -> bool {
+        self.0.iter().all(|condition| condition.holds(item))
     }
 }
 
@@ -82,10 +91,10 @@ impl Condition {
         })
     }
 
-    fn holds(&self, one: &Registration, wire: Wire, now: i64) -> bool {
-        let modified = || gregorian(one.binding.last_modified);
-        let created = || gregorian(one.first_registration);
-        let value = |field: &Field| one.value(*field, wire, now);
+    fn holds(&self, item: &Item<'_>) -> bool {
+        let modified = || gregorian(item.registration.binding.last_modified);
+        let created = || gregorian(item.registration.first_registration);
+        let value = |field: &Field| item.value(*field);
         let filled = |field| value(field).is_some_and(|value| !value.to_text().is_empty());
         match self {
             Self::Is(field, wanted) => value(field).is_some_and(|own| equal(&own, wanted)),
@@ -113,6 +122,8 @@ fn equal(own: &Value<'_>, wanted: &str) -> bool {
             whole.parse() == Ok(*own)
         }
         Value::Number(own) => wanted.parse() == Ok(*own),
-        Value::Text(_) | Value::Port(_) | Value::Flag(_) => own.to_text() == wanted,
+        Value::Text(_) | Value::Port(_) | Value::Flag(_) | Value::Flap(_) => {
+            own.to_text() == wanted
+        }
     }
 }
