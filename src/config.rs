@@ -12,6 +12,7 @@ mod layers;
 mod sections;
 mod show;
 mod values;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +28,7 @@ pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
 pub use layers::{Override, environment};
 pub use values::is_file_name;
+pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
 
 pub use crate::registration::item::Wire;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// `[log]`
     pub log: Log,
+    /// `[[webhook]]`
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Where Kamailio keeps its registrations, and how it is spoken to.

@@ -11,6 +11,7 @@ mod process;
 mod source;
 mod store;
 mod text;
+mod webhook;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
 pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
+pub use webhook::Webhooks;
 
 use crate::clock::Clock;
 use process::Process;
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub flushes: Flushes,
     /// The API.
     pub http: Http,
+    /// Webhooks.
+    pub webhooks: Webhooks,
 }
 
 impl Metrics {
@@ -83,6 +87,7 @@ impl Metrics {
             kamailio: Kamailio::new(&mut book),
             flushes: Flushes::new(&mut book),
             http: Http::new(&mut book),
+            webhooks: Webhooks::new(&mut book),
             process: Process::new(&mut book, clock.unix()),
             clock,
             registry,
@@ -108,6 +113,7 @@ impl Metrics {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.source.set(figures);
         self.process.look();
+        self.webhooks.look(self.clock.unix());
         let mut out = String::with_capacity(16 << 10);
         // Writing to a string does not fail.
         let _ = encode(&mut out, &self.registry);

@@ -39,8 +39,9 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("clap", &["cli"]),
     ("governor", &["http"]),
-    ("hyper", &["client", "http", "kamailio"]),
-    ("hyper_util", &["client", "http", "kamailio"]),
+    ("hyper", &["client", "http", "kamailio", "webhook"]),
+    ("hyper_rustls", &["webhook"]),
+    ("hyper_util", &["client", "http", "kamailio", "webhook"]),
     ("jsonwebtoken", &["http/auth", "http/tests"]),
     ("notify", &["daemon", "source/sqlite"]),
     ("prometheus_client", &["metrics"]),
@@ -58,6 +59,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
             "sqlite_file",
         ],
     ),
+    ("rustls", &["webhook"]),
     ("sd_notify", &["daemon"]),
     ("sqlx", &["consumers/store", "event_log"]),
     (
@@ -65,7 +67,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
         &["client", "daemon", "flush/tests", "http", "kamailio"],
     ),
     ("toml", &["config", "document", "tokens"]),
-    ("tower", &["http"]),
+    ("tower", &["http", "webhook"]),
     ("tower_http", &["http"]),
     ("tracing_subscriber", &["http/tests", "logging"]),
 ];
