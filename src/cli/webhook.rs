@@ -119,6 +119,8 @@ fn report(origin: &str, outcome: &Outcome, took: Duration) -> Result<(), Failure
     let line = format!("{origin}: {outcome} ({} ms)", took.as_millis());
     match outcome {
         Outcome::Delivered(_) => print(&printable_lines(&format!("{line}\n"))),
-        Outcome::Failed(_) | Outcome::Gone | Outcome::Refused { .. } => Err(Failure::Failed(anyhow!(line))),
+        Outcome::Failed(_) | Outcome::Gone | Outcome::Refused { .. } => {
+            Err(Failure::Failed(anyhow!(line)))
+        }
     }
 }

@@ -116,7 +116,9 @@ pub(super) fn stanza() -> impl FnMut(&mut Reader<'_>) -> Option<Webhook> {
         let mut batch = 1;
         table.set("batch", &mut batch, |item| values::count(item, BATCH));
         if format == WebhookFormat::Kazoo && batch > 1 {
-            table.report("Kazoo sends each event by itself; remove `batch`, or set format = \"standard\"");
+            table.report(
+                "Kazoo sends each event by itself; remove `batch`, or set format = \"standard\"",
+            );
         }
         let mut allow_private = false;
         table.set("allow_private", &mut allow_private, values::flag);

@@ -150,6 +150,10 @@ impl Live {
         self.limits.subscribe()
     }
 
+    #[expect(
+        dead_code,
+        reason = "the daemon starts webhooks once there is a log to send from"
+    )]
     pub(super) fn hooks(&self) -> watch::Receiver<Arc<Vec<Hook>>> {
         self.hooks.subscribe()
     }

@@ -26,7 +26,9 @@ const OUTCOMES: [&str; 6] = [
 ];
 
 /// Bounds of the time that a request takes, in seconds.
-const REQUEST: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const REQUEST: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// What is counted of webhooks.
 #[derive(Debug)]
@@ -91,7 +93,9 @@ impl Webhooks {
     /// A request ended so, after this time. `outcome` is one of a fixed few words.
     pub fn requested(&self, hook: &str, outcome: &'static str, took: Duration) {
         self.requests.get_or_create(&with(hook, outcome)).inc();
-        self.duration.get_or_create(&of(hook)).observe(took.as_secs_f64());
+        self.duration
+            .get_or_create(&of(hook))
+            .observe(took.as_secs_f64());
     }
 
     /// When the oldest event that waits was seen, in milliseconds since the Unix epoch; `None` where none waits.

@@ -157,7 +157,13 @@ mod tests {
             assert!(!is_public(address.parse().unwrap()), "{address}");
             assert!(is_private_host(address), "{address}");
         }
-        for host in ["localhost", "LocalHost.", "a.localhost", "[::1]", "[fe80::1]"] {
+        for host in [
+            "localhost",
+            "LocalHost.",
+            "a.localhost",
+            "[::1]",
+            "[fe80::1]",
+        ] {
             assert!(is_private_host(host), "{host}");
         }
     }

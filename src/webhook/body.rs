@@ -118,7 +118,11 @@ impl Writer<'_> {
             }
             WebhookFormat::Kazoo => self.kazoo_event(Map::new(), &id, "test"),
         };
-        let mut message = self.message(&[Written { seq: 0, at: now, json }]);
+        let mut message = self.message(&[Written {
+            seq: 0,
+            at: now,
+            json,
+        }]);
         message.id = id;
         message
     }

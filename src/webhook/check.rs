@@ -92,8 +92,15 @@ mod tests {
             assert_eq!(told(url, true), [""; 0], "{url}");
         }
         let told_inside = told("https://inside.test/x", false);
-        assert!(told_inside[0].contains("inside.test is 10.0.0.5"), "{told_inside:?}");
-        for url in ["https://1.1.1.1/x", "https://both.test/x", "https://unknown.test/x"] {
+        assert!(
+            told_inside[0].contains("inside.test is 10.0.0.5"),
+            "{told_inside:?}"
+        );
+        for url in [
+            "https://1.1.1.1/x",
+            "https://both.test/x",
+            "https://unknown.test/x",
+        ] {
             assert_eq!(told(url, false), [""; 0], "{url}");
         }
     }

@@ -111,7 +111,10 @@ impl std::fmt::Display for Outcome {
         match self {
             Self::Gone => f.write_str("the receiver answered 410 Gone"),
             Self::Refused { status, .. } if status.is_redirection() => {
-                write!(f, "the receiver answered {status}; redirects are not followed")
+                write!(
+                    f,
+                    "the receiver answered {status}; redirects are not followed"
+                )
             }
             Self::Delivered(status) | Self::Refused { status, .. } => {
                 write!(f, "the receiver answered {status}")
@@ -219,7 +222,9 @@ impl Failure {
         let mut causes = Vec::new();
         let mut cause = error.source();
         while let Some(this) = cause {
-            let io = this.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            let io = this
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref);
             if io.is_some_and(<dyn std::error::Error + Send + Sync>::is::<NotPublic>) {
                 return Self::NotPublic;
             }

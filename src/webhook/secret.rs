@@ -43,12 +43,17 @@ impl Secret {
         let unreadable = |error| Problem::unreadable(&name, &error);
         let bytes = fs::read(file).map_err(unreadable)?;
         let mode = fs::metadata(file).map_err(unreadable)?.mode();
-        let secret = Self::parse(&bytes)
-            .map_err(|message| Problem::new(Place::at(&name, 1, 1), message))?;
+        let secret =
+            Self::parse(&bytes).map_err(|message| Problem::new(Place::at(&name, 1, 1), message))?;
         let warning = if mode & WORLD_READABLE != 0 {
-            Some(format!("{name}: anybody can read the secret; run: chmod o-r {name}"))
+            Some(format!(
+                "{name}: anybody can read the secret; run: chmod o-r {name}"
+            ))
         } else if secret.0.len() < FEW {
-            Some(format!("{name}: the secret has only {} bytes; use at least {FEW}", secret.0.len()))
+            Some(format!(
+                "{name}: the secret has only {} bytes; use at least {FEW}",
+                secret.0.len()
+            ))
         } else {
             None
         };
@@ -127,6 +132,6 @@ mod tests {
         assert!(warning.contains("only 5 bytes"), "{warning}");
         fs::remove_file(&file).unwrap();
         let problem = Secret::read(&file).unwrap_err();
-        assert!(problem.to_string().contains("does not exist"), "{problem}");
+        assert!(problem.to_string().contains("cannot be read"), "{problem}");
     }
 }

@@ -73,7 +73,9 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
     /// Sends until `stop`. Then the cursor is kept.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let has_begun = stop.run_until_cancelled(self.begin()).await;
-        if has_begun == Some(true) && matches!(stop.run_until_cancelled(self.follow()).await, Some(Gone)) {
+        if has_begun == Some(true)
+            && matches!(stop.run_until_cancelled(self.follow()).await, Some(Gone))
+        {
             self.switch_off().await;
         }
         self.keep_if(|kept, at| kept.at != Some(at)).await;
@@ -84,7 +86,10 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
     async fn begin(&mut self) -> bool {
         let off = self.cursors.get(&self.off_name()).await;
         let is_off = off.is_some_and(|(digest, _)| digest.0 == self.hook.config.digest());
-        self.parts.metrics.webhooks.started(&self.hook.config.name, is_off);
+        self.parts
+            .metrics
+            .webhooks
+            .started(&self.hook.config.name, is_off);
         match self.cursors.get(&self.name()).await {
             Some(position) => {
                 self.at = position;
@@ -186,7 +191,8 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
         self.cursors.note(&self.name(), position);
         if is_sent {
             let now = self.parts.clock.monotonic();
-            self.keep_if(|kept, _| now.saturating_sub(kept.when) >= KEEP).await;
+            self.keep_if(|kept, _| now.saturating_sub(kept.when) >= KEEP)
+                .await;
         }
     }
 

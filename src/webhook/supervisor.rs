@@ -69,8 +69,10 @@ pub(super) async fn run_with<S: Source, P: Post>(
         let wanted = Arc::clone(&hooks.borrow_and_update());
         running.replace(&wanted).await?;
         let has_changed = tokio::select! {
-            changed = hooks.changed() => changed.is_ok(),
+            // Tasks end when they are stopped, which is no defect.
+            biased;
             () = stop.cancelled() => false,
+            changed = hooks.changed() => changed.is_ok(),
             Some(ended) = running.tasks.join_next() => {
                 return Err(defect(ended));
             }
@@ -126,7 +128,8 @@ impl<S: Source, F: CursorFile, P: Post, M: Fn(&Hook) -> P> Running<S, F, M> {
         let stop = self.stop.child_token();
         let (parts, cursors) = (Arc::clone(&self.parts), Arc::clone(&self.cursors));
         let sender = Sender::new(hook.clone(), parts, cursors, (self.post)(hook));
-        self.hooks.insert(name.clone(), (hook.clone(), stop.clone()));
+        self.hooks
+            .insert(name.clone(), (hook.clone(), stop.clone()));
         self.tasks.spawn(async move {
             sender.run(stop).await;
             name
@@ -139,7 +142,7 @@ impl<S: Source, F: CursorFile, P: Post, M: Fn(&Hook) -> P> Running<S, F, M> {
             stop.cancel();
         }
         match self.tasks.join_next().await {
-            Some(Ok(ended)) if ended == name => Ok(()),
+            Some(Ok(ended)) if ended == name || self.stop.is_cancelled() => Ok(()),
             Some(ended) => Err(defect(ended)),
             None => Ok(()),
         }
