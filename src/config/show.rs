@@ -132,8 +132,8 @@ fn write_document(
 fn write_stanzas(f: &mut fmt::Formatter<'_>, name: &str, value: &Value) -> fmt::Result {
     for stanza in value.as_array().into_iter().flatten() {
         writeln!(f, "\n[[{name}]]")?;
-        for (key, value) in stanza.as_table().into_iter().flatten() {
-            writeln!(f, "{key} = {}", told(value))?;
+        for (key, value) in told(stanza).as_table().into_iter().flatten() {
+            writeln!(f, "{key} = {value}")?;
         }
     }
     Ok(())

@@ -72,10 +72,11 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
 
     /// Sends until `stop`. Then the cursor is kept.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let has_begun = stop.run_until_cancelled(self.begin()).await;
-        if has_begun == Some(true)
-            && matches!(stop.run_until_cancelled(self.follow()).await, Some(Gone))
-        {
+        // Before that the cursor is not known, and must not be kept.
+        let Some(is_on) = stop.run_until_cancelled(self.begin()).await else {
+            return;
+        };
+        if is_on && let Some(Gone) = stop.run_until_cancelled(self.follow()).await {
             self.switch_off().await;
         }
         self.keep_if(|kept, at| kept.at != Some(at)).await;

@@ -38,8 +38,8 @@ fn events_are_those_that_the_log_keeps() {
     assert_eq!(hook.accounts, Some(vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(hook.events, ["moved"]);
     let filters = [
-        (Field::UserAgent, "X".to_owned()),
         (Field::RegId, "1".to_owned()),
+        (Field::UserAgent, "X".to_owned()),
     ];
     assert_eq!(hook.filters, filters);
     let kazoo = self::hook("format = \"kazoo\"");
