@@ -5,3 +5,4 @@ mod resolve;
 
 pub use directory::Directory;
 pub use resolve::{Naming, Resolved, Resolver};
+pub(crate) use resolve::{contact_address, source_address};

@@ -17,6 +17,7 @@ mod output;
 mod pages;
 mod progress;
 mod redraw;
+mod refusals;
 mod remote;
 mod serve;
 mod show_rows;
@@ -147,7 +148,7 @@ fn guarded(work: impl FnOnce() -> Result<(), Ending>) -> Result<(), Ending> {
 impl Ending {
     fn report(&self) {
         match self {
-            // A reader that has gone away is no failure.
+            // A reader that has gone away is not a failure.
             Self::Parser(error) => drop(error.print()),
             Self::Failure(failure) => output::complain(failure),
         }

@@ -8,6 +8,7 @@ mod defaults;
 mod diff;
 pub mod discovery;
 mod duration;
+mod flapping;
 mod layers;
 mod sections;
 mod show;
@@ -26,6 +27,7 @@ pub use check::is_same_file;
 pub use defaults::DEFAULT_FILE;
 pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
+pub use flapping::{Burst, Flap};
 pub use layers::{Override, environment};
 pub use values::is_file_name;
 pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
@@ -180,6 +182,10 @@ pub struct Limits {
     pub body_bytes: usize,
     /// How long a request's header may take; more than zero.
     pub header_timeout: Duration,
+    /// Streams of changes at a time; at least 1.
+    pub streams: usize,
+    /// Of these, how many of one token or local user; at least 1.
+    pub streams_per_token: usize,
 }
 
 /// A token bucket; one with `per_second` 0 is switched off.

@@ -14,7 +14,6 @@ mod reload;
 mod rlimit;
 mod supervise;
 
-use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,17 +23,19 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::Naming;
+use crate::accounts::{Directory, Naming};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Http, Loaded, Problems};
 use crate::consumers::store::{self, Store};
+use crate::event_log::{self, EventLog, History};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::own_thread;
-use crate::registry::{Overlay, Writer};
+use crate::registry::{Overlay, Registry, Writer};
+use crate::webhook;
 use activation::Inherited;
 pub use files::{Report, check_files, check_keys};
 use kamailio_probe::Probe;
@@ -129,86 +130,34 @@ pub fn run(
 
 type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 
+/// What most tasks are made with.
+struct Basics {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    store: Arc<Store>,
+    events: Arc<EventLog>,
+}
+
 async fn serve(
     loaded: Loaded,
     log: logging::Handle,
     reload: Reload,
     inherited: Inherited,
 ) -> Result<(), Failure> {
-    let config = loaded.config.clone();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
-    let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
-    let (listeners, _socket) = bind::listeners(&config.http, inherited)?;
-    let store = Store::open(&config.store.path, clock.unix_seconds())
-        .await
-        .map_err(store_failure)?;
-    let store = Arc::new(store);
+    let (listeners, _socket) = bind::listeners(&loaded.config.http, inherited)?;
+    let basics = Basics::open(loaded.config.clone()).await?;
     log_start(&loaded);
-    rlimit::raise(config.limits.connections);
-    let live = Live::load(loaded, log, &clock)?;
-    let writer = Arc::new(Writer::new(Arc::clone(&clock)));
-    let registry = Arc::clone(writer.registry());
+    rlimit::raise(basics.config.limits.connections);
+    let live = Live::load(loaded, log, &basics.clock)?;
+    let writer = Arc::new(Writer::new(Arc::clone(&basics.clock)));
     // Lasts until the process ends: freeing a million registrations one by one would take many seconds.
-    let _never_dropped = ManuallyDrop::new(Arc::clone(&registry));
-    let options = pipeline::Options {
-        database: config.kamailio.database.clone(),
-        discover: (!config.kamailio.database_given).then(|| "/".into()),
-        tables: config.kamailio.tables.clone(),
-        naming: naming(&config),
-    };
-    let hurry = CancellationToken::new();
-    let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
-    let app_directory = in_force.subscribe();
-    let parts = pipeline::Parts {
-        clock: Arc::clone(&clock),
-        writer: Arc::clone(&writer),
-        store: Arc::clone(&store),
-        directory: live.directory(),
-        in_force,
-        metrics: Arc::clone(&metrics),
-        settled: watch::Sender::new(false),
-        hurry: hurry.clone(),
-    };
-    let flusher = flusher(&config, &clock, writer.overlay(), &store, &metrics)?;
-    let app = App::new(http::Parts {
-        registry: Arc::clone(&registry),
-        directory: app_directory,
-        tokens: live.tokens(),
-        keys: live.keys(),
-        limits: live.limits(),
-        flush: Arc::new(flusher.clone()),
-        metrics: Arc::clone(&metrics),
-        clock: Arc::clone(&clock),
-        settings: settings(&config),
-    });
-    let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
-    let mut tasks = Tasks::new(draining.clone(), stopping.clone(), hurry)?;
-    tasks.start_draining("http", http::serve(listeners, app, draining.clone(), GRACE));
-    let probe = Probe::new(
-        client(&config, 1)?.counted(Arc::clone(&metrics)),
-        Arc::clone(&metrics),
-    );
+    let _never_dropped = ManuallyDrop::new(Arc::clone(writer.registry()));
     let manager = notify::Manager::default();
-    let reported = notify::Parts {
-        answers: probe.answers(),
-        clock: Arc::clone(&clock),
-        registry: Arc::clone(&registry),
-        settled: parts.settled.subscribe(),
-    };
-    tasks.start("notify", manager.clone().report(reported, stopping.clone()));
-    tasks.start("pipeline", pipeline(options, parts, stopping.clone()));
-    tasks.start("probe", probe.run(stopping.clone()));
-    let (resolver, resolver_stop) = (flusher.clone(), stopping.clone());
-    tasks.start("ambiguous", async move {
-        resolver.resolve_ambiguous(resolver_stop).await;
-        Ok(())
-    });
-    let recheck_stop = stopping.clone();
-    tasks.start("recheck", async move {
-        flusher.recheck(recheck_stop).await;
-        Ok(())
-    });
+    let mut tasks = Tasks::new()?;
+    basics.start(&mut tasks, listeners, &writer, &live, &manager)?;
+    let Basics { store, .. } = basics;
+    drop(writer);
     let result = tasks.supervise(reload, live, &manager).await;
     if let Ok(store) = Arc::try_unwrap(store)
         && tokio::time::timeout(CLOSE, store.close()).await.is_err()
@@ -218,6 +167,172 @@ async fn serve(
     }
     tracing::info!("stopped");
     result
+}
+
+impl Basics {
+    async fn open(config: Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
+        let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
+        let store = Store::open(&config.store.path, clock.unix_seconds()).await;
+        let store = Arc::new(store.map_err(store_failure)?);
+        let events = Arc::new(EventLog::new(history(&config, &clock).await));
+        Ok(Self {
+            config,
+            clock,
+            metrics,
+            store,
+            events,
+        })
+    }
+
+    /// Starts all tasks, those that answer first.
+    fn start(
+        &self,
+        tasks: &mut Tasks,
+        listeners: http::Listeners,
+        writer: &Arc<Writer>,
+        live: &Live,
+        manager: &notify::Manager,
+    ) -> Result<(), Failure> {
+        let flusher = self.flusher(writer.overlay())?;
+        let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
+        let directory = in_force.subscribe();
+        let draining = tasks.draining();
+        let hooks = self.webhooks(directory.clone());
+        let (cursors, configured) = (self.events.history().cloned(), live.hooks());
+        tasks.start("webhooks", |stop| {
+            webhook::run(hooks, cursors, configured, stop)
+        });
+        let app = self.app(
+            writer.registry(),
+            directory,
+            live,
+            flusher.clone(),
+            draining,
+        );
+        tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
+        let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics));
+        let settled = watch::Sender::new(false);
+        let reported = notify::Parts {
+            answers: probe.answers(),
+            clock: Arc::clone(&self.clock),
+            registry: Arc::clone(writer.registry()),
+            settled: settled.subscribe(),
+        };
+        tasks.start("notify", |stop| manager.clone().report(reported, stop));
+        let parts = pipeline::Parts {
+            clock: Arc::clone(&self.clock),
+            writer: Arc::clone(writer),
+            store: Arc::clone(&self.store),
+            events: Arc::clone(&self.events),
+            directory: live.directory(),
+            in_force,
+            metrics: Arc::clone(&self.metrics),
+            settled,
+            hurry: tasks.hurry(),
+        };
+        let options = followed(&self.config);
+        tasks.start("pipeline", |stop| pipeline(options, parts, stop));
+        tasks.start("probe", |stop| probe.run(stop));
+        let resolver = flusher.clone();
+        tasks.start("ambiguous", |stop| async move {
+            resolver.resolve_ambiguous(stop).await;
+            Ok(())
+        });
+        tasks.start("recheck", |stop| async move {
+            flusher.recheck(stop).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn app(
+        &self,
+        registry: &Arc<Registry>,
+        directory: watch::Receiver<Arc<Directory>>,
+        live: &Live,
+        flusher: Flusher,
+        draining: CancellationToken,
+    ) -> Arc<App> {
+        App::new(http::Parts {
+            registry: Arc::clone(registry),
+            directory,
+            tokens: live.tokens(),
+            keys: live.keys(),
+            limits: live.limits(),
+            flush: Arc::new(flusher),
+            events: Arc::clone(&self.events),
+            draining,
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            settings: settings(&self.config),
+        })
+    }
+
+    fn webhooks(&self, directory: watch::Receiver<Arc<Directory>>) -> webhook::Parts<EventLog> {
+        let http::Settings { node, wire, .. } = settings(&self.config);
+        webhook::Parts {
+            source: Arc::clone(&self.events),
+            directory,
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            node,
+            wire,
+        }
+    }
+
+    fn flusher(&self, registry: Overlay) -> Result<Flusher, Failure> {
+        let config = &self.config;
+        // Two more than flushes use, for the questions about hidden rows and about rows that only Kamailio can tell apart.
+        let kamailio = self.client(config.flush.concurrency + 2)?;
+        let parts = flush::Parts {
+            clock: Arc::clone(&self.clock),
+            doubts: Arc::clone(registry.doubts()),
+            registry,
+            store: Arc::clone(&self.store),
+            kamailio: Arc::new(kamailio),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let options = flush::Options {
+            tables: config.kamailio.tables.clone(),
+            concurrency: config.flush.concurrency,
+            also: config.flush.also.clone(),
+            default_realm: config.kamailio.default_realm.clone(),
+        };
+        Ok(Flusher::new(parts, options))
+    }
+
+    /// A client of Kamailio with at most so many calls in progress, which are counted.
+    fn client(&self, connections: usize) -> Result<Kamailio, Failure> {
+        let kamailio = &self.config.kamailio;
+        let endpoint = kamailio.jsonrpc.parse();
+        let options = kamailio::Options {
+            endpoint: endpoint
+                .context("[kamailio] jsonrpc")
+                .map_err(Failure::Usage)?,
+            timeout: kamailio.rpc_timeout,
+            connections,
+        };
+        Ok(Kamailio::new(options).counted(Arc::clone(&self.metrics)))
+    }
+}
+
+/// What is kept of earlier events; without it everything else goes on.
+async fn history(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<History>> {
+    let options = event_log::Options {
+        path: config.store.path.with_file_name("history.db"),
+        keep: Duration::from_hours(7 * 24),
+        size: 1 << 30,
+    };
+    match History::open(options, Arc::clone(clock)).await {
+        Ok(history) => Some(Arc::new(history)),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "events are not kept; clients that resume a stream read the list again");
+            None
+        }
+    }
 }
 
 /// Logs what started: with which configuration, where it listens, what it reads.
@@ -267,59 +382,18 @@ async fn pipeline(
     own_thread::run("pipeline", pipeline).await?
 }
 
-fn flusher(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    registry: Overlay,
-    store: &Arc<Store>,
-    metrics: &Arc<Metrics>,
-) -> Result<Flusher, Failure> {
-    // Two more than flushes use, for the questions about hidden rows and about rows that only Kamailio can tell apart.
-    let kamailio = client(config, config.flush.concurrency + 2)?;
-    let parts = flush::Parts {
-        clock: Arc::clone(clock),
-        doubts: Arc::clone(registry.doubts()),
-        registry,
-        store: Arc::clone(store),
-        kamailio: Arc::new(kamailio.counted(Arc::clone(metrics))),
-        metrics: Arc::clone(metrics),
-    };
-    Ok(Flusher::new(
-        parts,
-        flush::Options {
-            tables: config.kamailio.tables.clone(),
-            concurrency: config.flush.concurrency,
-            also: config.flush.also.clone(),
-            default_realm: config.kamailio.default_realm.clone(),
-        },
-    ))
-}
-
-/// A client of Kamailio with at most so many calls in progress.
-fn client(config: &Config, connections: usize) -> Result<Kamailio, Failure> {
-    let endpoint = config
-        .kamailio
-        .jsonrpc
-        .parse()
-        .context("[kamailio] jsonrpc")
-        .map_err(Failure::Usage)?;
-    Ok(Kamailio::new(kamailio::Options {
-        endpoint,
-        timeout: config.kamailio.rpc_timeout,
-        connections,
-    }))
-}
-
-fn naming(config: &Config) -> Naming {
+/// What the pipeline is to follow.
+fn followed(config: &Config) -> pipeline::Options {
     let kamailio = &config.kamailio;
-    Naming {
-        default_realm: kamailio.default_realm.clone().unwrap_or_default(),
-        advertise: kamailio
-            .advertise
-            .clone()
-            .into_iter()
-            .collect::<BTreeMap<_, _>>(),
-        proxy_path: kamailio.proxy_path.clone().unwrap_or_default(),
+    pipeline::Options {
+        database: kamailio.database.clone(),
+        discover: (!kamailio.database_given).then(|| "/".into()),
+        tables: kamailio.tables.clone(),
+        naming: Naming {
+            default_realm: kamailio.default_realm.clone().unwrap_or_default(),
+            advertise: kamailio.advertise.clone().into_iter().collect(),
+            proxy_path: kamailio.proxy_path.clone().unwrap_or_default(),
+        },
     }
 }
 

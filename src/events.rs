@@ -3,10 +3,19 @@
 //! The registry's feed says what became of each row; [`Deriver`] makes of it what a phone did. An [`Event`] is what the
 //! stream, the history and webhooks have in common.
 
+pub mod burst;
 pub mod derive;
 mod diff;
+pub mod flap;
+pub mod group;
 pub mod json;
+mod open;
+mod recent;
 mod view;
+pub mod why;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -255,6 +264,17 @@ impl Kind {
             Self::Changed => Type::Changed,
             Self::Refreshed => Type::Refreshed,
             Self::Terminated(_) => Type::Terminated,
+        }
+    }
+}
+
+impl Kind {
+    /// Why it is not listed any more, where it is not.
+    #[must_use]
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Terminated(reason) => Some(reason),
+            Self::Registered | Self::Moved | Self::Changed | Self::Refreshed => None,
         }
     }
 }

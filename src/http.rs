@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use api::openapi::document as openapi_document;
@@ -36,11 +37,13 @@ pub use server::{Listeners, serve};
 
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
+use crate::event_log::EventLog;
 use crate::flush::Flush;
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
 use crate::registry::Registry;
 use crate::tokens::TokenSet;
+use api::stream::seats::Seats;
 use request::request_id::RequestIds;
 use response::cache::ResponseCache;
 
@@ -58,6 +61,10 @@ pub struct Parts {
     pub limits: watch::Receiver<Arc<Limits>>,
     /// Flushes registrations.
     pub flush: Arc<dyn Flush>,
+    /// What happened to registrations.
+    pub events: Arc<EventLog>,
+    /// Cancelled once no more requests are taken: what has no end of its own ends.
+    pub draining: CancellationToken,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The counters.
@@ -93,6 +100,9 @@ pub struct App {
     keys: watch::Receiver<Arc<Keys>>,
     limits: watch::Receiver<Arc<Limits>>,
     flush: Arc<dyn Flush>,
+    events: Arc<EventLog>,
+    streams: Seats,
+    draining: CancellationToken,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     settings: Settings,
@@ -113,6 +123,9 @@ impl App {
             keys: parts.keys,
             limits: parts.limits,
             flush: parts.flush,
+            events: parts.events,
+            streams: Seats::default(),
+            draining: parts.draining,
             metrics: parts.metrics,
             cache: ResponseCache::default(),
             request_ids: RequestIds::new(parts.clock.as_ref()),

@@ -329,14 +329,12 @@ impl Kamailio {
     /// Each [`Fault`].
     pub async fn uptime(&self) -> Result<Uptime, Fault> {
         let result = self.call("core.uptime", &[]).await?;
-        let uptime = |result: &Value| {
-            Some(Uptime {
-                lasted: Duration::from_secs(result["uptime"].as_u64()?),
-                since: result["up_since"].as_str()?.to_owned(),
-            })
-        };
-        uptime(&result)
-            .ok_or_else(|| Fault::Malformed("core.uptime answers without an uptime".into()))
+        let (lasted, since) = (result["uptime"].as_u64(), result["up_since"].as_str());
+        let uptime = lasted.zip(since).map(|(lasted, since)| Uptime {
+            lasted: Duration::from_secs(lasted),
+            since: since.to_owned(),
+        });
+        uptime.ok_or_else(|| Fault::Malformed("core.uptime answers without an uptime".into()))
     }
 
     /// `core.version`: for instance `kamailio 5.6.3 (x86_64/linux)`.

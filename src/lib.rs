@@ -18,18 +18,23 @@
 //!
 //! The daemon's `pipeline` joins them: what the source reports is resolved and applied by the registry's one writer.
 //!
-//! A REGISTER, step by step:
+//! A REGISTER, step by step, with the function to begin reading at:
 //!
 //! 1. Kamailio commits the row, then each attribute.
-//! 2. `sqlite_file::Tail` sees the index of the write-ahead log move (or, with a rollback journal, an index leaf of the
-//!    table), reads the changed leaf pages in a *window* that is verified to show one committed state, and reports which
-//!    rows differ from those that it reported before.
-//! 3. `source::usrloc` decodes the row, waits a moment for the first attribute, and puts the [`registration::Binding`]
-//!    together; `source::sqlite` posts an [`source::Update`].
-//! 4. `daemon::pipeline` takes the update, has `accounts` find the account and device, and applies the
-//!    [`registration::Registration`] through [`registry::Writer`]. The next answer has it.
-//! 5. The feed gets an entry: how the row was listed before, how it is now, and why. [`consumers`] follow the feed, the
-//!    store in batches.
+//! 2. [`sqlite_file::Tail::step`] (its loop is `sqlite_file::tail::engine::Engine::step`) sees the index of the
+//!    write-ahead log move (or, with a rollback journal, an index leaf of the table), reads the changed leaf pages in a
+//!    *window* that is verified to show one committed state, and tells its [`Sink`](sqlite_file::Sink) which rows differ
+//!    from those that it reported before.
+//! 3. That sink is [`source::usrloc::Usrloc`]: it decodes the row, waits a moment for the first attribute, and puts the
+//!    [`registration::Binding`] together. The thread that steps the tail,
+//!    `source::sqlite::follow::Follower::step`, posts an [`source::Update`].
+//! 4. [`Pipeline::run`](daemon::pipeline::Pipeline::run) takes the update, has [`accounts::Resolver`] find the account and
+//!    device, and applies the [`registration::Registration`] by [`registry::Writer::apply_in`].
+//! 5. `registry::content::Content::change` is where lists and feed change together: the row goes into the
+//!    lists (`registry::state`), and each effect into the feed: how the row was listed before, how it is now, and why.
+//! 6. The next `GET` has it: `http::api::answer` checks the request and calls `http::api::list::list`, which reads
+//!    [`registry::Registry::list`], and that the lists as of this second (`registry::as_of`).
+//! 7. [`consumers`] follow the feed through a [`registry::Subscription`], the store in batches.
 //!
 //! Where several rows have the same contact and the table cannot tell whether all are in force, `flush` asks Kamailio
 //! which of them it has; the registry lists those, and all while there is no answer.
@@ -40,13 +45,29 @@
 //! DELETE → http → flush → kamailio (ul.lookup, ul.rm, ul.lookup) → registry and store (hidden) → answer
 //! ```
 //!
-//! A flush, step by step: `http` picks the registrations that the caller's list shows. `flush::flush_one` is the
-//! protocol for one address of record: note the intent in the store, ask Kamailio which contacts it has, wait for a
-//! moment when nobody writes its file, remove them, ask again, judge, hide. What was there and is gone is confirmed and
-//! hidden at once (the table may keep the row until usrloc's timer runs). What belongs to another account is left alone.
-//! At the end Kamailio must still be the one that was asked; only then is the answer `"ok"`. While rows are hidden
-//! Kamailio is asked about them again and again, so that a phone that is back is listed. If the program ends in the
-//! middle, the next start asks about the intents before the registry is live.
+//! A flush, step by step:
+//!
+//! 1. `http::api::flush::flush` picks the registrations that the caller's list shows, and hands them to
+//!    [`flush::Flusher::flush`] in a task that goes on if the caller hangs up.
+//! 2. `flush::workers` take the addresses of record, several at a time. `flush::flush_one` is the
+//!    protocol for one: note the intent in the store, ask Kamailio which contacts it has, wait for a moment when nobody
+//!    writes its file, remove them, ask again, judge, hide. What was there and is gone is confirmed and hidden at once (the
+//!    table may keep the row until usrloc's timer runs). What belongs to another account is left alone.
+//! 3. At the end Kamailio must still be the one that was asked; only then is the answer `"ok"`.
+//! 4. While rows are hidden `flush::recheck` asks Kamailio about them again and again, so that a phone that is
+//!    back is listed. If the program ends in the middle, the next start asks about the intents before the registry is live.
+//!
+//! # To add something
+//!
+//! * *A column of usrloc*: a line in the table of [`registration::Column`]; decoding, fingerprint, store and `doctor` follow.
+//!   To show it, a line in the table of [`registration::item::Field`]; JSON, CSV, filters and the API's description follow.
+//! * *A consumer of the feed*: a file in [`consumers`] that owns a [`registry::Subscription`] (from
+//!   [`registry::Registry::subscribe`], or from [`registry::Writer::restore`] to miss nothing of a start): it takes a
+//!   [`list`](registry::Subscription::list), then waits for [`news`](registry::Subscription::news) and
+//!   [`reads`](registry::Subscription::read) them in turn; after [`registry::Lagged`] it takes a list again.
+//!   `daemon::Basics::start` starts it as a task with a name, which ends when its token is cancelled.
+//! * *A source*: an `impl` of [`source::Source`] that hands rows to [`source::usrloc::Usrloc`].
+//! * *A route*: a variant in `http::request::route`, a file in `http::api`, and a path in `http::api::openapi`.
 //!
 //! # Threads, channels and locks
 //!
@@ -58,7 +79,7 @@
 //! | `write_behind` | follows the feed, writes the store | what is gathered, each row once; beyond a bound it compares instead |
 //! | one of sqlx's for each connection of the store | SQLite | sqlx's channel |
 //! | two of `notify`'s | inotify: Kamailio's files while nothing happens; our configuration files | the bell; a `Notify` |
-//! | tokio's blocking pool | restoring, directory changes, names of groups | join handles |
+//! | tokio's blocking pool | restoring (one thread a core decodes what SQLite reads), directory changes, names of groups | join handles |
 //!
 //! Locks are held for a moment and never across an `.await`. In the order in which they may be taken:
 //!
@@ -90,7 +111,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`cfg_lexer`], [`client`], [`clock`], [`document`], [`heartbeat`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
+//! | 0 | [`cfg_lexer`], [`client`], [`clock`], [`document`], [`heartbeat`], [`own_database`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
 //! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`tokens`] |
 //! | 3 | [`source`], [`consumers`], [`events`] |
@@ -117,6 +138,7 @@ pub mod http;
 pub mod kamailio;
 pub mod logging;
 pub mod metrics;
+pub mod own_database;
 pub mod own_thread;
 pub mod parallel;
 pub mod progress;

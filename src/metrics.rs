@@ -164,5 +164,9 @@ impl Book<'_> {
     }
 }
 
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
 #[cfg(test)]
 mod tests;

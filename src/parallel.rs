@@ -2,6 +2,12 @@
 
 use std::thread;
 
+/// How much can be done at once.
+#[must_use]
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The items of all portions, in order.
 #[must_use]
 pub fn joined<T>(portions: Vec<Vec<T>>) -> Vec<T> {
@@ -16,8 +22,7 @@ pub fn joined<T>(portions: Vec<Vec<T>>) -> Vec<T> {
 /// The items in portions, in order: one for each core, of at least `least` items; always one at least.
 #[must_use]
 pub fn split<T>(mut items: Vec<T>, least: usize) -> Vec<Vec<T>> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let parts = cores.min(items.len() / least.max(1)).max(1);
+    let parts = cores().min(items.len() / least.max(1)).max(1);
     let size = items.len().div_ceil(parts);
     let mut portions = Vec::with_capacity(parts);
     while items.len() > size {

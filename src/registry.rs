@@ -5,10 +5,14 @@
 //! sorted and counted as rows change, so that reading costs what is read. Each account has a list of its own, which no
 //! row of another account changes.
 //!
+//! `state` is what the writer changes and `lists` what it keeps sorted; `as_of` is what readers see of it, `content` puts
+//! whatever is done into `feed`, and a `subscription` follows that. `preload` and `startup` are for the seconds of a start.
+//!
 //! One lock has it all, and there are three ways to it: [`Registry`] reads, for anybody; [`Writer`] applies what sources
 //! and the directory say, for the pipeline alone; [`Overlay`] hides and decides, for flushes. Whatever they do to a row or
 //! to a list is in the [feed](Subscription), once and numbered, and consumers follow that.
 
+mod as_of;
 mod content;
 mod event;
 mod feed;
@@ -28,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use as_of::AsOf;
 use content::Content;
 pub use event::{Cause, Effect, Entry, Event, FlushedBy, Reassigned};
 use feed::Cursor;
@@ -42,7 +47,6 @@ pub use startup::Starting;
 use startup::Startup;
 use state::State;
 pub use state::ambiguous::{Ambiguous, Due};
-use state::as_of::AsOf;
 pub use state::restore::Snapshot;
 pub use subscription::Subscription;
 use tokio::sync::{Notify, watch};
@@ -310,6 +314,12 @@ impl Registry {
         let entries = content.feed.read(cursor, limit)?;
         let owners = content.owners.filter(|_| *cursor == content.feed.end());
         Ok((entries, owners))
+    }
+
+    /// The number of the last entry of the feed.
+    #[must_use]
+    pub fn last_entry(&self) -> u64 {
+        self.end_of_feed().read_to()
     }
 
     fn end_of_feed(&self) -> Cursor {

@@ -27,7 +27,7 @@ pub use check::warnings;
 pub use client::{Failure, Outcome};
 pub use cursor::CursorFile;
 pub use secret::Secret;
-pub use source::{Missed, Source};
+pub use source::Source;
 pub use supervisor::{Parts, run};
 
 use body::Writer;

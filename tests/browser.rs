@@ -21,7 +21,7 @@ use crate::support::process::Process;
 use crate::support::{eventually, holds, tools};
 use forwarder::{Forwarder, Passed, To};
 
-/// A name that leads here, as whoever owns it wishes.
+/// A name that leads here because its owner wants it to.
 const EVIL: &str = "evil.test";
 
 /// A browser starts and opens a page within that on a busy machine.

@@ -15,6 +15,7 @@ use usrlocd::accounts::directory::Directory;
 use usrlocd::clock::{Clock, SystemClock};
 use usrlocd::consumers::store::Store;
 use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
+use usrlocd::event_log::EventLog;
 use usrlocd::metrics::Metrics;
 use usrlocd::registry::{Scope, SourceState, Writer};
 
@@ -175,6 +176,7 @@ async fn mirror(
         clock,
         writer: Arc::clone(registry),
         store: Arc::new(store),
+        events: Arc::new(EventLog::new(None)),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         in_force: watch::Sender::default(),
         settled: watch::Sender::new(false),

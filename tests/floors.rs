@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
         "clock",
         "document",
         "heartbeat",
+        "own_database",
         "own_thread",
         "parallel",
         "progress",
@@ -61,7 +62,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ),
     ("rustls", &["webhook"]),
     ("sd_notify", &["daemon"]),
-    ("sqlx", &["consumers/store", "event_log"]),
+    ("sqlx", &["consumers/store", "event_log", "own_database"]),
     (
         "tokio::net",
         &["client", "daemon", "flush/tests", "http", "kamailio"],
@@ -253,6 +254,38 @@ fn the_crates_documentation_has_the_same_floors() {
     // The program's two files are above all of them.
     let (_, floors) = FLOORS.split_last().expect("there are some");
     assert_eq!(shown, floors);
+}
+
+/// What the architecture page names as `room::file::Type::function` is there. Its links are rustdoc's to check, which
+/// sees nothing private.
+#[test]
+fn the_crates_documentation_names_what_there_is() {
+    let sources = sources();
+    let page = fs::read_to_string(root().join("lib.rs")).expect("the crate has a root");
+    let pieces: Vec<&str> = page.split('`').collect();
+    let code = pieces.windows(2).step_by(2);
+    let names = code.filter(|pair| !pair[0].ends_with('[') && pair[1].contains("::"));
+    let names: Vec<&str> = names.map(|pair| pair[1]).collect();
+    let is_there = |name: &&str| {
+        let path: Vec<&str> = name.split("::").collect();
+        let file = |length| sources.iter().find(|it| it.module == path[..length]);
+        let found = (1..=path.len()).rev().find_map(|it| Some((it, file(it)?)));
+        found.is_some_and(|(length, file)| {
+            let is_end = |c: char| !c.is_alphanumeric() && c != '_';
+            let has = |part: &&str| file.text.split(is_end).any(|word| word == *part);
+            path[length..].iter().all(has)
+        })
+    };
+    let wrong: Vec<String> = names
+        .iter()
+        .filter(|name| !is_there(name))
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        names.len() > 8,
+        "only {names:?} were found: has the test gone blind?"
+    );
+    assert_none("src/lib.rs names what is not there", &wrong);
 }
 
 #[test]

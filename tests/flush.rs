@@ -110,7 +110,7 @@ fn flushes(db_mode: u8, journal: Journal) {
     lists(&daemon, &of(&globex), &[&e]);
     agree(&kamailio, &daemon);
 
-    // Once more is no error; who was never there is one.
+    // A second flush is not an error; a user who was never there is one.
     flushed(&daemon.delete(&of(&acme)), 0);
     flushed(&daemon.delete(&format!("{}/alice", of(&acme))), 0);
     let answer = daemon.delete(&format!("{}/nobody", of(&acme)));

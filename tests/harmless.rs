@@ -63,7 +63,7 @@ pub(crate) fn complaint(name: &str, arguments: &str) -> Option<&'static str> {
             .then_some("maps for writing"),
         "inotify_add_watch" => None,
         name if HARMLESS.contains(&name) => None,
-        _ => Some("is no call of a reader"),
+        _ => Some("is not a call that a reader makes"),
     }
 }
 

@@ -9,6 +9,7 @@ mod clock;
 mod contract;
 mod descriptors;
 mod doctor;
+mod events;
 mod floors;
 mod flush;
 mod found;

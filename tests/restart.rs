@@ -159,7 +159,7 @@ fn broken_store_is_set_aside_and_filled_again() {
     assert!(daemon.stop().success());
     fs::write(
         daemon.store(),
-        b"this is no database, however long one looks at it",
+        b"this is not a database, however long one looks at it",
     )
     .expect("ours");
     daemon.start();

@@ -150,18 +150,24 @@ fn tables_that_cannot_be_understood_are_unreadable() {
     }
 }
 
-/// Under a Kamailio's own table, as by a migration that goes wrong and is mended.
-#[test]
-fn a_column_that_goes_and_comes_back() {
+/// A Kamailio whose phones alice and bob are listed, and that has been stopped.
+fn stopped_with_two_phones() -> (Kamailio, Daemon) {
     let mut kamailio = Kamailio::builder().start();
     let mut phones = ["alice", "bob"].map(|user| Phone::new(&kamailio, user, "acme.test"));
     phones.iter_mut().for_each(Phone::register);
-    let mut daemon = Daemon::builder(&kamailio).start();
+    let daemon = Daemon::builder(&kamailio).start();
     eventually("both are listed", PATIENCE, || {
         let found = list(&daemon, ALL).len();
         holds(found == 2, || found.to_string())
     });
     kamailio.stop();
+    (kamailio, daemon)
+}
+
+/// Under a Kamailio's own table, as by a migration that goes wrong and is mended.
+#[test]
+fn a_column_that_goes_and_comes_back() {
+    let (kamailio, mut daemon) = stopped_with_two_phones();
     for column in ["ruid", "username", "contact", "expires"] {
         let cause = format!("the table \"location\" has no column {column}");
         kamailio.sql(&format!(
@@ -263,15 +269,7 @@ fn the_last_row_that_can_be_read_goes() {
 /// One row that cannot be understood costs itself alone. Where it is all of them, nobody knows who is registered.
 #[test]
 fn rows_that_all_become_unintelligible_say_nothing() {
-    let mut kamailio = Kamailio::builder().start();
-    let mut phones = ["alice", "bob"].map(|user| Phone::new(&kamailio, user, "acme.test"));
-    phones.iter_mut().for_each(Phone::register);
-    let mut daemon = Daemon::builder(&kamailio).start();
-    eventually("both are listed", PATIENCE, || {
-        let found = list(&daemon, ALL).len();
-        holds(found == 2, || found.to_string())
-    });
-    kamailio.stop();
+    let (kamailio, mut daemon) = stopped_with_two_phones();
     kamailio.sql("update location set expires = 'next week'");
     let cause = "no row of the table \"location\" can be understood";
     says(&daemon, cause);

@@ -17,6 +17,7 @@ use usrlocd::accounts::directory::Directory;
 use usrlocd::clock::{Clock, SystemClock};
 use usrlocd::consumers::store::Store;
 use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
+use usrlocd::event_log::EventLog;
 use usrlocd::metrics::Metrics;
 use usrlocd::registry::{SourceState, Writer};
 
@@ -188,6 +189,7 @@ async fn mirror(
         clock,
         writer: registry,
         store: Arc::new(store.expect("an own directory is writable")),
+        events: Arc::new(EventLog::new(None)),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         in_force: watch::Sender::default(),
         settled: watch::Sender::new(false),

@@ -85,31 +85,31 @@ impl Resolver {
         self.resolve(binding, life, &mut shared)
     }
 
-    /// The registrations that these are, worked out on all cores.
+    /// The registrations that these are.
     #[must_use]
     pub fn registrations(&self, stored: Vec<Stored>) -> Resolved {
-        let portions = parallel::portions(stored, WORTH_A_THREAD, |portion| {
-            // One of its own, because waiting for each other costs more than a few texts.
-            let mut shared = Shared::default();
+        self.restoring()(stored)
+    }
+
+    /// Makes registrations of stored ones, a portion at a time. A thread had better have one of its own: waiting for
+    /// each other costs more than a few texts.
+    pub fn restoring(&self) -> impl FnMut(Vec<Stored>) -> Resolved + Send + use<> {
+        let (resolver, mut shared) = (self.clone(), Shared::default());
+        move |stored| {
             let mut moved = Vec::new();
             let one = |stored: Stored| {
                 let life = Life {
                     first_registration: stored.first_registration,
                     refreshes: stored.refreshes,
                 };
-                let one = Arc::new(self.resolve(stored.binding, life, &mut shared));
+                let one = Arc::new(resolver.resolve(stored.binding, life, &mut shared));
                 if one.account_id != stored.account {
                     moved.push(Arc::clone(&one));
                 }
                 one
             };
-            let rows = portion.into_iter().map(one).collect::<Vec<_>>();
-            (rows, moved)
-        });
-        let (rows, moved): (_, Vec<_>) = portions.into_iter().unzip();
-        Resolved {
-            rows: parallel::joined(rows),
-            moved: moved.concat(),
+            let rows = stored.into_iter().map(one).collect();
+            Resolved { rows, moved }
         }
     }
 
@@ -347,7 +347,7 @@ struct Facts<'a> {
 }
 
 /// Host and port of a contact, which stand in its own text.
-fn contact_address(contact: &Text) -> Option<Address> {
+pub(crate) fn contact_address(contact: &Text) -> Option<Address> {
     let address = UriAddress::parse(contact.as_bytes())?;
     Some(Address {
         host: contact.part(address.host),
@@ -356,7 +356,7 @@ fn contact_address(contact: &Text) -> Option<Address> {
 }
 
 /// Where the phone is. The host stands in the column that it was read from, as a rule.
-fn source_address(binding: &Binding) -> Option<SourceAddress> {
+pub(crate) fn source_address(binding: &Binding) -> Option<SourceAddress> {
     let (path, received) = (binding.path.as_ref(), binding.received.as_ref());
     let contact = &binding.contact;
     let source = Source::of(

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::pages::Reach;
+use super::refusals::stranger;
 use super::remote;
 use crate::client::Client;
 use crate::daemon::Failure;
@@ -38,7 +39,10 @@ enum Meaning<'a> {
 }
 
 /// The registrations of the account that `account` means; without one, all that the caller may see.
-pub(super) async fn reach(client: &Client, account: Option<&str>) -> Result<Reach, Failure> {
+pub(super) async fn reach<'a>(
+    client: &'a Client,
+    account: Option<&str>,
+) -> Result<Reach<'a>, Failure> {
     match account {
         Some(given) => Reach::of(client, Some(&resolve(client, given).await?)).await,
         None => Reach::of(client, None).await,
@@ -48,13 +52,13 @@ pub(super) async fn reach(client: &Client, account: Option<&str>) -> Result<Reac
 /// How many there are in all lists, and what is known of Kamailio's tables.
 pub(super) async fn count(
     client: &Client,
-    reach: &Reach,
+    reach: &Reach<'_>,
     last: &str,
 ) -> Result<(u64, Value), Failure> {
-    let envelopes = reach.envelopes(client, last).await?;
+    let envelopes = reach.envelopes(last).await?;
     let counts = envelopes.iter().map(|it| it["data"]["count"].as_u64());
     let Some(sum) = counts.sum::<Option<u64>>() else {
-        return Err(remote::stranger(client));
+        return Err(stranger(client));
     };
     let source = envelopes.into_iter().next_back();
     let source = source.map(|mut it| it["source"].take());
@@ -74,7 +78,7 @@ pub(super) async fn seen(client: &Client) -> Result<(Vec<Value>, Value), Failure
     for path in &reach.paths {
         let one = reach.only(path);
         let (count, known) = count(client, &one, "/count").await?;
-        let first = one.envelopes(client, "?page_size=1").await?;
+        let first = one.envelopes("?page_size=1").await?;
         source = known;
         // An account's name comes from its rows: the API has no other way.
         if let Some(item) = first.first().map(|it| &it["data"][0])
@@ -105,10 +109,7 @@ fn accounts(envelope: &mut Value) -> Result<Vec<Value>, Failure> {
 /// own answer tells what is wrong.
 pub(super) async fn resolve(client: &Client, given: &str) -> Result<String, Failure> {
     let probe = format!("{}/count", remote::path(Some(given), None));
-    let answer = client
-        .send(Method::GET, &probe, &[])
-        .await
-        .map_err(|error| remote::lost(client, error))?;
+    let answer = remote::send(client, Method::GET, &probe).await?;
     let is_unknown = answer.status == StatusCode::NOT_FOUND;
     // An id always wins; a token learns nothing of accounts that it may not see.
     if !is_unknown && answer.status != StatusCode::FORBIDDEN {

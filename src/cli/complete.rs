@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Cli;
 use super::account;
 use super::count::ACCOUNT_KEYS;
-use super::pages::{Pages, Reach};
+use super::pages::Reach;
 use super::remote::{self, Filters, Remote};
 use crate::client::Client;
 use crate::daemon::Failure;
@@ -121,7 +121,7 @@ fn users() -> ArgValueCompleter {
         typed.ask(async |client| {
             let reach = account::reach(&client, typed.account().as_deref()).await?;
             for path in &reach.paths {
-                walk(&client, &reach.only(path), prefix, &mut found).await?;
+                walk(&reach.only(path), prefix, &mut found).await?;
             }
             Ok(())
         });
@@ -157,17 +157,15 @@ fn filters() -> ArgValueCompleter {
 
 /// The users whose names begin with `prefix`, with their realms. The list is sorted by name in lower case.
 async fn walk(
-    client: &Client,
-    reach: &Reach,
+    reach: &Reach<'_>,
     prefix: &str,
     found: &mut BTreeMap<String, Option<String>>,
 ) -> Result<(), Failure> {
     let filters = Filters::default();
-    let mut pages = Pages::of(client, reach, &filters);
+    let mut pages = reach.pages(&filters);
     let prefix = prefix.to_ascii_lowercase();
-    while let Some(page) = pages.next().await? {
-        for item in &page.data {
-            let item: Value = remote::parse(client, item.get().as_bytes())?;
+    while let Some(items) = pages.next_items::<Value>().await? {
+        for item in &items {
             let name = item["username"].as_str().unwrap_or_default();
             let lower = name.to_ascii_lowercase();
             if lower.starts_with(&prefix) && !name.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::account;
 use super::output::{hint, lines, print, print_csv, print_json};
-use super::redraw::{self, Frame, Room, Watching};
+use super::redraw::{self, Canvas, Frame, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
 use crate::daemon::Failure;
@@ -76,7 +76,7 @@ impl Count {
         remote::run(async {
             let reach = account::reach(&client, self.account.as_deref()).await?;
             if self.watching.wanted() {
-                let draw = async |_: Room| {
+                let draw = async |_: Canvas| {
                     let (count, source) = account::count(&client, &reach, &last).await?;
                     Ok(Frame::of(format!("{count}\n"), &source))
                 };
@@ -102,7 +102,7 @@ impl Accounts {
         let table = |accounts| self.output.table(accounts, ACCOUNT_KEYS, format);
         remote::run(async {
             if self.watching.wanted() {
-                let draw = async |_: Room| {
+                let draw = async |_: Canvas| {
                     let (accounts, source) = account::seen(&client).await?;
                     Ok(Frame::of(table(accounts), &source))
                 };

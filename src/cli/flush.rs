@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::account;
 use super::output::{hint, print, print_json};
 use super::progress;
+use super::refusals::{refusal, refused};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, cell};
 use crate::client::{Answer, Client};
@@ -98,7 +99,7 @@ impl Flush {
         if self.dry_run || !self.yes || progress::is_shown() {
             let answer = self.delete(client, &[("dry_run", "true")]).await?;
             if !answer.status.is_success() {
-                return Err(remote::refused(client, answer).await);
+                return Err(refused(client, answer).await);
             }
             let number = answer.header("x-would-flush").unwrap_or("0").to_owned();
             let envelope = remote::envelope(client, answer).await?;
@@ -124,7 +125,7 @@ impl Flush {
             return Err(self.failed(client, status, &wait, &envelope));
         }
         if !answer.status.is_success() {
-            return Err(remote::refused(client, answer).await);
+            return Err(refused(client, answer).await);
         }
         let flushed = answer.header("x-flushed").unwrap_or("0").to_owned();
         let envelope = remote::envelope(client, answer).await?;
@@ -137,10 +138,7 @@ impl Flush {
         loop {
             let path = remote::path(Some(&self.id), self.user.as_deref());
             let target = format!("{path}?{}", self.filters.query(query));
-            let answer = client
-                .send(Method::DELETE, &target, &[])
-                .await
-                .map_err(|error| remote::lost(client, error))?;
+            let answer = remote::send(client, Method::DELETE, &target).await?;
             let may_be_a_name =
                 matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
                     && self.id == self.account;
@@ -241,7 +239,7 @@ impl Flush {
                     ))
                 }
             }
-            _ => remote::refusal(client, status, wait, envelope),
+            _ => refusal(client, status, wait, envelope),
         }
     }
 }

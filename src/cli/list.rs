@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::account;
 use super::output::{CsvLines, hint, lines, print, print_more_json};
-use super::pages::{Page, Pages, Reach};
-use super::redraw::{self, Frame, Room, Watching};
+use super::pages::{Page, Reach};
+use super::redraw::{self, Canvas, Frame, Watching};
 use super::remote::{self, Filters, Remote};
 use super::show_rows::{Format, Output};
 use crate::client::Client;
@@ -103,7 +103,7 @@ pub(super) struct Show {
 
 /// Which items are to be printed, and how.
 #[derive(Debug)]
-struct Wanted<'a> {
+struct Printing<'a> {
     output: &'a Output,
     watching: &'a Watching,
     /// What stands for an empty list.
@@ -112,7 +112,7 @@ struct Wanted<'a> {
 
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let wanted = Wanted {
+        let wanted = Printing {
             output: &self.output,
             watching: &self.watching,
             nobody: "nobody is registered",
@@ -121,7 +121,7 @@ impl List {
         let client = self.remote.client()?;
         remote::run(async {
             let reach = account::reach(&client, self.account.as_deref()).await?;
-            if wanted.print(&client, &reach, &self.filters, format).await? == Some(0) {
+            if wanted.print(&reach, &self.filters, format).await? == Some(0) {
                 hint(wanted.nobody);
             }
             Ok(())
@@ -131,7 +131,7 @@ impl List {
 
 impl Show {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let wanted = Wanted {
+        let wanted = Printing {
             output: &self.output,
             watching: &self.watching,
             nobody: "not registered",
@@ -140,7 +140,7 @@ impl Show {
         let client = self.remote.client()?;
         remote::run(async {
             let (reach, filters) = self.meant(&client).await?;
-            match wanted.print(&client, &reach, &filters, format).await? {
+            match wanted.print(&reach, &filters, format).await? {
                 Some(0) => Err(Failure::Failed(anyhow!(
                     "`{}` is not registered; `usrlocd list` shows who is",
                     self.user
@@ -151,7 +151,7 @@ impl Show {
     }
 
     /// Where the user's registrations are.
-    async fn meant(&self, client: &Client) -> Result<(Reach, Filters), Failure> {
+    async fn meant<'a>(&self, client: &'a Client) -> Result<(Reach<'a>, Filters), Failure> {
         // The last `@`: the name may be a mail address.
         let Some((user, realm)) = self.user.rsplit_once('@') else {
             return self.meant_in(client, &self.user, None).await;
@@ -171,34 +171,32 @@ impl Show {
     ) -> Result<bool, Failure> {
         let reach = account::reach(client, self.account.as_deref()).await?;
         let mut filters = Filters::default();
-        filters.and("filter_username", &spelling(client, &reach, user).await?);
-        in_realm(client, &reach, &mut filters, realm).await?;
-        let last = format!("/count?{}", filters.query(&[]));
-        let envelopes = reach.envelopes(client, &last).await?;
-        Ok(envelopes.iter().any(|it| it["data"]["count"] != 0))
+        filters.and("filter_username", &spelling(&reach, user).await?);
+        in_realm(&reach, &mut filters, realm).await?;
+        reach.has_any(&filters).await
     }
 
     /// Where the registrations of `user` are, in this realm where one is named.
-    async fn meant_in(
+    async fn meant_in<'a>(
         &self,
-        client: &Client,
+        client: &'a Client,
         user: &str,
         realm: Option<&str>,
-    ) -> Result<(Reach, Filters), Failure> {
+    ) -> Result<(Reach<'a>, Filters), Failure> {
         let mut filters = Filters::default();
         let reach = match &self.account {
             Some(account) if remote::fits_in_path(user) => {
                 let id = account::resolve(client, account).await?;
-                Reach::at(remote::path(Some(&id), Some(user)))
+                Reach::at(client, remote::path(Some(&id), Some(user)))
             }
             account => {
                 let reach = account::reach(client, account.as_deref()).await?;
-                let user = spelling(client, &reach, user).await?;
+                let user = spelling(&reach, user).await?;
                 filters.and("filter_username", &user);
                 reach
             }
         };
-        in_realm(client, &reach, &mut filters, realm).await?;
+        in_realm(&reach, &mut filters, realm).await?;
         Ok((reach, filters))
     }
 }
@@ -206,8 +204,7 @@ impl Show {
 /// Leaves those in `realm`, where there is one, as the lists spell it: filters compare letter by letter, and realms are in
 /// any case.
 async fn in_realm(
-    client: &Client,
-    reach: &Reach,
+    reach: &Reach<'_>,
     filters: &mut Filters,
     realm: Option<&str>,
 ) -> Result<(), Failure> {
@@ -215,10 +212,9 @@ async fn in_realm(
         return Ok(());
     };
     let mut alike = None;
-    let mut pages = Pages::of(client, reach, filters);
-    while let Some(page) = pages.next().await? {
-        for item in &page.data {
-            let item: Value = remote::parse(client, item.get().as_bytes())?;
+    let mut pages = reach.pages(filters);
+    while let Some(items) = pages.next_items::<Value>().await? {
+        for item in &items {
             let own = item["realm"].as_str().unwrap_or_default();
             if own == realm || (alike.is_none() && own.eq_ignore_ascii_case(realm)) {
                 alike = Some(own.to_owned());
@@ -230,13 +226,11 @@ async fn in_realm(
 }
 
 /// The name as the lists spell it: filters compare letter by letter, and people do not.
-async fn spelling(client: &Client, reach: &Reach, user: &str) -> Result<String, Failure> {
+async fn spelling(reach: &Reach<'_>, user: &str) -> Result<String, Failure> {
     for name in [user.to_owned(), user.to_ascii_lowercase()] {
         let mut filters = Filters::default();
         filters.and("filter_username", &name);
-        let last = format!("/count?{}", filters.query(&[]));
-        let envelopes = reach.envelopes(client, &last).await?;
-        if envelopes.iter().any(|it| it["data"]["count"] != 0) {
+        if reach.has_any(&filters).await? {
             return Ok(name);
         }
     }
@@ -245,10 +239,9 @@ async fn spelling(client: &Client, reach: &Reach, user: &str) -> Result<String, 
     for path in &reach.paths {
         let one = reach.only(path);
         let everybody = Filters::default();
-        let mut pages = Pages::of(client, &one, &everybody);
-        'list: while let Some(page) = pages.next().await? {
-            for item in &page.data {
-                let item: Value = remote::parse(client, item.get().as_bytes())?;
+        let mut pages = one.pages(&everybody);
+        'list: while let Some(items) = pages.next_items::<Value>().await? {
+            for item in &items {
                 let name = item["username"].as_str().unwrap_or_default();
                 match name.to_ascii_lowercase().cmp(&lower) {
                     Ordering::Less => {}
@@ -261,7 +254,7 @@ async fn spelling(client: &Client, reach: &Reach, user: &str) -> Result<String, 
     Ok(user.to_owned())
 }
 
-impl Wanted<'_> {
+impl Printing<'_> {
     /// The format, if all that is asked for goes together.
     fn format(&self) -> Result<Format, Failure> {
         let format = self.output.format()?;
@@ -274,32 +267,30 @@ impl Wanted<'_> {
     /// Prints the items; their number where it is known.
     async fn print(
         &self,
-        client: &Client,
-        reach: &Reach,
+        reach: &Reach<'_>,
         filters: &Filters,
         format: Format,
     ) -> Result<Option<usize>, Failure> {
         if self.watching.wanted() {
-            let draw = async |room: Room| self.frame(client, reach, filters, format, room).await;
+            let draw = async |room: Canvas| self.frame(reach, filters, format, room).await;
             redraw::run(self.watching, draw).await?;
             return Ok(None);
         }
         if format == Format::Csv {
-            csv(client, reach, filters).await?;
+            csv(reach, filters).await?;
             return Ok(None);
         }
-        self.pages(client, reach, filters, format).await.map(Some)
+        self.pages(reach, filters, format).await.map(Some)
     }
 
     /// Walks the pages of the list and prints them as they come; a table needs all of them first.
     async fn pages(
         &self,
-        client: &Client,
-        reach: &Reach,
+        reach: &Reach<'_>,
         filters: &Filters,
         format: Format,
     ) -> Result<usize, Failure> {
-        let mut pages = Pages::of(client, reach, filters);
+        let mut pages = reach.pages(filters);
         let mut rows = Vec::new();
         let mut count = 0;
         let mut first = true;
@@ -311,7 +302,7 @@ impl Wanted<'_> {
                 Format::Json => array(&page, first, count),
                 Format::Ndjson => lines(&page.data),
                 Format::Table | Format::Wide | Format::Csv => {
-                    take_rows(client, &page, &mut rows)?;
+                    rows.extend(pages.items::<Value>(&page)?);
                     String::new()
                 }
             };
@@ -330,19 +321,18 @@ impl Wanted<'_> {
     /// The table as far as it fits `room`. Only sorting needs the whole list.
     async fn frame(
         &self,
-        client: &Client,
-        reach: &Reach,
+        reach: &Reach<'_>,
         filters: &Filters,
         format: Format,
-        room: Room,
+        room: Canvas,
     ) -> Result<Frame, Failure> {
-        let mut pages = Pages::of(client, reach, filters);
+        let mut pages = reach.pages(filters);
         if !self.output.sorts() {
             pages = pages.sized(room.height);
         }
         let (mut rows, mut warning, mut more) = (Vec::new(), None, false);
         while let Some(page) = pages.next().await? {
-            take_rows(client, &page, &mut rows)?;
+            rows.extend(pages.items::<Value>(&page)?);
             warning = warning.or_else(|| remote::warning(&page.source));
             more = !page.is_last;
             if !self.output.sorts() && rows.len() >= room.height {
@@ -362,31 +352,20 @@ impl Wanted<'_> {
     }
 }
 
-fn take_rows(client: &Client, page: &Page, rows: &mut Vec<Value>) -> Result<(), Failure> {
-    for item in &page.data {
-        rows.push(remote::parse(client, item.get().as_bytes())?);
-    }
-    Ok(())
-}
-
 fn columns(format: Format) -> &'static [&'static str] {
     if format == Format::Wide { WIDE } else { TABLE }
 }
 
-async fn csv(client: &Client, reach: &Reach, filters: &Filters) -> Result<(), Failure> {
+async fn csv(reach: &Reach<'_>, filters: &Filters) -> Result<(), Failure> {
     let (mut has_header, mut lines) = (false, CsvLines::default());
     for path in &reach.paths {
         let target = format!("{path}?{}", filters.query(&[("accept", "csv")]));
-        let Some(mut answer) = reach.ask(client, &target).await? else {
+        let Some(mut answer) = reach.ask(&target).await? else {
             continue;
         };
         // Each list has its row of names; one is enough.
         let mut skipping = std::mem::replace(&mut has_header, true);
-        while let Some(piece) = answer
-            .piece()
-            .await
-            .map_err(|error| remote::lost(client, error))?
-        {
+        while let Some(piece) = reach.piece(&mut answer).await? {
             let piece = if skipping {
                 match piece.iter().position(|byte| *byte == b'\n') {
                     None => continue,

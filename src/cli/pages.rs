@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::refusals::{lost, refused};
 use super::remote::{self, Filters};
 use crate::client::{Answer, Client};
 use crate::daemon::Failure;
@@ -30,8 +33,9 @@ pub(super) struct Page {
 }
 
 /// Which lists of registrations are meant: those at these paths, one after the other.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Reach {
+#[derive(Clone, Debug)]
+pub(super) struct Reach<'a> {
+    client: &'a Client,
     pub(super) paths: Vec<String>,
     /// Whether somebody named the account, so that one that is not known is a mistake.
     named: bool,
@@ -40,36 +44,32 @@ pub(super) struct Reach {
 /// The pages that are still to come.
 #[derive(Debug)]
 pub(super) struct Pages<'a> {
-    client: &'a Client,
-    reach: &'a Reach,
+    reach: &'a Reach<'a>,
     filters: &'a Filters,
     size: String,
     /// The lists that are still to come, each with the key of its next page.
     next: VecDeque<(&'a str, Option<String>)>,
 }
 
-impl Reach {
+impl<'a> Reach<'a> {
     /// The one list at `path`.
-    pub(super) fn at(path: String) -> Self {
+    pub(super) fn at(client: &'a Client, path: String) -> Self {
         Self {
+            client,
             paths: vec![path],
             named: true,
         }
     }
 
     /// The registrations of the account with the id `account`; without one, all that the caller may see.
-    pub(super) async fn of(client: &Client, account: Option<&str>) -> Result<Self, Failure> {
+    pub(super) async fn of(client: &'a Client, account: Option<&str>) -> Result<Self, Failure> {
         let all = remote::path(account, None);
         if account.is_some() || !client.has_token() {
-            return Ok(Self::at(all));
+            return Ok(Self::at(client, all));
         }
-        let probe = format!("{all}/count");
-        let answer = client
-            .send(Method::GET, &probe, &[])
-            .await
-            .map_err(|error| remote::lost(client, error))?;
+        let answer = remote::send(client, Method::GET, &format!("{all}/count")).await?;
         if answer.status != StatusCode::FORBIDDEN {
-            return Ok(Self::at(all));
+            return Ok(Self::at(client, all));
         }
         let envelope = remote::envelope(client, answer).await?;
         let accounts = envelope["data"]["accounts"].as_array();
@@ -77,9 +77,10 @@ impl Reach {
         let paths: Vec<String> = ids.map(|id| remote::path(Some(id), None)).collect();
         // A token without the right to read, or an older daemon: its own words explain it.
         Ok(if paths.is_empty() {
-            Self::at("/v2/account/registrations".to_owned())
+            Self::at(client, "/v2/account/registrations".to_owned())
         } else {
             Self {
+                client,
                 paths,
                 named: false,
             }
@@ -90,7 +91,7 @@ impl Reach {
     pub(super) fn only(&self, path: &str) -> Self {
         Self {
             paths: vec![path.to_owned()],
-            named: self.named,
+            ..*self
         }
     }
 
@@ -101,50 +102,51 @@ impl Reach {
 
     /// Asks below the path of one of the lists. `None` where that account is not known and nobody named it: it has
     /// no registrations.
-    pub(super) async fn ask(
-        &self,
-        client: &Client,
-        target: &str,
-    ) -> Result<Option<Answer>, Failure> {
-        let answer = client
-            .send(Method::GET, target, &[])
-            .await
-            .map_err(|error| remote::lost(client, error))?;
+    pub(super) async fn ask(&self, target: &str) -> Result<Option<Answer>, Failure> {
+        let answer = remote::send(self.client, Method::GET, target).await?;
         match answer.status {
             StatusCode::NOT_FOUND if !self.named => Ok(None),
             status if status.is_success() => Ok(Some(answer)),
-            _ => Err(remote::refused(client, answer).await),
+            _ => Err(refused(self.client, answer).await),
         }
     }
 
     /// The daemon's answers at each path with `last` appended, for instance `/count`.
-    pub(super) async fn envelopes(
-        &self,
-        client: &Client,
-        last: &str,
-    ) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn envelopes(&self, last: &str) -> Result<Vec<Value>, Failure> {
         let mut envelopes = Vec::new();
         for path in &self.paths {
-            if let Some(answer) = self.ask(client, &format!("{path}{last}")).await? {
-                envelopes.push(remote::envelope(client, answer).await?);
+            if let Some(answer) = self.ask(&format!("{path}{last}")).await? {
+                envelopes.push(remote::envelope(self.client, answer).await?);
             }
         }
         Ok(envelopes)
     }
-}
 
-impl<'a> Pages<'a> {
-    /// All pages of the lists.
-    pub(super) fn of(client: &'a Client, reach: &'a Reach, filters: &'a Filters) -> Self {
-        Self {
-            client,
-            reach,
-            filters,
-            size: SIZE.to_string(),
-            next: reach.paths.iter().map(|path| (&**path, None)).collect(),
-        }
+    /// The next piece of an answer; `None` at its end.
+    pub(super) async fn piece(&self, answer: &mut Answer) -> Result<Option<Bytes>, Failure> {
+        let piece = answer.piece().await;
+        piece.map_err(|error| lost(self.client, error))
     }
 
+    /// Whether any of the registrations passes `filters`.
+    pub(super) async fn has_any(&self, filters: &Filters) -> Result<bool, Failure> {
+        let last = format!("/count?{}", filters.query(&[]));
+        let envelopes = self.envelopes(&last).await?;
+        Ok(envelopes.iter().any(|it| it["data"]["count"] != 0))
+    }
+
+    /// All pages of the lists.
+    pub(super) fn pages<'b>(&'b self, filters: &'b Filters) -> Pages<'b> {
+        Pages {
+            reach: self,
+            filters,
+            size: SIZE.to_string(),
+            next: self.paths.iter().map(|path| (&**path, None)).collect(),
+        }
+    }
+}
+
+impl Pages<'_> {
     /// Pages of at most `size` items.
     pub(super) fn sized(mut self, size: usize) -> Self {
         self.size = size.clamp(1, SIZE).to_string();
@@ -161,18 +163,29 @@ impl<'a> Pages<'a> {
             further.push(("start_key", key));
         }
         let target = format!("{path}?{}", self.filters.query(&further));
-        let mut page = match self.reach.ask(self.client, &target).await? {
+        let mut page = match self.reach.ask(&target).await? {
             None => Page::default(),
-            Some(answer) => {
-                let body = answer.body().await;
-                let body = body.map_err(|error| remote::lost(self.client, error))?;
-                remote::parse(self.client, &body)?
-            }
+            Some(answer) => remote::body(self.reach.client, answer).await?,
         };
         if let Some(key) = page.next_start_key.take() {
             self.next.push_front((path, Some(key)));
         }
         page.is_last = self.next.is_empty();
         Ok(Some(page))
+    }
+
+    /// What the items of a page say.
+    pub(super) fn items<T: DeserializeOwned>(&self, page: &Page) -> Result<Vec<T>, Failure> {
+        let items = page.data.iter();
+        let items = items.map(|item| remote::parse(self.reach.client, item.get().as_bytes()));
+        items.collect()
+    }
+
+    /// What the items of the next page say; `None` after the last.
+    pub(super) async fn next_items<T: DeserializeOwned>(
+        &mut self,
+    ) -> Result<Option<Vec<T>>, Failure> {
+        let page = self.next().await?;
+        page.map(|page| self.items(&page)).transpose()
     }
 }

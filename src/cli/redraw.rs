@@ -52,7 +52,7 @@ pub(super) struct Watching {
 
 /// The size of what can be shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Room {
+pub(super) struct Canvas {
     /// Columns.
     width: usize,
     /// Lines.
@@ -118,7 +118,7 @@ impl Frame {
 /// Shows what `draw` gives until Ctrl-C. The first failure ends it; later the daemon may go and come back.
 pub(super) async fn run(
     watching: &Watching,
-    draw: impl AsyncFn(Room) -> Result<Frame, Failure>,
+    draw: impl AsyncFn(Canvas) -> Result<Frame, Failure>,
 ) -> Result<(), Failure> {
     let every = watching.interval.unwrap_or(INTERVAL);
     let mut interrupted = listen(SignalKind::interrupt())?;
@@ -161,17 +161,17 @@ fn listen(kind: SignalKind) -> Result<Signal, Failure> {
 }
 
 /// What the terminal has room for now.
-fn room() -> Room {
+fn room() -> Canvas {
     let size = terminal_size::terminal_size();
     let (width, height) = size.map_or(SIZE, |(width, height)| (width.0, height.0));
-    Room {
+    Canvas {
         width: usize::from(width),
         height: usize::from(height).saturating_sub(HEAD).max(1),
     }
 }
 
 /// The lines of the whole screen.
-fn page(frame: &Frame, trouble: Option<&str>, every: Duration, room: Room) -> Vec<String> {
+fn page(frame: &Frame, trouble: Option<&str>, every: Duration, room: Canvas) -> Vec<String> {
     let time = SystemClock::new().unix_seconds();
     let time = Timestamp::from_second(time).unwrap_or_default();
     let mut head = format!(
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_page_fits_the_terminal_and_says_that_there_is_more() {
-        let room = Room {
+        let room = Canvas {
             width: 30,
             height: 3,
         };

@@ -18,8 +18,9 @@ use tokio::time::sleep;
 use self::diff::{Change, Happened, Seen, Snapshot};
 use super::account;
 use super::output::{hint, is_coloured, local_time, print_more, print_more_json};
-use super::pages::{Pages, Reach};
+use super::pages::Reach;
 use super::redraw::interval;
+use super::refusals::stranger;
 use super::remote::{self, Filters, Remote};
 use crate::client::Client;
 use crate::clock::{Clock, SystemClock};
@@ -104,7 +105,7 @@ struct Look {
 
 /// What was reported on standard error, once, until it changes.
 #[derive(Debug, Default)]
-struct Trouble(Option<String>);
+struct Complaint(Option<String>);
 
 impl Watch {
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -115,7 +116,7 @@ impl Watch {
     async fn work(&self, client: &Client) -> Result<(), Failure> {
         let reach = account::reach(client, self.account.as_deref()).await?;
         let clock = SystemClock::new();
-        let mut trouble = Trouble::default();
+        let mut trouble = Complaint::default();
         let mut known: Option<(String, Snapshot)> = None;
         loop {
             let start = clock.monotonic();
@@ -142,9 +143,9 @@ impl Watch {
     async fn step(
         &self,
         client: &Client,
-        reach: &Reach,
+        reach: &Reach<'_>,
         known: &mut Option<(String, Snapshot)>,
-        trouble: &mut Trouble,
+        trouble: &mut Complaint,
     ) -> Result<bool, Failure> {
         let look = self.look(client, reach).await?;
         let state = look.source["state"].as_str().unwrap_or_default();
@@ -157,7 +158,7 @@ impl Watch {
         if !is_settled || !is_news {
             return Ok(true);
         }
-        let later = self.list(client, reach).await?;
+        let later = self.list(reach).await?;
         let more = match known {
             None if self.initial => self.tell(later.present(), look.now)?,
             None => true,
@@ -172,13 +173,13 @@ impl Watch {
         Ok(more)
     }
 
-    async fn look(&self, client: &Client, reach: &Reach) -> Result<Look, Failure> {
+    async fn look(&self, client: &Client, reach: &Reach<'_>) -> Result<Look, Failure> {
         let last = format!("/count?{}", self.filters.query(&[]));
-        let mut envelopes = reach.envelopes(client, &last).await?;
+        let mut envelopes = reach.envelopes(&last).await?;
         let text = |envelope: &Value, key: &str| envelope[key].as_str().map(str::to_owned);
         let revisions = envelopes.iter().map(|it| text(it, "revision"));
         let revisions: Option<Vec<String>> = revisions.collect();
-        let revision = revisions.ok_or_else(|| remote::stranger(client))?.join(" ");
+        let revision = revisions.ok_or_else(|| stranger(client))?.join(" ");
         let mut last = envelopes.pop().unwrap_or_default();
         let now = text(&last, "timestamp").and_then(|time| time.parse().ok());
         let own = || Timestamp::from_second(SystemClock::new().unix_seconds()).ok();
@@ -190,13 +191,11 @@ impl Watch {
         })
     }
 
-    async fn list(&self, client: &Client, reach: &Reach) -> Result<Snapshot, Failure> {
-        let mut pages = Pages::of(client, reach, &self.filters);
+    async fn list(&self, reach: &Reach<'_>) -> Result<Snapshot, Failure> {
+        let mut pages = reach.pages(&self.filters);
         let mut all = Vec::new();
-        while let Some(page) = pages.next().await? {
-            for item in &page.data {
-                all.push(remote::parse(client, item.get().as_bytes())?);
-            }
+        while let Some(items) = pages.next_items().await? {
+            all.extend(items);
         }
         Ok(Snapshot::of(all))
     }
@@ -228,7 +227,7 @@ impl Watch {
     }
 }
 
-impl Trouble {
+impl Complaint {
     /// Says on standard error what is wrong, where it was not wrong before, and when it is over.
     fn tell(&mut self, now: Option<String>) {
         // A number that counts up is not news.

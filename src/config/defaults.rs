@@ -70,6 +70,12 @@ const BODY_BYTES: usize = 131_072;
 /// Ends connections that send nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Every stream that is read costs a little for each event.
+const STREAMS: usize = 64;
+
+/// So that one token cannot take all streams.
+const STREAMS_PER_TOKEN: usize = 8;
+
 /// A healthy run is quiet at this level.
 const LEVEL: &str = "info";
 
@@ -144,6 +150,8 @@ impl Default for Limits {
             connections: CONNECTIONS,
             body_bytes: BODY_BYTES,
             header_timeout: HEADER_TIMEOUT,
+            streams: STREAMS,
+            streams_per_token: STREAMS_PER_TOKEN,
         }
     }
 }

@@ -123,6 +123,12 @@ fn limits(into: &mut Limits, table: &mut Reader<'_>) {
         &mut into.header_timeout,
         duration::duration,
     );
+    table.set("streams", &mut into.streams, |item| {
+        values::count(item, 100_000)
+    });
+    table.set("streams_per_token", &mut into.streams_per_token, |item| {
+        values::count(item, 100_000)
+    });
 }
 
 fn bucket(into: &mut Bucket, table: &mut Reader<'_>) {

@@ -70,6 +70,8 @@ impl Config {
                 "limits.header_timeout",
                 text(&show_duration(limits.header_timeout)),
             ),
+            ("limits.streams", number(limits.streams)),
+            ("limits.streams_per_token", number(limits.streams_per_token)),
             ("metrics.accounts", number(self.metrics.accounts)),
             ("log.level", text(&self.log.level)),
             ("log.format", text(format(self.log.format))),

@@ -115,6 +115,8 @@ fn the_defaults_are_the_contracts() {
     connections = 1024
     body_bytes = 131072
     header_timeout = "10s"
+    streams = 64
+    streams_per_token = 8
 
     [metrics]
     accounts = 0
@@ -163,6 +165,8 @@ fn every_pinned_key_is_accepted() {
         connections = 1
         body_bytes = 1
         header_timeout = "1s"
+        streams = 1
+        streams_per_token = 1
         [metrics]
         accounts = 20
         [log]

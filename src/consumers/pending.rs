@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use crate::consumers::store::{Batch, Stored};
@@ -20,7 +21,7 @@ type Who = (Option<Arc<str>>, Text, Option<Text>);
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Rows as they are, `None` for those that are gone. Those that have waited longest come first.
-    rows: IndexMap<Key, Option<Stored>>,
+    rows: IndexMap<Key, Option<Stored>, RandomState>,
     /// Users, and when the last of their rows went.
     tombstones: HashMap<Who, i64>,
     /// Rows that are hidden no longer; the flush that hid each last.
@@ -130,7 +131,7 @@ impl Pending {
         }
         if self.rows.is_empty() {
             // Many rows leave much room behind.
-            self.rows = IndexMap::new();
+            self.rows = IndexMap::default();
         }
         batch
     }

@@ -6,7 +6,6 @@
 
 mod content;
 mod error;
-mod file;
 mod read;
 mod reading;
 mod record;
@@ -22,11 +21,29 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::RwLock;
 
+use crate::own_database::{self, Lock, Purpose};
 use crate::registration::Key;
 pub use crate::registration::{Hidden, Stored, Tombstone};
 pub use content::{Batch, Contents, FlushId, FlushRecord};
 pub use error::Error;
 pub use reading::Reading;
+
+/// Never change a migration that was released.
+const PURPOSE: Purpose = Purpose {
+    application_id: u32::from_be_bytes(*b"usrl"),
+    migrations: &[
+        include_str!("../../sql/store/migrations/0001_begin.sql"),
+        include_str!("../../sql/store/migrations/0002_source.sql"),
+        include_str!("../../sql/store/migrations/0003_owners.sql"),
+        include_str!("../../sql/store/migrations/0004_ended.sql"),
+        include_str!("../../sql/store/migrations/0005_records.sql"),
+        include_str!("../../sql/store/migrations/0006_intents.sql"),
+    ],
+    mode: 0o600,
+    set_aside: "The store cannot be used; it was set aside and a new one is filled from Kamailio's tables. \
+                First-registration times and the audit of flushes begin anew",
+    tune: |options| options,
+};
 
 /// The open store. No other process can open it at the same time.
 #[derive(Debug)]
@@ -41,7 +58,7 @@ pub struct Store {
     indexed: AtomicBool,
     /// Writes wait while the store is read as it was left.
     gate: RwLock<()>,
-    _lock: file::Lock,
+    _lock: Lock,
 }
 
 /// How much a write must survive once it has returned.
@@ -56,7 +73,8 @@ enum Durability {
 /// What a transaction writes.
 #[derive(Clone, Copy)]
 enum Change<'a> {
-    Batch(&'a Batch),
+    /// What was gathered, and whether there is an index of owners.
+    Batch(&'a Batch, bool),
     Hide(&'a [Hidden]),
     /// Rows that are about to be removed.
     Intend(&'a [Hidden]),
@@ -72,9 +90,9 @@ impl Store {
     /// # Errors
     /// [`Error::CannotCreate`], [`Error::Foreign`], [`Error::InUse`], [`Error::CannotWrite`].
     pub async fn open(path: &Path, now: i64) -> Result<Self, Error> {
-        file::refuse_foreign(path)?;
-        let lock = file::lock(path)?;
-        let pool = file::open(path, now).await?;
+        own_database::refuse_foreign(&PURPOSE, path)?;
+        let lock = own_database::lock(path)?;
+        let pool = own_database::open(&PURPOSE, path, now).await?;
         Ok(Self {
             path: path.to_path_buf(),
             opened_at: now,
@@ -103,14 +121,14 @@ impl Store {
             return Err(self.is_begun_anew());
         }
         let pool = self.pool();
-        let change = Change::Batch(batch);
+        let change = Change::Batch(batch, self.indexed.load(Ordering::Acquire));
         let Err(error) = self.commit(&pool, Durability::Process, change).await else {
             if batch.owners.is_some() {
                 self.index(&pool).await;
             }
             return Ok(());
         };
-        if !file::is_broken(&error) {
+        if !own_database::is_broken(&error) {
             return Err(self.cannot_write(error));
         }
         self.begin_anew(&pool, &error).await?;
@@ -214,7 +232,7 @@ impl Store {
         let Err(error) = self.commit(&pool, durability, change).await else {
             return Ok(());
         };
-        if !file::is_broken(&error) {
+        if !own_database::is_broken(&error) {
             return Err(self.cannot_write(error));
         }
         self.begin_anew(&pool, &error).await?;
@@ -256,8 +274,8 @@ impl Store {
 
     async fn renew(&self, broken: &SqlitePool, reason: &sqlx::Error) -> Result<(), Error> {
         broken.close().await;
-        file::set_aside(&self.path, self.opened_at, &reason.to_string())?;
-        let new = file::open(&self.path, self.opened_at).await?;
+        own_database::set_aside(&PURPOSE, &self.path, self.opened_at, &reason.to_string())?;
+        let new = own_database::open(&PURPOSE, &self.path, self.opened_at).await?;
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.indexed.store(false, Ordering::Release);
         Ok(())
@@ -348,7 +366,9 @@ async fn write_once(
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     match change {
-        Change::Batch(batch) => write::apply(&mut transaction, batch).await?,
+        Change::Batch(batch, is_indexed) => {
+            write::apply(&mut transaction, batch, is_indexed).await?;
+        }
         Change::Hide(rows) => write::hide(&mut transaction, rows, false).await?,
         Change::Intend(rows) => write::hide(&mut transaction, rows, true).await?,
         Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::pending::{BATCH, Pending};
@@ -44,6 +44,9 @@ const LAST: Duration = Duration::from_secs(1);
 /// How many rows are written before a stop, at most.
 const WORTHWHILE: usize = 1 << 16;
 
+/// How long a batch waits for the log of events, at most.
+const LOGGED: Duration = Duration::from_secs(2);
+
 /// The pause after a batch that could not be written.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -55,6 +58,8 @@ pub struct WriteBehind {
     clock: Arc<dyn Clock>,
     gathered: Mutex<Gathered>,
     arrived: Notify,
+    /// Up to which entry of the feed the log of events has been kept.
+    logged: watch::Receiver<u64>,
     metrics: Arc<Metrics>,
 }
 
@@ -80,12 +85,14 @@ enum Resync {
 }
 
 impl WriteBehind {
-    /// A store that equals what the registry was at the place that `feed` has.
+    /// A store that equals what the registry was at the place that `feed` has. It does not get ahead of the log of events,
+    /// which has been kept up to the entry of the feed that `logged` says: after a crash the log is compared with it.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
         feed: Subscription,
         clock: Arc<dyn Clock>,
+        logged: watch::Receiver<u64>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let registry = Arc::clone(feed.registry());
@@ -100,6 +107,7 @@ impl WriteBehind {
             clock,
             gathered: Mutex::new(gathered),
             arrived: Notify::new(),
+            logged,
             metrics,
         }
     }
@@ -214,6 +222,7 @@ impl WriteBehind {
         } else {
             self.arrived.notify_one();
         }
+        self.wait_for_log().await;
         let began = self.metrics.now();
         match self.store.apply(&batch).await {
             Ok(()) => {
@@ -237,6 +246,14 @@ impl WriteBehind {
                 false
             }
         }
+    }
+
+    /// Waits until the log of events has what has been gathered; not for long, should it be held up.
+    async fn wait_for_log(&self) {
+        let gathered = self.gathered().feed.read_to();
+        let mut logged = self.logged.clone();
+        let logged = logged.wait_for(|logged| *logged >= gathered);
+        let _late = tokio::time::timeout(LOGGED, logged).await;
     }
 
     /// Keeps what was not written, and says so.

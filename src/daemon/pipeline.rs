@@ -20,6 +20,7 @@ use crate::accounts::{Directory, Naming, Resolver};
 use crate::clock::Clock;
 use crate::consumers::store::Store;
 use crate::consumers::write_behind::WriteBehind;
+use crate::event_log::{EventLog, Keeper};
 use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
@@ -62,6 +63,8 @@ pub struct Parts {
     pub writer: Arc<Writer>,
     /// Where they are stored for the next start.
     pub store: Arc<Store>,
+    /// The log of what happens to registrations.
+    pub events: Arc<EventLog>,
     /// The directory as it is to be.
     pub directory: watch::Receiver<Arc<Directory>>,
     /// The directory that the registrations follow: theirs and this one change in one moment, so that who may see an
@@ -81,6 +84,8 @@ pub struct Pipeline {
     parts: Parts,
     naming: Arc<Naming>,
     resolver: Resolver,
+    /// Until it runs.
+    keeper: Option<Keeper>,
     write_behind: Arc<WriteBehind>,
     source: SqliteSource,
     health: Option<Health>,
@@ -110,6 +115,10 @@ impl Pipeline {
         tasks.spawn(own_thread::run("write_behind", async move {
             write_behind.run(ended, hurry).await;
         }));
+        if let Some(keeper) = self.keeper.take() {
+            let ended = applied.clone();
+            tasks.spawn(own_thread::run("events", keeper.run(ended)));
+        }
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let writer = Arc::clone(&self.parts.writer);
@@ -324,10 +333,12 @@ impl Pipeline {
     }
 }
 
-/// Why nothing is stored any more.
-fn ended_early(write_behind: Result<std::io::Result<()>, JoinError>) -> std::io::Error {
-    match write_behind {
-        Ok(Ok(())) => std::io::Error::other("the thread that writes the store ended"),
+/// Why nothing is kept any more.
+fn ended_early(ended: Result<std::io::Result<()>, JoinError>) -> std::io::Error {
+    match ended {
+        Ok(Ok(())) => {
+            std::io::Error::other("the thread that writes the store or the log of events ended")
+        }
         Ok(Err(error)) => error,
         Err(panic) => std::io::Error::other(panic),
     }

@@ -62,7 +62,7 @@ pub(super) struct Live {
 }
 
 /// Something to apply.
-pub(super) enum Update {
+pub(super) enum Arrived {
     /// Files may have changed.
     Touched,
     /// The directory has been read.
@@ -83,7 +83,7 @@ const SECRETS: Part = "the secrets of webhooks";
 
 /// What was read. What is invalid, or was not read, is missing.
 #[derive(Default)]
-struct Reading {
+struct FilesRead {
     config: Option<Config>,
     tokens: Option<tokens::Loaded>,
     directory: Option<Directory>,
@@ -150,10 +150,6 @@ impl Live {
         self.limits.subscribe()
     }
 
-    #[expect(
-        dead_code,
-        reason = "the daemon starts webhooks once there is a log to send from"
-    )]
     pub(super) fn hooks(&self) -> watch::Receiver<Arc<Vec<Hook>>> {
         self.hooks.subscribe()
     }
@@ -177,7 +173,7 @@ impl Live {
                 None => return,
             }
         };
-        let mut reading = Reading::default();
+        let mut reading = FilesRead::default();
         let config = reading.note(CONFIG, config);
         let of = config.as_ref().unwrap_or(&self.config);
         reading.tokens = reading.note(TOKENS, files::load_tokens(of));
@@ -198,17 +194,17 @@ impl Live {
     }
 
     /// Waits for something to apply.
-    pub(super) async fn next_update(&mut self) -> Update {
+    pub(super) async fn next_update(&mut self) -> Arrived {
         tokio::select! {
-            () = self.touched.wait() => Update::Touched,
-            Some(read) = self.readers.join_next() => Update::Directory(Box::new(read)),
+            () = self.touched.wait() => Arrived::Touched,
+            Some(read) = self.readers.join_next() => Arrived::Directory(Box::new(read)),
         }
     }
 
     /// Reads the files that may have changed, and applies those that are valid; `config` reads the configuration.
     pub(super) fn reload_touched(&mut self, config: impl Fn() -> Result<Config, Problems>) {
         let touched = self.touched.take();
-        let mut reading = Reading::default();
+        let mut reading = FilesRead::default();
         let all = touched.contains(&self.config_file);
         let config = all.then(|| reading.note(CONFIG, config())).flatten();
         let of = config.as_ref().unwrap_or(&self.config);
@@ -237,7 +233,7 @@ impl Live {
             // It has been read again since.
             Ok((number, _)) if number != self.latest => {}
             Ok((_, read)) => {
-                let mut reading = Reading::default();
+                let mut reading = FilesRead::default();
                 reading.directory = reading.note(DIRECTORY, read).flatten();
                 self.apply(reading, Trigger::FileChange);
             }
@@ -255,7 +251,7 @@ impl Live {
     }
 
     /// Applies what is valid of `reading`, and logs what changed and what is invalid.
-    fn apply(&mut self, reading: Reading, trigger: Trigger) {
+    fn apply(&mut self, reading: FilesRead, trigger: Trigger) {
         let mut changes = self.report_validity(&reading);
         if let Some(loaded) = reading.tokens {
             changes.extend(report::tokens(&self.tokens.borrow(), &loaded.tokens));
@@ -295,7 +291,7 @@ impl Live {
     }
 
     /// Logs parts that have become invalid; returns the news of those that are valid again.
-    fn report_validity(&mut self, reading: &Reading) -> Vec<String> {
+    fn report_validity(&mut self, reading: &FilesRead) -> Vec<String> {
         for (part, mistakes) in &reading.bad {
             if self.bad.get(part) != Some(mistakes) {
                 tracing::error!("cannot reload {part}; keeping the previous one: {mistakes}");
@@ -358,7 +354,7 @@ impl Live {
     }
 }
 
-impl Reading {
+impl FilesRead {
     /// What was read of `part`, if it is valid.
     fn note<T>(&mut self, part: Part, read: Result<T, Problems>) -> Option<T> {
         self.parts.insert(part);

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::notify::Manager;
-use super::reload::{Live, Update};
+use super::reload::{Arrived, Live};
 use super::{Failure, Reload};
 use crate::consumers::store;
 
@@ -44,29 +44,36 @@ struct Signals {
 }
 
 impl Tasks {
-    /// No task yet; `hurry` is cancelled when a stop must not take much longer. From here on signals wait for
-    /// [`supervise`](Self::supervise): a SIGHUP at the moment of readiness must not end the process.
-    pub(super) fn new(
-        draining: CancellationToken,
-        stopping: CancellationToken,
-        hurry: CancellationToken,
-    ) -> Result<Self, Failure> {
+    /// No task yet. From here on signals wait for [`supervise`](Self::supervise): a SIGHUP at the moment of readiness
+    /// must not end the process.
+    pub(super) fn new() -> Result<Self, Failure> {
         Ok(Self {
-            draining,
-            stopping,
-            hurry,
+            draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            hurry: CancellationToken::new(),
             answering: JoinSet::new(),
             others: JoinSet::new(),
             signals: Signals::new().map_err(|error| Failure::System(error.into()))?,
         })
     }
 
-    /// Starts a task that ends when requests are drained; it returns whether all were.
-    pub(super) fn start_draining(
+    /// Cancelled when a stop must not take much longer.
+    pub(super) fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
+    }
+
+    /// Cancelled when no more requests are taken.
+    pub(super) fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
+    /// Starts a task that drains requests once its token is cancelled; it returns whether all were.
+    pub(super) fn start_draining<T: Future<Output = bool> + Send + 'static>(
         &mut self,
         name: &'static str,
-        task: impl Future<Output = bool> + Send + 'static,
+        task: impl FnOnce(CancellationToken) -> T,
     ) {
+        let task = task(self.draining.clone());
         self.answering.spawn(async move {
             if !task.await {
                 tracing::warn!(task = name, "requests in progress were cut off");
@@ -75,11 +82,13 @@ impl Tasks {
         });
     }
 
-    pub(super) fn start(
+    /// Starts a task that ends once its token is cancelled.
+    pub(super) fn start<T: Future<Output = io::Result<()>> + Send + 'static>(
         &mut self,
         name: &'static str,
-        task: impl Future<Output = io::Result<()>> + Send + 'static,
+        task: impl FnOnce(CancellationToken) -> T,
     ) {
+        let task = task(self.stopping.clone());
         self.others.spawn(async move { (name, task.await) });
     }
 
@@ -100,11 +109,11 @@ impl Tasks {
                     manager.reloaded();
                 }
                 update = live.next_update() => match update {
-                    Update::Touched => {
+                    Arrived::Touched => {
                         tokio::time::sleep(DEBOUNCE).await;
                         live.reload_touched(&reload);
                     }
-                    Update::Directory(read) => live.apply_directory(*read),
+                    Arrived::Directory(read) => live.apply_directory(*read),
                 },
                 Some(ended) = self.answering.join_next() => break Err(defect(ended)),
                 Some(ended) = self.others.join_next() => break Err(defect(ended)),

@@ -213,7 +213,11 @@ impl Deriver {
         let end = one.binding.expiry.end();
         let is_over = end.is_some_and(|end| end <= seconds(change.at));
         let (reason, flush) = match change.cause {
-            Cause::Flush(by) => (Reason::Flushed, Some(Arc::clone(by))),
+            Cause::Flush(by) => {
+                // Of one that was finished after a crash it is not known who wanted it.
+                let is_known = !by.request_id.is_empty();
+                (Reason::Flushed, is_known.then(|| Arc::clone(by)))
+            }
             Cause::Directory => (Reason::AccountChanged, None),
             Cause::Kamailio | Cause::Sibling => (Reason::Replaced, None),
             Cause::Table | Cause::Clock if self.has_successor(one) => (Reason::Replaced, None),
@@ -266,7 +270,8 @@ impl Change<'_> {
 
 impl Stats {
     /// Those of a registration that went at `at`, in milliseconds since the Unix epoch.
-    fn of(one: &Registration, at: u64) -> Self {
+    #[must_use]
+    pub fn of(one: &Registration, at: u64) -> Self {
         let binding: &Binding = &one.binding;
         let refreshed_at = binding.last_modified;
         let lasted = seconds(at).saturating_sub(one.first_registration);
@@ -299,14 +304,14 @@ impl Gone {
         }
     }
 
-    /// The latest of them that was the same phone's as `one`, which came at `at`.
+    /// The latest of them that was the same phone's as `one`, which came at `at`; nothing else replaces that one.
     fn replaced_by(&mut self, one: &Registration, at: u64) -> Option<Replaces> {
         self.forget(at);
-        let mut latest_first = self.0.iter().rev();
-        let (then, former) = latest_first.find(|(_, former)| is_same_phone(former, one))?;
+        let is_same = |(_, former): &(u64, Arc<Registration>)| is_same_phone(former, one);
+        let (then, former) = self.0.remove(self.0.iter().rposition(is_same)?)?;
         Some(Replaces {
             ruid: former.binding.key.ruid.0.clone(),
-            after: at.saturating_sub(*then),
+            after: at.saturating_sub(then),
         })
     }
 }

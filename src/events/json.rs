@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::diff::changed_fields;
 use super::{Burst, Event, Gap, Happening, Replaces, Seen, Stats, Type, Viewer, What};
+use crate::registration::Registration;
 use crate::registration::item::json::{write_fields, write_string, write_value};
 use crate::registration::item::{Field, Wire};
 use crate::registry::FlushedBy;
@@ -70,7 +71,7 @@ pub fn write_event(
     match &event.what {
         What::Registration(happening) => {
             let seen = happening.seen_by(viewer)?;
-            object.registration(happening, seen, style);
+            object.registration(happening, seen, event.at, style);
         }
         What::Source(state) => {
             object.text("node", style.node);
@@ -88,6 +89,14 @@ pub fn write_event(
     }
     object.end();
     Some(kind)
+}
+
+/// Appends a registration that is listed as one JSON object of the type `present`.
+pub fn write_present(one: &Arc<Registration>, style: &Style<'_>, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.text("type", "present");
+    object.item(one, style);
+    object.end();
 }
 
 /// A moment, in milliseconds since the Unix epoch, as RFC 3339 has it.
@@ -141,11 +150,41 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(digits.format(value).as_bytes());
     }
 
-    fn registration(&mut self, happening: &Happening, seen: Seen<'_>, style: &Style<'_>) {
+    fn registration(&mut self, happening: &Happening, seen: Seen<'_>, at: u64, style: &Style<'_>) {
         let one = seen.registration;
         if let Some(at) = happening.happened_at {
             self.number("happened_at", at);
         }
+        self.item(one, style);
+        if let Some(former) = seen.former {
+            self.previous(former, one, style.wire);
+        }
+        let mut stats = happening.stats;
+        if let super::Kind::Terminated(reason) = seen.kind {
+            self.text("reason", reason.as_str());
+            stats = stats.or_else(|| Some(Stats::of(one, at)));
+        }
+        if let Some(Replaces { ruid, after }) = &happening.replaces {
+            self.raw("replaces");
+            let mut replaces = Object::begin(self.out);
+            replaces.text("ruid", &ruid.lossy());
+            replaces.raw("after");
+            let mut seconds = String::new();
+            // Writing to a string does not fail.
+            let _ = write!(seconds, "{}.{:03}", after / 1000, after % 1000);
+            replaces.out.extend_from_slice(seconds.as_bytes());
+            replaces.end();
+        }
+        if let Some(flush) = &happening.flush {
+            self.flush(flush);
+        }
+        if let Some(stats) = &stats {
+            self.stats(stats);
+        }
+    }
+
+    /// Whose it is, and the item.
+    fn item(&mut self, one: &Registration, style: &Style<'_>) {
         if let Some(id) = &one.account_id {
             self.text("account_id", id);
         }
@@ -163,38 +202,10 @@ impl<'a> Object<'a> {
             field != Field::Expires && style.fields.is_none_or(|wanted| wanted.contains(&field))
         };
         write_fields(one, style.wire, 0, is_wanted, self.out);
-        if let Some(former) = seen.former {
-            self.previous(former, one, style.wire);
-        }
-        if let super::Kind::Terminated(reason) = seen.kind {
-            self.text("reason", reason.as_str());
-        }
-        if let Some(Replaces { ruid, after }) = &happening.replaces {
-            self.raw("replaces");
-            let mut replaces = Object::begin(self.out);
-            replaces.text("ruid", &ruid.lossy());
-            replaces.raw("after");
-            let mut seconds = String::new();
-            // Writing to a string does not fail.
-            let _ = write!(seconds, "{}.{:03}", after / 1000, after % 1000);
-            replaces.out.extend_from_slice(seconds.as_bytes());
-            replaces.end();
-        }
-        if let Some(flush) = &happening.flush {
-            self.flush(flush);
-        }
-        if let Some(stats) = &happening.stats {
-            self.stats(stats);
-        }
     }
 
     /// The former values of what differs.
-    fn previous(
-        &mut self,
-        former: &Arc<crate::registration::Registration>,
-        one: &crate::registration::Registration,
-        wire: Wire,
-    ) {
+    fn previous(&mut self, former: &Registration, one: &Registration, wire: Wire) {
         let fields: Vec<Field> = changed_fields(former, one, wire).collect();
         let is_new_owner = former.account_id != one.account_id;
         if fields.is_empty() && !is_new_owner {

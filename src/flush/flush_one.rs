@@ -31,6 +31,8 @@ impl Flusher {
         let intent = run.intents.write(number, || run.check()).await?;
         // Nobody else works on the address of record until it is done.
         let _lock = self.locks.lock(target.table_aor()).await;
+        let registry = &self.parts.registry;
+        registry.begin_flush(intent.iter().map(|row| &row.key), &run.by);
         let steps = async {
             // Is it still to be flushed: may the caller, does Kamailio answer, is it not gone already?
             run.check()?;
@@ -60,6 +62,7 @@ impl Flusher {
             Ok(flushed)
         };
         let result = steps.await;
+        registry.end_flush(intent.iter().map(|row| &row.key));
         run.record(&result);
         self.withdraw(intent).await;
         result

@@ -84,7 +84,7 @@ impl Flusher {
                 refusals: Refusals::default(),
             },
             extra_calls: ExtraCalls::new(&self.options.also),
-            breaker: Breaker::new(self.options.concurrency.max(1)),
+            breaker: Breaker::new(self.options.concurrency),
             retries: Retries::default(),
         }
     }

@@ -10,6 +10,7 @@ pub(crate) mod newest;
 pub(crate) mod openapi;
 pub(crate) mod operation;
 pub(crate) mod select;
+pub(crate) mod stream;
 pub(crate) mod subject;
 
 use std::sync::Arc;
@@ -29,12 +30,14 @@ use super::auth::admission::{admit, admit_stranger};
 use super::auth::cross_site::{self, Verdict};
 use super::auth::grant::Grant;
 use super::auth::peer::Peer;
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::request::call::{self, Call};
 use super::request::request_id::RequestId;
 use super::request::route::{Route, What, Whose};
 use super::request::secret::Secret;
+use super::request::stream_params::StreamParams;
 use super::response::answer::{allowed, refuse};
+use super::server::socket::Socket;
 use crate::registry::{Scope, SourceState};
 
 /// How long a request waits while the registrations of the previous run are still being restored.
@@ -73,6 +76,7 @@ async fn registrations(
 ) -> Result<Response, Error> {
     let route = Route::parse(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default().to_owned();
+    let socket = parts.extensions.get::<Socket>().cloned();
     let call = read(app, context.verdict, parts, body).await?;
     let route = match route {
         Some(route) if call.method != Method::OPTIONS => route,
@@ -113,6 +117,14 @@ async fn registrations(
             query: Secret::new(&query),
         };
         return flush::flush(app, &call, subject, &who, &context.id, &grant.directory).await;
+    }
+    if let Some(stream) = StreamParams::parse(&call.params, &call.headers)? {
+        if matches!(route.what, What::Count) {
+            return Err(Error::parameter("watch", Problem::NotAList));
+        }
+        let response = stream::open(app, &call, (context.peer, socket), &grant, subject, stream)?;
+        grant.check_again(app, &route, &call.method)?;
+        return Ok(response);
     }
     let response = match route.what {
         What::List | What::User(_) => list::list(app, &call, subject, &context.id).await?,

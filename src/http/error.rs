@@ -74,6 +74,12 @@ pub(crate) enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// There are too many streams, in all or of the caller.
+    #[error("too many streams are open")]
+    TooManyStreams {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// There is no valid token.
     #[error("invalid credentials")]
     InvalidCredentials,
@@ -133,6 +139,18 @@ pub(crate) enum Problem {
     /// Not a whole number.
     #[error("not a whole number")]
     NotANumber,
+    /// Not an id of an event.
+    #[error("not the id of an event")]
+    BadEventId,
+    /// Not a type of events.
+    #[error("unknown type of events")]
+    UnknownEvent,
+    /// A stream does not have it.
+    #[error("a stream of changes does not have it")]
+    NotOfAStream,
+    /// Only lists have changes to follow.
+    #[error("only lists can be watched")]
+    NotAList,
     /// Zero.
     #[error("must be at least 1")]
     Zero,
@@ -207,7 +225,9 @@ impl Error {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests { .. } | Self::TooManyStreams { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::UnknownAccount { .. } | Self::UnknownUser { .. } | Self::NotFound => {
@@ -238,7 +258,7 @@ impl Error {
             Self::UriTooLong => "uri_too_long",
             Self::HeadTooLarge => "header_too_large",
             Self::HeadTooSlow | Self::BodyTooSlow => "request_timeout",
-            Self::TooManyRequests { .. } => "too_many_requests",
+            Self::TooManyRequests { .. } | Self::TooManyStreams { .. } => "too_many_requests",
             Self::InvalidCredentials => "invalid_credentials",
             Self::Forbidden | Self::CrossSite => "forbidden",
             Self::UnknownAccount { .. } => "bad_identifier",
@@ -290,6 +310,7 @@ impl Error {
             | Self::HeadTooSlow
             | Self::BodyTooSlow
             | Self::TooManyRequests { .. }
+            | Self::TooManyStreams { .. }
             | Self::InvalidCredentials
             | Self::Forbidden
             | Self::NotFound
@@ -304,14 +325,18 @@ impl Problem {
     /// The name of the rule that is broken, in the manner of Kazoo's validation errors.
     fn rule(self) -> &'static str {
         match self {
-            Self::UnknownParameter | Self::UnknownKey | Self::NotOfAnAccount | Self::InBody => {
-                "forbidden"
-            }
+            Self::UnknownParameter
+            | Self::UnknownKey
+            | Self::UnknownEvent
+            | Self::NotOfAnAccount
+            | Self::NotOfAStream
+            | Self::NotAList
+            | Self::InBody => "forbidden",
             Self::NotANumber | Self::NotAFlag | Self::NotAnObject | Self::NotTexts => "type",
             Self::Zero => "minimum",
             Self::Empty => "minItems",
             Self::TooMany => "maxItems",
-            Self::BadCursor => "invalid",
+            Self::BadCursor | Self::BadEventId => "invalid",
             Self::Contradiction => "unique",
         }
     }

@@ -10,3 +10,4 @@ pub(crate) mod params;
 pub(crate) mod request_id;
 pub(crate) mod route;
 pub(crate) mod secret;
+pub(crate) mod stream_params;

@@ -6,6 +6,7 @@ mod cors;
 pub(crate) mod middleware;
 mod parse_errors;
 mod request_metrics;
+pub(crate) mod socket;
 
 use std::future::{Future, ready};
 use std::io;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::http::auth::peer::Peer;
 use crate::http::auth::peer_group::PeerGroup;
 use crate::http::server::connection::Ends;
 use crate::rate_limited::RateLimited;
+use socket::Socket;
 
 /// Connections above the limit that are answered 503; further ones wait to be accepted.
 const TURNED_AWAY: usize = 64;
@@ -167,11 +168,11 @@ impl Server {
     }
 
     /// Serves a connection, or turns it away where there are too many. Its peer may have to be looked up.
-    async fn take_in<S, P>(&self, stream: S, peer: P)
+    async fn take_in<P>(&self, stream: impl Into<Socket>, peer: P)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Future<Output = Peer> + Send + 'static,
     {
+        let stream = stream.into();
         let most = self.app.limits.borrow().connections;
         if let Some(seat) = self.room.enter(most) {
             self.tasks.spawn(self.clone().attend(stream, peer, seat));
@@ -187,23 +188,21 @@ impl Server {
         }
     }
 
-    async fn attend<S, P>(self, stream: S, peer: P, _seat: Seat)
+    async fn attend<P>(self, stream: Socket, peer: P, _seat: Seat)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Future<Output = Peer> + Send + 'static,
     {
         let _open = self.app.metrics.http.opened();
         let peer = peer.await;
-        connection::run(&self.app, stream, &self.ends, |request| {
+        let socket = stream.clone();
+        connection::run(&self.app, stream, &self.ends, |mut request| {
+            request.extensions_mut().insert(socket.clone());
             middleware::answer(&self.app, peer, request)
         })
         .await;
     }
 
-    async fn turn_away<S>(self, stream: S, _room: OwnedSemaphorePermit)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn turn_away(self, stream: Socket, _room: OwnedSemaphorePermit) {
         connection::run(&self.app, stream, &self.ends, |request| {
             ready(middleware::turn_away(&self.app, request))
         })

@@ -52,7 +52,7 @@ fn push_string(request: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A reply's id and outcome; `None` where it is no reply at all.
+/// A reply's id and outcome; `None` if it is not a reply.
 pub(super) struct Reply {
     pub(super) id: Option<u64>,
     pub(super) outcome: Result<Value, Fault>,

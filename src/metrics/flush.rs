@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Labels};
+use super::{Book, Labels, set};
 
 /// Bounds of the time that a flush takes, in seconds.
 const FLUSH: &[f64] = &[
@@ -64,7 +64,7 @@ impl Flushes {
 
     /// So many rows of flushed registrations stay in Kamailio's table, until this Unix second at most.
     pub fn leftover(&self, rows: usize, until: Option<i64>) {
-        self.leftover.set(rows.try_into().unwrap_or(i64::MAX));
+        set(&self.leftover, rows);
         self.leftover_until.set(until.unwrap_or_default());
     }
 

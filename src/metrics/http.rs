@@ -46,7 +46,7 @@ const CODES: [(u16, &str); 22] = [
 pub struct Template(&'static str);
 
 impl Template {
-    /// All of them; the last is for every path that has no meaning.
+    /// All of them; the last stands for every other path.
     pub const ALL: [Self; 13] = [
         Self("/v2/accounts/{account}/registrations"),
         Self("/v2/accounts/{account}/registrations/count"),
@@ -130,15 +130,12 @@ pub enum Bucket {
     Failures,
 }
 
-/// The counter of one route and code, made when it is first needed.
-type Cell = OnceLock<Counter>;
-
 /// What is counted of the API.
 #[derive(Debug)]
 pub struct Http {
     requests: Family<Labels, Counter>,
-    /// By [`Template`], then by code.
-    counters: Vec<[Cell; CODES.len()]>,
+    /// By [`Template`], then by code; each made when it is first needed.
+    counters: Vec<[OnceLock<Counter>; CODES.len()]>,
     /// By [`Template`].
     durations: Vec<Histogram>,
     connections: Gauge,
@@ -169,7 +166,7 @@ impl Http {
         Self {
             counters: Template::ALL
                 .iter()
-                .map(|_| std::array::from_fn(|_| Cell::new()))
+                .map(|_| std::array::from_fn(|_| OnceLock::new()))
                 .collect(),
             durations: Template::ALL.into_iter().map(duration).collect(),
             requests,

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Book;
+use super::{Book, set};
 
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -66,8 +66,4 @@ impl Process {
             self.descriptors_max.set(limit);
         }
     }
-}
-
-fn set(gauge: &Gauge, value: usize) {
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Labels};
+use super::{Book, Labels, set};
 
 type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
 
@@ -61,25 +61,56 @@ pub struct Accounts {
     pub left_out: usize,
 }
 
-/// What the tail has counted since the start; all but `rows` only grow.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "each is described where it is registered")]
-pub struct TailCounts {
-    pub pages: u64,
-    pub bytes: u64,
-    pub frames: u64,
-    pub wal_restarts: u64,
-    pub gaps: u64,
-    pub windows: u64,
-    pub windows_lost: u64,
-    pub sweeps: u64,
-    pub audit_misses: u64,
-    pub blind_spots: u64,
-    pub epochs: u64,
-    pub malformed: u64,
-    pub upserts: u64,
-    pub deletes: u64,
-    pub rows: u64,
+macro_rules! tail_counts {
+    ($($count:ident = $name:literal, $help:literal;)*) => {
+        /// What the tail has counted since the start; all but `rows` only grow.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct TailCounts {
+            $(#[doc = $help] pub $count: u64,)*
+            /// Rows of the tables, with those of the attributes.
+            pub rows: u64,
+        }
+
+        /// The tail's own counters.
+        #[derive(Debug)]
+        struct Tail {
+            $($count: Counter,)*
+            rows: Gauge,
+        }
+
+        impl Tail {
+            fn new(book: &mut Book<'_>) -> Self {
+                Self {
+                    $($count: book.counter($name, $help),)*
+                    rows: book.gauge("tail_rows", "Rows of the tables, with those of the attributes"),
+                }
+            }
+
+            fn set(&self, now: &TailCounts) {
+                $(self.$count.inner().store(now.$count, Ordering::Relaxed);)*
+                let rows = usize::try_from(now.rows);
+                set(&self.rows, rows.unwrap_or(usize::MAX));
+            }
+        }
+    };
+}
+
+tail_counts! {
+    pages = "tail_pages_read", "Pages read from Kamailio's database and its log";
+    bytes = "tail_read_bytes", "Bytes read from Kamailio's files";
+    frames = "tail_wal_frames", "Frames of the write-ahead log followed";
+    wal_restarts = "tail_wal_restarts", "Times that the log began anew and was followed across";
+    gaps = "tail_gaps", "Times that changes went by unread, so that every row was compared";
+    windows = "tail_windows", "Windows, in which one committed state is read, that ended well";
+    windows_lost = "tail_windows_lost", "Windows lost to a writer and read again";
+    sweeps = "tail_sweeps", "Complete passes over every row";
+    audit_misses = "tail_audit_misses", "Changes that only a pass over every row found: defects";
+    blind_spots = "tail_blind_spots",
+        "Changes that a pass over every row found because no index shows them: normal without WAL mode";
+    epochs = "tail_epochs", "Times that file, schema or journal mode was another than before";
+    malformed = "tail_malformed_rows", "Rows skipped because their content is not a valid record";
+    upserts = "tail_upserts", "Rows reported as new or changed";
+    deletes = "tail_deletes", "Rows reported as gone";
 }
 
 /// What is counted of the source.
@@ -97,26 +128,6 @@ pub struct Source {
     orphans: Gauge,
     tail: Tail,
     step: Histogram,
-}
-
-/// The tail's own counters.
-#[derive(Debug)]
-struct Tail {
-    pages: Counter,
-    bytes: Counter,
-    frames: Counter,
-    wal_restarts: Counter,
-    gaps: Counter,
-    windows: Counter,
-    windows_lost: Counter,
-    sweeps: Counter,
-    audit_misses: Counter,
-    blind_spots: Counter,
-    epochs: Counter,
-    malformed: Counter,
-    upserts: Counter,
-    deletes: Counter,
-    rows: Gauge,
 }
 
 impl Source {
@@ -148,7 +159,7 @@ impl Source {
             ),
             ghosts: book.gauge(
                 "ghost_rows",
-                "Rows of the tables that are no registration: flushed, superseded, expired, or doubles of others",
+                "Rows of the tables that are not registrations: flushed, superseded, expired, or duplicates",
             ),
             state: book.gauges("source_state", "1 for the state that the source is in"),
             lag: book.enter(
@@ -235,82 +246,4 @@ impl Source {
             set(&truncated, accounts.left_out);
         }
     }
-}
-
-impl Tail {
-    fn new(book: &mut Book<'_>) -> Self {
-        Self {
-            pages: book.counter(
-                "tail_pages_read",
-                "Pages read from Kamailio's database and its log",
-            ),
-            bytes: book.counter("tail_read_bytes", "Bytes read from Kamailio's files"),
-            frames: book.counter("tail_wal_frames", "Frames of the write-ahead log followed"),
-            wal_restarts: book.counter(
-                "tail_wal_restarts",
-                "Times that the log began anew and was followed across",
-            ),
-            gaps: book.counter(
-                "tail_gaps",
-                "Times that changes went by unread, so that every row was compared",
-            ),
-            windows: book.counter(
-                "tail_windows",
-                "Windows, in which one committed state is read, that ended well",
-            ),
-            windows_lost: book.counter(
-                "tail_windows_lost",
-                "Windows lost to a writer and read again",
-            ),
-            sweeps: book.counter("tail_sweeps", "Complete passes over every row"),
-            audit_misses: book.counter(
-                "tail_audit_misses",
-                "Changes that only a pass over every row found: defects",
-            ),
-            blind_spots: book.counter(
-                "tail_blind_spots",
-                "Changes that a pass over every row found because no index shows them: normal without WAL mode",
-            ),
-            epochs: book.counter(
-                "tail_epochs",
-                "Times that file, schema or journal mode was another than before",
-            ),
-            malformed: book.counter(
-                "tail_malformed_rows",
-                "Rows passed over because their content is no record",
-            ),
-            upserts: book.counter("tail_upserts", "Rows told to be there, new or changed"),
-            deletes: book.counter("tail_deletes", "Rows told to be gone"),
-            rows: book.gauge(
-                "tail_rows",
-                "Rows of the tables, with those of the attributes",
-            ),
-        }
-    }
-
-    fn set(&self, now: &TailCounts) {
-        for (counter, value) in [
-            (&self.pages, now.pages),
-            (&self.bytes, now.bytes),
-            (&self.frames, now.frames),
-            (&self.wal_restarts, now.wal_restarts),
-            (&self.gaps, now.gaps),
-            (&self.windows, now.windows),
-            (&self.windows_lost, now.windows_lost),
-            (&self.sweeps, now.sweeps),
-            (&self.audit_misses, now.audit_misses),
-            (&self.blind_spots, now.blind_spots),
-            (&self.epochs, now.epochs),
-            (&self.malformed, now.malformed),
-            (&self.upserts, now.upserts),
-            (&self.deletes, now.deletes),
-        ] {
-            counter.inner().store(value, Ordering::Relaxed);
-        }
-        self.rows.set(i64::try_from(now.rows).unwrap_or(i64::MAX));
-    }
-}
-
-fn set(gauge: &Gauge, value: usize) {
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }

@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::Book;
+use super::{Book, set};
 
 /// Bounds of the time that a batch takes, in seconds.
 const BATCH: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -50,6 +50,6 @@ impl Store {
 
     /// So many rows wait now.
     pub fn waiting(&self, rows: usize) {
-        self.pending.set(i64::try_from(rows).unwrap_or(i64::MAX));
+        set(&self.pending, rows);
     }
 }

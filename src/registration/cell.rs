@@ -22,6 +22,11 @@ pub enum Cell<'a> {
 pub(super) trait Field {
     fn cell(&self) -> Cell<'_>;
 
+    /// Whether this is what `cell` says.
+    fn is(&self, cell: &Cell<'_>) -> bool {
+        self.cell() == *cell
+    }
+
     /// `text` makes the cell's text.
     fn of(cell: &Cell<'_>, text: impl FnOnce() -> Text) -> Self;
 }

@@ -82,8 +82,7 @@ impl<'a> Cells<'a> {
     /// were, and finding that out costs a fraction of making a binding.
     #[must_use]
     pub fn are_of(&self, binding: &Binding) -> bool {
-        let mut columns = Column::ALL.iter();
-        columns.all(|column| *self.get(*column) == binding.cell(*column))
+        binding.has_cells(|column| self.get(column))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::{Binding, Key};
@@ -22,7 +23,7 @@ pub enum Change<T> {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Changeset {
     /// `None` where the row is gone.
-    changes: IndexMap<Key, Option<Arc<Binding>>>,
+    changes: IndexMap<Key, Option<Arc<Binding>>, RandomState>,
 }
 
 impl Changeset {

@@ -105,6 +105,11 @@ macro_rules! columns {
                 }
             }
 
+            /// Whether each column says what `cell` tells of it.
+            pub(super) fn has_cells<'c, 'a: 'c>(&self, cell: impl Fn(Column) -> &'c Cell<'a>) -> bool {
+                self.key.ruid.0.is(cell(Column::$key)) $(&& self.$field.is(cell(Column::$column)))*
+            }
+
             /// The binding with this key and these attributes whose columns say what `cell` tells; `text` makes the
             /// text of a column.
             pub(super) fn of_cells<'c, 'a: 'c>(

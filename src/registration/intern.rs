@@ -2,9 +2,10 @@
 //! others.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use foldhash::HashSet;
 
 use super::{Common, Text};
 
@@ -50,7 +51,7 @@ impl<S: Shared> Interner<S> {
 impl<S> Default for Interner<S> {
     fn default() -> Self {
         Self {
-            known: HashSet::new(),
+            known: HashSet::default(),
             prune_at: FEW,
         }
     }

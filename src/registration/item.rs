@@ -1,6 +1,6 @@
 //! The item: a [`Registration`](super::Registration) as the API shows it, key by key.
 //!
-//! One table of fields serves JSON, CSV, filters and revisions, so that they cannot differ.
+//! One table of fields serves JSON, CSV, filters, revisions and the API's description, so that they cannot differ.
 
 mod condition;
 pub mod json;
@@ -39,8 +39,24 @@ pub enum Value<'a> {
     Flag(bool),
 }
 
+/// What kind of value a field has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number with a fraction.
+    Number,
+    /// `true` or `false`.
+    Flag,
+}
+
 macro_rules! fields {
-    ($($(#[doc = $doc:literal])* $field:ident = $name:literal,)*) => {
+    (
+        |$item:ident, $binding:ident, $common:ident, $wire:ident, $now:ident|
+        $($(#[doc = $doc:literal])* $field:ident = $name:literal, $kind:expr => $value:expr;)*
+    ) => {
         /// A key of the item.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum Field {
@@ -66,183 +82,135 @@ macro_rules! fields {
                     $(Self::$field => concat!($($doc),*).trim_ascii_start(),)*
                 }
             }
+
+            /// The kind of its value.
+            #[must_use]
+            pub fn kind(self, $wire: Wire) -> Kind {
+                use Kind::{Flag, Integer, Number, Text};
+                match self {
+                    $(Self::$field => $kind,)*
+                }
+            }
+        }
+
+        impl Details {
+            /// The value of `field` at `now` (Unix seconds); `None` where it is not known.
+            #[must_use]
+            pub fn value(&self, field: Field, $wire: Wire, $now: i64) -> Option<Value<'_>> {
+                let ($item, $binding, $common) = (self, &*self.binding, &*self.common);
+                match field {
+                    $(Field::$field => $value,)*
+                }
+            }
         }
     };
 }
 
+// Each field with its key, the kind of its value, and that value.
 fields! {
+    |item, binding, common, wire, now|
     /// The SIP user.
-    Username = "username",
+    Username = "username", Text => own(Some(&item.username));
     /// User of the From header; equal to the username here.
-    FromUser = "from_user",
+    FromUser = "from_user", Text => own(Some(&item.username));
     /// User of the To header; equal to the username here.
-    ToUser = "to_user",
+    ToUser = "to_user", Text => own(Some(&item.username));
     /// The SIP domain.
-    Realm = "realm",
+    Realm = "realm", Text => text(common.realm.as_deref());
     /// Host of the From header; equal to the realm here.
-    FromHost = "from_host",
+    FromHost = "from_host", Text => text(common.realm.as_deref());
     /// Host of the To header; equal to the realm here.
-    ToHost = "to_host",
+    ToHost = "to_host", Text => text(common.realm.as_deref());
     /// Name of the owning account.
-    AccountName = "account_name",
+    AccountName = "account_name", Text => text(common.account_name.as_deref());
     /// Realm of the owning account.
-    AccountRealm = "account_realm",
+    AccountRealm = "account_realm", Text => text(common.account_realm.as_deref());
     /// Id of the device that authenticated.
-    AuthorizingId = "authorizing_id",
+    AuthorizingId = "authorizing_id", Text => own(item.authorizing_id.as_ref());
     /// Type of the authorizing document.
-    AuthorizingType = "authorizing_type",
+    AuthorizingType = "authorizing_type", Text => text(common.authorizing_type.as_deref());
     /// Id of the user who owns the device.
-    OwnerId = "owner_id",
+    OwnerId = "owner_id", Text => own(item.owner_id.as_ref());
     /// Presence id.
-    PresenceId = "presence_id",
+    PresenceId = "presence_id", Text => own(item.presence_id.as_ref());
     /// Whether the end of this registration is not notified.
-    SuppressUnregisterNotify = "suppress_unregister_notify",
+    SuppressUnregisterNotify = "suppress_unregister_notify", Flag => Some(Value::Flag(common.suppress_unregister_notify));
     /// Whether an overwritten contact is notified.
-    RegisterOverwriteNotify = "register_overwrite_notify",
+    RegisterOverwriteNotify = "register_overwrite_notify", Flag => Some(Value::Flag(common.register_overwrite_notify));
     /// Call-ID of the REGISTER.
-    CallId = "call_id",
+    CallId = "call_id", Text => column(binding.call_id.as_ref());
     /// User-Agent of the REGISTER.
-    UserAgent = "user_agent",
+    UserAgent = "user_agent", Text => column(binding.user_agent.as_ref());
     /// The contact URI.
-    Contact = "contact",
+    Contact = "contact", Text => column(Some(&binding.contact));
     /// The contact URI as sent.
-    OriginalContact = "original_contact",
+    OriginalContact = "original_contact", Text => column(Some(&binding.contact));
     /// Host of the contact URI.
-    ContactIp = "contact_ip",
+    ContactIp = "contact_ip", Text => host(item.contact_address.as_ref());
     /// Port of the contact URI.
-    ContactPort = "contact_port",
+    ContactPort = "contact_port", port_kind(wire) => port(item.contact_address.as_ref()?.port, wire);
     /// The phone's own address, as the first proxy that it reached saw it.
-    NetworkIp = "network_ip",
+    NetworkIp = "network_ip", Text => host(item.source_address()).or_else(|| undefined(wire));
     /// The phone's own port, as the first proxy that it reached saw it.
-    NetworkPort = "network_port",
+    NetworkPort = "network_port", Text => {
+        let known = item.source_address().and_then(|address| address.port);
+        port(known, Wire::Document).or_else(|| undefined(wire))
+    };
     /// The phone's own address, absent where unknown.
-    SourceIp = "source_ip",
+    SourceIp = "source_ip", Text => host(item.source_address());
     /// The phone's own port, absent where unknown.
-    SourcePort = "source_port",
+    SourcePort = "source_port", Text => port(item.source_address()?.port, Wire::Document);
     /// What the phone's own address was read from: `path`, `received` or `alias`.
-    SourceFrom = "source_from",
+    SourceFrom = "source_from", Text => text(item.source.as_ref().map(|source| source.from.as_str()));
     /// Advertised address of the receiving socket.
-    ProxyIp = "proxy_ip",
+    ProxyIp = "proxy_ip", Text => text(common.proxy_address.as_ref().map(|(host, _)| &**host));
     /// Advertised port of the receiving socket.
-    ProxyPort = "proxy_port",
+    ProxyPort = "proxy_port", port_kind(wire) => port(common.proxy_address.as_ref()?.1, wire);
     /// Transport of the receiving socket.
-    ProxyProtocol = "proxy_protocol",
+    ProxyProtocol = "proxy_protocol", Text => text(common.proxy_protocol.map(Transport::as_str));
     /// SIP URI towards the phone's proxy.
-    ProxyPath = "proxy_path",
+    ProxyPath = "proxy_path", Text => text(common.proxy_path.as_deref());
     /// Gregorian second of the last REGISTER.
-    EventTimestamp = "event_timestamp",
+    EventTimestamp = "event_timestamp", Integer => moment(binding.last_modified);
     /// Gregorian second of the last REGISTER.
-    LastRegistration = "last_registration",
+    LastRegistration = "last_registration", Integer => moment(binding.last_modified);
     /// Gregorian second of the first REGISTER seen.
-    InitialRegistration = "initial_registration",
+    InitialRegistration = "initial_registration", Integer => moment(item.first_registration);
     /// Always false in a list.
-    FirstRegistration = "first_registration",
+    FirstRegistration = "first_registration", Flag => Some(Value::Flag(false));
     /// Whole seconds that remain, at least 1.
-    Expires = "expires",
+    Expires = "expires", Integer =>
+        binding.expiry.end().map(|end| Value::Integer(end.saturating_sub(now).max(1)));
     /// Present and true where the contact never expires.
-    Permanent = "permanent",
+    Permanent = "permanent", Flag => (binding.expiry == Expiry::Permanent).then_some(Value::Flag(true));
     /// Unix second of expiry.
-    ExpiresAt = "expires_at",
+    ExpiresAt = "expires_at", Integer => binding.expiry.end().map(Value::Integer);
     /// Seconds that were granted.
-    GrantedExpires = "granted_expires",
+    GrantedExpires = "granted_expires", Integer => {
+        let end = binding.expiry.end()?;
+        moment(binding.last_modified)?;
+        Some(Value::Integer(end.saturating_sub(binding.last_modified)))
+    };
     /// usrloc's id of the contact.
-    Ruid = "ruid",
+    Ruid = "ruid", Text => column(Some(&binding.key.ruid.0));
     /// Path header value.
-    Path = "path",
+    Path = "path", Text => column(binding.path.as_ref());
     /// `+sip.instance`.
-    Instance = "instance",
+    Instance = "instance", Text => column(binding.instance.as_ref());
     /// `reg-id`.
-    RegId = "reg_id",
+    RegId = "reg_id", Integer => number(binding.reg_id);
     /// Preference of the contact, 0 to 1.
-    Q = "q",
+    Q = "q", Number => binding.q.map(Value::Number);
     /// Bit mask of supported methods.
-    Methods = "methods",
+    Methods = "methods", Integer => number(binding.methods);
     /// usrloc flags.
-    Flags = "flags",
+    Flags = "flags", Integer => number(binding.flags);
     /// Branch flags of the contact.
-    Cflags = "cflags",
+    Cflags = "cflags", Integer => number(binding.cflags);
     /// `CSeq` of the last REGISTER.
-    Cseq = "cseq",
+    Cseq = "cseq", Integer => number(binding.cseq);
     /// Kamailio's server id.
-    ServerId = "server_id",
-}
-
-/// What kind of value a field has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// A string.
-    Text,
-    /// A whole number.
-    Integer,
-    /// A number with a fraction.
-    Number,
-    /// `true` or `false`.
-    Flag,
-}
-
-impl Field {
-    /// The kind of its value.
-    #[must_use]
-    pub fn kind(self, wire: Wire) -> Kind {
-        use Field as F;
-        match self {
-            F::ContactPort | F::ProxyPort => match wire {
-                Wire::Document => Kind::Text,
-                Wire::Kazoo43 => Kind::Integer,
-            },
-            F::SuppressUnregisterNotify
-            | F::RegisterOverwriteNotify
-            | F::FirstRegistration
-            | F::Permanent => Kind::Flag,
-            F::EventTimestamp
-            | F::LastRegistration
-            | F::InitialRegistration
-            | F::Expires
-            | F::ExpiresAt
-            | F::GrantedExpires
-            | F::RegId
-            | F::Methods
-            | F::Flags
-            | F::Cflags
-            | F::Cseq
-            | F::ServerId => Kind::Integer,
-            F::Q => Kind::Number,
-            F::Username
-            | F::FromUser
-            | F::ToUser
-            | F::Realm
-            | F::FromHost
-            | F::ToHost
-            | F::AccountName
-            | F::AccountRealm
-            | F::AuthorizingId
-            | F::AuthorizingType
-            | F::OwnerId
-            | F::PresenceId
-            | F::CallId
-            | F::UserAgent
-            | F::Contact
-            | F::OriginalContact
-            | F::ContactIp
-            | F::NetworkIp
-            | F::NetworkPort
-            | F::SourceIp
-            | F::SourcePort
-            | F::SourceFrom
-            | F::ProxyIp
-            | F::ProxyProtocol
-            | F::ProxyPath
-            | F::Ruid
-            | F::Path
-            | F::Instance => Kind::Text,
-        }
-    }
-
-    /// The field with this key.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|field| field.name() == name)
-    }
+    ServerId = "server_id", Integer => number(binding.server_id);
 }
 
 impl Value<'_> {
@@ -273,67 +241,15 @@ impl Value<'_> {
     }
 }
 
-impl Details {
-    /// The value of `field` at `now` (Unix seconds); `None` where it is not known.
+impl Field {
+    /// The field with this key.
     #[must_use]
-    pub fn value(&self, field: Field, wire: Wire, now: i64) -> Option<Value<'_>> {
-        use Field as F;
-        let (binding, common) = (&*self.binding, &*self.common);
-        match field {
-            F::Username | F::FromUser | F::ToUser => own(Some(&self.username)),
-            F::Realm | F::FromHost | F::ToHost => text(common.realm.as_deref()),
-            F::AccountName => text(common.account_name.as_deref()),
-            F::AccountRealm => text(common.account_realm.as_deref()),
-            F::AuthorizingId => own(self.authorizing_id.as_ref()),
-            F::AuthorizingType => text(common.authorizing_type.as_deref()),
-            F::OwnerId => own(self.owner_id.as_ref()),
-            F::PresenceId => own(self.presence_id.as_ref()),
-            F::SuppressUnregisterNotify => Some(Value::Flag(common.suppress_unregister_notify)),
-            F::RegisterOverwriteNotify => Some(Value::Flag(common.register_overwrite_notify)),
-            F::CallId => column(binding.call_id.as_ref()),
-            F::UserAgent => column(binding.user_agent.as_ref()),
-            F::Contact | F::OriginalContact => column(Some(&binding.contact)),
-            F::ContactIp => host(self.contact_address.as_ref()),
-            F::ContactPort => port(self.contact_address.as_ref()?.port, wire),
-            F::NetworkIp => host(self.source_address()).or_else(|| undefined(wire)),
-            F::NetworkPort => {
-                let known = self.source_address().and_then(|address| address.port);
-                port(known, Wire::Document).or_else(|| undefined(wire))
-            }
-            F::SourceIp => host(self.source_address()),
-            F::SourcePort => port(self.source_address()?.port, Wire::Document),
-            F::SourceFrom => text(self.source.as_ref().map(|source| source.from.as_str())),
-            F::ProxyIp => text(common.proxy_address.as_ref().map(|(host, _)| &**host)),
-            F::ProxyPort => port(common.proxy_address.as_ref()?.1, wire),
-            F::ProxyProtocol => text(common.proxy_protocol.map(Transport::as_str)),
-            F::ProxyPath => text(common.proxy_path.as_deref()),
-            F::EventTimestamp | F::LastRegistration => moment(binding.last_modified),
-            F::InitialRegistration => moment(self.first_registration),
-            F::FirstRegistration => Some(Value::Flag(false)),
-            F::Expires => binding
-                .expiry
-                .end()
-                .map(|end| Value::Integer(end.saturating_sub(now).max(1))),
-            F::Permanent => (binding.expiry == Expiry::Permanent).then_some(Value::Flag(true)),
-            F::ExpiresAt => binding.expiry.end().map(Value::Integer),
-            F::GrantedExpires => {
-                let end = binding.expiry.end()?;
-                moment(binding.last_modified)?;
-                Some(Value::Integer(end.saturating_sub(binding.last_modified)))
-            }
-            F::Ruid => column(Some(&binding.key.ruid.0)),
-            F::Path => column(binding.path.as_ref()),
-            F::Instance => column(binding.instance.as_ref()),
-            F::RegId => number(binding.reg_id),
-            F::Q => binding.q.map(Value::Number),
-            F::Methods => number(binding.methods),
-            F::Flags => number(binding.flags),
-            F::Cflags => number(binding.cflags),
-            F::Cseq => number(binding.cseq),
-            F::ServerId => number(binding.server_id),
-        }
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|field| field.name() == name)
     }
+}
 
+impl Details {
     /// The address that the phone's packets come from.
     fn source_address(&self) -> Option<&Address> {
         self.source.as_ref().map(|source| &source.address)
@@ -381,6 +297,13 @@ fn port(port: Option<u16>, wire: Wire) -> Option<Value<'static>> {
         Wire::Document => Value::Port(port),
         Wire::Kazoo43 => Value::Integer(i64::from(port)),
     })
+}
+
+fn port_kind(wire: Wire) -> Kind {
+    match wire {
+        Wire::Document => Kind::Text,
+        Wire::Kazoo43 => Kind::Integer,
+    }
 }
 
 /// A Unix second as Kazoo writes it.

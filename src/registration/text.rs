@@ -55,7 +55,18 @@ impl Text {
     /// The text of these bytes, which takes no memory of its own where they stand somewhere in this text.
     #[must_use]
     pub fn part(&self, bytes: &[u8]) -> Self {
-        let place = memmem::find(self.as_bytes(), bytes).filter(|_| !bytes.is_empty());
+        let whole = self.as_bytes();
+        // As a rule it was cut out of this very text.
+        let offset = bytes.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+        let is_within = whole
+            .get(offset..)
+            .is_some_and(|rest| rest.len() >= bytes.len());
+        let place = if is_within {
+            Some(offset)
+        } else {
+            memmem::find(whole, bytes)
+        };
+        let place = place.filter(|_| !bytes.is_empty());
         let place = place.and_then(|place| u32::try_from(place).ok());
         match (place, u32::try_from(bytes.len())) {
             (Some(place), Ok(length)) => self.pack.text(Piece {

@@ -46,6 +46,13 @@ pub(super) struct Cursor {
     reloads: u64,
 }
 
+impl Cursor {
+    /// The number of the last entry before it.
+    pub(super) fn read_to(self) -> u64 {
+        self.next - 1
+    }
+}
+
 impl Default for Feed {
     fn default() -> Self {
         Self::with_capacity(CAPACITY)

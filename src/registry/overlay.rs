@@ -10,7 +10,7 @@ use super::event::{Cause, FlushedBy};
 use super::{AT_ONCE, Ambiguous, Due, Registry};
 use crate::registration::{Hidden, Key};
 
-/// What flushes change of a registry; whoever has it can read as well.
+/// What flushes change in a registry; its holder can read as well.
 #[derive(Clone, Debug)]
 pub struct Overlay(Arc<Registry>);
 
@@ -38,6 +38,21 @@ impl Overlay {
         self.0.change(cause, None, |state| {
             rows.into_iter().for_each(|row| state.hide(row));
         });
+    }
+
+    /// `by` begins to remove these rows: if Kamailio deletes one from its table, that is why.
+    pub fn begin_flush<'a>(&self, rows: impl IntoIterator<Item = &'a Key>, by: &Arc<FlushedBy>) {
+        let mut content = self.0.content_to_change();
+        let rows = rows.into_iter().map(|key| (key.clone(), Arc::clone(by)));
+        content.state.flushing.extend(rows);
+    }
+
+    /// These rows are not being removed any more.
+    pub fn end_flush<'a>(&self, rows: impl IntoIterator<Item = &'a Key>) {
+        let mut content = self.0.content_to_change();
+        for key in rows {
+            content.state.flushing.remove(key);
+        }
     }
 
     /// What a flush was about to remove when an earlier run ended: hidden, and the registry is not live before this is

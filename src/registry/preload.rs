@@ -84,7 +84,11 @@ impl Registry {
     /// Waits until there is an answer for `scope`: until the registry has been [restored](Writer::restore) or, for an
     /// account, until that has been [preloaded](Writer::preload). Nothing that is read before that means anything.
     pub async fn wait_for(&self, scope: Scope<'_>) {
-        // Before the first look: what comes after that look must not be missed.
+        // As a rule there is, and nothing has to be waited for.
+        if self.can_answer(scope) {
+            return;
+        }
+        // Before the next look: what comes after that look must not be missed.
         let mut progress = self.progress.subscribe();
         while !self.can_answer(scope) {
             // The sender lives as long as the registry.

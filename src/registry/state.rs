@@ -2,7 +2,6 @@
 
 pub(super) mod ambiguous;
 mod arrange;
-pub(super) mod as_of;
 mod effects;
 mod ends;
 pub(super) mod restore;
@@ -14,7 +13,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::KNOWN_FOR;
-use super::event::{Cause, Effect};
+use super::event::{Cause, Effect, FlushedBy};
 use super::lists::index::ScopeIndex;
 use super::lists::order::{Contact, Row};
 use super::tombstones::{Tombstones, has_moved, tombstone};
@@ -32,6 +31,8 @@ pub(super) struct State {
     pub(super) rows: Rows,
     pub(super) ends: Ends,
     pub(super) hidden: HashMap<Key, Hidden>,
+    /// Rows that a flush is removing: if one goes meanwhile, that is why.
+    pub(super) flushing: HashMap<Key, Arc<FlushedBy>>,
     pub(super) system: ScopeIndex,
     /// Of each account that has rows.
     pub(super) accounts: HashMap<Arc<str>, ScopeIndex>,
@@ -52,6 +53,7 @@ impl State {
             rows: Rows::default(),
             ends: Ends::default(),
             hidden: HashMap::new(),
+            flushing: HashMap::new(),
             system: ScopeIndex::default(),
             accounts: HashMap::new(),
             tombstones: Tombstones::default(),
@@ -104,6 +106,7 @@ impl State {
         for hidden in former.hidden.values() {
             self.hide(hidden.clone());
         }
+        self.flushing = mem::take(&mut former.flushing);
         self.tombstones = mem::take(&mut former.tombstones);
         self.advance(former.now);
         self.arrange();
@@ -132,6 +135,9 @@ impl State {
 
     pub(super) fn remove(&mut self, key: &Key) {
         self.touch(key);
+        if let Some(by) = self.flushing.get(key).map(Arc::clone) {
+            self.touch_because(key, Cause::Flush(by));
+        }
         if let Some(hidden) = self.hidden.remove(key) {
             self.note_unhidden(hidden);
         }

@@ -56,6 +56,12 @@ impl Subscription {
         self.owners
     }
 
+    /// The number of the last entry that has been read, or was there before.
+    #[must_use]
+    pub fn read_to(&self) -> u64 {
+        self.cursor.read_to()
+    }
+
     /// Goes on from now, whatever was missed.
     pub fn restart(&mut self) {
         self.cursor = self.registry.end_of_feed();

@@ -167,7 +167,7 @@ fn the_revision_depends_on_the_content_alone() {
     assert_eq!(
         one.count(Scope::System).1,
         before,
-        "the countdown is no change"
+        "the countdown is not a change"
     );
     clock.advance(Duration::from_secs(30));
     assert_ne!(one.count(Scope::System).1, before, "an expiry is one");
@@ -376,7 +376,7 @@ fn a_row_alike_of_another_account_changes_nothing_in_an_accounts_list() {
     assert_eq!(
         registry.count(Scope::Account("acme")),
         (1, before.revision),
-        "another account's row is no change"
+        "another account's row is not a change"
     );
     registry.apply([Change::Remove(binding("2", "", "", 0).key)]);
     assert_eq!(ruids(Scope::System), ["1"]);

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// So many registrations that a new directory changes are reported one by one; more at once are reported as one.
 const SINGLY: usize = 1000;
 
-/// The one writer of a registry. It has one owner, who applies one thing after the other; whoever has it can read as well.
+/// The only writer of a registry. It has one owner, who applies one change after the other; its holder can read as well.
 #[derive(Debug)]
 pub struct Writer(Arc<Registry>);
 
@@ -108,7 +108,7 @@ impl Writer {
     }
 
     /// Puts all rows that there are in place of those that the registry has, at the end of a first load: what is hidden
-    /// and who was known stays. Readers are not held up. It is no news: who follows the feed lists again.
+    /// and who was known stays. Readers are not held up. The feed does not report it: subscribers list again.
     pub fn load(&self, rows: Vec<Arc<Registration>>) {
         let now = self.0.content().state.now;
         let left = Snapshot {
@@ -145,7 +145,7 @@ impl Writer {
     }
 
     /// The same, reported as one.
-    pub(super) fn replace_at_once(
+    pub(crate) fn replace_at_once(
         &self,
         changed: Vec<Arc<Registration>>,
         owners: u64,

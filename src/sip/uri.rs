@@ -277,8 +277,8 @@ fn is_address(text: &[u8]) -> bool {
     let Ok(bare) = std::str::from_utf8(without_brackets(host)) else {
         return false;
     };
-    let is_ip = bare.parse::<Ipv4Addr>().is_ok() || is_ipv6(bare);
-    is_ip && port != Port::Bad && matches!(rest.first(), None | Some(b';' | b'?'))
+    let is_ip = || bare.parse::<Ipv4Addr>().is_ok() || is_ipv6(bare);
+    port != Port::Bad && matches!(rest.first(), None | Some(b';' | b'?')) && is_ip()
 }
 
 /// Whether it is an IPv6 address, with or without a zone.
@@ -292,23 +292,46 @@ fn host_end(text: &[u8]) -> Option<usize> {
     if text.starts_with(b"[") {
         return Some(1 + text.iter().position(|byte| *byte == b']')?);
     }
-    let end = |ends: fn(u8) -> bool| {
-        let end = text.iter().position(|byte| ends(*byte));
-        end.unwrap_or(text.len())
+    let end_from = |start: usize, ends: fn(u8) -> bool| {
+        let end = text[start..].iter().position(|byte| ends(*byte));
+        end.map_or(text.len(), |end| start + end)
     };
-    let whole = end(|byte| is_delimiter(byte) && byte != b':');
-    let is_bare_ipv6 = std::str::from_utf8(&text[..whole]).is_ok_and(is_ipv6);
-    Some(if is_bare_ipv6 {
+    let end = end_from(0, is_delimiter);
+    let whole = end_from(end, |byte| is_delimiter(byte) && byte != b':');
+    // One with a port is not an IPv6 address: that has two colons.
+    let has_colons = memchr::memchr_iter(b':', &text[end..whole])
+        .nth(1)
+        .is_some();
+    let is_bare_ipv6 = || std::str::from_utf8(&text[..whole]).is_ok_and(is_ipv6);
+    Some(if has_colons && is_bare_ipv6() {
         whole
     } else {
-        end(is_delimiter)
+        end
     })
 }
 
 /// Whether no host goes on behind this byte.
 fn is_delimiter(byte: u8) -> bool {
-    byte <= b' ' || byte == 0x7f || b":;?=&,/#<>\"@".contains(&byte)
+    IS_DELIMITER[usize::from(byte)]
 }
+
+/// Looked up, because every byte of every contact is asked about.
+const IS_DELIMITER: [bool; 256] = {
+    let mut is = [false; 256];
+    let mut control = 0;
+    while control <= b' ' as usize {
+        is[control] = true;
+        control += 1;
+    }
+    is[0x7f] = true;
+    let others = b":;?=&,/#<>\"@";
+    let mut at = 0;
+    while at < others.len() {
+        is[others[at] as usize] = true;
+        at += 1;
+    }
+    is
+};
 
 #[cfg(test)]
 mod tests;

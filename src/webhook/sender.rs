@@ -11,7 +11,8 @@ use super::body::{Message, Writer};
 use super::client::{Outcome, Post};
 use super::cursor::{CursorFile, Cursors};
 use super::supervisor::Parts;
-use super::{Hook, Missed, Position, Source};
+use super::{Hook, Position, Source};
+use crate::event_log::Missed;
 use crate::events::json::LogId;
 use crate::events::{Event, Gap, GapCause, What};
 use crate::rate_limited::RateLimited;
@@ -25,6 +26,12 @@ const KEEP: Duration = Duration::from_secs(1);
 
 /// The same while all events are left out.
 const KEEP_IDLE: Duration = Duration::from_secs(30);
+
+/// What the names of cursors start with.
+const CURSOR: &str = "webhook/";
+
+/// What the names start with under which is kept that a hook is switched off.
+const OFF: &str = "webhook-off/";
 
 /// The task of one hook.
 pub(super) struct Sender<S, F, P> {
@@ -311,10 +318,15 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
 
 /// Under what name the cursor of a hook is kept.
 pub(super) fn cursor_name(hook: &str) -> String {
-    format!("webhook/{hook}")
+    format!("{CURSOR}{hook}")
 }
 
 /// Under what name is kept that a hook is switched off, with the digest of its configuration in the log's place.
 pub(super) fn off_name(hook: &str) -> String {
-    format!("webhook-off/{hook}")
+    format!("{OFF}{hook}")
+}
+
+/// Whether something of a hook is kept under this name.
+pub(super) fn is_of_hook(name: &str) -> bool {
+    name.starts_with(CURSOR) || name.starts_with(OFF)
 }

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use super::Position;
+use crate::event_log::{self, EventLog, Logged, Missed};
 use crate::events::Event;
 
 /// A log of events.
@@ -40,11 +42,35 @@ pub trait Source: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Self::Entry>, Missed>> + Send;
 }
 
-/// Why events cannot be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Missed {
-    /// They are not kept any more.
-    TooOld,
-    /// They are of another log, or are still to come.
-    OtherLog,
+impl Source for EventLog {
+    type Cursor = event_log::Cursor;
+    type Entry = Arc<Logged>;
+
+    fn end(&self) -> Self::Cursor {
+        self.end()
+    }
+
+    fn oldest(&self) -> u64 {
+        self.oldest()
+    }
+
+    fn after(&self, (log, seq): Position) -> Result<Self::Cursor, Missed> {
+        self.after(log, seq)
+    }
+
+    fn position(cursor: &Self::Cursor) -> Position {
+        (cursor.log(), cursor.seq())
+    }
+
+    async fn news(&self, cursor: &Self::Cursor) {
+        self.news(cursor).await;
+    }
+
+    async fn read(
+        &self,
+        cursor: &mut Self::Cursor,
+        limit: usize,
+    ) -> Result<Vec<Arc<Logged>>, Missed> {
+        self.read(cursor, limit).await
+    }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Post, system_tls};
 use super::cursor::{CursorFile, Cursors};
-use super::sender::{Sender, cursor_name, off_name};
+use super::sender::{Sender, cursor_name, is_of_hook, off_name};
 use super::{Hook, Source};
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
@@ -65,6 +65,8 @@ pub(super) async fn run_with<S: Source, P: Post>(
         tasks: JoinSet::new(),
         stop: stop.clone(),
     };
+    let configured = Arc::clone(&hooks.borrow());
+    running.forget_others(&configured).await;
     loop {
         let wanted = Arc::clone(&hooks.borrow_and_update());
         running.replace(&wanted).await?;
@@ -100,6 +102,20 @@ struct Running<S, F, M> {
 }
 
 impl<S: Source, F: CursorFile, P: Post, M: Fn(&Hook) -> P> Running<S, F, M> {
+    /// Forgets the hooks that the configuration had when usrlocd ran before.
+    async fn forget_others(&self, configured: &[Hook]) {
+        let kept: Vec<String> = configured
+            .iter()
+            .map(|hook| &hook.config.name)
+            .flat_map(|name| [cursor_name(name), off_name(name)])
+            .collect();
+        for name in self.cursors.names().await {
+            if is_of_hook(&name) && !kept.contains(&name) {
+                self.cursors.delete(&name).await;
+            }
+        }
+    }
+
     /// Makes these the hooks that run.
     async fn replace(&mut self, wanted: &[Hook]) -> io::Result<()> {
         let running: Vec<String> = self.hooks.keys().cloned().collect();

@@ -59,7 +59,7 @@ impl Process {
 
     /// Sends `signal` to the process and to all that it started.
     pub(crate) fn signal(&self, signal: Signal) {
-        // An error means that the group is gone already, which is no news to who ends it.
+        // An error means that the group is gone already, which is fine for the one who ends it.
         let _ = kill_process_group(self.group(), signal);
     }
 

@@ -1,27 +1,21 @@
 //! usrloc's parameters in the running Kamailio's configuration: Kamailio does not report them by
 //! JSON-RPC. Reads preprocessor directives and `modparam`, and nothing else of the language.
 
-use std::collections::{HashMap, HashSet};
+mod modparam;
+mod processes;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
+use self::modparam::{MODPARAM, Parameter, Statement};
+pub(super) use self::processes::{of_database, of_processes};
 use crate::cfg_lexer::{Kind, Lexer, Token};
-
-/// Kamailio's default configuration file.
-const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
 
 /// Files that include each other end here.
 const DEEPEST: usize = 16;
-
-/// What sets a module's parameter.
-const MODPARAM: &str = "modparam";
-
-/// How many tokens of one are more than Kamailio takes.
-const LONGEST: usize = 16;
 
 /// How `db_sqlite` is spoken to in a `db_url`; the file's path follows.
 const SQLITE: &str = "sqlite://";
@@ -80,64 +74,6 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} line {}", self.file.display(), self.line)
     }
-}
-
-/// The file that a Kamailio with these processes (`core.psx`) was started with, and the words that its command line
-/// defines; the default where it names none. `None` where the processes are not on this machine.
-pub(super) fn of_processes(processes: &Value) -> Option<(PathBuf, Vec<String>)> {
-    let all = processes.as_array()?;
-    let ids = all.iter().filter_map(|process| process["PID"].as_u64());
-    ids.into_iter()
-        .find_map(|id| of_process(&PathBuf::from(format!("/proc/{id}"))))
-}
-
-/// The configuration of the Kamailio that runs on this machine, does not answer, and keeps its rows in `database`.
-pub(super) fn of_database(database: &Path) -> Option<KamailioCfg> {
-    let database = fs::canonicalize(database).ok()?;
-    let processes = fs::read_dir("/proc").ok()?;
-    let folders = processes.filter_map(|it| Some(it.ok()?.path()));
-    let commands: HashSet<(PathBuf, Vec<String>)> =
-        folders.filter_map(|folder| of_process(&folder)).collect();
-    let read = |(file, defined): (PathBuf, Vec<String>)| KamailioCfg::read(&file, &defined).ok();
-    commands.into_iter().filter_map(read).find(|cfg| {
-        matches!(cfg.keeps(), Keeps::File(file) if fs::canonicalize(&file).is_ok_and(|it| it == database))
-    })
-}
-
-/// The command line of the process in `/proc`, if it is a Kamailio.
-fn of_process(folder: &Path) -> Option<(PathBuf, Vec<String>)> {
-    let line = fs::read(folder.join("cmdline")).ok()?;
-    let words: Vec<String> = line
-        .split(|byte| *byte == 0)
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect();
-    let program = Path::new(words.first()?).file_name()?.to_string_lossy();
-    if !program.contains("kamailio") {
-        return None;
-    }
-    let (file, defined) = of_command_line(&words);
-    let file = file.unwrap_or_else(|| DEFAULT.to_owned());
-    let folder = fs::read_link(folder.join("cwd")).unwrap_or_else(|_| "/".into());
-    Some((folder.join(file), defined))
-}
-
-/// The values of `-f` and `-A`.
-fn of_command_line(words: &[String]) -> (Option<String>, Vec<String>) {
-    let (mut file, mut defined) = (None, Vec::new());
-    let mut words = words.iter().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = |short: &str| match word.strip_prefix(short) {
-            Some("") => words.next().cloned(),
-            Some(rest) => Some(rest.to_owned()),
-            None => None,
-        };
-        if let Some(named) = value("-f") {
-            file = Some(named);
-        } else {
-            defined.extend(value("-A"));
-        }
-    }
-    (file, defined)
 }
 
 impl KamailioCfg {
@@ -302,109 +238,26 @@ impl KamailioCfg {
             Kind::Text(text) => Kind::Text(self.substituted(text)),
             other => other,
         };
-        if let Some(Parameter {
-            modules,
-            name,
-            value,
-            line,
-        }) = statement.add(token.line, kind)
-        {
-            let setting = Setting {
-                value,
-                file: file.to_owned(),
-                line,
-            };
-            if matches(&modules, "db_sqlite") && name == "db_set_busy_timeout" {
-                self.busy_timeouts.push(setting);
-            } else if matches(&modules, "usrloc") {
-                self.usrloc.insert(name, setting);
-            }
+        if let Some(parameter) = statement.add(token.line, kind) {
+            self.set(parameter, file);
         }
     }
-}
 
-/// A `modparam`, as far as it has been read.
-#[derive(Debug, Default)]
-struct Statement {
-    /// The line that it begins on, once it has begun.
-    line: Option<usize>,
-    /// What follows `modparam`.
-    tokens: Vec<Kind>,
-}
-
-/// `modparam("usrloc", "db_mode", 2)`
-#[derive(Debug)]
-struct Parameter {
-    /// A pattern.
-    modules: String,
-    name: String,
-    value: String,
-    line: usize,
-}
-
-impl Statement {
-    /// Goes on with a token; returns the parameter if the statement ends with it.
-    fn add(&mut self, line: usize, kind: Kind) -> Option<Parameter> {
-        if kind == Kind::Word(MODPARAM.to_owned()) {
-            self.line = Some(line);
-            self.tokens.clear();
-            return None;
-        }
-        let begun = self.line?;
-        if kind != Kind::Mark(')') {
-            self.tokens.push(kind);
-            if self.tokens.len() > LONGEST {
-                self.line = None;
-            }
-            return None;
-        }
-        self.line = None;
-        let tokens = std::mem::take(&mut self.tokens);
-        let comma = Kind::Mark(',');
-        let (modules, name, value) = match &tokens[..] {
-            [
-                Kind::Mark('('),
-                Kind::Text(modules),
-                one,
-                Kind::Text(name),
-                two,
-                value @ ..,
-            ] if *one == comma && *two == comma => (modules, name, value),
-            _ => return None,
+    fn set(&mut self, parameter: Parameter, file: &Path) {
+        let is_busy_timeout =
+            parameter.is_of("db_sqlite") && parameter.name == "db_set_busy_timeout";
+        let is_of_usrloc = parameter.is_of("usrloc");
+        let setting = Setting {
+            value: parameter.value,
+            file: file.to_owned(),
+            line: parameter.line,
         };
-        let value = match value {
-            [Kind::Text(text)] => text.clone(),
-            [Kind::Word(word)] => number(word).unwrap_or_else(|| word.clone()),
-            [Kind::Mark('-'), Kind::Word(word)] => format!("-{}", number(word)?),
-            _ => return None,
-        };
-        Some(Parameter {
-            modules: modules.clone(),
-            name: name.clone(),
-            value,
-            line: begun,
-        })
+        if is_busy_timeout {
+            self.busy_timeouts.push(setting);
+        } else if is_of_usrloc {
+            self.usrloc.insert(parameter.name, setting);
+        }
     }
-}
-
-/// A number in decimal, as Kamailio writes them: `0x2`, `010` and `10b` are numbers too, and so is `yes`.
-fn number(word: &str) -> Option<String> {
-    let of = |digits, radix| i64::from_str_radix(digits, radix).ok();
-    let number = match word {
-        "yes" | "true" | "on" | "enable" => Some(1),
-        "no" | "false" | "off" | "disable" => Some(0),
-        _ if word.starts_with("0x") => of(&word[2..], 16),
-        _ if word.len() > 1 && word.starts_with('0') && of(word, 8).is_some() => of(word, 8),
-        _ if word.ends_with('b') => of(&word[..word.len() - 1], 2),
-        _ => of(word, 10),
-    };
-    number.map(|number| number.to_string())
-}
-
-/// Whether a pattern of `modparam` is of this module: the whole name, in any case of letters.
-fn matches(pattern: &str, module: &str) -> bool {
-    let pattern = regex_lite::Regex::new(&format!("(?i)^({pattern})$"));
-    pattern.is_ok_and(|pattern| pattern.is_match(module))
 }
 
 #[cfg(test)]

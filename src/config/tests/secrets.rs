@@ -8,7 +8,7 @@ const SECRET: &str = "s3cr3t";
 /// The SHA-256 of something: no secret, but what a token was made of may be guessed from it.
 const HASH: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
 
-/// A token of ours, which nobody may see either.
+/// One of our own tokens, which must not be shown either.
 fn token() -> String {
     format!("usrlocd_{}", "0123456789abcdef".repeat(4))
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::own_database;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why the store cannot do what was asked. Nothing of a batch is written then.
@@ -54,4 +56,16 @@ pub enum Error {
         /// The store.
         path: PathBuf,
     },
+}
+
+impl From<own_database::Error> for Error {
+    fn from(error: own_database::Error) -> Self {
+        use own_database::Error as E;
+        match error {
+            E::CannotCreate { path, source } => Self::CannotCreate { path, source },
+            E::Foreign { path } => Self::Foreign { path },
+            E::InUse { path } => Self::InUse { path },
+            E::CannotWrite { path, source } => Self::CannotWrite { path, source },
+        }
+    }
 }

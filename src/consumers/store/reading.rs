@@ -1,21 +1,25 @@
 //! Reading the store at a start: what is little at once, then accounts one by one as they are asked for, and beside
 //! that everything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{RwLockWriteGuard, mpsc};
+use tokio::task::JoinSet;
 
 use super::read::{self, Block};
 use super::record::Decoder;
-use super::{Contents, Error, Store, Stored, file};
+use super::{Contents, Error, Store, Stored};
+use crate::own_database::is_broken;
+use crate::parallel;
 use crate::progress::Progress;
 
-/// The registrations of a block: one is read while the one before it is decoded.
-const BLOCK: u32 = 2048;
+/// The registrations of a block. So few that malloc has room for it: memory for a large block comes from the system each
+/// time, page by page.
+const BLOCK: u32 = 128;
 
 /// Blocks that may wait to be decoded.
-const WAITING: usize = 2;
+const WAITING: usize = 16;
 
 /// The store as an earlier run left it. Writes wait until this is dropped.
 #[derive(Debug)]
@@ -39,7 +43,7 @@ impl<'a> Reading<'a> {
         };
         let (little, owners) = match first.await {
             Ok(first) => first,
-            Err(error) if file::is_broken(&error) => {
+            Err(error) if is_broken(&error) => {
                 store.begin_anew(&pool, &error).await?;
                 Default::default()
             }
@@ -93,54 +97,102 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// [`Error::CannotRead`], and those of [`Store::open`].
     pub async fn everything(&self, progress: &Arc<Progress>) -> Result<Contents, Error> {
+        let (little, portions) = self.everything_made(progress, || |portion| portion).await?;
+        Ok(Contents {
+            registrations: portions.concat(),
+            ..little
+        })
+    }
+
+    /// The same, with the registrations beside it, a portion after the other, as `makes` makes them: that is called
+    /// once for each core, and what it returns has several portions to work on.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`], and those of [`Store::open`].
+    pub async fn everything_made<T, M>(
+        &self,
+        progress: &Arc<Progress>,
+        makes: impl Fn() -> M,
+    ) -> Result<(Contents, Vec<T>), Error>
+    where
+        T: Send + 'static,
+        M: FnMut(Vec<Stored>) -> T + Send + 'static,
+    {
         let pool = self.store.pool();
-        match registrations(&pool, progress).await {
-            Ok(registrations) => Ok(Contents {
-                registrations,
-                ..self.little.clone()
-            }),
-            Err(error) if file::is_broken(&error) => {
+        match registrations(&pool, progress, makes).await {
+            Ok(made) => Ok((self.little.clone(), made)),
+            Err(error) if is_broken(&error) => {
                 self.store.begin_anew(&pool, &error).await?;
                 progress.reach(0);
                 progress.expect(0);
-                Ok(Contents::default())
+                Ok((Contents::default(), Vec::new()))
             }
             Err(error) => Err(self.store.cannot_read(error)),
         }
     }
 }
 
-/// All registrations: SQLite's thread reads them, and another one decodes them at the same time.
-async fn registrations(
+/// All registrations: SQLite's thread reads them, and at the same time each core decodes, and makes something of, a
+/// block of its own.
+async fn registrations<T, M>(
     pool: &SqlitePool,
     progress: &Arc<Progress>,
-) -> Result<Vec<Stored>, sqlx::Error> {
-    let count = read::count(&mut *pool.acquire().await?).await?;
-    progress.expect(count);
-    let (blocks, mut arriving) = mpsc::channel::<Block>(WAITING);
-    let done = Arc::clone(progress);
-    let decode = tokio::task::spawn_blocking(move || {
-        let mut decoder = Decoder::default();
-        let mut registrations = Vec::with_capacity(count);
-        while let Some(block) = arriving.blocking_recv() {
-            decoder.decode(&block.records, &mut registrations)?;
-            done.reach(registrations.len());
-        }
-        Ok(registrations)
-    });
+    makes: impl Fn() -> M,
+) -> Result<Vec<T>, sqlx::Error>
+where
+    T: Send + 'static,
+    M: FnMut(Vec<Stored>) -> T + Send + 'static,
+{
+    progress.expect(read::count(&mut *pool.acquire().await?).await?);
+    let (blocks, arriving) = mpsc::channel(WAITING);
+    let arriving = Arc::new(Mutex::new(arriving));
+    let mut making = JoinSet::new();
+    for _ in 0..parallel::cores() {
+        let (arriving, progress, make) = (Arc::clone(&arriving), Arc::clone(progress), makes());
+        making.spawn_blocking(move || make_of(&arriving, &progress, make));
+    }
+    drop(arriving);
     let mut after = i64::MIN;
+    let mut number = 0;
     // The connection is given back after each block, for an account that is asked for meanwhile.
     while let Some(block) = read::block(&mut *pool.acquire().await?, after, BLOCK).await? {
         after = block.last;
-        if blocks.send(block).await.is_err() {
+        if blocks.send((number, block)).await.is_err() {
             break;
         }
+        number += 1;
     }
     drop(blocks);
-    match decode.await {
-        Ok(decoded) => {
-            decoded.map_err(|error: super::record::Malformed| sqlx::Error::Decode(error.into()))
+    let mut made = Vec::with_capacity(number);
+    while let Some(some) = making.join_next().await {
+        match some {
+            Ok(some) => made.extend(some?),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+    made.sort_unstable_by_key(|(number, _)| *number);
+    Ok(made.into_iter().map(|(_, made)| made).collect())
+}
+
+/// What `make` makes of the blocks that this thread gets, with their numbers.
+fn make_of<T>(
+    arriving: &Mutex<mpsc::Receiver<(usize, Block)>>,
+    progress: &Progress,
+    mut make: impl FnMut(Vec<Stored>) -> T,
+) -> Result<Vec<(usize, T)>, sqlx::Error> {
+    let next = || {
+        let mut arriving = arriving.lock().unwrap_or_else(PoisonError::into_inner);
+        arriving.blocking_recv()
+    };
+    let mut decoder = Decoder::default();
+    let mut all = Vec::new();
+    while let Some((number, block)) = next() {
+        let mut registrations = Vec::new();
+        decoder
+            .decode(&block.records, &mut registrations)
+            .map_err(|malformed| sqlx::Error::Decode(malformed.into()))?;
+        progress.advance(registrations.len());
+        all.push((number, make(registrations)));
+    }
+    Ok(all)
 }

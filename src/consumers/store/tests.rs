@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
+use crate::own_database::copies_aside;
 use crate::registration::{Attributes, Binding, Expiry, Number, Ruid};
 
 const NOW: i64 = 1_795_000_000;
@@ -125,7 +126,7 @@ async fn closed_store() -> (TempDir, PathBuf) {
 async fn assert_begun_anew(path: &Path) {
     let store = Store::open(path, NOW).await.unwrap();
     assert_eq!(store.load().await.unwrap(), Contents::default());
-    assert_eq!(file::copies_aside(path).len(), 1);
+    assert_eq!(copies_aside(path).len(), 1);
     let one = registration(1);
     store.apply(&upserts(vec![one.clone()])).await.unwrap();
     assert_eq!(store.load().await.unwrap().registrations, [one]);

@@ -20,23 +20,29 @@ const ROWS: usize = 256;
 /// The values of a row.
 type Values<'q> = Separated<'q, Sqlite, &'static str>;
 
-/// Writes a batch; the caller's transaction is around it.
+/// Writes a batch; the caller's transaction is around it. `is_indexed` is whether there is an index of owners, or may
+/// be.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     batch: &Batch,
+    is_indexed: bool,
 ) -> Result<(), sqlx::Error> {
     const REMOVE: &str = include_str!("../../../sql/store/registration_remove.sql");
     const UPSERT: &str = include_str!("../../../sql/store/registration_upsert.sql");
+    const UPSERT_OWNED: &str = include_str!("../../../sql/store/registration_upsert_owned.sql");
     const OWN: &str = include_str!("../../../sql/store/registration_own.sql");
     const DEPART: &str = include_str!("../../../sql/store/departed_add.sql");
     for_all(connection, REMOVE, &batch.removed, push_key).await?;
     unhide(connection, &batch.unhidden).await?;
-    for_all(connection, UPSERT, &batch.upserts, |values, stored| {
+    let upsert = if is_indexed { UPSERT } else { UPSERT_OWNED };
+    for_all(connection, upsert, &batch.upserts, |values, stored| {
         push_owned(values, stored);
         values.push_bind(record::encode(stored));
     })
     .await?;
-    for_all(connection, OWN, &batch.upserts, push_owned).await?;
+    if is_indexed {
+        for_all(connection, OWN, &batch.upserts, push_owned).await?;
+    }
     for_all(connection, DEPART, &batch.departed, |values, departed| {
         values
             .push_bind(departed.account.clone())

@@ -54,7 +54,13 @@ impl Lab {
         let metrics = Metrics::new(Arc::clone(&clock), "test", "");
         Self {
             writer,
-            write_behind: WriteBehind::new(Arc::new(store.unwrap()), feed, clock, metrics),
+            write_behind: WriteBehind::new(
+                Arc::new(store.unwrap()),
+                feed,
+                clock,
+                watch::Sender::new(u64::MAX).subscribe(),
+                metrics,
+            ),
             trouble: RateLimited::default(),
             _folder: folder,
         }

@@ -3,9 +3,12 @@
 //! Nobody is answered before every row has been read, so nobody waits for a part; and to sort a million rows once costs
 //! much less than to put one after the other into its place.
 
-use indexmap::IndexMap;
-
 use std::sync::Arc;
+
+use foldhash::HashSet;
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 
 use crate::accounts::Resolver;
 use crate::registration::{Binding, Change, Key, Life, Registration};
@@ -14,7 +17,7 @@ use crate::registry::Registry;
 /// What has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct FirstLoad {
-    rows: IndexMap<Key, Arc<Registration>>,
+    rows: IndexMap<Key, Arc<Registration>, RandomState>,
     /// Rows of an earlier run, stored in part, that the tables do not have.
     removed: Vec<Key>,
 }
@@ -27,15 +30,19 @@ impl FirstLoad {
         resolver: &Resolver,
         registry: &Registry,
     ) {
+        let is_stored_in_part = registry.counts().rows > 0;
         for change in changes {
             match change {
                 Change::Upsert(binding) => {
-                    let known = self.rows.get(&binding.key).map(Arc::clone);
-                    let known = known.or_else(|| registry.get(&binding.key));
+                    let entry = self.rows.entry(binding.key.clone());
+                    let known = match &entry {
+                        Entry::Occupied(known) => Some(Arc::clone(known.get())),
+                        Entry::Vacant(_) if is_stored_in_part => registry.get(&binding.key),
+                        Entry::Vacant(_) => None,
+                    };
                     let life = Life::of(&binding, known.as_deref().map(|one| &**one));
-                    let key = binding.key.clone();
-                    let row = resolver.registration(binding, life);
-                    self.rows.insert(key, Arc::new(row));
+                    let row = Arc::new(resolver.registration(binding, life));
+                    entry.insert_entry(row);
                 }
                 Change::Remove(key) => {
                     self.rows.swap_remove(&key);
@@ -57,7 +64,7 @@ impl FirstLoad {
     pub(super) fn finish(mut self, registry: &Registry) -> Vec<Arc<Registration>> {
         let stored = registry.rows();
         if !stored.is_empty() {
-            let removed: std::collections::HashSet<&Key> = self.removed.iter().collect();
+            let removed: HashSet<&Key> = self.removed.iter().collect();
             for row in stored {
                 let key = &row.binding.key;
                 if !removed.contains(key) && !self.rows.contains_key(key) {

@@ -13,12 +13,18 @@ use super::{Options, Parts, Pipeline};
 use crate::accounts::{Naming, Resolved, Resolver};
 use crate::consumers::store::{Contents, Reading};
 use crate::consumers::write_behind::WriteBehind;
+use crate::event_log::{self, Keeper};
+use crate::parallel;
 use crate::rate_limited::RateLimited;
+use crate::registration::{Binding, Stored};
 use crate::registry::{Snapshot, Source, SourceState, Writer};
 use crate::source::sqlite::{self, SqliteSource};
 
 /// The registrations of an account that is read before all others, at most: for more it waits with the rest.
 const MOST: u32 = 10_000;
+
+/// Bindings that were stored, and what they are now.
+type Portion = (Vec<Arc<Binding>>, Resolved);
 
 impl Pipeline {
     /// A pipeline whose registry has what the store had, until the tables have been read.
@@ -36,9 +42,16 @@ impl Pipeline {
         let early = resolver.clone();
         let restored = Arc::clone(writer.restored());
         let take_over = async {
-            let contents = reading.everything(&restored).await;
-            let contents = contents.map_err(std::io::Error::other)?;
-            take_over(options, parts, (naming, resolver), contents).await
+            let portions = || {
+                let mut make = resolver.restoring();
+                move |stored: Vec<Stored>| {
+                    let bindings = stored.iter().map(|one| Arc::clone(&one.binding));
+                    (bindings.collect::<Vec<_>>(), make(stored))
+                }
+            };
+            let left = reading.everything_made(&restored, portions).await;
+            let left = left.map_err(std::io::Error::other)?;
+            take_over(options, parts, (naming, resolver), left).await
         };
         let pipeline = tokio::select! {
             pipeline = take_over => pipeline?,
@@ -54,11 +67,11 @@ async fn take_over(
     options: Options,
     parts: Parts,
     (naming, resolver): (Arc<Naming>, Resolver),
-    contents: Contents,
+    (contents, portions): (Contents, Vec<Portion>),
 ) -> std::io::Result<Pipeline> {
     let source = source(&contents);
-    let stored = contents.registrations.iter();
-    let former = stored.map(|one| Arc::clone(&one.binding)).collect();
+    let (former, rows): (Vec<_>, Vec<_>) = portions.into_iter().unzip();
+    let former = parallel::joined(former);
     let follow = sqlite::Options {
         database: options.database.clone(),
         discover: options.discover,
@@ -76,13 +89,14 @@ async fn take_over(
     };
     let following = SqliteSource::start(follow, shared, former)?;
     let writer = Arc::clone(&parts.writer);
-    let resolving = resolver.clone();
+    let owners = resolver.owners();
     let restore = move || {
-        let Resolved { rows, moved } = resolving.registrations(contents.registrations);
+        let each = rows.into_iter().map(|one: Resolved| (one.rows, one.moved));
+        let (rows, moved): (_, Vec<_>) = each.unzip();
         let left = Snapshot {
-            rows,
-            moved,
-            owners: Some(resolving.owners()),
+            rows: parallel::joined(rows),
+            moved: moved.concat(),
+            owners: Some(owners),
             tombstones: contents.departed,
             hidden: contents.hidden,
             intents: contents.intents,
@@ -90,16 +104,25 @@ async fn take_over(
         writer.restore(left, source)
     };
     let feed = tokio::task::spawn_blocking(restore).await?;
+    let keeper = Keeper::new(event_log::Parts {
+        log: Arc::clone(&parts.events),
+        feed: feed.clone(),
+        as_of: source.as_of,
+        clock: Arc::clone(&parts.clock),
+        observers: Vec::new(),
+    });
     let write_behind = Arc::new(WriteBehind::new(
         Arc::clone(&parts.store),
         feed,
         Arc::clone(&parts.clock),
+        parts.events.followed(),
         Arc::clone(&parts.metrics),
     ));
     Ok(Pipeline {
         parts,
         naming,
         resolver,
+        keeper: Some(keeper),
         write_behind,
         source: following,
         health: None,

@@ -6,6 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::flush::FailureKind;
 use crate::kamailio::Fault;
 
+/// A single call that stays unanswered, such as one whose datagram was lost, says nothing about the next one.
+const FEWEST: usize = 2;
+
 /// Opens once Kamailio has not answered about so many addresses of record in a row.
 #[derive(Debug)]
 pub(in crate::flush) struct Breaker {
@@ -15,9 +18,10 @@ pub(in crate::flush) struct Breaker {
 }
 
 impl Breaker {
-    pub(in crate::flush) fn new(threshold: usize) -> Self {
+    /// Opens when as many fail in a row as are worked on at once.
+    pub(in crate::flush) fn new(at_once: usize) -> Self {
         Self {
-            threshold,
+            threshold: at_once.max(FEWEST),
             failures: Mutex::new((0, FailureKind::Timeout)),
         }
     }

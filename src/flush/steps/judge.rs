@@ -144,7 +144,7 @@ fn to_hide(
         let is_behind = !rows.listed.contains(key) && contacts.contains(&row.binding.contact);
         let is_gone = hidden.contains_key(key) || gone.contains(key) || is_behind;
         if is_gone && !after.contacts.contains_key(&key.ruid.0) {
-            // A clock that was set back leaves rows of a time that is still to come: they are no later REGISTER.
+            // A clock that was set back leaves rows of a time that is still to come: they do not come from a later REGISTER.
             let at = at.max(row.binding.last_modified);
             hidden.insert(key.clone(), (row.binding.row_fingerprint(), at));
         }

@@ -1,10 +1,12 @@
 //! Remove and confirm.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::fake::{Answer, Memory};
 use super::site::{NOW, Site, aor, contact, key, reasons, row};
-use crate::flush::FailureKind;
+use crate::flush::{FailureKind, Options};
 use crate::registration::{Binding, Number};
 
 /// Whether this is the `nth` call of `method`, which the closure counts.
@@ -266,6 +268,31 @@ async fn silence_is_a_timeout_and_the_rest_is_not_asked() {
     assert!(asked <= 3, "{asked} were asked");
     assert_eq!(site.ruids().len(), 12);
     assert!(site.hidden().await.is_empty());
+}
+
+/// One lost answer is not yet a Kamailio that does not answer, even where flushes ask about one at a time.
+#[tokio::test]
+async fn one_unanswered_question_leaves_the_others_to_be_asked() {
+    let mut site = Site::new().await;
+    let one_at_a_time = Options {
+        concurrency: 1,
+        ..(*site.flusher.options).clone()
+    };
+    site.flusher.options = Arc::new(one_at_a_time);
+    for name in ["alice", "bob", "carol"] {
+        site.phone("acme", name, name);
+    }
+    let mut first = nth("ul.lookup", 1);
+    site.fake
+        .bend(move |_, method, _| first(method).then_some(Answer::Silence));
+    let outcome = site.flush().await;
+    assert_eq!(
+        (outcome.flushed, reasons(&outcome)),
+        (
+            2,
+            vec!["alice@acme.example.com: Kamailio did not answer in time".to_owned()]
+        )
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 pub(super) enum Answer {
     Result(Value),
     Error(i64, &'static str),
-    /// Nothing, for ever.
+    /// Nothing, ever.
     Silence,
     /// A part of a reply.
     Cut,

@@ -24,7 +24,7 @@ use crate::registry::{Overlay, Scope, Snapshot, Source, SourceState, Writer};
 pub(super) const NOW: i64 = 1_700_000_000;
 
 /// How long the client waits for the fake.
-const TIMEOUT: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Site {
     pub(super) clock: Arc<ManualClock>,

@@ -60,7 +60,7 @@ impl Quiet {
             return;
         };
         if !Activity::open(&database).is_ok_and(|activity| activity.has_log()) {
-            // A lock that is never released is no reason not to ask.
+            // A lock that is never released must not keep us from asking.
             let _begun: Result<Begun, Locked> = self.wait().await;
         }
     }

@@ -83,6 +83,8 @@ pub(crate) async fn flush(
         authorization: Arc::clone(&authorization) as _,
     };
     let outcome = carry_out(app, request, id).await?;
+    // Whoever watches is told before the caller is.
+    app.events.has_followed(app.registry.last_entry()).await;
     if is_withdrawn(&outcome) {
         // Nothing was done: the answer is that of a request that comes now.
         authorization.check()?;

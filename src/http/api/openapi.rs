@@ -70,81 +70,85 @@ const SUBJECTS: [(&str, &str, &str); 3] = [
     ("/v2/registrations", "All", "all accounts"),
 ];
 
-fn paths() -> Value {
+fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
     for (path, name, whose) in SUBJECTS {
-        let account = path
-            .contains("{account}")
-            .then(|| components::reference("parameters", "account"));
-        let in_path: Vec<_> = account.into_iter().collect();
-        let has_accounts = name == "All";
-        let get = list(
-            &format!("list{name}Registrations"),
-            &format!("The registrations of {whose}"),
+        let account = path.contains("{account}").then_some("account");
+        let in_path = |further: Option<&'static str>| -> Vec<Value> {
+            let names = account.into_iter().chain(further);
+            let reference = |name| components::reference("parameters", name);
+            names.map(reference).collect()
+        };
+        let is_all = name == "All";
+        let mut item = lists(
+            name,
+            &format!("registrations of {whose}"),
+            &in_path(None),
+            is_all,
         );
-        let mut item = resource(&format!("{name}Registrations"), &get, &in_path);
-        if !has_accounts {
-            let summary = format!("Flush the registrations of {whose}");
-            flushable(&mut item, &format!("{name}Registrations"), &summary);
-        }
         paths.insert(path.to_owned(), item);
-
-        let get = count(
-            &format!("count{name}Registrations"),
-            &format!("How many registrations {whose} has"),
-            has_accounts,
-        );
-        let item = resource(&format!("{name}Count"), &get, &in_path);
+        let id = format!("count{name}Registrations");
+        let get = count(&id, &format!("How many registrations {whose} has"), is_all);
+        item = resource(&format!("{name}Count"), &get, &in_path(None));
         paths.insert(format!("{path}/count"), item);
-        if has_accounts {
-            continue;
+        if !is_all {
+            paths.insert(
+                format!("{path}/{{username}}"),
+                of_user(name, whose, &in_path(Some("username"))),
+            );
         }
-
-        let mut in_path = in_path;
-        in_path.push(components::reference("parameters", "username"));
-        let get = list(
-            &format!("list{name}UserRegistrations"),
-            &format!("The registrations of a SIP user of {whose}"),
-        );
-        let mut item = resource(&format!("{name}UserRegistrations"), &get, &in_path);
-        let summary = format!("Flush the registrations of a SIP user of {whose}");
-        flushable(&mut item, &format!("{name}UserRegistrations"), &summary);
-        for method in ["delete", "post"] {
-            let parameters = item[method]["parameters"].as_array_mut();
-            parameters
-                .expect("every operation has some")
-                .extend(components::named(&["keepNewest"]));
-        }
-        paths.insert(format!("{path}/{{username}}"), item);
     }
+    paths.extend(operation());
+    paths
+}
+
+/// What is of one user.
+fn of_user(name: &str, whose: &str, in_path: &[Value]) -> Value {
+    let what = format!("registrations of a SIP user of {whose}");
+    let mut item = lists(&format!("{name}User"), &what, in_path, false);
+    for method in ["delete", "post"] {
+        let parameters = item[method]["parameters"].as_array_mut();
+        parameters
+            .expect("every operation has some")
+            .extend(components::named(&["keepNewest"]));
+    }
+    item
+}
+
+/// A list that can be read and, unless it is of all accounts, flushed.
+fn lists(name: &str, what: &str, in_path: &[Value], is_all: bool) -> Value {
+    let get = list(&format!("list{name}Registrations"), &format!("The {what}"));
+    let name = format!("{name}Registrations");
+    let mut item = resource(&name, &get, in_path);
+    if !is_all {
+        item["delete"] = flush(&format!("flush{name}"), &format!("Flush the {what}"));
+        item["post"] = tunnel(&format!("tunnelFlush{name}"));
+    }
+    item
+}
+
+/// What operators and their tools ask.
+fn operation() -> Map<String, Value> {
     let object = components::json_content(&json!({"type": "object"}));
     let text = json!({"type": "string"});
     let metrics = json!({
         "text/plain": {"schema": text}, "application/openmetrics-text": {"schema": text},
     });
-    let summary = "Counters and gauges for Prometheus";
-    for (path, item) in [
-        (
-            "/livez",
-            parts::health(
-                "livez",
-                "Whether the process answers",
-                &[("200", object.clone())],
-            ),
-        ),
-        ("/readyz", parts::ready()),
-        (
+    let health = |path: &str, name: &str, summary: &str, content: &Value| {
+        let item = parts::health(name, summary, &[("200", content.clone())]);
+        (path.to_owned(), item)
+    };
+    Map::from_iter([
+        health("/livez", "livez", "Whether the process answers", &object),
+        ("/readyz".to_owned(), parts::ready()),
+        health(
             "/metrics",
-            parts::health("metrics", summary, &[("200", metrics)]),
+            "metrics",
+            "Counters and gauges for Prometheus",
+            &metrics,
         ),
-        (
-            "/openapi.json",
-            parts::health("openapi", "This description", &[("200", object)]),
-        ),
-    ] {
-        paths.insert(path.to_owned(), item);
-    }
-    paths.into()
+        health("/openapi.json", "openapi", "This description", &object),
+    ])
 }
 
 /// A path that can be read.
@@ -155,12 +159,6 @@ fn resource(name: &str, get: &Value, in_path: &[Value]) -> Value {
         "get": get,
         "options": parts::options(&format!("options{name}"), "registrations"),
     })
-}
-
-/// Adds the ways to flush it.
-fn flushable(item: &mut Value, name: &str, summary: &str) {
-    item["delete"] = flush(&format!("flush{name}"), summary);
-    item["post"] = tunnel(&format!("tunnelFlush{name}"));
 }
 
 fn list(id: &str, summary: &str) -> Value {

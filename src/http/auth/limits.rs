@@ -42,6 +42,10 @@ pub struct Limits {
     pub(crate) body_bytes: usize,
     /// How long a request's header may take, and then its body.
     pub(crate) header_timeout: Duration,
+    /// Streams of changes at a time.
+    pub(crate) streams: usize,
+    /// Of these, how many of one token or local user.
+    pub(crate) streams_per_token: usize,
 }
 
 /// Whose bucket.
@@ -91,6 +95,8 @@ impl Limits {
             connections: limits.connections,
             body_bytes: limits.body_bytes,
             header_timeout: limits.header_timeout,
+            streams: limits.streams,
+            streams_per_token: limits.streams_per_token,
         }
     }
 

@@ -69,7 +69,10 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// The members of a header that lists what is accepted, in lower case, each with its quality in thousandths. A member with
 /// an invalid quality is ignored.
-fn ranges(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = (String, u16)> {
+pub(crate) fn ranges(
+    headers: &HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = (String, u16)> {
     headers
         .get_all(name)
         .iter()

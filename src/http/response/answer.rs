@@ -13,12 +13,17 @@ use crate::http::request::call::Call;
 use crate::http::request::format::Layout;
 use crate::http::request::request_id::RequestId;
 
+/// The headers that an answer gets, and some to spare: room for them is made once.
+const HEADERS: usize = 12;
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A JSON answer.
 pub(crate) fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    headers.insert(header::CONTENT_TYPE, JSON);
     response
 }
 
@@ -61,7 +66,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
         Error::MethodNotAllowed { allow } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
-        Error::TooManyRequests { retry_after } => {
+        Error::TooManyRequests { retry_after } | Error::TooManyStreams { retry_after } => {
             // Rounded up, so that a caller who waits that long is not refused again.
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.max(1).into());

@@ -1,4 +1,4 @@
-//! Defects of ours: a panic anywhere is answered 500, and the log has the request's id.
+//! Our own defects: a panic anywhere is answered 500, and the log has the request's id.
 
 use std::io;
 use std::pin::Pin;

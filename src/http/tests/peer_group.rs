@@ -67,7 +67,7 @@ async fn root_and_the_sockets_group_are_trusted_and_nobody_else() {
 
     assert_eq!(status(&path, 0, 0, "").await, "200", "root");
     assert_eq!(status(&path, BIN, DAEMON, "").await, "200", "by its group");
-    // The kernel lets this one in, but the user is no member by the system's database.
+    // The kernel lets this one in, but the system's database says that the user is not a member.
     assert_eq!(status(&path, BIN, BIN, "1").await, "401");
     assert_eq!(status(&path, BIN, BIN, "").await, "000", "kept out");
 

@@ -9,10 +9,12 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
+use crate::event_log::EventLog;
 use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
 use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
@@ -20,9 +22,8 @@ use crate::http::{App, Hosts, Keys, Limits, Parts, Settings, api};
 use crate::metrics::Metrics;
 use crate::registration::Change;
 use crate::registration::item::Wire;
-use crate::registration::{
-    Address, Binding, Common, Details, Expiry, Key, Number, Registration, Ruid, SourceAddress,
-};
+use crate::registration::testing::binding;
+use crate::registration::{Address, Binding, Common, Details, Number, Registration, SourceAddress};
 use crate::registry::{Snapshot, Source, SourceState, Writer};
 use crate::sip::{SourceFrom, Transport};
 use crate::tokens::{self, TokenSet};
@@ -208,6 +209,8 @@ impl Site {
             keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
+            events: Arc::new(EventLog::new(None)),
+            draining: CancellationToken::new(),
             clock: shared,
             metrics,
             settings,
@@ -389,32 +392,22 @@ pub(super) fn details(account: &str, username: &str, number: u16) -> Details {
     let realm = format!("{account}.example.com");
     let now = i64::try_from(NOW).unwrap();
     let address = format!("192.0.2.{}", number % 250);
+    let contact = format!("sip:{username}@{address}:{}", 5060 + number);
+    let plain = binding(
+        &format!("uloc-{number}"),
+        &username.to_ascii_lowercase(),
+        &contact,
+        now + 300,
+    );
     let binding = Binding {
-        key: Key {
-            table: "location".into(),
-            ruid: Ruid::from(format!("uloc-{number}").as_str()),
-        },
-        username: username.to_ascii_lowercase().as_str().into(),
         domain: Some(realm.as_str().into()),
-        contact: format!("sip:{username}@{address}:{}", 5060 + number)
-            .as_str()
-            .into(),
         received: Some(format!("sip:{address}:{}", 5060 + number).as_str().into()),
-        path: None,
-        expiry: Expiry::At(now + 300),
-        last_modified: now - 300,
-        q: None,
         call_id: Some(format!("call-{number}@phone").as_str().into()),
         cseq: Number::new(7),
-        flags: Number::new(0),
         cflags: Number::new(64),
         user_agent: Some("Yealink SIP-T38G 38.0.0.115".into()),
-        socket: Some("udp:10.0.0.5:5060".into()),
         methods: Number::new(8159),
-        instance: None,
-        reg_id: None,
-        server_id: Number::new(0),
-        attributes: [].into_iter().collect(),
+        ..plain
     };
     let common = Common {
         realm: Some(realm.as_str().into()),

@@ -103,7 +103,7 @@ async fn a_token_spells_its_domain_as_it_likes() {
     let path = "/v2/registrations/count?accounts=true";
     let answer = site.get(path).with_token("domain-token").answer().await;
     assert_eq!(answer.data()["accounts"][0]["id"], "acme.test");
-    // An id that is no domain is another one in another case.
+    // An id that is not a domain is a different one in another case.
     let hex = async |path: &str| {
         site.get(path)
             .with_token("hex-token")

@@ -59,6 +59,9 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends the value of a field.
+///
+/// # Panics
+/// Never: writing to memory does not fail.
 pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Text(text) => write_string(text, out),

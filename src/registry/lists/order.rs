@@ -20,9 +20,12 @@ pub struct Position(Arc<[u8]>);
 #[derive(Clone, Debug)]
 pub(in crate::registry) struct Row {
     /// What its [`Position`] begins with: nearly always enough to compare rows without a look at them.
-    head: u64,
+    head: Head,
     registration: Arc<Registration>,
 }
+
+/// Bytes that compare like numbers.
+type Head = [u64; 2];
 
 /// A contact of an address of record, told by one of its rows; contacts are in the order of lists.
 #[derive(Clone, Debug)]
@@ -238,10 +241,10 @@ fn user_prefix(username: &[u8]) -> Vec<u8> {
     key
 }
 
-/// The first bytes of [`user_prefix`] as a number that compares like them. No user's prefix begins with that of
+/// The first bytes of [`user_prefix`] as numbers that compare like them. No user's prefix begins with that of
 /// another one, so two that differ in their heads are in order.
-fn head(username: &[u8]) -> u64 {
-    const BYTES: usize = size_of::<u64>();
+fn head(username: &[u8]) -> Head {
+    const BYTES: usize = size_of::<Head>();
     let mut head = [0; BYTES];
     let start = &username[..username.len().min(BYTES)];
     if start.contains(&0) {
@@ -252,7 +255,9 @@ fn head(username: &[u8]) -> u64 {
         head[..start.len()].copy_from_slice(start);
         head.make_ascii_lowercase();
     }
-    u64::from_be_bytes(head)
+    let number = u128::from_be_bytes(head);
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    [(number >> 64) as u64, number as u64]
 }
 
 fn by_head(a: &Row, b: &Row) -> Ordering {
@@ -306,7 +311,7 @@ mod tests {
     use crate::registration::testing::{binding, registration};
 
     fn rows() -> impl Strategy<Value = Row> {
-        let text = "[abA\u{0}\u{1}]{0,10}";
+        let text = "[abA\u{0}\u{1}]{0,10}|[ab]{14}[abA\u{0}\u{1}]{0,4}";
         let domain = proptest::option::of("[a\u{0}]{0,2}");
         (text, "[ab\u{0}]{0,2}", domain, "[12]").prop_map(|(user, contact, domain, ruid)| {
             let row = Binding {

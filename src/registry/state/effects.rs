@@ -36,8 +36,13 @@ impl State {
 
     /// Notes how a row is that is about to be changed itself.
     pub(in crate::registry) fn touch(&mut self, key: &Key) {
+        let cause = self.touched.cause.clone();
+        self.touch_because(key, cause);
+    }
+
+    /// The same, for a reason of its own.
+    pub(in crate::registry) fn touch_because(&mut self, key: &Key, cause: Cause) {
         if self.touched.is_noting {
-            let cause = self.touched.cause.clone();
             self.before(key).cause = cause;
         }
     }

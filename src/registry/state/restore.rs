@@ -1,13 +1,14 @@
 //! A registry made at once of all its rows: sorted once, not row by row.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::ends::Ends;
 use super::rows::Rows;
 use super::{State, is_current};
 use crate::parallel;
-use crate::registration::{Hidden, Key, Registration, Tombstone};
+use crate::registration::{Hidden, Registration, Tombstone};
 use crate::registry::lists::index::ScopeIndex;
 use crate::registry::lists::order::Row;
 
@@ -35,7 +36,8 @@ impl State {
         for tombstone in left.tombstones {
             state.tombstones.remember(tombstone);
         }
-        let rows = last_of_each_key(left.rows);
+        state.rows = Rows::of(left.rows);
+        let rows = state.rows.all();
         let sorted = || {
             let mut sorted: Vec<Row> = rows.iter().map(|row| Row::new(Arc::clone(row))).collect();
             sorted.sort_unstable();
@@ -43,7 +45,6 @@ impl State {
         };
         let (ends, sorted) = parallel::both(|| Ends::of(rows.iter()), sorted);
         state.ends = ends;
-        state.rows = Rows::of(rows);
         for hidden in left.hidden.into_iter().chain(left.intents) {
             state.note_hidden(hidden);
         }
@@ -64,7 +65,7 @@ impl State {
 
 /// The rows of each account, in their order.
 fn by_account(rows: &[Row]) -> HashMap<Arc<str>, Vec<Row>> {
-    let mut accounts: HashMap<Arc<str>, Vec<Row>> = HashMap::new();
+    let mut accounts: HashMap<Arc<str>, Vec<Row>> = HashMap::default();
     for row in rows {
         if let Some(id) = &row.registration().account_id {
             accounts
@@ -74,22 +75,4 @@ fn by_account(rows: &[Row]) -> HashMap<Arc<str>, Vec<Row>> {
         }
     }
     accounts
-}
-
-/// Rows by key, the last one of each.
-fn last_of_each_key(rows: Vec<Arc<Registration>>) -> Vec<Arc<Registration>> {
-    let places: HashMap<&Key, usize> = rows
-        .iter()
-        .enumerate()
-        .map(|(place, row)| (&row.binding.key, place))
-        .collect();
-    if places.len() == rows.len() {
-        drop(places);
-        return rows;
-    }
-    let mut last: Vec<usize> = places.into_values().collect();
-    last.sort_unstable();
-    last.into_iter()
-        .map(|place| Arc::clone(&rows[place]))
-        .collect()
 }

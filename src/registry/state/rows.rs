@@ -1,9 +1,11 @@
 //! Every row, to be found by its key.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::registration::{Key, Registration};
 
@@ -18,22 +20,36 @@ pub(in crate::registry) struct Rows {
 }
 
 impl Rows {
-    /// Rows of which no two have the same key.
+    /// These rows; of those with the same key the last one.
     ///
     /// # Panics
     /// Where they are more than four billion.
     pub(in crate::registry) fn of(rows: Vec<Arc<Registration>>) -> Self {
-        let hasher = RandomState::new();
+        let hasher = RandomState::default();
         let mut places = HashTable::with_capacity(rows.len());
-        let hash = |place: u32| hasher.hash_one(&rows[place as usize].binding.key);
+        let key = |place: u32| &rows[place as usize].binding.key;
+        let rehash = |place: &u32| hasher.hash_one(key(*place));
+        let mut outdated = Vec::new();
         for place in 0..place(rows.len()) {
-            places.insert_unique(hash(place), place, |place| hash(*place));
+            let is_it = |other: &u32| key(*other) == key(place);
+            match places.entry(hasher.hash_one(key(place)), is_it, rehash) {
+                Entry::Vacant(entry) => drop(entry.insert(place)),
+                Entry::Occupied(mut entry) => {
+                    outdated.push(std::mem::replace(entry.get_mut(), place));
+                }
+            }
         }
-        Self {
-            in_order: rows,
-            places,
-            hasher,
+        if outdated.is_empty() {
+            return Self {
+                in_order: rows,
+                places,
+                hasher,
+            };
         }
+        outdated.sort_unstable();
+        let rows = (0..).zip(rows);
+        let last = rows.filter(|(place, _)| outdated.binary_search(place).is_err());
+        Self::of(last.map(|(_, row)| row).collect())
     }
 
     pub(in crate::registry) fn len(&self) -> usize {
@@ -107,6 +123,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn of_rows_with_the_same_key_the_last_one_counts(all in prop::collection::vec((0..6_u8, any::<u8>()), 0..20)) {
+            let all: Vec<_> = all.into_iter().map(|(ruid, contact)| row(ruid, contact)).collect();
+            let is_last = |at: &usize| !all[at + 1..].iter().any(|one| one.binding.key == all[*at].binding.key);
+            let last: Vec<_> = (0..all.len()).filter(is_last).map(|at| Arc::clone(&all[at])).collect();
+            let rows = Rows::of(all.clone());
+            prop_assert_eq!(rows.all(), &last);
+            for one in &last {
+                prop_assert_eq!(rows.get(&one.binding.key), Some(one));
+            }
+        }
+
         #[test]
         fn rows_are_those_of_a_map(
             first in prop::collection::hash_map(0..20_u8, any::<u8>(), 0..20),

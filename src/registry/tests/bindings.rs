@@ -151,7 +151,7 @@ fn instance_and_reg_id_tell_flows_apart_and_nobody_is_asked() {
     );
     registry.apply([Change::Remove(flow("4", "", 0).key)]);
     assert_eq!(ruids(&registry), ["1", "2", "3"]);
-    // A row that is no flow may be any of them.
+    // A row without a flow may be any of them.
     for (instance, reg_id) in [("", 0), ("<urn:uuid:1>", 0), ("", 1)] {
         put(&registry, flow("5", instance, reg_id));
         assert_eq!(questions(&registry, &due(9)), [["1", "2", "3", "5"]]);

@@ -71,7 +71,7 @@ fn a_row_ends_once_and_is_valid_again_when_the_clock_is_set_back() {
     assert!(matches!(ended.cause, Cause::Clock));
     assert_eq!(listed(&ended, ACME), (true, false));
     assert!(ended.row().is_none() && ended.tombstone(NOW).is_none());
-    // That the table loses it as well is no news for a list.
+    // That the table loses it as well is not news for a list.
     registry.apply([Change::Remove(binding("1", "", "", 0).key)]);
     assert_eq!(listed(&one(&mut feed), ACME), (false, false));
     put(&registry, binding("2", "bob", "a", NOW + 30));

@@ -74,10 +74,13 @@ impl Assembler {
         assembler.touched.reserve_exact(count);
         assembler.by_key = HashTable::with_capacity(count);
         for binding in former {
-            let id = assembler.with_key(&binding.key.table, binding.key.ruid.0.as_bytes());
-            let slot = assembler.slot(id);
-            slot.told = Some(binding);
-            slot.key = None;
+            let (table, ruid) = (&binding.key.table, binding.key.ruid.0.as_bytes());
+            if let Some(id) = assembler.find(table, ruid) {
+                assembler.slot(id).told = Some(binding);
+            } else {
+                let hash = hash_of(table, ruid);
+                assembler.put(Slot::of_told(binding), hash);
+            }
         }
         assembler.former = assembler.by_key.len();
         assembler
@@ -134,24 +137,32 @@ impl Assembler {
 
     /// Makes an empty slot for a key that has none.
     fn add(&mut self, table: &Arc<str>, ruid: &[u8]) -> SlotId {
-        let id = self.free.pop().unwrap_or_else(|| {
+        let key = Key {
+            table: Arc::clone(table),
+            ruid: Ruid(ruid.into()),
+        };
+        self.put(Slot::of_key(key), hash_of(table, ruid))
+    }
+
+    /// Puts in a slot whose key has this `hash`.
+    fn put(&mut self, slot: Slot, hash: u64) -> SlotId {
+        let id = if let Some(id) = self.free.pop() {
+            *self.slot(id) = slot;
+            id
+        } else {
             if self.all.len() == self.all.capacity() {
                 // Not doubled, because they are very many.
                 self.all.reserve_exact(self.all.len() / 8 + 64);
             }
-            self.all.push(Slot::default());
+            self.all.push(slot);
             SlotId::new(self.all.len() - 1)
-        });
-        self.slot(id).key = Some(Box::new(Key {
-            table: Arc::clone(table),
-            ruid: Ruid(ruid.into()),
-        }));
+        };
         let all = &self.all;
         let rehash = |id: &SlotId| {
             let key = all[id.place()].key();
             key.map_or(0, |key| hash_of(&key.table, key.ruid.0.as_bytes()))
         };
-        self.by_key.insert_unique(hash_of(table, ruid), id, rehash);
+        self.by_key.insert_unique(hash, id, rehash);
         self.touch(id);
         id
     }
@@ -178,8 +189,11 @@ impl Assembler {
     /// Makes room for the row `rowid`: the one that holds the binding now may go before the new one, or stay.
     fn keep_beside(&mut self, id: SlotId, rowid: i64) {
         let slot = &mut self.all[id.place()];
+        let Some(row) = slot.row() else {
+            return;
+        };
         let told = || slot.told.as_ref().map(|told| Box::new((**told).clone()));
-        if let (Some(row), Some(content)) = (slot.row(), slot.incoming.take().or_else(told)) {
+        if let Some(content) = slot.incoming.take().or_else(told) {
             let doubles = self.doubles.entry(id).or_default();
             doubles.retain(|(other, _)| *other != rowid);
             doubles.push((row, content));

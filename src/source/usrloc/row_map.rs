@@ -1,6 +1,6 @@
 //! Which slot a row belongs to.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::slot::SlotId;
 
@@ -69,7 +69,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_map(steps in prop::collection::vec((-40..40_i64, prop::option::of(0..9_usize)), 0..200)) {
-            let (mut map, mut model) = (RowMap::default(), HashMap::new());
+            let (mut map, mut model) = (RowMap::default(), HashMap::default());
             for (id, slot) in steps {
                 if let Some(slot) = slot.map(SlotId::new) {
                     prop_assert_eq!(map.insert(id, slot), model.insert(id, slot));

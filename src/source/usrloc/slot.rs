@@ -38,6 +38,22 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// That of a binding which has been told.
+    pub(super) fn of_told(binding: Arc<Binding>) -> Self {
+        Self {
+            told: Some(binding),
+            ..Self::default()
+        }
+    }
+
+    /// That of a key of which nothing has been told.
+    pub(super) fn of_key(key: Key) -> Self {
+        Self {
+            key: Some(Box::new(key)),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn row(&self) -> Option<i64> {
         self.has_row.then_some(self.row)
     }

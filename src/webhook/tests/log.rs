@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::super::{CursorFile, Missed, Position, Source};
+use super::super::{CursorFile, Position, Source};
+use crate::event_log::Missed;
 use crate::events::json::LogId;
 use crate::events::{Audience, Event, Happening, Kind, What};
 use crate::registration::testing::{binding, registration};
@@ -198,6 +199,10 @@ impl CursorFile for File {
             written.cursors.insert(name.to_owned(), position);
             written.times += 1;
         });
+    }
+
+    async fn names(&self) -> Vec<String> {
+        self.0.borrow().cursors.keys().cloned().collect()
     }
 
     async fn delete(&self, name: &str) {

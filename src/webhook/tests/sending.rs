@@ -427,6 +427,18 @@ async fn a_reload_starts_changes_and_ends_hooks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hook_that_went_while_nothing_ran_is_forgotten() {
+    let script = Script::new(&[]);
+    let mut house = House::new(vec![(hook(URL, ""), &script)]);
+    house.kept("crm", 0).await;
+    house.stop().await;
+    house.configure(Vec::new());
+    house.start();
+    house.file.wait_empty().await;
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn accounts_include_those_below() {
     let script = Script::new(&[]);
     let house = House::new(vec![(hook(URL, "accounts = [\"acme\"]"), &script)]);

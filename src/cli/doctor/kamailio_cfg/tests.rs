@@ -1,3 +1,4 @@
+use super::processes::of_command_line;
 use super::*;
 
 fn read(text: &str, defined: &[&str]) -> KamailioCfg {

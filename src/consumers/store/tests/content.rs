@@ -40,7 +40,7 @@ async fn contents_survive_a_close() {
     assert_eq!(contents.registrations, [registration(1), registration(2)]);
     assert_eq!(contents.hidden, [hidden("uloc-1")]);
     assert_eq!(store.flushes(10).await.unwrap(), [record(NOW)]);
-    assert!(file::copies_aside(&path).is_empty());
+    assert!(copies_aside(&path).is_empty());
 }
 
 #[tokio::test]

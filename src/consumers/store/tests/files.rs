@@ -8,7 +8,7 @@ async fn two_processes_do_not_share_a_store() {
     let _first = Store::open(&path, NOW).await.unwrap();
     let second = Store::open(&path, NOW).await;
     assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
-    assert!(file::copies_aside(&path).is_empty());
+    assert!(copies_aside(&path).is_empty());
 }
 
 /// A child that is just being started has copies of all open files for a moment.
@@ -158,7 +158,7 @@ async fn a_store_that_breaks_at_a_write_is_begun_anew() {
     assert!(matches!(error, Error::BegunAnew { .. }), "{error:?}");
     store.apply(&batch).await.unwrap();
     assert_eq!(store.load().await.unwrap().registrations, batch.upserts);
-    assert_eq!(file::copies_aside(&path).len(), 1);
+    assert_eq!(copies_aside(&path).len(), 1);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn the_latest_three_copies_are_kept_aside() {
     }
     let kept =
         [5, 6, 9].map(|second| path.with_file_name(format!("usrlocd.db.broken-{}", NOW + second)));
-    assert_eq!(file::copies_aside(&path), kept);
+    assert_eq!(copies_aside(&path), kept);
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     let contents = store.load().await.unwrap();
     assert_eq!(contents.as_of, fresh.as_of);
     assert_eq!(contents.departed, [departed]);
-    assert!(file::copies_aside(&path).is_empty());
+    assert!(copies_aside(&path).is_empty());
 }
 
 #[tokio::test]
@@ -219,10 +219,17 @@ async fn accounts_are_read_one_by_one_as_they_are_with_all_others() {
 
 #[tokio::test]
 async fn an_account_has_what_moved_to_it_and_not_what_left() {
+    let all: Vec<Stored> = (0..100).map(registration).collect();
+    assert_moves(complete(all.clone())).await;
+    // Before there is an index of owners.
+    assert_moves(upserts(all)).await;
+}
+
+/// After `first`, registrations move to another account or to none.
+async fn assert_moves(first: Batch) {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
-    let all = (0..100).map(registration).collect();
-    store.apply(&complete(all)).await.unwrap();
+    store.apply(&first).await.unwrap();
     let moved: Vec<Stored> = (0..100)
         .map(|number| Stored {
             account: (number % 2 == 0).then(|| "new".into()),

@@ -7,33 +7,6 @@ use super::errors;
 
 /// All schemas, as components.
 pub(super) fn schemas(item: &Value) -> Value {
-    let envelope = |data: Value, required: &[&str]| {
-        let mut required: Vec<_> = required.to_vec();
-        required.extend([
-            "data",
-            "node",
-            "request_id",
-            "revision",
-            "source",
-            "status",
-            "timestamp",
-            "version",
-        ]);
-        json!({"type": "object", "required": required, "properties": {
-            "auth_token": {"type": "string", "description": "The token, as the caller gave it"},
-            "data": data,
-            "next_start_key": {"type": "string", "description": "Where the next page starts; absent on the last"},
-            "node": {"type": "string"},
-            "page_size": {"type": "integer", "minimum": 0, "description": "Number of items on this page"},
-            "request_id": {"type": "string"},
-            "revision": {"type": "string", "description": "Changes with the content of the rows, and with that only"},
-            "source": reference("schemas", "Source"),
-            "start_key": {"type": "string"},
-            "status": {"const": "success"},
-            "timestamp": {"type": "string", "format": "date-time"},
-            "version": {"type": "string"},
-        }})
-    };
     let items = json!({"type": "array", "items": reference("schemas", "Registration")});
     let count = json!({"type": "integer", "minimum": 0});
     let account = json!({"type": "object", "required": ["id", "count"], "properties": {
@@ -46,29 +19,11 @@ pub(super) fn schemas(item: &Value) -> Value {
     }});
     let mut all = json!({
         "Registration": item,
-        "Source": {
-            "type": "object", "required": ["state"],
-            "properties": {
-                "state": {"enum": ["live", "catching_up", "stale", "unavailable"]},
-                "as_of": {"type": "number", "description": "Unix second at which the answers were last known to match Kamailio's tables"},
-                "lag_ms": {"type": "integer", "minimum": 0},
-            },
-        },
-        "Ready": {
-            "type": "object", "required": ["max_lag_ms", "source", "status"],
-            "properties": {
-                "max_lag_ms": {"type": "integer", "minimum": 0, "description": "The `lag_ms` above which it is not ready"},
-                "reason": {"type": "string", "description": "Why it is not ready, and what to do; absent when ready"},
-                "read": {"type": "integer", "minimum": 0, "description": "Rows of Kamailio's tables read so far; only while starting"},
-                "restored": {"type": "integer", "minimum": 0, "description": "Registrations of the previous run restored so far; only while starting"},
-                "source": reference("schemas", "Source"),
-                "status": {"enum": ["ok", "starting", "unavailable"], "description": "`starting`: not every row of Kamailio's tables is listed yet, and nothing is wrong"},
-                "total": {"type": "integer", "minimum": 0, "description": "Registrations to restore; only while starting"},
-            },
-        },
-        "ListEnvelope": envelope(items, &["page_size"]),
-        "CountEnvelope": envelope(number, &[]),
-        "FlushedEnvelope": envelope(json!({"const": "ok"}), &[]),
+        "Source": source(),
+        "Ready": ready(),
+        "ListEnvelope": envelope(&items, &["page_size"]),
+        "CountEnvelope": envelope(&number, &[]),
+        "FlushedEnvelope": envelope(&json!({"const": "ok"}), &[]),
         // Anything but a string counts as absent in these places.
         "Body": body(),
     });
@@ -76,6 +31,57 @@ pub(super) fn schemas(item: &Value) -> Value {
         all.extend(errors);
     }
     all
+}
+
+/// What every success has around its `data`; some need more.
+fn envelope(data: &Value, further: &[&str]) -> Value {
+    let always = [
+        "data",
+        "node",
+        "request_id",
+        "revision",
+        "source",
+        "status",
+        "timestamp",
+        "version",
+    ];
+    let required = [further, &always].concat();
+    json!({"type": "object", "required": required, "properties": {
+        "auth_token": {"type": "string", "description": "The token, as the caller gave it"},
+        "data": data,
+        "next_start_key": {"type": "string", "description": "Where the next page starts; absent on the last"},
+        "node": {"type": "string"},
+        "page_size": {"type": "integer", "minimum": 0, "description": "Number of items on this page"},
+        "request_id": {"type": "string"},
+        "revision": {"type": "string", "description": "Changes with the content of the rows, and with that only"},
+        "source": reference("schemas", "Source"),
+        "start_key": {"type": "string"},
+        "status": {"const": "success"},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "version": {"type": "string"},
+    }})
+}
+
+/// How well the answers are known to match Kamailio's tables.
+fn source() -> Value {
+    json!({"type": "object", "required": ["state"], "properties": {
+        "state": {"enum": ["live", "catching_up", "stale", "unavailable"]},
+        "as_of": {"type": "number", "description": "Unix second at which the answers were last known to match Kamailio's tables"},
+        "lag_ms": {"type": "integer", "minimum": 0},
+    }})
+}
+
+/// The answer of `/readyz`.
+fn ready() -> Value {
+    json!({"type": "object", "required": ["max_lag_ms", "source", "status"], "properties": {
+        "max_lag_ms": {"type": "integer", "minimum": 0, "description": "The `lag_ms` above which it is not ready"},
+        "reason": {"type": "string", "description": "Why it is not ready, and what to do; absent when ready"},
+        "read": {"type": "integer", "minimum": 0, "description": "Rows of Kamailio's tables read so far; only while starting"},
+        "restored": {"type": "integer", "minimum": 0, "description": "Registrations of the previous run restored so far; only while starting"},
+        "source": reference("schemas", "Source"),
+        "status": {"enum": ["ok", "starting", "unavailable"], "description": "`starting`: not every row of Kamailio's tables is listed yet, and nothing is wrong"},
+        "total": {"type": "integer", "minimum": 0, "description": "Registrations to restore; only while starting"},
+    }})
 }
 
 /// The body of a DELETE. Its keys stand at the top or under `data`, `ruids` in one of the two.

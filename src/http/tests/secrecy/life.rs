@@ -37,7 +37,7 @@ pub(super) struct Life {
 /// A token, and so what it may see.
 #[derive(Clone, Debug)]
 pub(super) enum Token {
-    /// One of ours, for these accounts.
+    /// One of our own, for these accounts.
     Ours {
         accounts: Vec<usize>,
         read: bool,

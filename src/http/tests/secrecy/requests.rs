@@ -16,7 +16,7 @@ pub(super) struct Wish {
     query: Vec<String>,
     /// Where the token stands.
     token: Place,
-    /// A key of the list at this path, from whoever may see it.
+    /// A key of the list at this path, as somebody who may see it.
     cursor: Option<String>,
     /// The revision of the list at this path.
     revision: Option<String>,

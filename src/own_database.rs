@@ -1,4 +1,7 @@
-//! The store's file: lock, create, open, migrate, set aside.
+//! SQLite files of our own: lock, create, open, migrate, set aside.
+//!
+//! What is in one can be had again, or is not worth a stop: a file whose content is at fault is set aside and a new one
+//! begun. Another program's database is never written, moved or locked, whichever path led there.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -12,22 +15,57 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::Error;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Marks a SQLite file as ours: "usrl".
-const APPLICATION_ID: i64 = 0x7573_726c;
+/// What a file of ours is for.
+#[derive(Debug)]
+pub struct Purpose {
+    /// Marks a SQLite file as ours and of this purpose.
+    pub application_id: u32,
+    /// Schema versions in order; `user_version` counts how many a file has. Never change one that was released.
+    pub migrations: &'static [&'static str],
+    /// The permissions of the file.
+    pub mode: u32,
+    /// What the log says when one is set aside.
+    pub set_aside: &'static str,
+    /// What connections have besides; `auto_vacuum` takes effect when the file is made.
+    pub tune: fn(SqliteConnectOptions) -> SqliteConnectOptions,
+}
 
-/// Schema versions in order; `user_version` counts how many a file has. Never change one that was released.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../../sql/store/migrations/0001_begin.sql"),
-    include_str!("../../../sql/store/migrations/0002_source.sql"),
-    include_str!("../../../sql/store/migrations/0003_owners.sql"),
-    include_str!("../../../sql/store/migrations/0004_ended.sql"),
-    include_str!("../../../sql/store/migrations/0005_records.sql"),
-    include_str!("../../../sql/store/migrations/0006_intents.sql"),
-];
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file, or its directory, cannot be made or opened.
+    #[error("cannot create {path}")]
+    CannotCreate {
+        /// What cannot be created.
+        path: PathBuf,
+        /// The operating system's error.
+        source: BoxError,
+    },
+    /// The file there is another program's database, or a part of one. It is left as it is.
+    #[error("{path} is another program's database")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process has it open.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite refuses.
+    #[error("cannot write to {path}")]
+    CannotWrite {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's error.
+        source: BoxError,
+    },
+}
 
-/// How many broken stores are kept.
+/// How many broken files are kept.
 const KEPT_ASIDE: usize = 3;
 
 /// What a database starts with, and where its header has the application's id (SQLite's file format, 1.3).
@@ -62,7 +100,10 @@ enum Refusal {
 
 /// Refuses a file that is another program's database, or kept beside one: it is not ours to write, to lock or to
 /// move, whichever path led there. It is only read.
-pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Foreign`], and [`Error::CannotCreate`] where the file cannot be read.
+pub fn refuse_foreign(purpose: &Purpose, path: &Path) -> Result<(), Error> {
     // If it is not a file, creating it will say what is wrong.
     if !path.is_file() {
         return Ok(());
@@ -71,7 +112,7 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
     File::open(path)
         .and_then(|file| file.take(HEADER).read_to_end(&mut header))
         .map_err(|source| cannot_create(path, source))?;
-    if is_foreign(&header) {
+    if is_foreign(purpose, &header) {
         return Err(Error::Foreign {
             path: path.to_path_buf(),
         });
@@ -79,34 +120,34 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a file that starts so belongs to another program. A file that is not a database at all is a broken store.
-fn is_foreign(header: &[u8]) -> bool {
+/// Whether a file that starts so belongs to another program. A file that is not a database at all is a broken one of ours.
+fn is_foreign(purpose: &Purpose, header: &[u8]) -> bool {
     if MAGIC_BESIDE.iter().any(|magic| header.starts_with(magic)) {
         return true;
     }
     let id = header.get(ID_AT..ID_AT + 4);
-    header.starts_with(MAGIC)
-        && id.is_some_and(|id| {
-            i64::from_be_bytes([0, 0, 0, 0, id[0], id[1], id[2], id[3]]) != APPLICATION_ID
-        })
+    header.starts_with(MAGIC) && id.is_some_and(|id| id != purpose.application_id.to_be_bytes())
 }
 
-/// The right to use a store alone; given up with this value.
+/// The right to use a file alone; given up with this value.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file is not enough: a child that is being started has every open file until it executes its
         // program, and a lock of flock(2) lasts until the last copy is closed.
         if let Err(error) = self.0.unlock() {
-            tracing::debug!(%error, "cannot unlock the store; closing its lock file does that");
+            tracing::debug!(%error, "cannot unlock a database; closing its lock file does that");
         }
     }
 }
 
-/// Makes sure that this process alone uses the store at `path`, for as long as the lock is held.
-pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
+/// Makes sure that this process alone uses the file at `path`, for as long as the lock is held. Makes its directory.
+///
+/// # Errors
+/// [`Error::InUse`] and [`Error::CannotCreate`].
+pub fn lock(path: &Path) -> Result<Lock, Error> {
     if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
         DirBuilder::new()
             .recursive(true)
@@ -131,17 +172,20 @@ pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
     }
 }
 
-/// Opens the store at `path`, or sets aside what is there and begins a new one.
-pub(super) async fn open(path: &Path, now: i64) -> Result<SqlitePool, Error> {
-    let refusal = match try_open(path).await? {
+/// Opens the file at `path`, or sets aside what is there and begins a new one.
+///
+/// # Errors
+/// Where not even a new one can be had.
+pub async fn open(purpose: &Purpose, path: &Path, now: i64) -> Result<SqlitePool, Error> {
+    let refusal = match try_open(purpose, path).await? {
         Ok(pool) => return Ok(pool),
         Err(refusal) => refusal,
     };
     let Refusal::Broken(reason) = refusal else {
         return Err(refused(path, refusal));
     };
-    set_aside(path, now, &reason)?;
-    try_open(path)
+    set_aside(purpose, path, now, &reason)?;
+    try_open(purpose, path)
         .await?
         .map_err(|refusal| refused(path, refusal))
 }
@@ -156,13 +200,13 @@ fn refused(path: &Path, refusal: Refusal) -> Error {
     }
 }
 
-async fn try_open(path: &Path) -> Result<Result<SqlitePool, Refusal>, Error> {
-    create(path)?;
-    if let Err(refusal) = mark(path).await {
+async fn try_open(purpose: &Purpose, path: &Path) -> Result<Result<SqlitePool, Refusal>, Error> {
+    create(purpose, path)?;
+    if let Err(refusal) = mark(purpose, path).await {
         return Ok(Err(refusal));
     }
-    let pool = unopened(path);
-    let prepared = async { prepare(&mut *pool.acquire().await?).await };
+    let pool = unopened(purpose, path);
+    let prepared = async { prepare(purpose, &mut *pool.acquire().await?).await };
     match prepared.await {
         Ok(()) => Ok(Ok(pool)),
         Err(refusal) => {
@@ -172,9 +216,9 @@ async fn try_open(path: &Path) -> Result<Result<SqlitePool, Refusal>, Error> {
     }
 }
 
-/// The store at `path`, to be opened when it is first needed.
-pub(super) fn unopened(path: &Path) -> SqlitePool {
-    let options = SqliteConnectOptions::new()
+/// The file at `path`, to be opened when it is first needed.
+fn unopened(purpose: &Purpose, path: &Path) -> SqlitePool {
+    let options = (purpose.tune)(SqliteConnectOptions::new())
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
@@ -189,29 +233,29 @@ pub(super) fn unopened(path: &Path) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
-/// Marks a new store as ours before it has a log: the mark is then in the file itself, where it can be seen without
+/// Marks a new file as ours before it has a log: the mark is then in the file itself, where it can be seen without
 /// SQLite.
-async fn mark(path: &Path) -> Result<(), Refusal> {
+async fn mark(purpose: &Purpose, path: &Path) -> Result<(), Refusal> {
     // A mark that was interrupted has left a journal, and is rolled back when the file is opened next.
     let interrupted = beside(path, "-journal").exists();
     if fs::metadata(path).map_err(sqlx::Error::Io)?.len() > 0 && !interrupted {
         return Ok(());
     }
-    let options = SqliteConnectOptions::new()
+    let options = (purpose.tune)(SqliteConnectOptions::new())
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
     let mut connection = options.connect().await?;
-    let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
+    let mark = format!("PRAGMA application_id = {}", purpose.application_id);
     let marked = sqlx::raw_sql(AssertSqlSafe(mark)).execute(&mut connection);
     let marked = marked.await.map(drop);
     connection.close().await?;
     Ok(marked?)
 }
 
-/// Makes an empty file with our mode, which SQLite's side files then take over. Side files of a store that is gone
-/// would be read as part of the new one.
-fn create(path: &Path) -> Result<(), Error> {
+/// Makes an empty file with our mode, which SQLite's side files then take over. Side files of one that is gone would be
+/// read as part of the new one.
+fn create(purpose: &Purpose, path: &Path) -> Result<(), Error> {
     if !path.exists() {
         for side in sides(path) {
             remove_if_there(&side).map_err(|source| cannot_create(&side, source))?;
@@ -221,37 +265,38 @@ fn create(path: &Path) -> Result<(), Error> {
         .create(true)
         .truncate(false)
         .write(true)
-        .mode(0o600)
+        .mode(purpose.mode)
         .open(path)
-        .and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
+        .and_then(|file| file.set_permissions(Permissions::from_mode(purpose.mode)))
         .map_err(|source| cannot_create(path, source))
 }
 
 /// Checks whose database this is, brings its schema up to date, and shows that it can be written.
-async fn prepare(connection: &mut SqliteConnection) -> Result<(), Refusal> {
+async fn prepare(purpose: &Purpose, connection: &mut SqliteConnection) -> Result<(), Refusal> {
     let application_id = number(connection, "PRAGMA application_id").await?;
     let version = number(connection, "PRAGMA user_version").await?;
     let objects = number(connection, "SELECT count(*) FROM sqlite_schema").await?;
     let is_new = application_id == 0 && version == 0 && objects == 0;
-    if !is_new && application_id != APPLICATION_ID {
+    if !is_new && application_id != i64::from(purpose.application_id) {
         return Err(Refusal::Foreign);
     }
     let known = usize::try_from(version)
         .ok()
-        .filter(|version| *version <= MIGRATIONS.len());
+        .filter(|version| *version <= purpose.migrations.len());
     let Some(done) = known else {
         return Err(Refusal::Broken(format!(
             "its schema version {version} is not known to this usrlocd, which knows {}",
-            MIGRATIONS.len()
+            purpose.migrations.len()
         )));
     };
     execute(connection, "BEGIN IMMEDIATE").await?;
-    for migration in &MIGRATIONS[done..] {
+    for migration in &purpose.migrations[done..] {
         execute(connection, migration).await?;
     }
     let marks = format!(
-        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT",
-        MIGRATIONS.len()
+        "PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+        purpose.application_id,
+        purpose.migrations.len()
     );
     sqlx::raw_sql(AssertSqlSafe(marks))
         .execute(&mut *connection)
@@ -268,14 +313,17 @@ async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result
     Ok(())
 }
 
-/// Renames the store and its side files to `<name>.broken-<now>`, or the next free second, and forgets all but the
-/// latest of such copies.
-pub(super) fn set_aside(path: &Path, now: i64, reason: &str) -> Result<(), Error> {
+/// Renames the file and its side files to `<name>.broken-<now>`, or the next free second, and forgets all but the latest
+/// of such copies.
+///
+/// # Errors
+/// [`Error::CannotCreate`]
+pub fn set_aside(purpose: &Purpose, path: &Path, now: i64, reason: &str) -> Result<(), Error> {
     let aside = (now..now.saturating_add(1000))
         .map(|second| beside(path, &format!(".broken-{second}")))
         .find(|aside| !aside.exists())
         .unwrap_or_else(|| beside(path, ".broken"));
-    // The file itself goes last: a crash in between leaves no side file for a new store to read.
+    // The file itself goes last: a crash in between leaves no side file for a new one to read.
     let moves = sides(path).into_iter().zip(sides(&aside));
     for (from, to) in moves.chain([(path.to_path_buf(), aside.clone())]) {
         match fs::rename(&from, &to) {
@@ -286,9 +334,8 @@ pub(super) fn set_aside(path: &Path, now: i64, reason: &str) -> Result<(), Error
         }
     }
     tracing::warn!(
-        store = %path.display(), aside = %aside.display(), reason,
-        "The store cannot be used; it was set aside and a new one is filled from Kamailio's tables. \
-         First-registration times and the audit of flushes begin anew"
+        file = %path.display(), aside = %aside.display(), reason,
+        "{}", purpose.set_aside
     );
     forget_old_copies(path);
     Ok(())
@@ -299,14 +346,15 @@ fn forget_old_copies(path: &Path) {
     for aside in copies_aside(path).into_iter().rev().skip(KEPT_ASIDE) {
         for file in sides(&aside).into_iter().chain([aside]) {
             if let Err(error) = remove_if_there(&file) {
-                tracing::warn!(file = %file.display(), %error, "Cannot remove an old broken store");
+                tracing::warn!(file = %file.display(), %error, "Cannot remove an old broken database");
             }
         }
     }
 }
 
-/// Stores that were set aside, the oldest first.
-pub(super) fn copies_aside(path: &Path) -> Vec<PathBuf> {
+/// Files that were set aside, the oldest first.
+#[must_use]
+pub fn copies_aside(path: &Path) -> Vec<PathBuf> {
     let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
     let prefix = format!(
         "{}.broken-",
@@ -327,8 +375,9 @@ pub(super) fn copies_aside(path: &Path) -> Vec<PathBuf> {
     copies.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Whether an error means that the store's content is at fault, so that a new store is the way on.
-pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+/// Whether an error means that the file's content is at fault, so that a new one is the way on.
+#[must_use]
+pub fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error
             .code()
@@ -357,7 +406,7 @@ fn cannot_create(path: &Path, source: io::Error) -> Error {
 #[cfg(test)]
 impl Lock {
     /// The copy of the open lock file that a child has until it executes its program.
-    pub(super) fn of_a_child(&self) -> File {
+    pub(crate) fn of_a_child(&self) -> File {
         self.0.try_clone().expect("an open file can be copied")
     }
 }
@@ -366,7 +415,9 @@ fn sides(path: &Path) -> [PathBuf; 2] {
     [beside(path, "-shm"), beside(path, "-wal")]
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The file that SQLite keeps beside a database under this suffix.
+#[must_use]
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

@@ -7,19 +7,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::iter;
 use std::sync::Arc;
 
-use super::{State, is_current};
+use super::event::Listed;
+use super::lists::index::{ByTransport, ScopeIndex, by_transport, following, of_user};
+use super::lists::listing::{Listing, Page};
+use super::lists::named::Asked;
+use super::lists::order::{Contact, Placed, Position, Row};
+use super::state::{State, is_current};
+use super::tombstones::{Aor, name_of};
+use super::{Counts, KNOWN_FOR, Scope};
 use crate::registration::{Registration, Text};
-use crate::registry::event::Listed;
-use crate::registry::lists::index::{ByTransport, ScopeIndex, by_transport, following, of_user};
-use crate::registry::lists::listing::{Listing, Page};
-use crate::registry::lists::named::Asked;
-use crate::registry::lists::order::{Contact, Placed, Position, Row};
-use crate::registry::tombstones::{Aor, name_of};
-use crate::registry::{Counts, KNOWN_FOR, Scope};
 
 /// A state, as of a second.
 #[derive(Debug)]
-pub(in crate::registry) struct AsOf<'a> {
+pub(super) struct AsOf<'a> {
     state: &'a State,
     now: i64,
     system: Patch,
@@ -49,7 +49,7 @@ static NONE: Patch = Patch {
 };
 
 impl<'a> AsOf<'a> {
-    pub(in crate::registry) fn new(state: &'a State, now: i64) -> Self {
+    pub(super) fn new(state: &'a State, now: i64) -> Self {
         let mut as_of = Self {
             state,
             now,
@@ -64,7 +64,7 @@ impl<'a> AsOf<'a> {
     }
 
     /// Whether the lists differ from those that are kept.
-    pub(in crate::registry) fn differs(&self) -> bool {
+    pub(super) fn differs(&self) -> bool {
         !self.system.is_empty() || !self.accounts.is_empty()
     }
 
@@ -119,7 +119,7 @@ impl<'a> AsOf<'a> {
         self.now.saturating_sub(KNOWN_FOR)
     }
 
-    pub(in crate::registry) fn list(&self, scope: Scope<'_>) -> Listing {
+    pub(super) fn list(&self, scope: Scope<'_>) -> Listing {
         let list = |list: Patched<'_>| Listing {
             registrations: list.rows().map(registration).collect(),
             revision: list.revision(),
@@ -128,7 +128,7 @@ impl<'a> AsOf<'a> {
     }
 
     /// The listed registrations of the users whom a name means. One of the last hour counts where it is spelled so.
-    pub(in crate::registry) fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
+    pub(super) fn list_user(&self, scope: Scope<'_>, username: &[u8]) -> Listing {
         let Some(list) = self.scope(scope) else {
             return Listing::default();
         };
@@ -145,23 +145,18 @@ impl<'a> AsOf<'a> {
         }
     }
 
-    pub(in crate::registry) fn page(
-        &self,
-        scope: Scope<'_>,
-        after: Option<&Position>,
-        limit: usize,
-    ) -> Page {
+    pub(super) fn page(&self, scope: Scope<'_>, after: Option<&Position>, limit: usize) -> Page {
         let page = |list: Patched<'_>| list.page(after, limit);
         self.scope(scope).map(page).unwrap_or_default()
     }
 
-    pub(in crate::registry) fn count(&self, scope: Scope<'_>) -> (usize, u64) {
+    pub(super) fn count(&self, scope: Scope<'_>) -> (usize, u64) {
         let count = |list: Patched<'_>| (list.len(), list.revision());
         self.scope(scope).map(count).unwrap_or_default()
     }
 
     /// Those of the listed registrations that are `wanted` and were modified last, the latest first.
-    pub(in crate::registry) fn newest(
+    pub(super) fn newest(
         &self,
         count: usize,
         wanted: impl Fn(&Registration) -> bool,
@@ -184,18 +179,14 @@ impl<'a> AsOf<'a> {
         newest.map(|(_, row)| registration(row)).collect()
     }
 
-    pub(in crate::registry) fn rows_of(
-        &self,
-        username: &Text,
-        domain: Option<&Text>,
-    ) -> Vec<Arc<Registration>> {
+    pub(super) fn rows_of(&self, username: &Text, domain: Option<&Text>) -> Vec<Arc<Registration>> {
         self.of_aor(username, domain)
             .filter(|one| is_current(&self.state.hidden, self.now, one))
             .cloned()
             .collect()
     }
 
-    pub(in crate::registry) fn listed_of(
+    pub(super) fn listed_of(
         &self,
         username: &Text,
         domain: Option<&Text>,
@@ -206,7 +197,7 @@ impl<'a> AsOf<'a> {
         rows
     }
 
-    pub(in crate::registry) fn is_anothers(
+    pub(super) fn is_anothers(
         &self,
         account: &str,
         table: &str,
@@ -228,19 +219,19 @@ impl<'a> AsOf<'a> {
             .any(|(id, at)| Some(*at) == last && *id != account)
     }
 
-    pub(in crate::registry) fn shares_domain(&self, account: &str, domain: Option<&Text>) -> bool {
+    pub(super) fn shares_domain(&self, account: &str, domain: Option<&Text>) -> bool {
         let mut rows = self.state.rows.all().iter();
         rows.any(|one| {
             one.binding.domain.as_ref() == domain && one.account_id.as_deref() != Some(account)
         })
     }
 
-    pub(in crate::registry) fn knows_account(&self, id: &str) -> bool {
+    pub(super) fn knows_account(&self, id: &str) -> bool {
         self.state.accounts.contains_key(id) || self.state.tombstones.has_account(id, self.since())
     }
 
     /// Looks at rows and tombstones of `scope` alone: how long it takes tells nothing about other accounts.
-    pub(in crate::registry) fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<Aor> {
+    pub(super) fn known_aors(&self, scope: Scope<'_>, username: &[u8]) -> Vec<Aor> {
         let asked = Asked::new(username);
         let there = self.scope(scope).into_iter();
         let there = there
@@ -257,11 +248,11 @@ impl<'a> AsOf<'a> {
         })
     }
 
-    pub(in crate::registry) fn superseded(&self) -> usize {
+    pub(super) fn superseded(&self) -> usize {
         self.state.ambiguities.superseded() - self.released
     }
 
-    pub(in crate::registry) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let (state, rows) = (self.state, &self.state.rows);
         Counts {
             listed: self.system().by_transport(),
@@ -271,7 +262,7 @@ impl<'a> AsOf<'a> {
         }
     }
 
-    pub(in crate::registry) fn accounts(&self) -> Vec<(Arc<str>, usize)> {
+    pub(super) fn accounts(&self) -> Vec<(Arc<str>, usize)> {
         let count = |(id, index): (&Arc<str>, _)| {
             let patch = self.accounts.get(id).unwrap_or(&NONE);
             (Arc::clone(id), Patched { index, patch }.len())

@@ -1,0 +1,13 @@
+-- Every row of these phones.
+WITH RECURSIVE walk (place, back) AS (
+    SELECT event.place, event.phone_back
+    FROM phone
+    JOIN event ON event.place = phone.last
+    WHERE phone.id IN (SELECT value FROM json_each(?1))
+    UNION ALL
+    SELECT event.place, event.phone_back
+    FROM walk
+    JOIN event ON event.place = walk.place - walk.back
+    WHERE walk.back > 0
+)
+SELECT place FROM walk

@@ -1,0 +1,243 @@
+//! Writing events.
+//!
+//! A call into SQLite's thread and back costs more than the statement that it runs, so what a batch needs is looked up
+//! together, and written together.
+
+use std::sync::Arc;
+
+use sqlx::query_builder::QueryBuilder;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, SqliteConnection};
+
+use super::code::Code;
+use super::phones::{Known, Phone, Sought};
+use super::record::{Times, write_happening, write_moving, write_other};
+use crate::events::{Event, Happening, What};
+
+/// How many rows a statement takes at most.
+const ROWS: usize = 128;
+
+/// How long a moment lasts, in milliseconds.
+pub(super) const MOMENT: u64 = 1 << 16;
+
+/// The account of what is not about a registration, and that of registrations without one.
+pub(super) const NOBODY: i64 = 0;
+pub(super) const UNOWNED: i64 = 1;
+
+/// The place of the event of this number.
+pub(super) fn last_place(seq: u64) -> u64 {
+    2 * seq
+}
+
+/// The places that belong to it: where its former state may stand, and its own.
+pub(super) fn places_of(seq: u64) -> [u64; 2] {
+    [last_place(seq) - 1, last_place(seq)]
+}
+
+/// The number of the event that a place belongs to.
+pub(super) fn seq_at(place: u64) -> u64 {
+    place.div_ceil(2)
+}
+
+/// A row to be written.
+#[derive(Debug)]
+struct NewRow {
+    place: u64,
+    code: Code,
+    after: u64,
+    account: i64,
+    account_back: u64,
+    phone: i64,
+    phone_back: u64,
+    body: Vec<u8>,
+    state: Option<Vec<u8>>,
+}
+
+/// What is being written.
+#[derive(Debug)]
+struct Writing {
+    known: Known,
+    /// The beginning of the newest moment.
+    moment: Option<u64>,
+    moments: Vec<(u64, u64)>,
+    rows: Vec<NewRow>,
+}
+
+/// Writes the events that are not there yet; the caller's transaction is around it. Returns the newest number.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    events: &[Arc<Event>],
+) -> Result<u64, sqlx::Error> {
+    let ends = sqlx::query(include_str!("../../../sql/history/ends.sql"))
+        .fetch_one(&mut *connection)
+        .await?;
+    let newest = number(&ends, 0)?.map_or(0, seq_at);
+    let newest = newest.max(number(&ends, 1)?.unwrap_or_default());
+    let is_new = |event: &&Arc<Event>| event.seq > newest;
+    let new: Vec<_> = events.iter().filter(is_new).collect();
+    let Some(last) = new.last() else {
+        return Ok(newest);
+    };
+    let sought = Sought::by(new.iter().map(|event| &***event));
+    let first_ids = [3, 4, 5].map(|column| number(&ends, column));
+    let [account, shared, phone] = first_ids;
+    let first_ids = [account?, shared?, phone?].map(|id| id.unwrap_or_default().cast_signed() + 1);
+    let mut writing = Writing {
+        known: Known::look_up(connection, &sought, first_ids).await?,
+        moment: number(&ends, 2)?,
+        moments: Vec::new(),
+        rows: Vec::with_capacity(new.len()),
+    };
+    for event in &new {
+        writing.add(event);
+    }
+    writing.write(connection).await?;
+    Ok(last.seq)
+}
+
+impl Writing {
+    fn add(&mut self, event: &Event) {
+        let place = last_place(event.seq);
+        let after = self.after(event.at, place - 1);
+        let times = Times {
+            seq: event.seq,
+            at: event.at,
+            commit: event.commit,
+        };
+        match &event.what {
+            What::Registration(happening) => self.add_happening(happening, times, after),
+            other => {
+                let account = match other {
+                    What::Burst(burst) => self.known.account(burst.account.as_deref(), NOBODY),
+                    _ => NOBODY,
+                };
+                let mut body = Vec::new();
+                write_other(other, times, &mut body);
+                let account_back = self.known.follow_account(account, place);
+                self.rows.push(NewRow {
+                    place,
+                    code: Code::of(other),
+                    after,
+                    account,
+                    account_back,
+                    phone: 0,
+                    phone_back: 0,
+                    body,
+                    state: None,
+                });
+            }
+        }
+    }
+
+    fn add_happening(&mut self, it: &Happening, times: Times, after: u64) {
+        let [former_place, place] = places_of(times.seq);
+        let (phone, state) = self.known.phone_of(&it.registration);
+        let mut is_former_before = false;
+        if let Some(former) = &it.former {
+            let (of, former_state) = self.known.phone_of(former);
+            // A state that is not written is one that stands in the row just before.
+            is_former_before = of == phone && former_state.is_none() && state.is_some();
+            if !is_former_before {
+                let mut body = Vec::new();
+                write_moving(former, times.at, &mut body);
+                self.push(former_place, Code::FORMER, after, of, body, former_state);
+            }
+        }
+        // What stands in the row before may have changed by that.
+        let (phone, state) = if it.former.is_some() && !is_former_before {
+            self.known.phone_of(&it.registration)
+        } else {
+            (phone, state)
+        };
+        let mut body = Vec::new();
+        write_happening(it, times, is_former_before, &mut body);
+        self.push(place, Code::of_happening(it), after, phone, body, state);
+    }
+
+    /// Adds a row of a phone, and of its account.
+    fn push(
+        &mut self,
+        place: u64,
+        code: Code,
+        after: u64,
+        phone: usize,
+        body: Vec<u8>,
+        state: Option<Vec<u8>>,
+    ) {
+        let Phone { id, account, .. } = self.known.phones[phone];
+        let phone_back = self.known.follow_phone(phone, place, state.as_deref());
+        let account_back = self.known.follow_account(account, place);
+        self.rows.push(NewRow {
+            place,
+            code,
+            after,
+            account,
+            account_back,
+            phone: id,
+            phone_back,
+            body,
+            state,
+        });
+    }
+
+    /// How long after the newest moment `at` is. A new one begins where it is too long, or the clock was set back.
+    fn after(&mut self, at: u64, place: u64) -> u64 {
+        let after = self.moment.and_then(|moment| at.checked_sub(moment));
+        if let Some(after) = after.filter(|after| *after < MOMENT) {
+            return after;
+        }
+        self.moment = Some(at);
+        self.moments.push((place, at));
+        0
+    }
+
+    async fn write(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        const MOMENTS: &str = "INSERT INTO moment (place, at) ";
+        const EVENTS: &str = "INSERT INTO event (place, kind, after, account, account_back, phone, phone_back, body, state) ";
+        insert(connection, MOMENTS, self.moments, |values, (place, at)| {
+            values
+                .push_bind(place.cast_signed())
+                .push_bind(at.cast_signed());
+        })
+        .await?;
+        self.known.write(connection).await?;
+        insert(connection, EVENTS, self.rows, |values, row| {
+            values
+                .push_bind(row.place.cast_signed())
+                .push_bind(i64::from(row.code.0))
+                .push_bind(row.after.cast_signed())
+                .push_bind(row.account)
+                .push_bind(row.account_back.cast_signed())
+                .push_bind(row.phone)
+                .push_bind(row.phone_back.cast_signed())
+                .push_bind(row.body)
+                .push_bind(row.state);
+        })
+        .await
+    }
+}
+
+/// Inserts rows, many at a time.
+pub(super) async fn insert<T>(
+    connection: &mut SqliteConnection,
+    into: &'static str,
+    rows: Vec<T>,
+    mut push: impl FnMut(&mut sqlx::query_builder::Separated<'_, Sqlite, &'static str>, T),
+) -> Result<(), sqlx::Error> {
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let part: Vec<T> = rows.by_ref().take(ROWS).collect();
+        let length = part.len();
+        let mut query = QueryBuilder::new(into);
+        query.push_values(part, |mut values, row| push(&mut values, row));
+        // Of all the sizes that a rest may have these are worth keeping.
+        let query = query.build().persistent(length == ROWS || length == 1);
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn number(row: &SqliteRow, column: usize) -> Result<Option<u64>, sqlx::Error> {
+    let number: Option<i64> = row.try_get(column)?;
+    Ok(number.map(i64::cast_unsigned))
+}

@@ -1,0 +1,3 @@
+//! What is kept, for how long, and what is forgotten.
+
+use super::*;

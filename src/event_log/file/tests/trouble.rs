@@ -1,0 +1,3 @@
+//! Damaged, full, read-only, deleted, foreign and newer files.
+
+use super::*;

@@ -1,0 +1,491 @@
+//! Keeps the log: follows the registry's feed, numbers what happened, has it written, and shows it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{EventLog, History, random_id};
+use crate::clock::Clock;
+use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
+use crate::rate_limited::RateLimited;
+use crate::registration::{Key, Registration};
+use crate::registry::{SourceState, Subscription};
+
+/// How long to wait for more after something happened: what comes together is written together.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// How many entries of the feed are read at a time.
+const ENTRIES: usize = 1024;
+
+/// How many events are written in one transaction, at most.
+const BATCH: usize = 1000;
+
+/// How long events may wait for the disk before they are shown without it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The pause after a batch that could not be written.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How many events wait for the disk, at most. What is more is lost to the history, and it says so.
+const WAITING: usize = 1 << 16;
+
+/// How often to look at what the feed does not tell: the state of the source.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How often to note up to when the log has been kept.
+const NOTE: Duration = Duration::from_secs(20);
+
+/// Under this name the history has up to when the log was kept, in milliseconds since the Unix epoch.
+const KEPT_UNTIL: &str = "kept until";
+
+/// A log that was kept up to so much less than the store, has not been kept beside it.
+const BEHIND: Duration = Duration::from_mins(2);
+
+/// The store may be so much older than it says, in milliseconds: events of that time are looked at again.
+const OVERLAP: u64 = 5_000;
+
+/// Somebody who sees every event before it is shown, in order.
+pub trait Observer: fmt::Debug + Send {
+    /// Takes note of an event. What it returns happens right after it.
+    fn see(&mut self, event: &Event) -> Vec<What>;
+}
+
+/// What the keeper works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The log.
+    pub log: Arc<EventLog>,
+    /// The feed, from the moment at which an earlier run's rows were restored.
+    pub feed: Subscription,
+    /// Of what moment those rows are; `None` where there are none that are known to have been complete.
+    pub as_of: Option<Duration>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Those who see every event.
+    pub observers: Vec<Box<dyn Observer>>,
+}
+
+/// Keeps the log.
+#[derive(Debug)]
+pub struct Keeper {
+    parts: Parts,
+    deriver: Deriver,
+    writer: Option<Arc<Writer>>,
+    /// The next event's number.
+    next: u64,
+    /// The last commit of the feed, and the number of its first event.
+    commit: (u64, u64),
+    source: SourceState,
+    /// Whether bindings are to be compared with what the log has of them.
+    is_unreconciled: bool,
+    noted: Duration,
+}
+
+/// Writes events to the history.
+#[derive(Debug)]
+struct Writer {
+    history: Arc<History>,
+    log: Arc<EventLog>,
+    clock: Arc<dyn Clock>,
+    waiting: Mutex<VecDeque<Arc<Event>>>,
+    arrived: Notify,
+    /// The number of the last event that is written.
+    written: watch::Sender<u64>,
+}
+
+impl Keeper {
+    /// One that has not begun yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let log = &parts.log;
+        let writer = log.history().map(|history| {
+            Arc::new(Writer {
+                history: Arc::clone(history),
+                log: Arc::clone(log),
+                clock: Arc::clone(&parts.clock),
+                waiting: Mutex::default(),
+                arrived: Notify::new(),
+                written: watch::Sender::new(log.newest()),
+            })
+        });
+        let registry = Arc::clone(parts.feed.registry());
+        Self {
+            next: log.newest() + 1,
+            deriver: Deriver::new(registry),
+            writer,
+            commit: (0, 0),
+            source: SourceState::default(),
+            is_unreconciled: false,
+            noted: Duration::ZERO,
+            parts,
+        }
+    }
+
+    /// Keeps the log until `stop`; on return all that happened by then is written, unless the disk fails.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let writing = self.writer.clone();
+        let write = async {
+            match writing {
+                Some(writer) => writer.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            never = write => match never {},
+            () = self.keep(stop) => {}
+        }
+    }
+
+    async fn keep(&mut self, stop: CancellationToken) {
+        self.begin().await;
+        self.note().await;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.parts.feed.news() => tokio::time::sleep(GATHER).await,
+                _ = look.tick() => {}
+            }
+            self.follow().await;
+            self.look().await;
+        }
+        self.note().await;
+    }
+
+    /// Says what the log does not know, and what happened in the meantime as far as the store tells.
+    async fn begin(&mut self) {
+        self.source = self.registry().source().state;
+        let Some(history) = self.parts.log.history().cloned() else {
+            return;
+        };
+        if history.newest() == 0 {
+            return;
+        }
+        let kept_until = match history.cursor(KEPT_UNTIL).await {
+            Ok(found) => found.map(|(_, at)| Duration::from_millis(at)),
+            Err(error) => {
+                tracing::debug!(%error, "cannot read up to when the history was kept");
+                None
+            }
+        };
+        let as_of = self
+            .parts
+            .as_of
+            .filter(|as_of| kept_until.is_some_and(|until| as_of.saturating_sub(until) <= BEHIND));
+        let Some(as_of) = as_of else {
+            self.publish_gap(GapCause::Overrun).await;
+            return;
+        };
+        self.publish_gap(GapCause::Restored).await;
+        let as_of = milliseconds(as_of);
+        let logged = match history.since(as_of.saturating_sub(OVERLAP)).await {
+            Ok(events) => last_states(events),
+            Err(error) => {
+                tracing::debug!(%error, "cannot read the latest history");
+                HashMap::new()
+            }
+        };
+        let expired = self.expired_since(as_of, &logged);
+        self.is_unreconciled = true;
+        self.deriver.begin_from(logged);
+        self.publish(expired, None).await;
+    }
+
+    /// What was listed at `as_of` (milliseconds) and has expired while nobody watched.
+    fn expired_since(
+        &mut self,
+        as_of: u64,
+        logged: &HashMap<Key, Option<Arc<Registration>>>,
+    ) -> Vec<Event> {
+        let now = self.now();
+        let seconds = |it: u64| i64::try_from(it / 1000).unwrap_or(i64::MAX);
+        let (from, to) = (seconds(as_of), seconds(now));
+        let registry = Arc::clone(self.registry());
+        let hidden: HashSet<Key> = registry
+            .hidden()
+            .into_iter()
+            .map(|(it, _)| it.key)
+            .collect();
+        let mut rows = registry.rows();
+        rows.retain(|one| {
+            let key = &one.binding.key;
+            let end = one.binding.expiry.end();
+            end.is_some_and(|end| from < end && end <= to)
+                && !hidden.contains(key)
+                && !logged.contains_key(key)
+        });
+        rows.sort_by_key(|one| one.binding.expiry.end());
+        let event = |one: &Arc<Registration>| Event {
+            seq: 0,
+            at: now,
+            commit: 0,
+            what: What::Registration(Box::new(self.deriver.expired(one, now))),
+        };
+        rows.iter().map(event).collect()
+    }
+
+    /// Follows the feed to its end.
+    async fn follow(&mut self) {
+        loop {
+            let (events, followed) = match self.parts.feed.read(ENTRIES) {
+                Ok(entries) => {
+                    let Some(last) = entries.last().map(|entry| entry.sequence) else {
+                        return;
+                    };
+                    let events = entries.iter().flat_map(|entry| self.deriver.follow(entry));
+                    (events.collect(), Some(last))
+                }
+                Err(lagged) => {
+                    tracing::debug!(%lagged, "events are missing from the log");
+                    self.parts.feed.restart();
+                    let what = What::Gap(self.gap(GapCause::Overrun));
+                    (vec![self.event(what)], None)
+                }
+            };
+            self.publish(events, followed).await;
+        }
+    }
+
+    /// Looks at what the feed does not tell.
+    async fn look(&mut self) {
+        if self.is_unreconciled && self.registry().is_compared() {
+            self.is_unreconciled = false;
+            let events = self.deriver.reconcile(self.now());
+            self.publish(events, None).await;
+        }
+        let state = self.registry().source().state;
+        if state != self.source {
+            self.source = state;
+            let event = self.event(What::Source(state));
+            self.publish(vec![event], None).await;
+        }
+        if self.parts.clock.monotonic().saturating_sub(self.noted) >= NOTE {
+            self.note().await;
+        }
+    }
+
+    /// Notes up to when the log has been kept.
+    async fn note(&mut self) {
+        self.noted = self.parts.clock.monotonic();
+        let (log, now) = (&self.parts.log, self.now());
+        let Some(history) = log.history().filter(|_| log.is_kept()) else {
+            return;
+        };
+        if let Err(error) = history.put_cursor(KEPT_UNTIL, (log.id(), now)).await {
+            tracing::debug!(%error, "cannot note up to when the history was kept");
+        }
+    }
+
+    async fn publish_gap(&mut self, cause: GapCause) {
+        let event = self.event(What::Gap(self.gap(cause)));
+        self.publish(vec![event], None).await;
+    }
+
+    /// Numbers events, has them written, and shows them; then the feed has been followed as far as `followed`.
+    async fn publish(&mut self, events: Vec<Event>, followed: Option<u64>) {
+        let is_wanted =
+            |event: &Event| !is_refresh(event) || self.parts.log.refreshes.receiver_count() > 0;
+        let mut numbered = Vec::new();
+        for event in events.into_iter().filter(is_wanted).collect::<Vec<_>>() {
+            self.number(event, &mut numbered);
+        }
+        if let Some(writer) = self.writer.clone() {
+            let last = numbered
+                .iter()
+                .rev()
+                .find(|one| one.seq != 0)
+                .map(|it| it.seq);
+            if let Some(last) = last {
+                let kept = numbered.iter().filter(|one| one.seq != 0);
+                writer.add(kept.cloned(), || self.gap(GapCause::Overrun));
+                if self.parts.log.is_kept() && !writer.has_written(last).await {
+                    self.parts.log.become_another(random_id(), false);
+                }
+            }
+        }
+        self.parts.log.show(numbered);
+        if let Some(followed) = followed {
+            self.parts.log.followed.send_replace(followed);
+        }
+    }
+
+    /// Gives an event its number, and those that follow from it theirs.
+    fn number(&mut self, mut event: Event, numbered: &mut Vec<Arc<Event>>) {
+        if is_refresh(&event) {
+            event.commit = if event.commit == self.commit.0 {
+                self.commit.1
+            } else {
+                0
+            };
+            numbered.push(Arc::new(event));
+            return;
+        }
+        event.seq = self.next;
+        self.next += 1;
+        if event.commit == 0 || event.commit != self.commit.0 {
+            self.commit = (event.commit, event.seq);
+        }
+        event.commit = self.commit.1;
+        let further: Vec<What> = self
+            .parts
+            .observers
+            .iter_mut()
+            .flat_map(|one| one.see(&event))
+            .collect();
+        let (at, commit) = (event.at, event.commit);
+        numbered.push(Arc::new(event));
+        for what in further {
+            let seq = self.next;
+            self.next += 1;
+            numbered.push(Arc::new(Event {
+                seq,
+                at,
+                commit,
+                what,
+            }));
+        }
+    }
+
+    fn event(&self, what: What) -> Event {
+        Event {
+            seq: 0,
+            at: self.now(),
+            commit: 0,
+            what,
+        }
+    }
+
+    /// A gap from the last event until now.
+    fn gap(&self, cause: GapCause) -> Gap {
+        Gap {
+            from: self.next - 1,
+            cause,
+        }
+    }
+
+    fn registry(&self) -> &Arc<crate::registry::Registry> {
+        self.parts.feed.registry()
+    }
+
+    fn now(&self) -> u64 {
+        milliseconds(self.parts.clock.unix())
+    }
+}
+
+impl Writer {
+    /// Has these events written. Where too many wait already, those are given up for a gap.
+    fn add(&self, events: impl Iterator<Item = Arc<Event>>, gap: impl Fn() -> Gap) {
+        let mut waiting = self.waiting();
+        waiting.extend(events);
+        if waiting.len() > WAITING
+            && let Some(last) = waiting.back().cloned()
+        {
+            let gap = Gap {
+                from: self.history.newest(),
+                ..gap()
+            };
+            let event = Event {
+                what: What::Gap(gap),
+                ..(*last).clone()
+            };
+            waiting.clear();
+            waiting.push_back(Arc::new(event));
+        }
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// Waits a little until the event with this number is written. Returns whether it is.
+    async fn has_written(&self, seq: u64) -> bool {
+        let mut written = self.written.subscribe();
+        let written = written.wait_for(|written| *written >= seq);
+        tokio::time::timeout(PATIENCE, written).await.is_ok()
+    }
+
+    async fn run(&self) -> std::convert::Infallible {
+        let mut trouble = RateLimited::default();
+        loop {
+            let batch: Vec<Arc<Event>> = self.waiting().iter().take(BATCH).cloned().collect();
+            let Some(last) = batch.last().map(|event| event.seq) else {
+                self.arrived.notified().await;
+                continue;
+            };
+            let written = self.history.append(&batch).await;
+            let now = self.clock.monotonic();
+            match written {
+                Ok(()) => {
+                    if self.take_away(last) && !self.log.is_kept() {
+                        self.go_on().await;
+                    }
+                    if let Some(recovered) = trouble.succeeded(now) {
+                        let (failures, lasted) = (recovered.failures, recovered.lasted.as_secs());
+                        tracing::info!(failures, lasted, "the history can be written again");
+                    }
+                    self.written.send_replace(last);
+                }
+                Err(error) => {
+                    if let Some(say) = trouble.failed(now) {
+                        let source = std::error::Error::source(&error);
+                        let cause = source.map_or_else(String::new, |cause| format!(": {cause}"));
+                        tracing::error!(
+                            count = say.count(),
+                            lasting = say.seconds(),
+                            "events are not kept, and clients that resume a stream read the list again: {error}{cause}"
+                        );
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Takes away what is written, up to the event with the number `last`. Returns whether that is all.
+    fn take_away(&self, last: u64) -> bool {
+        let mut waiting = self.waiting();
+        while waiting.front().is_some_and(|event| event.seq <= last) {
+            waiting.pop_front();
+        }
+        waiting.is_empty()
+    }
+
+    /// All events are on the disk again: the log has a new id there too, for some were shown that a crash would have lost.
+    async fn go_on(&self) {
+        match self.history.new_log().await {
+            Ok(id) => self.log.become_another(id, true),
+            Err(error) => tracing::debug!(%error, "cannot give the history a new id yet"),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Arc<Event>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the events leave of each binding in the system's list.
+fn last_states(events: Vec<Event>) -> HashMap<Key, Option<Arc<Registration>>> {
+    let mut states = HashMap::new();
+    for event in events {
+        if let What::Registration(happening) = event.what
+            && happening.audience != Audience::Account
+        {
+            let is_listed = !matches!(happening.kind, Kind::Terminated(_));
+            let key = happening.registration.binding.key.clone();
+            states.insert(key, is_listed.then_some(happening.registration));
+        }
+    }
+    states
+}
+
+fn is_refresh(event: &Event) -> bool {
+    matches!(&event.what, What::Registration(one) if one.kind == Kind::Refreshed)
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

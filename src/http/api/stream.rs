@@ -1,0 +1,468 @@
+//! A list's changes, as they come: server-sent events, or lines of JSON.
+//!
+//! A stream is a cursor into the log: it reads on when its client has taken what it read before. It holds nothing but
+//! what is being sent, so a slow client costs nothing, and no client waits for another.
+
+mod frames;
+pub(crate) mod seats;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderName, HeaderValue, Method, header};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::frames::Frames;
+use self::seats::Seat;
+use super::subject::Subject;
+use crate::accounts::directory::Directory;
+use crate::event_log::{Cursor, LogId, Logged, Missed};
+use crate::events::json::Style;
+use crate::events::{Event, GapCause, Type, Viewer, What};
+use crate::http::auth::access::{Right, recognize};
+use crate::http::auth::account::Names;
+use crate::http::auth::grant::Grant;
+use crate::http::auth::peer::Peer;
+use crate::http::error::Error;
+use crate::http::request::call::Call;
+use crate::http::request::filter::Filters;
+use crate::http::request::secret::Secret;
+use crate::http::request::stream_params::{Framing, From, StreamParams};
+use crate::http::server::socket::Socket;
+use crate::http::{App, Keys};
+use crate::registration::Registration;
+use crate::registration::item::Field;
+use crate::registry::Scope;
+use crate::tokens::TokenSet;
+
+/// How often a client is told how far it is, while nothing else is sent.
+const MARK: Duration = Duration::from_secs(15);
+
+/// After so many events that were withheld the client is told how far it is: the log does not keep events forever.
+const WITHHELD: usize = 1000;
+
+/// How often to look whether the token has expired.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How many events are read at a time.
+const EVENTS: usize = 256;
+
+/// About as much is sent at a time.
+const PIECE: usize = 64 << 10;
+
+/// When a client may try again for which there was no room.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The stream that the caller asks for.
+pub(crate) fn open(
+    app: &Arc<App>,
+    call: &Call,
+    client: (Peer, Option<Socket>),
+    grant: &Grant,
+    subject: Subject<'_>,
+    params: StreamParams,
+) -> Result<Response, Error> {
+    let filters = Filters::parse(&call.params)?;
+    let framing = params.framing;
+    let body = if call.method == Method::HEAD {
+        Body::empty()
+    } else {
+        let limits = Arc::clone(&app.limits.borrow());
+        let seat = app.streams.take(
+            grant.caller.to_string(),
+            limits.streams,
+            limits.streams_per_token,
+        );
+        let seat = seat.ok_or(Error::TooManyStreams {
+            retry_after: RETRY_AFTER,
+        })?;
+        let stream = Stream::new(app, call, client, subject, params, filters, seat);
+        let pieces = stream::unfold(stream, |mut stream| async move {
+            let piece = stream.next().await?;
+            Some((Ok::<_, Infallible>(piece), stream))
+        });
+        Body::from_stream(pieces)
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let kind = match framing {
+        Framing::Sse => "text/event-stream",
+        Framing::Lines => "application/x-ndjson",
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let no_store = HeaderValue::from_static("no-store");
+    headers.insert(header::CACHE_CONTROL, no_store);
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// What is being sent to one client.
+struct Stream {
+    app: Arc<App>,
+    who: Who,
+    types: Vec<Type>,
+    fields: Option<Vec<Field>>,
+    filters: Filters,
+    frames: Frames,
+    phase: Phase,
+    /// Events that came since the client was last told how far it is, and were not for it.
+    withheld: usize,
+    /// When it was last sent something.
+    sent: Instant,
+    /// When the caller's rights were last looked at; `None` where they are to be looked at again.
+    checked: Option<Instant>,
+    changes: Changes,
+    socket: Option<Socket>,
+    /// Whether the client has gone.
+    is_gone: bool,
+    /// While refreshes are wanted.
+    _refreshes: Option<watch::Receiver<()>>,
+    _seat: Seat,
+}
+
+/// Whose stream it is, and of what.
+struct Who {
+    peer: Peer,
+    token: Option<String>,
+    account: Option<String>,
+    /// Of the whole system, the accounts that the caller may see; `None` for a caller who may see all.
+    accounts: Option<Vec<String>>,
+    username: Option<Vec<u8>>,
+}
+
+/// What may take the caller's rights away.
+struct Changes {
+    tokens: watch::Receiver<Arc<TokenSet>>,
+    keys: watch::Receiver<Arc<Keys>>,
+    directory: watch::Receiver<Arc<Directory>>,
+}
+
+/// How far a stream is.
+enum Phase {
+    Begin(From),
+    /// These are still to be sent; then it goes on at the cursor.
+    Present(VecDeque<Arc<Registration>>, Cursor),
+    Live(Cursor),
+    Over,
+}
+
+impl Stream {
+    fn new(
+        app: &Arc<App>,
+        call: &Call,
+        (peer, socket): (Peer, Option<Socket>),
+        subject: Subject<'_>,
+        params: StreamParams,
+        filters: Filters,
+        seat: Seat,
+    ) -> Self {
+        let wants_refreshes = params.types.contains(&Type::Refreshed);
+        Self {
+            who: Who {
+                peer,
+                token: call.token().map(|token| token.reveal().to_owned()),
+                account: match subject.scope {
+                    Scope::System => None,
+                    Scope::Account(id) => Some(id.to_owned()),
+                },
+                accounts: subject.accounts.map(<[String]>::to_vec),
+                username: subject.username.map(<[u8]>::to_vec),
+            },
+            types: params.types,
+            fields: params.fields,
+            filters,
+            frames: Frames::new(params.framing),
+            phase: Phase::Begin(params.from),
+            withheld: 0,
+            sent: Instant::now(),
+            checked: Some(Instant::now()),
+            changes: Changes {
+                tokens: app.tokens.clone(),
+                keys: app.keys.clone(),
+                directory: app.directory.clone(),
+            },
+            socket,
+            is_gone: false,
+            _refreshes: wants_refreshes.then(|| app.events.with_refreshes()),
+            _seat: seat,
+            app: Arc::clone(app),
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Begin(from) => self.begin(from).await,
+                Phase::Present(rows, cursor) => self.present(rows, cursor),
+                Phase::Live(cursor) => self.live(cursor).await,
+                Phase::Over if self.frames.len() == 0 => return None,
+                Phase::Over => {}
+            }
+            if self.frames.len() > 0 {
+                self.sent = Instant::now();
+                return Some(self.frames.take().into());
+            }
+        }
+    }
+
+    async fn begin(&mut self, from: From) {
+        let log = &self.app.events;
+        if matches!(from, From::Now | From::Initial) {
+            // What a list has by now is not told again.
+            log.has_followed(self.app.registry.last_entry()).await;
+        }
+        let (id, range) = (log.id(), (log.oldest(), log.newest()));
+        let source = self.app.registry.source_of_answers();
+        let style = style(&self.app, id, None);
+        let version = &self.app.settings.version;
+        self.frames.hello(&style, version, range, source);
+        self.phase = match from {
+            From::Now => Phase::Live(log.end()),
+            From::Initial => {
+                // Before the list: what comes meanwhile may be told twice, and nothing is missed.
+                let cursor = log.end();
+                let rows = self.rows().await;
+                Phase::Present(rows, cursor)
+            }
+            From::Event(log, seq) => self.resume(Some((log, seq))),
+            From::Unknown => self.resume(None),
+        };
+    }
+
+    /// Goes on after an event, or says what is missing.
+    fn resume(&mut self, event: Option<(LogId, u64)>) -> Phase {
+        let log = &self.app.events;
+        let found = event.map_or(Err(Missed::OtherLog), |(id, seq)| log.after(id, seq));
+        match found {
+            Ok(cursor) => Phase::Live(cursor),
+            Err(missed) => {
+                let from = event.map(|(id, seq)| id.id(seq));
+                Phase::Live(self.miss(from.as_deref(), missed))
+            }
+        }
+    }
+
+    /// Tells the client what it missed: it goes on with what happens from now on.
+    fn miss(&mut self, from: Option<&str>, missed: Missed) -> Cursor {
+        let cause = match missed {
+            Missed::TooOld => GapCause::TooOld,
+            Missed::OtherLog => GapCause::OtherLog,
+        };
+        let cursor = self.app.events.end();
+        let to = cursor.log().id(cursor.seq());
+        self.frames.gap(from, &to, cause, &self.app.settings.node);
+        cursor
+    }
+
+    /// The registrations that are listed now.
+    async fn rows(&self) -> VecDeque<Arc<Registration>> {
+        let subject = Subject {
+            scope: self
+                .who
+                .account
+                .as_deref()
+                .map_or(Scope::System, Scope::Account),
+            accounts: self.who.accounts.as_deref(),
+            username: self.who.username.as_deref(),
+        };
+        let now = self.app.clock.unix_seconds();
+        let listing = super::select::select(&self.app, subject, &self.filters, now).await;
+        listing.registrations.into()
+    }
+
+    fn present(&mut self, mut rows: VecDeque<Arc<Registration>>, cursor: Cursor) {
+        let style = style(&self.app, cursor.log(), self.fields.as_deref());
+        while self.frames.len() < PIECE
+            && let Some(one) = rows.pop_front()
+        {
+            self.frames.present(&one, &style);
+        }
+        self.phase = if rows.is_empty() {
+            let node = &self.app.settings.node;
+            self.frames
+                .synced(cursor.log(), cursor.seq(), self.now(), node);
+            Phase::Live(cursor)
+        } else {
+            Phase::Present(rows, cursor)
+        };
+    }
+
+    /// Sends what happened, or waits until something happens.
+    async fn live(&mut self, mut cursor: Cursor) {
+        let before = cursor.log().id(cursor.seq());
+        match self.app.events.read(&mut cursor, EVENTS).await {
+            Ok(events) if events.is_empty() => self.wait(&cursor).await,
+            Ok(events) => {
+                for event in &events {
+                    self.event(event, cursor);
+                }
+            }
+            Err(missed) => cursor = self.miss(Some(&before), missed),
+        }
+        if self.withheld >= WITHHELD {
+            self.mark(&cursor);
+        }
+        if !self.is_gone && self.may_go_on() {
+            self.phase = Phase::Live(cursor);
+        }
+    }
+
+    fn event(&mut self, event: &Logged, cursor: Cursor) {
+        let viewer = self.who.viewer();
+        if self.wants(event.event(), viewer) {
+            let style = style(&self.app, cursor.log(), self.fields.as_deref());
+            self.frames.event(event, viewer, &style);
+            self.withheld = 0;
+        } else {
+            self.withheld += 1;
+        }
+    }
+
+    /// Whether the client has asked for this event.
+    fn wants(&self, event: &Event, viewer: Viewer<'_>) -> bool {
+        let Some(kind) = event.type_for(viewer) else {
+            return false;
+        };
+        if kind != Type::Gap && !self.types.contains(&kind) {
+            return false;
+        }
+        let What::Registration(happening) = &event.what else {
+            return true;
+        };
+        let Some(seen) = happening.seen_by(viewer) else {
+            return false;
+        };
+        let now = i64::try_from(event.at / 1000).unwrap_or(i64::MAX);
+        let matches = |one: &Arc<Registration>| {
+            self.who.is_about(one) && self.filters.match_one(one, self.app.settings.wire, now)
+        };
+        matches(seen.registration) || seen.former.is_some_and(matches)
+    }
+
+    /// Waits until something happens, or the client is to be told that nothing did.
+    async fn wait(&mut self, cursor: &Cursor) {
+        let mark = tokio::time::sleep_until(self.sent + MARK);
+        let gone = async {
+            match &self.socket {
+                Some(socket) => socket.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.app.events.news(cursor) => return,
+            () = mark => self.mark(cursor),
+            () = tokio::time::sleep_until(self.checked.unwrap_or(self.sent) + LOOK) => {}
+            Ok(()) = self.changes.tokens.changed() => {}
+            Ok(()) = self.changes.keys.changed() => {}
+            Ok(()) = self.changes.directory.changed() => {}
+            () = self.app.draining.cancelled() => {}
+            () = gone => {
+                self.is_gone = true;
+                return;
+            }
+        }
+        self.checked = None;
+    }
+
+    fn mark(&mut self, cursor: &Cursor) {
+        let source = self.app.registry.source_of_answers();
+        let node = &self.app.settings.node;
+        self.frames
+            .mark(cursor.log(), cursor.seq(), self.now(), node, source);
+        self.withheld = 0;
+    }
+
+    /// Whether the stream goes on: it does not when the program ends, nor when the caller may no longer read.
+    fn may_go_on(&mut self) -> bool {
+        let is_fresh = self.checked.is_some_and(|at| at.elapsed() < LOOK);
+        if is_fresh && !self.changes.are_any() && !self.app.draining.is_cancelled() {
+            return true;
+        }
+        self.checked = Some(Instant::now());
+        let reason = if self.app.draining.is_cancelled() {
+            "shutting_down"
+        } else {
+            match self.who.check(&self.app) {
+                Ok(()) => return true,
+                Err(reason) => reason,
+            }
+        };
+        self.frames.bye(reason);
+        false
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.app.clock.unix().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Changes {
+    /// Whether there are any that have not been looked at.
+    fn are_any(&mut self) -> bool {
+        let is_any = self.tokens.has_changed().unwrap_or(false)
+            || self.keys.has_changed().unwrap_or(false)
+            || self.directory.has_changed().unwrap_or(false);
+        self.tokens.mark_unchanged();
+        self.keys.mark_unchanged();
+        self.directory.mark_unchanged();
+        is_any
+    }
+}
+
+impl Who {
+    fn viewer(&self) -> Viewer<'_> {
+        match (&self.account, &self.accounts) {
+            (Some(account), _) => Viewer::Account(account),
+            (None, Some(accounts)) => Viewer::Accounts(accounts),
+            (None, None) => Viewer::System,
+        }
+    }
+
+    /// Whether a registration is one of the user's, if one is asked for.
+    fn is_about(&self, one: &Registration) -> bool {
+        let Some(username) = &self.username else {
+            return true;
+        };
+        let wanted = String::from_utf8_lossy(username).to_lowercase();
+        let names = [&one.username, &one.binding.username];
+        names
+            .iter()
+            .any(|name| name.lossy().to_lowercase() == wanted)
+    }
+
+    /// Why the caller would be refused now.
+    fn check(&self, app: &App) -> Result<(), &'static str> {
+        let token = self.token.as_deref();
+        let token = token.map(Secret::new);
+        let caller = recognize(app, self.peer, token).map_err(|_| "token_revoked")?;
+        let directory = Arc::clone(&app.directory.borrow());
+        let names = Names::of(app, &directory);
+        caller
+            .may(Right::Read, self.account.as_deref(), names)
+            .map_err(|_| "forbidden")?;
+        // With other accounts it would be another list.
+        if self.account.is_none() && caller.accounts(names) != self.accounts {
+            return Err("forbidden");
+        }
+        Ok(())
+    }
+}
+
+fn style<'a>(app: &'a App, log: LogId, fields: Option<&'a [Field]>) -> Style<'a> {
+    Style {
+        wire: app.settings.wire,
+        node: &app.settings.node,
+        log,
+        fields,
+    }
+}
