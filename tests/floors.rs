@@ -65,7 +65,14 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("sqlx", &["consumers/store", "event_log", "own_database"]),
     (
         "tokio::net",
-        &["client", "daemon", "flush/tests", "http", "kamailio"],
+        &[
+            "client",
+            "daemon",
+            "flush/tests",
+            "http",
+            "kamailio",
+            "webhook/tests",
+        ],
     ),
     ("toml", &["config", "document", "tokens"]),
     ("tower", &["http", "webhook"]),

@@ -10,7 +10,7 @@ use super::backoff::Backoff;
 use super::body::{Message, Writer};
 use super::client::{Outcome, Post};
 use super::cursor::{CursorFile, Cursors};
-use super::supervisor::Parts;
+use super::parts::Parts;
 use super::{Hook, Position, Source};
 use crate::event_log::Missed;
 use crate::events::json::LogId;

@@ -10,29 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Post, system_tls};
 use super::cursor::{CursorFile, Cursors};
+use super::parts::Parts;
 use super::sender::{Sender, cursor_name, is_of_hook, off_name};
 use super::{Hook, Source};
-use crate::accounts::directory::Directory;
-use crate::clock::Clock;
-use crate::metrics::Metrics;
-use crate::registration::item::Wire;
-
-/// What all hooks share.
-#[derive(Debug)]
-pub struct Parts<S> {
-    /// Where events come from.
-    pub source: Arc<S>,
-    /// The accounts below those that a hook names.
-    pub directory: watch::Receiver<Arc<Directory>>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The name of this machine.
-    pub node: String,
-    /// How items are spelled.
-    pub wire: Wire,
-}
 
 /// Sends what the hooks want until `stop`; `hooks` are those that are configured now.
 ///

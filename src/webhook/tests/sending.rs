@@ -11,9 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::super::Parts;
 use super::super::body::Message;
 use super::super::client::{Failure, Outcome, Post};
-use super::super::supervisor::{Parts, run_with};
+use super::super::supervisor::run_with;
 use super::super::{Hook, Source as _};
 use super::log::{File, Log};
 use super::{hook, other_secret};
