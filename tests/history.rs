@@ -22,7 +22,12 @@ fn told(daemon: &Daemon, path: &str) -> Vec<String> {
         format!("{} {}", text("type"), text("reason"))
     };
     let events = answer.json()["data"].clone();
-    events.as_array().expect("an array").iter().map(event).collect()
+    events
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(event)
+        .collect()
 }
 
 /// Standard output of a command that succeeds.
@@ -52,7 +57,11 @@ fn what_happened_to_a_phone_is_told_also_after_a_restart() {
     let has = |daemon: &Daemon, expected: &[&str]| {
         eventually("the history has it", PATIENCE, || {
             let known = daemon.get(&path).status == 200;
-            let events = if known { told(daemon, &path) } else { Vec::new() };
+            let events = if known {
+                told(daemon, &path)
+            } else {
+                Vec::new()
+            };
             holds(events == expected, || format!("{events:?}"))
         });
     };
@@ -66,25 +75,46 @@ fn what_happened_to_a_phone_is_told_also_after_a_restart() {
     let text = text.as_str().expect("a sentence");
     assert!(text.starts_with("Kamailio was restarted at "), "{text}");
 
-    daemon.restart();
+    daemon.stop();
+    daemon.start();
     has(&daemon, &["terminated removed", "registered -"]);
     let answer = daemon.get(&path);
     assert!(answer.json()["oldest"].is_string(), "{}", answer.text());
 
     // By name: she is not registered, and the history knows her.
-    let shown = run(&daemon, &["history", "alice", "--account", &acme.id, "-o", "ndjson"]);
+    let shown = run(
+        &daemon,
+        &["history", "alice", "--account", &acme.id, "-o", "ndjson"],
+    );
     assert_eq!(shown.lines().count(), 2, "{shown}");
     let shown = run(&daemon, &["history", "ALICE@acme.example.com", "-o", "csv"]);
-    assert!(shown.lines().nth(1).is_some_and(|row| row.contains("terminated,removed,alice")), "{shown}");
-    let shown = run(&daemon, &["history", "--since", "1h", "--reason", "removed", "-o", "json"]);
+    assert!(
+        shown
+            .lines()
+            .nth(1)
+            .is_some_and(|row| row.contains("terminated,removed,alice")),
+        "{shown}"
+    );
+    let shown = run(
+        &daemon,
+        &[
+            "history", "--since", "1h", "--reason", "removed", "-o", "json",
+        ],
+    );
     let events: Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!(events.as_array().map(Vec::len), Some(1), "{shown}");
     let shown = run(&daemon, &["why", "alice", "--account", &acme.id]);
     assert!(shown.starts_with("Kamailio was restarted at "), "{shown}");
-    assert!(shown.contains("It has not registered again since."), "{shown}");
+    assert!(
+        shown.contains("It has not registered again since."),
+        "{shown}"
+    );
     assert_eq!(run(&daemon, &["flaps", "-o", "json"]).trim(), "[]");
 
-    let shown = run(&daemon, &["history", "forget", "alice", "--account", &acme.id]);
+    let shown = run(
+        &daemon,
+        &["history", "forget", "alice", "--account", &acme.id],
+    );
     assert_eq!(shown, "{\"forgotten\":2}\n");
     assert_eq!(daemon.get(&path).status, 404, "nobody knows her any more");
     eventually("who follows the log is told", PATIENCE, || {
