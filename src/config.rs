@@ -9,6 +9,7 @@ mod diff;
 pub mod discovery;
 mod duration;
 mod flapping;
+mod history;
 mod layers;
 mod sections;
 mod show;
@@ -26,7 +27,8 @@ pub use check::is_same_file;
 pub use defaults::DEFAULT_FILE;
 pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
-pub use flapping::{Burst, Flap, History};
+pub use flapping::{Burst, Flap};
+pub use history::History;
 pub use layers::{Override, environment};
 pub use values::is_file_name;
 

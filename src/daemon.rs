@@ -302,10 +302,14 @@ impl Basics {
 
 /// What is kept of earlier events; without it everything else goes on.
 async fn history(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<History>> {
+    let history = &config.history;
+    if !history.enabled {
+        return None;
+    }
     let options = event_log::Options {
-        path: config.store.path.with_file_name("history.db"),
-        keep: Duration::from_hours(7 * 24),
-        size: 1 << 30,
+        path: history.path.clone(),
+        keep: history.keep,
+        size: history.size,
     };
     match History::open(options, Arc::clone(clock)).await {
         Ok(history) => Some(Arc::new(history)),
