@@ -161,6 +161,11 @@ fn every_pinned_key_is_accepted() {
         proxy_path = "sip:{ip}:{port};transport={proto}"
         [store]
         path = "/s.db"
+        [history]
+        enabled = false
+        path = "/h.db"
+        keep = "30d"
+        size = "500MiB"
         [history.flap]
         half_life = "15m"
         loss = 1
@@ -384,7 +389,7 @@ fn how_much_history_is_kept() {
         ),
         (
             "size = \"99999999999999999TiB\"",
-            "f:2:8: \"99999999999999999TiB\" is not a size; write for instance \"1GiB\" or \"500MiB\"",
+            "f:2:8: \"99999999999999999TiB\" is out of range; use \"16MiB\" to \"1TiB\"",
         ),
         (
             "keep = \"3651d\"",
@@ -400,11 +405,11 @@ fn how_much_history_is_kept() {
         ),
         (
             "path = \"/var/lib/usrlocd/usrlocd.db-wal\"",
-            "f:2:1: the history has the same path as the store; choose another path",
+            "f:2:8: the history has the same path as the store; choose another path",
         ),
         (
             "path = \"/var/lib/kamailio/kamailio.sqlite\"",
-            "f:2:1: \"/var/lib/kamailio/kamailio.sqlite\" belongs to Kamailio's database, which is never written; choose another path",
+            "f:2:8: /var/lib/kamailio/kamailio.sqlite belongs to Kamailio's database, which is never written; choose another path",
         ),
     ] {
         let problems = parse(keys).expect_err(keys);
