@@ -28,6 +28,7 @@ mod show_rows;
 mod systemd_env;
 mod token;
 mod watch;
+mod webhook;
 mod why;
 
 use std::ffi::OsString;
@@ -110,6 +111,7 @@ enum Verb {
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),
     Token(token::TokenVerb),
+    Webhook(webhook::WebhookVerb),
     Completions(completions::Completions),
     Man(man::Man),
     Openapi(openapi::Openapi),
@@ -188,6 +190,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::CheckConfig(check) => check.run(),
         Verb::Doctor(doctor) => doctor.run(),
         Verb::Token(token) => token.run(),
+        Verb::Webhook(webhook) => webhook.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Man(man) => man.run(),
         Verb::Openapi(openapi) => openapi.run(),

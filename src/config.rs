@@ -13,6 +13,7 @@ mod layers;
 mod sections;
 mod show;
 mod values;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ pub(crate) use duration::{parse_duration, show_duration};
 pub use flapping::{Burst, Flap, History};
 pub use layers::{Override, environment};
 pub use values::is_file_name;
+pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
 
 pub use crate::registration::item::Wire;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// `[log]`
     pub log: Log,
+    /// `[[webhook]]`
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Where Kamailio keeps its registrations, and how it is spoken to.

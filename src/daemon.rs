@@ -35,6 +35,7 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::registry::{Overlay, Registry, Writer};
+use crate::webhook;
 use activation::Inherited;
 pub use files::{Report, check_files, check_keys};
 use kamailio_probe::Probe;
@@ -199,6 +200,11 @@ impl Basics {
         let directory = in_force.subscribe();
         let draining = tasks.draining();
         let flaps = self.flaps(writer.registry());
+        let hooks = self.webhooks(directory.clone());
+        let (cursors, configured) = (self.events.history().cloned(), live.hooks());
+        tasks.start("webhooks", |stop| {
+            webhook::run(hooks, cursors, configured, stop)
+        });
         let app = self.app(
             writer.registry(),
             directory,
@@ -284,6 +290,18 @@ impl Basics {
             clock: Arc::clone(&self.clock),
             settings: settings(&self.config),
         })
+    }
+
+    fn webhooks(&self, directory: watch::Receiver<Arc<Directory>>) -> webhook::Parts<EventLog> {
+        let http::Settings { node, wire, .. } = settings(&self.config);
+        webhook::Parts {
+            source: Arc::clone(&self.events),
+            directory,
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            node,
+            wire,
+        }
     }
 
     fn flusher(&self, registry: Overlay) -> Result<Flusher, Failure> {

@@ -12,6 +12,7 @@ mod process;
 mod source;
 mod store;
 mod text;
+mod webhook;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
 pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
+pub use webhook::Webhooks;
 
 use crate::clock::Clock;
 use process::Process;
@@ -65,6 +67,8 @@ pub struct Metrics {
     pub flushes: Flushes,
     /// The API.
     pub http: Http,
+    /// Webhooks.
+    pub webhooks: Webhooks,
 }
 
 impl Metrics {
@@ -88,6 +92,7 @@ impl Metrics {
             events: Arc::new(Events::new(&mut book)),
             flushes: Flushes::new(&mut book),
             http: Http::new(&mut book),
+            webhooks: Webhooks::new(&mut book),
             process: Process::new(&mut book, clock.unix()),
             clock,
             registry,
@@ -114,6 +119,7 @@ impl Metrics {
         self.source.set(figures);
         self.events.set(&figures.events);
         self.process.look();
+        self.webhooks.look(self.clock.unix());
         let mut out = String::with_capacity(16 << 10);
         // Writing to a string does not fail.
         let _ = encode(&mut out, &self.registry);

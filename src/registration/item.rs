@@ -2,6 +2,7 @@
 //!
 //! One table of fields serves JSON, CSV, filters, revisions and the API's description, so that they cannot differ.
 
+mod condition;
 pub mod json;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Address, Details, Expiry, Number, TIME_UNKNOWN};
 use crate::clock::gregorian;
 use crate::sip::Transport;
+pub use condition::Condition;
 
 /// How ports and unknown addresses are spelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
