@@ -17,8 +17,9 @@ use crate::http::App;
 use crate::http::auth::access::Caller;
 use crate::http::error::{Error, NoHistory, Problem};
 use crate::http::request::call::Call;
+use crate::http::request::format::Format;
 use crate::http::request::format::Layout;
-use crate::http::request::history_params::{Form, HistoryParams};
+use crate::http::request::history_params::HistoryParams;
 use crate::http::request::paging::next_history_key;
 use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::json;
@@ -139,8 +140,8 @@ pub(crate) async fn history(
     let (events, is_more) = reading.page().await?;
     let next = events.last().filter(|_| is_more);
     let next = next.map(|event| next_history_key(event.seq, &list));
-    Ok(match Form::of(call) {
-        Form::Json => {
+    Ok(match call.format() {
+        Format::Json => {
             let data = reading.array(&events);
             let size = Some(events.len());
             enveloped(
@@ -153,13 +154,13 @@ pub(crate) async fn history(
                 oldest.as_deref(),
             )
         }
-        Form::Csv => {
+        Format::Csv => {
             let mut response = with_next(reading.csv(&events), CSV, next.as_deref());
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_DISPOSITION, ATTACHMENT);
             response
         }
-        Form::Lines => with_next(reading.lines(&events), LINES, next.as_deref()),
+        Format::Lines => with_next(reading.lines(&events), LINES, next.as_deref()),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, header};
 
@@ -26,6 +27,7 @@ use crate::registry::{Listing, Position};
 const SHARED_ROWS: usize = 1024;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const ATTACHMENT: HeaderValue =
     HeaderValue::from_static("attachment; filename=\"registrations.csv\"");
 const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key");
@@ -88,7 +90,13 @@ pub(crate) async fn list(
             app.envelope(id).close(&success, &mut tail);
             json(body::json(head, found.rows, tail, style))
         }
-        Format::Csv => csv(found.rows, found.next_start_key.as_deref(), style),
+        Format::Csv => {
+            let mut response = plain(body::csv(found.rows, style), CSV, found.next_start_key);
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_DISPOSITION, ATTACHMENT);
+            response
+        }
+        Format::Lines => plain(body::lines(found.rows, style), LINES, found.next_start_key),
     };
     Ok(validated(response, &found.revision))
 }
@@ -185,12 +193,12 @@ fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u64 {
     registrations.fold(0, |sum, one| sum.wrapping_add(one.digest()))
 }
 
-fn csv(rows: Rows, next_start_key: Option<&str>, style: Style) -> Response {
-    let mut response = Response::new(body::csv(rows, style));
+/// A list without an envelope.
+fn plain(body: Body, kind: HeaderValue, next_start_key: Option<String>) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, CSV);
-    headers.insert(header::CONTENT_DISPOSITION, ATTACHMENT);
-    if let Some(key) = next_start_key.and_then(|key| HeaderValue::from_str(key).ok()) {
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Some(key) = next_start_key.and_then(|key| HeaderValue::from_str(&key).ok()) {
         headers.insert(X_NEXT_START_KEY, key);
     }
     response

@@ -72,6 +72,15 @@ const SUBJECTS: [(&str, &str, &str); 3] = [
     ("/v2/registrations", "All", "all accounts"),
 ];
 
+/// The list's other side: its changes.
+const STREAM: &str = "With `Accept: text/event-stream` (server-sent events) or `watch=true` (one JSON object a line, \
+    `application/x-ndjson`) the answer has no end: it tells the changes of this list as they come. `events=` chooses \
+    types (`registered`, `moved`, `changed`, `terminated`, `source`, `burst`, `directory`; `refreshed` on request only), \
+    `initial=true` sends the rows of now first, `since=ID` or the header `Last-Event-ID` resumes after an event. Filters \
+    choose rows as in a list, and `fields` cuts `registration`; `page_size`, `start_key`, `sort` and CSV are 400. A \
+    stream begins with `hello`, says `mark` every 15 s, `gap` where events are missing, and `bye` at its end. More than \
+    `[limits] streams` are 429. Frames have the schema `Event`.";
+
 fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
     for (path, name, whose) in SUBJECTS {
@@ -173,7 +182,9 @@ fn list(id: &str, summary: &str) -> Value {
         "ifNoneMatch",
     ]));
     parameters.extend(parameters::filters());
-    parts::operation(id, summary, &parameters, "List", &[])
+    let mut operation = parts::operation(id, summary, &parameters, "List", &[]);
+    operation["description"] = STREAM.into();
+    operation
 }
 
 fn count(id: &str, summary: &str, has_accounts: bool) -> Value {

@@ -1,12 +1,9 @@
 //! What of the history is asked for. Pure.
 
-use http::header;
 
 use crate::events::group::By;
 use crate::events::{Reason, Type};
 use crate::http::error::{Error, Problem};
-use crate::http::request::call::Call;
-use crate::http::request::format::{Format, ranges};
 use crate::http::request::paging::history_page;
 use crate::http::request::params::Params;
 
@@ -29,17 +26,6 @@ pub(crate) struct HistoryParams {
     pub(crate) size: usize,
 }
 
-/// How a history is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Form {
-    /// JSON in the envelope.
-    Json,
-    /// Comma-separated values.
-    Csv,
-    /// A JSON object in each line.
-    Lines,
-}
-
 impl HistoryParams {
     /// The part of the history called `list` that the parameters ask for.
     pub(crate) fn parse(params: &Params, list: &[u8]) -> Result<Self, Error> {
@@ -58,23 +44,6 @@ impl HistoryParams {
             before,
             size,
         })
-    }
-}
-
-impl Form {
-    /// The form that a request asks for.
-    pub(crate) fn of(call: &Call) -> Self {
-        let lines = "application/x-ndjson";
-        if call.params.get("accept").is_none() {
-            let mut accepted = ranges(&call.headers, &header::ACCEPT);
-            if accepted.any(|(kind, quality)| kind == lines && quality > 0) {
-                return Self::Lines;
-            }
-        }
-        match call.format() {
-            Format::Csv => Self::Csv,
-            Format::Json => Self::Json,
-        }
     }
 }
 

@@ -92,6 +92,16 @@ pub(crate) fn csv(rows: Rows, style: Style) -> Body {
     List::new(head, rows, Vec::new(), style).into_body()
 }
 
+/// A list of one JSON object a line.
+pub(crate) fn lines(rows: Rows, style: Style) -> Body {
+    let rows = match rows {
+        Rows::Each(rows) => rows,
+        // Only JSON in the envelope is written beforehand.
+        Rows::Written(_) => Vec::new(),
+    };
+    List::new(Vec::new(), rows, Vec::new(), style).into_body()
+}
+
 /// The JSON array of these registrations.
 pub(crate) fn write_array(rows: &[Arc<Registration>], style: &Style) -> Bytes {
     let mut out = Vec::with_capacity(rows.len() * ITEM + 2);
@@ -153,7 +163,7 @@ impl List {
             };
             self.write_one(&one, &mut piece);
         }
-        if self.style.layout == Layout::Compact || self.style.format == Format::Csv {
+        if self.style.layout == Layout::Compact || self.style.format != Format::Json {
             return Some(piece);
         }
         let mut indented = Vec::with_capacity(piece.len() * 2);
@@ -168,6 +178,10 @@ impl List {
                 out.push(if self.started { b',' } else { b'[' });
                 self.started = true;
                 write_item(&item, out);
+            }
+            Format::Lines => {
+                write_item(&item, out);
+                out.push(b'\n');
             }
             Format::Csv => {
                 let value = |field: &Field| {
