@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::components::{json_content, named, reference, with_headers};
+use super::components::{named, reference};
 use super::parts;
 use crate::events::group::By;
 use crate::events::{GapCause, Group, Reason, Type};
@@ -149,50 +149,6 @@ pub(super) fn parameters() -> Vec<(&'static str, &'static str, &'static str, Val
             json!({"type": "integer", "minimum": 1, "maximum": 1000}),
         ),
     ]
-}
-
-/// Adds the answers.
-pub(super) fn responses(all: &mut Map<String, Value>) {
-    let validators = ["ETag", "Cache-Control", "Vary"];
-    let mut events = json_content(&reference("schemas", "EventsEnvelope"));
-    events["text/csv"] = json!({"schema": {"type": "string"}});
-    events["application/x-ndjson"] = json!({"schema": {"type": "string"}});
-    for (name, description, content) in [
-        ("Events", "Events, or with `group` their numbers", events),
-        (
-            "Flapping",
-            "The phones that flap",
-            json_content(&reference("schemas", "FlappingEnvelope")),
-        ),
-        (
-            "Forgotten",
-            "How many events were deleted",
-            json_content(&reference("schemas", "ForgottenEnvelope")),
-        ),
-        (
-            "Why",
-            "The reason",
-            json_content(&reference("schemas", "WhyEnvelope")),
-        ),
-    ] {
-        let (always, maybe): (&[&str], &[&str]) = if name == "Events" {
-            (
-                &[],
-                &[
-                    "ETag",
-                    "Cache-Control",
-                    "Vary",
-                    "X-Next-Start-Key",
-                    "Content-Disposition",
-                ],
-            )
-        } else {
-            (&validators, &[])
-        };
-        let headers = with_headers(always, maybe);
-        let answer = json!({"description": description, "headers": headers, "content": content});
-        all.insert(name.to_owned(), answer);
-    }
 }
 
 /// Adds the schemas; `envelope` puts data into an envelope.
