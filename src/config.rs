@@ -27,7 +27,7 @@ pub use check::is_same_file;
 pub use defaults::DEFAULT_FILE;
 pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
-pub use flapping::{Burst, Flap};
+pub use flapping::{Burst, Flap, History};
 pub use layers::{Override, environment};
 pub use values::is_file_name;
 pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
@@ -41,6 +41,8 @@ pub struct Config {
     pub kamailio: Kamailio,
     /// `[store]`
     pub store: Store,
+    /// `[history]`
+    pub history: History,
     /// `[http]`
     pub http: Http,
     /// `[auth]`

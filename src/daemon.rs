@@ -25,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Directory, Naming};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Http, Loaded, Problems};
+use crate::config::{self, Config, Http, Loaded, Problems};
 use crate::consumers::store::{self, Store};
-use crate::event_log::{self, EventLog, History};
+use crate::event_log::{self, EventLog, Finder, History};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
@@ -204,15 +204,18 @@ impl Basics {
         tasks.start("webhooks", |stop| {
             webhook::run(hooks, cursors, configured, stop)
         });
+        let flaps = self.flaps(writer.registry());
         let app = self.app(
             writer.registry(),
             directory,
             live,
             flusher.clone(),
             draining,
+            &flaps,
         );
         tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
-        let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics));
+        let started = (Arc::clone(&flaps), Arc::clone(&self.clock));
+        let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics), started);
         let settled = watch::Sender::new(false);
         let reported = notify::Parts {
             answers: probe.answers(),
@@ -226,12 +229,21 @@ impl Basics {
             writer: Arc::clone(writer),
             store: Arc::clone(&self.store),
             events: Arc::clone(&self.events),
+            observers: vec![flaps.observer()],
             directory: live.directory(),
             in_force,
             metrics: Arc::clone(&self.metrics),
             settled,
             hurry: tasks.hurry(),
         };
+        if let Some(history) = self.events.history().cloned() {
+            tasks.start("restore", |stop| async move {
+                stop.run_until_cancelled(flaps.restore(&history)).await;
+                // A task that ends early is a fault.
+                stop.cancelled().await;
+                Ok(())
+            });
+        }
         let options = followed(&self.config);
         tasks.start("pipeline", |stop| pipeline(options, parts, stop));
         tasks.start("probe", |stop| probe.run(stop));
@@ -247,6 +259,14 @@ impl Basics {
         Ok(())
     }
 
+    /// What finds phones that flap.
+    fn flaps(&self, registry: &Arc<Registry>) -> Arc<Finder> {
+        let config::History { flap, burst } = self.config.history.clone();
+        let rules = (flap, burst);
+        let (clock, counted) = (Arc::clone(&self.clock), Arc::clone(&self.metrics.events));
+        Finder::new(Arc::clone(registry), clock, counted, rules)
+    }
+
     fn app(
         &self,
         registry: &Arc<Registry>,
@@ -254,6 +274,7 @@ impl Basics {
         live: &Live,
         flusher: Flusher,
         draining: CancellationToken,
+        flaps: &Arc<Finder>,
     ) -> Arc<App> {
         App::new(http::Parts {
             registry: Arc::clone(registry),
@@ -263,6 +284,7 @@ impl Basics {
             limits: live.limits(),
             flush: Arc::new(flusher),
             events: Arc::clone(&self.events),
+            flaps: Arc::clone(flaps),
             draining,
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),

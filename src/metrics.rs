@@ -4,6 +4,7 @@
 //! the source, the process), is set at each scrape. No label ever has a user name, contact or address; account ids
 //! only where the configuration asks for them.
 
+mod events;
 mod flush;
 mod http;
 mod kamailio;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use events::{EventFigures, Events};
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
@@ -59,6 +61,8 @@ pub struct Metrics {
     pub store: Store,
     /// Calls to Kamailio.
     pub kamailio: Kamailio,
+    /// What became of registrations.
+    pub events: Arc<Events>,
     /// Flushes.
     pub flushes: Flushes,
     /// The API.
@@ -85,6 +89,7 @@ impl Metrics {
             source: Source::new(&mut book),
             store: Store::new(&mut book),
             kamailio: Kamailio::new(&mut book),
+            events: Arc::new(Events::new(&mut book)),
             flushes: Flushes::new(&mut book),
             http: Http::new(&mut book),
             webhooks: Webhooks::new(&mut book),
@@ -112,6 +117,7 @@ impl Metrics {
     pub fn text(&self, format: Format, figures: &Figures) -> String {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.source.set(figures);
+        self.events.set(&figures.events);
         self.process.look();
         self.webhooks.look(self.clock.unix());
         let mut out = String::with_capacity(16 << 10);

@@ -14,6 +14,7 @@ mod floors;
 mod flush;
 mod found;
 mod harmless;
+mod history;
 mod lab;
 mod lifecycle;
 mod metrics;

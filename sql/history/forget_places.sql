@@ -1,11 +1,11 @@
 -- Every row of these phones.
 WITH RECURSIVE walk (place, back) AS (
-    SELECT event.place, event.phone_back
+    SELECT event.place, event.back
     FROM phone
     JOIN event ON event.place = phone.last
     WHERE phone.id IN (SELECT value FROM json_each(?1))
     UNION ALL
-    SELECT event.place, event.phone_back
+    SELECT event.place, event.back
     FROM walk
     JOIN event ON event.place = walk.place - walk.back
     WHERE walk.back > 0

@@ -5,7 +5,7 @@ SELECT
     event.kind,
     (SELECT at FROM moment WHERE moment.place <= event.place ORDER BY moment.place DESC LIMIT 1) + event.after,
     event.body,
-    account.name,
+    account.content,
     phone.base,
     coalesce(event.state, before.state, phone.kept),
     CASE WHEN before.place IS NULL THEN phone.kept ELSE before.state END,
@@ -13,7 +13,7 @@ SELECT
     agent.content
 FROM event
 LEFT JOIN phone ON phone.id = event.phone
-LEFT JOIN account ON account.id = phone.account
+LEFT JOIN trait AS account ON account.id = phone.account
 LEFT JOIN trait AS common ON common.id = phone.common
 LEFT JOIN trait AS agent ON agent.id = phone.agent
-LEFT JOIN event AS before ON before.place = event.place - event.phone_back AND event.phone_back > 0
+LEFT JOIN event AS before ON before.place = event.place - event.back AND event.back > 0

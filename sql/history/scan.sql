@@ -3,6 +3,6 @@ SELECT place, kind
 FROM event
 WHERE place BETWEEN ?1 AND ?2
     AND kind IN (SELECT value FROM json_each(?3))
-    AND (?4 IS NULL OR account IN (SELECT value FROM json_each(?4)))
+    AND (?4 IS NULL OR phone = 0 OR (SELECT account FROM phone WHERE id = event.phone) IN (SELECT value FROM json_each(?4)))
 ORDER BY place DESC
 LIMIT ?5

@@ -1,39 +1,43 @@
 //! `usrlocd watch`: prints changes as they happen.
 //!
-//! It asks for the number of registrations, which costs the daemon nothing, and for the list only when its revision
-//! has changed. After a list it pauses ten times as long as the list took, so that even a large one is a small load.
+//! It reads the daemon's stream of changes, and after a break goes on where it was.
 
-mod diff;
+mod told;
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
+use http::{Method, StatusCode};
 use rustix::event::{PollFd, PollFlags, poll};
-use serde::Serialize;
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
-use self::diff::{Change, Happened, Seen, Snapshot};
+use self::told::Told;
 use super::account;
 use super::output::{hint, is_coloured, local_time, print_more, print_more_json};
-use super::pages::Reach;
 use super::redraw::interval;
-use super::refusals::stranger;
+use super::refusals::{lost, refused, stranger};
 use super::remote::{self, Filters, Remote};
-use crate::client::Client;
-use crate::clock::{Clock, SystemClock};
+use crate::client::{Answer, Client};
 use crate::daemon::Failure;
 use crate::terminal::printable;
 
-/// How many times the duration of a list to pause after it.
-const REST: u32 = 10;
+/// The pause before a daemon that has gone is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often to look whether anybody still reads what is printed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The daemon says something every 15 s, even where nothing happens; after this long it is given up.
+const SILENCE: Duration = Duration::from_secs(40);
 
 /// Print registrations as they come and go
 ///
-/// One line per change: registered, moved (the phone registers from another address), expired, unregistered (also by a
-/// flush), and with --refreshes refreshed. Ctrl-C stops it.
+/// One line per change: registered, moved (the phone registers from another address), changed (something else of it is
+/// new, for instance the user agent), expired, unregistered (also by a flush), and with --refreshes refreshed. Ctrl-C
+/// stops it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -46,21 +50,22 @@ Examples:
 
 Format:
   On a terminal one line of text per change; otherwise, or with -o ndjson, one
-  JSON object per line. Its keys: event (present, registered, moved, refreshed,
-  expired, unregistered), time (RFC 3339, when it was noticed), and from the
-  registration username, realm, contact, account_name, source_ip, source_port,
-  user_agent, ruid, last_registration and expires_at, as in the API. Unknown
-  values are absent.
+  JSON object per line. Its keys: event (present, registered, moved, changed,
+  refreshed, expired, unregistered), time (RFC 3339, when the daemon saw it), id
+  (the event's, see the API), reason (why it is no longer registered: expired,
+  flushed, replaced, removed or account_changed), and from the registration
+  username, realm, contact, account_name, source_ip, source_port, user_agent,
+  ruid, last_registration and expires_at, as in the API. Unknown values are
+  absent.
 
-Changes are noticed within the interval. A list of more than ten thousand or so
-registrations is fetched less often, so that the daemon spends at most a
-tenth of its time on it. What comes and goes in between is not reported. When the
-daemon restarts, watch reports that on standard error, waits, and continues;
-changes that happened meanwhile are reported then.
+Changes are printed within milliseconds. When the daemon restarts, watch reports
+that on standard error, waits, and continues with the changes that it missed; if
+some are no longer kept, it says so.
 
 Exit status:
-  0 the reader of its output has gone away, 1 no such account, 64 usage, 69 no daemon at the
-  start, 77 permission, 130 stopped by Ctrl-C")]
+  0 the reader of its output has gone away, 1 no such account, 64 usage, 69 no
+  daemon at the start, or an older one without a stream of changes, 77
+  permission, 130 stopped by Ctrl-C")]
 pub(super) struct Watch {
     /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
     #[arg(value_parser = remote::account)]
@@ -73,9 +78,9 @@ pub(super) struct Watch {
     /// First print those that are already registered
     #[arg(long)]
     initial: bool,
-    /// How often to check, for instance 500ms or 10s
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
-    interval: Duration,
+    /// Of earlier versions, which asked now and then: without effect
+    #[arg(long, value_name = "DURATION", value_parser = interval, hide = true)]
+    interval: Option<Duration>,
     /// The format [default: text on a terminal, otherwise ndjson]
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
@@ -94,18 +99,17 @@ enum Format {
     Ndjson,
 }
 
-/// What a look found.
-#[derive(Debug)]
-struct Look {
-    revision: String,
-    /// The daemon's time.
-    now: Timestamp,
-    source: Value,
-}
-
 /// What was reported on standard error, once, until it changes.
 #[derive(Debug, Default)]
 struct Complaint(Option<String>);
+
+/// How a stream ended.
+enum End {
+    /// Nobody reads any more.
+    Unread,
+    /// The daemon has gone, or said that it would.
+    Broken(Failure),
+}
 
 impl Watch {
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -115,97 +119,123 @@ impl Watch {
 
     async fn work(&self, client: &Client) -> Result<(), Failure> {
         let reach = account::reach(client, self.account.as_deref()).await?;
-        let clock = SystemClock::new();
+        let path = match &reach.paths[..] {
+            [only] => only.clone(),
+            _ => remote::path(None, None),
+        };
         let mut trouble = Complaint::default();
-        let mut known: Option<(String, Snapshot)> = None;
+        let mut last = None;
         loop {
-            let start = clock.monotonic();
-            match self.step(client, &reach, &mut known, &mut trouble).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                // A daemon that restarts, or has too much to do, is back soon; at the start there may be none at all.
-                Err(failure @ (Failure::Unavailable(_) | Failure::Failed(_)))
-                    if known.is_some() =>
-                {
-                    trouble.tell(Some(format!("{failure}; waiting for it")));
+            let ended = match self.open(client, &path, last.as_deref()).await {
+                Ok(answer) => self.read(client, answer, &mut last, &mut trouble).await?,
+                // At the start there may be none at all; later it is back soon.
+                Err(failure) if last.is_none() => return Err(failure),
+                Err(failure @ (Failure::Unavailable(_) | Failure::Failed(_))) => {
+                    End::Broken(failure)
                 }
                 Err(failure) => return Err(failure),
+            };
+            match ended {
+                End::Unread => return Ok(()),
+                End::Broken(failure) => trouble.tell(Some(format!("{failure}; waiting for it"))),
             }
-            let took = clock.monotonic().saturating_sub(start);
-            sleep(self.interval.max(took * REST)).await;
+            sleep(AGAIN).await;
             if reader_has_gone() {
                 return Ok(());
             }
         }
     }
 
-    /// Looks once and prints what has changed; whether the reader wants more.
-    async fn step(
+    /// Opens the stream, after the event with the id `last` if there was one.
+    async fn open(
         &self,
         client: &Client,
-        reach: &Reach<'_>,
-        known: &mut Option<(String, Snapshot)>,
+        path: &str,
+        last: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let mut events = "registered,moved,changed,terminated,source".to_owned();
+        if self.refreshes {
+            events.push_str(",refreshed");
+        }
+        let mut further = vec![("watch", "true"), ("events", &*events)];
+        match last {
+            Some(last) => further.push(("since", last)),
+            None if self.initial => further.push(("initial", "true")),
+            None => {}
+        }
+        let target = format!("{path}?{}", self.filters.query(&further));
+        let answer = client.send(Method::GET, &target, &[]).await;
+        let answer = answer.map_err(|error| lost(client, error))?;
+        if answer.status != StatusCode::OK {
+            return Err(refused(client, answer).await);
+        }
+        if answer.header("content-type") != Some("application/x-ndjson") {
+            return Err(Failure::Unavailable(anyhow!(
+                "the usrlocd at {} is older and has no stream of changes; update it (this is {})",
+                client.address().shown(),
+                env!("CARGO_PKG_VERSION"),
+            )));
+        }
+        Ok(answer)
+    }
+
+    /// Prints what comes, until nothing more does.
+    async fn read(
+        &self,
+        client: &Client,
+        mut answer: Answer,
+        last: &mut Option<String>,
         trouble: &mut Complaint,
-    ) -> Result<bool, Failure> {
-        let look = self.look(client, reach).await?;
-        let state = look.source["state"].as_str().unwrap_or_default();
-        trouble.tell(remote::warning(&look.source));
-        // A list that is still being compared may lack rows for a moment: nothing of it is printed yet.
-        let is_settled = !matches!(state, "catching_up" | "unavailable");
-        let is_news = known
-            .as_ref()
-            .is_none_or(|(last, _)| *last != look.revision);
-        if !is_settled || !is_news {
-            return Ok(true);
-        }
-        let later = self.list(reach).await?;
-        let more = match known {
-            None if self.initial => self.tell(later.present(), look.now)?,
-            None => true,
-            Some((_, before)) => {
-                let changes = before.until(&later, look.now.as_second());
-                let wanted =
-                    |change: &Change<'_>| self.refreshes || change.happened != Happened::Refreshed;
-                self.tell(changes.into_iter().filter(wanted), look.now)?
-            }
+    ) -> Result<End, Failure> {
+        let broken = |why: &str| {
+            let shown = client.address().shown();
+            End::Broken(Failure::Unavailable(anyhow!("usrlocd at {shown} {why}")))
         };
-        *known = Some((look.revision, later));
-        Ok(more)
-    }
-
-    async fn look(&self, client: &Client, reach: &Reach<'_>) -> Result<Look, Failure> {
-        let last = format!("/count?{}", self.filters.query(&[]));
-        let mut envelopes = reach.envelopes(&last).await?;
-        let text = |envelope: &Value, key: &str| envelope[key].as_str().map(str::to_owned);
-        let revisions = envelopes.iter().map(|it| text(it, "revision"));
-        let revisions: Option<Vec<String>> = revisions.collect();
-        let revision = revisions.ok_or_else(|| stranger(client))?.join(" ");
-        let mut last = envelopes.pop().unwrap_or_default();
-        let now = text(&last, "timestamp").and_then(|time| time.parse().ok());
-        let own = || Timestamp::from_second(SystemClock::new().unix_seconds()).ok();
-        Ok(Look {
-            revision,
-            // Where no account is known yet the daemon's time is unknown.
-            now: now.or_else(own).unwrap_or_default(),
-            source: last["source"].take(),
-        })
-    }
-
-    async fn list(&self, reach: &Reach<'_>) -> Result<Snapshot, Failure> {
-        let mut pages = reach.pages(&self.filters);
-        let mut all = Vec::new();
-        while let Some(items) = pages.next_items().await? {
-            all.extend(items);
+        let mut text = Vec::new();
+        let mut heard = Instant::now();
+        loop {
+            match timeout(LOOK, answer.piece()).await {
+                Err(_) if reader_has_gone() => return Ok(End::Unread),
+                Err(_) if heard.elapsed() < SILENCE => continue,
+                Err(_) => return Ok(broken("has fallen silent")),
+                Ok(Err(error)) => return Ok(End::Broken(lost(client, error))),
+                Ok(Ok(None)) => return Ok(broken("has ended the stream")),
+                Ok(Ok(Some(piece))) => text.extend_from_slice(&piece),
+            }
+            heard = Instant::now();
+            let end = text.iter().rposition(|byte| *byte == b'\n');
+            let lines: Vec<u8> = text.drain(..end.map_or(0, |end| end + 1)).collect();
+            let mut told = Vec::new();
+            for line in lines.split(|byte| *byte == b'\n') {
+                if line.is_empty() {
+                    continue;
+                }
+                let frame: Value = serde_json::from_slice(line).map_err(|_| stranger(client))?;
+                self.note_place(&frame, last);
+                told.extend(told_by(client, frame, trouble)?);
+            }
+            if !self.print(&told)? {
+                return Ok(End::Unread);
+            }
         }
-        Ok(Snapshot::of(all))
+    }
+
+    /// Notes where to go on after a break: after the event of a frame; where none has come yet, after the newest one when
+    /// the stream began.
+    fn note_place(&self, frame: &Value, last: &mut Option<String>) {
+        let id = frame["id"].as_str();
+        let newest = frame["newest"].as_str();
+        let newest = newest.filter(|_| last.is_none() && !self.initial);
+        if let Some(id) = id.or(newest) {
+            *last = Some(id.to_owned());
+        }
     }
 
     /// Prints changes; whether the reader wants more.
-    fn tell<'a>(
-        &self,
-        changes: impl Iterator<Item = Change<'a>>,
-        now: Timestamp,
-    ) -> Result<bool, Failure> {
+    fn print(&self, told: &[Told]) -> Result<bool, Failure> {
+        if told.is_empty() {
+            return Ok(true);
+        }
         let terminal = io::stdout().is_terminal();
         let format = self.output.unwrap_or(if terminal {
             Format::Text
@@ -213,10 +243,10 @@ impl Watch {
             Format::Ndjson
         });
         let mut text = String::new();
-        for change in changes {
+        for one in told {
             match format {
-                Format::Text => text.push_str(&sentence(&change, now)),
-                Format::Ndjson => text.push_str(&object(&change, now)),
+                Format::Text => text.push_str(&sentence(one)),
+                Format::Ndjson => text.push_str(&one.object()),
             }
             text.push('\n');
         }
@@ -225,6 +255,27 @@ impl Watch {
             Format::Ndjson => print_more_json(&text),
         }
     }
+}
+
+/// The change that a frame tells, if it tells one; what it says about the stream goes to standard error.
+fn told_by(
+    client: &Client,
+    frame: Value,
+    trouble: &mut Complaint,
+) -> Result<Option<Told>, Failure> {
+    let denied = |why: &str| Err(Failure::Permission(anyhow!("{why}")));
+    match (frame["type"].as_str(), frame["reason"].as_str()) {
+        (Some("hello" | "mark" | "source"), _) => trouble.tell(remote::warning(&frame["source"])),
+        (Some("gap"), _) => hint(format_args!("usrlocd: {}", told::gap(&frame["cause"]))),
+        (Some("bye"), Some("token_revoked")) => {
+            return denied("the token has expired or was revoked");
+        }
+        (Some("bye"), Some("forbidden")) => {
+            return denied("the token may no longer see these registrations");
+        }
+        _ => return Told::of(frame).map_err(|()| stranger(client)),
+    }
+    Ok(None)
 }
 
 impl Complaint {
@@ -244,51 +295,11 @@ impl Complaint {
     }
 }
 
-/// A change as programs read it.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    event: Happened,
-    time: String,
-    #[serde(flatten)]
-    seen: &'a Seen,
-}
-
-fn object(change: &Change<'_>, now: Timestamp) -> String {
-    let line = Line {
-        event: change.happened,
-        time: now.to_string(),
-        seen: change.seen,
-    };
-    serde_json::to_string(&line).expect("texts and numbers are JSON")
-}
-
 /// A change as a line of text, cut to the terminal.
-fn sentence(change: &Change<'_>, now: Timestamp) -> String {
-    let seen = change.seen;
-    let (word, colour) = match change.happened {
-        Happened::Present => ("present", "0"),
-        Happened::Registered => ("registered", "32"),
-        Happened::Moved => ("moved", "36"),
-        Happened::Refreshed => ("refreshed", "0"),
-        Happened::Expired => ("expired", "31"),
-        Happened::Unregistered => ("unregistered", "33"),
-    };
-    let time = local_time(now, "%F %T");
-    let mut rest = format!("{}@{}  {}", seen.username, seen.realm, seen.contact);
-    if let Some(ip) = &seen.source_ip {
-        let port = seen.source_port.as_deref().unwrap_or("-");
-        let from = if ip.contains(':') {
-            format!("  from [{ip}]:{port}")
-        } else {
-            format!("  from {ip}:{port}")
-        };
-        rest.push_str(&from);
-    }
-    if let Some(user_agent) = &seen.user_agent {
-        rest.push_str("  ");
-        rest.push_str(user_agent);
-    }
-    let line = format!("{time}  {word:<12}  {}", printable(&rest));
+fn sentence(told: &Told) -> String {
+    let (word, colour) = told.word();
+    let time = local_time(told.time(), "%F %T");
+    let line = format!("{time}  {word:<12}  {}", printable(&told.details()));
     let line = match terminal_size::terminal_size() {
         Some((width, _)) if io::stdout().is_terminal() => {
             line.chars().take(usize::from(width.0)).collect()

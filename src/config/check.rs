@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Config;
+use super::{Config, flapping};
 use crate::document::{Findings, shown};
 
 /// Files that SQLite keeps beside a database.
@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
             "nothing to listen on; set `listen` or `socket` in [http]",
         );
     }
+    flapping::check(config, findings);
     let database = &config.kamailio.database;
     for (key, path) in writable(config) {
         if is_of_database(path, database) {

@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+use super::{Config, duration, values};
+use crate::document::{Findings, Item, Reader, Value};
+
+/// What is made of events.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct History {
+    /// `[history.flap]`
+    pub flap: Flap,
+    /// `[history.burst]`
+    pub burst: Burst,
+}
+
 /// When a phone flaps: a penalty for each loss, which decays (RFC 2439), with the thresholds of RFC 7196.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Flap {
@@ -57,7 +69,68 @@ impl Default for Burst {
         Self {
             losses: 20,
             share: 0.2,
-            within: Duration::from_secs(60),
+            within: Duration::from_mins(1),
         }
+    }
+}
+
+/// Reads both sections; `table` is `[history]`.
+pub(super) fn apply(into: &mut History, table: &mut Reader<'_>) {
+    table.table("flap", |table| flap(&mut into.flap, table));
+    table.table("burst", |table| {
+        let burst = &mut into.burst;
+        table.set("losses", &mut burst.losses, |item| number(item, 2));
+        table.set("share", &mut burst.share, share);
+        table.set("within", &mut burst.within, duration::duration);
+    });
+}
+
+fn flap(into: &mut Flap, table: &mut Reader<'_>) {
+    let penalty = |item: &Item| number(item, 0);
+    table.set("half_life", &mut into.half_life, duration::duration);
+    table.set("loss", &mut into.loss, penalty);
+    table.set("moved", &mut into.moved, penalty);
+    table.set("replaced", &mut into.replaced, penalty);
+    table.set("ceiling", &mut into.ceiling, |item| number(item, 1));
+    table.set("on", &mut into.on, |item| number(item, 1));
+    table.set("off", &mut into.off, penalty);
+    table.set("back_within", &mut into.back_within, duration::duration);
+    table.set("unstable", &mut into.unstable, |item| number(item, 1));
+}
+
+/// A whole number from `least` to a million.
+fn number(item: &Item, least: u32) -> Result<u32, String> {
+    const MOST: u32 = 1_000_000;
+    let Value::Integer(number) = item.value else {
+        return Err(item.expected("a whole number"));
+    };
+    u32::try_from(number)
+        .ok()
+        .filter(|number| (least..=MOST).contains(number))
+        .ok_or_else(|| format!("{number} is out of range; use {least} to {MOST}"))
+}
+
+fn share(item: &Item) -> Result<f64, String> {
+    let share = values::per_second(item)?;
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err(format!(
+            "{share} is not a share; use more than 0 and at most 1, for instance 0.2"
+        ))
+    }
+}
+
+/// Reports thresholds that contradict each other.
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    let flap = &config.history.flap;
+    if flap.on > flap.ceiling {
+        findings.report_key(
+            "history.flap.on",
+            "no phone would ever flap; make `on` at most `ceiling`",
+        );
+    }
+    if flap.off >= flap.on {
+        findings.report_key("history.flap.off", "`off` must be less than `on`");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
-use super::{duration, values, webhook};
+use super::{duration, flapping, values, webhook};
 use crate::document::{Item, Reader, quoted};
 
 /// Overrides `config` with the values of `root`.
@@ -11,6 +11,9 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
     root.table("kamailio", |table| kamailio(&mut config.kamailio, table));
     root.table("store", |table| {
         table.set("path", &mut config.store.path, values::path);
+    });
+    root.table("history", |table| {
+        flapping::apply(&mut config.history, table);
     });
     root.table("http", |table| http(&mut config.http, table));
     root.table("auth", |table| auth(&mut config.auth, table));

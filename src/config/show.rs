@@ -15,6 +15,7 @@ impl Config {
     /// Every key by its dotted name, with its value, in the order of the example file.
     pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
         let (kamailio, http, limits) = (&self.kamailio, &self.http, &self.limits);
+        let (flap, burst) = (&self.history.flap, &self.history.burst);
         let advertise = kamailio.advertise.iter();
         let advertise = advertise.map(|(from, to)| (from.clone(), text(to)));
         let listen = http.listen.iter().map(|address| text(&address.to_string()));
@@ -36,6 +37,18 @@ impl Config {
                 optional(kamailio.proxy_path.as_ref()),
             ),
             ("store.path", path(&self.store.path)),
+            ("history.flap.half_life", duration(flap.half_life)),
+            ("history.flap.loss", whole(flap.loss)),
+            ("history.flap.moved", whole(flap.moved)),
+            ("history.flap.replaced", whole(flap.replaced)),
+            ("history.flap.ceiling", whole(flap.ceiling)),
+            ("history.flap.on", whole(flap.on)),
+            ("history.flap.off", whole(flap.off)),
+            ("history.flap.back_within", duration(flap.back_within)),
+            ("history.flap.unstable", whole(flap.unstable)),
+            ("history.burst.losses", whole(burst.losses)),
+            ("history.burst.share", rate(burst.share)),
+            ("history.burst.within", duration(burst.within)),
             ("http.listen", Value::Array(listen.collect())),
             ("http.socket", optional_path(http.socket.as_ref())),
             ("http.hosts", texts(&http.hosts)),
@@ -194,6 +207,14 @@ fn path(path: &Path) -> Value {
 
 fn optional_path(value: Option<&PathBuf>) -> Value {
     value.map_or_else(|| text(""), |value| path(value))
+}
+
+fn whole(number: u32) -> Value {
+    Value::Integer(number.into())
+}
+
+fn duration(duration: std::time::Duration) -> Value {
+    text(&show_duration(duration))
 }
 
 fn number(number: usize) -> Value {

@@ -85,6 +85,22 @@ fn the_defaults_are_the_contracts() {
     [store]
     path = "/var/lib/usrlocd/usrlocd.db"
 
+    [history.flap]
+    half_life = "30m"
+    loss = 1000
+    moved = 500
+    replaced = 250
+    ceiling = 6000
+    on = 3000
+    off = 750
+    back_within = "5s"
+    unstable = 6
+
+    [history.burst]
+    losses = 20
+    share = 0.2
+    within = "1m"
+
     [http]
     listen = ["127.0.0.1:8000"]
     socket = "/run/usrlocd/usrlocd.sock"
@@ -140,6 +156,20 @@ fn every_pinned_key_is_accepted() {
         proxy_path = "sip:{ip}:{port};transport={proto}"
         [store]
         path = "/s.db"
+        [history.flap]
+        half_life = "15m"
+        loss = 1
+        moved = 0
+        replaced = 0
+        ceiling = 10
+        on = 9
+        off = 0
+        back_within = "1s"
+        unstable = 1
+        [history.burst]
+        losses = 2
+        share = 1
+        within = "10s"
         [http]
         listen = ["127.0.0.1:0", "[::1]:8000"]
         socket = ""

@@ -11,7 +11,7 @@ use crate::events::json::{LogId, Style, moment, write_event};
 use crate::events::{Event, Seen, Type, Viewer, What};
 use crate::registration::Registration;
 use crate::registration::item::json::write_fields;
-use crate::registration::item::{self, Condition, Field, Wire};
+use crate::registration::item::{self, Condition, Field, Item, Wire};
 
 /// The fields of Kazoo's `register` webhook that an item has, beside `expires`.
 const REGISTER: [Field; 16] = [
@@ -177,9 +177,14 @@ impl Writer<'_> {
     /// Whether the filters hold for the registration, before or after.
     fn is_match(&self, seen: Seen<'_>) -> bool {
         let holds = |one: &Registration| {
-            self.hook.filters.iter().all(|(field, value)| {
-                Condition::Is(*field, value.clone()).holds(one, self.wire, self.now)
-            })
+            let item = Item {
+                registration: one,
+                wire: self.wire,
+                now: self.now,
+                flap: None,
+            };
+            let mut conditions = self.hook.filters.iter();
+            conditions.all(|(field, value)| Condition::Is(*field, value.clone()).holds(&item))
         };
         holds(seen.registration) || seen.former.is_some_and(|former| holds(former))
     }

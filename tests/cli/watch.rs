@@ -85,16 +85,10 @@ fn phone(lab: &Lab, user: &str) -> Phone {
 #[test]
 fn each_change_is_told() {
     let lab = lab();
-    let watch = Watch::start(&lab.daemon, "all", &["--initial", "--interval", "200ms"]);
+    let watch = Watch::start(&lab.daemon, "all", &["--initial"]);
     watch.tells("present", "alice");
     watch.tells("present", "bob");
-    let refreshes = [
-        "--refreshes",
-        "--filter",
-        "username=carol",
-        "--interval",
-        "200ms",
-    ];
+    let refreshes = ["--refreshes", "--filter", "username=carol"];
     let filtered = Watch::start(&lab.daemon, "carol", &refreshes);
     let mut brief = phone(&lab, "brief").expires(3);
     brief.register();
@@ -124,7 +118,7 @@ fn each_change_is_told() {
 #[test]
 fn a_restart_of_the_daemon_is_waited_for() {
     let mut lab = lab();
-    let mut watch = Watch::start(&lab.daemon, "all", &["--initial", "--interval", "200ms"]);
+    let mut watch = Watch::start(&lab.daemon, "all", &["--initial"]);
     watch.tells("present", "bob");
     lab.daemon.stop();
     watch.says("usrlocd is not running at");
@@ -132,8 +126,8 @@ fn a_restart_of_the_daemon_is_waited_for() {
     let mut carol = phone(&lab, "carol");
     carol.register();
     lab.daemon.start();
-    watch.says("answers are current");
     watch.tells("registered", "carol");
+    watch.says("answers are current");
     assert_eq!(watch.told().len(), 3, "nothing else has changed");
     let pid = i32::try_from(watch.child.id()).expect("it is small");
     let pid = Pid::from_raw(pid).expect("it is not zero");

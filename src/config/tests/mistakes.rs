@@ -158,7 +158,7 @@ fn single_values_are_refused_with_a_hint() {
     f:2:12: expected a table, found an integer
     f:2:12: use a whole number from 0 to 1000
     f:2:9: "=debug" has a bad target; write for instance "usrlocd::http=debug"
-    f:1:2: unknown section [nonsense]; known here: kamailio, store, http, auth, directory, flush, limits, metrics, log, webhook
+    f:1:2: unknown section [nonsense]; known here: kamailio, store, history, http, auth, directory, flush, limits, metrics, log, webhook
     "#);
 }
 
@@ -202,5 +202,30 @@ fn mistakes_outside_the_file_name_their_variable_or_flag() {
     USRLOCD_LIMITS__REQUESTS__BURTS: unknown key `burts`; did you mean `burst`?
     USRLOCD_LOGS__LEVEL: unknown section [logs]; did you mean [log]?
     --level: "loud" is not a log level; use one of error, warn, info, debug, trace, off
+    "#);
+}
+
+#[test]
+fn thresholds_of_flapping_must_go_together() {
+    let text = r#"
+[history.flap]
+half_life = "0s"
+loss = -1
+ceiling = 100
+on = 200
+off = 200
+[history.burst]
+losses = 1
+share = 1.5
+within = 60
+"#;
+    insta::assert_snapshot!(problems(text), @r#"
+    f:3:13: the duration must be more than zero
+    f:4:8: -1 is out of range; use 0 to 1000000
+    f:6:6: no phone would ever flap; make `on` at most `ceiling`
+    f:7:7: `off` must be less than `on`
+    f:9:10: 1 is out of range; use 2 to 1000000
+    f:10:9: 1.5 is not a share; use more than 0 and at most 1, for instance 0.2
+    f:11:10: the unit is missing; write for instance "60s"
     "#);
 }

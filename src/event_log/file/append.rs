@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqliteConnection};
 
 use super::code::Code;
-use super::phones::{Known, Phone, Sought};
+use super::phones::{Known, Sought};
 use super::record::{Times, write_happening, write_moving, write_other};
 use crate::events::{Event, Happening, What};
 
@@ -20,9 +20,8 @@ const ROWS: usize = 128;
 /// How long a moment lasts, in milliseconds.
 pub(super) const MOMENT: u64 = 1 << 16;
 
-/// The account of what is not about a registration, and that of registrations without one.
-pub(super) const NOBODY: i64 = 0;
-pub(super) const UNOWNED: i64 = 1;
+/// The phone that has the events that are not about a registration.
+pub(super) const NO_PHONE: i64 = 0;
 
 /// The place of the event of this number.
 pub(super) fn last_place(seq: u64) -> u64 {
@@ -45,10 +44,8 @@ struct NewRow {
     place: u64,
     code: Code,
     after: u64,
-    account: i64,
-    account_back: u64,
     phone: i64,
-    phone_back: u64,
+    back: u64,
     body: Vec<u8>,
     state: Option<Vec<u8>>,
 }
@@ -79,11 +76,13 @@ pub(super) async fn append(
         return Ok(newest);
     };
     let sought = Sought::by(new.iter().map(|event| &***event));
-    let first_ids = [3, 4, 5].map(|column| number(&ends, column));
-    let [account, shared, phone] = first_ids;
-    let first_ids = [account?, shared?, phone?].map(|id| id.unwrap_or_default().cast_signed() + 1);
+    let next = |column: usize| {
+        let greatest = number(&ends, column)?.unwrap_or_default();
+        Ok::<_, sqlx::Error>(greatest.cast_signed() + 1)
+    };
+    let next = [next(3)?, next(4)?];
     let mut writing = Writing {
-        known: Known::look_up(connection, &sought, first_ids).await?,
+        known: Known::look_up(connection, &sought, next).await?,
         moment: number(&ends, 2)?,
         moments: Vec::new(),
         rows: Vec::with_capacity(new.len()),
@@ -107,21 +106,15 @@ impl Writing {
         match &event.what {
             What::Registration(happening) => self.add_happening(happening, times, after),
             other => {
-                let account = match other {
-                    What::Burst(burst) => self.known.account(burst.account.as_deref(), NOBODY),
-                    _ => NOBODY,
-                };
                 let mut body = Vec::new();
                 write_other(other, times, &mut body);
-                let account_back = self.known.follow_account(account, place);
+                let back = self.known.follow_no_phone(place);
                 self.rows.push(NewRow {
                     place,
                     code: Code::of(other),
                     after,
-                    account,
-                    account_back,
-                    phone: 0,
-                    phone_back: 0,
+                    phone: NO_PHONE,
+                    back,
                     body,
                     state: None,
                 });
@@ -154,7 +147,7 @@ impl Writing {
         self.push(place, Code::of_happening(it), after, phone, body, state);
     }
 
-    /// Adds a row of a phone, and of its account.
+    /// Adds a row of a phone.
     fn push(
         &mut self,
         place: u64,
@@ -164,17 +157,13 @@ impl Writing {
         body: Vec<u8>,
         state: Option<Vec<u8>>,
     ) {
-        let Phone { id, account, .. } = self.known.phones[phone];
-        let phone_back = self.known.follow_phone(phone, place, state.as_deref());
-        let account_back = self.known.follow_account(account, place);
+        let back = self.known.follow_phone(phone, place, state.as_deref());
         self.rows.push(NewRow {
             place,
             code,
             after,
-            account,
-            account_back,
-            phone: id,
-            phone_back,
+            phone: self.known.phones[phone].id,
+            back,
             body,
             state,
         });
@@ -193,7 +182,7 @@ impl Writing {
 
     async fn write(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const MOMENTS: &str = "INSERT INTO moment (place, at) ";
-        const EVENTS: &str = "INSERT INTO event (place, kind, after, account, account_back, phone, phone_back, body, state) ";
+        const EVENTS: &str = "INSERT INTO event (place, kind, after, phone, back, body, state) ";
         insert(connection, MOMENTS, self.moments, |values, (place, at)| {
             values
                 .push_bind(place.cast_signed())
@@ -206,10 +195,8 @@ impl Writing {
                 .push_bind(row.place.cast_signed())
                 .push_bind(i64::from(row.code.0))
                 .push_bind(row.after.cast_signed())
-                .push_bind(row.account)
-                .push_bind(row.account_back.cast_signed())
                 .push_bind(row.phone)
-                .push_bind(row.phone_back.cast_signed())
+                .push_bind(row.back.cast_signed())
                 .push_bind(row.body)
                 .push_bind(row.state);
         })

@@ -1,4 +1,4 @@
-//! What many phones have in common, as bytes: the table, the domain, the socket and [`Common`]; and user agents.
+//! What many phones have in common, as bytes: accounts; user agents; and the table, the domain, the socket and [`Common`].
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::sip::Transport;
 /// What the bytes of each kind begin with, which share a dictionary.
 const COMMON: u8 = 1;
 const AGENT: u8 = 2;
+const ACCOUNT: u8 = 3;
 
 /// What a phone has in common with others.
 #[derive(Clone, Debug)]
@@ -49,6 +50,11 @@ pub(super) fn common_of(one: &Details) -> Vec<u8> {
     let port = address.and_then(|(_, port)| *port);
     write_number(port.map_or(0, |port| u32::from(port) + 1), &mut out);
     out
+}
+
+/// The bytes of an account.
+pub(super) fn account_of(id: &str) -> Vec<u8> {
+    [&[ACCOUNT], id.as_bytes()].concat()
 }
 
 /// The bytes of a user agent.
@@ -110,6 +116,11 @@ impl Decoder {
             socket,
             common: self.commons.get(&common),
         })
+    }
+
+    /// What [`account_of`] wrote.
+    pub(super) fn account(&mut self, bytes: &[u8]) -> Option<Arc<str>> {
+        self.text(bytes.strip_prefix(&[ACCOUNT])?)
     }
 
     /// What [`agent_of`] wrote.

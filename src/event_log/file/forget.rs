@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::append::seq_at;
 use super::rows::json;
-use super::users::{self, Owned};
+use super::users::{self, Account, Owned};
 
 /// Whom to forget.
 #[derive(Clone, Copy, Debug)]
@@ -50,16 +50,9 @@ async fn phones(
     connection: &mut SqliteConnection,
     user: &User<'_>,
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let rows =
-        sqlx::query("SELECT id, name FROM account WHERE id > 0 AND (?1 IS NULL OR name = ?1)")
-            .bind(user.account)
-            .fetch_all(&mut *connection)
-            .await?;
     let mut phones = Vec::new();
-    for row in rows {
-        let name: Option<String> = row.try_get(1)?;
-        let account = (row.try_get(0)?, name.as_deref());
-        let found = users::owned(connection, account, user.username.as_bytes()).await?;
+    for account in accounts(connection, user.account).await? {
+        let found = users::owned(connection, &account, user.username.as_bytes()).await?;
         let is_meant = |one: &Owned| {
             let own = one.realm.as_deref().unwrap_or_default();
             user.realm
@@ -68,4 +61,25 @@ async fn phones(
         phones.extend(found.into_iter().filter(is_meant).map(|one| one.phone));
     }
     Ok(phones)
+}
+
+/// The account of this id, or all and that of registrations without one.
+async fn accounts(
+    connection: &mut SqliteConnection,
+    id: Option<&str>,
+) -> Result<Vec<Account>, sqlx::Error> {
+    if let Some(id) = id {
+        return users::accounts(connection, &[id.to_owned()]).await;
+    }
+    let ids: Vec<Vec<u8>> = sqlx::query_scalar(include_str!("../../../sql/history/accounts.sql"))
+        .fetch_all(&mut *connection)
+        .await?;
+    let ids: Result<Vec<String>, _> = ids.into_iter().map(String::from_utf8).collect();
+    let ids = ids.map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let mut accounts = users::accounts(connection, &ids).await?;
+    accounts.push(Account {
+        id: None,
+        trait_id: 0,
+    });
+    Ok(accounts)
 }

@@ -1,13 +1,13 @@
-//! The phones, accounts and traits that a batch of events is about: looked up together, extended, and written together.
+//! The phones and traits that a batch of events is about: looked up together, extended, and written together.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use sqlx::{Row, SqliteConnection};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::append::{UNOWNED, insert};
-use super::common::{agent_of, common_of};
+use super::append::{NO_PHONE, insert};
+use super::common::{account_of, agent_of, common_of};
 use super::rows::json;
 use super::state::State;
 use crate::events::{Event, What};
@@ -21,43 +21,39 @@ const CLOSE: usize = 72;
 
 /// What a batch of events is about.
 #[derive(Debug, Default)]
-pub(super) struct Sought<'a> {
-    accounts: HashSet<&'a str>,
+pub(super) struct Sought {
     traits: HashSet<Vec<u8>>,
     names: HashSet<i64>,
 }
 
-impl<'a> Sought<'a> {
+impl Sought {
     /// What these events are about.
-    pub(super) fn by(events: impl Iterator<Item = &'a Event>) -> Self {
+    pub(super) fn by<'a>(events: impl Iterator<Item = &'a Event>) -> Self {
         let mut sought = Self::default();
         for event in events {
-            match &event.what {
-                What::Registration(it) => {
-                    let former = it.former.as_ref();
-                    for one in [&it.registration].into_iter().chain(former) {
-                        sought.accounts.extend(one.account_id.as_deref());
-                        sought.traits.insert(common_of(one));
-                        sought.traits.extend(agent_of(one));
-                        let name = name(one.account_id.as_deref(), &one.binding.user());
-                        sought.names.insert(name);
-                    }
-                }
-                What::Burst(burst) => sought.accounts.extend(burst.account.as_deref()),
-                What::Source(_) | What::Directory | What::Gap(_) => {}
+            let What::Registration(it) = &event.what else {
+                continue;
+            };
+            for one in [&it.registration].into_iter().chain(&it.former) {
+                sought.traits.extend(traits_of(one).into_iter().flatten());
+                sought.names.insert(name_of(one));
             }
         }
         sought
     }
 }
 
+/// The account, the common part and the user agent of a registration.
+fn traits_of(one: &Registration) -> [Option<Vec<u8>>; 3] {
+    let account = one.account_id.as_deref();
+    [account.map(account_of), Some(common_of(one)), agent_of(one)]
+}
+
 /// A phone as it is known.
 #[derive(Debug)]
 pub(super) struct Phone {
     pub(super) id: i64,
-    pub(super) account: i64,
-    common: i64,
-    agent: i64,
+    traits: [i64; 3],
     /// Its newest row.
     last: u64,
     base: State<'static>,
@@ -72,78 +68,59 @@ pub(super) struct Phone {
 /// What is known of what a batch of events is about.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// By name: the id, and the newest row.
-    accounts: HashMap<String, i64>,
-    lasts: HashMap<i64, u64>,
     traits: HashMap<Vec<u8>, i64>,
     by_name: HashMap<i64, Vec<usize>>,
     pub(super) phones: Vec<Phone>,
-    /// The ids that come next, of accounts, traits and phones.
-    next: [i64; 3],
-    new_accounts: Vec<(i64, String)>,
+    /// The newest row of what is not about a registration, and whether that has changed.
+    others: (u64, bool),
+    /// The ids that come next, of traits and phones.
+    next: [i64; 2],
     new_traits: Vec<(i64, Vec<u8>)>,
-    changed_accounts: HashSet<i64>,
 }
 
-/// A hash by which a user's phones are found.
+/// The names of an account's phones: from and to.
+pub(super) fn names_of(account: Option<&str>) -> (i64, i64) {
+    const USER_BITS: u32 = 28;
+    const ACCOUNT_BITS: u32 = 19;
+    let hash = account.map_or(0, |id| xxh3_64(id.as_bytes()) | 1);
+    let from = (hash & ((1 << ACCOUNT_BITS) - 1)).cast_signed() << USER_BITS;
+    (from, from + (1 << USER_BITS) - 1)
+}
+
+/// Under what a user's phones are found, in whatever case of letters the user is written.
 pub(super) fn name(account: Option<&str>, user: &[u8]) -> i64 {
-    let mut hash = Xxh3::new();
-    hash.update(account.unwrap_or_default().as_bytes());
-    hash.update(&[0, u8::from(account.is_some())]);
-    hash.update(&user.to_ascii_lowercase());
-    i64::from((hash.digest() & 0x7fff_ffff) as u32)
+    let (from, to) = names_of(account);
+    from + (xxh3_64(&user.to_ascii_lowercase()).cast_signed() & (to - from))
+}
+
+fn name_of(one: &Registration) -> i64 {
+    name(one.account_id.as_deref(), &one.binding.user())
 }
 
 impl Known {
-    /// What the file has of them; `next` are the ids that come next, of accounts, traits and phones.
+    /// What the file has of them; `next` are the ids that come next, of traits and phones.
     pub(super) async fn look_up(
         connection: &mut SqliteConnection,
-        sought: &Sought<'_>,
-        next: [i64; 3],
+        sought: &Sought,
+        next: [i64; 2],
     ) -> Result<Self, sqlx::Error> {
         let mut known = Self {
-            accounts: HashMap::new(),
-            lasts: HashMap::new(),
             traits: HashMap::new(),
             by_name: HashMap::new(),
             phones: Vec::new(),
+            others: (0, false),
             next,
-            new_accounts: Vec::new(),
             new_traits: Vec::new(),
-            changed_accounts: HashSet::new(),
         };
-        known.look_up_accounts(connection, sought).await?;
         known.look_up_traits(connection, sought).await?;
         known.look_up_phones(connection, sought).await?;
         Ok(known)
     }
 
-    async fn look_up_accounts(
-        &mut self,
-        connection: &mut SqliteConnection,
-        sought: &Sought<'_>,
-    ) -> Result<(), sqlx::Error> {
-        const ACCOUNTS: &str = "SELECT id, name, last FROM account WHERE id < 2 OR name IN (SELECT value FROM json_each(?1))";
-        let names: Vec<&str> = sought.accounts.iter().copied().collect();
-        let names = serde_json::to_string(&names).map_err(|it| sqlx::Error::Encode(it.into()))?;
-        for row in sqlx::query(ACCOUNTS)
-            .bind(names)
-            .fetch_all(connection)
-            .await?
-        {
-            let (id, last): (i64, i64) = (row.try_get(0)?, row.try_get(2)?);
-            if let Some(name) = row.try_get(1)? {
-                self.accounts.insert(name, id);
-            }
-            self.lasts.insert(id, last.cast_unsigned());
-        }
-        Ok(())
-    }
-
     async fn look_up_traits(
         &mut self,
         connection: &mut SqliteConnection,
-        sought: &Sought<'_>,
+        sought: &Sought,
     ) -> Result<(), sqlx::Error> {
         const TRAITS: &str = "SELECT id, content FROM trait WHERE content IN (SELECT unhex(value) FROM json_each(?1))";
         let mut contents = String::from("[");
@@ -166,7 +143,7 @@ impl Known {
     async fn look_up_phones(
         &mut self,
         connection: &mut SqliteConnection,
-        sought: &Sought<'_>,
+        sought: &Sought,
     ) -> Result<(), sqlx::Error> {
         const PHONES: &str = include_str!("../../../sql/history/phones.sql");
         let names = json(sought.names.iter().map(|name| name.cast_unsigned()));
@@ -176,14 +153,16 @@ impl Known {
             .await?
         {
             let (name, last): (i64, i64) = (row.try_get(1)?, row.try_get(5)?);
+            if row.try_get::<i64, _>(0)? == NO_PHONE {
+                self.others.0 = last.cast_unsigned();
+                continue;
+            }
             let base: &[u8] = row.try_get(6)?;
-            let decoded = State::from_difference(base, &State::default());
+            let decoded = State::from_difference(base, &State::usual());
             let malformed = || sqlx::Error::Decode("a phone cannot be read".into());
             let phone = Phone {
                 id: row.try_get(0)?,
-                account: row.try_get(2)?,
-                common: row.try_get(3)?,
-                agent: row.try_get(4)?,
+                traits: [row.try_get(2)?, row.try_get(3)?, row.try_get(4)?],
                 last: last.cast_unsigned(),
                 base_bytes: base.to_vec(),
                 base: decoded.ok_or_else(malformed)?,
@@ -201,27 +180,12 @@ impl Known {
         Ok(())
     }
 
-    /// The id of an account; `none` where there is no account.
-    pub(super) fn account(&mut self, name: Option<&str>, none: i64) -> i64 {
-        let Some(name) = name else {
-            return none;
-        };
-        if let Some(id) = self.accounts.get(name) {
-            return *id;
-        }
-        let id = self.next[0];
-        self.next[0] += 1;
-        self.accounts.insert(name.to_owned(), id);
-        self.new_accounts.push((id, name.to_owned()));
-        id
-    }
-
     fn of_trait(&mut self, content: Vec<u8>) -> i64 {
         if let Some(id) = self.traits.get(&content) {
             return *id;
         }
-        let id = self.next[1];
-        self.next[1] += 1;
+        let id = self.next[0];
+        self.next[0] += 1;
         self.new_traits.push((id, content.clone()));
         self.traits.insert(content, id);
         id
@@ -230,15 +194,14 @@ impl Known {
     /// The phone that a registration is of, one that was not known before where need be, and how the registration's
     /// state differs from its base; `None` where the phone's newest row has that.
     pub(super) fn phone_of(&mut self, one: &Registration) -> (usize, Option<Vec<u8>>) {
-        let account = self.account(one.account_id.as_deref(), UNOWNED);
-        let common = self.of_trait(common_of(one));
-        let agent = agent_of(one).map_or(0, |content| self.of_trait(content));
-        let name = name(one.account_id.as_deref(), &one.binding.user());
+        let traits = traits_of(one);
+        let traits = traits.map(|content| content.map_or(0, |content| self.of_trait(content)));
+        let name = name_of(one);
         let state = State::of(one);
         let of_name = self.by_name.get(&name).map(Vec::as_slice);
         let fitting = of_name.unwrap_or_default().iter().copied().filter(|index| {
             let phone = &self.phones[*index];
-            (phone.account, phone.common, phone.agent) == (account, common, agent)
+            phone.traits == traits
                 && phone.base.column(Column::Username) == state.column(Column::Username)
         });
         let mut closest: Option<(usize, Vec<u8>)> = None;
@@ -257,22 +220,20 @@ impl Known {
         if let Some((index, difference)) = closest {
             return (index, Some(difference));
         }
-        let base = state.difference(&State::default());
+        let base = state.difference(&State::usual());
         let difference = state.difference(&state);
         let phone = Phone {
-            id: self.next[2],
-            account,
-            common,
-            agent,
+            id: self.next[1],
+            traits,
             last: 0,
-            base: State::from_difference(&base, &State::default()).unwrap_or_default(),
+            base: state.to_owned(),
             base_bytes: base,
             state: None,
             is_new: true,
             is_changed: false,
             name,
         };
-        self.next[2] += 1;
+        self.next[1] += 1;
         let index = self.phones.len();
         self.phones.push(phone);
         self.by_name.entry(name).or_default().insert(0, index);
@@ -289,29 +250,17 @@ impl Known {
         back(place, last)
     }
 
-    /// Makes `place` the newest row of an account. Returns how far back the one before is.
-    pub(super) fn follow_account(&mut self, account: i64, place: u64) -> u64 {
-        let last = self.lasts.insert(account, place);
-        self.changed_accounts.insert(account);
-        back(place, last.unwrap_or_default())
+    /// Makes `place` the newest row that is not about a registration. Returns how far back the one before is.
+    pub(super) fn follow_no_phone(&mut self, place: u64) -> u64 {
+        let (last, _) = std::mem::replace(&mut self.others, (place, true));
+        back(place, last)
     }
 
     /// Writes what is new and what has changed; the caller's transaction is around it.
     pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        const ACCOUNTS: &str = "INSERT INTO account (id, name, last) ";
         const TRAITS: &str = "INSERT INTO trait (id, content) ";
         const PHONES: &str = "INSERT INTO phone (id, name, account, common, agent, last, base) ";
-        const ACCOUNT_LASTS: &str = "UPDATE account SET last = new.value ->> 1 FROM json_each(?1) AS new WHERE account.id = new.value ->> 0";
-        const PHONE_LASTS: &str = "UPDATE phone SET last = new.value ->> 1 FROM json_each(?1) AS new WHERE phone.id = new.value ->> 0";
-        insert(
-            connection,
-            ACCOUNTS,
-            self.new_accounts,
-            |values, (id, name)| {
-                values.push_bind(id).push_bind(name).push_bind(0);
-            },
-        )
-        .await?;
+        const LASTS: &str = "UPDATE phone SET last = new.value ->> 1 FROM json_each(?1) AS new WHERE phone.id = new.value ->> 0";
         insert(
             connection,
             TRAITS,
@@ -322,26 +271,24 @@ impl Known {
         )
         .await?;
         let (new, old): (Vec<_>, Vec<_>) = self.phones.into_iter().partition(|it| it.is_new);
-        let changed = old.iter().filter(|phone| phone.is_changed);
-        let lasts = pairs(changed.map(|phone| (phone.id, phone.last)));
         insert(connection, PHONES, new, |values, phone| {
+            values.push_bind(phone.id).push_bind(phone.name);
+            for id in phone.traits {
+                values.push_bind(id);
+            }
             values
-                .push_bind(phone.id)
-                .push_bind(phone.name)
-                .push_bind(phone.account)
-                .push_bind(phone.common)
-                .push_bind(phone.agent)
                 .push_bind(phone.last.cast_signed())
                 .push_bind(phone.base_bytes);
         })
         .await?;
-        let of_accounts = pairs(self.changed_accounts.iter().map(|id| (*id, self.lasts[id])));
-        for (sql, lasts) in [(PHONE_LASTS, lasts), (ACCOUNT_LASTS, of_accounts)] {
-            sqlx::query(sql)
-                .bind(lasts)
-                .execute(&mut *connection)
-                .await?;
-        }
+        let (others, is_changed) = self.others;
+        let others = is_changed.then_some((NO_PHONE, others));
+        let changed = old.iter().filter(|phone| phone.is_changed);
+        let changed = changed.map(|phone| (phone.id, phone.last)).chain(others);
+        sqlx::query(LASTS)
+            .bind(pairs(changed))
+            .execute(connection)
+            .await?;
         Ok(())
     }
 }

@@ -5,21 +5,22 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::append::{MOMENT, NOBODY, last_place, seq_at};
+use super::append::{MOMENT, NO_PHONE, last_place, seq_at};
 use super::code::Code;
 use super::rows::{self, json};
 use super::users;
 use crate::events::{Event, Reason, Type, Viewer, What};
 
-/// How many rows are walked along or scanned at a time, at least.
+/// How many rows are walked along or scanned at a time.
 const WALKED: usize = 512;
+const MOST_WALKED: usize = 1 << 14;
 const SCANNED: u64 = 1 << 17;
 
-/// Of more accounts than this, events are looked for among all.
-const CHAINS: usize = 64;
+/// Of more phones than this, events are looked for among all.
+const CHAINS: usize = 2_000;
 
-/// The rows of a chain between two ways into it, at most for most.
-const APART: usize = 256;
+/// Rows of a chain between two ways into it.
+const APART: usize = 64;
 
 /// How many events are read at a time.
 const PORTION: usize = 1_000;
@@ -63,14 +64,11 @@ pub enum Of {
 /// How events are found.
 #[derive(Debug)]
 enum Way {
-    /// Along the chains of these accounts or phones.
-    Walk(&'static str, Vec<i64>),
+    /// Along the chains of these phones.
+    Walk(Vec<i64>),
     /// Among all, or among those of these accounts.
     Scan(Option<Vec<i64>>),
 }
-
-const WALK_ACCOUNTS: &str = include_str!("../../../sql/history/walk_account.sql");
-const WALK_PHONES: &str = include_str!("../../../sql/history/walk_phone.sql");
 
 /// The events that are asked for, the newest first.
 pub(super) async fn answer(
@@ -89,7 +87,7 @@ pub(super) async fn answer(
     while found.len() < query.limit && high >= low {
         let wanted = query.limit - found.len();
         let (numbers, next) = match &way {
-            Way::Walk(sql, chains) => walk(connection, sql, chains, &codes, high, wanted).await?,
+            Way::Walk(phones) => walk(connection, phones, &codes, high, wanted).await?,
             Way::Scan(of) => scan(connection, of.as_deref(), &codes, (low, high), wanted).await?,
         };
         for part in numbers.chunks(PORTION) {
@@ -172,20 +170,21 @@ impl Query {
         let others = codes.iter().any(|code| code.kind().is_none());
         let only_others = codes.iter().all(|code| code.kind().is_none());
         Ok(match &self.of {
-            Of::All if only_others => Way::Walk(WALK_ACCOUNTS, vec![NOBODY]),
+            Of::All if only_others => Way::Walk(vec![NO_PHONE]),
             Of::All => Way::Scan(None),
-            Of::Accounts(names) => {
-                let mut ids = users::accounts(connection, names).await?;
-                ids.extend(others.then_some(NOBODY));
-                if ids.len() > CHAINS {
-                    Way::Scan(Some(ids))
-                } else {
-                    Way::Walk(WALK_ACCOUNTS, ids)
+            Of::Accounts(ids) => {
+                let accounts = users::accounts(connection, ids).await?;
+                let phones = users::phones_of(connection, &accounts, CHAINS).await?;
+                match phones {
+                    Some(phones) => {
+                        let others = others.then_some(NO_PHONE);
+                        Way::Walk(phones.into_iter().chain(others).collect())
+                    }
+                    None => Way::Scan(Some(accounts.into_iter().map(|it| it.trait_id).collect())),
                 }
             }
             Of::User { account, username } => {
-                let phones = users::phones(connection, account, username.as_bytes()).await?;
-                Way::Walk(WALK_PHONES, phones)
+                Way::Walk(users::phones(connection, account, username.as_bytes()).await?)
             }
         })
     }
@@ -218,14 +217,14 @@ impl Query {
 /// chains end.
 async fn walk(
     connection: &mut SqliteConnection,
-    sql: &'static str,
     chains: &[i64],
     codes: &[Code],
     high: u64,
     wanted: usize,
 ) -> Result<(Vec<u64>, Option<u64>), sqlx::Error> {
-    let limit = WALKED.max(2 * wanted) + APART * chains.len();
-    let rows = sqlx::query(sql)
+    let most = wanted.saturating_mul(2).clamp(WALKED, MOST_WALKED);
+    let limit = most + APART * chains.len();
+    let rows = sqlx::query(include_str!("../../../sql/history/walk.sql"))
         .bind(json(chains.iter().map(|id| id.cast_unsigned())))
         .bind(high.cast_signed())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))

@@ -147,7 +147,7 @@ impl Maker {
         state: &[u8],
         moving: &Moving,
     ) -> Option<Arc<Registration>> {
-        let base = State::from_difference(bytes(row, 6)?, &State::default())?;
+        let base = State::from_difference(bytes(row, 6)?, &State::usual())?;
         let state = State::from_difference(state, &base)?;
         let shared = self.decoder.shared(bytes(row, 9)?)?;
         let agent = match bytes(row, 10) {
@@ -155,7 +155,7 @@ impl Maker {
             None => None,
         };
         let account_id = match bytes(row, 5) {
-            Some(name) => Some(self.decoder.text(name)?),
+            Some(id) => Some(self.decoder.account(id)?),
             None => None,
         };
         let binding = Arc::new(self.binding(&shared, agent.as_ref(), &state, moving));

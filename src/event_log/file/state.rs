@@ -14,13 +14,13 @@ use crate::sip::SourceFrom;
 
 /// The columns in a state; what differs most often comes first. Part of the file's format.
 const COLUMNS: [Column; 13] = [
+    Column::Username,
     Column::Ruid,
     Column::CallId,
     Column::Contact,
     Column::Received,
     Column::Path,
     Column::Instance,
-    Column::Username,
     Column::Q,
     Column::Flags,
     Column::Cflags,
@@ -41,13 +41,16 @@ const COUNT: usize = 19;
 /// A field whose value follows from others.
 const DERIVED: Cell<'static> = Cell::Integer(0);
 
-/// How the value of a field is written; texts have their alphabet in it.
-const ABSENT: u8 = 0;
-const INTEGER: u8 = 1;
-const REAL: u8 = 2;
-const WHOLE: u8 = 3;
-const TRIMMED: u8 = WHOLE + pack::COUNT;
-const END: u8 = TRIMMED + pack::COUNT;
+/// How the value of a field is written; texts have their length in it.
+const ABSENT: usize = 0;
+const INTEGER: usize = 1;
+const REAL: usize = 2;
+const TEXT: usize = 3;
+
+/// Texts that are to be found in many fields: from these, as from the former value and the user, pieces are copied. Part
+/// of the file's format.
+const WORDS: &[u8] =
+    b"<sip:;lr;received=sip:<urn:uuid:;transport=udp;alias=;transport=tcp;transport=tls;ob>uloc-";
 
 /// The fields of a state.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -131,6 +134,26 @@ impl<'a> State<'a> {
         })
     }
 
+    /// What most states have, from which those of phones are told by their difference. Part of the file's format.
+    pub(super) fn usual() -> Self {
+        let mut fields: [Cell<'a>; COUNT] = Default::default();
+        let zero = [Column::Flags, Column::Cflags, Column::ServerId];
+        for (field, column) in fields.iter_mut().zip(COLUMNS) {
+            if zero.contains(&column) {
+                *field = Cell::Integer(0);
+            }
+        }
+        for field in [PRESENCE_ID, CONTACT_ADDRESS, SOURCE] {
+            fields[field] = DERIVED;
+        }
+        Self(fields)
+    }
+
+    /// The same, with texts of its own.
+    pub(super) fn to_owned(&self) -> State<'static> {
+        State(self.0.each_ref().map(owned))
+    }
+
     /// What of it differs from `base`, as bytes. Equal states have equal bytes.
     pub(super) fn difference(&self, base: &State<'_>) -> Vec<u8> {
         let pairs = || self.0.iter().zip(&base.0);
@@ -138,8 +161,14 @@ impl<'a> State<'a> {
         let bits: u64 = differing.map(|(field, _)| 1 << field).sum();
         let mut out = Vec::with_capacity(64);
         write_number(bits, &mut out);
-        for (own, base) in pairs().filter(|(own, base)| own != base) {
-            write_field(own, base, &mut out);
+        let mut window = Vec::new();
+        let mut username = &Cell::Absent;
+        for (own, base) in pairs() {
+            if own != base {
+                look_out(base, username, &mut window);
+                write_field(own, &window, &mut out);
+            }
+            username = &self.0[0];
         }
         out
     }
@@ -149,11 +178,13 @@ impl<'a> State<'a> {
         let mut rest = Bytes(bytes);
         let bits: u64 = number(&mut rest)?;
         let mut fields: [Cell<'static>; COUNT] = Default::default();
-        for (field, (own, base)) in fields.iter_mut().zip(&base.0).enumerate() {
-            *own = if bits & 1 << field == 0 {
+        let mut window = Vec::new();
+        for (field, base) in base.0.iter().enumerate() {
+            fields[field] = if bits & 1 << field == 0 {
                 owned(base)
             } else {
-                read_field(&mut rest, base)?
+                look_out(base, &fields[0], &mut window);
+                read_field(&mut rest, &window)?
             };
         }
         (rest.0.is_empty() && bits >> COUNT == 0).then_some(State(fields))
@@ -173,71 +204,42 @@ pub(super) struct Rest {
 
 const FROM: [SourceFrom; 3] = [SourceFrom::Path, SourceFrom::Received, SourceFrom::Alias];
 
-fn write_field(own: &Cell<'_>, base: &Cell<'_>, out: &mut Vec<u8>) {
+/// Fills the window that a field is copied from.
+fn look_out(base: &Cell<'_>, username: &Cell<'_>, window: &mut Vec<u8>) {
+    window.clear();
+    for cell in [base, username] {
+        if let Cell::Text(text) = cell {
+            window.extend_from_slice(text);
+        }
+    }
+    window.extend_from_slice(WORDS);
+}
+
+fn write_field(own: &Cell<'_>, window: &[u8], out: &mut Vec<u8>) {
     match own {
-        Cell::Absent => out.push(ABSENT),
+        Cell::Absent => write_number(ABSENT, out),
         Cell::Integer(number) => {
-            out.push(INTEGER);
+            write_number(INTEGER, out);
             write_number(*number, out);
         }
         Cell::Real(number) => {
-            out.push(REAL);
+            write_number(REAL, out);
             out.extend_from_slice(&number.to_le_bytes());
         }
-        Cell::Text(text) => write_whole_or_trimmed(text, base, out),
-    }
-}
-
-fn write_whole_or_trimmed(text: &[u8], base: &Cell<'_>, out: &mut Vec<u8>) {
-    let whole = pack::alphabet_of(text);
-    if let Cell::Text(base) = base {
-        let (before, after) = in_common(text, base);
-        let middle = &text[before..text.len() - after];
-        let trimmed = pack::alphabet_of(middle);
-        if 2 + pack::size(middle.len(), trimmed) < pack::size(text.len(), whole) {
-            out.push(TRIMMED + trimmed);
-            write_number(before, out);
-            write_number(after, out);
-            pack::write(middle, trimmed, out);
-            return;
+        Cell::Text(text) => {
+            write_number(TEXT + text.len(), out);
+            pack::write(text, window, out);
         }
     }
-    out.push(WHOLE + whole);
-    pack::write(text, whole, out);
 }
 
-fn read_field(from: &mut Bytes<'_>, base: &Cell<'_>) -> Option<Cell<'static>> {
-    let [how] = from.array()?;
-    Some(match how {
+fn read_field(from: &mut Bytes<'_>, window: &[u8]) -> Option<Cell<'static>> {
+    Some(match number::<usize>(from)? {
         ABSENT => Cell::Absent,
         INTEGER => Cell::Integer(number(from)?),
         REAL => Cell::Real(f64::from_le_bytes(from.array()?)),
-        WHOLE..TRIMMED => {
-            let mut text = Vec::new();
-            pack::read(from, how - WHOLE, &mut text)?;
-            Cell::Text(text.into())
-        }
-        TRIMMED..END => {
-            let Cell::Text(base) = base else {
-                return None;
-            };
-            let (before, after): (usize, usize) = (number(from)?, number(from)?);
-            let mut text = base.get(..before)?.to_vec();
-            pack::read(from, how - TRIMMED, &mut text)?;
-            text.extend_from_slice(base.get(base.len().checked_sub(after)?..)?);
-            Cell::Text(text.into())
-        }
-        END.. => return None,
+        length => Cell::Text(pack::read(from, length - TEXT, window)?.into()),
     })
-}
-
-/// How many bytes two texts have in common at their beginning, and at their end besides.
-fn in_common(one: &[u8], other: &[u8]) -> (usize, usize) {
-    let same = |(a, b): &(&u8, &u8)| a == b;
-    let before = one.iter().zip(other).take_while(same).count();
-    let (one, other) = (&one[before..], &other[before..]);
-    let ends = one.iter().rev().zip(other.iter().rev());
-    (before, ends.take_while(same).count())
 }
 
 fn owned(cell: &Cell<'_>) -> Cell<'static> {

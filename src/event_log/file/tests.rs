@@ -110,7 +110,7 @@ fn seqs(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.seq).collect()
 }
 
-fn all(of: Of) -> Query {
+fn all_of(of: Of) -> Query {
     Query {
         of,
         from: None,

@@ -2,8 +2,8 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::common::Decoder;
-use super::phones::name;
+use super::common::{Decoder, account_of};
+use super::phones::{name, names_of};
 use super::state::State;
 use crate::registration::{Cell, Column, Name, Text};
 
@@ -18,16 +18,57 @@ pub(super) struct Owned {
     pub(super) realm: Option<Vec<u8>>,
 }
 
-/// The ids of accounts.
+/// An account that is known.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// `None` for that of registrations that belong to no account.
+    pub(super) id: Option<String>,
+    pub(super) trait_id: i64,
+}
+
+/// Those of these accounts that are known.
 pub(super) async fn accounts(
     connection: &mut SqliteConnection,
-    names: &[String],
-) -> Result<Vec<i64>, sqlx::Error> {
-    let names = serde_json::to_string(names).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sqlx::query_scalar("SELECT id FROM account WHERE name IN (SELECT value FROM json_each(?1))")
-        .bind(names)
-        .fetch_all(connection)
-        .await
+    ids: &[String],
+) -> Result<Vec<Account>, sqlx::Error> {
+    let mut known = Vec::new();
+    for id in ids {
+        let trait_id = sqlx::query_scalar("SELECT id FROM trait WHERE content = ?1")
+            .bind(account_of(id))
+            .fetch_optional(&mut *connection)
+            .await?;
+        known.extend(trait_id.map(|trait_id| Account {
+            id: Some(id.clone()),
+            trait_id,
+        }));
+    }
+    Ok(known)
+}
+
+/// The phones of accounts; `None` where there are more than `most`.
+pub(super) async fn phones_of(
+    connection: &mut SqliteConnection,
+    accounts: &[Account],
+    most: usize,
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
+    const PHONES: &str =
+        "SELECT id FROM phone WHERE name BETWEEN ?1 AND ?2 AND account = ?3 LIMIT ?4";
+    let mut phones: Vec<i64> = Vec::new();
+    for account in accounts {
+        let (from, to) = names_of(account.id.as_deref());
+        let own: Vec<i64> = sqlx::query_scalar(PHONES)
+            .bind(from)
+            .bind(to)
+            .bind(account.trait_id)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX - 1) + 1)
+            .fetch_all(&mut *connection)
+            .await?;
+        phones.extend(own);
+        if phones.len() > most {
+            return Ok(None);
+        }
+    }
+    Ok(Some(phones))
 }
 
 /// The phones of the users of an account whom a name means: in any case of letters, unless one is spelled exactly so.
@@ -36,27 +77,31 @@ pub(super) async fn phones(
     account: &str,
     username: &[u8],
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let ids = accounts(connection, &[account.to_owned()]).await?;
     let mut all = Vec::new();
-    for id in ids {
-        all.extend(owned(connection, (id, Some(account)), username).await?);
+    for account in accounts(connection, &[account.to_owned()]).await? {
+        all.extend(owned(connection, &account, username).await?);
     }
     Ok(all.into_iter().map(|one| one.phone).collect())
 }
 
-/// As [`phones`], with whose they are; the account by its id and name.
+/// As [`phones`], with whose they are.
 pub(super) async fn owned(
     connection: &mut SqliteConnection,
-    (id, account): (i64, Option<&str>),
+    account: &Account,
     username: &[u8],
 ) -> Result<Vec<Owned>, sqlx::Error> {
     let looks = std::str::from_utf8(username).ok();
     let looks = looks.filter(|text| text.contains(REPLACEMENT));
+    let id = account.id.as_deref();
     // Names that only look so have other hashes.
-    let hash = looks.is_none().then(|| name(account, username));
+    let (from, to) = match looks {
+        Some(_) => names_of(id),
+        None => (name(id, username), name(id, username)),
+    };
     let rows = sqlx::query(include_str!("../../../sql/history/users.sql"))
-        .bind(hash)
-        .bind(id)
+        .bind(from)
+        .bind(to)
+        .bind(account.trait_id)
         .fetch_all(connection)
         .await?;
     let mut decoder = Decoder::default();
@@ -84,7 +129,7 @@ pub(super) async fn owned(
 }
 
 fn of_row(phone: i64, base: &[u8], common: &[u8], decoder: &mut Decoder) -> Option<Owned> {
-    let base = State::from_difference(base, &State::default())?;
+    let base = State::from_difference(base, &State::usual())?;
     let shared = decoder.shared(common)?;
     let Cell::Text(username) = base.column(Column::Username) else {
         return None;

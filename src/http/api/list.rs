@@ -53,19 +53,20 @@ pub(crate) async fn list(
         layout: call.layout(),
         wire: app.settings.wire,
         now: app.clock.unix_seconds(),
+        flaps: app.flaps.now(),
     };
     let found = match paging {
         Some(paging) if subject.username.is_some() => {
-            page_of_user(app, subject, &filters, &paging, style).await
+            page_of_user(app, subject, &filters, &paging, &style).await
         }
-        Some(paging) => page(app, subject, &filters, &paging, style).await,
+        Some(paging) => page(app, subject, &filters, &paging, &style).await,
         None if filters.is_empty() && subject.username.is_none() => {
             if call.is_conditional()
                 && let Some(unchanged) = unchanged(call, &Revision::of(subject.count(app).1))
             {
                 return Ok(unchanged);
             }
-            whole(app, subject, style).await
+            whole(app, subject, &style).await
         }
         None => Found::of(select(app, subject, &filters, style.now).await),
     };
@@ -78,6 +79,7 @@ pub(crate) async fn list(
         revision: found.revision.as_str(),
         start_key: call.params.get("start_key"),
         next_start_key: found.next_start_key.as_deref(),
+        oldest: None,
     };
     let response = match style.format {
         Format::Json => {
@@ -92,7 +94,7 @@ pub(crate) async fn list(
 }
 
 /// The whole list, shared with others who ask for it now.
-async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
+async fn whole(app: &App, subject: Subject<'_>, style: &Style) -> Found {
     let Some(scope) = subject.only() else {
         return Found::of(subject.list(app).await);
     };
@@ -127,7 +129,7 @@ async fn page(
     subject: Subject<'_>,
     filters: &Filters,
     paging: &Paging,
-    style: Style,
+    style: &Style,
 ) -> Found {
     let mut found: Vec<(Position, Arc<Registration>)> = Vec::new();
     let mut after = paging.after.clone();
@@ -139,7 +141,7 @@ async fn page(
         let page = subject.page(app, after.as_ref(), batch).await;
         after = page.registrations.last().map(|(place, _)| place.clone());
         for (place, one) in page.registrations {
-            if !filters.match_one(&one, style.wire, style.now) {
+            if !filters.match_item(&style.item(&one)) {
                 continue;
             }
             if found.len() == paging.size {
@@ -166,7 +168,7 @@ async fn page_of_user(
     subject: Subject<'_>,
     filters: &Filters,
     paging: &Paging,
-    style: Style,
+    style: &Style,
 ) -> Found {
     let all = select(app, subject, filters, style.now).await.registrations;
     let rows = all

@@ -12,6 +12,7 @@ use crate::registration::item::{Field, Kind, Wire};
 
 mod components;
 mod errors;
+mod events;
 mod parameters;
 mod parts;
 mod schemas;
@@ -98,6 +99,7 @@ fn paths() -> Map<String, Value> {
             );
         }
     }
+    events::paths(&mut paths);
     paths.extend(operation());
     paths
 }
@@ -214,9 +216,17 @@ fn item(wire: Wire) -> Value {
             Kind::Integer => "integer",
             Kind::Number => "number",
             Kind::Flag => "boolean",
+            Kind::Flap => "object",
         };
         schema.insert("type".to_owned(), kind.into());
         schema.insert("description".to_owned(), field.description().into());
+        if field.kind(wire) == Kind::Flap {
+            schema.insert("properties".to_owned(), flap());
+            schema.insert(
+                "required".to_owned(),
+                json!(["score", "losses_24h", "flapping"]),
+            );
+        }
         (field.name().to_owned(), Value::Object(schema))
     };
     let properties: Map<_, _> = Field::ALL.iter().map(property).collect();
@@ -225,5 +235,14 @@ fn item(wire: Wire) -> Value {
         "description": "A registration; a key whose value is not known is absent.",
         "properties": properties,
         "required": ["username", "event_timestamp", "initial_registration", "first_registration"],
+    })
+}
+
+/// The keys that say how much a phone flaps.
+fn flap() -> Value {
+    json!({
+        "score": {"type": "integer", "minimum": 0, "description": "Penalties for losses, which decay with a half-life; rounded to hundreds"},
+        "losses_24h": {"type": "integer", "minimum": 0, "description": "Losses within 24 hours"},
+        "flapping": {"type": "boolean", "description": "Whether the score is high enough, and has not been low since"},
     })
 }

@@ -3,7 +3,7 @@
 use crate::http::error::{Error, Problem};
 use crate::http::request::params::Params;
 use crate::registration::Registration;
-use crate::registration::item::{Condition, Field, Wire};
+use crate::registration::item::{Condition, Field, Item, Wire};
 
 /// Conditions that a registration must all meet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,9 +30,18 @@ impl Filters {
 
     /// Whether the registration, as shown at `now` (Unix seconds), meets them all.
     pub(crate) fn match_one(&self, one: &Registration, wire: Wire, now: i64) -> bool {
-        self.0
-            .iter()
-            .all(|condition| condition.holds(one, wire, now))
+        let item = Item {
+            registration: one,
+            wire,
+            now,
+            flap: None,
+        };
+        self.match_item(&item)
+    }
+
+    /// Whether the item meets them all.
+    pub(crate) fn match_item(&self, item: &Item<'_>) -> bool {
+        self.0.iter().all(|condition| condition.holds(item))
     }
 }
 

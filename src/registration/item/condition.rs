@@ -1,10 +1,9 @@
 //! Conditions on an item, as Kazoo's filters state them.
 
-use super::{Field, Value, Wire};
+use super::{Field, Item, Value};
 use crate::clock::gregorian;
-use crate::registration::Registration;
 
-/// One condition that a registration meets or not.
+/// One condition that an item meets or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Condition {
     /// The field has this value.
@@ -30,12 +29,12 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether the registration, as shown at `now` (Unix seconds), meets it.
+    /// Whether the item meets it.
     #[must_use]
-    pub fn holds(&self, one: &Registration, wire: Wire, now: i64) -> bool {
-        let modified = || gregorian(one.binding.last_modified);
-        let created = || gregorian(one.first_registration);
-        let value = |field: &Field| one.value(*field, wire, now);
+    pub fn holds(&self, item: &Item<'_>) -> bool {
+        let modified = || gregorian(item.registration.binding.last_modified);
+        let created = || gregorian(item.registration.first_registration);
+        let value = |field: &Field| item.value(*field);
         let filled = |field| value(field).is_some_and(|value| !value.to_text().is_empty());
         match self {
             Self::Is(field, wanted) => value(field).is_some_and(|own| equal(&own, wanted)),
@@ -63,6 +62,8 @@ fn equal(own: &Value<'_>, wanted: &str) -> bool {
             whole.parse() == Ok(*own)
         }
         Value::Number(own) => wanted.parse() == Ok(*own),
-        Value::Text(_) | Value::Port(_) | Value::Flag(_) => own.to_text() == wanted,
+        Value::Text(_) | Value::Port(_) | Value::Flag(_) | Value::Flap(_) => {
+            own.to_text() == wanted
+        }
     }
 }

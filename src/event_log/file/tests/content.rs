@@ -174,7 +174,7 @@ fn any_what() -> impl Strategy<Value = What> {
 }
 
 /// Events in their order, by a clock that is set back and forth.
-fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
+pub(super) fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
     let one = (any_what(), any::<i32>(), 0_u64..3);
     prop::collection::vec(one, 1..most).prop_map(|all| {
         let numbered = (1..).zip(all);
@@ -189,7 +189,7 @@ fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// What is asked for, found the simple way.
-fn expected(events: &[Event], query: &Query) -> Vec<u64> {
+pub(super) fn expected(events: &[Event], query: &Query) -> Vec<u64> {
     let accounts;
     let viewer = match &query.of {
         Of::All => Viewer::System,
@@ -230,7 +230,7 @@ fn expected(events: &[Event], query: &Query) -> Vec<u64> {
     found
 }
 
-fn any_query() -> impl Strategy<Value = Query> {
+pub(super) fn any_query() -> impl Strategy<Value = Query> {
     let of = prop_oneof![
         Just(Of::All),
         prop::collection::vec("[ab]", 0..3).prop_map(Of::Accounts),

@@ -1,6 +1,6 @@
 -- At most ?3 rows of these phones, the newest first, from a little behind place ?2 on.
 WITH RECURSIVE walk (place, back, kind) AS (
-    SELECT event.place, event.phone_back, event.kind
+    SELECT event.place, event.back, event.kind
     FROM phone
     JOIN event ON event.place = coalesce(
         (SELECT min(later.place) FROM event AS later WHERE later.phone = phone.id AND later.place > ?2 AND later.place % 128 = 0),
@@ -8,7 +8,7 @@ WITH RECURSIVE walk (place, back, kind) AS (
     )
     WHERE phone.id IN (SELECT value FROM json_each(?1))
     UNION ALL
-    SELECT event.place, event.phone_back, event.kind
+    SELECT event.place, event.back, event.kind
     FROM walk
     JOIN event ON event.place = walk.place - walk.back
     WHERE walk.back > 0
