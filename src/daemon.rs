@@ -199,12 +199,12 @@ impl Basics {
         let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
         let directory = in_force.subscribe();
         let draining = tasks.draining();
+        let flaps = self.flaps(writer.registry());
         let hooks = self.webhooks(directory.clone());
         let (cursors, configured) = (self.events.history().cloned(), live.hooks());
         tasks.start("webhooks", |stop| {
             webhook::run(hooks, cursors, configured, stop)
         });
-        let flaps = self.flaps(writer.registry());
         let app = self.app(
             writer.registry(),
             directory,

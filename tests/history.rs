@@ -75,7 +75,8 @@ fn what_happened_to_a_phone_is_told_also_after_a_restart() {
     let text = text.as_str().expect("a sentence");
     assert!(text.starts_with("Kamailio was restarted at "), "{text}");
 
-    daemon.restart();
+    daemon.stop();
+    daemon.start();
     has(&daemon, &["terminated removed", "registered -"]);
     let answer = daemon.get(&path);
     assert!(answer.json()["oldest"].is_string(), "{}", answer.text());

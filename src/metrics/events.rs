@@ -32,6 +32,7 @@ pub struct Events {
     kept: Gauge,
     bytes: Gauge,
     oldest: Gauge,
+    streams: Gauge,
 }
 
 /// What is kept of events, and how many phones flap.
@@ -47,6 +48,8 @@ pub struct EventFigures {
     pub bytes: u64,
     /// When the oldest of them happened, Unix seconds; 0 where there is none.
     pub oldest: u64,
+    /// Streams of changes that are open.
+    pub streams: usize,
 }
 
 impl Events {
@@ -73,6 +76,7 @@ impl Events {
                 "history_oldest_timestamp_seconds",
                 "When the oldest event in the history happened; 0 without one",
             ),
+            streams: book.gauge("event_streams", "Streams of changes that are open"),
         };
         for reason in ["expired", "flushed", "replaced", "removed"] {
             let _ = new.terminated.get_or_create(&vec![("reason", reason)]);
@@ -110,5 +114,6 @@ impl Events {
         set(&self.kept, figures.kept);
         set(&self.bytes, figures.bytes);
         set(&self.oldest, figures.oldest);
+        set(&self.streams, figures.streams as u64);
     }
 }

@@ -37,6 +37,7 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
             kept: 12,
             bytes: 4096,
             oldest: 1_700_000_000,
+            streams: 5,
         },
     };
     let text = metrics.text(Format::Prometheus, &figures);
@@ -53,6 +54,7 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
         "usrlocd_history_events 12",
         "usrlocd_history_bytes 4096",
         "usrlocd_history_oldest_timestamp_seconds 1700000000",
+        "usrlocd_event_streams 5",
         "usrlocd_registration_terminated_total{reason=\"expired\"} 0",
         "usrlocd_bursts_total{group=\"source\"} 0",
         "usrlocd_source_lag_seconds 1.5",

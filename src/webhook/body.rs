@@ -183,8 +183,8 @@ impl Writer<'_> {
                 now: self.now,
                 flap: None,
             };
-            let mut conditions = self.hook.filters.iter();
-            conditions.all(|(field, value)| Condition::Is(*field, value.clone()).holds(&item))
+            let mut filters = self.hook.filters.iter();
+            filters.all(|(field, value)| Condition::Is(*field, value.clone()).holds(&item))
         };
         holds(seen.registration) || seen.former.is_some_and(|former| holds(former))
     }

@@ -81,6 +81,7 @@ fn events(app: &App) -> EventFigures {
         unstable,
         kept: history.map_or(0, |history| history.events()),
         bytes: history.map_or(0, |history| history.bytes()),
+        streams: app.streams.count(),
         oldest: history.and_then(|it| it.oldest_at()).unwrap_or(0) / 1000,
     }
 }
