@@ -13,6 +13,7 @@ mod error;
 mod forget;
 mod pack;
 mod phones;
+mod places;
 mod prune;
 mod query;
 mod record;
@@ -445,9 +446,9 @@ impl History {
             .await?;
         let number = |column: usize| row.get::<Option<i64>, _>(column).map(i64::cast_unsigned);
         let newest = number(1)
-            .map_or(0, append::seq_at)
+            .map_or(0, places::seq_at)
             .max(number(2).unwrap_or_default());
-        let oldest = number(0).map_or(newest + 1, append::seq_at);
+        let oldest = number(0).map_or(newest + 1, places::seq_at);
         let figures = &self.figures;
         figures.newest.store(newest, Ordering::Release);
         figures.oldest.store(oldest, Ordering::Release);

@@ -6,9 +6,8 @@ use std::fmt::Write as _;
 use sqlx::{Row, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::append::{NO_PHONE, insert};
 use super::common::{account_of, agent_of, common_of};
-use super::rows::json;
+use super::places::{NO_PHONE, insert, json};
 use super::state::State;
 use crate::events::{Event, What};
 use crate::registration::{Column, Registration};

@@ -2,7 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::append::{MOMENT, last_place, seq_at};
+use super::places::{MOMENT, last_place, seq_at};
 
 /// How many events are deleted at a time.
 const LEAST: usize = 100;
