@@ -9,12 +9,15 @@ mod completions;
 mod configuration;
 mod count;
 mod doctor;
+mod flaps;
 mod flush;
+mod history;
 mod list;
 mod man;
 mod openapi;
 mod output;
 mod pages;
+mod person;
 mod progress;
 mod redraw;
 mod refusals;
@@ -24,6 +27,8 @@ mod show_rows;
 mod systemd_env;
 mod token;
 mod watch;
+mod webhook;
+mod why;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,6 +59,8 @@ Examples:
       what is wrong, and how to fix it
   usrlocd list acme.example.com
   usrlocd watch
+  usrlocd why alice@acme.example.com
+      why its phone was away
   usrlocd flush acme.example.com --user alice
 
 Exit status:
@@ -95,11 +102,15 @@ enum Verb {
     Count(count::Count),
     Accounts(count::Accounts),
     Watch(watch::Watch),
+    History(history::History),
+    Flaps(flaps::Flaps),
+    Why(why::Why),
     Flush(flush::Flush),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),
     Token(token::TokenVerb),
+    Webhook(webhook::WebhookVerb),
     Completions(completions::Completions),
     Man(man::Man),
     Openapi(openapi::Openapi),
@@ -170,11 +181,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Count(count) => count.run(),
         Verb::Accounts(accounts) => accounts.run(),
         Verb::Watch(watch) => watch.run(),
+        Verb::History(history) => history.run(),
+        Verb::Flaps(flaps) => flaps.run(),
+        Verb::Why(why) => why.run(),
         Verb::Flush(flush) => flush.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),
         Verb::Doctor(doctor) => doctor.run(),
         Verb::Token(token) => token.run(),
+        Verb::Webhook(webhook) => webhook.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Man(man) => man.run(),
         Verb::Openapi(openapi) => openapi.run(),

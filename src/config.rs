@@ -14,6 +14,7 @@ mod layers;
 mod sections;
 mod show;
 mod values;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +32,7 @@ pub use flapping::{Burst, Flap};
 pub use history::History;
 pub use layers::{Override, environment};
 pub use values::is_file_name;
+pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
 
 pub use crate::registration::item::Wire;
 
@@ -57,6 +59,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// `[log]`
     pub log: Log,
+    /// `[[webhook]]`
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Where Kamailio keeps its registrations, and how it is spoken to.

@@ -25,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Directory, Naming};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Http, Loaded, Problems};
+use crate::config::{self, Config, Http, Loaded, Problems};
 use crate::consumers::store::{self, Store};
-use crate::event_log::{self, EventLog, History};
+use crate::event_log::{self, EventLog, Finder, History};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
 use crate::kamailio::{self, Kamailio};
@@ -35,6 +35,7 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::registry::{Overlay, Registry, Writer};
+use crate::webhook;
 use activation::Inherited;
 pub use files::{Report, check_files, check_keys};
 use kamailio_probe::Probe;
@@ -198,15 +199,23 @@ impl Basics {
         let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
         let directory = in_force.subscribe();
         let draining = tasks.draining();
+        let flaps = self.flaps(writer.registry());
+        let hooks = self.webhooks(directory.clone());
+        let (cursors, configured) = (self.events.history().cloned(), live.hooks());
+        tasks.start("webhooks", |stop| {
+            webhook::run(hooks, cursors, configured, stop)
+        });
         let app = self.app(
             writer.registry(),
             directory,
             live,
             flusher.clone(),
             draining,
+            &flaps,
         );
         tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
-        let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics));
+        let started = (Arc::clone(&flaps), Arc::clone(&self.clock));
+        let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics), started);
         let settled = watch::Sender::new(false);
         let reported = notify::Parts {
             answers: probe.answers(),
@@ -220,12 +229,21 @@ impl Basics {
             writer: Arc::clone(writer),
             store: Arc::clone(&self.store),
             events: Arc::clone(&self.events),
+            observers: vec![flaps.observer()],
             directory: live.directory(),
             in_force,
             metrics: Arc::clone(&self.metrics),
             settled,
             hurry: tasks.hurry(),
         };
+        if let Some(history) = self.events.history().cloned() {
+            tasks.start("restore", |stop| async move {
+                stop.run_until_cancelled(flaps.restore(&history)).await;
+                // A task that ends early is a fault.
+                stop.cancelled().await;
+                Ok(())
+            });
+        }
         let options = followed(&self.config);
         tasks.start("pipeline", |stop| pipeline(options, parts, stop));
         tasks.start("probe", |stop| probe.run(stop));
@@ -241,6 +259,14 @@ impl Basics {
         Ok(())
     }
 
+    /// What finds phones that flap.
+    fn flaps(&self, registry: &Arc<Registry>) -> Arc<Finder> {
+        let config::History { flap, burst, .. } = self.config.history.clone();
+        let rules = (flap, burst);
+        let (clock, counted) = (Arc::clone(&self.clock), Arc::clone(&self.metrics.events));
+        Finder::new(Arc::clone(registry), clock, counted, rules)
+    }
+
     fn app(
         &self,
         registry: &Arc<Registry>,
@@ -248,6 +274,7 @@ impl Basics {
         live: &Live,
         flusher: Flusher,
         draining: CancellationToken,
+        flaps: &Arc<Finder>,
     ) -> Arc<App> {
         App::new(http::Parts {
             registry: Arc::clone(registry),
@@ -257,11 +284,24 @@ impl Basics {
             limits: live.limits(),
             flush: Arc::new(flusher),
             events: Arc::clone(&self.events),
+            flaps: Arc::clone(flaps),
             draining,
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             settings: settings(&self.config),
         })
+    }
+
+    fn webhooks(&self, directory: watch::Receiver<Arc<Directory>>) -> webhook::Parts<EventLog> {
+        let http::Settings { node, wire, .. } = settings(&self.config);
+        webhook::Parts {
+            source: Arc::clone(&self.events),
+            directory,
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            node,
+            wire,
+        }
     }
 
     fn flusher(&self, registry: Overlay) -> Result<Flusher, Failure> {

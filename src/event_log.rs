@@ -8,6 +8,7 @@
 //! on from the former one is told that events are missing.
 
 mod file;
+mod finder;
 mod keeper;
 mod logged;
 mod ring;
@@ -15,11 +16,12 @@ mod ring;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::events::Event;
 pub use crate::events::json::LogId;
 pub use file::{Error, History, Of, Options, Query, ReadError};
+pub use finder::Finder;
 pub use keeper::{Keeper, Observer, Parts};
 pub use logged::Logged;
 use ring::{Place, Ring};
@@ -38,6 +40,8 @@ pub struct EventLog {
     news: watch::Sender<()>,
     /// Its receivers are those who want to be told of refreshes.
     refreshes: watch::Sender<()>,
+    /// Notified when events of a user were deleted.
+    forgotten: Notify,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,7 @@ impl EventLog {
             followed: watch::Sender::new(0),
             news: watch::Sender::new(()),
             refreshes: watch::Sender::new(()),
+            forgotten: Notify::new(),
         }
     }
 
@@ -116,6 +121,21 @@ impl EventLog {
     #[must_use]
     pub fn history(&self) -> Option<&Arc<History>> {
         self.history.as_ref()
+    }
+
+    /// Deletes what is kept of the SIP users of an account whom a name means. Who goes on from before is told that events
+    /// are missing. Returns how many events that was.
+    ///
+    /// # Errors
+    /// When the disk fails; then all is as it was.
+    pub async fn forget(&self, account: &str, username: &str) -> Result<u64, Error> {
+        let Some(history) = &self.history else {
+            return Ok(0);
+        };
+        let count = history.forget(Some(account), username, None).await?;
+        self.state().ring.clear();
+        self.forgotten.notify_one();
+        Ok(count)
     }
 
     /// Whether what is shown is on the disk too.

@@ -335,6 +335,17 @@ impl GapCause {
     }
 }
 
+impl Event {
+    /// The burst that it tells of.
+    #[must_use]
+    pub fn burst(&self) -> Option<&Burst> {
+        match &self.what {
+            What::Burst(burst) => Some(burst),
+            _ => None,
+        }
+    }
+}
+
 impl Happening {
     /// Whether the registration went from one account to another, which each of them sees in its own way.
     #[must_use]

@@ -37,7 +37,7 @@ pub use server::{Listeners, serve};
 
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
-use crate::event_log::EventLog;
+use crate::event_log::{EventLog, Finder};
 use crate::flush::Flush;
 use crate::metrics::Metrics;
 use crate::registration::item::Wire;
@@ -63,6 +63,8 @@ pub struct Parts {
     pub flush: Arc<dyn Flush>,
     /// What happened to registrations.
     pub events: Arc<EventLog>,
+    /// The phones that flap.
+    pub flaps: Arc<Finder>,
     /// Cancelled once no more requests are taken: what has no end of its own ends.
     pub draining: CancellationToken,
     /// The time.
@@ -101,6 +103,7 @@ pub struct App {
     limits: watch::Receiver<Arc<Limits>>,
     flush: Arc<dyn Flush>,
     events: Arc<EventLog>,
+    flaps: Arc<Finder>,
     streams: Seats,
     draining: CancellationToken,
     clock: Arc<dyn Clock>,
@@ -124,6 +127,7 @@ impl App {
             limits: parts.limits,
             flush: parts.flush,
             events: parts.events,
+            flaps: parts.flaps,
             streams: Seats::default(),
             draining: parts.draining,
             metrics: parts.metrics,

@@ -4,6 +4,7 @@
 //! the source, the process), is set at each scrape. No label ever has a user name, contact or address; account ids
 //! only where the configuration asks for them.
 
+mod events;
 mod flush;
 mod http;
 mod kamailio;
@@ -11,6 +12,7 @@ mod process;
 mod source;
 mod store;
 mod text;
+mod webhook;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,11 +24,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use events::{EventFigures, Events};
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
 pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
+pub use webhook::Webhooks;
 
 use crate::clock::Clock;
 use process::Process;
@@ -57,10 +61,14 @@ pub struct Metrics {
     pub store: Store,
     /// Calls to Kamailio.
     pub kamailio: Kamailio,
+    /// What became of registrations.
+    pub events: Arc<Events>,
     /// Flushes.
     pub flushes: Flushes,
     /// The API.
     pub http: Http,
+    /// Webhooks.
+    pub webhooks: Webhooks,
 }
 
 impl Metrics {
@@ -81,8 +89,10 @@ impl Metrics {
             source: Source::new(&mut book),
             store: Store::new(&mut book),
             kamailio: Kamailio::new(&mut book),
+            events: Arc::new(Events::new(&mut book)),
             flushes: Flushes::new(&mut book),
             http: Http::new(&mut book),
+            webhooks: Webhooks::new(&mut book),
             process: Process::new(&mut book, clock.unix()),
             clock,
             registry,
@@ -107,7 +117,9 @@ impl Metrics {
     pub fn text(&self, format: Format, figures: &Figures) -> String {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.source.set(figures);
+        self.events.set(&figures.events);
         self.process.look();
+        self.webhooks.look(self.clock.unix());
         let mut out = String::with_capacity(16 << 10);
         // Writing to a string does not fail.
         let _ = encode(&mut out, &self.registry);

@@ -177,6 +177,7 @@ async fn mirror(
         writer: Arc::clone(registry),
         store: Arc::new(store),
         events: Arc::new(EventLog::new(None)),
+        observers: Vec::new(),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         in_force: watch::Sender::default(),
         settled: watch::Sender::new(false),

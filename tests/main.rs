@@ -14,6 +14,7 @@ mod floors;
 mod flush;
 mod found;
 mod harmless;
+mod history;
 mod lab;
 mod lifecycle;
 mod metrics;
@@ -33,6 +34,7 @@ mod store;
 mod tables;
 mod unreadable;
 mod warm;
+mod webhook;
 
 #[path = "support/lib.rs"]
 #[expect(dead_code, reason = "the demo shares it, and neither needs all of it")]

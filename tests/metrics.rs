@@ -88,8 +88,11 @@ fn families(text: &str) -> BTreeSet<String> {
 }
 
 fn read(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    read_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+}
+
+fn read_file(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The text of `/metrics`.
@@ -102,9 +105,18 @@ fn scrape(daemon: &Daemon) -> String {
 /// A daemon after all kinds of traffic: phones, a flush, an unreadable database before them, refused tokens.
 fn lived() -> (Kamailio, Daemon, String) {
     let kamailio = Kamailio::builder().start();
-    let daemon = Daemon::builder(&kamailio)
+    let mut daemon = Daemon::builder(&kamailio)
         .sections("[metrics]\naccounts = 1\n")
-        .start();
+        .prepare();
+    let (config, secret) = (daemon.config_file(), daemon.file("secret"));
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("ours");
+    // Port 9 is where nobody listens.
+    let hook = format!(
+        "\n[[webhook]]\nname = \"crm\"\nurl = \"http://127.0.0.1:9/\"\nsecret_file = \"{}\"\nallow_private = true\n",
+        secret.display()
+    );
+    std::fs::write(&config, read_file(&config) + &hook).expect("ours");
+    daemon.start();
     let mut alice = Phone::of(&kamailio, &acme().device("alice", 1));
     let mut bob = Phone::tcp(&kamailio, "bob", "acme.example.com");
     alice.register();
@@ -175,6 +187,7 @@ fn counts_what_happens() {
             1.0,
         ),
         ("usrlocd_tail_audit_misses_total".to_owned(), 0.0),
+        ("usrlocd_webhook_off{hook=\"crm\"}".to_owned(), 0.0),
     ] {
         assert_eq!(value(&text, &sample), Some(expected), "{sample} in\n{text}");
     }

@@ -190,6 +190,7 @@ async fn mirror(
         writer: registry,
         store: Arc::new(store.expect("an own directory is writable")),
         events: Arc::new(EventLog::new(None)),
+        observers: Vec::new(),
         directory: watch::Sender::new(Arc::new(Directory::default())).subscribe(),
         in_force: watch::Sender::default(),
         settled: watch::Sender::new(false),

@@ -116,6 +116,11 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
                 "Kamailio's database has not been read yet; see `journalctl -u usrlocd`"
             ))
         }
+        StatusCode::SERVICE_UNAVAILABLE if message == "history_unavailable" => {
+            Failure::Unavailable(anyhow!(
+                "there is no history: [history] enabled is false, or its file cannot be read (see `journalctl -u usrlocd`)"
+            ))
+        }
         _ if status.is_server_error() => Failure::Unavailable(anyhow!(
             "usrlocd failed: {status} {message}; see `journalctl -u usrlocd`"
         )),

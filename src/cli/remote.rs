@@ -131,6 +131,17 @@ pub(super) fn path(account: Option<&str>, last: Option<&str>) -> String {
     path
 }
 
+/// The path of what there is beside registrations: of an account, or of all that the caller may see.
+pub(super) fn beside(account: Option<&str>, what: &str) -> String {
+    match account {
+        Some(id) => format!(
+            "/v2/accounts/{}/{what}",
+            utf8_percent_encode(id, NON_ALPHANUMERIC)
+        ),
+        None => format!("/v2/{what}"),
+    }
+}
+
 /// The account of a path that [`path`] made.
 pub(super) fn account_of(path: &str) -> String {
     let id = path

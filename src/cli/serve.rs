@@ -18,8 +18,8 @@ Examples:
 
 Signals:
   SIGHUP reads the configuration and the files that it names again, and applies
-  tokens, JWT keys, directory, limits and log level: all of it, or nothing if one
-  file is invalid. A file that changes is applied alone. One log line names the
+  tokens, JWT keys, directory, limits, webhooks and log level: all of it, or nothing
+  if one file is invalid. A file that changes is applied alone. One log line names the
   changes, and the keys that need a restart. SIGTERM completes requests in progress
   and stops.
 

@@ -165,8 +165,9 @@ impl Default for Log {
     }
 }
 
-/// The dotted names of all keys.
+/// The dotted names of all keys of sections.
 pub(super) fn vocabulary() -> Vec<&'static str> {
     let defaults = Config::default();
-    defaults.entries().into_iter().map(|(key, _)| key).collect()
+    let keys = defaults.entries().into_iter().map(|(key, _)| key);
+    keys.filter(|key| key.contains('.')).collect()
 }

@@ -6,7 +6,7 @@ use super::Config;
 use super::show::told;
 
 /// Keys (or whole sections, with a trailing dot) that a running daemon applies.
-const LIVE: [&str; 4] = ["auth.", "directory.", "limits.", "log.level"];
+const LIVE: [&str; 5] = ["auth.", "directory.", "limits.", "log.level", "webhook"];
 
 /// A key whose value differs.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
-use super::{duration, flapping, history, values};
+use super::{duration, flapping, history, values, webhook};
 use crate::document::{Item, Reader, quoted};
 
 /// Overrides `config` with the values of `root`.
@@ -31,6 +31,9 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
         );
     });
     root.table("log", |table| log(&mut config.log, table));
+    if let Some(webhooks) = root.tables("webhook", webhook::stanza()) {
+        config.webhooks = webhooks;
+    }
 }
 
 fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::duration::show_duration;
 use super::history::show_size;
+use super::webhook;
 use crate::document::without_secrets;
 
 use super::{AlsoCall, Bucket, Config, JwtKey, Loaded, LogFormat, Param, Wire};
@@ -92,6 +93,10 @@ impl Config {
             ("metrics.accounts", number(self.metrics.accounts)),
             ("log.level", text(&self.log.level)),
             ("log.format", text(format(self.log.format))),
+            (
+                "webhook",
+                Value::Array(self.webhooks.iter().map(webhook::show).collect()),
+            ),
         ]
     }
 }
@@ -125,7 +130,10 @@ fn write_document(
 ) -> fmt::Result {
     let mut open = "";
     for (dotted, value) in config.entries() {
-        let (section, key) = dotted.rsplit_once('.').unwrap_or(("", dotted));
+        let Some((section, key)) = dotted.rsplit_once('.') else {
+            write_stanzas(f, dotted, &value)?;
+            continue;
+        };
         if section != open {
             let blank = if open.is_empty() { "" } else { "\n" };
             writeln!(f, "{blank}[{section}]")?;
@@ -140,12 +148,42 @@ fn write_document(
     Ok(())
 }
 
+/// Writes each table of the array as a stanza of its own.
+fn write_stanzas(f: &mut fmt::Formatter<'_>, name: &str, value: &Value) -> fmt::Result {
+    for stanza in value.as_array().into_iter().flatten() {
+        writeln!(f, "\n[[{name}]]")?;
+        for (key, value) in told(stanza).as_table().into_iter().flatten() {
+            writeln!(f, "{key} = {value}")?;
+        }
+    }
+    Ok(())
+}
+
 /// The value as people may see it: a URL without user, password and query.
 pub(super) fn told(value: &Value) -> Value {
     match value {
+        // The path of a webhook's URL may hold a key.
+        Value::Table(table) => Value::Table(
+            table
+                .iter()
+                .map(|(key, value)| match value {
+                    Value::String(url) if key == "url" => (key.clone(), text(&without_path(url))),
+                    value => (key.clone(), told(value)),
+                })
+                .collect(),
+        ),
         Value::String(url) if url.contains("://") => text(&without_secrets(url)),
         Value::Array(all) => Value::Array(all.iter().map(told).collect()),
         other => other.clone(),
+    }
+}
+
+/// The URL with `…` for its path and query.
+fn without_path(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    match url[start..].find(['/', '?', '#']) {
+        Some(end) if start + end + 1 < url.len() => format!("{}/…", &url[..start + end]),
+        _ => url.to_owned(),
     }
 }
 

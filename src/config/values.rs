@@ -3,7 +3,7 @@
 mod network;
 mod paths;
 
-use super::{LogFormat, Param, Wire};
+use super::{LogFormat, Param, WebhookFormat, Wire};
 use crate::document::{Item, Value, nearest, quoted, shown};
 
 pub(super) use network::{addresses, host, host_name, jsonrpc, origin, public_url, realm};
@@ -79,6 +79,23 @@ pub(super) fn log_format(item: &Item) -> Result<LogFormat, String> {
         ("journald", LogFormat::Journald),
     ];
     choice(item.text()?, &choices)
+}
+
+/// How a webhook's events are written.
+pub(super) fn webhook_format(item: &Item) -> Result<WebhookFormat, String> {
+    let choices = [
+        ("standard", WebhookFormat::Standard),
+        ("kazoo", WebhookFormat::Kazoo),
+    ];
+    choice(item.text()?, &choices)
+}
+
+/// `true` or `false`.
+pub(super) fn flag(item: &Item) -> Result<bool, String> {
+    match item.value {
+        Value::Boolean(flag) => Ok(flag),
+        _ => Err(item.expected("true or false")),
+    }
 }
 
 fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {

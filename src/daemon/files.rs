@@ -1,4 +1,4 @@
-//! The files that the configuration names: tokens, directory and keys. Each is read whole, and each mistake has its
+//! The files that the configuration names: tokens, directory, keys and secrets. Each is read whole, and each mistake has its
 //! place.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use crate::config::{Config, JwtKey, Problem, Problems};
 use crate::document::Place;
 use crate::http::Keys;
 use crate::tokens;
+use crate::webhook;
 
 /// What a PEM file with a public key starts with; keys of Kazoo's are RSA.
 const PEM_EXAMPLE: &str = "-----BEGIN PUBLIC KEY-----";
@@ -31,13 +32,20 @@ pub struct Report {
 pub fn check_files(config: &Config) -> Report {
     let mut report = Report::default();
     let mut add = |problems: Problems| report.problems.extend(problems.iter().cloned());
+    let mut warnings = Vec::new();
     match load_tokens(config) {
-        Ok(loaded) => report.warnings = loaded.warnings,
+        Ok(loaded) => warnings.extend(loaded.warnings),
         Err(problems) => add(problems),
     }
     let directory = config.directory.file.as_deref();
     load_directory(directory).map_err(&mut add).ok();
-    load_keys(config).map_err(add).ok();
+    load_keys(config).map_err(&mut add).ok();
+    match webhook::load(config) {
+        Ok(loaded) => warnings.extend(loaded.warnings),
+        Err(problems) => add(problems),
+    }
+    warnings.extend(webhook::warnings(&config.webhooks));
+    report.warnings = warnings;
     report
 }
 
@@ -50,8 +58,10 @@ pub fn check_keys(keys: &[JwtKey]) -> Vec<Problem> {
 /// All of them.
 pub(super) fn named(config: &Config) -> BTreeSet<PathBuf> {
     let keys = config.auth.jwt.keys.iter().map(|key| &key.pem_file);
+    let secrets = config.webhooks.iter().map(|hook| &hook.secret_file);
     let files = config.auth.tokens_file.iter();
     files
+        .chain(secrets)
         .chain(&config.directory.file)
         .chain(keys)
         .cloned()

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
+use crate::event_log::Finder;
 use crate::kamailio::{Fault, Kamailio};
 use crate::metrics::Metrics;
 
@@ -27,15 +29,22 @@ pub(super) struct Probe {
     kamailio: Kamailio,
     metrics: Arc<Metrics>,
     answers: watch::Sender<Option<bool>>,
+    /// Who is to know when Kamailio was started, and the time.
+    started: (Arc<Finder>, Arc<dyn Clock>),
     /// Unanswered questions in a row.
     failures: u32,
 }
 
 impl Probe {
-    pub(super) fn new(kamailio: Kamailio, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        kamailio: Kamailio,
+        metrics: Arc<Metrics>,
+        started: (Arc<Finder>, Arc<dyn Clock>),
+    ) -> Self {
         Self {
             kamailio,
             metrics,
+            started,
             answers: watch::Sender::new(None),
             failures: 0,
         }
@@ -52,6 +61,11 @@ impl Probe {
             let Some(answer) = stop.run_until_cancelled(self.kamailio.uptime()).await else {
                 return Ok(());
             };
+            if let Ok(uptime) = &answer {
+                let (flaps, clock) = &self.started;
+                let start = clock.unix().saturating_sub(uptime.lasted);
+                flaps.kamailio_started(u64::try_from(start.as_millis()).unwrap_or(u64::MAX));
+            }
             let pause = self.record(answer.err().as_ref());
             if stop
                 .run_until_cancelled(tokio::time::sleep(pause))

@@ -20,7 +20,7 @@ use crate::accounts::{Directory, Naming, Resolver};
 use crate::clock::Clock;
 use crate::consumers::store::Store;
 use crate::consumers::write_behind::WriteBehind;
-use crate::event_log::{EventLog, Keeper};
+use crate::event_log::{EventLog, Keeper, Observer};
 use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
@@ -65,6 +65,8 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// The log of what happens to registrations.
     pub events: Arc<EventLog>,
+    /// Those who see every event before it is shown.
+    pub observers: Vec<Box<dyn Observer>>,
     /// The directory as it is to be.
     pub directory: watch::Receiver<Arc<Directory>>,
     /// The directory that the registrations follow: theirs and this one change in one moment, so that who may see an

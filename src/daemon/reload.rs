@@ -1,4 +1,4 @@
-//! What can be replaced while the daemon runs: tokens, directory, keys, limits and the log level.
+//! What can be replaced while the daemon runs: tokens, directory, keys, limits, webhooks and the log level.
 //!
 //! Files are read and then applied. SIGHUP applies all or nothing. A file that changed is applied alone, so that a
 //! revoked token is refused even while the directory is being edited. One line logs what changed. The directory may be
@@ -23,6 +23,7 @@ use crate::config::{Applies, Config, Loaded, Problems};
 use crate::http::{Keys, Limits};
 use crate::logging;
 use crate::tokens::{self, TokenSet};
+use crate::webhook::{self, Hook};
 use report::Pending;
 
 /// Why the files are read again.
@@ -48,7 +49,8 @@ pub(super) struct Live {
     directory: watch::Sender<Arc<Directory>>,
     keys: watch::Sender<Arc<Keys>>,
     limits: watch::Sender<Arc<Limits>>,
-    warnings: Vec<String>,
+    hooks: watch::Sender<Arc<Vec<Hook>>>,
+    warnings: BTreeMap<Part, Vec<String>>,
     /// What was last logged about each part that is invalid.
     bad: BTreeMap<Part, String>,
     watcher: Option<RecommendedWatcher>,
@@ -77,6 +79,7 @@ const CONFIG: Part = "the configuration";
 const TOKENS: Part = "the tokens file";
 const DIRECTORY: Part = "the directory";
 const KEYS: Part = "the key of JWTs";
+const SECRETS: Part = "the secrets of webhooks";
 
 /// What was read. What is invalid, or was not read, is missing.
 #[derive(Default)]
@@ -85,6 +88,7 @@ struct FilesRead {
     tokens: Option<tokens::Loaded>,
     directory: Option<Directory>,
     keys: Option<(Keys, Pems)>,
+    hooks: Option<webhook::Loaded>,
     /// What was tried.
     parts: BTreeSet<Part>,
     bad: BTreeMap<Part, String>,
@@ -100,6 +104,7 @@ impl Live {
         let config = loaded.config;
         let tokens = files::load_tokens(&config)?;
         let (keys, pems) = files::load_keys(&config)?;
+        let hooks = webhook::load(&config)?;
         let mut live = Self {
             clock: Arc::clone(clock),
             log,
@@ -114,7 +119,8 @@ impl Live {
             )?)),
             keys: watch::Sender::new(Arc::new(keys)),
             limits: watch::Sender::new(Arc::new(Limits::new(&config.limits, clock))),
-            warnings: Vec::new(),
+            hooks: watch::Sender::new(Arc::new(hooks.hooks)),
+            warnings: BTreeMap::new(),
             bad: BTreeMap::new(),
             watcher: None,
             touched: Arc::default(),
@@ -122,7 +128,8 @@ impl Live {
             latest: 0,
             config,
         };
-        live.warn(tokens.warnings);
+        live.warn(TOKENS, tokens.warnings);
+        live.warn(SECRETS, hooks.warnings);
         live.watch();
         Ok(live)
     }
@@ -141,6 +148,10 @@ impl Live {
 
     pub(super) fn limits(&self) -> watch::Receiver<Arc<Limits>> {
         self.limits.subscribe()
+    }
+
+    pub(super) fn hooks(&self) -> watch::Receiver<Arc<Vec<Hook>>> {
+        self.hooks.subscribe()
     }
 
     /// Reads all files again, and applies what changed if all are valid; `config` is the configuration as it is now.
@@ -167,6 +178,7 @@ impl Live {
         let of = config.as_ref().unwrap_or(&self.config);
         reading.tokens = reading.note(TOKENS, files::load_tokens(of));
         reading.keys = reading.note(KEYS, files::load_keys(of));
+        reading.hooks = reading.note(SECRETS, webhook::load(of));
         reading.directory = reading.note(DIRECTORY, read).flatten();
         reading.config = config;
         if reading.bad.is_empty() {
@@ -202,6 +214,10 @@ impl Live {
         }
         if all || of.auth.jwt.keys.iter().any(|key| is_touched(&key.pem_file)) {
             reading.keys = reading.note(KEYS, files::load_keys(of));
+        }
+        let mut secrets = of.webhooks.iter().map(|hook| &hook.secret_file);
+        if all || secrets.any(is_touched) {
+            reading.hooks = reading.note(SECRETS, webhook::load(of));
         }
         let directory = of.directory.file.clone();
         reading.config = config;
@@ -240,7 +256,12 @@ impl Live {
         if let Some(loaded) = reading.tokens {
             changes.extend(report::tokens(&self.tokens.borrow(), &loaded.tokens));
             replace(&self.tokens, loaded.tokens);
-            self.warn(loaded.warnings);
+            self.warn(TOKENS, loaded.warnings);
+        }
+        if let Some(loaded) = reading.hooks {
+            changes.extend(report::hooks(&self.hooks.borrow(), &loaded.hooks));
+            replace(&self.hooks, loaded.hooks);
+            self.warn(SECRETS, loaded.warnings);
         }
         if let Some(directory) = reading.directory {
             changes.push(report::directory(&self.directory.borrow(), &directory));
@@ -295,7 +316,9 @@ impl Live {
         changes: &mut Vec<String>,
     ) -> Option<String> {
         let now = self.config.changes(&config).into_iter();
-        let now = now.filter(|change| change.applies == Applies::Now);
+        // Webhooks are reported with their secrets, by name.
+        let is_reported = |key: &str| key == "webhook";
+        let now = now.filter(|it| it.applies == Applies::Now && !is_reported(it.key));
         changes.extend(now.map(|change| change.to_string()));
         let pending = Pending::of(&self.started, &config);
         if trigger == Trigger::Signal || pending != self.pending {
@@ -315,12 +338,13 @@ impl Live {
         level
     }
 
-    /// Logs new warnings about the tokens file.
-    fn warn(&mut self, warnings: Vec<String>) {
-        for warning in warnings.iter().filter(|new| !self.warnings.contains(new)) {
+    /// Logs new warnings about the files of this part.
+    fn warn(&mut self, part: Part, warnings: Vec<String>) {
+        let known = self.warnings.entry(part).or_default();
+        for warning in warnings.iter().filter(|new| !known.contains(new)) {
             tracing::warn!("{warning}");
         }
-        self.warnings = warnings;
+        *known = warnings;
     }
 
     fn watch(&mut self) {

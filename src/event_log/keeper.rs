@@ -146,9 +146,11 @@ impl Keeper {
         self.note().await;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let log = Arc::clone(&self.parts.log);
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = log.forgotten.notified() => self.publish_gap(GapCause::Forgotten).await,
                 () = self.parts.feed.news() => tokio::time::sleep(GATHER).await,
                 _ = look.tick() => {}
             }

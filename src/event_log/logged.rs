@@ -14,6 +14,12 @@ pub struct Logged {
     whole: OnceLock<Bytes>,
 }
 
+impl AsRef<Event> for Logged {
+    fn as_ref(&self) -> &Event {
+        &self.event
+    }
+}
+
 impl Logged {
     pub(super) fn new(event: Arc<Event>) -> Self {
         Self {

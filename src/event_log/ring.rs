@@ -45,6 +45,12 @@ impl Ring {
         self.end += 1;
     }
 
+    /// Forgets all events. Readers that have not read them yet find them on the disk.
+    pub(super) fn clear(&mut self) {
+        self.before = self.newest();
+        self.events.clear();
+    }
+
     /// The number of the newest event.
     pub(super) fn newest(&self) -> u64 {
         self.events.back().map_or(self.before, |(seq, _)| *seq)

@@ -164,9 +164,9 @@ impl Bursts {
         // What can never be part of a burst is not kept.
         let mut is_kept = false;
         for id in loss.open_ids() {
-            let lost = self.lost.entry(id).or_default();
-            lost.phones += 1;
-            lost.away += 1;
+            let count = self.lost.entry(id).or_default();
+            count.phones += 1;
+            count.away += 1;
             is_kept |= self.of(id) >= self.rules.losses;
         }
         if !is_kept {
@@ -214,7 +214,7 @@ impl Bursts {
             from: from.unwrap_or(at),
             to: at,
         };
-        self.open.begin(&burst, &self.rules);
+        self.open.begin(&burst);
         Some(burst)
     }
 

@@ -15,6 +15,7 @@ use super::recent::Recent;
 use super::{Audience, Burst, Event, GapCause, Happening, Kind, Reason, What};
 use crate::config;
 use crate::registration::Registration;
+pub use crate::registration::item::Flap;
 use crate::registry::SourceState;
 use score::Score;
 
@@ -32,17 +33,6 @@ const AFTER_GAP: u64 = 5_000;
 
 /// Addresses and user agents that are remembered of a phone.
 const VALUES: usize = 16;
-
-/// How much a phone flaps, as items show it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Flap {
-    /// The sum of the penalties that are left, rounded to hundreds.
-    pub score: u32,
-    /// How often it was lost within 24 hours, to the hour.
-    pub losses_24h: u32,
-    /// Whether it flaps.
-    pub flapping: bool,
-}
 
 /// A phone that flaps.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,6 +63,10 @@ pub struct Phone {
     /// The sockets of the proxies that it used, the latest last.
     pub proxies: Vec<String>,
 }
+
+/// How much phones flap at one moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Snapshot(HashMap<u64, Flap>);
 
 /// The scores of all phones that have one.
 #[derive(Debug)]
@@ -187,6 +181,16 @@ impl Flaps {
         (flap.score > 0 || flap.losses_24h > 0).then_some(flap)
     }
 
+    /// How much every phone flaps at `now` of which there is something to say.
+    #[must_use]
+    pub fn snapshot(&self, now: u64) -> Snapshot {
+        let flaps = self.parties.iter().filter_map(|(device, party)| {
+            let flap = party.score.flap(now, &self.rules);
+            (flap.score > 0 || flap.losses_24h > 0).then_some((*device, flap))
+        });
+        Snapshot(flaps.collect())
+    }
+
     /// The phones that flap at `now`, the worst first.
     #[must_use]
     pub fn flapping(&self, now: u64) -> Vec<Flapping> {
@@ -244,6 +248,17 @@ impl Flaps {
                 None => drop(self.parties.insert(device, former)),
             }
         }
+    }
+
+    /// Forgets what was seen of the phones of a user of an account, in any case of letters.
+    pub fn forget(&mut self, account: &str, username: &str) {
+        let name = username.to_lowercase();
+        self.parties.retain(|_, party| {
+            party.phone.as_ref().is_none_or(|phone| {
+                phone.account_id.as_deref() != Some(account)
+                    || phone.username.to_lowercase() != name
+            })
+        });
     }
 
     fn happening(&mut self, happening: &Happening, at: u64) {
@@ -348,7 +363,7 @@ impl Flaps {
 
     /// Losses of the group within its time were no phone's own.
     fn burst(&mut self, burst: &Burst) {
-        self.open.begin(burst, &self.burst);
+        self.open.begin(burst);
         let id = group_id(burst.account.as_deref(), burst.group, &burst.value);
         let realm = match burst.account {
             Some(_) => Realm::Account,
@@ -434,6 +449,17 @@ fn correct(
     }
     if !pending.was_flapping {
         party.score.calm(rules);
+    }
+}
+
+impl Snapshot {
+    /// How much the phone of a registration flaps; `None` where there is nothing to say.
+    #[must_use]
+    pub fn of(&self, one: &Registration) -> Option<Flap> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&device(&one.binding)).copied()
     }
 }
 

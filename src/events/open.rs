@@ -11,10 +11,11 @@ use crate::config;
 #[derive(Debug, Default)]
 pub(super) struct OpenBursts(HashMap<u64, Open>);
 
-/// A burst goes on while as many phones are lost as made it one.
+/// A burst goes on while half as many phones are lost as would make those that are left one.
 #[derive(Debug)]
 struct Open {
-    needed: u32,
+    /// Phones of the group that are left.
+    left: u32,
     /// Losses of late by the second.
     seconds: VecDeque<(u64, u32)>,
     lost: u32,
@@ -22,11 +23,11 @@ struct Open {
 
 impl OpenBursts {
     /// Notes that a burst has begun.
-    pub(super) fn begin(&mut self, burst: &Burst, rules: &config::Burst) {
+    pub(super) fn begin(&mut self, burst: &Burst) {
         let lost = u32::try_from(burst.lost).unwrap_or(u32::MAX);
         let of = u32::try_from(burst.of).unwrap_or(u32::MAX);
         let open = Open {
-            needed: needed(of, rules).min(lost),
+            left: of.saturating_sub(lost),
             seconds: VecDeque::from([(burst.to / 1000, lost)]),
             lost,
         };
@@ -45,8 +46,7 @@ impl OpenBursts {
         if self.0.is_empty() {
             return false;
         }
-        let within = u64::try_from(rules.within.as_secs()).unwrap_or(u64::MAX);
-        self.0.retain(|_, open| open.goes_on(at / 1000, within));
+        self.0.retain(|_, open| open.goes_on(at / 1000, rules));
         let mut ids = Group::ALL.iter().filter_map(|it| groups.id(realm, *it));
         let Some(open) = ids.find(|id| self.0.contains_key(id)) else {
             return false;
@@ -59,18 +59,20 @@ impl OpenBursts {
 }
 
 impl Open {
-    fn goes_on(&mut self, second: u64, within: u64) -> bool {
+    fn goes_on(&mut self, second: u64, rules: &config::Burst) -> bool {
+        let within = rules.within.as_secs();
         while let Some((at, count)) = self.seconds.front()
             && at.saturating_add(within) < second
         {
             self.lost -= count;
             self.seconds.pop_front();
         }
-        self.lost >= self.needed
+        self.lost >= needed(self.left, rules) / 2
     }
 
     fn add(&mut self, second: u64) {
         self.lost = self.lost.saturating_add(1);
+        self.left = self.left.saturating_sub(1);
         match self.seconds.back_mut() {
             Some((at, count)) if *at >= second => *count += 1,
             _ => self.seconds.push_back((second, 1)),

@@ -92,9 +92,9 @@ pub struct Others {
 /// Picks what is to be explained.
 #[must_use]
 pub fn find<'a>(case: &Case<'a>) -> Found<'a> {
-    let lost = |event: &&'a Event| loss(event, case.viewer).is_some();
+    let is_loss = |event: &&'a Event| loss(event, case.viewer).is_some();
     let Some(at) = case.at else {
-        let last = case.before.iter().find(lost);
+        let last = case.before.iter().find(is_loss);
         let is_known = !case.listed.is_empty() || !case.before.is_empty();
         return match last {
             Some(loss) => Found::Loss(loss),
@@ -102,8 +102,8 @@ pub fn find<'a>(case: &Case<'a>) -> Found<'a> {
             None => Found::NeverSeen,
         };
     };
-    let earlier = case.before.iter().find(lost);
-    let later = case.after.iter().find(lost);
+    let earlier = case.before.iter().find(is_loss);
+    let later = case.after.iter().find(is_loss);
     if is_registered(case, at) {
         let distance = |event: &&Event| event.at.abs_diff(at);
         let nearest = earlier.into_iter().chain(later).min_by_key(distance);

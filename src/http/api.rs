@@ -3,7 +3,9 @@
 //! What cannot be read, rate, token, access, account, method, user, query: the first that fails is the answer.
 
 pub(crate) mod count;
+pub(crate) mod flapping;
 pub(crate) mod flush;
+pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod metrics;
 pub(crate) mod newest;
@@ -12,6 +14,7 @@ pub(crate) mod operation;
 pub(crate) mod select;
 pub(crate) mod stream;
 pub(crate) mod subject;
+pub(crate) mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +98,14 @@ async fn registrations(
         restored(app, Scope::System).await?;
     }
     let mut grant = Grant::new(app, caller, directory, &route, &call.method)?;
-    check_account(app, &grant, &call.method).await?;
+    if let Err(unknown) = check_account(app, &grant, &call.method).await {
+        let is_known = matches!(unknown, Error::UnknownAccount { .. })
+            && route.is_history()
+            && history::has_events(app, Subject::of(grant.scope())).await;
+        if !is_known {
+            return Err(unknown);
+        }
+    }
     if !route.allows(&call.method) {
         let allow = route.allow();
         return Err(Error::MethodNotAllowed { allow });
@@ -104,12 +114,16 @@ async fn registrations(
     let subject = Subject {
         scope: grant.scope(),
         accounts: grant.accounts.as_deref(),
-        username: match &route.what {
-            What::User(username) => Some(username.as_bytes()),
-            What::List | What::Count => None,
-        },
+        username: route.username(),
     };
-    subject.check_user(app, &grant.directory)?;
+    if let Err(unknown) = subject.check_user(app, &grant.directory)
+        && !(route.is_history() && history::has_events(app, subject).await)
+    {
+        return Err(unknown);
+    }
+    if call.method == Method::DELETE && route.is_history() {
+        return history::forget(app, &call, subject, &grant.caller, &context.id).await;
+    }
     if call.method == Method::DELETE {
         let who = flush::Who {
             caller: &grant.caller,
@@ -119,7 +133,7 @@ async fn registrations(
         return flush::flush(app, &call, subject, &who, &context.id, &grant.directory).await;
     }
     if let Some(stream) = StreamParams::parse(&call.params, &call.headers)? {
-        if matches!(route.what, What::Count) {
+        if !matches!(route.what, What::List | What::User(_)) {
             return Err(Error::parameter("watch", Problem::NotAList));
         }
         let response = stream::open(app, &call, (context.peer, socket), &grant, subject, stream)?;
@@ -129,6 +143,9 @@ async fn registrations(
     let response = match route.what {
         What::List | What::User(_) => list::list(app, &call, subject, &context.id).await?,
         What::Count => count::count(app, &call, subject, &context.id).await?,
+        What::History(_) => history::history(app, &call, subject, &context.id).await?,
+        What::Why(_) => why::why(app, &call, subject, &context.id).await?,
+        What::Flapping => flapping::flapping(app, &call, subject, &context.id),
     };
     grant.check_again(app, &route, &call.method)?;
     Ok(response)

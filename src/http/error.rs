@@ -116,6 +116,9 @@ pub(crate) enum Error {
     /// Kamailio's tables have never been read.
     #[error("Kamailio's tables have not been read yet")]
     DatastoreUnreachable,
+    /// There is no history, or it cannot be read.
+    #[error("{0}")]
+    NoHistory(NoHistory),
     /// A flush did not remove everything.
     #[error("the flush is incomplete")]
     Flush(Incomplete),
@@ -125,6 +128,17 @@ pub(crate) enum Error {
     /// A defect in usrlocd.
     #[error("unspecified fault")]
     Fault,
+}
+
+/// Why the history cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub(crate) enum NoHistory {
+    /// The configuration does not want one.
+    #[error("no history is kept: [history] enabled is false")]
+    Off,
+    /// Reading it fails.
+    #[error("the history cannot be read now")]
+    Unreadable,
 }
 
 /// What is wrong with a parameter.
@@ -151,6 +165,21 @@ pub(crate) enum Problem {
     /// Only lists have changes to follow.
     #[error("only lists can be watched")]
     NotAList,
+    /// Not a moment.
+    #[error("must be a Unix time in seconds or an RFC 3339 time such as 2026-11-30T15:00:00Z")]
+    NotATime,
+    /// Not a reason for which registrations end.
+    #[error("unknown reason")]
+    UnknownReason,
+    /// Not what events are counted by.
+    #[error("must be source, user_agent or proxy")]
+    UnknownGroup,
+    /// Larger than pages may be.
+    #[error("must be at most 1000")]
+    TooLarge,
+    /// The answer would need too many events.
+    #[error("more than 1000000 events match; choose a shorter time with from and to")]
+    TooManyEvents,
     /// Zero.
     #[error("must be at least 1")]
     Zero,
@@ -234,7 +263,9 @@ impl Error {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::DatastoreUnreachable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DatastoreUnreachable | Self::NoHistory(_) | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Flush(incomplete) => match incomplete.cause {
                 Cause::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
                 Cause::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -267,6 +298,7 @@ impl Error {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "invalid_method",
             Self::DatastoreUnreachable => "datastore_unreachable",
+            Self::NoHistory(_) => "history_unavailable",
             Self::Overloaded => "service_unavailable",
             Self::Flush(incomplete) => match incomplete.cause {
                 Cause::Unreachable => "kamailio_unreachable",
@@ -303,7 +335,8 @@ impl Error {
             Self::UnknownUser { username } => json!([username]),
             Self::Flush(incomplete) => incomplete.data(),
             Self::DatastoreUnreachable => json!({"message": "datastore timeout"}),
-            Self::Misdirected
+            Self::NoHistory(_)
+            | Self::Misdirected
             | Self::CrossSite
             | Self::UriTooLong
             | Self::HeadTooLarge
@@ -326,13 +359,20 @@ impl Problem {
     fn rule(self) -> &'static str {
         match self {
             Self::UnknownParameter
+            | Self::UnknownReason
+            | Self::UnknownGroup
             | Self::UnknownKey
             | Self::UnknownEvent
             | Self::NotOfAnAccount
             | Self::NotOfAStream
             | Self::NotAList
             | Self::InBody => "forbidden",
-            Self::NotANumber | Self::NotAFlag | Self::NotAnObject | Self::NotTexts => "type",
+            Self::TooLarge | Self::TooManyEvents => "maximum",
+            Self::NotATime
+            | Self::NotANumber
+            | Self::NotAFlag
+            | Self::NotAnObject
+            | Self::NotTexts => "type",
             Self::Zero => "minimum",
             Self::Empty => "minItems",
             Self::TooMany => "maxItems",

@@ -12,6 +12,7 @@ mod formats;
 mod garbage;
 mod head;
 mod health;
+mod history;
 mod jwt;
 mod large;
 mod limits;

@@ -47,15 +47,25 @@ pub struct Template(&'static str);
 
 impl Template {
     /// All of them; the last stands for every other path.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 23] = [
         Self("/v2/accounts/{account}/registrations"),
         Self("/v2/accounts/{account}/registrations/count"),
         Self("/v2/accounts/{account}/registrations/{username}"),
+        Self("/v2/accounts/{account}/registrations/{username}/history"),
+        Self("/v2/accounts/{account}/registrations/{username}/why"),
+        Self("/v2/accounts/{account}/history"),
+        Self("/v2/accounts/{account}/flapping"),
         Self("/v2/account/registrations"),
         Self("/v2/account/registrations/count"),
         Self("/v2/account/registrations/{username}"),
+        Self("/v2/account/registrations/{username}/history"),
+        Self("/v2/account/registrations/{username}/why"),
+        Self("/v2/account/history"),
+        Self("/v2/account/flapping"),
         Self("/v2/registrations"),
         Self("/v2/registrations/count"),
+        Self("/v2/history"),
+        Self("/v2/flapping"),
         Self("/livez"),
         Self("/readyz"),
         Self("/metrics"),
@@ -67,11 +77,12 @@ impl Template {
     #[must_use]
     pub fn of(path: &str) -> usize {
         const OTHER: usize = Template::ALL.len() - 1;
+        const SYSTEM: usize = 14;
         match path.strip_suffix('/').unwrap_or(path) {
-            "/livez" => return 8,
-            "/readyz" => return 9,
-            "/metrics" => return 10,
-            "/openapi.json" => return 11,
+            "/livez" => return 18,
+            "/readyz" => return 19,
+            "/metrics" => return 20,
+            "/openapi.json" => return 21,
             _ => {}
         }
         let Some(path) = path
@@ -81,20 +92,36 @@ impl Template {
             return OTHER;
         };
         let path = path.strip_suffix('/').unwrap_or(path);
-        let mut segments = path.split('/');
-        let first = match segments.next() {
-            Some("accounts") if segments.next().is_some_and(|id| !id.is_empty()) => 0,
-            Some("account") => 3,
-            Some("registrations") => 6,
-            _ => return OTHER,
+        let (first, path) = match path.split_once('/') {
+            Some(("accounts", path)) => match path.split_once('/') {
+                Some((id, path)) if !id.is_empty() => (0, path),
+                _ => return OTHER,
+            },
+            Some(("account", path)) => (7, path),
+            _ => (SYSTEM, path),
         };
-        if first != 6 && segments.next() != Some("registrations") {
+        let mut segments = path.split('/');
+        let names = [segments.next(), segments.next(), segments.next()];
+        if segments.next().is_some() {
             return OTHER;
         }
-        match (segments.next(), segments.next()) {
-            (None, _) => first,
-            (Some("count"), None) => first + 1,
-            (Some(user), None) if first != 6 && !user.is_empty() => first + 2,
+        match names {
+            [Some("registrations"), None, None] => first,
+            [Some("registrations"), Some("count"), None] => first + 1,
+            [Some("history"), None, None] if first == SYSTEM => first + 2,
+            [Some("flapping"), None, None] if first == SYSTEM => first + 3,
+            [Some("registrations"), Some(user), further]
+                if first != SYSTEM && !matches!(user, "" | "count") =>
+            {
+                match further {
+                    None => first + 2,
+                    Some("history") => first + 3,
+                    Some("why") => first + 4,
+                    Some(_) => OTHER,
+                }
+            }
+            [Some("history"), None, None] => first + 5,
+            [Some("flapping"), None, None] => first + 6,
             _ => OTHER,
         }
     }

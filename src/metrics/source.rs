@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Book, Labels, set};
+use super::{Book, EventFigures, Labels, set};
 
 type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
 
@@ -50,6 +50,8 @@ pub struct Figures {
     pub rows: usize,
     /// The accounts with the most registrations, where they are asked for.
     pub accounts: Option<Accounts>,
+    /// The history, and the phones that flap.
+    pub events: EventFigures,
 }
 
 /// Registrations by account.

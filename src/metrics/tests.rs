@@ -31,6 +31,14 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
             largest: vec![("a\"b".to_owned(), 3)],
             left_out: 4,
         }),
+        events: EventFigures {
+            flapping: 2,
+            unstable: 3,
+            kept: 12,
+            bytes: 4096,
+            oldest: 1_700_000_000,
+            streams: 5,
+        },
     };
     let text = metrics.text(Format::Prometheus, &figures);
     for line in [
@@ -41,6 +49,14 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
         ),
         "usrlocd_source_state{state=\"stale\"} 1",
         "usrlocd_source_state{state=\"live\"} 0",
+        "usrlocd_flapping 2",
+        "usrlocd_unstable 3",
+        "usrlocd_history_events 12",
+        "usrlocd_history_bytes 4096",
+        "usrlocd_history_oldest_timestamp_seconds 1700000000",
+        "usrlocd_event_streams 5",
+        "usrlocd_registration_terminated_total{reason=\"expired\"} 0",
+        "usrlocd_bursts_total{group=\"source\"} 0",
         "usrlocd_source_lag_seconds 1.5",
         "usrlocd_source_last_success_timestamp_seconds 1699999998.5",
         "usrlocd_registrations{state=\"active\",transport=\"udp\"} 3",

@@ -2,15 +2,18 @@
 //!
 //! One table of fields serves JSON, CSV, filters, revisions and the API's description, so that they cannot differ.
 
+mod condition;
 pub mod json;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Address, Details, Expiry, Number, TIME_UNKNOWN};
 use crate::clock::gregorian;
 use crate::sip::Transport;
+pub use condition::Condition;
 
 /// How ports and unknown addresses are spelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,6 +38,32 @@ pub enum Value<'a> {
     Number(f64),
     /// `true` or `false`.
     Flag(bool),
+    /// How much a phone flaps.
+    Flap(Flap),
+}
+
+/// How much a phone flaps, as items show it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flap {
+    /// The sum of the penalties that are left, rounded to hundreds.
+    pub score: u32,
+    /// How often it was lost within 24 hours, to the hour.
+    pub losses_24h: u32,
+    /// Whether it flaps.
+    pub flapping: bool,
+}
+
+/// A registration as it is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The registration.
+    pub registration: &'a Details,
+    /// How it is spelled.
+    pub wire: Wire,
+    /// When it is shown, Unix seconds.
+    pub now: i64,
+    /// How much its phone flaps, where there is something to say.
+    pub flap: Option<Flap>,
 }
 
 /// What kind of value a field has.
@@ -48,6 +77,8 @@ pub enum Kind {
     Number,
     /// `true` or `false`.
     Flag,
+    /// An object with the keys of [`struct@Flap`].
+    Flap,
 }
 
 macro_rules! fields {
@@ -84,7 +115,7 @@ macro_rules! fields {
             /// The kind of its value.
             #[must_use]
             pub fn kind(self, $wire: Wire) -> Kind {
-                use Kind::{Flag, Integer, Number, Text};
+                use Kind::{Flag, Flap, Integer, Number, Text};
                 match self {
                     $(Self::$field => $kind,)*
                 }
@@ -92,7 +123,8 @@ macro_rules! fields {
         }
 
         impl Details {
-            /// The value of `field` at `now` (Unix seconds); `None` where it is not known.
+            /// The value of `field` at `now` (Unix seconds); `None` where it is not known. How much a phone flaps is
+            /// not known here: see [`Item`].
             #[must_use]
             pub fn value(&self, field: Field, $wire: Wire, $now: i64) -> Option<Value<'_>> {
                 let ($item, $binding, $common) = (self, &*self.binding, &*self.common);
@@ -209,6 +241,8 @@ fields! {
     Cseq = "cseq", Integer => number(binding.cseq);
     /// Kamailio's server id.
     ServerId = "server_id", Integer => number(binding.server_id);
+    /// How much the phone flaps; absent where it was not lost of late.
+    Flap = "flap", Flap => None;
 }
 
 impl Value<'_> {
@@ -221,6 +255,7 @@ impl Value<'_> {
             Self::Integer(number) => number.to_string().into(),
             Self::Number(number) => number.to_string().into(),
             Self::Flag(flag) => if *flag { "true" } else { "false" }.into(),
+            Self::Flap(flap) => flap.to_string().into(),
         }
     }
 
@@ -235,6 +270,8 @@ impl Value<'_> {
             Self::Integer(number) => out.extend_from_slice(&number.to_le_bytes()),
             Self::Number(number) => out.extend_from_slice(&number.to_le_bytes()),
             Self::Flag(flag) => out.push(u8::from(*flag)),
+            // It is no part of a registration.
+            Self::Flap(_) => {}
         }
     }
 }
@@ -266,6 +303,32 @@ impl Details {
             }
         }
         xxh3_64(&content)
+    }
+}
+
+impl<'a> Item<'a> {
+    /// The value of `field`; `None` where it is not known.
+    #[must_use]
+    pub fn value(&self, field: Field) -> Option<Value<'a>> {
+        match field {
+            Field::Flap => self.flap.map(Value::Flap),
+            field => self.registration.value(field, self.wire, self.now),
+        }
+    }
+}
+
+/// As JSON.
+impl fmt::Display for Flap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            score,
+            losses_24h,
+            flapping,
+        } = self;
+        write!(
+            f,
+            "{{\"score\":{score},\"losses_24h\":{losses_24h},\"flapping\":{flapping}}}"
+        )
     }
 }
 

@@ -50,6 +50,7 @@ fn item(resolver: &Resolver, binding: Arc<Binding>) -> Value {
             item::Value::Integer(number) => json!(number),
             item::Value::Number(number) => json!(number),
             item::Value::Flag(flag) => json!(flag),
+            item::Value::Flap(flap) => json!(flap.to_string()),
         };
         Some((field.name().to_owned(), value))
     };

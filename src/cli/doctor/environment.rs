@@ -51,17 +51,25 @@ fn far(config: &Config) -> Vec<String> {
     if !listen.is_empty() {
         far.push(format!("[http] listen has {}", listen.join(", ")));
     }
-    if let Ok(Endpoint::Http(uri)) = config.kamailio.jsonrpc.parse() {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let is_near = host == "localhost"
-            || host
-                .parse()
-                .is_ok_and(|it: IpAddr| it.to_canonical().is_loopback());
-        if !is_near {
-            far.push(format!("[kamailio] jsonrpc points to {host}"));
+    if let Ok(Endpoint::Http(uri)) = config.kamailio.jsonrpc.parse()
+        && let Some(host) = far_host(&uri)
+    {
+        far.push(format!("[kamailio] jsonrpc points to {host}"));
+    }
+    for hook in &config.webhooks {
+        if let Some(host) = far_host(&hook.url) {
+            far.push(format!("webhook {} sends to {host}", hook.name));
         }
     }
     far
+}
+
+/// The host, unless it is this machine's loopback.
+fn far_host(uri: &http::Uri) -> Option<&str> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = |it: IpAddr| it.to_canonical().is_loopback();
+    let is_near = host == "localhost" || host.parse().is_ok_and(is_loopback);
+    (!is_near).then_some(host)
 }
 
 #[cfg(test)]
@@ -79,14 +87,19 @@ mod tests {
     #[test]
     fn addresses_that_the_unit_forbids_are_told() {
         let root = tempfile::TempDir::new().unwrap();
-        let far = "[http]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:8000\"]\n[kamailio]\njsonrpc = \"http://192.0.2.7:5060/RPC\"\n";
+        let far = "[http]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:8000\"]\n[kamailio]\njsonrpc = \"http://192.0.2.7:5060/RPC\"\n[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com/x\"\nsecret_file = \"/s\"\n";
         assert!(!said(root.path(), far).contains("warn"), "there is no unit");
         let units = root.path().join("etc/systemd/system");
         let drop_ins = units.join("usrlocd.service.d");
         fs::create_dir_all(&drop_ins).unwrap();
         fs::write(units.join("usrlocd.service"), "").unwrap();
         let text = said(root.path(), far);
-        for words in ["0.0.0.0:8000", "192.0.2.7", "IPAddressAllow=192.0.2.0/24"] {
+        for words in [
+            "0.0.0.0:8000",
+            "192.0.2.7",
+            "webhook crm sends to crm.example.com",
+            "IPAddressAllow=192.0.2.0/24",
+        ] {
             assert!(text.contains(words), "{text}");
         }
         assert!(!text.contains("127.0.0.1"), "{text}");

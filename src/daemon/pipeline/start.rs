@@ -65,7 +65,7 @@ impl Pipeline {
 /// Restores all that the store had, and has the tables compared with it.
 async fn take_over(
     options: Options,
-    parts: Parts,
+    mut parts: Parts,
     (naming, resolver): (Arc<Naming>, Resolver),
     (contents, portions): (Contents, Vec<Portion>),
 ) -> std::io::Result<Pipeline> {
@@ -109,7 +109,7 @@ async fn take_over(
         feed: feed.clone(),
         as_of: source.as_of,
         clock: Arc::clone(&parts.clock),
-        observers: Vec::new(),
+        observers: std::mem::take(&mut parts.observers),
     });
     let write_behind = Arc::new(WriteBehind::new(
         Arc::clone(&parts.store),

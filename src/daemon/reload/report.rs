@@ -6,6 +6,7 @@ use super::super::files::Pems;
 use crate::accounts::directory::Directory;
 use crate::config::{Applies, Config};
 use crate::tokens::{Token, TokenSet};
+use crate::webhook::Hook;
 
 /// Changed keys that wait for a restart.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,6 +31,15 @@ pub(super) fn tokens(old: &TokenSet, new: &TokenSet) -> Option<String> {
         tokens.iter().map(named).collect()
     };
     named("tokens", &by_name(old), &by_name(new))
+}
+
+/// The names of webhooks that were added, removed or changed; also by their secrets.
+pub(super) fn hooks(old: &[Hook], new: &[Hook]) -> Option<String> {
+    let by_name = |hooks: &[Hook]| -> BTreeMap<String, Hook> {
+        let named = |hook: &Hook| (hook.config.name.clone(), hook.clone());
+        hooks.iter().map(named).collect()
+    };
+    named("webhooks", &by_name(old), &by_name(new))
 }
 
 /// The ids of keys that were added, removed or changed.

@@ -13,7 +13,7 @@ const NOTHING: f64 = 10.0;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Score {
     /// The sum of the penalties, as it was at [`Self::at`].
-    score: f64,
+    sum: f64,
     at: u64,
     /// Since when it flaps.
     since: Option<u64>,
@@ -30,34 +30,34 @@ impl Score {
             self.since = None;
         }
         let former = self.now(at, rules);
-        (self.score, self.at) = (former, at);
-        self.score = (former + f64::from(penalty)).min(f64::from(rules.ceiling).max(former));
-        if self.since.is_none() && self.score >= f64::from(rules.on) {
+        (self.sum, self.at) = (former, at);
+        self.sum = (former + f64::from(penalty)).min(f64::from(rules.ceiling).max(former));
+        if self.since.is_none() && self.sum >= f64::from(rules.on) {
             self.since = Some(at);
         }
-        self.score - former
+        self.sum - former
     }
 
     /// Takes back some of what was added at `at`.
     pub(super) fn subtract(&mut self, added: f64, at: u64, rules: &config::Flap) {
         let left = added * decay(self.at.saturating_sub(at), rules);
-        self.score = (self.score - left).max(0.0);
+        self.sum = (self.sum - left).max(0.0);
     }
 
     /// It does not flap unless its score says so: what made it flap was taken back.
     pub(super) fn calm(&mut self, rules: &config::Flap) {
-        if self.score < f64::from(rules.on) {
+        if self.sum < f64::from(rules.on) {
             self.since = None;
         }
     }
 
     /// Adds what an earlier run knows of the same phone.
     pub(super) fn add_earlier(&mut self, earlier: &Self, rules: &config::Flap) {
-        self.score += earlier.now(self.at, rules);
-        self.score = self.score.min(f64::from(rules.ceiling));
+        self.sum += earlier.now(self.at, rules);
+        self.sum = self.sum.min(f64::from(rules.ceiling));
         let since = earlier.flaps_since(self.at, rules);
         self.since = since.or(self.since);
-        if self.since.is_none() && self.score >= f64::from(rules.on) {
+        if self.since.is_none() && self.sum >= f64::from(rules.on) {
             self.since = Some(self.at);
         }
         for back in 0..HOURS as u64 {
@@ -128,7 +128,7 @@ impl Score {
     }
 
     fn now(&self, now: u64, rules: &config::Flap) -> f64 {
-        self.score * decay(now.saturating_sub(self.at), rules)
+        self.sum * decay(now.saturating_sub(self.at), rules)
     }
 
     /// The losses of this hour and the 23 before it.

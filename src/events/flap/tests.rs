@@ -81,7 +81,9 @@ fn flaps() -> Flaps {
 
 fn seen(events: &[Event]) -> Flaps {
     let mut flaps = flaps();
-    events.iter().for_each(|event| flaps.see(event));
+    for event in events {
+        flaps.see(event);
+    }
     flaps
 }
 

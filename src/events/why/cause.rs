@@ -9,8 +9,11 @@ use crate::events::{Burst, Event, Group, Happening, Kind, Reason, Type, Viewer, 
 use crate::registration::Registration;
 use crate::registry::SourceState;
 
-/// Within so many milliseconds of it, a start of Kamailio or a table that cannot be read explains a loss.
+/// Within so many milliseconds of it, a start of Kamailio explains a loss.
 const NEAR: u64 = 60_000;
+
+/// So many milliseconds after its table can be read again, what went meanwhile has been seen to be gone.
+const COMPARED: u64 = 5_000;
 
 /// Why a registration ended.
 #[derive(Clone, PartialEq, Debug)]
@@ -75,13 +78,17 @@ impl Cause {
         if let Some(start) = kamailio_start(lost.at, around) {
             return Self::Restarted(start);
         }
-        if let Some((at, state)) = unreadable(lost.at, around.events) {
-            return Self::Unreadable(at, state);
-        }
-        if reason != Reason::Replaced
-            && let Some(burst) = burst(lost, happening, viewer, around)
-        {
-            return burst;
+        let unreadable = unreadable(lost.at, around.events);
+        let burst = if reason == Reason::Replaced {
+            None
+        } else {
+            burst(lost, happening, viewer, around)
+        };
+        match (unreadable, burst) {
+            // So the source is as well when many rows go at once.
+            (Some((_, SourceState::CatchingUp)) | None, Some(burst)) => return burst,
+            (Some((at, state)), _) => return Self::Unreadable(at, state),
+            (None, None) => {}
         }
         let is_soon = |event: &Event| event.at.saturating_sub(lost.at) <= around.back_within;
         let successor = back.filter(|(event, _)| is_soon(event));
@@ -228,7 +235,7 @@ fn unreadable(at: u64, events: &[Event]) -> Option<(u64, SourceState)> {
         if state != SourceState::Live {
             // It counts while it lasts, and for a while after.
             let end = is_live_until.unwrap_or(at);
-            return (at.saturating_sub(end) <= NEAR).then_some((event.at, state));
+            return (at.saturating_sub(end) <= COMPARED).then_some((event.at, state));
         }
         is_live_until = Some(event.at);
     }
@@ -242,22 +249,21 @@ fn burst(
     viewer: Viewer<'_>,
     around: &Surroundings<'_>,
 ) -> Option<Cause> {
-    let bursts = around.events.iter().filter_map(|event| match &event.what {
+    let mut bursts = around.events.iter().filter_map(|event| match &event.what {
         What::Burst(burst) if event.type_for(viewer) == Some(Type::Burst) => Some(burst),
         _ => None,
     });
     let belongs = |burst: &&Burst| is_in(burst, lost, happening, viewer, around);
-    let burst = bursts.filter(belongs).last()?;
-    let (count, last) = losses(burst, viewer, around);
+    let burst = bursts.rfind(belongs)?;
+    let (count, end) = losses(burst, viewer, around);
     let counted = count.max(burst.lost);
-    let last = last.max(burst.to);
     Some(Cause::Burst {
         group: burst.group,
         value: burst.value.to_string(),
         counts: (
             counted,
             counted.max(burst.of),
-            last.saturating_sub(burst.from),
+            end.saturating_sub(burst.from),
         ),
     })
 }
@@ -286,8 +292,8 @@ fn is_in(
         return false;
     }
     lost.at <= burst.to || {
-        let (_, last) = losses(burst, viewer, around);
-        lost.at <= last
+        let (_, end) = losses(burst, viewer, around);
+        lost.at <= end
     }
 }
 
@@ -295,9 +301,9 @@ fn is_in(
 fn losses(burst: &Burst, viewer: Viewer<'_>, around: &Surroundings<'_>) -> (u64, u64) {
     let rules: &config::Burst = around.burst;
     let mut open = OpenBursts::default();
-    open.begin(burst, rules);
+    open.begin(burst);
     let mut phones = std::collections::HashSet::new();
-    let mut last = burst.to;
+    let mut end = burst.to;
     for event in around.events {
         let Some(it) = real_loss(event, viewer) else {
             continue;
@@ -309,10 +315,10 @@ fn losses(burst: &Burst, viewer: Viewer<'_>, around: &Surroundings<'_>) -> (u64,
         if event.at > burst.to && !open.claim(&Groups::of(one), realm(burst), event.at, rules) {
             break;
         }
-        last = last.max(event.at);
+        end = end.max(event.at);
         phones.insert(phone(&one.binding));
     }
-    (phones.len() as u64, last)
+    (phones.len() as u64, end)
 }
 
 /// The end of a registration that a phone or the network caused, if an event is one to the viewer.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, header};
 
@@ -26,6 +27,7 @@ use crate::registry::{Listing, Position};
 const SHARED_ROWS: usize = 1024;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const ATTACHMENT: HeaderValue =
     HeaderValue::from_static("attachment; filename=\"registrations.csv\"");
 const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key");
@@ -53,19 +55,20 @@ pub(crate) async fn list(
         layout: call.layout(),
         wire: app.settings.wire,
         now: app.clock.unix_seconds(),
+        flaps: app.flaps.now(),
     };
     let found = match paging {
         Some(paging) if subject.username.is_some() => {
-            page_of_user(app, subject, &filters, &paging, style).await
+            page_of_user(app, subject, &filters, &paging, &style).await
         }
-        Some(paging) => page(app, subject, &filters, &paging, style).await,
+        Some(paging) => page(app, subject, &filters, &paging, &style).await,
         None if filters.is_empty() && subject.username.is_none() => {
             if call.is_conditional()
                 && let Some(unchanged) = unchanged(call, &Revision::of(subject.count(app).1))
             {
                 return Ok(unchanged);
             }
-            whole(app, subject, style).await
+            whole(app, subject, &style).await
         }
         None => Found::of(select(app, subject, &filters, style.now).await),
     };
@@ -78,6 +81,7 @@ pub(crate) async fn list(
         revision: found.revision.as_str(),
         start_key: call.params.get("start_key"),
         next_start_key: found.next_start_key.as_deref(),
+        oldest: None,
     };
     let response = match style.format {
         Format::Json => {
@@ -86,13 +90,19 @@ pub(crate) async fn list(
             app.envelope(id).close(&success, &mut tail);
             json(body::json(head, found.rows, tail, style))
         }
-        Format::Csv => csv(found.rows, found.next_start_key.as_deref(), style),
+        Format::Csv => {
+            let mut response = plain(body::csv(found.rows, style), CSV, found.next_start_key);
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_DISPOSITION, ATTACHMENT);
+            response
+        }
+        Format::Lines => plain(body::lines(found.rows, style), LINES, found.next_start_key),
     };
     Ok(validated(response, &found.revision))
 }
 
 /// The whole list, shared with others who ask for it now.
-async fn whole(app: &App, subject: Subject<'_>, style: Style) -> Found {
+async fn whole(app: &App, subject: Subject<'_>, style: &Style) -> Found {
     let Some(scope) = subject.only() else {
         return Found::of(subject.list(app).await);
     };
@@ -127,7 +137,7 @@ async fn page(
     subject: Subject<'_>,
     filters: &Filters,
     paging: &Paging,
-    style: Style,
+    style: &Style,
 ) -> Found {
     let mut found: Vec<(Position, Arc<Registration>)> = Vec::new();
     let mut after = paging.after.clone();
@@ -139,7 +149,7 @@ async fn page(
         let page = subject.page(app, after.as_ref(), batch).await;
         after = page.registrations.last().map(|(place, _)| place.clone());
         for (place, one) in page.registrations {
-            if !filters.match_one(&one, style.wire, style.now) {
+            if !filters.match_item(&style.item(&one)) {
                 continue;
             }
             if found.len() == paging.size {
@@ -166,7 +176,7 @@ async fn page_of_user(
     subject: Subject<'_>,
     filters: &Filters,
     paging: &Paging,
-    style: Style,
+    style: &Style,
 ) -> Found {
     let all = select(app, subject, filters, style.now).await.registrations;
     let rows = all
@@ -183,12 +193,12 @@ fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u64 {
     registrations.fold(0, |sum, one| sum.wrapping_add(one.digest()))
 }
 
-fn csv(rows: Rows, next_start_key: Option<&str>, style: Style) -> Response {
-    let mut response = Response::new(body::csv(rows, style));
+/// A list without an envelope.
+fn plain(body: Body, kind: HeaderValue, next_start_key: Option<String>) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, CSV);
-    headers.insert(header::CONTENT_DISPOSITION, ATTACHMENT);
-    if let Some(key) = next_start_key.and_then(|key| HeaderValue::from_str(key).ok()) {
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Some(key) = next_start_key.and_then(|key| HeaderValue::from_str(&key).ok()) {
         headers.insert(X_NEXT_START_KEY, key);
     }
     response

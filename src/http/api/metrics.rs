@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::http::App;
-use crate::metrics::{Accounts, Figures, Format};
+use crate::metrics::{Accounts, EventFigures, Figures, Format};
 use crate::registry::SourceState;
 use crate::sip::Transport;
 
@@ -69,6 +69,20 @@ fn figures(app: &App) -> Figures {
             0 => None,
             most => Some(accounts(app, most)),
         },
+        events: events(app),
+    }
+}
+
+fn events(app: &App) -> EventFigures {
+    let (flapping, unstable) = app.flaps.count();
+    let history = app.events.history();
+    EventFigures {
+        flapping,
+        unstable,
+        kept: history.map_or(0, |history| history.events()),
+        bytes: history.map_or(0, |history| history.bytes()),
+        streams: app.streams.count(),
+        oldest: history.and_then(|it| it.oldest_at()).unwrap_or(0) / 1000,
     }
 }
 

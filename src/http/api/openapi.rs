@@ -12,6 +12,7 @@ use crate::registration::item::{Field, Kind, Wire};
 
 mod components;
 mod errors;
+mod events;
 mod parameters;
 mod parts;
 mod schemas;
@@ -70,6 +71,15 @@ const SUBJECTS: [(&str, &str, &str); 3] = [
     ("/v2/registrations", "All", "all accounts"),
 ];
 
+/// The list's other side: its changes.
+const STREAM: &str = "With `Accept: text/event-stream` (server-sent events) or `watch=true` (one JSON object a line, \
+    `application/x-ndjson`) the answer has no end: it tells the changes of this list as they come. `events=` chooses \
+    types (`registered`, `moved`, `changed`, `terminated`, `source`, `burst`, `directory`; `refreshed` on request only), \
+    `initial=true` sends the rows of now first, `since=ID` or the header `Last-Event-ID` resumes after an event. Filters \
+    choose rows as in a list, and `fields` cuts `registration`; `page_size`, `start_key`, `sort` and CSV are 400. A \
+    stream begins with `hello`, says `mark` every 15 s, `gap` where events are missing, and `bye` at its end. More than \
+    `[limits] streams` are 429. Frames have the schema `Event`.";
+
 fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
     for (path, name, whose) in SUBJECTS {
@@ -98,6 +108,7 @@ fn paths() -> Map<String, Value> {
             );
         }
     }
+    events::paths(&mut paths);
     paths.extend(operation());
     paths
 }
@@ -170,7 +181,9 @@ fn list(id: &str, summary: &str) -> Value {
         "ifNoneMatch",
     ]));
     parameters.extend(parameters::filters());
-    parts::operation(id, summary, &parameters, "List", &[])
+    let mut operation = parts::operation(id, summary, &parameters, "List", &[]);
+    operation["description"] = STREAM.into();
+    operation
 }
 
 fn count(id: &str, summary: &str, has_accounts: bool) -> Value {
@@ -214,9 +227,17 @@ fn item(wire: Wire) -> Value {
             Kind::Integer => "integer",
             Kind::Number => "number",
             Kind::Flag => "boolean",
+            Kind::Flap => "object",
         };
         schema.insert("type".to_owned(), kind.into());
         schema.insert("description".to_owned(), field.description().into());
+        if field.kind(wire) == Kind::Flap {
+            schema.insert("properties".to_owned(), flap());
+            schema.insert(
+                "required".to_owned(),
+                json!(["score", "losses_24h", "flapping"]),
+            );
+        }
         (field.name().to_owned(), Value::Object(schema))
     };
     let properties: Map<_, _> = Field::ALL.iter().map(property).collect();
@@ -225,5 +246,14 @@ fn item(wire: Wire) -> Value {
         "description": "A registration; a key whose value is not known is absent.",
         "properties": properties,
         "required": ["username", "event_timestamp", "initial_registration", "first_registration"],
+    })
+}
+
+/// The keys that say how much a phone flaps.
+fn flap() -> Value {
+    json!({
+        "score": {"type": "integer", "minimum": 0, "description": "Penalties for losses, which decay with a half-life; rounded to hundreds"},
+        "losses_24h": {"type": "integer", "minimum": 0, "description": "Losses within 24 hours"},
+        "flapping": {"type": "boolean", "description": "Whether the score is high enough, and has not been low since"},
     })
 }

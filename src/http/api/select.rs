@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use crate::events::flap::Snapshot;
 use crate::http::App;
 use crate::http::api::subject::Subject;
 use crate::http::request::filter::Filters;
 use crate::parallel;
 use crate::registration::Registration;
-use crate::registration::item::Wire;
+use crate::registration::item::{Item, Wire};
 use crate::registry::Listing;
 
 /// How many registrations are looked through before other tasks get a turn: less than a millisecond's work.
@@ -24,6 +25,7 @@ struct Wanted {
     filters: Filters,
     wire: Wire,
     now: i64,
+    flaps: Arc<Snapshot>,
 }
 
 /// The registrations of `subject` that the filters select. Others are served in between, however many there are;
@@ -42,6 +44,7 @@ pub(crate) async fn select(
         filters: filters.clone(),
         wire: app.settings.wire,
         now,
+        flaps: app.flaps.now(),
     };
     let mut portions = parallel::split(listing.registrations, WORTH_A_TASK).into_iter();
     let first = portions.next().unwrap_or_default();
@@ -69,7 +72,13 @@ impl Wanted {
             if number % BATCH == BATCH - 1 {
                 tokio::task::yield_now().await;
             }
-            if self.filters.match_one(&one, self.wire, self.now) {
+            let item = Item {
+                registration: &one,
+                wire: self.wire,
+                now: self.now,
+                flap: self.flaps.of(&one),
+            };
+            if self.filters.match_item(&item) {
                 left.revision = left.revision.wrapping_add(one.digest());
                 left.registrations.push(one);
             }

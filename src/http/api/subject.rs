@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::accounts::directory::Directory;
+use crate::events::Viewer;
 use crate::http::App;
 use crate::http::error::Error;
 use crate::registration::Registration;
@@ -32,6 +33,24 @@ struct Source<'a> {
 }
 
 impl<'a> Subject<'a> {
+    /// All that `scope` has.
+    pub(crate) fn of(scope: Scope<'a>) -> Self {
+        Self {
+            scope,
+            accounts: None,
+            username: None,
+        }
+    }
+
+    /// Who looks.
+    pub(crate) fn viewer(&self) -> Viewer<'a> {
+        match (self.scope, self.accounts) {
+            (Scope::Account(id), _) => Viewer::Account(id),
+            (Scope::System, Some(accounts)) => Viewer::Accounts(accounts),
+            (Scope::System, None) => Viewer::System,
+        }
+    }
+
     /// The one list of the registry that has them all, and no others.
     pub(crate) fn only(&self) -> Option<Scope<'a>> {
         match (self.scope, self.accounts) {

@@ -9,6 +9,8 @@ pub(crate) enum Format {
     Json,
     /// Comma-separated values, without an envelope.
     Csv,
+    /// One JSON object a line, without an envelope.
+    Lines,
 }
 
 /// How JSON is laid out.
@@ -20,18 +22,21 @@ pub(crate) enum Layout {
     Indented,
 }
 
-/// How a list is to be written, by the `Accept` header: as CSV where that ranks above JSON (RFC 9110, 12.5.1).
+/// How a list is to be written, by the `Accept` header: as CSV or lines where these rank above JSON (RFC 9110, 12.5.1).
 pub(crate) fn accepted(headers: &HeaderMap) -> Format {
-    let (mut csv, mut json) = (0, 0);
+    let (mut csv, mut lines, mut json) = (0, 0, 0);
     for (kind, quality) in ranges(headers, &header::ACCEPT) {
         match kind.as_str() {
             "text/csv" | "text/comma-separated-values" => csv = csv.max(quality),
+            "application/x-ndjson" => lines = lines.max(quality),
             "application/json" => json = json.max(quality),
             _ => {}
         }
     }
-    if csv > json {
+    if csv > json && csv >= lines {
         Format::Csv
+    } else if lines > json {
+        Format::Lines
     } else {
         Format::Json
     }
@@ -143,13 +148,16 @@ mod tests {
     }
 
     #[test]
-    fn csv_where_it_ranks_above_json() {
+    fn csv_and_lines_where_they_rank_above_json() {
         for (accepted, expected) in [
             (&["text/csv"][..], Format::Csv),
             (&["text/csv;q=0.5, application/json"], Format::Json),
             (&["text/csv; header=present; q=0.5, */*;q=0.1"], Format::Csv),
             (&["application/json;q=0.4", "text/csv;q=0.5"], Format::Csv),
             (&["text/csv;q=none"], Format::Json),
+            (&["application/x-ndjson"], Format::Lines),
+            (&["application/x-ndjson, text/csv;q=0.9"], Format::Lines),
+            (&["application/x-ndjson, application/json"], Format::Json),
             (&[], Format::Json),
         ] {
             let headers = headers(&header::ACCEPT, accepted);

@@ -11,6 +11,12 @@ use crate::registry::Position;
 /// The size of pages where only a start key is given.
 const DEFAULT_PAGE_SIZE: usize = 50;
 
+/// The size of a history's pages where none is given.
+const DEFAULT_EVENTS: usize = 100;
+
+/// The largest page of a history.
+const MAX_EVENTS: usize = 1000;
+
 /// Bytes of the check sum before the position.
 const CHECK: usize = 8;
 
@@ -38,6 +44,28 @@ impl Paging {
             }),
         })
     }
+}
+
+/// What page of a history is asked for: the number of the event before which it starts, and its size.
+pub(crate) fn history_page(params: &Params, list: &[u8]) -> Result<(Option<u64>, usize), Error> {
+    let before = only(params, "start_key", |key| {
+        let place = position(key, list).ok_or(Problem::BadCursor)?;
+        let seq = place
+            .as_bytes()
+            .try_into()
+            .map_err(|_| Problem::BadCursor)?;
+        Ok(u64::from_be_bytes(seq))
+    })?;
+    let size = only(params, "page_size", |text| match size(text)? {
+        size if size > MAX_EVENTS => Err(Problem::TooLarge),
+        size => Ok(size),
+    })?;
+    Ok((before, size.unwrap_or(DEFAULT_EVENTS)))
+}
+
+/// The key of the page of a history before the event with this number.
+pub(crate) fn next_history_key(seq: u64, list: &[u8]) -> String {
+    next_start_key(&Position::from_bytes(&seq.to_be_bytes()), list)
 }
 
 /// The key of the page after `position`.

@@ -36,6 +36,12 @@ pub(crate) enum What {
     Count,
     /// Those of one SIP user, as the path spells it.
     User(Text),
+    /// What happened to them; to those of one SIP user, where one is named.
+    History(Option<Text>),
+    /// Why one SIP user was away.
+    Why(Text),
+    /// The phones that flap.
+    Flapping,
 }
 
 impl Route {
@@ -45,40 +51,56 @@ impl Route {
             .strip_prefix("/v2/")
             .or_else(|| path.strip_prefix("/v1/"))?;
         let path = path.strip_suffix('/').unwrap_or(path);
-        let mut segments = path.split('/').map(decode);
-        let realm = match segments.next()?.as_ref() {
-            b"accounts" => {
-                let id = segments.next().filter(|id| !id.is_empty())?;
-                registrations(segments.next())?;
-                Whose::Account(String::from_utf8_lossy(&id).into_owned())
+        let segments: Vec<_> = path.split('/').map(decode).collect();
+        let segments: Vec<&[u8]> = segments.iter().map(AsRef::as_ref).collect();
+        let (realm, rest) = match segments.as_slice() {
+            [b"accounts", id, rest @ ..] if !id.is_empty() => {
+                let id = String::from_utf8_lossy(id).into_owned();
+                (Whose::Account(id), rest)
             }
-            b"account" => {
-                registrations(segments.next())?;
-                Whose::Own
-            }
-            b"registrations" => Whose::System,
+            [b"account", rest @ ..] => (Whose::Own, rest),
+            rest => (Whose::System, rest),
+        };
+        let is_system = realm == Whose::System;
+        let what = match rest {
+            [b"registrations"] => What::List,
+            [b"registrations", b"count"] => What::Count,
+            [b"history"] => What::History(None),
+            [b"flapping"] => What::Flapping,
+            [b"registrations", b"" | b"count", ..] => return None,
+            _ if is_system => return None,
+            [b"registrations", user] => What::User((*user).into()),
+            [b"registrations", user, b"history"] => What::History(Some((*user).into())),
+            [b"registrations", user, b"why"] => What::Why((*user).into()),
             _ => return None,
         };
-        let what = match (segments.next(), segments.next()) {
-            (None, _) => What::List,
-            (Some(last), None) => match last.as_ref() {
-                b"" => return None,
-                b"count" => What::Count,
-                _ if realm == Whose::System => return None,
-                username => What::User(username.into()),
-            },
-            (Some(_), Some(_)) => return None,
-        };
         Some(Self { realm, what })
+    }
+
+    /// The SIP user that it names.
+    pub(crate) fn username(&self) -> Option<&[u8]> {
+        match &self.what {
+            What::User(user) | What::History(Some(user)) | What::Why(user) => Some(user.as_bytes()),
+            What::List | What::Count | What::History(None) | What::Flapping => None,
+        }
+    }
+
+    /// Whether it tells what happened: whoever has events is known to it.
+    pub(crate) fn is_history(&self) -> bool {
+        matches!(self.what, What::History(_) | What::Why(_))
     }
 
     /// The methods that the resource has, for the `Allow` header. POST is one only where it says that it is a DELETE.
     pub(crate) fn allow(&self) -> &'static str {
         match (&self.realm, &self.what) {
-            (Whose::System, _) | (_, What::Count) => "GET, HEAD, OPTIONS",
-            (Whose::Account(_) | Whose::Own, What::List | What::User(_)) => {
-                "GET, HEAD, DELETE, POST, OPTIONS"
+            (Whose::System, _)
+            | (_, What::Count | What::History(None) | What::Why(_) | What::Flapping) => {
+                "GET, HEAD, OPTIONS"
             }
+            (
+                Whose::Account(_) | Whose::Own,
+                What::List | What::User(_) | What::History(Some(_)),
+            ) => "GET, HEAD, DELETE, POST, OPTIONS",
         }
     }
 
@@ -87,10 +109,6 @@ impl Route {
         let mut allowed = self.allow().split(", ");
         *method != Method::POST && allowed.any(|allowed| allowed == method.as_str())
     }
-}
-
-fn registrations(segment: Option<Cow<'_, [u8]>>) -> Option<()> {
-    (segment?.as_ref() == b"registrations").then_some(())
 }
 
 fn decode(segment: &str) -> Cow<'_, [u8]> {
@@ -133,6 +151,44 @@ mod tests {
     }
 
     #[test]
+    fn what_happened_has_paths_of_its_own() {
+        let user = |name: &str| Some(Text::from(name));
+        for (path, expected) in [
+            ("/v2/history", (Whose::System, What::History(None))),
+            ("/v2/flapping/", (Whose::System, What::Flapping)),
+            (
+                "/v2/accounts/a/history",
+                (account("a"), What::History(None)),
+            ),
+            ("/v2/account/flapping", (Whose::Own, What::Flapping)),
+            (
+                "/v1/accounts/a/registrations/bob/history",
+                (account("a"), What::History(user("bob"))),
+            ),
+            (
+                "/v2/account/registrations/why/why",
+                (Whose::Own, What::Why("why".into())),
+            ),
+            // A user may be called so.
+            (
+                "/v2/accounts/a/registrations/history",
+                (account("a"), What::User("history".into())),
+            ),
+            (
+                "/v2/accounts/a/registrations/history/history",
+                (account("a"), What::History(user("history"))),
+            ),
+            // And an account.
+            (
+                "/v2/accounts/history/history",
+                (account("history"), What::History(None)),
+            ),
+        ] {
+            assert_eq!(parsed(path), Some(expected), "{path}");
+        }
+    }
+
+    #[test]
     fn other_paths_name_nothing() {
         for path in [
             "/",
@@ -144,6 +200,13 @@ mod tests {
             "/v2/accounts/a/registrations//",
             "/v2/accounts/a/registrations/u/x",
             "/v2/registrations/u",
+            "/v2/registrations/u/history",
+            "/v2/registrations/history",
+            "/v2/why",
+            "/v2/accounts/a/why",
+            "/v2/accounts/a/registrations/count/history",
+            "/v2/accounts/a/registrations//history",
+            "/v2/history/x",
             "//v2/registrations",
         ] {
             assert_eq!(parsed(path), None, "{path}");

@@ -68,11 +68,6 @@ impl StreamParams {
             fields: fields(params)?,
         }))
     }
-
-    /// Whether a request asks for a stream.
-    pub(crate) fn is_asked_for(params: &Params, headers: &HeaderMap) -> bool {
-        !matches!(framing(params, headers), Ok(None))
-    }
 }
 
 fn framing(params: &Params, headers: &HeaderMap) -> Result<Option<Framing>, Error> {

@@ -94,6 +94,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
         | Error::UnknownAccount { .. }
         | Error::UnknownUser { .. }
         | Error::NotFound
+        | Error::NoHistory(_)
         | Error::Flush(_)
         | Error::Fault => {}
     }

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::indent::Indent;
+use crate::events::flap::Snapshot;
 use crate::http::request::format::{Format, Layout};
 use crate::registration::Registration;
 use crate::registration::item::json::write_item;
-use crate::registration::item::{Field, Wire};
+use crate::registration::item::{Field, Item, Wire};
 use crate::spreadsheet::write_record;
 
 /// The size of a piece.
@@ -30,13 +31,27 @@ const ITEM: usize = 1536;
 const SMALL: usize = 40;
 
 /// How items are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Style {
     pub(crate) format: Format,
     pub(crate) layout: Layout,
     pub(crate) wire: Wire,
     /// The moment of the list, Unix seconds.
     pub(crate) now: i64,
+    /// How much phones flap at this moment.
+    pub(crate) flaps: Arc<Snapshot>,
+}
+
+impl Style {
+    /// A registration as the list shows it.
+    pub(crate) fn item<'a>(&self, one: &'a Registration) -> Item<'a> {
+        Item {
+            registration: one,
+            wire: self.wire,
+            now: self.now,
+            flap: self.flaps.of(one),
+        }
+    }
 }
 
 /// The items of a list.
@@ -77,12 +92,22 @@ pub(crate) fn csv(rows: Rows, style: Style) -> Body {
     List::new(head, rows, Vec::new(), style).into_body()
 }
 
+/// A list of one JSON object a line.
+pub(crate) fn lines(rows: Rows, style: Style) -> Body {
+    let rows = match rows {
+        Rows::Each(rows) => rows,
+        // Only JSON in the envelope is written beforehand.
+        Rows::Written(_) => Vec::new(),
+    };
+    List::new(Vec::new(), rows, Vec::new(), style).into_body()
+}
+
 /// The JSON array of these registrations.
-pub(crate) fn write_array(rows: &[Arc<Registration>], style: Style) -> Bytes {
+pub(crate) fn write_array(rows: &[Arc<Registration>], style: &Style) -> Bytes {
     let mut out = Vec::with_capacity(rows.len() * ITEM + 2);
     out.push(b'[');
     for one in rows {
-        write_item(one, style.wire, style.now, &mut out);
+        write_item(&style.item(one), &mut out);
         out.push(b',');
     }
     match out.last_mut() {
@@ -138,7 +163,7 @@ impl List {
             };
             self.write_one(&one, &mut piece);
         }
-        if self.style.layout == Layout::Compact || self.style.format == Format::Csv {
+        if self.style.layout == Layout::Compact || self.style.format != Format::Json {
             return Some(piece);
         }
         let mut indented = Vec::with_capacity(piece.len() * 2);
@@ -147,18 +172,20 @@ impl List {
     }
 
     fn write_one(&mut self, one: &Registration, out: &mut Vec<u8>) {
-        let Style {
-            format, wire, now, ..
-        } = self.style;
-        match format {
+        let item = self.style.item(one);
+        match self.style.format {
             Format::Json => {
                 out.push(if self.started { b',' } else { b'[' });
                 self.started = true;
-                write_item(one, wire, now, out);
+                write_item(&item, out);
+            }
+            Format::Lines => {
+                write_item(&item, out);
+                out.push(b'\n');
             }
             Format::Csv => {
                 let value = |field: &Field| {
-                    let value = one.value(*field, wire, now);
+                    let value = item.value(*field);
                     value.map(|value| value.to_text().into_owned())
                 };
                 let values: Vec<_> = Field::ALL.iter().map(value).collect();

@@ -37,6 +37,8 @@ pub(crate) struct Success<'a> {
     pub(crate) start_key: Option<&'a str>,
     /// Where the next page starts.
     pub(crate) next_start_key: Option<&'a str>,
+    /// When the oldest event that is kept happened.
+    pub(crate) oldest: Option<&'a str>,
 }
 
 impl Envelope<'_> {
@@ -54,6 +56,9 @@ impl Envelope<'_> {
         out.push(b',');
         if let Some(key) = success.next_start_key {
             text(out, "next_start_key", key);
+        }
+        if let Some(oldest) = success.oldest {
+            text(out, "oldest", oldest);
         }
         if let Some(size) = success.page_size {
             out.extend_from_slice(b"\"page_size\":");

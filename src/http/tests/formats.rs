@@ -76,6 +76,27 @@ async fn csv_is_asked_for_in_many_ways() {
 }
 
 #[tokio::test]
+async fn lines_have_an_item_each_and_the_next_page_in_a_header() {
+    let site = Site::furnished();
+    let lines = "application/x-ndjson";
+    let whole = site.get(LIST).answer().await.json();
+    let answer = site.get(LIST).header("accept", lines).answer().await;
+    assert_eq!(answer.header("content-type").unwrap(), lines);
+    let text = answer.text();
+    let items = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    assert_eq!(
+        items.collect::<Vec<serde_json::Value>>(),
+        *whole["data"].as_array().unwrap()
+    );
+    let page = format!("{LIST}?page_size=2");
+    let answer = site.get(&page).header("accept", lines).answer().await;
+    assert_eq!(answer.text().lines().count(), 2);
+    assert!(answer.header("x-next-start-key").is_some());
+    let empty = site.get("/v2/accounts/empty/registrations");
+    assert_eq!(empty.header("accept", lines).answer().await.text(), "");
+}
+
+#[tokio::test]
 async fn indented_answers_are_the_same_answers() {
     let site = Site::furnished();
     for path in [LIST.to_owned(), format!("{LIST}/count")] {

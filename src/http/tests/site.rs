@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
-use crate::event_log::EventLog;
+use crate::event_log::{EventLog, Finder, History};
 use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
 use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
@@ -58,6 +58,8 @@ pub(super) struct World {
     pub(super) directory: String,
     /// The tokens, as their file has them.
     pub(super) tokens: String,
+    /// What happened before.
+    pub(super) history: Option<Arc<History>>,
 }
 
 /// What the fake that flushes does, and what it was asked.
@@ -106,6 +108,7 @@ pub(super) struct Site {
     pub(super) registry: Writer,
     pub(super) fake: Arc<Fake>,
     pub(super) app: Arc<App>,
+    pub(super) flaps: Arc<Finder>,
     pub(super) directory: watch::Sender<Arc<Directory>>,
     pub(super) tokens: watch::Sender<Arc<TokenSet>>,
 }
@@ -147,6 +150,7 @@ impl Default for World {
             keys: Keys::default(),
             directory: DIRECTORY.to_owned(),
             tokens: tokens_file(),
+            history: None,
         }
     }
 }
@@ -202,6 +206,12 @@ impl Site {
         let metrics = Metrics::new(Arc::clone(&shared), "1.2.3", "");
         let directory = watch::Sender::new(Arc::new(Directory::parse(&world.directory).unwrap()));
         let tokens = watch::Sender::new(Arc::new(tokens::parse(&world.tokens, "tokens").unwrap()));
+        let flaps = Finder::new(
+            Arc::clone(registry.registry()),
+            Arc::clone(&shared),
+            Arc::clone(&metrics.events),
+            (config::Flap::default(), config::Burst::default()),
+        );
         let app = App::new(Parts {
             registry: Arc::clone(registry.registry()),
             directory: directory.subscribe(),
@@ -209,7 +219,8 @@ impl Site {
             keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
-            events: Arc::new(EventLog::new(None)),
+            events: Arc::new(EventLog::new(world.history)),
+            flaps: Arc::clone(&flaps),
             draining: CancellationToken::new(),
             clock: shared,
             metrics,
@@ -220,6 +231,7 @@ impl Site {
             registry,
             fake,
             app,
+            flaps,
             directory,
             tokens,
         }

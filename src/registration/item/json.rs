@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::registration::Details;
-use crate::registration::item::{Field, Value, Wire};
+use crate::registration::item::{Field, Item, Value, Wire};
 
 /// The fields, each with its key as it stands in JSON, with its colon.
 static KEYS: LazyLock<Vec<(Field, String)>> = LazyLock::new(|| {
@@ -11,12 +11,12 @@ static KEYS: LazyLock<Vec<(Field, String)>> = LazyLock::new(|| {
     Field::ALL.iter().map(key).collect()
 });
 
-/// Appends the item, at `now` (Unix seconds), as one JSON object.
-pub fn write_item(one: &Details, wire: Wire, now: i64, out: &mut Vec<u8>) {
-    write_fields(one, wire, now, |_| true, out);
+/// Appends the item as one JSON object.
+pub fn write_item(item: &Item<'_>, out: &mut Vec<u8>) {
+    write_wanted(item, |_| true, out);
 }
 
-/// Appends those fields of the item that are `wanted`.
+/// Appends those fields of the registration that are `wanted`, at `now` (Unix seconds), as one JSON object.
 pub fn write_fields(
     one: &Details,
     wire: Wire,
@@ -24,13 +24,23 @@ pub fn write_fields(
     wanted: impl Fn(Field) -> bool,
     out: &mut Vec<u8>,
 ) {
+    let item = Item {
+        registration: one,
+        wire,
+        now,
+        flap: None,
+    };
+    write_wanted(&item, wanted, out);
+}
+
+fn write_wanted(item: &Item<'_>, wanted: impl Fn(Field) -> bool, out: &mut Vec<u8>) {
     out.reserve(2048);
     let mut separator = b'{';
     for (field, key) in &*KEYS {
         if !wanted(*field) {
             continue;
         }
-        if let Some(value) = one.value(*field, wire, now) {
+        if let Some(value) = item.value(*field) {
             out.push(separator);
             out.extend_from_slice(key.as_bytes());
             write_value(&value, out);
@@ -72,8 +82,10 @@ pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
         }
         Value::Integer(number) => write_integer(*number, out),
         Value::Number(number) => {
-            serde_json::to_writer(out, number).expect("writing to memory does not fail");
+            // Writing to memory does not fail.
+            let _ = serde_json::to_writer(out, number);
         }
+        Value::Flap(flap) => out.extend_from_slice(flap.to_string().as_bytes()),
         Value::Flag(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
     }
 }

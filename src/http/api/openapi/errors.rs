@@ -121,10 +121,11 @@ const ALL: &[Refusal] = &[
         name: "Unavailable",
         status: "503",
         description: "Kamailio's tables have not been read yet (`datastore_unreachable`), Kamailio cannot be reached \
-                      (`kamailio_unreachable`), or there are too many connections (`service_unavailable`)",
+                      (`kamailio_unreachable`), there is no history (`history_unavailable`), or there are too many connections (`service_unavailable`)",
         messages: &[
             "datastore_unreachable",
             "kamailio_unreachable",
+            "history_unavailable",
             "service_unavailable",
         ],
         data: &["Incomplete", "Reason"],

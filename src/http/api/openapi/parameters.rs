@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::components::reference;
+use super::events;
 use crate::registration::item::Field;
 
 /// Kazoo's filters by a key of the item, beside `filter_KEY` and `filter_not_KEY`.
@@ -109,6 +110,9 @@ pub(super) fn parameters() -> Value {
     };
     for (component, place, name, description) in OTHERS {
         add(component, place, name, schema(component), description);
+    }
+    for (component, name, description, schema) in events::parameters() {
+        add(component, "query", name, schema, description);
     }
     for (name, description) in BY_KEY {
         let schema = json!({"type": "string", "enum": keys});

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::components::{json_content, named, reference, with_headers};
-use super::errors;
+use super::{errors, events};
 
 /// How any answer is asked for.
 pub(super) fn presentation() -> Vec<Value> {
@@ -144,5 +144,6 @@ pub(super) fn responses() -> Value {
             "headers": with_headers(&validators, &[]),
         }),
     );
+    events::responses(&mut all);
     all.into()
 }

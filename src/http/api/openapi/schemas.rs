@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::components::reference;
-use super::errors;
+use super::{errors, events};
 
 /// All schemas, as components.
 pub(super) fn schemas(item: &Value) -> Value {
@@ -29,6 +29,7 @@ pub(super) fn schemas(item: &Value) -> Value {
     });
     if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {
         all.extend(errors);
+        events::schemas(all, envelope);
     }
     all
 }
@@ -51,6 +52,7 @@ fn envelope(data: &Value, further: &[&str]) -> Value {
         "data": data,
         "next_start_key": {"type": "string", "description": "Where the next page starts; absent on the last"},
         "node": {"type": "string"},
+        "oldest": {"type": "string", "format": "date-time", "description": "When the oldest event that is kept happened; with history, flapping phones and reasons only"},
         "page_size": {"type": "integer", "minimum": 0, "description": "Number of items on this page"},
         "request_id": {"type": "string"},
         "revision": {"type": "string", "description": "Changes with the content of the rows, and with that only"},

@@ -1,0 +1,378 @@
+//! `GET …/history`: what happened to registrations, newest first.
+
+use std::collections::HashMap;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, header};
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::subject::Subject;
+use crate::event_log::{self, History, Of, Query};
+use crate::events::group::By;
+use crate::events::json::{Style, moment, write_event};
+use crate::events::{Event, Kind, Reason, Type, Viewer, What};
+use crate::http::App;
+use crate::http::auth::access::Caller;
+use crate::http::error::{Error, NoHistory, Problem};
+use crate::http::request::call::Call;
+use crate::http::request::format::Format;
+use crate::http::request::format::Layout;
+use crate::http::request::history_params::HistoryParams;
+use crate::http::request::paging::next_history_key;
+use crate::http::request::request_id::RequestId;
+use crate::http::response::answer::json;
+use crate::http::response::envelope::{Envelope, Success};
+use crate::http::response::indent::indented;
+use crate::http::response::revision::{Revision, unchanged, validated};
+use crate::registration::item::Field;
+use crate::registry::Scope;
+use crate::spreadsheet::write_record;
+
+/// How many events are read at a time.
+const BATCH: usize = 1000;
+
+/// How many events are counted for one answer, at most.
+const COUNTED: usize = 1_000_000;
+
+const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+const ATTACHMENT: HeaderValue = HeaderValue::from_static("attachment; filename=\"history.csv\"");
+const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key");
+
+/// The columns of CSV before those of the item.
+const COLUMNS: [&str; 5] = ["id", "at", "type", "reason", "username"];
+
+/// The keys of the item that CSV has.
+const FIELDS: [Field; 15] = [
+    Field::Realm,
+    Field::AccountName,
+    Field::UserAgent,
+    Field::Contact,
+    Field::SourceIp,
+    Field::SourcePort,
+    Field::ProxyIp,
+    Field::ProxyPort,
+    Field::ProxyProtocol,
+    Field::CallId,
+    Field::Instance,
+    Field::Ruid,
+    Field::LastRegistration,
+    Field::ExpiresAt,
+    Field::GrantedExpires,
+];
+
+/// The history that is kept.
+pub(crate) fn kept(app: &App) -> Result<&History, Error> {
+    let history = app.events.history();
+    let history = history.ok_or(Error::NoHistory(NoHistory::Off))?;
+    Ok(history)
+}
+
+/// Why it cannot be read: the cause is for the log.
+pub(crate) fn unreadable(error: &event_log::Error) -> Error {
+    tracing::warn!(%error, "cannot read the history");
+    Error::NoHistory(NoHistory::Unreadable)
+}
+
+/// Whether something happened to the registrations of `subject`.
+pub(crate) async fn has_events(app: &App, subject: Subject<'_>) -> bool {
+    let Ok(history) = kept(app) else { return false };
+    let query = Query {
+        of: of(subject),
+        from: None,
+        to: None,
+        types: None,
+        reasons: None,
+        before: None,
+        limit: 1,
+    };
+    history
+        .query(&query)
+        .await
+        .is_ok_and(|found| !found.is_empty())
+}
+
+/// Whose events.
+pub(crate) fn of(subject: Subject<'_>) -> Of {
+    match (subject.scope, subject.accounts, subject.username) {
+        (Scope::Account(account), _, Some(username)) => Of::User {
+            account: account.to_owned(),
+            username: String::from_utf8_lossy(username).into_owned(),
+        },
+        (Scope::Account(account), _, None) => Of::Accounts(vec![account.to_owned()]),
+        (Scope::System, Some(accounts), _) => Of::Accounts(accounts.to_vec()),
+        (Scope::System, None, _) => Of::All,
+    }
+}
+
+/// What happened, as the caller wants it.
+pub(crate) async fn history(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    let mut list = subject.name();
+    list.extend_from_slice(b"\0history");
+    let params = HistoryParams::parse(&call.params, &list)?;
+    let history = kept(app)?;
+    let reading = Reading {
+        app,
+        history,
+        subject,
+        params: &params,
+    };
+    let oldest = history.oldest_at().map(moment);
+    if let Some(by) = params.group {
+        let data = json!(reading.counts(by).await?).to_string();
+        return Ok(enveloped(
+            app,
+            call,
+            id,
+            &data,
+            None,
+            None,
+            oldest.as_deref(),
+        ));
+    }
+    let (events, is_more) = reading.page().await?;
+    let next = events.last().filter(|_| is_more);
+    let next = next.map(|event| next_history_key(event.seq, &list));
+    Ok(match call.format() {
+        Format::Json => {
+            let data = reading.array(&events);
+            let size = Some(events.len());
+            enveloped(
+                app,
+                call,
+                id,
+                &data,
+                size,
+                next.as_deref(),
+                oldest.as_deref(),
+            )
+        }
+        Format::Csv => {
+            let mut response = with_next(reading.csv(&events), CSV, next.as_deref());
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_DISPOSITION, ATTACHMENT);
+            response
+        }
+        Format::Lines => with_next(reading.lines(&events), LINES, next.as_deref()),
+    })
+}
+
+/// Deletes what is kept of a user. Only who is on this machine may: it cannot be undone.
+pub(crate) async fn forget(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    caller: &Caller,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    if !matches!(caller, Caller::Process { .. }) {
+        return Err(Error::Forbidden);
+    }
+    let is_known = |name: &str| matches!(name, "auth_token" | "pretty_print" | "verb");
+    if let Some((name, _)) = call.params.iter().find(|(name, _)| !is_known(name)) {
+        return Err(Error::parameter(name, Problem::UnknownParameter));
+    }
+    let (Scope::Account(account), Some(username)) = (subject.scope, subject.username) else {
+        return Err(Error::NotFound);
+    };
+    kept(app)?;
+    let username = String::from_utf8_lossy(username);
+    let count = app.events.forget(account, &username).await;
+    let count = count.map_err(|error| unreadable(&error))?;
+    app.flaps.forget(account, &username);
+    tracing::info!(
+        account,
+        events = count,
+        "deleted a user's events from the history"
+    );
+    let data = json!({"forgotten": count}).to_string();
+    Ok(enveloped(app, call, id, &data, None, None, None))
+}
+
+fn with_next(body: Vec<u8>, kind: HeaderValue, next: Option<&str>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Some(key) = next.and_then(|key| HeaderValue::from_str(key).ok()) {
+        headers.insert(X_NEXT_START_KEY, key);
+    }
+    response
+}
+
+/// An answer in its envelope; its revision is that of its content.
+pub(crate) fn enveloped(
+    app: &App,
+    call: &Call,
+    id: &RequestId,
+    data: &str,
+    page_size: Option<usize>,
+    next_start_key: Option<&str>,
+    oldest: Option<&str>,
+) -> Response {
+    let content = [data, next_start_key.unwrap_or(""), oldest.unwrap_or("")];
+    let revision = Revision::of(xxh3_64(content.join("\0").as_bytes()));
+    if let Some(unchanged) = unchanged(call, &revision) {
+        return unchanged;
+    }
+    let success = Success {
+        auth_token: call.token(),
+        page_size,
+        revision: revision.as_str(),
+        start_key: call.params.get("start_key"),
+        next_start_key,
+        oldest,
+    };
+    let mut out = Vec::with_capacity(data.len() + 1024);
+    Envelope::open(&success, &mut out);
+    out.extend_from_slice(data.as_bytes());
+    app.envelope(id).close(&success, &mut out);
+    if call.layout() == Layout::Indented {
+        out = indented(&out);
+    }
+    validated(json(out), &revision)
+}
+
+/// Events that are being read for an answer.
+struct Reading<'a> {
+    app: &'a App,
+    history: &'a History,
+    subject: Subject<'a>,
+    params: &'a HistoryParams,
+}
+
+impl Reading<'_> {
+    /// A page of the events that are asked for, and whether there are more.
+    async fn page(&self) -> Result<(Vec<Event>, bool), Error> {
+        let size = self.params.size;
+        let mut found = self.batch(self.params.before, size + 1).await?;
+        let is_more = found.len() > size;
+        found.truncate(size);
+        Ok((found, is_more))
+    }
+
+    /// How many of the events have which value in common, the most frequent first.
+    async fn counts(&self, by: By) -> Result<Vec<serde_json::Value>, Error> {
+        let mut counts: HashMap<Option<String>, u64> = HashMap::new();
+        let mut before = self.params.before;
+        let mut seen = 0;
+        loop {
+            let batch = self.batch(before, BATCH).await?;
+            before = batch.last().map(|event| event.seq);
+            for event in &batch {
+                if let What::Registration(happening) = &event.what {
+                    *counts.entry(by.value(&happening.registration)).or_default() += 1;
+                }
+            }
+            if batch.len() < BATCH {
+                break;
+            }
+            seen += batch.len();
+            if seen >= COUNTED {
+                return Err(Error::parameter("group", Problem::TooManyEvents));
+            }
+            tokio::task::yield_now().await;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by(|(a, left), (b, right)| right.cmp(left).then_with(|| a.cmp(b)));
+        let count = |(value, count)| json!({"value": value, "count": count});
+        Ok(counts.into_iter().map(count).collect())
+    }
+
+    async fn batch(&self, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error> {
+        let query = Query {
+            of: of(self.subject),
+            from: self.params.from,
+            to: self.params.to,
+            types: self.params.types.clone(),
+            reasons: self.params.reasons.clone(),
+            before,
+            limit,
+        };
+        let found = self.history.query(&query).await;
+        found.map_err(|error| unreadable(&error))
+    }
+
+    fn array(&self, events: &[Event]) -> String {
+        let mut out = vec![b'['];
+        for event in events {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            self.write(event, &mut out);
+        }
+        out.push(b']');
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    fn lines(&self, events: &[Event]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for event in events {
+            self.write(event, &mut out);
+            out.push(b'\n');
+        }
+        out
+    }
+
+    fn write(&self, event: &Event, out: &mut Vec<u8>) {
+        write_event(event, self.subject.viewer(), &style(self.app), out);
+    }
+
+    fn csv(&self, events: &[Event]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let names = FIELDS.iter().map(|field| field.name());
+        write_record(COLUMNS.into_iter().chain(names), &mut out);
+        let viewer = self.subject.viewer();
+        for event in events {
+            let kind = event.type_for(viewer).map_or("", Type::as_str);
+            let reason = reason(event, viewer).map_or("", Reason::as_str);
+            let (id, at) = (self.history.log().id(event.seq), moment(event.at));
+            let one = match &event.what {
+                What::Registration(it) => it.seen_by(viewer).map(|seen| seen.registration),
+                _ => None,
+            };
+            let value = |field: &Field| {
+                let value = one?.value(*field, self.app.settings.wire, 0)?;
+                Some(value.to_text().into_owned())
+            };
+            let username = value(&Field::Username).unwrap_or_default();
+            let fields: Vec<String> = FIELDS
+                .iter()
+                .map(|it| value(it).unwrap_or_default())
+                .collect();
+            let first = [&*id, &*at, kind, reason, &*username];
+            write_record(
+                first.into_iter().chain(fields.iter().map(String::as_str)),
+                &mut out,
+            );
+        }
+        out
+    }
+}
+
+/// How events are written.
+pub(crate) fn style(app: &App) -> Style<'_> {
+    Style {
+        wire: app.settings.wire,
+        node: &app.settings.node,
+        log: app.events.id(),
+        fields: None,
+    }
+}
+
+/// Why a registration ended, if an event is that to the viewer.
+fn reason(event: &Event, viewer: Viewer<'_>) -> Option<Reason> {
+    let What::Registration(happening) = &event.what else {
+        return None;
+    };
+    match happening.seen_by(viewer)?.kind {
+        Kind::Terminated(reason) => Some(reason),
+        _ => None,
+    }
+}

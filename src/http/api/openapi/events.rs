@@ -1,0 +1,281 @@
+//! The description of what happened: history, flapping phones, and why a phone was away.
+
+use serde_json::{Map, Value, json};
+
+use super::components::{json_content, named, reference, with_headers};
+use super::parts;
+use crate::events::group::By;
+use crate::events::{GapCause, Group, Reason, Type};
+
+/// Whose events a path names: its beginning, the names of its operations, and what to call them.
+const SUBJECTS: [(&str, &str, &str); 3] = [
+    ("/v2/accounts/{account}", "", "an account"),
+    ("/v2/account", "Own", "the token's only account"),
+    ("/v2", "All", "all accounts"),
+];
+
+/// Adds the paths.
+pub(super) fn paths(paths: &mut Map<String, Value>) {
+    for (path, name, whose) in SUBJECTS {
+        let in_path = if path.contains("{account}") {
+            named(&["account"])
+        } else {
+            Vec::new()
+        };
+        let get = history(
+            &format!("list{name}Events"),
+            &format!("What happened to the registrations of {whose}, newest first"),
+        );
+        let item = super::resource(&format!("{name}Events"), &get, &in_path);
+        paths.insert(format!("{path}/history"), item);
+        let get = parts::operation(
+            &format!("list{name}Flapping"),
+            &format!("The phones of {whose} that flap now, the worst first"),
+            &conditional(&[]),
+            "Flapping",
+            &[],
+        );
+        let item = super::resource(&format!("{name}Flapping"), &get, &in_path);
+        paths.insert(format!("{path}/flapping"), item);
+        if name == "All" {
+            continue;
+        }
+        let mut in_path = in_path;
+        in_path.extend(named(&["username"]));
+        let user = format!("{path}/registrations/{{username}}");
+        let get = history(
+            &format!("list{name}UserEvents"),
+            &format!("What happened to the registrations of a SIP user of {whose}, newest first"),
+        );
+        let mut item = super::resource(&format!("{name}UserEvents"), &get, &in_path);
+        let summary = "Delete these events; only over the Unix socket";
+        item["delete"] = forget(&format!("forget{name}User"), summary, &[]);
+        let summary = "Delete these events, for clients that cannot send DELETE";
+        item["post"] = forget(&format!("tunnelForget{name}User"), summary, &["verb"]);
+        paths.insert(format!("{user}/history"), item);
+        let get = parts::operation(
+            &format!("explain{name}User"),
+            &format!("Why a SIP user of {whose} was not registered"),
+            &conditional(&["at"]),
+            "Why",
+            &[],
+        );
+        let item = super::resource(&format!("{name}UserWhy"), &get, &in_path);
+        paths.insert(format!("{user}/why"), item);
+    }
+}
+
+fn forget(id: &str, summary: &str, further: &[&str]) -> Value {
+    let mut parameters = parts::presentation();
+    parameters.extend(named(further));
+    let mut operation = parts::operation(id, summary, &parameters, "Forgotten", &[]);
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        responses.remove("304");
+    }
+    operation
+}
+
+fn conditional(further: &[&str]) -> Vec<Value> {
+    let mut parameters = parts::presentation();
+    parameters.extend(named(&["ifNoneMatch"]));
+    parameters.extend(named(further));
+    parameters
+}
+
+fn history(id: &str, summary: &str) -> Value {
+    let parameters = conditional(&[
+        "accept",
+        "from",
+        "to",
+        "events",
+        "reason",
+        "group",
+        "eventsPageSize",
+        "startKey",
+    ]);
+    parts::operation(id, summary, &parameters, "Events", &[])
+}
+
+/// Component, name, description and schema of the parameters.
+pub(super) fn parameters() -> Vec<(&'static str, &'static str, &'static str, Value)> {
+    let text = json!({"type": "string", "examples": ["1764514800", "2025-11-30T15:00:00Z"]});
+    let chosen = |names: Vec<&str>| {
+        let one = names.join("|");
+        json!({"type": "string", "pattern": format!("^({one})(,({one}))*$")})
+    };
+    let types = Type::CHOOSABLE.map(Type::as_str).to_vec();
+    let reasons = Reason::ALL.map(Reason::as_str).to_vec();
+    vec![
+        (
+            "from",
+            "from",
+            "From this moment on: Unix seconds or RFC 3339",
+            text.clone(),
+        ),
+        (
+            "to",
+            "to",
+            "Up to this moment, which is included: Unix seconds or RFC 3339",
+            text.clone(),
+        ),
+        (
+            "at",
+            "at",
+            "The moment at which it was away, Unix seconds or RFC 3339; by default its last loss",
+            text,
+        ),
+        (
+            "events",
+            "events",
+            "Only these types, separated by commas",
+            chosen(types),
+        ),
+        (
+            "reason",
+            "reason",
+            "Only registrations that ended for these reasons, separated by commas",
+            chosen(reasons),
+        ),
+        (
+            "group",
+            "group",
+            "Instead of the events, how many of them have which value in common",
+            json!({"enum": By::ALL.map(By::as_str)}),
+        ),
+        (
+            "eventsPageSize",
+            "page_size",
+            "Maximum number of events; by default 100",
+            json!({"type": "integer", "minimum": 1, "maximum": 1000}),
+        ),
+    ]
+}
+
+/// Adds the answers.
+pub(super) fn responses(all: &mut Map<String, Value>) {
+    let validators = ["ETag", "Cache-Control", "Vary"];
+    let mut events = json_content(&reference("schemas", "EventsEnvelope"));
+    events["text/csv"] = json!({"schema": {"type": "string"}});
+    events["application/x-ndjson"] = json!({"schema": {"type": "string"}});
+    for (name, description, content) in [
+        ("Events", "Events, or with `group` their numbers", events),
+        (
+            "Flapping",
+            "The phones that flap",
+            json_content(&reference("schemas", "FlappingEnvelope")),
+        ),
+        (
+            "Forgotten",
+            "How many events were deleted",
+            json_content(&reference("schemas", "ForgottenEnvelope")),
+        ),
+        (
+            "Why",
+            "The reason",
+            json_content(&reference("schemas", "WhyEnvelope")),
+        ),
+    ] {
+        let (always, maybe): (&[&str], &[&str]) = if name == "Events" {
+            (
+                &[],
+                &[
+                    "ETag",
+                    "Cache-Control",
+                    "Vary",
+                    "X-Next-Start-Key",
+                    "Content-Disposition",
+                ],
+            )
+        } else {
+            (&validators, &[])
+        };
+        let headers = with_headers(always, maybe);
+        let answer = json!({"description": description, "headers": headers, "content": content});
+        all.insert(name.to_owned(), answer);
+    }
+}
+
+/// Adds the schemas; `envelope` puts data into an envelope.
+pub(super) fn schemas(all: &mut Map<String, Value>, envelope: impl Fn(&Value, &[&str]) -> Value) {
+    let text = json!({"type": "string"});
+    let count = json!({"type": "integer", "minimum": 0});
+    let numbers = json!({"type": "array", "items": {
+        "type": "object", "required": ["value", "count"],
+        "properties": {"value": {"type": ["string", "null"]}, "count": count},
+    }});
+    let events = json!({"type": "array", "items": reference("schemas", "Event")});
+    let texts = json!({"type": "array", "items": text});
+    let phone = json!({
+        "type": "object", "required": ["username", "score", "losses_24h", "since"],
+        "properties": {
+            "account_id": text, "username": text, "realm": text, "instance": text,
+            "score": count, "losses_24h": count,
+            "since": {"type": "string", "format": "date-time"},
+            "addresses": texts, "user_agents": texts, "proxies": texts,
+        },
+    });
+    let why = json!({
+        "type": "object", "required": ["sentence", "facts", "loss", "others"],
+        "properties": {
+            "sentence": {"type": "string", "description": "Why, in one sentence"},
+            "facts": {"type": "array", "items": text, "description": "What it rests on"},
+            "loss": {"anyOf": [reference("schemas", "Event"), {"type": "null"}]},
+            "others": {
+                "type": "object",
+                "description": "Other phones that were lost within a minute of it, by what they have in common with it",
+                "additionalProperties": {
+                    "type": "object", "required": ["value", "lost"], "properties": {"value": text, "lost": count},
+                },
+            },
+        },
+    });
+    let phones = json!({"type": "array", "items": phone});
+    let forgotten = json!({
+        "type": "object", "required": ["forgotten"], "properties": {"forgotten": count},
+    });
+    all.insert("ForgottenEnvelope".to_owned(), envelope(&forgotten, &[]));
+    all.insert("Event".to_owned(), event());
+    all.insert(
+        "EventsEnvelope".to_owned(),
+        envelope(&json!({"anyOf": [events, numbers]}), &[]),
+    );
+    all.insert(
+        "FlappingEnvelope".to_owned(),
+        envelope(&phones, &["page_size"]),
+    );
+    all.insert("WhyEnvelope".to_owned(), envelope(&why, &[]));
+}
+
+/// An event.
+fn event() -> Value {
+    let text = json!({"type": "string"});
+    let number = json!({"type": "integer"});
+    let mut types = Type::CHOOSABLE.map(Type::as_str).to_vec();
+    types.push(Type::Gap.as_str());
+    let causes = [GapCause::Restored, GapCause::Overrun, GapCause::Forgotten].map(GapCause::as_str);
+    json!({
+        "type": "object", "required": ["id", "type", "at"],
+        "properties": {
+            "id": text,
+            "type": {"enum": types},
+            "at": {"type": "string", "format": "date-time", "description": "When usrlocd saw it"},
+            "happened_at": {"type": "integer", "description": "Unix second by Kamailio's clock"},
+            "account_id": text, "account_name": text, "realm": text, "username": text, "ruid": text, "node": text,
+            "registration": reference("schemas", "Registration"),
+            "previous": {"type": "object", "description": "The former values of the keys that differ"},
+            "reason": {"enum": Reason::ALL.map(Reason::as_str)},
+            "replaces": {"type": "object"},
+            "flush": {"type": "object", "properties": {"request_id": text, "actor": text}},
+            "stats": {"type": "object", "properties": {
+                "registered_at": number, "last_refresh_at": number, "lasted": number, "refreshes": number, "granted_expires": number,
+            }},
+            "commit": number,
+            "source": {"type": "object"},
+            "group": {"enum": Group::ALL.map(Group::as_str)},
+            "value": text, "lost": number, "of": number,
+            "from": text, "to": text,
+            "cause": {"enum": causes},
+        },
+        "description": "What happened; of a burst, `from` and `to` are times, of a gap they are ids",
+    })
+}

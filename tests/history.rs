@@ -1,0 +1,125 @@
+//! What happened, which phones flap and why one was away, beside a real Kamailio: over HTTP and on the command line.
+
+use serde_json::Value;
+
+use crate::oracle::{PATIENCE, lists, of};
+use crate::support::account::Account;
+use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
+use crate::support::phone::Phone;
+use crate::support::{eventually, holds};
+
+fn acme() -> Account {
+    Account::new("ac", "Acme", "acme.example.com")
+}
+
+/// Type and reason of the user's events, the newest first.
+fn told(daemon: &Daemon, path: &str) -> Vec<String> {
+    let answer = daemon.get(path);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let event = |event: &Value| {
+        let text = |key: &str| event[key].as_str().unwrap_or("-").to_owned();
+        format!("{} {}", text("type"), text("reason"))
+    };
+    let events = answer.json()["data"].clone();
+    events
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(event)
+        .collect()
+}
+
+/// Standard output of a command that succeeds.
+fn run(daemon: &Daemon, args: &[&str]) -> String {
+    let output = daemon
+        .command(args[0])
+        .args(&args[1..])
+        .output()
+        .expect("usrlocd can be run");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {err}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_happened_to_a_phone_is_told_also_after_a_restart() {
+    let kamailio = Kamailio::builder().db_mode(1).expires(1, 60, 3600).start();
+    let mut daemon = Daemon::builder(&kamailio).start();
+    let acme = acme();
+    // An account is known once it has a row.
+    let mut first = Phone::of(&kamailio, &acme.device("first", 9));
+    first.register();
+    lists(&daemon, &of(&acme), &[first.contact_uri()]);
+    let mut alice = Phone::of(&kamailio, &acme.device("alice", 1));
+    alice.register();
+    let path = format!("{}/alice/history", of(&acme));
+    let has = |daemon: &Daemon, expected: &[&str]| {
+        eventually("the history has it", PATIENCE, || {
+            let known = daemon.get(&path).status == 200;
+            let events = if known {
+                told(daemon, &path)
+            } else {
+                Vec::new()
+            };
+            holds(events == expected, || format!("{events:?}"))
+        });
+    };
+    has(&daemon, &["registered -"]);
+    alice.unregister();
+    has(&daemon, &["terminated removed", "registered -"]);
+    let why = format!("{}/alice/why", of(&acme));
+    let sentence = |daemon: &Daemon| daemon.get(&why).json()["data"]["sentence"].clone();
+    // Kamailio has just been started, and that comes first.
+    let text = sentence(&daemon);
+    let text = text.as_str().expect("a sentence");
+    assert!(text.starts_with("Kamailio was restarted at "), "{text}");
+
+    daemon.stop();
+    daemon.start();
+    has(&daemon, &["terminated removed", "registered -"]);
+    let answer = daemon.get(&path);
+    assert!(answer.json()["oldest"].is_string(), "{}", answer.text());
+
+    // By name: she is not registered, and the history knows her.
+    let shown = run(
+        &daemon,
+        &["history", "alice", "--account", &acme.id, "-o", "ndjson"],
+    );
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    let shown = run(&daemon, &["history", "ALICE@acme.example.com", "-o", "csv"]);
+    assert!(
+        shown
+            .lines()
+            .nth(1)
+            .is_some_and(|row| row.contains("terminated,removed,alice")),
+        "{shown}"
+    );
+    let shown = run(
+        &daemon,
+        &[
+            "history", "--since", "1h", "--reason", "removed", "-o", "json",
+        ],
+    );
+    let events: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(events.as_array().map(Vec::len), Some(1), "{shown}");
+    let shown = run(&daemon, &["why", "alice", "--account", &acme.id]);
+    assert!(shown.starts_with("Kamailio was restarted at "), "{shown}");
+    assert!(
+        shown.contains("It has not registered again since."),
+        "{shown}"
+    );
+    assert_eq!(run(&daemon, &["flaps", "-o", "json"]).trim(), "[]");
+
+    let shown = run(
+        &daemon,
+        &["history", "forget", "alice", "--account", &acme.id],
+    );
+    assert_eq!(shown, "{\"forgotten\":2}\n");
+    assert_eq!(daemon.get(&path).status, 404, "nobody knows her any more");
+    eventually("who follows the log is told", PATIENCE, || {
+        let events = told(&daemon, "/v2/history");
+        let is_told = events.first().is_some_and(|one| one == "gap -");
+        holds(is_told, || format!("{events:?}"))
+    });
+}
