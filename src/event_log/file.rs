@@ -53,7 +53,7 @@ const PURPOSE: Purpose = Purpose {
 const READERS: u32 = 4;
 
 /// How long a reader's connection stays open without use.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Where the history is, and how much of it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
 use crate::rate_limited::RateLimited;
 use crate::registration::{Key, Registration};
-use crate::registry::{SourceState, Subscription};
+use crate::registry::{Lagged, SourceState, Subscription};
 
 /// How long to wait for more after something happened: what comes together is written together.
 const GATHER: Duration = Duration::from_millis(2);
@@ -242,6 +242,11 @@ impl Keeper {
                     };
                     let events = entries.iter().flat_map(|entry| self.deriver.follow(entry));
                     (events.collect(), Some(last))
+                }
+                // The first load is what everything begins with, and no news.
+                Err(Lagged::Reloaded) if self.parts.as_of.is_none() => {
+                    self.parts.feed.restart();
+                    (Vec::new(), Some(self.parts.feed.read_to()))
                 }
                 Err(lagged) => {
                     tracing::debug!(%lagged, "events are missing from the log");
