@@ -156,7 +156,7 @@ async fn serve(
     let manager = notify::Manager::default();
     let mut tasks = Tasks::new()?;
     basics.start(&mut tasks, listeners, &writer, &live, &manager)?;
-    let Basics { store, .. } = basics;
+    let Basics { store, events, .. } = basics;
     drop(writer);
     let result = tasks.supervise(reload, live, &manager).await;
     if let Ok(store) = Arc::try_unwrap(store)
@@ -164,6 +164,11 @@ async fn serve(
     {
         // As after a power cut: nothing that was written is lost.
         tracing::debug!("could not close the store in time");
+    }
+    if let Some(history) = events.history()
+        && tokio::time::timeout(CLOSE, history.close()).await.is_err()
+    {
+        tracing::debug!("could not close the history in time");
     }
     tracing::info!("stopped");
     result

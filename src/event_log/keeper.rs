@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{EventLog, History, random_id};
+use super::{Error, EventLog, History, random_id};
 use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
 use crate::rate_limited::RateLimited;
@@ -277,7 +277,7 @@ impl Keeper {
         }
     }
 
-    /// Notes up to when the log has been kept.
+    /// Notes up to when the log has been kept, and deletes what is too old.
     async fn note(&mut self) {
         self.noted = self.parts.clock.monotonic();
         let (log, now) = (&self.parts.log, self.now());
@@ -286,6 +286,8 @@ impl Keeper {
         };
         if let Err(error) = history.put_cursor(KEPT_UNTIL, (log.id(), now)).await {
             tracing::debug!(%error, "cannot note up to when the history was kept");
+        } else if let Err(error) = history.prune().await {
+            tracing::debug!(%error, "cannot delete old events");
         }
     }
 
@@ -435,6 +437,10 @@ impl Writer {
                         tracing::info!(failures, lasted, "the history can be written again");
                     }
                     self.written.send_replace(last);
+                }
+                Err(error @ Error::BegunAnew { .. }) => {
+                    tracing::warn!(%error, "clients that resume a stream read the list again");
+                    self.log.become_another(self.history.log(), true);
                 }
                 Err(error) => {
                     if let Some(say) = trouble.failed(now) {
