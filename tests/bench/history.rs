@@ -29,7 +29,7 @@ const BATCH: usize = 1_000;
 const SINGLE: usize = 3_000;
 const ASKED: u64 = 300;
 
-/// Random numbers that are the same in each run (SplitMix64).
+/// Random numbers that are the same in each run (`SplitMix64`).
 struct Random(u64);
 
 impl Random {
@@ -322,7 +322,7 @@ async fn write(
         clock.step_to(part[part.len() - 1].0 / 1000);
         let begin = timer.monotonic();
         history.append(&batch).await?;
-        taken += timer.monotonic() - begin;
+        taken += timer.monotonic().saturating_sub(begin);
     }
     Ok(taken)
 }
@@ -349,7 +349,7 @@ async fn times(
     for query in queries {
         let begin = timer.monotonic();
         let found = history.query(&query).await?;
-        all.push(timer.monotonic() - begin);
+        all.push(timer.monotonic().saturating_sub(begin));
         if found.len() != expected {
             return Err(format!("{} events instead of {expected}", found.len()).into());
         }
@@ -421,7 +421,7 @@ async fn plain(folder: &Path, events: &[Arc<Event>]) -> Result<(), Box<dyn Error
     }
     println!(
         "plain rate {} events/s",
-        rate(events.len(), timer.monotonic() - begin)
+        rate(events.len(), timer.monotonic().saturating_sub(begin))
     );
     connection.close().await?;
     let bytes = std::fs::metadata(path)?.len();
@@ -469,7 +469,7 @@ async fn run(folder: PathBuf, wanted: u64) -> Result<(), Box<dyn Error>> {
         clock.step_to(one.0 / 1000);
         let begin = timer.monotonic();
         history.append(&[event]).await?;
-        single.push(timer.monotonic() - begin);
+        single.push(timer.monotonic().saturating_sub(begin));
     }
     print_times("single", single);
     let taken = write(
@@ -526,12 +526,12 @@ async fn ask(history: &Arc<History>, world: &World) -> Result<(), Box<dyn Error>
     };
     let begin = timer.monotonic();
     history.query(&rare).await?;
-    println!("whole {:.2} s", (timer.monotonic() - begin).as_secs_f64());
+    println!("whole {:.2} s", timer.monotonic().saturating_sub(begin).as_secs_f64());
     let begin = timer.monotonic();
     let found = history.query(&query(Of::All, 100_000)).await?;
     println!(
         "read rate {} events/s",
-        rate(found.len(), timer.monotonic() - begin)
+        rate(found.len(), timer.monotonic().saturating_sub(begin))
     );
     Ok(())
 }
