@@ -104,6 +104,8 @@ fn tune(options: SqliteConnectOptions) -> SqliteConnectOptions {
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         // What is deleted is gone from the file as well.
         .pragma("secure_delete", "ON")
+        // The phones of a batch are all over the file: 8 MiB of it stay in memory.
+        .pragma("cache_size", "-8192")
         .pragma("journal_size_limit", "4194304")
 }
 
