@@ -53,6 +53,9 @@ const PURPOSE: Purpose = Purpose {
 /// How many reads may go on at the same time.
 const READERS: u32 = 4;
 
+/// After so many events it is looked what is too old or too much: not with each that comes alone.
+const UNPRUNED: usize = 64;
+
 /// How long a reader's connection stays open without use.
 const IDLE: Duration = Duration::from_mins(1);
 
@@ -73,8 +76,8 @@ pub struct History {
     options: Options,
     clock: Arc<dyn Clock>,
     files: Mutex<Files>,
-    /// One change at a time; what the newest moment is.
-    writing: tokio::sync::Mutex<()>,
+    /// One change at a time; and how many events were appended since it was last looked what is too old or too much.
+    writing: tokio::sync::Mutex<usize>,
     figures: Figures,
     _lock: Lock,
 }
@@ -205,23 +208,25 @@ impl History {
     /// [`Error::CannotWrite`]: nothing was written, and the same events may be tried again. [`Error::BegunAnew`]: nothing
     /// is there any more, and the same events may be tried again.
     pub async fn append(&self, events: &[Arc<Event>]) -> Result<(), Error> {
-        let _one_at_a_time = self.writing.lock().await;
+        let mut unpruned = self.writing.lock().await;
         self.be_there().await?;
-        let written = self
+        let added = *unpruned + events.len();
+        let is_due = events.is_empty() || added >= UNPRUNED || self.oldest_at().is_none();
+        let newest = self
             .write(async |connection: &mut SqliteConnection| {
                 let newest = append::append(connection, events).await?;
-                let limits = prune::Limits {
-                    events: 2 * events.len(),
-                    before: self.keeps_from(),
-                    bytes: self.options.size,
-                    log_bytes: self.log_bytes(),
-                };
-                prune::prune(connection, &limits).await?;
+                if is_due {
+                    prune::prune(connection, &self.limits(2 * added)).await?;
+                }
                 Ok(newest)
             })
             .await?;
-        self.figures.newest.fetch_max(written, Ordering::AcqRel);
-        self.refresh().await
+        self.figures.newest.fetch_max(newest, Ordering::AcqRel);
+        *unpruned = if is_due { 0 } else { added };
+        if is_due {
+            self.refresh().await?;
+        }
+        Ok(())
     }
 
     /// Deletes some of what is too old or too much; for times when nothing is appended.
@@ -489,6 +494,16 @@ impl History {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How much is kept, and that so many events may be deleted now.
+    fn limits(&self, events: usize) -> prune::Limits {
+        prune::Limits {
+            events,
+            before: self.keeps_from(),
+            bytes: self.options.size,
+            log_bytes: self.log_bytes(),
+        }
     }
 
     /// What was seen before this moment is too old, in milliseconds since the Unix epoch.

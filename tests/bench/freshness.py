@@ -21,6 +21,7 @@ import beside
 import burst
 import flush
 import flushes
+import history
 import speed
 import tables
 from beside import median, part
@@ -286,6 +287,10 @@ def harmless_flushes(bench):
     flushes.run(bench, bench.options.disk)
 
 
+def history_file(bench):
+    history.run(bench, bench.options.disk, 1_000_000 if bench.options.quick else 10_000_000)
+
+
 def million(bench):
     limits = {500: (None, 0.030, 2 * bench.usage if bench.usage else None)}
     scenario(bench, 10 * bench.rows, [500], "WAL", bench.options.disk, True, False, limits)
@@ -303,6 +308,7 @@ SCENARIOS = {
     "http": (http, True, True),
     "flush": (account_flush, True, True),
     "flushes": (harmless_flushes, False, False),
+    "history": (history_file, False, True),
     "million": (million, False, True),
 }
 

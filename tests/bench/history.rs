@@ -534,7 +534,10 @@ async fn ask(history: &Arc<History>, world: &World) -> Result<(), Box<dyn Error>
     };
     let begin = timer.monotonic();
     history.query(&rare).await?;
-    println!("whole {:.2} s", timer.monotonic().saturating_sub(begin).as_secs_f64());
+    println!(
+        "whole {:.2} s",
+        timer.monotonic().saturating_sub(begin).as_secs_f64()
+    );
     let begin = timer.monotonic();
     let found = history.query(&query(Of::All, 100_000)).await?;
     println!(
