@@ -9,7 +9,9 @@
 mod append;
 mod code;
 mod common;
+mod cursors;
 mod error;
+mod files;
 mod forget;
 mod pack;
 mod phones;
@@ -23,41 +25,25 @@ mod state;
 mod tests;
 mod users;
 
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
 
+use sqlx::Row;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{Connection, Row};
 
 use crate::clock::Clock;
 use crate::events::Event;
 use crate::events::json::LogId;
-use crate::own_database::{self, Lock, Purpose};
+use crate::own_database::{self, Lock};
 pub use error::{Error, ReadError};
+use files::{Files, PURPOSE, commit, identity, random};
 pub use query::{Of, Query};
-
-/// Never change a migration that was released.
-const PURPOSE: Purpose = Purpose {
-    application_id: u32::from_be_bytes(*b"usrh"),
-    migrations: &[include_str!("../../sql/history/migrations/0001_begin.sql")],
-    mode: 0o640,
-    set_aside: "The history cannot be used; it was set aside and a new one is begun. Earlier events are not shown",
-    tune,
-};
-
-/// How many reads may go on at the same time.
-const READERS: u32 = 4;
 
 /// After so many events it is looked what is too old or too much: not with each that comes alone.
 const UNPRUNED: usize = 64;
-
-/// How long a reader's connection stays open without use.
-const IDLE: Duration = Duration::from_mins(1);
 
 /// Where the history is, and how much of it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,15 +68,6 @@ pub struct History {
     _lock: Lock,
 }
 
-/// The open file.
-#[derive(Clone, Debug)]
-struct Files {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    /// Device and inode.
-    identity: Option<(u64, u64)>,
-}
-
 /// What can be asked without the file.
 #[derive(Debug, Default)]
 struct Figures {
@@ -100,16 +77,6 @@ struct Figures {
     /// One more than the time of the oldest event; 0 where there is none.
     oldest_at: AtomicU64,
     bytes: AtomicU64,
-}
-
-fn tune(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
-        // What is deleted is gone from the file as well.
-        .pragma("secure_delete", "ON")
-        // The phones of a batch are all over the file: 8 MiB of it stay in memory.
-        .pragma("cache_size", "-8192")
-        .pragma("journal_size_limit", "4194304")
 }
 
 impl History {
@@ -298,70 +265,6 @@ impl History {
         Ok(count)
     }
 
-    /// How far a consumer has read: which log, and the number of the last event.
-    ///
-    /// # Errors
-    /// [`Error::CannotRead`].
-    pub async fn cursor(&self, consumer: &str) -> Result<Option<(LogId, u64)>, Error> {
-        let read = async {
-            sqlx::query("SELECT log, seq FROM cursor WHERE consumer = ?1")
-                .bind(consumer)
-                .fetch_optional(&mut *self.reader().await?)
-                .await
-        };
-        let row = read.await.map_err(|error| self.cannot_read(error))?;
-        Ok(row.map(|row| {
-            let number = |column: usize| row.get::<i64, _>(column).cast_unsigned();
-            (LogId(number(0)), number(1))
-        }))
-    }
-
-    /// Notes how far a consumer has read.
-    ///
-    /// # Errors
-    /// [`Error::CannotWrite`], [`Error::BegunAnew`].
-    pub async fn put_cursor(&self, consumer: &str, (log, seq): (LogId, u64)) -> Result<(), Error> {
-        let _one_at_a_time = self.writing.lock().await;
-        self.be_there().await?;
-        self.write(async |connection: &mut SqliteConnection| {
-            sqlx::query("INSERT OR REPLACE INTO cursor (consumer, log, seq) VALUES (?1, ?2, ?3)")
-                .bind(consumer)
-                .bind(log.0.cast_signed())
-                .bind(seq.cast_signed())
-                .execute(connection)
-                .await
-                .map(drop)
-        })
-        .await
-    }
-
-    /// Forgets how far a consumer has read.
-    ///
-    /// # Errors
-    /// [`Error::CannotWrite`], [`Error::BegunAnew`].
-    pub async fn delete_cursor(&self, consumer: &str) -> Result<(), Error> {
-        let _one_at_a_time = self.writing.lock().await;
-        self.be_there().await?;
-        self.write(async |connection: &mut SqliteConnection| {
-            let delete = sqlx::query("DELETE FROM cursor WHERE consumer = ?1").bind(consumer);
-            delete.execute(connection).await.map(drop)
-        })
-        .await
-    }
-
-    /// The consumers of which it is known how far they have read.
-    ///
-    /// # Errors
-    /// [`Error::CannotRead`].
-    pub async fn consumers(&self) -> Result<Vec<String>, Error> {
-        let read = async {
-            sqlx::query_scalar("SELECT consumer FROM cursor ORDER BY consumer")
-                .fetch_all(&mut *self.reader().await?)
-                .await
-        };
-        read.await.map_err(|error| self.cannot_read(error))
-    }
-
     /// Sets the file aside and begins a new one, with another id; numbers go on. For a reader who finds it damaged:
     /// whoever writes does so by himself.
     ///
@@ -537,55 +440,4 @@ impl History {
             source: source.into(),
         }
     }
-}
-
-impl Files {
-    async fn open(path: &Path, now: i64) -> Result<Self, Error> {
-        let writer = own_database::open(&PURPOSE, path, now).await;
-        let writer = writer.map_err(Error::CannotOpen)?;
-        let options = SqliteConnectOptions::new().filename(path).read_only(true);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .idle_timeout(IDLE)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Ok(Self {
-            writer,
-            readers,
-            identity: identity(path),
-        })
-    }
-}
-
-/// One transaction. After a failure its connection is closed: SQLite may have rolled back by itself, as it does when the
-/// disk is full, and sqlx would believe to be in a transaction ever after.
-async fn commit<T>(
-    pool: &SqlitePool,
-    change: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
-) -> Result<T, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let done = async {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let done = change(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(done)
-    };
-    let result = done.await;
-    if result.is_err() {
-        let _nothing_to_add = connection.close().await;
-    }
-    result
-}
-
-/// Device and inode of the file there.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let file = fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
-}
-
-fn random() -> Result<i64, sqlx::Error> {
-    let random = getrandom::u64();
-    random
-        .map(u64::cast_signed)
-        .map_err(|error| sqlx::Error::Io(io::Error::other(error.to_string())))
 }
