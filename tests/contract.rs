@@ -83,7 +83,10 @@ fn environment(daemon: &Daemon) -> Vec<(&'static str, String)> {
             key(&format!("{}/alice", of(&flushed))),
         ),
         ("USRLOCD_EVENTS", key(&events(&stays))),
-        ("USRLOCD_EVENTS_OF_USER", key(&format!("{}/alice/history", of(&stays)))),
+        (
+            "USRLOCD_EVENTS_OF_USER",
+            key(&format!("{}/alice/history", of(&stays))),
+        ),
         ("USRLOCD_EVENTS_OF_ALL", key("/v2/history")),
         ("USRLOCD_EVENTS_OF_OWN", key(&events(&flushed))),
         (

@@ -97,7 +97,7 @@ fn history(id: &str, summary: &str) -> Value {
 }
 
 /// Unix seconds, or RFC 3339 in one of its spellings; others are accepted too.
-const TIME: &str = r"^([0-9]{1,10}|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)$";
+const TIME: &str = r"^([0-9]{1,10}(\.[0-9]{1,9})?|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)$";
 
 /// Component, name, description and schema of the parameters.
 pub(super) fn parameters() -> Vec<(&'static str, &'static str, &'static str, Value)> {
