@@ -1,6 +1,5 @@
 //! What of the history is asked for. Pure.
 
-
 use crate::events::group::By;
 use crate::events::{Reason, Type};
 use crate::http::error::{Error, Problem};

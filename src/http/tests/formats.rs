@@ -84,7 +84,10 @@ async fn lines_have_an_item_each_and_the_next_page_in_a_header() {
     assert_eq!(answer.header("content-type").unwrap(), lines);
     let text = answer.text();
     let items = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    assert_eq!(items.collect::<Vec<serde_json::Value>>(), *whole["data"].as_array().unwrap());
+    assert_eq!(
+        items.collect::<Vec<serde_json::Value>>(),
+        *whole["data"].as_array().unwrap()
+    );
     let page = format!("{LIST}?page_size=2");
     let answer = site.get(&page).header("accept", lines).answer().await;
     assert_eq!(answer.text().lines().count(), 2);
