@@ -78,21 +78,21 @@ async fn a_reader_passes_over_what_was_forgotten() {
     site.catch_up().await;
     assert_eq!(site.log.forget("acme", "bob").await.unwrap(), 1);
     let mut cursor = before;
+    let is_gap = |what: &What| matches!(what, What::Gap(gap) if gap.cause == GapCause::Forgotten);
     let read = async {
         loop {
-            match site.log.read(&mut cursor, 100).await {
+            match site.log.read(&mut cursor, 1).await {
                 Ok(read) if read.is_empty() => site.log.news(&cursor).await,
-                Ok(read) => break Some(read[0].event().what.clone()),
+                Ok(read) if is_gap(&read[0].event().what) => break,
+                Ok(_) => {}
                 Err(missed) => {
                     assert_eq!(missed, Missed::TooOld);
-                    break None;
+                    break;
                 }
             }
         }
     };
-    let told = tokio::time::timeout(PATIENCE, read).await.unwrap();
-    let is_gap = |what: &What| matches!(what, What::Gap(gap) if gap.cause == GapCause::Forgotten);
-    assert!(told.as_ref().is_none_or(is_gap), "{told:?}");
+    tokio::time::timeout(PATIENCE, read).await.unwrap();
     site.stop().await;
 }
 
@@ -389,8 +389,12 @@ async fn walk(steps: Vec<Step>, size: u64) {
             Step::Read(who, limit) => readers[who].read(&site.log, limit, &mut told).await,
             Step::Resume(who) => resume(&mut readers[who], &site.log),
             Step::Restart { killed } => {
-                let was_kept = site.log.is_kept();
+                let (former, was_kept) = (site.log.id(), site.log.is_kept());
                 site.restart(killed).await;
+                if site.log.id() != former {
+                    // Another log has numbers of its own.
+                    told = Told::default();
+                }
                 for reader in &mut readers {
                     let is_of_this = was_kept && reader.cursor.log() == site.log.id();
                     resume(reader, &site.log);

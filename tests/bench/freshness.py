@@ -19,6 +19,7 @@ from pathlib import Path
 
 import beside
 import burst
+import events
 import flush
 import flushes
 import speed
@@ -286,6 +287,10 @@ def harmless_flushes(bench):
     flushes.run(bench, bench.options.disk)
 
 
+def of_events(bench):
+    events.run(bench, writer, probe)
+
+
 def million(bench):
     limits = {500: (None, 0.030, 2 * bench.usage if bench.usage else None)}
     scenario(bench, 10 * bench.rows, [500], "WAL", bench.options.disk, True, False, limits)
@@ -303,6 +308,7 @@ SCENARIOS = {
     "http": (http, True, True),
     "flush": (account_flush, True, True),
     "flushes": (harmless_flushes, False, False),
+    "events": (of_events, False, True),
     "million": (million, False, True),
 }
 
