@@ -14,6 +14,7 @@ mod flush;
 mod history;
 mod list;
 mod man;
+mod moment;
 mod openapi;
 mod output;
 mod pages;

@@ -156,7 +156,7 @@ async fn serve(
     let manager = notify::Manager::default();
     let mut tasks = Tasks::new()?;
     basics.start(&mut tasks, listeners, &writer, &live, &manager)?;
-    let Basics { store, .. } = basics;
+    let Basics { store, events, .. } = basics;
     drop(writer);
     let result = tasks.supervise(reload, live, &manager).await;
     if let Ok(store) = Arc::try_unwrap(store)
@@ -164,6 +164,11 @@ async fn serve(
     {
         // As after a power cut: nothing that was written is lost.
         tracing::debug!("could not close the store in time");
+    }
+    if let Some(history) = events.history()
+        && tokio::time::timeout(CLOSE, history.close()).await.is_err()
+    {
+        tracing::debug!("could not close the history in time");
     }
     tracing::info!("stopped");
     result
@@ -261,7 +266,7 @@ impl Basics {
 
     /// What finds phones that flap.
     fn flaps(&self, registry: &Arc<Registry>) -> Arc<Finder> {
-        let config::History { flap, burst } = self.config.history.clone();
+        let config::History { flap, burst, .. } = self.config.history.clone();
         let rules = (flap, burst);
         let (clock, counted) = (Arc::clone(&self.clock), Arc::clone(&self.metrics.events));
         Finder::new(Arc::clone(registry), clock, counted, rules)
@@ -342,10 +347,14 @@ impl Basics {
 
 /// What is kept of earlier events; without it everything else goes on.
 async fn history(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<History>> {
+    let history = &config.history;
+    if !history.enabled {
+        return None;
+    }
     let options = event_log::Options {
-        path: config.store.path.with_file_name("history.db"),
-        keep: Duration::from_hours(7 * 24),
-        size: 1 << 30,
+        path: history.path.clone(),
+        keep: history.keep,
+        size: history.size,
     };
     match History::open(options, Arc::clone(clock)).await {
         Ok(history) => Some(Arc::new(history)),

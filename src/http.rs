@@ -18,6 +18,7 @@ mod error;
 mod request;
 mod response;
 mod server;
+mod socket;
 #[cfg(test)]
 mod tests;
 

@@ -346,7 +346,7 @@ fn forget_old_copies(path: &Path) {
     for aside in copies_aside(path).into_iter().rev().skip(KEPT_ASIDE) {
         for file in sides(&aside).into_iter().chain([aside]) {
             if let Err(error) = remove_if_there(&file) {
-                tracing::warn!(file = %file.display(), %error, "Cannot remove an old broken database");
+                tracing::warn!(file = %file.display(), %error, "cannot remove an old broken database");
             }
         }
     }

@@ -62,6 +62,11 @@ fn start_key(daemon: &Daemon, list: &str) -> String {
     key.unwrap_or_else(|| panic!("no key in {page}")).to_owned()
 }
 
+/// The path of an account's history.
+fn events(account: &Account) -> String {
+    format!("/v2/accounts/{}/history", account.id)
+}
+
 /// What the configurations take from the environment.
 fn environment(daemon: &Daemon) -> Vec<(&'static str, String)> {
     let [stays, flushed] = accounts();
@@ -76,6 +81,17 @@ fn environment(daemon: &Daemon) -> Vec<(&'static str, String)> {
         (
             "USRLOCD_KEY_OF_OWN_USER",
             key(&format!("{}/alice", of(&flushed))),
+        ),
+        ("USRLOCD_EVENTS", key(&events(&stays))),
+        (
+            "USRLOCD_EVENTS_OF_USER",
+            key(&format!("{}/alice/history", of(&stays))),
+        ),
+        ("USRLOCD_EVENTS_OF_ALL", key("/v2/history")),
+        ("USRLOCD_EVENTS_OF_OWN", key(&events(&flushed))),
+        (
+            "USRLOCD_EVENTS_OF_OWN_USER",
+            key(&format!("{}/alice/history", of(&flushed))),
         ),
         // Nothing but loopback is to be asked.
         ("no_proxy", "*".to_owned()),

@@ -174,7 +174,7 @@ fn a_stream_begins_with_the_rows_of_now_where_it_is_asked_to() {
     let mut stream = Stream::open(&daemon, &target);
     assert_eq!(type_of(&stream.next()), "hello");
     let present = [stream.event(), stream.event()];
-    let users: Vec<_> = present.iter().map(|one| told(one)).collect();
+    let users = present.each_ref().map(told);
     assert_eq!(users, [("present", "alice", ""), ("present", "carol", "")]);
     let synced = stream.event();
     assert_eq!(type_of(&synced), "synced");

@@ -52,6 +52,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
             "cli",
             "daemon",
             "http/auth",
+            "http/socket",
             "http/tests",
             "kamailio",
             "logging",

@@ -1,9 +1,9 @@
 -- Every row of these phones.
 WITH RECURSIVE walk (place, back) AS (
     SELECT event.place, event.back
-    FROM phone
-    JOIN event ON event.place = phone.last
-    WHERE phone.id IN (SELECT value FROM json_each(?1))
+    FROM newest
+    JOIN event ON event.place = newest.place
+    WHERE newest.phone IN (SELECT value FROM json_each(?1))
     UNION ALL
     SELECT event.place, event.back
     FROM walk

@@ -1,12 +1,12 @@
 -- At most ?3 rows of these phones, the newest first, from a little behind place ?2 on.
 WITH RECURSIVE walk (place, back, kind) AS (
     SELECT event.place, event.back, event.kind
-    FROM phone
+    FROM newest
     JOIN event ON event.place = coalesce(
-        (SELECT min(later.place) FROM event AS later WHERE later.phone = phone.id AND later.place > ?2 AND later.place % 128 = 0),
-        phone.last
+        (SELECT min(later.place) FROM event AS later WHERE later.phone = newest.phone AND later.place > ?2 AND later.place % 128 = 0),
+        newest.place
     )
-    WHERE phone.id IN (SELECT value FROM json_each(?1))
+    WHERE newest.phone IN (SELECT value FROM json_each(?1))
     UNION ALL
     SELECT event.place, event.back, event.kind
     FROM walk

@@ -18,7 +18,10 @@ use crate::webhook::{self, Hook, Outcome, Secret};
 const EXAMPLES: &str = "\
 Examples:
   usrlocd webhook test crm
-      send one test event to the receiver of the webhook called crm";
+      send one test event to the receiver of the webhook called crm
+
+Exit status:
+  0 the receiver answered 2xx, 1 anything else, 64 usage, 77 permission, 78 configuration";
 
 const TEST: &str = "\
 Examples:

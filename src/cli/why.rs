@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::history::{Moment, data, moment};
+use super::history::data;
+use super::moment::{Moment, moment};
 use super::output::{print, print_json};
 use super::person::Person;
 use super::remote::{self, Remote};

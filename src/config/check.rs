@@ -38,16 +38,21 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
             );
         }
     }
-    if config
-        .http
-        .socket
-        .as_deref()
-        .is_some_and(|socket| is_of_database(socket, &config.store.path))
-    {
+    let history = &config.history.path;
+    if is_of_database(history, &config.store.path) || is_of_database(&config.store.path, history) {
         findings.report_key(
-            "http.socket",
-            "the socket has the same path as the store; choose another path",
+            "history.path",
+            "the history has the same path as the store; choose another path",
         );
+    }
+    for (database, name) in [(&config.store.path, "store"), (history, "history")] {
+        let socket = config.http.socket.as_deref();
+        if socket.is_some_and(|socket| is_of_database(socket, database)) {
+            findings.report_key(
+                "http.socket",
+                format!("the socket has the same path as the {name}; choose another path"),
+            );
+        }
     }
 }
 
@@ -56,7 +61,9 @@ fn writable(config: &Config) -> impl Iterator<Item = (&'static str, &Path)> {
     let store = ("store.path", config.store.path.as_path());
     let socket = config.http.socket.as_deref();
     let tokens = config.auth.tokens_file.as_deref();
-    std::iter::once(store)
+    let history = ("history.path", config.history.path.as_path());
+    [store, history]
+        .into_iter()
         .chain(socket.map(|path| ("http.socket", path)))
         .chain(tokens.map(|path| ("auth.tokens_file", path)))
 }

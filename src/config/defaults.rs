@@ -23,7 +23,7 @@ const JSONRPC: &str = "http://127.0.0.1:5060/RPC";
 const RPC_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// systemd's `StateDirectory=usrlocd`.
-const STORE: &str = "/var/lib/usrlocd/usrlocd.db";
+pub(super) const STORE: &str = "/var/lib/usrlocd/usrlocd.db";
 
 /// Kazoo's port, on loopback: other addresses must be configured explicitly.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);

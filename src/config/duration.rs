@@ -8,10 +8,28 @@ use crate::document::{Item, Value, quoted};
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// Units of durations, the longest first, in milliseconds.
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 /// A duration above zero: numbers with units, for instance `500ms`, `2s` or `1m30s`.
 pub(super) fn duration(item: &Item) -> Result<Duration, String> {
+    let (text, duration) = any_duration(item)?;
+    if duration > LONGEST {
+        return Err(format!(
+            "{} is longer than a day; use at most \"24h\"",
+            quoted(text)
+        ));
+    }
+    Ok(duration)
+}
+
+/// A duration as [`duration`] reads it, of any length, and its text.
+pub(super) fn any_duration(item: &Item) -> Result<(&str, Duration), String> {
     if let (Value::Integer(number), Err(_)) = (&item.value, item.text()) {
         return Err(format!(
             "the unit is missing; write for instance \"{number}s\""
@@ -24,11 +42,7 @@ pub(super) fn duration(item: &Item) -> Result<Duration, String> {
             quoted(text)
         )),
         Some(Duration::ZERO) => Err("the duration must be more than zero".to_owned()),
-        Some(duration) if duration > LONGEST => Err(format!(
-            "{} is longer than a day; use at most \"24h\"",
-            quoted(text)
-        )),
-        Some(duration) => Ok(duration),
+        Some(duration) => Ok((text, duration)),
     }
 }
 
@@ -82,6 +96,7 @@ mod tests {
         assert_eq!(seconds("500ms"), Some(0.5));
         assert_eq!(seconds("1m"), Some(60.0));
         assert_eq!(seconds("1h1m1s1ms"), Some(3661.001));
+        assert_eq!(seconds("7d"), Some(604_800.0));
         for wrong in [
             "",
             "2",

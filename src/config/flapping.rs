@@ -2,17 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Config, duration, values};
+use super::{Config, History, duration, values};
 use crate::document::{Findings, Item, Reader, Value};
-
-/// What is made of events.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct History {
-    /// `[history.flap]`
-    pub flap: Flap,
-    /// `[history.burst]`
-    pub burst: Burst,
-}
 
 /// When a phone flaps: a penalty for each loss, which decays (RFC 2439), with the thresholds of RFC 7196.
 #[derive(Clone, PartialEq, Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Config, Problems, check, defaults, sections};
+use super::{Config, Problems, check, defaults, history, sections};
 use crate::document::{self, Findings, Item, Place, nearest, shown_path};
 
 /// The prefix of usrlocd's variables.
@@ -77,6 +77,9 @@ pub(super) fn lay(
     for layer in variables(env, &mut findings).iter().chain(flags) {
         let item = item(layer);
         findings.read(&item, |root| sections::apply(&mut config, root));
+    }
+    if !findings.places.contains_key("history.path") {
+        config.history.path = history::beside(&config.store.path);
     }
     config.kamailio.database_given = findings.places.contains_key("kamailio.database");
     check::check(&config, &mut findings);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
-use super::{duration, flapping, values, webhook};
+use super::{duration, flapping, history, values, webhook};
 use crate::document::{Item, Reader, quoted};
 
 /// Overrides `config` with the values of `root`.
@@ -13,6 +13,7 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
         table.set("path", &mut config.store.path, values::path);
     });
     root.table("history", |table| {
+        history::apply(&mut config.history, table);
         flapping::apply(&mut config.history, table);
     });
     root.table("http", |table| http(&mut config.http, table));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::duration::show_duration;
+use super::history::show_size;
 use super::webhook;
 use crate::document::without_secrets;
 
@@ -37,6 +38,10 @@ impl Config {
                 optional(kamailio.proxy_path.as_ref()),
             ),
             ("store.path", path(&self.store.path)),
+            ("history.enabled", Value::Boolean(self.history.enabled)),
+            ("history.path", path(&self.history.path)),
+            ("history.keep", duration(self.history.keep)),
+            ("history.size", text(&show_size(self.history.size))),
             ("history.flap.half_life", duration(flap.half_life)),
             ("history.flap.loss", whole(flap.loss)),
             ("history.flap.moved", whole(flap.moved)),

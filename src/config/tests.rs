@@ -85,6 +85,12 @@ fn the_defaults_are_the_contracts() {
     [store]
     path = "/var/lib/usrlocd/usrlocd.db"
 
+    [history]
+    enabled = true
+    path = "/var/lib/usrlocd/history.db"
+    keep = "7d"
+    size = "1GiB"
+
     [history.flap]
     half_life = "30m"
     loss = 1000
@@ -156,6 +162,11 @@ fn every_pinned_key_is_accepted() {
         proxy_path = "sip:{ip}:{port};transport={proto}"
         [store]
         path = "/s.db"
+        [history]
+        enabled = false
+        path = "/h.db"
+        keep = "30d"
+        size = "500MiB"
         [history.flap]
         half_life = "15m"
         loss = 1
@@ -349,5 +360,60 @@ proptest::proptest! {
         ]), 0..40)
     ) {
         Config::parse(&words.join(" "), "f").ok();
+    }
+}
+
+#[test]
+fn the_history_is_beside_the_store() {
+    let path = |text: &str| Config::parse(text, "f").unwrap().history.path;
+    let store = "[store]\npath = \"/srv/a/b.db\"\n";
+    assert_eq!(path(store), Path::new("/srv/a/history.db"));
+    let own = format!("{store}[history]\npath = \"/srv/h.db\"\n");
+    assert_eq!(path(&own), Path::new("/srv/h.db"));
+}
+
+#[test]
+fn how_much_history_is_kept() {
+    let parse = |keys: &str| Config::parse(&format!("[history]\n{keys}"), "f");
+    let config = parse("enabled = false\nkeep = \"30d12h\"\nsize = \"500MiB\"").unwrap();
+    assert!(!config.history.enabled);
+    assert_eq!(config.history.keep, Duration::from_hours(732));
+    assert_eq!(config.history.size, 500 << 20);
+    for (keys, message) in [
+        (
+            "size = \"1GB\"",
+            "f:2:8: \"1GB\" is not a size; write for instance \"1GiB\" or \"500MiB\"",
+        ),
+        (
+            "size = \"15MiB\"",
+            "f:2:8: \"15MiB\" is out of range; use \"16MiB\" to \"1TiB\"",
+        ),
+        (
+            "size = \"99999999999999999TiB\"",
+            "f:2:8: \"99999999999999999TiB\" is out of range; use \"16MiB\" to \"1TiB\"",
+        ),
+        (
+            "keep = \"3651d\"",
+            "f:2:8: \"3651d\" is longer than ten years; use at most \"3650d\"",
+        ),
+        (
+            "keep = \"0s\"",
+            "f:2:8: the duration must be more than zero",
+        ),
+        (
+            "enabled = \"maybe\"",
+            "f:2:11: expected true or false, found a string",
+        ),
+        (
+            "path = \"/var/lib/usrlocd/usrlocd.db-wal\"",
+            "f:2:8: the history has the same path as the store; choose another path",
+        ),
+        (
+            "path = \"/var/lib/kamailio/kamailio.sqlite\"",
+            "f:2:8: /var/lib/kamailio/kamailio.sqlite belongs to Kamailio's database, which is never written; choose another path",
+        ),
+    ] {
+        let problems = parse(keys).expect_err(keys);
+        assert_eq!(problems.to_string(), message, "{keys}");
     }
 }

@@ -228,6 +228,10 @@ fn filter(name: &Name, item: &Item) -> Result<(Field, String), (Place, String)> 
         let message = format!("unknown key `{}`; {hint}", shown(&name.text));
         (name.place.clone(), message)
     })?;
+    if matches!(field, Field::Expires | Field::Flap) {
+        let message = format!("events do not have `{}`; remove it", field.name());
+        return Err((name.place.clone(), message));
+    }
     let value = match &item.value {
         crate::document::Value::Integer(number) => Ok(number.to_string()),
         crate::document::Value::Boolean(flag) => Ok(flag.to_string()),

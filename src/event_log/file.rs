@@ -9,10 +9,13 @@
 mod append;
 mod code;
 mod common;
+mod cursors;
 mod error;
+mod files;
 mod forget;
 mod pack;
 mod phones;
+mod places;
 mod prune;
 mod query;
 mod record;
@@ -22,38 +25,25 @@ mod state;
 mod tests;
 mod users;
 
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
 
+use sqlx::Row;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{Connection, Row};
 
 use crate::clock::Clock;
 use crate::events::Event;
 use crate::events::json::LogId;
-use crate::own_database::{self, Lock, Purpose};
+use crate::own_database::{self, Lock};
 pub use error::{Error, ReadError};
+use files::{Files, PURPOSE, commit, identity, random};
 pub use query::{Of, Query};
 
-/// Never change a migration that was released.
-const PURPOSE: Purpose = Purpose {
-    application_id: u32::from_be_bytes(*b"usrh"),
-    migrations: &[include_str!("../../sql/history/migrations/0001_begin.sql")],
-    mode: 0o640,
-    set_aside: "The history cannot be used; it was set aside and a new one is begun. Earlier events are not shown",
-    tune,
-};
-
-/// How many reads may go on at the same time.
-const READERS: u32 = 4;
-
-/// How long a reader's connection stays open without use.
-const IDLE: Duration = Duration::from_secs(60);
+/// After so many events it is looked what is too old or too much: not with each that comes alone.
+const UNPRUNED: usize = 64;
 
 /// Where the history is, and how much of it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,19 +62,10 @@ pub struct History {
     options: Options,
     clock: Arc<dyn Clock>,
     files: Mutex<Files>,
-    /// One change at a time; what the newest moment is.
-    writing: tokio::sync::Mutex<()>,
+    /// One change at a time; and how many events were appended since it was last looked what is too old or too much.
+    writing: tokio::sync::Mutex<usize>,
     figures: Figures,
     _lock: Lock,
-}
-
-/// The open file.
-#[derive(Clone, Debug)]
-struct Files {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    /// Device and inode.
-    identity: Option<(u64, u64)>,
 }
 
 /// What can be asked without the file.
@@ -96,14 +77,6 @@ struct Figures {
     /// One more than the time of the oldest event; 0 where there is none.
     oldest_at: AtomicU64,
     bytes: AtomicU64,
-}
-
-fn tune(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
-        // What is deleted is gone from the file as well.
-        .pragma("secure_delete", "ON")
-        .pragma("journal_size_limit", "4194304")
 }
 
 impl History {
@@ -202,23 +175,25 @@ impl History {
     /// [`Error::CannotWrite`]: nothing was written, and the same events may be tried again. [`Error::BegunAnew`]: nothing
     /// is there any more, and the same events may be tried again.
     pub async fn append(&self, events: &[Arc<Event>]) -> Result<(), Error> {
-        let _one_at_a_time = self.writing.lock().await;
+        let mut unpruned = self.writing.lock().await;
         self.be_there().await?;
-        let written = self
+        let added = *unpruned + events.len();
+        let is_due = events.is_empty() || added >= UNPRUNED || self.oldest_at().is_none();
+        let newest = self
             .write(async |connection: &mut SqliteConnection| {
                 let newest = append::append(connection, events).await?;
-                let limits = prune::Limits {
-                    events: 2 * events.len(),
-                    before: self.keeps_from(),
-                    bytes: self.options.size,
-                    log_bytes: self.log_bytes(),
-                };
-                prune::prune(connection, &limits).await?;
+                if is_due {
+                    prune::prune(connection, &self.limits(2 * added)).await?;
+                }
                 Ok(newest)
             })
             .await?;
-        self.figures.newest.fetch_max(written, Ordering::AcqRel);
-        self.refresh().await
+        self.figures.newest.fetch_max(newest, Ordering::AcqRel);
+        *unpruned = if is_due { 0 } else { added };
+        if is_due {
+            self.refresh().await?;
+        }
+        Ok(())
     }
 
     /// Deletes some of what is too old or too much; for times when nothing is appended.
@@ -288,70 +263,6 @@ impl History {
         self.empty_log().await?;
         self.refresh().await?;
         Ok(count)
-    }
-
-    /// How far a consumer has read: which log, and the number of the last event.
-    ///
-    /// # Errors
-    /// [`Error::CannotRead`].
-    pub async fn cursor(&self, consumer: &str) -> Result<Option<(LogId, u64)>, Error> {
-        let read = async {
-            sqlx::query("SELECT log, seq FROM cursor WHERE consumer = ?1")
-                .bind(consumer)
-                .fetch_optional(&mut *self.reader().await?)
-                .await
-        };
-        let row = read.await.map_err(|error| self.cannot_read(error))?;
-        Ok(row.map(|row| {
-            let number = |column: usize| row.get::<i64, _>(column).cast_unsigned();
-            (LogId(number(0)), number(1))
-        }))
-    }
-
-    /// Notes how far a consumer has read.
-    ///
-    /// # Errors
-    /// [`Error::CannotWrite`], [`Error::BegunAnew`].
-    pub async fn put_cursor(&self, consumer: &str, (log, seq): (LogId, u64)) -> Result<(), Error> {
-        let _one_at_a_time = self.writing.lock().await;
-        self.be_there().await?;
-        self.write(async |connection: &mut SqliteConnection| {
-            sqlx::query("INSERT OR REPLACE INTO cursor (consumer, log, seq) VALUES (?1, ?2, ?3)")
-                .bind(consumer)
-                .bind(log.0.cast_signed())
-                .bind(seq.cast_signed())
-                .execute(connection)
-                .await
-                .map(drop)
-        })
-        .await
-    }
-
-    /// Forgets how far a consumer has read.
-    ///
-    /// # Errors
-    /// [`Error::CannotWrite`], [`Error::BegunAnew`].
-    pub async fn delete_cursor(&self, consumer: &str) -> Result<(), Error> {
-        let _one_at_a_time = self.writing.lock().await;
-        self.be_there().await?;
-        self.write(async |connection: &mut SqliteConnection| {
-            let delete = sqlx::query("DELETE FROM cursor WHERE consumer = ?1").bind(consumer);
-            delete.execute(connection).await.map(drop)
-        })
-        .await
-    }
-
-    /// The consumers of which it is known how far they have read.
-    ///
-    /// # Errors
-    /// [`Error::CannotRead`].
-    pub async fn consumers(&self) -> Result<Vec<String>, Error> {
-        let read = async {
-            sqlx::query_scalar("SELECT consumer FROM cursor ORDER BY consumer")
-                .fetch_all(&mut *self.reader().await?)
-                .await
-        };
-        read.await.map_err(|error| self.cannot_read(error))
     }
 
     /// Sets the file aside and begins a new one, with another id; numbers go on. For a reader who finds it damaged:
@@ -445,9 +356,9 @@ impl History {
             .await?;
         let number = |column: usize| row.get::<Option<i64>, _>(column).map(i64::cast_unsigned);
         let newest = number(1)
-            .map_or(0, append::seq_at)
+            .map_or(0, places::seq_at)
             .max(number(2).unwrap_or_default());
-        let oldest = number(0).map_or(newest + 1, append::seq_at);
+        let oldest = number(0).map_or(newest + 1, places::seq_at);
         let figures = &self.figures;
         figures.newest.store(newest, Ordering::Release);
         figures.oldest.store(oldest, Ordering::Release);
@@ -488,6 +399,16 @@ impl History {
             .clone()
     }
 
+    /// How much is kept, and that so many events may be deleted now.
+    fn limits(&self, events: usize) -> prune::Limits {
+        prune::Limits {
+            events,
+            before: self.keeps_from(),
+            bytes: self.options.size,
+            log_bytes: self.log_bytes(),
+        }
+    }
+
     /// What was seen before this moment is too old, in milliseconds since the Unix epoch.
     fn keeps_from(&self) -> u64 {
         let from = self.clock.unix().saturating_sub(self.options.keep);
@@ -519,55 +440,4 @@ impl History {
             source: source.into(),
         }
     }
-}
-
-impl Files {
-    async fn open(path: &Path, now: i64) -> Result<Self, Error> {
-        let writer = own_database::open(&PURPOSE, path, now).await;
-        let writer = writer.map_err(Error::CannotOpen)?;
-        let options = SqliteConnectOptions::new().filename(path).read_only(true);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .idle_timeout(IDLE)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Ok(Self {
-            writer,
-            readers,
-            identity: identity(path),
-        })
-    }
-}
-
-/// One transaction. After a failure its connection is closed: SQLite may have rolled back by itself, as it does when the
-/// disk is full, and sqlx would believe to be in a transaction ever after.
-async fn commit<T>(
-    pool: &SqlitePool,
-    change: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
-) -> Result<T, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let done = async {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let done = change(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(done)
-    };
-    let result = done.await;
-    if result.is_err() {
-        let _nothing_to_add = connection.close().await;
-    }
-    result
-}
-
-/// Device and inode of the file there.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let file = fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
-}
-
-fn random() -> Result<i64, sqlx::Error> {
-    let random = getrandom::u64();
-    random
-        .map(u64::cast_signed)
-        .map_err(|error| sqlx::Error::Io(io::Error::other(error.to_string())))
 }

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
 use crate::rate_limited::RateLimited;
 use crate::registration::{Key, Registration};
-use crate::registry::{SourceState, Subscription};
+use crate::registry::{Lagged, SourceState, Subscription};
 
 /// How long to wait for more after something happened: what comes together is written together.
 const GATHER: Duration = Duration::from_millis(2);
@@ -243,6 +243,11 @@ impl Keeper {
                     let events = entries.iter().flat_map(|entry| self.deriver.follow(entry));
                     (events.collect(), Some(last))
                 }
+                // The first load is what everything begins with, and no news.
+                Err(Lagged::Reloaded) if self.parts.as_of.is_none() => {
+                    self.parts.feed.restart();
+                    (Vec::new(), Some(self.parts.feed.read_to()))
+                }
                 Err(lagged) => {
                     tracing::debug!(%lagged, "events are missing from the log");
                     self.parts.feed.restart();
@@ -272,7 +277,7 @@ impl Keeper {
         }
     }
 
-    /// Notes up to when the log has been kept.
+    /// Notes up to when the log has been kept, and deletes what is too old.
     async fn note(&mut self) {
         self.noted = self.parts.clock.monotonic();
         let (log, now) = (&self.parts.log, self.now());
@@ -281,6 +286,8 @@ impl Keeper {
         };
         if let Err(error) = history.put_cursor(KEPT_UNTIL, (log.id(), now)).await {
             tracing::debug!(%error, "cannot note up to when the history was kept");
+        } else if let Err(error) = history.prune().await {
+            tracing::debug!(%error, "cannot delete old events");
         }
     }
 

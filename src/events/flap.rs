@@ -4,12 +4,13 @@
 //! Pure: events go in with their times. A phone is one device of one user: the `instance`, or where there is none the
 //! user.
 
+mod phone;
 mod score;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::group::{By, Groups, Realm, device, group_id};
+use super::group::{Groups, Realm, device, group_id};
 use super::open::OpenBursts;
 use super::recent::Recent;
 use super::{Audience, Burst, Event, GapCause, Happening, Kind, Reason, What};
@@ -17,6 +18,7 @@ use crate::config;
 use crate::registration::Registration;
 pub use crate::registration::item::Flap;
 use crate::registry::SourceState;
+pub use phone::Phone;
 use score::Score;
 
 /// Phones that are remembered at most; beyond it those with the lowest scores go.
@@ -31,9 +33,6 @@ const AROUND_START: u64 = 60_000;
 /// So long after a gap what is seen has happened at an unknown time, in milliseconds.
 const AFTER_GAP: u64 = 5_000;
 
-/// Addresses and user agents that are remembered of a phone.
-const VALUES: usize = 16;
-
 /// A phone that flaps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flapping {
@@ -43,25 +42,6 @@ pub struct Flapping {
     pub since: u64,
     /// Who it is, and what was seen of it.
     pub phone: Phone,
-}
-
-/// Who a phone is, and what was seen of it while its score was not low.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Phone {
-    /// The account that it belongs to.
-    pub account_id: Option<Arc<str>>,
-    /// Its user.
-    pub username: String,
-    /// The user's realm.
-    pub realm: Option<Arc<str>>,
-    /// Its `+sip.instance`.
-    pub instance: Option<String>,
-    /// Its addresses, the latest last.
-    pub addresses: Vec<String>,
-    /// Its user agents, the latest last.
-    pub user_agents: Vec<String>,
-    /// The sockets of the proxies that it used, the latest last.
-    pub proxies: Vec<String>,
 }
 
 /// How much phones flap at one moment.
@@ -460,36 +440,6 @@ impl Snapshot {
             return None;
         }
         self.0.get(&device(&one.binding)).copied()
-    }
-}
-
-impl Phone {
-    fn note(&mut self, one: &Registration) {
-        self.account_id.clone_from(&one.account_id);
-        self.username = one.username.lossy().into_owned();
-        self.realm.clone_from(&one.common.realm);
-        let instance = one
-            .binding
-            .instance
-            .as_ref()
-            .filter(|text| !text.is_empty());
-        self.instance = instance.map(|text| text.lossy().into_owned());
-        let address = one
-            .source
-            .as_ref()
-            .map(|source| source.address.host.lossy().into_owned());
-        note_value(&mut self.addresses, address);
-        note_value(&mut self.user_agents, By::UserAgent.value(one));
-        note_value(&mut self.proxies, By::Proxy.value(one));
-    }
-}
-
-fn note_value(values: &mut Vec<String>, value: Option<String>) {
-    let Some(value) = value else { return };
-    values.retain(|known| *known != value);
-    values.push(value);
-    if values.len() > VALUES {
-        values.remove(0);
     }
 }
 

@@ -40,7 +40,7 @@ use super::request::route::{Route, What, Whose};
 use super::request::secret::Secret;
 use super::request::stream_params::StreamParams;
 use super::response::answer::{allowed, refuse};
-use super::server::socket::Socket;
+use super::socket::Socket;
 use crate::registry::{Scope, SourceState};
 
 /// How long a request waits while the registrations of the previous run are still being restored.

@@ -6,7 +6,6 @@ mod cors;
 pub(crate) mod middleware;
 mod parse_errors;
 mod request_metrics;
-pub(crate) mod socket;
 
 use std::future::{Future, ready};
 use std::io;
@@ -23,8 +22,8 @@ use crate::http::App;
 use crate::http::auth::peer::Peer;
 use crate::http::auth::peer_group::PeerGroup;
 use crate::http::server::connection::Ends;
+use crate::http::socket::Socket;
 use crate::rate_limited::RateLimited;
-use socket::Socket;
 
 /// Connections above the limit that are answered 503; further ones wait to be accepted.
 const TURNED_AWAY: usize = 64;

@@ -22,6 +22,7 @@ import burst
 import events
 import flush
 import flushes
+import history
 import speed
 import tables
 from beside import median, part
@@ -291,6 +292,10 @@ def of_events(bench):
     events.run(bench, writer, probe)
 
 
+def history_file(bench):
+    history.run(bench, bench.options.disk, 1_000_000 if bench.options.quick else 10_000_000)
+
+
 def million(bench):
     limits = {500: (None, 0.030, 2 * bench.usage if bench.usage else None)}
     scenario(bench, 10 * bench.rows, [500], "WAL", bench.options.disk, True, False, limits)
@@ -308,6 +313,7 @@ SCENARIOS = {
     "http": (http, True, True),
     "flush": (account_flush, True, True),
     "flushes": (harmless_flushes, False, False),
+    "history": (history_file, False, True),
     "events": (of_events, False, True),
     "million": (million, False, True),
 }

@@ -34,13 +34,19 @@ CREATE TABLE phone (
     account INTEGER NOT NULL,
     common  INTEGER NOT NULL,
     agent   INTEGER NOT NULL,
-    last    INTEGER NOT NULL, -- its newest row
     base    BLOB NOT NULL,    -- the state that others are told by their difference from
     kept    BLOB              -- the state in the newest of its rows that were deleted
 ) STRICT;
 
+-- The newest row of each phone, apart: it changes with each event, and so narrow rows share few pages.
+CREATE TABLE newest (
+    phone INTEGER PRIMARY KEY,
+    place INTEGER NOT NULL
+) STRICT;
+
 -- Phone 0 has the events that are not about a registration.
-INSERT INTO phone (id, name, account, common, agent, last, base) VALUES (0, -1, 0, 0, 0, 0, x'');
+INSERT INTO phone (id, name, account, common, agent, base) VALUES (0, -1, 0, 0, 0, x'');
+INSERT INTO newest (phone, place) VALUES (0, 0);
 
 CREATE INDEX phone_name ON phone (name);
 
@@ -49,6 +55,7 @@ CREATE TRIGGER phone_added AFTER INSERT ON phone BEGIN
 END;
 
 CREATE TRIGGER phone_removed AFTER DELETE ON phone BEGIN
+    DELETE FROM newest WHERE phone = old.id;
     UPDATE trait SET uses = uses - 1 WHERE id IN (old.account, old.common, old.agent);
     DELETE FROM trait WHERE id IN (old.account, old.common, old.agent) AND uses = 0;
 END;

@@ -6,7 +6,7 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 use super::{SECTION, name};
 
 /// Files by the option that names another in their place.
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 6] = [
     (
         "config",
         "/etc/usrlocd/usrlocd.toml",
@@ -21,6 +21,11 @@ const FILES: [(&str, &str, &str); 5] = [
         "store",
         "/var/lib/usrlocd/usrlocd.db",
         "usrlocd's own database: the known registrations, for the next start, and the audit of flushes.",
+    ),
+    (
+        "store",
+        "/var/lib/usrlocd/history.db",
+        "What happened to registrations within the last days; see [history].",
     ),
     (
         "tokens_file",

@@ -130,7 +130,7 @@ fn single_values_are_refused_with_a_hint() {
     f:2:11: a user name in the URL is not supported; write for instance "http://127.0.0.1:5060/RPC" or "unixgram:/run/kamailio/kamailio_rpc.sock"
     f:2:11: "run/k.sock" is relative; write the whole path, starting with /
     f:2:15: "2 s" is not a duration; write for instance "2s", "500ms" or "1m"
-    f:2:15: "2d" is not a duration; write for instance "2s", "500ms" or "1m"
+    f:2:15: "2d" is longer than a day; use at most "24h"
     f:2:15: "25h" is longer than a day; use at most "24h"
     f:2:14: unmatched brace; placeholders are {ip}, {port}, {proto}
     f:2:14: unmatched brace; placeholders are {ip}, {port}, {proto}

@@ -67,6 +67,7 @@ fn mistakes_are_reported_with_a_remedy() {
             "filters = { user_agnet = \"X\" }",
             "did you mean `user_agent`?",
         ),
+        ("filters = { flap = \"x\" }", "events do not have `flap`"),
         ("batch = 0", "out of range"),
         ("allow_private = \"yes\"", "expected true or false"),
         ("secrets = 1", "unknown key `secrets`"),

@@ -5,38 +5,14 @@
 
 use std::sync::Arc;
 
-use sqlx::query_builder::QueryBuilder;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
 use super::code::Code;
 use super::phones::{Known, Sought};
+use super::places::{MOMENT, NO_PHONE, insert, last_place, places_of, seq_at};
 use super::record::{Times, write_happening, write_moving, write_other};
 use crate::events::{Event, Happening, What};
-
-/// How many rows a statement takes at most.
-const ROWS: usize = 128;
-
-/// How long a moment lasts, in milliseconds.
-pub(super) const MOMENT: u64 = 1 << 16;
-
-/// The phone that has the events that are not about a registration.
-pub(super) const NO_PHONE: i64 = 0;
-
-/// The place of the event of this number.
-pub(super) fn last_place(seq: u64) -> u64 {
-    2 * seq
-}
-
-/// The places that belong to it: where its former state may stand, and its own.
-pub(super) fn places_of(seq: u64) -> [u64; 2] {
-    [last_place(seq) - 1, last_place(seq)]
-}
-
-/// The number of the event that a place belongs to.
-pub(super) fn seq_at(place: u64) -> u64 {
-    place.div_ceil(2)
-}
 
 /// A row to be written.
 #[derive(Debug)]
@@ -202,26 +178,6 @@ impl Writing {
         })
         .await
     }
-}
-
-/// Inserts rows, many at a time.
-pub(super) async fn insert<T>(
-    connection: &mut SqliteConnection,
-    into: &'static str,
-    rows: Vec<T>,
-    mut push: impl FnMut(&mut sqlx::query_builder::Separated<'_, Sqlite, &'static str>, T),
-) -> Result<(), sqlx::Error> {
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let part: Vec<T> = rows.by_ref().take(ROWS).collect();
-        let length = part.len();
-        let mut query = QueryBuilder::new(into);
-        query.push_values(part, |mut values, row| push(&mut values, row));
-        // Of all the sizes that a rest may have these are worth keeping.
-        let query = query.build().persistent(length == ROWS || length == 1);
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
 }
 
 fn number(row: &SqliteRow, column: usize) -> Result<Option<u64>, sqlx::Error> {

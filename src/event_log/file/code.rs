@@ -55,8 +55,8 @@ impl Code {
         };
         Self(
             small(kind)
-                | small(audience) << AUDIENCE_SHIFT
-                | u8::from(it.is_new_owner()) * NEW_OWNER,
+                | (small(audience) << AUDIENCE_SHIFT)
+                | (u8::from(it.is_new_owner()) * NEW_OWNER),
         )
     }
 

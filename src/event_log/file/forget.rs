@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
-use super::append::seq_at;
-use super::rows::json;
+use super::places::{json, seq_at};
 use super::users::{self, Account, Owned};
 
 /// Whom to forget.

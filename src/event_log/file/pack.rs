@@ -27,6 +27,9 @@ const ALPHABETS: [Alphabet; 7] = [
     Alphabet::any(),
 ];
 
+/// The number of the last.
+const ANY: u8 = 6;
+
 /// The number that stands for none of them: a UUID, whose digits follow.
 const UUID: u8 = 7;
 const UUID_LENGTH: usize = 36;
@@ -39,7 +42,7 @@ const LONG: usize = 0x0f;
 /// Fewer bytes are not worth to be copied.
 const SHORTEST_COPY: usize = 4;
 
-/// Stands for a character that is not in the alphabet.
+/// Stands for a character that is not in the alphabet, unless that has all.
 const MISSING: u8 = 0xff;
 
 /// Characters, each of which is written as its place among them.
@@ -57,9 +60,9 @@ impl Alphabet {
             characters: [0; 256],
             places: [MISSING; 256],
         };
-        let mut place = 0;
-        while place < characters.len() {
-            alphabet.put(place, characters[place]);
+        let mut place: u8 = 0;
+        while (place as usize) < characters.len() {
+            alphabet.put(place, characters[place as usize]);
             place += 1;
         }
         alphabet
@@ -71,38 +74,38 @@ impl Alphabet {
             characters: [0; 256],
             places: [MISSING; 256],
         };
-        let mut place = 0;
-        while place < 256 {
-            alphabet.put(place, place as u8);
-            place += 1;
+        let mut place = u8::MAX;
+        while place > 0 {
+            alphabet.put(place, place);
+            place -= 1;
         }
+        alphabet.put(0, 0);
         alphabet
     }
 
     /// The first that has all of these characters.
     fn for_text(text: &[u8]) -> u8 {
-        let has_all = |alphabet: &&Self| {
+        let has_all = |alphabet: &Self| {
             let is_there = |byte: &u8| alphabet.places[usize::from(*byte)] != MISSING;
             text.iter().all(is_there)
         };
-        let fitting = ALPHABETS[..ALPHABETS.len() - 1]
-            .iter()
-            .take_while(|it| !has_all(it));
-        fitting.count() as u8
+        let numbered = (0..).zip(&ALPHABETS[..ALPHABETS.len() - 1]);
+        let mut fitting = numbered.filter(|(_, alphabet)| has_all(alphabet));
+        fitting.next().map_or(ANY, |(number, _)| number)
     }
 
     fn write(&self, text: &[u8], out: &mut Vec<u8>) {
         let (mut pending, mut count) = (0_u32, 0);
         for byte in text {
-            pending = pending << self.bits | u32::from(self.places[usize::from(*byte)]);
+            pending = (pending << self.bits) | u32::from(self.places[usize::from(*byte)]);
             count += self.bits;
             if count >= 8 {
                 count -= 8;
-                out.push((pending >> count & 0xff) as u8);
+                out.push(((pending >> count) & 0xff) as u8);
             }
         }
         if count > 0 {
-            out.push((pending << (8 - count) & 0xff) as u8);
+            out.push(((pending << (8 - count)) & 0xff) as u8);
         }
     }
 
@@ -112,19 +115,19 @@ impl Alphabet {
         let (mut pending, mut count) = (0_u32, 0);
         for _ in 0..length {
             if count < self.bits {
-                pending = pending << 8 | u32::from(*packed.next()?);
+                pending = (pending << 8) | u32::from(*packed.next()?);
                 count += 8;
             }
             count -= self.bits;
-            let place = pending >> count & ((1 << self.bits) - 1);
+            let place = (pending >> count) & ((1 << self.bits) - 1);
             text.push(self.characters[place as usize]);
         }
         Some(())
     }
 
-    const fn put(&mut self, place: usize, character: u8) {
-        self.characters[place] = character;
-        self.places[character as usize] = place as u8;
+    const fn put(&mut self, place: u8, character: u8) {
+        self.characters[place as usize] = character;
+        self.places[character as usize] = place;
     }
 }
 
@@ -140,7 +143,7 @@ pub(super) fn write(text: &[u8], window: &[u8], out: &mut Vec<u8>) {
             continue;
         }
         write_characters(&text[begin..at], out);
-        out.push(COPIED | (length - SHORTEST_COPY).min(LONG_COPY) as u8);
+        out.push(COPIED | small((length - SHORTEST_COPY).min(LONG_COPY)));
         if length - SHORTEST_COPY >= LONG_COPY {
             write_number(length - SHORTEST_COPY - LONG_COPY, out);
         }
@@ -182,13 +185,17 @@ fn write_characters(mut text: &[u8], out: &mut Vec<u8>) {
             continue;
         }
         let alphabet = Alphabet::for_text(text);
-        out.push(alphabet << 4 | (text.len() - 1).min(LONG) as u8);
+        out.push((alphabet << 4) | small((text.len() - 1).min(LONG)));
         if text.len() > LONG {
             write_number(text.len() - 1 - LONG, out);
         }
         ALPHABETS[usize::from(alphabet)].write(text, out);
         return;
     }
+}
+
+fn small(number: usize) -> u8 {
+    u8::try_from(number).expect("it was cut")
 }
 
 /// The digits of the lower-case UUID that a text begins with.

@@ -6,9 +6,8 @@ use std::fmt::Write as _;
 use sqlx::{Row, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::append::{NO_PHONE, insert};
 use super::common::{account_of, agent_of, common_of};
-use super::rows::json;
+use super::places::{NO_PHONE, insert, json};
 use super::state::State;
 use crate::events::{Event, What};
 use crate::registration::{Column, Registration};
@@ -259,8 +258,8 @@ impl Known {
     /// Writes what is new and what has changed; the caller's transaction is around it.
     pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const TRAITS: &str = "INSERT INTO trait (id, content) ";
-        const PHONES: &str = "INSERT INTO phone (id, name, account, common, agent, last, base) ";
-        const LASTS: &str = "UPDATE phone SET last = new.value ->> 1 FROM json_each(?1) AS new WHERE phone.id = new.value ->> 0";
+        const PHONES: &str = "INSERT INTO phone (id, name, account, common, agent, base) ";
+        const NEWEST: &str = "INSERT OR REPLACE INTO newest (phone, place) SELECT value ->> 0, value ->> 1 FROM json_each(?1)";
         insert(
             connection,
             TRAITS,
@@ -270,23 +269,22 @@ impl Known {
             },
         )
         .await?;
-        let (new, old): (Vec<_>, Vec<_>) = self.phones.into_iter().partition(|it| it.is_new);
-        insert(connection, PHONES, new, |values, phone| {
+        let changed = self.phones.iter().filter(|phone| phone.is_changed);
+        let mut newest: Vec<(i64, u64)> = changed.map(|phone| (phone.id, phone.last)).collect();
+        let (others, is_changed) = self.others;
+        newest.extend(is_changed.then_some((NO_PHONE, others)));
+        newest.sort_unstable();
+        let new = self.phones.into_iter().filter(|phone| phone.is_new);
+        insert(connection, PHONES, new.collect(), |values, phone| {
             values.push_bind(phone.id).push_bind(phone.name);
             for id in phone.traits {
                 values.push_bind(id);
             }
-            values
-                .push_bind(phone.last.cast_signed())
-                .push_bind(phone.base_bytes);
+            values.push_bind(phone.base_bytes);
         })
         .await?;
-        let (others, is_changed) = self.others;
-        let others = is_changed.then_some((NO_PHONE, others));
-        let changed = old.iter().filter(|phone| phone.is_changed);
-        let changed = changed.map(|phone| (phone.id, phone.last)).chain(others);
-        sqlx::query(LASTS)
-            .bind(pairs(changed))
+        sqlx::query(NEWEST)
+            .bind(pairs(&newest))
             .execute(connection)
             .await?;
         Ok(())
@@ -299,7 +297,7 @@ fn back(place: u64, last: u64) -> u64 {
 }
 
 /// Pairs of numbers as a JSON array.
-fn pairs(pairs: impl Iterator<Item = (i64, u64)>) -> String {
-    let pairs: Vec<String> = pairs.map(|(id, last)| format!("[{id},{last}]")).collect();
+fn pairs(pairs: &[(i64, u64)]) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(a, b)| format!("[{a},{b}]")).collect();
     format!("[{}]", pairs.join(","))
 }

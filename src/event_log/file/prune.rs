@@ -2,7 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::append::{MOMENT, last_place, seq_at};
+use super::places::{MOMENT, last_place, seq_at};
 
 /// How many events are deleted at a time.
 const LEAST: usize = 100;
@@ -73,7 +73,7 @@ fn margin(bytes: u64) -> u64 {
 async fn delete_before(connection: &mut SqliteConnection, end: u64) -> Result<(), sqlx::Error> {
     const DELETE: [&str; 5] = [
         include_str!("../../../sql/history/prune_kept.sql"),
-        "DELETE FROM phone WHERE last <= ?1 AND id > 0 AND id IN (SELECT phone FROM event WHERE place <= ?1)",
+        include_str!("../../../sql/history/prune_phones.sql"),
         "DELETE FROM event WHERE place <= ?1",
         "DELETE FROM moment WHERE place < (SELECT max(place) FROM moment WHERE place <= ?1 + 1)",
         "UPDATE log SET pruned = (?1 + 1) / 2",

@@ -5,9 +5,9 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::append::{MOMENT, NO_PHONE, last_place, seq_at};
 use super::code::Code;
-use super::rows::{self, json};
+use super::places::{MOMENT, NO_PHONE, json, last_place, seq_at};
+use super::rows;
 use super::users;
 use crate::events::{Event, Reason, Type, Viewer, What};
 

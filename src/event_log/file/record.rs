@@ -202,11 +202,12 @@ pub(super) fn write_moving(one: &Details, at: u64, out: &mut Vec<u8>) {
     let binding: &Binding = &one.binding;
     let end = binding.expiry.end();
     let age = binding.last_modified.wrapping_sub(one.first_registration);
+    let flag = |is: bool, flag: u8| u8::from(is) * flag;
     out.push(
-        u8::from(end.is_some()) * EXPIRES
-            | u8::from(binding.cseq.is_some()) * HAS_CSEQ
-            | u8::from(one.refreshes > 0) * REFRESHED
-            | u8::from(age != 0) * OLDER,
+        flag(end.is_some(), EXPIRES)
+            | flag(binding.cseq.is_some(), HAS_CSEQ)
+            | flag(one.refreshes > 0, REFRESHED)
+            | flag(age != 0, OLDER),
     );
     write_number(seconds(at).wrapping_sub(binding.last_modified), out);
     if let Some(end) = end {

@@ -6,9 +6,9 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
-use super::append::{last_place, places_of, seq_at};
 use super::code::Code;
 use super::common::{Decoder, Shared};
+use super::places::{json, last_place, places_of, seq_at};
 use super::record::{Moving, Told, read_other};
 use super::state::State;
 use crate::events::{Event, What};
@@ -66,20 +66,6 @@ pub(super) async fn of(
         events.extend(maker.take(&row)?);
     }
     Ok(events)
-}
-
-/// Numbers as a JSON array: one value to bind, however many they are.
-pub(super) fn json(numbers: impl IntoIterator<Item = u64>) -> String {
-    let mut out = String::from("[");
-    let mut digits = itoa::Buffer::new();
-    for number in numbers {
-        if out.len() > 1 {
-            out.push(',');
-        }
-        out.push_str(digits.format(number));
-    }
-    out.push(']');
-    out
 }
 
 /// Makes events of rows, which come ascending.

@@ -75,7 +75,7 @@ impl Cause {
             Reason::AccountChanged => return Self::AccountChanged,
             Reason::Expired | Reason::Replaced | Reason::Removed => {}
         }
-        if let Some(start) = kamailio_start(lost.at, around) {
+        if let Some(start) = kamailio_start(lost.at, happening, around) {
             return Self::Restarted(start);
         }
         let unreadable = unreadable(lost.at, around.events);
@@ -204,8 +204,11 @@ fn left(lost: &Event, one: &Registration) -> String {
 }
 
 /// When Kamailio was started, if that was near: as it says itself, or by the ruids that it gave.
-fn kamailio_start(at: u64, around: &Surroundings<'_>) -> Option<u64> {
-    let is_near = |start: &u64| start.abs_diff(at) <= NEAR;
+fn kamailio_start(at: u64, happening: &Happening, around: &Surroundings<'_>) -> Option<u64> {
+    let since = happening.stats.map_or(0, |stats| stats.registered_at);
+    let since = u64::try_from(since).unwrap_or(0).saturating_mul(1000);
+    // What was registered after a start did not end by it. Kamailio tells whole seconds.
+    let is_near = |start: &u64| start.abs_diff(at) <= NEAR && since + 2000 < *start;
     let own = around.kamailio_start.into_iter();
     let given = around.events.iter().filter_map(|event| match &event.what {
         What::Registration(it) if it.kind == Kind::Registered => started(&it.registration),

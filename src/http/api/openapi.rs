@@ -12,6 +12,7 @@ use crate::registration::item::{Field, Kind, Wire};
 
 mod components;
 mod errors;
+mod event_answers;
 mod events;
 mod parameters;
 mod parts;

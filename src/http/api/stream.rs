@@ -35,7 +35,7 @@ use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
 use crate::http::request::secret::Secret;
 use crate::http::request::stream_params::{Framing, From, StreamParams};
-use crate::http::server::socket::Socket;
+use crate::http::socket::Socket;
 use crate::http::{App, Keys};
 use crate::registration::Registration;
 use crate::registration::item::Field;

@@ -3,7 +3,7 @@
 use super::{Field, Item, Value};
 use crate::clock::gregorian;
 
-/// One condition that a registration meets or not.
+/// One condition that an item meets or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Condition {
     /// The field has this value.

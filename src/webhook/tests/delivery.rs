@@ -22,7 +22,7 @@ use super::{SECRET, hook};
 const NOW: i64 = 1_800_000_000;
 
 /// Longer than anything takes that is to succeed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a name resolves to.
 #[derive(Clone)]
@@ -248,19 +248,19 @@ async fn tls_checks_the_authority_and_the_name() {
     let (roots, server) = certificate();
     let receiver = Receiver::start_with(&[], Some(server)).await;
     let port = receiver.address.port();
-    let post = async |name: &str, roots: RootCertStore| {
+    let outcome_of = async |name: &str, roots: RootCertStore| {
         let hook = hook(&format!("https://{name}:{port}/"), PRIVATE);
         let lookup = Arc::new(Resolves(vec![receiver.address]));
         let client = Client::with(hook, trusting(roots), lookup, PATIENCE);
         client.post(&message(), NOW).await
     };
-    let outcome = post("crm.example.com", roots.clone()).await;
+    let outcome = outcome_of("crm.example.com", roots.clone()).await;
     assert!(matches!(outcome, Outcome::Delivered(_)), "{outcome:?}");
     for (name, roots) in [
         ("other.example.com", roots),
         ("crm.example.com", RootCertStore::empty()),
     ] {
-        let outcome = post(name, roots).await;
+        let outcome = outcome_of(name, roots).await;
         let Outcome::Failed(Failure::Connect(reason)) = &outcome else {
             panic!("{outcome:?}")
         };

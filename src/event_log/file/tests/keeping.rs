@@ -18,7 +18,8 @@ fn is_tidy(bench: &Bench, history: &History) {
         (SELECT account FROM phone UNION SELECT common FROM phone UNION SELECT agent FROM phone)";
     const WRONG: &str = "SELECT count(*) FROM trait WHERE uses <> \
         (SELECT count(*) FROM phone WHERE trait.id IN (account, common, agent))";
-    const PHONES: &str = "SELECT count(*) FROM phone WHERE id > 0 AND last < (SELECT coalesce(min(place), 1 << 60) FROM event)";
+    const PHONES: &str = "SELECT abs((SELECT count(*) FROM phone) - (SELECT count(*) FROM newest)) + count(*) FROM newest \
+        WHERE phone > 0 AND place < (SELECT coalesce(min(place), 1 << 60) FROM event)";
     const MOMENTS: &str =
         "SELECT max(0, count(*) - 1) FROM moment WHERE place <= (SELECT min(place) FROM event)";
     for sql in [UNUSED, WRONG, PHONES, MOMENTS] {

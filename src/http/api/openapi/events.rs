@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::components::{json_content, named, reference, with_headers};
+use super::components::{named, reference};
 use super::parts;
 use crate::events::group::By;
 use crate::events::{GapCause, Group, Reason, Type};
@@ -96,9 +96,16 @@ fn history(id: &str, summary: &str) -> Value {
     parts::operation(id, summary, &parameters, "Events", &[])
 }
 
+/// Unix seconds, or RFC 3339 in one of its spellings; others are accepted too.
+const TIME: &str = r"^([0-9]{1,10}|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)$";
+
 /// Component, name, description and schema of the parameters.
 pub(super) fn parameters() -> Vec<(&'static str, &'static str, &'static str, Value)> {
-    let text = json!({"type": "string", "examples": ["1764514800", "2025-11-30T15:00:00Z"]});
+    let text = json!({
+        "type": "string",
+        "pattern": TIME,
+        "examples": ["1764514800", "2025-11-30T15:00:00Z"],
+    });
     let chosen = |names: Vec<&str>| {
         let one = names.join("|");
         json!({"type": "string", "pattern": format!("^({one})(,({one}))*$")})
@@ -149,50 +156,6 @@ pub(super) fn parameters() -> Vec<(&'static str, &'static str, &'static str, Val
             json!({"type": "integer", "minimum": 1, "maximum": 1000}),
         ),
     ]
-}
-
-/// Adds the answers.
-pub(super) fn responses(all: &mut Map<String, Value>) {
-    let validators = ["ETag", "Cache-Control", "Vary"];
-    let mut events = json_content(&reference("schemas", "EventsEnvelope"));
-    events["text/csv"] = json!({"schema": {"type": "string"}});
-    events["application/x-ndjson"] = json!({"schema": {"type": "string"}});
-    for (name, description, content) in [
-        ("Events", "Events, or with `group` their numbers", events),
-        (
-            "Flapping",
-            "The phones that flap",
-            json_content(&reference("schemas", "FlappingEnvelope")),
-        ),
-        (
-            "Forgotten",
-            "How many events were deleted",
-            json_content(&reference("schemas", "ForgottenEnvelope")),
-        ),
-        (
-            "Why",
-            "The reason",
-            json_content(&reference("schemas", "WhyEnvelope")),
-        ),
-    ] {
-        let (always, maybe): (&[&str], &[&str]) = if name == "Events" {
-            (
-                &[],
-                &[
-                    "ETag",
-                    "Cache-Control",
-                    "Vary",
-                    "X-Next-Start-Key",
-                    "Content-Disposition",
-                ],
-            )
-        } else {
-            (&validators, &[])
-        };
-        let headers = with_headers(always, maybe);
-        let answer = json!({"description": description, "headers": headers, "content": content});
-        all.insert(name.to_owned(), answer);
-    }
 }
 
 /// Adds the schemas; `envelope` puts data into an envelope.

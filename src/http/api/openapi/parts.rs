@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::components::{json_content, named, reference, with_headers};
-use super::{errors, events};
+use super::{errors, event_answers};
 
 /// How any answer is asked for.
 pub(super) fn presentation() -> Vec<Value> {
@@ -107,7 +107,7 @@ pub(super) fn ready() -> Value {
     )
 }
 
-pub(super) fn responses() -> Value {
+pub(super) fn responses() -> Map<String, Value> {
     let json_of = |schema: &str| json_content(&reference("schemas", schema));
     let mut all = errors::responses();
     let validators = ["ETag", "Cache-Control", "Vary"];
@@ -144,6 +144,6 @@ pub(super) fn responses() -> Value {
             "headers": with_headers(&validators, &[]),
         }),
     );
-    events::responses(&mut all);
-    all.into()
+    event_answers::responses(&mut all);
+    all
 }

@@ -1,0 +1,49 @@
+//! The answers that tell what happened.
+
+use serde_json::{Map, Value, json};
+
+use super::components::{json_content, reference, with_headers};
+
+/// Adds the answers.
+pub(super) fn responses(all: &mut Map<String, Value>) {
+    let validators = ["ETag", "Cache-Control", "Vary"];
+    let mut events = json_content(&reference("schemas", "EventsEnvelope"));
+    events["text/csv"] = json!({"schema": {"type": "string"}});
+    events["application/x-ndjson"] = json!({"schema": {"type": "string"}});
+    for (name, description, content) in [
+        ("Events", "Events, or with `group` their numbers", events),
+        (
+            "Flapping",
+            "The phones that flap",
+            json_content(&reference("schemas", "FlappingEnvelope")),
+        ),
+        (
+            "Forgotten",
+            "How many events were deleted",
+            json_content(&reference("schemas", "ForgottenEnvelope")),
+        ),
+        (
+            "Why",
+            "The reason",
+            json_content(&reference("schemas", "WhyEnvelope")),
+        ),
+    ] {
+        let (always, maybe): (&[&str], &[&str]) = if name == "Events" {
+            (
+                &[],
+                &[
+                    "ETag",
+                    "Cache-Control",
+                    "Vary",
+                    "X-Next-Start-Key",
+                    "Content-Disposition",
+                ],
+            )
+        } else {
+            (&validators, &[])
+        };
+        let headers = with_headers(always, maybe);
+        let answer = json!({"description": description, "headers": headers, "content": content});
+        all.insert(name.to_owned(), answer);
+    }
+}
