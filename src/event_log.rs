@@ -12,6 +12,8 @@ mod finder;
 mod keeper;
 mod logged;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -190,20 +192,25 @@ impl EventLog {
         cursor: &mut Cursor,
         limit: usize,
     ) -> Result<Vec<Arc<Logged>>, Missed> {
-        if let Some(events) = self.state().read(cursor, limit)? {
-            return Ok(events);
-        }
+        let shown = {
+            let state = self.state();
+            if let Some(events) = state.read(cursor, limit)? {
+                return Ok(events);
+            }
+            state.ring.newest()
+        };
         let history = self.history.as_ref().ok_or(Missed::TooOld)?;
         let events = history.read(cursor.seq, limit).await;
-        let events = events.map_err(|error| {
+        let mut events = events.map_err(|error| {
             if let ReadError::Failed(error) = error {
                 tracing::debug!(%error, "cannot read the history");
             }
             Missed::TooOld
         })?;
-        if let Some(last) = events.last() {
-            cursor.seq = last.seq;
-        }
+        // The file may have events that are not shown yet: those come from memory.
+        events.retain(|event| event.seq <= shown);
+        // Something was there: without it, it was forgotten, or the file was deleted.
+        cursor.seq = events.last().ok_or(Missed::TooOld)?.seq;
         let logged = |event| Arc::new(Logged::new(Arc::new(event)));
         Ok(events.into_iter().map(logged).collect())
     }
@@ -244,13 +251,24 @@ impl EventLog {
         self.news.send_replace(());
     }
 
-    /// From here on it is another log.
-    fn become_another(&self, id: LogId, is_kept: bool) {
+    /// From here on events are not kept, and it is another log.
+    fn become_unkept(&self) {
         let mut state = self.state();
-        state.id = id;
-        state.is_kept = is_kept;
+        state.id = random_id();
+        state.is_kept = false;
         drop(state);
         self.news.send_replace(());
+    }
+
+    /// From here on it is the log with the id that the file has, unless events were shown that are not written yet.
+    fn become_kept(&self, id: LogId, is_all_written: impl FnOnce() -> bool) {
+        let mut state = self.state();
+        if state.is_kept || is_all_written() {
+            state.id = id;
+            state.is_kept = true;
+            drop(state);
+            self.news.send_replace(());
+        }
     }
 }
 

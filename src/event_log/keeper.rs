@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, EventLog, History, random_id};
+use super::{Error, EventLog, History};
 use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
 use crate::rate_limited::RateLimited;
@@ -314,7 +314,7 @@ impl Keeper {
                 let kept = numbered.iter().filter(|one| one.seq != 0);
                 writer.add(kept.cloned(), || self.gap(GapCause::Overrun));
                 if self.parts.log.is_kept() && !writer.has_written(last).await {
-                    self.parts.log.become_another(random_id(), false);
+                    self.parts.log.become_unkept();
                 }
             }
         }
@@ -419,6 +419,7 @@ impl Writer {
 
     async fn run(&self) -> std::convert::Infallible {
         let mut trouble = RateLimited::default();
+        let mut is_new_file = false;
         loop {
             let batch: Vec<Arc<Event>> = self.waiting().iter().take(BATCH).cloned().collect();
             let Some(last) = batch.last().map(|event| event.seq) else {
@@ -429,19 +430,17 @@ impl Writer {
             let now = self.clock.monotonic();
             match written {
                 Ok(()) => {
-                    if self.take_away(last) && !self.log.is_kept() {
-                        self.go_on().await;
-                    }
+                    is_new_file = false;
+                    self.take_away(last);
+                    self.go_on().await;
                     if let Some(recovered) = trouble.succeeded(now) {
                         let (failures, lasted) = (recovered.failures, recovered.lasted.as_secs());
                         tracing::info!(failures, lasted, "the history can be written again");
                     }
                     self.written.send_replace(last);
                 }
-                Err(error @ Error::BegunAnew { .. }) => {
-                    tracing::warn!(%error, "clients that resume a stream read the list again");
-                    self.log.become_another(self.history.log(), true);
-                }
+                // It was deleted or damaged. The new one takes them at once.
+                Err(Error::BegunAnew { .. }) if !is_new_file => is_new_file = true,
                 Err(error) => {
                     if let Some(say) = trouble.failed(now) {
                         let source = std::error::Error::source(&error);
@@ -458,21 +457,31 @@ impl Writer {
         }
     }
 
-    /// Takes away what is written, up to the event with the number `last`. Returns whether that is all.
-    fn take_away(&self, last: u64) -> bool {
+    /// Takes away what is written, up to the event with the number `last`.
+    fn take_away(&self, last: u64) {
         let mut waiting = self.waiting();
         while waiting.front().is_some_and(|event| event.seq <= last) {
             waiting.pop_front();
         }
-        waiting.is_empty()
     }
 
-    /// All events are on the disk again: the log has a new id there too, for some were shown that a crash would have lost.
+    /// Goes on under the file's id: another one where the file is new, or where all is written again that was shown
+    /// before, since a crash would have lost that.
     async fn go_on(&self) {
-        match self.history.new_log().await {
-            Ok(id) => self.log.become_another(id, true),
-            Err(error) => tracing::debug!(%error, "cannot give the history a new id yet"),
+        let is_all_written = || self.waiting().is_empty();
+        if self.log.is_kept() {
+            if self.log.id() == self.history.log() {
+                return;
+            }
+            let file = self.history.path().display();
+            tracing::warn!(%file, "the history is begun anew; clients that resume a stream read the list again");
+        } else if !is_all_written() {
+            return;
+        } else if let Err(error) = self.history.new_log().await {
+            tracing::debug!(%error, "cannot give the history a new id yet");
+            return;
         }
+        self.log.become_kept(self.history.log(), is_all_written);
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Arc<Event>>> {

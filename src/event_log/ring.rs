@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::Logged;
 
 /// How many events are in memory at most; each has its registration, and once somebody has read it its JSON.
-const CAPACITY: usize = 8192;
+/// Few in tests, where readers are to fall behind.
+const CAPACITY: usize = if cfg!(test) { 64 } else { 8192 };
 
 /// A place between two events in memory, whatever becomes of those.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import beside
 import burst
+import events
 import flush
 import flushes
 import history
@@ -287,6 +288,10 @@ def harmless_flushes(bench):
     flushes.run(bench, bench.options.disk)
 
 
+def of_events(bench):
+    events.run(bench, writer, probe)
+
+
 def history_file(bench):
     history.run(bench, bench.options.disk, 1_000_000 if bench.options.quick else 10_000_000)
 
@@ -309,6 +314,7 @@ SCENARIOS = {
     "flush": (account_flush, True, True),
     "flushes": (harmless_flushes, False, False),
     "history": (history_file, False, True),
+    "events": (of_events, False, True),
     "million": (million, False, True),
 }
 

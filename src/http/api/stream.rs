@@ -287,6 +287,9 @@ impl Stream {
         {
             self.frames.present(&one, &style);
         }
+        if !self.may_go_on() {
+            return;
+        }
         self.phase = if rows.is_empty() {
             let node = &self.app.settings.node;
             self.frames
