@@ -83,7 +83,13 @@ pub(crate) async fn has_events(app: &App, subject: Subject<'_>) -> bool {
         of: of(subject),
         from: None,
         to: None,
-        types: None,
+        // What is about the source or the log is everybody's.
+        types: Some(vec![
+            Type::Registered,
+            Type::Moved,
+            Type::Changed,
+            Type::Terminated,
+        ]),
         reasons: None,
         before: None,
         limit: 1,

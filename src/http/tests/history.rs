@@ -14,6 +14,7 @@ use crate::event_log::{History, Options};
 use crate::events::{Audience, Burst, Event, Group, Happening, Kind, Reason, Stats, What};
 use crate::http::auth::peer::Peer;
 use crate::registration::Registration;
+use crate::registry::SourceState;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 const EVENTS: &str = "/v2/accounts/acme/history";
@@ -313,7 +314,10 @@ async fn a_user_is_forgotten_over_the_socket_alone() {
 
 #[tokio::test]
 async fn whoever_has_events_is_known() {
-    let (site, _folder) = site(some()).await;
+    let mut events = some();
+    // What is told to all makes nobody known.
+    events.push((NOW * 1000, What::Source(SourceState::Live)));
+    let (site, _folder) = site(events).await;
     for (path, status) in [
         ("/v2/accounts/other/history", StatusCode::OK),
         (
