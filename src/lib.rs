@@ -12,8 +12,12 @@
 //!       └─ source        rows of location and location_attrs → Binding; one Update after the other
 //!           └─ accounts      Binding + directory → Registration
 //!               └─ registry      all registrations in memory: listed, sorted, counted; its feed has each effect, numbered
-//!                   ├─ http          the API reads the registry and nothing else
-//!                   └─ consumers     follow the feed: the store (our own SQLite) has the same rows, for the next start
+//!                   ├─ http          lists and counts are read from the registry and nothing else
+//!                   ├─ consumers     follow the feed: the store (our own SQLite) has the same rows, for the next start
+//!                   └─ events        what the feed's entries mean: a phone came, moved, changed, went, and why
+//!                       └─ event_log     numbered, written to history.db, then shown: one truth for all that follows
+//!                           ├─ http          streams, history, flapping, why
+//!                           └─ webhook       HTTP receivers, each with its cursor
 //! ```
 //!
 //! The daemon's `pipeline` joins them: what the source reports is resolved and applied by the registry's one writer.
@@ -35,6 +39,10 @@
 //! 6. The next `GET` has it: `http::api::answer` checks the request and calls `http::api::list::list`, which reads
 //!    [`registry::Registry::list`], and that the lists as of this second (`registry::as_of`).
 //! 7. [`consumers`] follow the feed through a [`registry::Subscription`], the store in batches.
+//! 8. [`event_log::Keeper`] follows it too: [`events::Deriver`] makes [`events::Event`]s of its entries, observers see them
+//!    (phones that flap, bursts of losses), [`event_log::History`] writes them, and [`event_log::EventLog`] shows them. Only
+//!    then does a stream (`http::api::stream`) or a webhook send them, so that no crash takes back what was told. A reader
+//!    is a cursor: what is of late is in memory, written as JSON once for all; what is older is read from the file.
 //!
 //! Where several rows have the same contact and the table cannot tell whether all are in force, `flush` asks Kamailio
 //! which of them it has; the registry lists those, and all while there is no answer.
@@ -77,7 +85,8 @@
 //! | `tail` | steps the tail, puts bindings together; it alone reads Kamailio's files | `Updates`: one update that later ones are laid over, so bounded by the number of rows; a bell wakes it |
 //! | `pipeline` | resolves and applies: the registry's one writer | the feed: a ring of the last entries; nothing waits for a subscriber |
 //! | `write_behind` | follows the feed, writes the store | what is gathered, each row once; beyond a bound it compares instead |
-//! | one of sqlx's for each connection of the store | SQLite | sqlx's channel |
+//! | `events` | follows the feed, keeps the log of events | a ring of the last events, and `history.db`; nothing waits for a reader |
+//! | one of sqlx's for each connection of the store and the history | SQLite | sqlx's channel |
 //! | two of `notify`'s | inotify: Kamailio's files while nothing happens; our configuration files | the bell; a `Notify` |
 //! | tokio's blocking pool | restoring (one thread a core decodes what SQLite reads), directory changes, names of groups | join handles |
 //!
@@ -88,6 +97,7 @@
 //! | `Registry.content` (`RwLock`) | rows, lists, hidden rows, the feed | at most 256 rows of a change; a reader copies references |
 //! | `Registry.reported` | what the source last reported, intents | a copy |
 //! | `Updates.waiting`, `WriteBehind.gathered` | what waits between two threads | a merge |
+//! | `EventLog.state` | the last events, and the log's id | a copy of references |
 //! | `Store.gate` (async) | the store while it is read at a start | until that is over |
 //! | the locks of `flush` | one address of record; the queue of removals; what is known of the file's writers | one removal |
 //!
@@ -103,6 +113,9 @@
 //! * *Superseded*: a row that Kamailio does not have while it has another one of the same contact.
 //! * *Tombstone*: what is remembered of a user whose row went, for an hour.
 //! * *Effect*, *entry*: what one change does to one row in the lists; an entry of the *feed* is a numbered effect.
+//! * *Event*: what happened to a registration, as people and programs are told, with its number in the *log*. *Gap*: events
+//!   that are missing. *Loss*: a registration that expired or was removed, with no successor within 5 s. *Burst*: many
+//!   losses of one group within a minute.
 //! * *Write-through*, *write-back*: usrloc with `db_mode` 1 and 3, and with 2.
 //!
 //! # The floors
