@@ -31,6 +31,9 @@ use ring::{Place, Ring};
 /// How long an answer waits until what it says is told, at most.
 const FOLLOWED: Duration = Duration::from_millis(1500);
 
+/// Under this name the history has that events were forgotten, until the log says so.
+const FORGOTTEN: &str = "forgotten";
+
 /// The log, to be read.
 #[derive(Debug)]
 pub struct EventLog {
@@ -134,6 +137,9 @@ impl EventLog {
         let Some(history) = &self.history else {
             return Ok(0);
         };
+        // First: after a crash the log has to say so all the same.
+        let newest = (self.id(), self.newest());
+        history.put_cursor(FORGOTTEN, newest).await?;
         let count = history.forget(Some(account), username, None).await?;
         self.state().ring.clear();
         self.forgotten.notify_one();

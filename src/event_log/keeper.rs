@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, EventLog, History};
+use super::{Error, EventLog, FORGOTTEN, History};
 use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
 use crate::rate_limited::RateLimited;
@@ -150,7 +150,7 @@ impl Keeper {
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = log.forgotten.notified() => self.publish_gap(GapCause::Forgotten).await,
+                () = log.forgotten.notified() => self.publish_forgotten().await,
                 () = self.parts.feed.news() => tokio::time::sleep(GATHER).await,
                 _ = look.tick() => {}
             }
@@ -168,6 +168,9 @@ impl Keeper {
         };
         if history.newest() == 0 {
             return;
+        }
+        if !matches!(history.cursor(FORGOTTEN).await, Ok(None)) {
+            self.publish_forgotten().await;
         }
         let kept_until = match history.cursor(KEPT_UNTIL).await {
             Ok(found) => found.map(|(_, at)| Duration::from_millis(at)),
@@ -288,6 +291,18 @@ impl Keeper {
             tracing::debug!(%error, "cannot note up to when the history was kept");
         } else if let Err(error) = history.prune().await {
             tracing::debug!(%error, "cannot delete old events");
+        }
+    }
+
+    /// Says that events were forgotten.
+    async fn publish_forgotten(&mut self) {
+        self.publish_gap(GapCause::Forgotten).await;
+        let log = &self.parts.log;
+        let Some(history) = log.history().filter(|_| log.is_kept()) else {
+            return;
+        };
+        if let Err(error) = history.delete_cursor(FORGOTTEN).await {
+            tracing::debug!(%error, "cannot note that forgotten events were reported");
         }
     }
 

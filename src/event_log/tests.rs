@@ -430,6 +430,14 @@ async fn walk(steps: Vec<Step>, bytes: u64) {
     site.stop().await;
 }
 
+/// Killed between the deletion and the gap that tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_forgotten_is_said_after_a_kill() {
+    let killed = Step::Restart { killed: true };
+    let steps = vec![Step::Put(27), Step::CatchUp, Step::Forget(26), killed];
+    walk(steps, 1 << 30).await;
+}
+
 /// As a client does that knows the id of the last event.
 fn resume(reader: &mut Reader, log: &EventLog) {
     match log.after(reader.cursor.log(), reader.cursor.seq()) {
