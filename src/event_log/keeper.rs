@@ -17,7 +17,7 @@ use crate::registration::{Key, Registration};
 use crate::registry::{Lagged, SourceState, Subscription};
 
 /// How long to wait for more after something happened: what comes together is written together.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How many entries of the feed are read at a time.
 const ENTRIES: usize = 1024;
