@@ -211,7 +211,7 @@ fn uuid(text: &[u8]) -> Option<Vec<u8>> {
     is_uuid.then(|| text.iter().copied().filter(|byte| *byte != b'-').collect())
 }
 
-/// Reads a text of this length that [`write`] wrote; `None` where it did not.
+/// Reads a text of this length that [`write()`] wrote; `None` where it did not.
 pub(super) fn read(from: &mut Bytes<'_>, length: usize, window: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(length.min(1 << 10));
     while text.len() < length {
