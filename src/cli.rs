@@ -15,6 +15,7 @@ mod history;
 mod list;
 mod man;
 mod moment;
+mod notify;
 mod openapi;
 mod output;
 mod pages;
@@ -107,6 +108,7 @@ enum Verb {
     Flaps(flaps::Flaps),
     Why(why::Why),
     Flush(flush::Flush),
+    Notify(notify::Notify),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),
@@ -186,6 +188,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Flaps(flaps) => flaps.run(),
         Verb::Why(why) => why.run(),
         Verb::Flush(flush) => flush.run(),
+        Verb::Notify(notify) => notify.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),
         Verb::Doctor(doctor) => doctor.run(),

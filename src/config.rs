@@ -11,6 +11,7 @@ mod duration;
 mod flapping;
 mod history;
 mod layers;
+mod notify;
 mod sections;
 mod show;
 mod values;
@@ -31,6 +32,7 @@ pub(crate) use duration::{parse_duration, show_duration};
 pub use flapping::{Burst, Flap};
 pub use history::History;
 pub use layers::{Override, environment};
+pub use notify::{CHECK_SYNC, Notify};
 pub use values::is_file_name;
 pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub directory: Directory,
     /// `[flush]`
     pub flush: Flush,
+    /// `[notify]`
+    pub notify: Notify,
     /// `[limits]`
     pub limits: Limits,
     /// `[metrics]`

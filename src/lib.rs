@@ -129,7 +129,7 @@
 //! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`tokens`] |
 //! | 3 | [`source`], [`consumers`], [`events`] |
 //! | 4 | [`event_log`], [`flush`] |
-//! | 5 | [`webhook`], [`logging`] |
+//! | 5 | [`webhook`], [`logging`], [`notify`] |
 //! | 6 | [`http`] |
 //! | 7 | [`daemon`] |
 //! | 8 | [`cli`] |
@@ -151,6 +151,7 @@ pub mod http;
 pub mod kamailio;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod own_database;
 pub mod own_thread;
 pub mod parallel;

@@ -28,7 +28,7 @@ const FLOORS: &[&[&str]] = &[
     &["accounts", "config", "kamailio", "registry", "tokens"],
     &["source", "consumers", "events"],
     &["event_log", "flush"],
-    &["webhook", "logging"],
+    &["webhook", "logging", "notify"],
     &["http"],
     &["daemon"],
     &["cli"],

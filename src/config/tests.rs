@@ -130,6 +130,10 @@ fn the_defaults_are_the_contracts() {
     also = []
     concurrency = 1
 
+    [notify]
+    events = []
+    timeout = "5s"
+
     [limits]
     requests = { burst = 2000, per_second = 1000 }
     deletes = { burst = 50, per_second = 5 }

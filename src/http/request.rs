@@ -6,6 +6,7 @@ pub(crate) mod filter;
 pub(crate) mod flush_params;
 pub(crate) mod format;
 pub(crate) mod history_params;
+pub(crate) mod notify_params;
 pub(crate) mod paging;
 pub(crate) mod params;
 pub(crate) mod request_id;

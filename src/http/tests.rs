@@ -17,6 +17,7 @@ mod jwt;
 mod large;
 mod limits;
 mod list;
+mod notify;
 mod openapi;
 mod paging;
 mod peer_group;

@@ -27,6 +27,7 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -
     [
         core(lab, port),
         modules(),
+        lab.tm.map(tm).unwrap_or_default(),
         usrloc(lab, database),
         registrar(lab),
         if lab.cache { CACHE } else { "" }.to_owned(),
@@ -132,6 +133,10 @@ fn modules() -> String {
         let _ = writeln!(cfg, "loadmodule \"{module}.so\"");
     }
     cfg
+}
+
+fn tm(fr_timer: u32) -> String {
+    format!("loadmodule \"tm.so\"\nmodparam(\"tm\", \"fr_timer\", {fr_timer})\n")
 }
 
 fn json_rpc(datagram: Option<&Path>) -> String {

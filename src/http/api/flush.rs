@@ -213,7 +213,7 @@ fn actor(
 }
 
 /// What a query chooses, as it was sent, without the token that may stand among them; and how many ruids the body does.
-fn filters_of(query: &str, chosen: Option<&BTreeSet<String>>) -> String {
+pub(super) fn filters_of(query: &str, chosen: Option<&BTreeSet<String>>) -> String {
     let is_filter = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
         let name = Params::parse(name);

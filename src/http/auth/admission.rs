@@ -1,7 +1,5 @@
 //! Admission: a caller must be known, and must not ask too often.
 
-use http::Method;
-
 use crate::http::App;
 use crate::http::auth::access::{Caller, Unknown, authenticate};
 use crate::http::auth::limits::{Empty, Key};
@@ -12,8 +10,9 @@ use crate::http::request::flush_params;
 use crate::metrics::Bucket;
 
 /// Finds out who calls, and takes the request out of the caller's buckets. Callers with a good token and others never
-/// share a bucket, so that bad tokens cannot get a good one from the same address refused.
-pub(crate) fn admit(app: &App, peer: Peer, call: &Call) -> Result<Caller, Error> {
+/// share a bucket, so that bad tokens cannot get a good one from the same address refused. `acts` says whether the request
+/// is to change something or to disturb a phone.
+pub(crate) fn admit(app: &App, peer: Peer, call: &Call, acts: bool) -> Result<Caller, Error> {
     let client = Key::Client(peer.origin());
     match authenticate(app, peer, call) {
         Ok(caller) => {
@@ -24,7 +23,7 @@ pub(crate) fn admit(app: &App, peer: Peer, call: &Call) -> Result<Caller, Error>
                 // On the socket the user decides, whatever token is sent.
                 (_, _) => client,
             };
-            take_tokens(app, key, call)?;
+            take_tokens(app, key, call, acts)?;
             Ok(caller)
         }
         Err(unknown) => {
@@ -46,11 +45,11 @@ pub(crate) fn admit_stranger(app: &App, peer: Peer) -> Result<(), Error> {
 }
 
 /// Takes a request out of the buckets of `key`.
-fn take_tokens(app: &App, key: Key, call: &Call) -> Result<(), Error> {
+fn take_tokens(app: &App, key: Key, call: &Call, acts: bool) -> Result<(), Error> {
     let limits = app.limits.borrow();
     let requests = |empty| too_many(app, Bucket::Requests, empty);
     limits.request(key).map_err(requests)?;
-    if call.method == Method::DELETE && !flush_params::is_dry(&call.params) {
+    if acts && !flush_params::is_dry(&call.params) {
         let deletes = |empty| too_many(app, Bucket::Deletes, empty);
         limits.delete(key).map_err(deletes)?;
     }

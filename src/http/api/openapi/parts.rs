@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::components::{json_content, named, reference, with_headers};
-use super::{errors, event_answers};
+use super::{errors, event_answers, notify};
 
 /// How any answer is asked for.
 pub(super) fn presentation() -> Vec<Value> {
@@ -145,5 +145,6 @@ pub(super) fn responses() -> Map<String, Value> {
         }),
     );
     event_answers::responses(&mut all);
+    notify::responses(&mut all);
     all
 }
