@@ -260,7 +260,7 @@ fn a_kamailio_that_is_away_is_no_silent_phone() {
     let mut phone = Phone::of(&kamailio, &acme().device("alice", 1));
     phone.register();
     lists(&daemon, &of(&acme()), &[phone.contact_uri()]);
-    kamailio.stop();
+    kamailio.kill9();
     let answer = post(&daemon, &path("alice"), CHECK_SYNC);
     failed(&answer, 502, "notify_failed");
     assert_eq!(answer.json()["data"][0]["reason"], "cannot reach Kamailio");

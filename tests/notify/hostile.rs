@@ -8,14 +8,17 @@ use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
 use crate::support::{eventually, holds};
 
-/// A Kamailio whose only row was changed by this SQL, its phone, and usrlocd.
+/// A Kamailio that has ended and whose only row was changed by this SQL, its phone, and usrlocd.
 fn changed(sql: &str) -> (Kamailio, Daemon, Phone) {
     let mut kamailio = Kamailio::builder().tm(FR_TIMER).start();
-    let mut phone = Phone::of(&kamailio, &acme().device("alice", 1));
+    let phone = Phone::new(&kamailio, "alice", "acme.example.com");
+    let mut phone = phone.header("X-Token", acme().device("alice", 1).token());
     phone.register();
-    kamailio.stop();
+    eventually("the row is written", PATIENCE, || {
+        holds(kamailio.rows().len() == 1, || "no row".to_owned())
+    });
+    kamailio.kill9();
     kamailio.sql(sql);
-    kamailio.start();
     let daemon = beside(&kamailio).start();
     (kamailio, daemon, phone)
 }
@@ -34,14 +37,13 @@ fn names_are_escaped() {
     let acme = acme();
     for (typed, escaped) in [
         // Kamailio unescapes what it stores.
-        ("evil%0d%0aX-Evil:%201", "evil%0D%0AX-Evil%3A%201"),
-        ("a%20b", "a%20b"),
-        ("a%3cb%3e", "a%3Cb%3E"),
-        ("a%22b", "a%22b"),
-        ("100%25", "100%25"),
-        ("a%3bb", "a%3Bb"),
-        ("%ff%c3%a4", "%FF%C3%A4"),
-        ("+15550100", "+15550100"),
+        (&b"a%20b"[..], "a%20b"),
+        (b"a%3cb%3e", "a%3Cb%3E"),
+        (b"a%22b", "a%22b"),
+        (b"100%25", "100%25"),
+        (b"a%3bb", "a%3Bb"),
+        (b"\xff\xc3\xa4", "%FF%C3%A4"),
+        (b"+15550100", "+15550100"),
     ] {
         let mut phone = Phone::new(&kamailio, typed, "acme.example.com");
         let contact = format!("sip:phone@{}", phone.source());
@@ -69,6 +71,19 @@ fn names_are_escaped() {
         assert_eq!(header(&request, "To"), to, "{user}");
         assert!(!request.contains("\nX-Evil"), "{request}");
     }
+}
+
+#[test]
+fn a_name_with_an_end_of_line_is_escaped() {
+    let evil = "update location set username = 'evil' || char(13, 10) || 'X-Evil: 1'";
+    let (mut kamailio, daemon, phone) = changed(evil);
+    kamailio.start();
+    let answering = phone.answering(Some("200 OK"));
+    notified(&ask(&daemon), 1);
+    let request = only(&answering);
+    let to = "<sip:evil%0D%0AX-Evil%3A%201@acme.example.com>";
+    assert_eq!(header(&request, "To"), to);
+    assert!(!request.contains("\nX-Evil"), "{request}");
 }
 
 #[test]

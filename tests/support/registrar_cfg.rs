@@ -26,8 +26,9 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -
     };
     [
         core(lab, port),
-        modules(),
+        // Others bind to it when they are loaded.
         lab.tm.map(tm).unwrap_or_default(),
+        modules(),
         usrloc(lab, database),
         registrar(lab),
         if lab.cache { CACHE } else { "" }.to_owned(),
