@@ -108,7 +108,7 @@ enum Verb {
     Flaps(flaps::Flaps),
     Why(why::Why),
     Flush(flush::Flush),
-    Notify(notify::Notify),
+    Notify(self::notify::Notify),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::notify::{CHECK_SYNC, Notify};
 use crate::document::without_secrets;
 pub use crate::document::{Problem, Problems};
 pub use check::is_same_file;
@@ -32,7 +33,6 @@ pub(crate) use duration::{parse_duration, show_duration};
 pub use flapping::{Burst, Flap};
 pub use history::History;
 pub use layers::{Override, environment};
-pub use notify::{CHECK_SYNC, Notify};
 pub use values::is_file_name;
 pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
 

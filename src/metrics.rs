@@ -25,11 +25,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use self::notify::{Notified, Notifies};
 pub use events::{EventFigures, Events};
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
-pub use notify::{Notified, Notifies};
 pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
 pub use webhook::Webhooks;

@@ -1,6 +1,7 @@
 //! Phones are asked to act by NOTIFY, over the way by which they registered, and their answers are told.
 
 mod beside;
+mod command;
 mod hostile;
 mod rights;
 mod ways;

@@ -85,6 +85,14 @@ mod tests {
             ["check-sync", "resync", "x;reboot=true"]
         );
         let text = "[notify]\nevents = [\"a b\", \"a\\r\\nX: 1\", \"a<b\", \"a;\", \"\", \"a\", \"a\"]\ntimeout = \"31s\"\n";
-        insta::assert_snapshot!(Config::parse(text, "f").unwrap_err(), @"");
+        insta::assert_snapshot!(Config::parse(text, "f").unwrap_err(), @r#"
+        f:2:11: "a b" is empty or contains a space; write one word
+        f:2:18: "…" is empty or contains a space; write one word
+        f:2:31: "a<b" is not an event; write for instance "resync" or "reboot"
+        f:2:38: "a;" is not an event; write for instance "resync" or "reboot"
+        f:2:44: "" is empty or contains a space; write one word
+        f:2:53: "a" is listed twice; remove one
+        f:3:11: Kamailio itself waits 30 s for a phone; use at most "30s"
+        "#);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::values::unique;
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
-use super::{duration, flapping, history, notify, values, webhook};
+use super::{duration, flapping, history, values, webhook};
 use crate::document::Reader;
 
 /// Overrides `config` with the values of `root`.
@@ -21,7 +21,9 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
         table.set("file", &mut config.directory.file, values::optional_path);
     });
     root.table("flush", |table| flush(&mut config.flush, table));
-    root.table("notify", |table| notify::apply(&mut config.notify, table));
+    root.table("notify", |table| {
+        super::notify::apply(&mut config.notify, table)
+    });
     root.table("limits", |table| limits(&mut config.limits, table));
     root.table("metrics", |table| {
         table.set(

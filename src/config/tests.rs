@@ -203,6 +203,9 @@ fn every_pinned_key_is_accepted() {
         [flush]
         also = [{ method = "htable.delete", params = ["auth_cache", "{aor}"] }, { method = "core.echo", params = [5] }]
         concurrency = 2
+        [notify]
+        events = ["resync"]
+        timeout = "1s"
         [limits]
         requests = { burst = 1, per_second = 1 }
         deletes = { per_second = 0 }

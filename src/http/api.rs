@@ -139,7 +139,7 @@ async fn registrations(
             peer: context.peer,
             query: Secret::new(&query),
         };
-        return notify::notify(
+        return self::notify::notify(
             app,
             &call,
             &route,

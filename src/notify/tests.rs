@@ -119,8 +119,10 @@ fn what_would_end_a_line_is_refused() {
             let refused = of(Binding { received, ..bob() });
             assert_eq!(refused, Err(Unsendable::Received), "{bad:?}");
         }
-        for path in [format!("<{bad}>"), format!("<sip:h>;{bad}"), bad.to_owned()] {
-            let path = text(&path);
+        let paths = [format!("<{bad}>"), format!("<sip:h>;{bad}"), bad.to_owned()];
+        // Parameters may be missing.
+        for path in paths.iter().filter(|path| *path != "<sip:h>;") {
+            let path = text(path);
             assert_eq!(
                 of(Binding {
                     path: path.clone(),

@@ -111,7 +111,7 @@ fn paths() -> Map<String, Value> {
         }
     }
     events::paths(&mut paths);
-    notify::paths(&mut paths);
+    self::notify::paths(&mut paths);
     paths.extend(operation());
     paths
 }

@@ -20,7 +20,7 @@ use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
 use crate::http::{App, Hosts, Keys, Limits, Parts, Settings, api};
 use crate::metrics::Metrics;
-use crate::notify::{self, Notify, Notifying};
+use crate::notify::{Notify, Notifying, Outcome as Notified, Request as NotifyRequest};
 use crate::registration::Change;
 use crate::registration::item::Wire;
 use crate::registration::testing::binding;
@@ -69,16 +69,16 @@ pub(super) struct Fake {
     pub(super) asked: Mutex<Vec<flush::Request>>,
     /// The failures of the next flush.
     pub(super) failures: Mutex<Vec<Failure>>,
-    pub(super) notified: Mutex<Vec<notify::Request>>,
+    pub(super) notified: Mutex<Vec<NotifyRequest>>,
     /// What phones answer, in turn.
-    pub(super) outcomes: Mutex<Vec<notify::Outcome>>,
+    pub(super) outcomes: Mutex<Vec<Notified>>,
     pub(super) panics: std::sync::atomic::AtomicBool,
     /// What happens during the next flush.
     pub(super) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Notify for Fake {
-    fn notify(&self, request: notify::Request) -> Notifying<'_> {
+    fn notify(&self, request: NotifyRequest) -> Notifying<'_> {
         assert!(
             !self.panics.load(std::sync::atomic::Ordering::Relaxed),
             "asked to panic"

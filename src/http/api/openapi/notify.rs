@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::components::{json_content, named, reference, with_headers};
+use super::components::{json_content, named, reference};
 use super::{errors, parameters, parts};
 
 /// Whose phones a path names: its beginning, the names of its operations, and what to call them.
@@ -52,15 +52,6 @@ fn resource(name: &str, summary: &str, body: &str) -> Value {
     let content = json_content(&reference("schemas", body));
     post["requestBody"] = json!({"required": is_needed, "content": content});
     json!({"post": post, "options": parts::options(&format!("options{name}Notify"), "registrations")})
-}
-
-/// Adds the answer.
-pub(super) fn responses(all: &mut Map<String, Value>) {
-    let headers = with_headers(&[], &["X-Notified", "X-Would-Notify"]);
-    let content = json_content(&reference("schemas", "NotifiedEnvelope"));
-    let description = "What each phone answered";
-    let answer = json!({"description": description, "headers": headers, "content": content});
-    all.insert("Notified".to_owned(), answer);
 }
 
 /// Adds the schemas.

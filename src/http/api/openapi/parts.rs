@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::components::{json_content, named, reference, with_headers};
-use super::{errors, event_answers, notify};
+use super::{errors, event_answers};
 
 /// How any answer is asked for.
 pub(super) fn presentation() -> Vec<Value> {
@@ -138,6 +138,14 @@ pub(super) fn responses() -> Map<String, Value> {
         }),
     );
     all.insert(
+        "Notified".to_owned(),
+        json!({
+            "description": "What each phone answered",
+            "headers": with_headers(&[], &["X-Notified", "X-Would-Notify"]),
+            "content": json_of("NotifiedEnvelope"),
+        }),
+    );
+    all.insert(
         "NotModified".to_owned(),
         json!({
             "description": "The caller has the current answer",
@@ -145,6 +153,5 @@ pub(super) fn responses() -> Map<String, Value> {
         }),
     );
     event_answers::responses(&mut all);
-    notify::responses(&mut all);
     all
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::components::reference;
-use super::{errors, events, notify};
+use super::{errors, events};
 
 /// All schemas, as components.
 pub(super) fn schemas(item: &Value) -> Value {
@@ -30,7 +30,7 @@ pub(super) fn schemas(item: &Value) -> Value {
     if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {
         all.extend(errors);
         events::schemas(all, envelope);
-        notify::schemas(all, envelope);
+        super::notify::schemas(all, envelope);
     }
     all
 }
