@@ -22,7 +22,7 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
     });
     root.table("flush", |table| flush(&mut config.flush, table));
     root.table("notify", |table| {
-        super::notify::apply(&mut config.notify, table)
+        super::notify::apply(&mut config.notify, table);
     });
     root.table("limits", |table| limits(&mut config.limits, table));
     root.table("metrics", |table| {

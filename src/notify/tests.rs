@@ -18,6 +18,7 @@ fn of(binding: Binding) -> Result<Uac, Unsendable> {
     build(&registration(binding, None), &Event::check_sync(true))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "most columns may be absent")]
 fn text(text: &str) -> Option<Text> {
     Some(text.into())
 }

@@ -39,8 +39,8 @@ pub(crate) fn asked(
     default: Option<&str>,
 ) -> Result<Asked, Error> {
     let mut body = body.cloned();
-    let event = take(body.as_mut(), EVENT)?;
-    let reboot = take(body.as_mut(), REBOOT)?;
+    let event = take(&mut body, EVENT)?;
+    let reboot = take(&mut body, REBOOT)?;
     let chosen = chosen(body.as_ref())?;
     let name = match (&event, default) {
         (None, None) => return Err(Error::parameter(EVENT, Problem::Missing)),
@@ -62,7 +62,7 @@ pub(crate) fn asked(
 }
 
 /// Takes a key out of the body, at its top or under `data`; null is none.
-fn take(body: Option<&mut Value>, key: &str) -> Result<Option<Value>, Error> {
+fn take(body: &mut Option<Value>, key: &str) -> Result<Option<Value>, Error> {
     let Some(Value::Object(body)) = body else {
         return Ok(None);
     };

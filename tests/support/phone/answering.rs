@@ -140,7 +140,9 @@ fn answer(request: &str, status: &str) -> String {
             } else {
                 ""
             };
-            answer.push_str(&format!("{line}{tag}\r\n"));
+            answer.push_str(line);
+            answer.push_str(tag);
+            answer.push_str("\r\n");
         }
     }
     answer.push_str("Content-Length: 0\r\n\r\n");
