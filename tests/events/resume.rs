@@ -1,6 +1,7 @@
 //! A stream goes on where it ended, over restarts and kills of the daemon, without a hole and without a double.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
 use crate::support::stream::{Stream, type_of};
+use crate::support::tools;
 use crate::support::{eventually, holds};
 
 /// A client that keeps a list by events alone.
@@ -260,8 +262,12 @@ fn a_client_that_has_asked_for_the_rows_has_them_again_after_a_gap() {
     assert_eq!(type_of(&stream.event()), "terminated");
     alice.register();
     assert_eq!(type_of(&stream.event()), "registered");
-    let forgotten = daemon.delete(&format!("{}/alice/history", of(&acme())));
-    assert_eq!(forgotten.status, 200, "{}", forgotten.text());
+    let forget = Command::new(tools::usrlocd())
+        .args(["history", "forget", "alice", "--account", &acme().id])
+        .arg("--config")
+        .arg(daemon.config_file())
+        .status();
+    assert!(forget.expect("usrlocd can be run").success());
     expect_rows(&mut stream, "forgotten");
     alice.unregister();
     assert_eq!(type_of(&stream.event()), "terminated");
