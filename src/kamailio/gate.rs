@@ -60,3 +60,48 @@ impl Kamailio {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::kamailio::Options;
+
+    fn client(endpoint: &str, gate: &Gate) -> Kamailio {
+        let options = Options {
+            endpoint: endpoint.parse().unwrap(),
+            timeout: Duration::from_secs(1),
+            connections: 1,
+        };
+        Kamailio::new(options).behind(gate)
+    }
+
+    #[tokio::test]
+    async fn over_datagrams_a_wait_and_others_exclude_each_other() {
+        let gate = Gate::default();
+        let flusher = client("unixgram:/nowhere", &gate);
+        let notifier = client("unixgram:/nowhere", &gate);
+        let (one, other) = (flusher.pass().await, flusher.pass().await);
+        assert!(one.is_some() && other.is_some());
+        let mut alone = Box::pin(notifier.alone());
+        assert!(alone.as_mut().now_or_never().is_none());
+        // Nobody waits behind one who only waits.
+        assert!(flusher.pass().now_or_never().is_some());
+        drop((one, other));
+        let turn = alone.await;
+        assert!(turn.is_some());
+        let mut pass = Box::pin(flusher.pass());
+        assert!(pass.as_mut().now_or_never().is_none());
+        drop(turn);
+        assert!(pass.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn over_http_nobody_is_held_up() {
+        let gate = Gate::default();
+        let client = client("http://127.0.0.1:1/RPC", &gate);
+        assert!(client.alone().now_or_never().unwrap().is_none());
+        assert!(client.pass().now_or_never().unwrap().is_none());
+    }
+}
