@@ -169,13 +169,13 @@ async fn selected(app: &App, subject: Subject<'_>, caller: &Caller, wanted: &Wan
             (rows, place)
         }
         Some(sort) => {
-            let after = after.map(|after| (after.value.clone(), begin));
+            let after = after.and_then(|after| Some((after.value.clone()?, begin)));
             let more = most.saturating_add(1);
             let mut ranked = sorted(rows, sort, &style.view, after, more).await;
             let more = ranked.len() > most;
             ranked.truncate(most);
             let place = ranked.last().filter(|_| more).map(|last| Place {
-                value: last.value.clone(),
+                value: Some(last.value.clone()),
                 position: Position::of_registration(&last.row),
             });
             (ranked.into_iter().map(|one| one.row).collect(), place)
@@ -198,7 +198,7 @@ impl Wanted {
         Ok(Self {
             filters,
             sort,
-            paging: Paging::parse(params, &name)?,
+            paging: Paging::parse(params, &name, sort.is_some())?,
             name,
             style: Style {
                 format: call.format(),

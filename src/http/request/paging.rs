@@ -21,9 +21,6 @@ const MAX_EVENTS: usize = 1000;
 /// Bytes of the check sum before a place.
 const CHECK: usize = 8;
 
-/// Bytes of the length before a sorted value.
-const LENGTH: usize = 4;
-
 /// What part of a list is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Paging {
@@ -36,19 +33,23 @@ pub(crate) struct Paging {
 /// A place in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
-    /// What the row there is sorted by; nothing in the usual order.
-    pub(crate) value: SortValue,
+    /// What the row there is sorted by; `None` in the usual order.
+    pub(crate) value: Option<SortValue>,
     /// Its place in the usual order.
     pub(crate) position: Position,
 }
 
 impl Paging {
-    /// The page that the parameters ask for, of the list called `list`; `None` for the whole list.
-    pub(crate) fn parse(params: &Params, list: &[u8]) -> Result<Option<Self>, Error> {
+    /// The page that the parameters ask for, of the list called `list`, which may be sorted; `None` for the whole list.
+    pub(crate) fn parse(
+        params: &Params,
+        list: &[u8],
+        is_sorted: bool,
+    ) -> Result<Option<Self>, Error> {
         let after = only(params, "start_key", |key| {
             let bytes = decoded(key, list);
             bytes
-                .and_then(|bytes| Place::read(&bytes))
+                .and_then(|bytes| Place::read(&bytes, is_sorted))
                 .ok_or(Problem::BadCursor)
         })?;
         let size = only(params, "page_size", size)?;
@@ -89,27 +90,30 @@ impl Place {
     /// A place in the usual order.
     pub(crate) fn of(position: Position) -> Self {
         Self {
-            value: SortValue::default(),
+            value: None,
             position,
         }
     }
 
+    /// What is sorted by begins with its length; in the usual order the position stands alone.
     fn write(&self) -> Vec<u8> {
-        let (value, position) = (self.value.as_bytes(), self.position.as_bytes());
-        let mut bytes = Vec::with_capacity(LENGTH + value.len() + position.len());
+        let position = self.position.as_bytes();
+        let Some(value) = self.value.as_ref().map(SortValue::as_bytes) else {
+            return position.to_vec();
+        };
         let length = u32::try_from(value.len()).expect("a text of a row is smaller than 4 GiB");
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(value);
-        bytes.extend_from_slice(position);
-        bytes
+        [&length.to_be_bytes(), value, position].concat()
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (length, rest) = bytes.split_first_chunk::<LENGTH>()?;
+    fn read(bytes: &[u8], is_sorted: bool) -> Option<Self> {
+        if !is_sorted {
+            return Some(Self::of(Position::from_bytes(bytes)));
+        }
+        let (length, rest) = bytes.split_first_chunk()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         let (value, position) = rest.split_at_checked(length)?;
         Some(Self {
-            value: SortValue::from_bytes(value),
+            value: Some(SortValue::from_bytes(value)),
             position: Position::from_bytes(position),
         })
     }
@@ -171,16 +175,16 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_leads_back_to_its_place_in_its_list_only(
-            value: Vec<u8>, bytes: Vec<u8>, list: Vec<u8>, other: Vec<u8>,
+            value: Option<Vec<u8>>, bytes: Vec<u8>, list: Vec<u8>, other: Vec<u8>,
         ) {
             let here = Place {
-                value: SortValue::from_bytes(&value),
+                value: value.as_deref().map(SortValue::from_bytes),
                 position: Position::from_bytes(&bytes),
             };
             let key = next_start_key(&here, &list);
             let read = |list: &[u8]| {
                 let params = Params::parse(&format!("start_key={key}"));
-                Paging::parse(&params, list).map(|page| page.and_then(|page| page.after))
+                Paging::parse(&params, list, value.is_some()).map(|page| page.and_then(|page| page.after))
             };
             prop_assert_eq!(read(&list), Ok(Some(here)));
             if list != other {
@@ -195,7 +199,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_refused_or_read(bytes: Vec<u8>) {
-            if let Some(place) = Place::read(&bytes) {
+            if let Some(place) = Place::read(&bytes, true) {
                 prop_assert_eq!(place.write(), bytes);
             }
         }
@@ -204,7 +208,7 @@ mod tests {
     #[test]
     fn sizes() {
         let paging = |query: &str| {
-            Paging::parse(&Params::parse(query), b"").map(|page| page.map(|page| page.size))
+            Paging::parse(&Params::parse(query), b"", false).map(|page| page.map(|page| page.size))
         };
         assert_eq!(paging(""), Ok(None));
         assert_eq!(paging("page_size=7"), Ok(Some(7)));
