@@ -164,8 +164,8 @@ async fn carry_out(
 ) -> Result<Outcome, Error> {
     let flusher = Arc::clone(&app.flush);
     let task = app.flushes.spawn(async move {
-        let flushes = requests.into_iter().map(|request| flusher.flush(request));
-        let outcomes: Vec<_> = stream::iter(flushes).buffered(PARTS).collect().await;
+        let parts = requests.into_iter().map(|request| flusher.flush(request));
+        let outcomes: Vec<_> = stream::iter(parts).buffered(PARTS).collect().await;
         let mut all = Outcome::default();
         for outcome in outcomes {
             let Outcome { flushed, failed } = outcome?;

@@ -35,13 +35,13 @@ fn phone_with(
     Registration::new(one)
 }
 
-fn source(host: &str, port: u16) -> Option<SourceAddress> {
+fn source(host: &str, port: u16) -> SourceAddress {
     let address = Address {
         host: host.into(),
         port: Some(port),
     };
     let from = SourceFrom::Received;
-    Some(SourceAddress { address, from })
+    SourceAddress { address, from }
 }
 
 /// Phones that differ in all that a search looks at.
@@ -49,7 +49,7 @@ fn site() -> Site {
     let site = Site::new();
     site.add([
         phone_with(("acme", "Alice", 1), |one, binding, common| {
-            one.source = source("203.0.113.7", 40001);
+            one.source = Some(source("203.0.113.7", 40001));
             binding.user_agent = Some("Yealink SIP-T46S 66.85.0.5".into());
             binding.expiry = Expiry::At(binding.last_modified + 330);
             common.proxy_protocol = Some(Transport::Tls);
@@ -58,7 +58,7 @@ fn site() -> Site {
             binding.expiry = Expiry::Permanent;
         }),
         phone_with(("other", "ΣΊΣΥΦΟΣ", 3), |one, binding, common| {
-            one.source = source("2001:db8::7", 5060);
+            one.source = Some(source("2001:db8::7", 5060));
             one.contact_address = None;
             binding.contact = "sip:x@phone.invalid;alias=Straße".into();
             common.account_name = Some("Müller & Söhne".into());
@@ -300,7 +300,7 @@ fn any_phone() -> impl Strategy<Value = (Details, Option<Flap>)> {
             let mut binding = (*one.binding).clone();
             let mut common = (*one.common).clone();
             one.username = user.as_str().into();
-            one.source = source(&format!("192.0.2.{host}"), 40 + u16::from(host));
+            one.source = Some(source(&format!("192.0.2.{host}"), 40 + u16::from(host)));
             one.contact_address = None;
             one.account_id = has_account.then(|| account.as_str().into());
             common.account_name = flaps.then(|| realm.as_str().into());

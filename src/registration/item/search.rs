@@ -58,7 +58,7 @@ pub enum Bound {
 
 /// A part of a text, in any case.
 #[derive(Clone, Debug)]
-pub struct Part(Finder<'static>);
+pub struct Part(Box<Finder<'static>>);
 
 /// A whole text, in any case; or its beginning.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -164,7 +164,7 @@ impl Part {
     /// This part.
     #[must_use]
     pub fn new(part: &str) -> Self {
-        Self(Finder::new(&folded(part.as_bytes())).into_owned())
+        Self(Box::new(Finder::new(&folded(part.as_bytes())).into_owned()))
     }
 
     fn is_in(&self, folded: &[u8]) -> bool {
