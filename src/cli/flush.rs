@@ -165,7 +165,7 @@ impl Flush {
     /// Who is to go, in words.
     fn whom(&self) -> String {
         let (Some(account), Some(id)) = (&self.account, &self.id) else {
-            return "that match, in all accounts".to_owned();
+            return "found in all accounts".to_owned();
         };
         let user = self.user.as_ref();
         let user = user.map_or_else(String::new, |user| format!("user {user} of "));
