@@ -45,6 +45,7 @@ use crate::registration::item::Wire;
 use crate::registry::Registry;
 use crate::tokens::TokenSet;
 use api::stream::seats::Seats;
+use api::turns::Turns;
 use request::request_id::RequestIds;
 use response::cache::ResponseCache;
 
@@ -106,6 +107,7 @@ pub struct App {
     events: Arc<EventLog>,
     flaps: Arc<Finder>,
     streams: Seats,
+    turns: Turns,
     draining: CancellationToken,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -130,6 +132,7 @@ impl App {
             events: parts.events,
             flaps: parts.flaps,
             streams: Seats::default(),
+            turns: Turns::default(),
             draining: parts.draining,
             metrics: parts.metrics,
             cache: ResponseCache::default(),

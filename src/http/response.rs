@@ -6,3 +6,4 @@ pub(crate) mod cache;
 pub(crate) mod envelope;
 pub(crate) mod indent;
 pub(crate) mod revision;
+pub(crate) mod view;
