@@ -31,8 +31,14 @@ export class Chosen {
    * @param {string} search
    */
   static async all(search) {
-    const query = { q: search, fields: "ruid,username,realm,account_name", page_size: MOST };
-    const { data, headers, envelope } = await ask("/v2/registrations", { query });
+    const query = {
+      q: search,
+      fields: "ruid,username,realm,account_name",
+      page_size: MOST,
+    };
+    const { data, headers, envelope } = await ask("/v2/registrations", {
+      query,
+    });
     const total = Number(headers.get("X-Total") ?? data.length);
     return envelope.next_start_key ? new Chosen(data, search, total) : new Chosen(data);
   }
@@ -40,8 +46,14 @@ export class Chosen {
   /** The request that means these. */
   get request() {
     return this.search === null
-      ? { query: {}, body: { data: { ruids: this.ones.map((one) => one.ruid) } } }
-      : { query: this.search ? { q: this.search } : { has_key: "ruid" }, body: undefined };
+      ? {
+          query: {},
+          body: { data: { ruids: this.ones.map((one) => one.ruid) } },
+        }
+      : {
+          query: this.search ? { q: this.search } : { has_key: "ruid" },
+          body: undefined,
+        };
   }
 
   /** Names of the first users, each once. */
@@ -53,7 +65,11 @@ export class Chosen {
   async accounts() {
     let rows = this.ones;
     if (this.search !== null) {
-      const query = { q: this.search, fields: "realm,account_name", page_size: LOOKED };
+      const query = {
+        q: this.search,
+        fields: "realm,account_name",
+        page_size: LOOKED,
+      };
       rows = (await ask("/v2/registrations", { query })).data;
     }
     const names = [...new Set(rows.map((row) => row.account_name || row.realm || "no account"))].sort();

@@ -28,8 +28,22 @@ export class FlushDialog {
     this.onDone = onDone;
     this.dialog = new Dialog(`Flush ${chosen.words}?`, "flush");
     this.cancel = this.dialog.closeButton("Cancel");
-    this.confirm = h("button", { type: "button", class: "danger", disabled: true, click: () => void this.#flush() }, "Flush");
-    this.field = h("input", { id: "flush-number", inputmode: "numeric", autocomplete: "off", input: () => this.#check() });
+    this.confirm = h(
+      "button",
+      {
+        type: "button",
+        class: "danger",
+        disabled: true,
+        click: () => void this.#flush(),
+      },
+      "Flush",
+    );
+    this.field = h("input", {
+      id: "flush-number",
+      inputmode: "numeric",
+      autocomplete: "off",
+      input: () => this.#check(),
+    });
     this.reason = h("p", { class: "refusal", "aria-live": "polite" });
     this.would = -1;
     this.dialog.show([h("p", { class: "quiet" }, "Asking what would go …")], [this.cancel, this.confirm]);
@@ -73,12 +87,30 @@ export class FlushDialog {
     const more = this.chosen.search !== null || users.length > NAMED;
     const of = count(accounts.names.length, "account");
     const body = [
-      h("p", null, h("strong", { class: "figure" }, number(this.would)), ` of ${accounts.isAll ? of : `${of} or more`}: `, foreign(listed(accounts.names, 5))),
+      h(
+        "p",
+        null,
+        h("strong", { class: "figure" }, number(this.would)),
+        ` of ${accounts.isAll ? of : `${of} or more`}: `,
+        foreign(listed(accounts.names, 5)),
+      ),
       h("p", { class: "quiet" }, more ? "The first ten users:" : "Users:"),
-      h("ul", { class: "aors", tabindex: 0, "aria-label": "Who" }, users.slice(0, NAMED).map((user) => h("li", null, foreign(user)))),
-      this.chosen.search === null ? null : h("p", { class: "note" }, "These are more than 2,000, so all that match the search will go. Phones that register meanwhile are included."),
+      h(
+        "ul",
+        { class: "aors", tabindex: 0, "aria-label": "Who" },
+        users.slice(0, NAMED).map((user) => h("li", null, foreign(user))),
+      ),
+      this.chosen.search === null
+        ? null
+        : h(
+            "p",
+            { class: "note" },
+            "These are more than 2,000, so all that match the search will go. Phones that register meanwhile are included.",
+          ),
       h("p", null, "Kamailio forgets them. A phone gets no calls until it registers again by itself."),
-      this.would > CASUAL ? h("p", null, h("label", { for: "flush-number" }, `Type ${this.would} to confirm`), this.field) : null,
+      this.would > CASUAL
+        ? h("p", null, h("label", { for: "flush-number" }, `Type ${this.would} to confirm`), this.field)
+        : null,
       this.reason,
     ];
     this.dialog.show(body, [this.cancel, this.confirm]);
@@ -99,7 +131,11 @@ export class FlushDialog {
     if (this.confirm.disabled) {
       return;
     }
-    const bar = h("progress", { max: this.would, value: 0, "aria-label": "Flushed so far" });
+    const bar = h("progress", {
+      max: this.would,
+      value: 0,
+      "aria-label": "Flushed so far",
+    });
     const text = h("p", { "aria-live": "polite" }, "Asking Kamailio to remove them, one at a time …");
     const hide = this.dialog.closeButton("Close and go on");
     this.dialog.show([text, bar], [hide]);
@@ -118,11 +154,13 @@ export class FlushDialog {
   }
 
   /**
-   * @param {import("../live/stream.js").Frame[]} frames
+   * @param {import("../live/live.js").Frame[]} frames
    * @param {HTMLProgressElement} bar
    */
   #count(frames, bar) {
-    this.#flushed += frames.filter((frame) => frame.reason === "flushed" && frame.flush?.request_id === this.#id).length;
+    this.#flushed += frames.filter(
+      (frame) => frame.reason === "flushed" && frame.flush?.request_id === this.#id,
+    ).length;
     bar.value = this.#flushed;
   }
 
@@ -147,11 +185,32 @@ export class FlushDialog {
     const close = this.dialog.closeButton("Close");
     this.dialog.heading.textContent = total > 0 ? "Flush incomplete" : "Flush done";
     const body = [
-      h("p", { role: "status" }, h("strong", { class: "figure" }, number(flushed)), flushed === 1 ? " registration flushed." : " registrations flushed."),
-      flushed > 0 && gone.length <= NAMED && this.chosen.search === null ? h("ul", { class: "aors", tabindex: 0, "aria-label": "Who" }, gone.map((user) => h("li", null, foreign(user)))) : null,
-      total > 0 ? h("p", { class: "refusal" }, `${number(total)} not flushed. They are still listed; trying again is safe.`) : null,
-      total > 0 ? h("ul", { class: "failures", tabindex: 0, "aria-label": "Failures" }, failed.map((one) => h("li", null, foreign(one.aor), " failed: ", foreign(one.reason)))) : null,
-      total > failed.length ? h("p", { class: "quiet" }, `and ${number(total - failed.length)} more, see the log of usrlocd.`) : null,
+      h(
+        "p",
+        { role: "status" },
+        h("strong", { class: "figure" }, number(flushed)),
+        flushed === 1 ? " registration flushed." : " registrations flushed.",
+      ),
+      flushed > 0 && gone.length <= NAMED && this.chosen.search === null
+        ? h(
+            "ul",
+            { class: "aors", tabindex: 0, "aria-label": "Who" },
+            gone.map((user) => h("li", null, foreign(user))),
+          )
+        : null,
+      total > 0
+        ? h("p", { class: "refusal" }, `${number(total)} not flushed. They are still listed; trying again is safe.`)
+        : null,
+      total > 0
+        ? h(
+            "ul",
+            { class: "failures", tabindex: 0, "aria-label": "Failures" },
+            failed.map((one) => h("li", null, foreign(one.aor), " failed: ", foreign(one.reason))),
+          )
+        : null,
+      total > failed.length
+        ? h("p", { class: "quiet" }, `and ${number(total - failed.length)} more, see the log of usrlocd.`)
+        : null,
       h("p", null, h("a", { href: link("flushes"), click: () => this.dialog.close() }, "See all flushes")),
     ];
     this.dialog.show(body, [close]);
@@ -166,7 +225,9 @@ export class FlushDialog {
     this.dialog.heading.textContent = "Flush refused";
     const body = [
       h("p", { class: "refusal", role: "alert" }, message),
-      isAway ? h("p", null, "Nothing is confirmed as flushed. Health says what to do.") : h("p", null, "Asking again is always safe."),
+      isAway
+        ? h("p", null, "Nothing is confirmed as flushed. Health says what to do.")
+        : h("p", null, "Asking again is always safe."),
       isAway ? h("p", null, h("a", { href: link("health"), click: () => this.dialog.close() }, "See Health")) : null,
     ];
     this.dialog.show(body, [close]);

@@ -1,7 +1,5 @@
 // Asks usrlocd. Every answer sets the server's clock and tells how fresh the source is; a refusal is an `ApiError`.
-
-import { told } from "./clock.js";
-import { parsed } from "./format.js";
+import { parsed, told } from "./format.js";
 
 /**
  * @typedef {{state: string, as_of?: number, lag_ms?: number}} Source

@@ -1,11 +1,44 @@
-// Numbers, times and addresses, as a person reads them.
+// The server's clock; numbers, times and addresses, as a person reads them.
 
-import { now } from "./clock.js";
+/** Seconds that the server's clock is ahead of `performance.now()`. */
+let offset = Number.NaN;
+
+/** An answer that differs by more than this means that a clock was set, or that this machine slept. */
+const STEP = 2;
+
+/**
+ * Takes note of a moment that the server told as its own now. It was true a little before, so of several the latest
+ * counts.
+ *
+ * @param {number} seconds Unix time
+ */
+export function told(seconds) {
+  if (!Number.isFinite(seconds)) {
+    return;
+  }
+  const seen = seconds - performance.now() / 1000;
+  offset = Math.abs(seen - offset) <= STEP ? Math.max(seen, offset) : seen;
+}
+
+/** The server's time in Unix seconds; `NaN` before its first answer. */
+export function now() {
+  return offset + performance.now() / 1000;
+}
 
 const NUMBER = new Intl.NumberFormat("en");
-const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const SECONDS = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const TIME = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+});
+const SECONDS = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+const DAY = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+});
 
 /** Seconds from year 0, in which Kazoo counts, to 1970. */
 const GREGORIAN = 62167219200;
@@ -80,7 +113,12 @@ export function moment(seconds, withSeconds = false) {
  */
 export function utc(seconds) {
   const date = new Date(seconds * 1000);
-  return Number.isNaN(date.getTime()) ? "" : date.toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
+  return Number.isNaN(date.getTime())
+    ? ""
+    : date
+        .toISOString()
+        .replace("T", " ")
+        .replace(/\.\d+Z$/, " UTC");
 }
 
 /** @param {string | undefined} text RFC 3339 */

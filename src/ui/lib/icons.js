@@ -34,7 +34,12 @@ const PATHS = {
 export function icon(name) {
   return s(
     "svg",
-    { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" },
+    {
+      class: "icon",
+      viewBox: "0 0 16 16",
+      "aria-hidden": "true",
+      focusable: "false",
+    },
     s("path", { d: PATHS[name] ?? "" }),
   );
 }

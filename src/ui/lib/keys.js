@@ -1,6 +1,31 @@
-// Keys. A view says what a letter does; none does anything while one types, or where letters are switched off.
+// Keys, and what this browser keeps: the colours, and whether single letters are keys. Neither tokens nor data.
+// A view says what a letter does; none does anything while one types, or where letters are switched off.
 
-import { keep, setting } from "./settings.js";
+const PREFIX = "usrlocd-";
+
+/**
+ * @param {string} name
+ * @param {string} otherwise
+ */
+export function setting(name, otherwise) {
+  try {
+    return localStorage.getItem(PREFIX + name) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ */
+export function keep(name, value) {
+  try {
+    localStorage.setItem(PREFIX + name, value);
+  } catch {
+    // A browser that keeps nothing is asked again next time.
+  }
+}
 
 /** @typedef {Record<string, (event: KeyboardEvent) => void>} Keys */
 

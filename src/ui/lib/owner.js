@@ -33,9 +33,18 @@ export async function owner(realm, username, signal) {
 async function present(realm, username, signal) {
   const once = new AbortController();
   signal.addEventListener("abort", () => once.abort(), { once: true });
-  const query = { watch: "true", initial: "true", fields: "ruid", events: "directory", filter_username: username, filter_realm: realm || undefined };
+  const query = {
+    watch: "true",
+    initial: "true",
+    fields: "ruid",
+    events: "directory",
+    filter_username: username,
+    filter_realm: realm || undefined,
+  };
   try {
-    const response = await fetch(address("/v2/registrations", query), { signal: once.signal });
+    const response = await fetch(address("/v2/registrations", query), {
+      signal: once.signal,
+    });
     if (!response.ok || !response.body) {
       return undefined;
     }
@@ -44,7 +53,10 @@ async function present(realm, username, signal) {
     for (;;) {
       const { done, value } = await reader.read();
       text += value ?? "";
-      const frames = text.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+      const frames = text
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => JSON.parse(line));
       const one = frames.find((frame) => frame.type === "present");
       if (one || done || frames.some((frame) => frame.type === "synced")) {
         return one && (one.account_id ?? "");

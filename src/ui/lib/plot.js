@@ -1,8 +1,7 @@
 // Drawings of a day.
 
+import { count, moment, now, roughly } from "./format.js";
 import { h, s } from "./dom.js";
-import { count, moment, roughly } from "./format.js";
-import { now } from "./clock.js";
 
 const WIDTH = 960;
 const HALF = 48;
@@ -15,7 +14,9 @@ const DAY = 86_400;
 
 /** @param {number} from @param {number} to */
 function hours(from, to) {
-  const labels = [0, 1, 2, 3, 4].map((part) => h("span", null, part === 4 ? "now" : moment(from + ((to - from) * part) / 4).replace(/.*, /, "")));
+  const labels = [0, 1, 2, 3, 4].map((part) =>
+    h("span", null, part === 4 ? "now" : moment(from + ((to - from) * part) / 4).replace(/.*, /, "")),
+  );
   return h("div", { class: "hours", "aria-hidden": "true" }, labels);
 }
 
@@ -37,12 +38,23 @@ export function lossesAndReturns(quarters) {
     ];
   });
   const [lost, returned] = [sum(quarters, "losses"), sum(quarters, "returns")];
-  const worst = quarters.reduce((a, b) => (b.losses > a.losses ? b : a), { at: 0, losses: 0, returns: 0 });
-  const peak = worst.losses > 0 ? `, the most losses (${worst.losses}) in the quarter of an hour from ${moment(worst.at)}` : "";
+  const worst = quarters.reduce((a, b) => (b.losses > a.losses ? b : a), {
+    at: 0,
+    losses: 0,
+    returns: 0,
+  });
+  const peak =
+    worst.losses > 0 ? `, the most losses (${worst.losses}) in the quarter of an hour from ${moment(worst.at)}` : "";
   const name = `Losses and returns over the last 24 h: ${count(lost, "loss", "losses")}, ${count(returned, "return")}${peak}.`;
   const drawing = s(
     "svg",
-    { class: "plot", viewBox: `0 0 ${WIDTH} ${2 * HALF}`, preserveAspectRatio: "none", role: "img", "aria-label": name },
+    {
+      class: "plot",
+      viewBox: `0 0 ${WIDTH} ${2 * HALF}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": name,
+    },
     s("line", { class: "axis", x1: 0, x2: WIDTH, y1: HALF, y2: HALF }),
     bars,
   );
@@ -110,9 +122,17 @@ export function timeLine(all, losses) {
   const parts = all.map(({ from, to, contacts }) => {
     const height = contacts < 0 ? HALF : (contacts / most) * (HALF - 6);
     const name = contacts < 0 ? "unknown" : contacts === 0 ? "away" : "there";
-    return s("rect", { class: name, x: x(from), width: Math.max(0.8, x(to) - x(from)), y: HALF - (contacts === 0 ? 3 : height), height: contacts === 0 ? 3 : height });
+    return s("rect", {
+      class: name,
+      x: x(from),
+      width: Math.max(0.8, x(to) - x(from)),
+      y: HALF - (contacts === 0 ? 3 : height),
+      height: contacts === 0 ? 3 : height,
+    });
   });
-  const marks = losses.filter((at) => at >= begin).map((at) => s("line", { class: "lost", x1: x(at), x2: x(at), y1: 0, y2: HALF }));
+  const marks = losses
+    .filter((at) => at >= begin)
+    .map((at) => s("line", { class: "lost", x1: x(at), x2: x(at), y1: 0, y2: HALF }));
   const seen = all.filter((one) => one.contacts >= 0);
   const length = (/** @type {Span[]} */ some) => some.reduce((total, one) => total + one.to - one.from, 0);
   const away = length(seen.filter((one) => one.contacts === 0));
@@ -121,9 +141,21 @@ export function timeLine(all, losses) {
   const words = `registered ${share} % of the time${away > 0 ? `, away for ${roughly(away)}` : ""}, ${count(losses.length, "loss", "losses")}${unknown > 60 ? `; the history does not reach further back than ${roughly(length(seen))}` : ""}`;
   const drawing = s(
     "svg",
-    { class: "plot day", viewBox: `0 0 ${WIDTH} ${HALF}`, preserveAspectRatio: "none", role: "img", "aria-label": `Time line of the last 24 h: ${words}.` },
+    {
+      class: "plot day",
+      viewBox: `0 0 ${WIDTH} ${HALF}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": `Time line of the last 24 h: ${words}.`,
+    },
     parts,
     marks,
   );
-  return h("div", { class: "drawing" }, h("p", { class: "legend" }, `Last 24 h: ${words}.`), drawing, hours(begin, end));
+  return h(
+    "div",
+    { class: "drawing" },
+    h("p", { class: "legend" }, `Last 24 h: ${words}.`),
+    drawing,
+    hours(begin, end),
+  );
 }

@@ -17,7 +17,11 @@ export const VIEWS = [
 export function place() {
   const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
   const [view = "", ...parts] = path.split("/").map(decoded);
-  return { view: view || "overview", parts, params: new URLSearchParams(query) };
+  return {
+    view: view || "overview",
+    parts,
+    params: new URLSearchParams(query),
+  };
 }
 
 /** @param {string} text */
@@ -54,7 +58,9 @@ function readable(text) {
  * @param {{username?: string, realm?: string, account_id?: string}} phone
  */
 export function phoneLink(phone) {
-  return link("phone", [phone.realm || "-", phone.username ?? ""], { account: phone.account_id });
+  return link("phone", [phone.realm || "-", phone.username ?? ""], {
+    account: phone.account_id,
+  });
 }
 
 /**

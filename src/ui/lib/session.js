@@ -21,7 +21,9 @@ class Session extends EventTarget {
 
   /** Begins to look. */
   start() {
-    answers.addEventListener("refused", () => this.#lose("Your session has ended: the token was revoked or has expired."));
+    answers.addEventListener("refused", () =>
+      this.#lose("Your session has ended: the token was revoked or has expired."),
+    );
     this.#channel?.addEventListener("message", () => void this.look());
     document.addEventListener("visibilitychange", () => void this.#lookIfSeen());
     setInterval(() => void this.#lookIfSeen(), LOOK_AGAIN);
@@ -84,7 +86,10 @@ class Session extends EventTarget {
    * @param {string} token
    */
   async logIn(token) {
-    await ask("/ui/session", { method: "POST", body: { data: { auth_token: token } } });
+    await ask("/ui/session", {
+      method: "POST",
+      body: { data: { auth_token: token } },
+    });
     await this.look();
     this.#channel?.postMessage("begun");
   }

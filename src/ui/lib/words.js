@@ -5,7 +5,7 @@ import { icon } from "./icons.js";
 import { address, moment, number, parsed, roughly } from "./format.js";
 import { phoneLink } from "./router.js";
 
-/** @typedef {import("../live/stream.js").Frame} Frame */
+/** @typedef {import("../live/live.js").Frame} Frame */
 
 /** @type {Record<string, string>} */
 const ENDS = {
@@ -25,29 +25,29 @@ const GLYPHS = {
   burst: ["warning", "burst"],
 };
 
+/** What each type of event says. @type {Record<string, (event: Frame, one: any, former: any) => string>} */
+const SENTENCES = {
+  registered: ({ replaces }, one) =>
+    replaces ? `registered anew ${roughly(replaces.after)} after it was gone` : `registered from ${source(one)}`,
+  terminated: ({ reason, flush }) => `${ENDS[reason ?? ""] ?? "is gone"}${flush ? ` by ${flush.actor}` : ""}`,
+  moved: (_, one, former) => `moved from ${source({ ...one, ...former })} to ${source(one)}`,
+  changed: (_, __, former) => `changed: ${Object.keys(former).join(", ") || "another key"}`,
+  burst: (event) =>
+    `burst: ${number(event.lost ?? 0)} of ${number(event.of ?? 0)} phones${behind(event)} lost within ${roughly(Math.max(1, parsed(event.to) - parsed(event.from)))}`,
+  source: (event) => `the source is ${String(event.source?.state).replace("_", " ")}`,
+  directory: () => "names or owners of many registrations changed",
+  gap: () => "events are missing here: usrlocd could not watch for a while",
+};
+
 /** @param {Frame} event */
 export function sentence(event) {
-  const { registration: one = {}, previous: former = {} } = event;
-  switch (event.type) {
-    case "registered":
-      return event.replaces ? `registered anew ${roughly(event.replaces.after)} after it was gone` : `registered from ${address(one.source_ip, one.source_port)}`;
-    case "terminated":
-      return `${ENDS[event.reason ?? ""] ?? "is gone"}${event.flush ? ` by ${event.flush.actor}` : ""}`;
-    case "moved":
-      return `moved from ${address(former.source_ip ?? one.source_ip, former.source_port ?? one.source_port)} to ${address(one.source_ip, one.source_port)}`;
-    case "changed":
-      return `changed: ${Object.keys(former).join(", ") || "another key"}`;
-    case "burst":
-      return `burst: ${number(event.lost ?? 0)} of ${number(event.of ?? 0)} phones${behind(event)} lost within ${roughly(parsed(event.to) - parsed(event.from))}`;
-    case "source":
-      return `the source is ${String(event.source?.state).replace("_", " ")}`;
-    case "directory":
-      return "names or owners of many registrations changed";
-    case "gap":
-      return "events are missing here: usrlocd could not watch for a while";
-    default:
-      return event.type;
-  }
+  const { registration = {}, previous = {} } = event;
+  return SENTENCES[event.type]?.(event, registration, previous) ?? event.type;
+}
+
+/** @param {any} one */
+function source(one) {
+  return address(one.source_ip, one.source_port);
 }
 
 /** @param {Frame} event */
@@ -71,6 +71,11 @@ export function entry(event, withUser = true) {
     { class: `event ${kind}` },
     h("time", { title: event.at }, moment(parsed(event.at), true)),
     icon(glyph),
-    h("span", null, withUser && user !== null ? [h("a", { href: phoneLink(event) }, foreign(user)), " "] : null, foreign(sentence(event))),
+    h(
+      "span",
+      null,
+      withUser && user !== null ? [h("a", { href: phoneLink(event) }, foreign(user)), " "] : null,
+      foreign(sentence(event)),
+    ),
   );
 }

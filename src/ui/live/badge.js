@@ -7,7 +7,11 @@ import { live } from "./live.js";
 
 export class Badge {
   status = h("span", { role: "status", class: "badge" });
-  button = h("button", { type: "button", class: "quiet-button", click: () => live.pause(!live.isPaused) });
+  button = h("button", {
+    type: "button",
+    class: "quiet-button",
+    click: () => live.pause(!live.isPaused),
+  });
   element = h("div", { class: "freshness" }, this.status, this.button);
   #said = "";
 
@@ -25,7 +29,13 @@ export class Badge {
     this.#said = said_;
     this.status.className = `badge ${state}`;
     // Milliseconds are for the eye: read aloud again and again they would only disturb.
-    replace(this.status, h("span", { class: "dot", "aria-hidden": "true" }), words, extra ? h("span", { "aria-hidden": "true", class: "lag" }, ` ${extra}`) : null, live.isPaused ? " · paused" : null);
+    replace(
+      this.status,
+      h("span", { class: "dot", "aria-hidden": "true" }),
+      words,
+      extra ? h("span", { "aria-hidden": "true", class: "lag" }, ` ${extra}`) : null,
+      live.isPaused ? " · paused" : null,
+    );
     replace(this.button, icon(live.isPaused ? "play" : "pause"), live.isPaused ? "Go on" : "Pause");
   }
 }

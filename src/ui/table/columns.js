@@ -1,8 +1,7 @@
 // The columns of the registrations, and how each is shown.
 
+import { address, exactly, moment, now, number, unix, utc } from "../lib/format.js";
 import { attribute, h, s, setText } from "../lib/dom.js";
-import { address, exactly, moment, number, unix, utc } from "../lib/format.js";
-import { now } from "../lib/clock.js";
 import { phoneLink } from "../lib/router.js";
 
 /**
@@ -26,11 +25,28 @@ export const COLUMNS = [
     title: "Account",
     show: (item) => [item.account_name, item.realm].filter(Boolean).join(" · ") || "no account",
   },
-  { key: "user_agent", title: "Device", show: (item) => item.user_agent ?? "–" },
+  {
+    key: "user_agent",
+    title: "Device",
+    show: (item) => item.user_agent ?? "–",
+  },
   { key: "contact", title: "Contact", show: (item) => item.contact ?? "–" },
-  { key: "source_ip", title: "Source", show: (item) => address(item.source_ip, item.source_port) },
-  { key: "proxy_protocol", title: "Via", show: (item) => item.proxy_protocol ?? "–" },
-  { key: "expires_at", title: "Expires in", show: remaining, hint: (item) => (item.expires_at ? utc(item.expires_at) : "") },
+  {
+    key: "source_ip",
+    title: "Source",
+    show: (item) => address(item.source_ip, item.source_port),
+  },
+  {
+    key: "proxy_protocol",
+    title: "Via",
+    show: (item) => item.proxy_protocol ?? "–",
+  },
+  {
+    key: "expires_at",
+    title: "Expires in",
+    show: remaining,
+    hint: (item) => (item.expires_at ? utc(item.expires_at) : ""),
+  },
   {
     key: "initial_registration",
     title: "Since",
@@ -68,11 +84,27 @@ export class Row {
     this.link = h("a", { href: phoneLink(item), class: "user" }, h("bdi"));
     this.tag = h("span", { class: "tag", hidden: true });
     this.bar = s("rect", { class: "bar", height: 2, width: 0 });
-    this.cells = COLUMNS.map((column) => h("td", { class: `c-${column.key}` }, column.key === "username" ? null : h("bdi")));
+    this.cells = COLUMNS.map((column) =>
+      h("td", { class: `c-${column.key}` }, column.key === "username" ? null : h("bdi")),
+    );
     this.cells[0]?.append(this.link, this.tag);
-    const drawn = s("svg", { class: "left", viewBox: "0 0 100 2", preserveAspectRatio: "none", "aria-hidden": "true" }, this.bar);
+    const drawn = s(
+      "svg",
+      {
+        class: "left",
+        viewBox: "0 0 100 2",
+        preserveAspectRatio: "none",
+        "aria-hidden": "true",
+      },
+      this.bar,
+    );
     this.cells[6]?.append(drawn);
-    this.element = h("tr", { tabindex: -1, "data-ruid": item.ruid }, this.box && h("td", { class: "c-choose" }, this.box), this.cells);
+    this.element = h(
+      "tr",
+      { tabindex: -1, "data-ruid": item.ruid },
+      this.box && h("td", { class: "c-choose" }, this.box),
+      this.cells,
+    );
     this.update(item);
   }
 
@@ -83,7 +115,11 @@ export class Row {
    * @returns {boolean} whether that differs, the countdown aside
    */
   update(item) {
-    this.item = { ...this.item, ...item, flap: item.flap ?? (item.ruid === this.item.ruid ? this.item.flap : undefined) };
+    this.item = {
+      ...this.item,
+      ...item,
+      flap: item.flap ?? (item.ruid === this.item.ruid ? this.item.flap : undefined),
+    };
     let differs = false;
     COLUMNS.forEach((column, at) => {
       const cell = /** @type {HTMLElement} */ (this.cells[at]);
@@ -115,7 +151,11 @@ export class Row {
 
   #showTag() {
     const { flap } = this.item;
-    const text = flap?.flapping ? `flapping ${number(flap.score)}` : (flap?.losses_24h ?? 0) >= UNSTABLE ? "unstable" : "";
+    const text = flap?.flapping
+      ? `flapping ${number(flap.score)}`
+      : (flap?.losses_24h ?? 0) >= UNSTABLE
+        ? "unstable"
+        : "";
     this.tag.hidden = text === "";
     setText(this.tag, text);
     attribute(this.tag, "title", text && flap ? `Lost ${flap.losses_24h} times within 24 h` : null);
@@ -128,4 +168,3 @@ export class Row {
     classList.add(next);
   }
 }
-

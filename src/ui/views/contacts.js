@@ -32,7 +32,12 @@ export class Contacts {
       }
     }
     this.#shown.clear();
-    replace(this.element, ...items.map((item, at) => this.#card(item, items.length > 1 ? `Contact ${at + 1} of ${items.length}` : "Contact")));
+    replace(
+      this.element,
+      ...items.map((item, at) =>
+        this.#card(item, items.length > 1 ? `Contact ${at + 1} of ${items.length}` : "Contact"),
+      ),
+    );
   }
 
   /**
@@ -53,9 +58,28 @@ export class Contacts {
       ["Ruid", h("code", null, item.ruid)],
     ];
     const rest = Object.entries(item).filter(([, value]) => value !== null && value !== "");
-    const details = h("details", { open: this.#open.has(item.ruid) }, h("summary", null, "Everything known"), h("dl", null, rest.flatMap(([key, value]) => [h("dt", null, key), h("dd", null, foreign(shown(key, value)))])));
+    const details = h(
+      "details",
+      { open: this.#open.has(item.ruid) },
+      h("summary", null, "Everything known"),
+      h(
+        "dl",
+        null,
+        rest.flatMap(([key, value]) => [h("dt", null, key), h("dd", null, foreign(valueOf(key, value)))]),
+      ),
+    );
     details.addEventListener("toggle", () => (details.open ? this.#open.add(item.ruid) : this.#open.delete(item.ruid)));
-    return h("article", { class: "card" }, h("h2", null, title), h("dl", { class: "facts" }, main.flatMap(([key, value]) => [h("dt", null, key), h("dd", null, value)])), details);
+    return h(
+      "article",
+      { class: "card" },
+      h("h2", null, title),
+      h(
+        "dl",
+        { class: "facts" },
+        main.flatMap(([key, value]) => [h("dt", null, key), h("dd", null, value)]),
+      ),
+      details,
+    );
   }
 
   tick() {
@@ -69,7 +93,7 @@ export class Contacts {
  * @param {string} key
  * @param {unknown} value
  */
-function shown(key, value) {
+function valueOf(key, value) {
   if (typeof value === "number" && GREGORIAN.has(key)) {
     return `${value} (${utc(unix(value))})`;
   }

@@ -4,7 +4,7 @@ import { ask } from "../lib/api.js";
 import { foreign, h, replace, setText } from "../lib/dom.js";
 import { moment, number, utc } from "../lib/format.js";
 import { go, link, place } from "../lib/router.js";
-import { Listing } from "./listing.js";
+import { Listing } from "./view.js";
 
 const PAGE = 50;
 

@@ -8,20 +8,44 @@ import { View } from "./view.js";
 
 export class Login extends View {
   heading = "Log in";
-  field = h("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
+  field = h("input", {
+    id: "token",
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+    spellcheck: "false",
+  });
   button = h("button", { type: "submit", class: "primary" }, "Log in");
   alert = h("p", { role: "alert", class: "refusal" });
 
   connectedCallback() {
     const form = h(
       "form",
-      { class: "login", submit: (/** @type {Event} */ event) => void this.#logIn(event) },
+      {
+        class: "login",
+        submit: (/** @type {Event} */ event) => void this.#logIn(event),
+      },
       h("h1", null, "usrlocd"),
       h("p", { class: "quiet" }, "Which phones are registered at this Kamailio, as it changes."),
       h("label", { for: "token" }, "Token"),
       h("div", { class: "field" }, this.field, this.button),
       this.alert,
-      h("details", null, h("summary", null, "No token yet?"), h("p", null, "On the machine, make one that may read and flush:"), h("pre", null, "sudo usrlocd token new --name YOUR-NAME"), h("p", null, "It is shown once. Over ", h("code", null, "ssh -L"), " to the Unix socket no token is needed: ", h("code", null, "usrlocd ui"), " prints the line.")),
+      h(
+        "details",
+        null,
+        h("summary", null, "No token yet?"),
+        h("p", null, "On the machine, make one that may read and flush:"),
+        h("pre", null, "sudo usrlocd token new --name YOUR-NAME"),
+        h(
+          "p",
+          null,
+          "It is shown once. Over ",
+          h("code", null, "ssh -L"),
+          " to the Unix socket no token is needed: ",
+          h("code", null, "usrlocd ui"),
+          " prints the line.",
+        ),
+      ),
     );
     append(this, [form]);
     if (session.farewell) {

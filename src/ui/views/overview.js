@@ -8,10 +8,10 @@ import { lossesAndReturns } from "../lib/plot.js";
 import { link } from "../lib/router.js";
 import { entry, sentence } from "../lib/words.js";
 import { live } from "../live/live.js";
-import { firstVisit } from "./first-visit.js";
+import { firstVisit } from "./health.js";
 import { View } from "./view.js";
 
-/** @typedef {import("../live/stream.js").Frame} Frame */
+/** @typedef {import("../live/live.js").Frame} Frame */
 /** @typedef {import("../lib/dom.js").Child} Child */
 
 /** So many events are listed. */
@@ -47,7 +47,7 @@ export class Overview extends View {
         { class: "columns" },
         h("section", { class: "card" }, h("h2", null, "Accounts"), this.accounts),
         h("section", { class: "card" }, h("h2", null, "Transports"), this.transports),
-        h("section", { class: "card wide" }, h("h2", null, "Events"), log),
+        h("section", { class: "card" }, h("h2", null, "Events"), log),
       ),
     ]);
     this.refresh = this.follow((signal) => this.#load(signal), 2500);
@@ -58,7 +58,10 @@ export class Overview extends View {
   /** What happened before somebody looked. */
   async #past() {
     try {
-      const { data } = await ask("/v2/history", { query: { page_size: LISTED }, signal: this.gone });
+      const { data } = await ask("/v2/history", {
+        query: { page_size: LISTED },
+        signal: this.gone,
+      });
       const known = new Set(this.#events.map((event) => event.id));
       this.#events.push(...data.filter((/** @type {Frame} */ event) => !known.has(event.id)));
       this.#showLog();
@@ -100,7 +103,11 @@ export class Overview extends View {
       this.#show(data);
     } catch (error) {
       if (!signal.aborted && error instanceof Error && !this.plot.firstChild) {
-        replace(this.headline, h("p", { class: "refusal" }, error.message), h("p", null, h("a", { href: link("health") }, "Health"), " says what to do."));
+        replace(
+          this.headline,
+          h("p", { class: "refusal" }, error.message),
+          h("p", null, h("a", { href: link("health") }, "Health"), " says what to do."),
+        );
       }
     }
   }
@@ -109,13 +116,31 @@ export class Overview extends View {
   #show(data) {
     replace(
       this.headline,
-      h("p", { class: "total" }, h("strong", { class: "figure" }, number(data.total)), " ", h("a", { href: link("registrations") }, data.total === 1 ? "registration" : "registrations")),
-      h("p", { class: "quiet" }, `in ${count(data.account_count, "account")}, ${number(data.states.expiring)} expiring within a minute, ${number(data.states.permanent)} permanent`),
+      h(
+        "p",
+        { class: "total" },
+        h("strong", { class: "figure" }, number(data.total)),
+        " ",
+        h("a", { href: link("registrations") }, data.total === 1 ? "registration" : "registrations"),
+      ),
+      h(
+        "p",
+        { class: "quiet" },
+        `in ${count(data.account_count, "account")}, ${number(data.states.expiring)} expiring within a minute, ${number(data.states.permanent)} permanent`,
+      ),
     );
     replace(this.matters, ...matters(data));
     replace(this.plot, lossesAndReturns(data.plot ?? []));
-    rank(this.accounts, data.accounts.map((/** @type {any} */ one) => [one.name || one.realm || one.id, one.count, `account:${one.id}`]), data.total);
-    rank(this.transports, data.transports.map((/** @type {any} */ one) => [one.value, one.count, `transport:${one.value}`]), data.total);
+    rank(
+      this.accounts,
+      data.accounts.map((/** @type {any} */ one) => [one.name || one.realm || one.id, one.count, `account:${one.id}`]),
+      data.total,
+    );
+    rank(
+      this.transports,
+      data.transports.map((/** @type {any} */ one) => [one.value, one.count, `transport:${one.value}`]),
+      data.total,
+    );
     if ((data.total === 0) !== this.#isEmpty) {
       this.#isEmpty = data.total === 0;
       replace(this.welcome, this.#isEmpty ? firstVisit() : null);
@@ -129,31 +154,43 @@ export class Overview extends View {
  * @param {any} data
  */
 function matters({ states, bursts = [], kamailio }) {
+  const health = h("a", { href: link("health") }, "See Health");
   /** @type {Node[]} */
-  const found = [];
-  const isWell = kamailio.state === "ok";
+  const found = bursts.slice(0, 3).map(burstMatter);
   if (!live.isLive) {
-    found.push(matter("error", ["What is shown is not live. ", h("a", { href: link("health") }, "See Health")]));
+    found.unshift(matter("error", ["What is shown is not live. ", health]));
   }
-  for (const burst of bursts.slice(0, 3)) {
-    const q = burst.group === "source" ? `ip:${burst.value}` : burst.group === "account" ? `account:${burst.value}` : "";
-    const where = link("registrations", [], { q });
-    found.push(matter("error", [h("time", null, moment(parsed(burst.at), true)), " ", foreign(sentence({ ...burst, type: "burst" })), " ", h("a", { href: where }, "see who is left")]));
+  if (kamailio.state === "unreachable") {
+    found.push(
+      matter("error", [
+        "Kamailio cannot be reached over JSON-RPC, so flushing fails. ",
+        foreign(kamailio.text ?? ""),
+        " ",
+        health,
+      ]),
+    );
   }
-  if (!isWell) {
-    found.push(matter("warning", ["Kamailio's RPC: ", kamailio.state, ". ", foreign(kamailio.text ?? ""), " ", h("a", { href: link("health") }, "See Health")]));
+  if (states.flapping || states.unstable) {
+    const words = `${number(states.flapping)} flapping, ${number(states.unstable)} unstable`;
+    found.push(
+      matter("warning", [`Phones that come and go: ${words}. `, h("a", { href: link("flapping") }, "See who")]),
+    );
   }
-  const coming = [states.flapping && `${number(states.flapping)} flapping`, states.unstable && `${number(states.unstable)} unstable`].filter(Boolean);
-  if (coming.length > 0) {
-    found.push(matter("warning", [`Phones that come and go: ${coming.join(", ")}. `, h("a", { href: link("flapping") }, "See who")]));
-  }
-  if (found.length === 0) {
-    return [matter("ok", ["Nothing needs you now: Kamailio answers, no bursts within the hour, 0 phones flapping."])];
-  }
-  if (isWell) {
-    found.push(matter("ok", ["Kamailio answers", bursts.length ? "." : ", no bursts within the hour", bursts.length ? "" : coming.length ? "." : ", 0 flapping."]));
-  }
-  return found;
+  const answers = kamailio.state === "ok" ? "Kamailio answers" : `Kamailio's RPC: ${kamailio.state}`;
+  const rest = `${answers}, ${count(bursts.length, "burst")} within the hour, ${number(states.flapping)} flapping.`;
+  return [...found, found.length === 0 ? matter("ok", ["Nothing needs you now. ", rest]) : matter("plain", [rest])];
+}
+
+/** @param {Frame} burst */
+function burstMatter(burst) {
+  const q = { source: `ip:${burst.value}`, account: `account:${burst.value}` }[burst.group ?? ""] ?? "";
+  return matter("error", [
+    h("time", null, moment(parsed(burst.at), true)),
+    " ",
+    foreign(sentence({ ...burst, type: "burst" })),
+    " ",
+    h("a", { href: link("registrations", [], { q }) }, "See who is left"),
+  ]);
 }
 
 /** @param {string} state @param {Child[]} words */
@@ -173,7 +210,14 @@ function rank(list, rows, total) {
   const entries = rows.map(([name, value, q]) => {
     const bar = h("span", { class: "share", "aria-hidden": "true" });
     bar.style.setProperty("--share", `${(value / Math.max(1, total)) * 100}%`);
-    return h("li", null, h("a", { href: link("registrations", [], { q }) }, foreign(name)), " ", h("span", { class: "number" }, number(value)), bar);
+    return h(
+      "li",
+      null,
+      h("a", { href: link("registrations", [], { q }) }, foreign(name)),
+      " ",
+      h("span", { class: "number" }, number(value)),
+      bar,
+    );
   });
   replace(list, ...(entries.length ? entries : [h("li", { class: "quiet" }, "none")]));
   if (focused) {

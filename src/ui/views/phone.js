@@ -1,10 +1,9 @@
 // One user's phones: where they are, what happened to them in a day, why they were away, and what can be done.
 
+import { count, moment, now, number, parsed } from "../lib/format.js";
 import { ApiError, ask } from "../lib/api.js";
 import { append, foreign, h, replace, setText } from "../lib/dom.js";
-import { count, moment, number, parsed } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
-import { now } from "../lib/clock.js";
 import { owner } from "../lib/owner.js";
 import { spans, timeLine } from "../lib/plot.js";
 import { go, link, place } from "../lib/router.js";
@@ -15,7 +14,7 @@ import { Chosen } from "../dialogs/chosen.js";
 import { FlushDialog, whyNot } from "../dialogs/flush.js";
 import { NotifyDialog } from "../dialogs/notify.js";
 import { Contacts } from "./contacts.js";
-import { table } from "./registrations.js";
+import { tableAddress } from "./registrations.js";
 import { View } from "./view.js";
 
 /** @typedef {import("../table/columns.js").Item} Item */
@@ -45,22 +44,52 @@ export class Phone extends View {
   history = h("section", { class: "card", hidden: true });
 
   connectedCallback() {
-    const back = h("a", { href: link("registrations"), class: "back", click: (/** @type {Event} */ event) => this.#leave(event) }, icon("back"), "Back to registrations");
+    const back = h(
+      "a",
+      {
+        href: link("registrations"),
+        class: "back",
+        click: (/** @type {Event} */ event) => this.#leave(event),
+      },
+      icon("back"),
+      "Back to registrations",
+    );
     this.#read(place());
-    append(this, [h("p", null, back), this.name, this.state, this.actions, this.why, this.day, this.contacts.element, this.history]);
+    append(this, [
+      h("p", null, back),
+      this.name,
+      this.state,
+      this.actions,
+      this.why,
+      this.day,
+      this.contacts.element,
+      this.history,
+    ]);
     this.#buildActions();
     this.refresh = this.follow((signal) => this.#load(signal), 4000);
     this.listen(live, "events", (event) => this.#hear(event.detail));
     this.listen(live, "change", () => this.#showActions());
     this.every(1000, () => this.contacts.tick());
-    this.keys({ Escape: (event) => this.#leave(event), f: () => this.flush && !this.flush.disabled && this.#openFlush() });
+    this.keys({
+      Escape: (event) => this.#leave(event),
+      f: () => this.flush && !this.flush.disabled && this.#openFlush(),
+    });
   }
 
   #buildActions() {
     if (!session.mayFlush) {
       return;
     }
-    this.flush = h("button", { type: "button", class: "danger", "aria-describedby": "phone-off", click: () => this.#openFlush() }, "Flush…");
+    this.flush = h(
+      "button",
+      {
+        type: "button",
+        class: "danger",
+        "aria-describedby": "phone-off",
+        click: () => this.#openFlush(),
+      },
+      "Flush…",
+    );
     this.sync = h("button", { type: "button", click: () => this.#notify(false) }, "Check-sync…");
     this.reboot = h("button", { type: "button", click: () => this.#notify(true) }, "Reboot…");
     this.off = h("span", { id: "phone-off", class: "refusal" });
@@ -93,10 +122,10 @@ export class Phone extends View {
   /** @param {Event} event */
   #leave(event) {
     event.preventDefault();
-    go(table());
+    go(tableAddress());
   }
 
-  /** @param {import("../live/stream.js").Frame[]} frames */
+  /** @param {import("../live/live.js").Frame[]} frames */
   #hear(frames) {
     const own = this.#username.toLowerCase();
     if (!live.isPaused && frames.some((frame) => frame.username?.toLowerCase() === own)) {
@@ -117,9 +146,16 @@ export class Phone extends View {
         this.#unknown();
         return;
       }
-      const query = { filter_username: this.#username, filter_realm: this.#realm || undefined };
-      const { data } = this.#account ? await ask(this.#path, { signal }) : await ask("/v2/registrations", { query, signal });
-      this.#items = data.filter((/** @type {Item} */ item) => !this.#realm || (item.realm ?? "").toLowerCase() === this.#realm.toLowerCase());
+      const query = {
+        filter_username: this.#username,
+        filter_realm: this.#realm || undefined,
+      };
+      const { data } = this.#account
+        ? await ask(this.#path, { signal })
+        : await ask("/v2/registrations", { query, signal });
+      this.#items = data.filter(
+        (/** @type {Item} */ item) => !this.#realm || (item.realm ?? "").toLowerCase() === this.#realm.toLowerCase(),
+      );
       this.#showItems();
       if (!this.#isAsked && this.#account) {
         this.#isAsked = true;
@@ -140,17 +176,26 @@ export class Phone extends View {
   #unknown() {
     this.#items = [];
     this.contacts.show([]);
-    setText(this.state, `Unknown: no phone of ${this.heading} is registered, and none was within the last hour. Check the spelling.`);
+    setText(
+      this.state,
+      `Unknown: no phone of ${this.heading} is registered, and none was within the last hour. Check the spelling.`,
+    );
     this.#showActions();
   }
 
   #showItems() {
     const total = this.#items.length;
     const flap = this.#items.find((item) => item.flap)?.flap;
-    const comes = flap?.flapping ? `, flapping (score ${number(flap.score)}, ${count(flap.losses_24h, "loss", "losses")} in 24 h)` : "";
+    const comes = flap?.flapping
+      ? `, flapping (score ${number(flap.score)}, ${count(flap.losses_24h, "loss", "losses")} in 24 h)`
+      : "";
     const account = this.#items[0]?.account_name ?? this.#account ?? "";
     const words = total === 0 ? "Not registered now" : total === 1 ? "Registered" : `Registered with ${total} contacts`;
-    replace(this.state, h("span", { class: total ? "mark ok" : "mark error" }, icon(total ? "ok" : "error"), words + comes), account ? [" · account ", foreign(account)] : " · no account");
+    replace(
+      this.state,
+      h("span", { class: total ? "mark ok" : "mark error" }, icon(total ? "ok" : "error"), words + comes),
+      account ? [" · account ", foreign(account)] : " · no account",
+    );
     this.contacts.show(this.#items);
     this.#showActions();
   }
@@ -185,7 +230,20 @@ export class Phone extends View {
       this.why,
       h("h2", null, data.loss ? "Why it was last away" : "Why"),
       h("p", { class: "sentence" }, foreign(data.sentence)),
-      h("ul", { class: "plain" }, (data.facts ?? []).map((/** @type {string} */ fact) => h("li", null, foreign(fact))), others.map(([by, one]) => h("li", null, `Lost around then by the same ${by.replace("_", " ")} (`, foreign(one.value), `): ${number(one.lost)}`))),
+      h(
+        "ul",
+        { class: "plain" },
+        (data.facts ?? []).map((/** @type {string} */ fact) => h("li", null, foreign(fact))),
+        others.map(([by, one]) =>
+          h(
+            "li",
+            null,
+            `Lost around then by the same ${by.replace("_", " ")} (`,
+            foreign(one.value),
+            `): ${number(one.lost)}`,
+          ),
+        ),
+      ),
     );
     this.why.hidden = false;
   }
@@ -193,21 +251,50 @@ export class Phone extends View {
   /** @param {AbortSignal} signal */
   async #loadHistory(signal) {
     const query = { from: Math.floor(now() - 86_400), page_size: EVENTS };
-    const { data, envelope } = await ask(`${this.#path}/history`, { query, signal });
-    /** @type {import("../live/stream.js").Frame[]} */
-    const own = data.filter((/** @type {any} */ event) => !event.username || !this.#realm || (event.realm ?? "").toLowerCase() === this.#realm.toLowerCase());
-    const steps = own.filter((event) => event.username).map((event) => ({ at: parsed(event.at), type: event.type, reason: event.reason }));
+    const { data, envelope } = await ask(`${this.#path}/history`, {
+      query,
+      signal,
+    });
+    /** @type {import("../live/live.js").Frame[]} */
+    const own = data.filter(
+      (/** @type {any} */ event) =>
+        !event.username || !this.#realm || (event.realm ?? "").toLowerCase() === this.#realm.toLowerCase(),
+    );
+    const steps = own
+      .filter((event) => event.username)
+      .map((event) => ({
+        at: parsed(event.at),
+        type: event.type,
+        reason: event.reason,
+      }));
     const isCut = data.length >= EVENTS;
     const known = isCut ? (steps.at(-1)?.at ?? 0) : parsed(envelope.oldest) || 0;
-    const lost = steps.filter((step) => step.type === "terminated" && (step.reason === "expired" || step.reason === "removed"));
-    replace(this.day, h("h2", null, "Time line"), timeLine(spans(this.#items.length, steps, known), lost.map((step) => step.at)));
+    const lost = steps.filter(
+      (step) => step.type === "terminated" && (step.reason === "expired" || step.reason === "removed"),
+    );
+    replace(
+      this.day,
+      h("h2", null, "Time line"),
+      timeLine(
+        spans(this.#items.length, steps, known),
+        lost.map((step) => step.at),
+      ),
+    );
     this.day.hidden = false;
     const since = envelope.oldest ? ` The history reaches back to ${moment(parsed(envelope.oldest))}.` : "";
     replace(
       this.history,
       h("h2", { id: "history" }, "History of 24 h"),
-      own.length > 0 ? h("ul", { class: "events", "aria-labelledby": "history" }, own.slice(0, LISTED).map((event) => entry(event, false))) : h("p", { class: "quiet" }, `Nothing happened.${since}`),
-      own.length > LISTED ? h("p", { class: "quiet" }, `The latest ${LISTED} of ${isCut ? "more than " : ""}${number(own.length)}.`) : null,
+      own.length > 0
+        ? h(
+            "ul",
+            { class: "events", "aria-labelledby": "history" },
+            own.slice(0, LISTED).map((event) => entry(event, false)),
+          )
+        : h("p", { class: "quiet" }, `Nothing happened.${since}`),
+      own.length > LISTED
+        ? h("p", { class: "quiet" }, `The latest ${LISTED} of ${isCut ? "more than " : ""}${number(own.length)}.`)
+        : null,
     );
     this.history.hidden = false;
   }
