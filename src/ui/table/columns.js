@@ -50,7 +50,7 @@ export const COLUMNS = [
   {
     key: "initial_registration",
     title: "Since",
-    show: (item) => (item.initial_registration ? moment(unix(item.initial_registration)) : "–"),
+    show: (item) => (item.initial_registration ? moment(unix(item.initial_registration)).replace(/,.*/, "") : "–"),
     hint: (item) => (item.initial_registration ? utc(unix(item.initial_registration)) : ""),
   },
 ];
