@@ -15,6 +15,7 @@ use crate::flush::{Actor, FailureKind, Outcome, Request};
 use crate::http::App;
 use crate::http::auth::access::Caller;
 use crate::http::auth::authorization::FlushAuthorization;
+use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::{Cause, Error, Incomplete};
 use crate::http::request::call::Call;
@@ -62,8 +63,13 @@ pub(crate) async fn flush(
     }
     let picked = leave_newest(picked, keep);
     let exactly = !filters.is_empty() || keep > 0 || chosen.is_some();
-    let authorization =
-        FlushAuthorization::new(app, who.peer, call.token(), subject.scope, directory);
+    let authorization = FlushAuthorization::new(
+        app,
+        who.peer,
+        Credential::of(app, call),
+        subject.scope,
+        directory,
+    );
     // Others were served in between, and what is picked is of the directory that there is now.
     authorization.check()?;
     if dry_run {

@@ -8,9 +8,9 @@ use crate::flush::Authorization;
 use crate::http::App;
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
+use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
-use crate::http::request::secret::Secret;
 use crate::registration::{Name, Text};
 use crate::registry::Scope;
 
@@ -18,7 +18,7 @@ use crate::registry::Scope;
 pub(crate) struct FlushAuthorization {
     app: Arc<App>,
     peer: Peer,
-    token: Option<String>,
+    credential: Credential,
     account: Option<String>,
     /// By which the caller was authorized.
     directory: Arc<Directory>,
@@ -29,14 +29,14 @@ impl FlushAuthorization {
     pub(crate) fn new(
         app: &Arc<App>,
         peer: Peer,
-        token: Option<Secret<'_>>,
+        credential: Credential,
         scope: Scope<'_>,
         directory: &Arc<Directory>,
     ) -> Self {
         Self {
             app: Arc::clone(app),
             peer,
-            token: token.map(|token| token.reveal().to_owned()),
+            credential,
             account: match scope {
                 Scope::System => None,
                 Scope::Account(id) => Some(id.to_owned()),
@@ -47,9 +47,8 @@ impl FlushAuthorization {
 
     /// Why the caller would be refused now.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let token = self.token.as_deref().map(Secret::new);
-        let caller =
-            recognize(&self.app, self.peer, token).map_err(|_| Error::InvalidCredentials)?;
+        let caller = recognize(&self.app, self.peer, &self.credential)
+            .map_err(|_| Error::InvalidCredentials)?;
         let directory = Arc::clone(&self.app.directory.borrow());
         let names = Names::of(&self.app, &directory);
         caller.may(Right::Flush, self.account.as_deref(), names)
