@@ -71,13 +71,11 @@ export class Anchor {
    * @param {number} below
    */
   #room(above, below) {
-    const box = this.body.closest("table")?.parentElement;
-    if (!box) {
-      return;
-    }
+    const { style } = document.documentElement;
+    const isOver = above === 0 && below === 0;
     const add = (/** @type {string} */ name, /** @type {number} */ more) => {
-      const had = Number.parseFloat(box.style.getPropertyValue(name)) || 0;
-      box.style.setProperty(name, more ? `${had + more}px` : above || below ? `${had}px` : "0px");
+      const had = Number.parseFloat(style.getPropertyValue(name)) || 0;
+      style.setProperty(name, isOver ? "0px" : `${had + more}px`);
     };
     add("--above", above);
     add("--below", below);

@@ -14,6 +14,8 @@ export class Search {
   #q = "";
   #typing = 0;
   #typedAt = Number.NEGATIVE_INFINITY;
+  /** Whether all that changed was typed, letter by letter. */
+  #isTyped = true;
   input = h("input", {
     type: "search",
     placeholder: "User, realm, device, address …",
@@ -21,7 +23,7 @@ export class Search {
     "aria-describedby": "search-hint",
     autocomplete: "off",
     spellcheck: "false",
-    input: () => this.#type(),
+    input: (/** @type {InputEvent} */ event) => this.#type(event),
     keydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
   });
   hint = h(
@@ -44,7 +46,9 @@ export class Search {
     }
   }
 
-  #type() {
+  /** @param {InputEvent} event */
+  #type({ inputType = "", data }) {
+    this.#isTyped &&= inputType.startsWith("delete") || (inputType === "insertText" && data?.length === 1);
     clearTimeout(this.#typing);
     this.#typing = window.setTimeout(() => this.#now(), TYPED);
   }
@@ -57,7 +61,8 @@ export class Search {
       return;
     }
     const isSame = q !== "" && former !== "" && (q.startsWith(former) || former.startsWith(q));
-    const isTypedOn = isSame && performance.now() - this.#typedAt < TYPED_ON;
+    const isTypedOn = isSame && this.#isTyped && performance.now() - this.#typedAt < TYPED_ON;
+    this.#isTyped = true;
     this.#typedAt = performance.now();
     this.onSearch(q, isTypedOn);
   }
