@@ -1,5 +1,6 @@
 // Choosing rows, and flushing what is chosen.
 
+import { MOST_ASKED, NotifyDialog } from "../dialogs/notify.js";
 import { Chosen } from "../dialogs/chosen.js";
 import { FlushDialog, whyNot } from "../dialogs/flush.js";
 import { attribute, h, setText } from "../lib/dom.js";
@@ -89,7 +90,9 @@ export class Choice {
   all = h("button", { type: "button", click: () => void this.#chooseAll() }, "Select all");
   none = h("button", { type: "button", click: () => this.selection.clear() }, "Clear choice");
   off = h("span", { id: "flush-off", class: "refusal" });
-  element = h("div", { class: "choice" }, this.flush, this.all, this.none, this.off);
+  sync = h("button", { type: "button", hidden: true, click: () => this.#notify(false) }, "Check-sync…");
+  reboot = h("button", { type: "button", hidden: true, click: () => this.#notify(true) }, "Reboot…");
+  element = h("div", { class: "choice" }, this.flush, this.all, this.none, this.sync, this.reboot, this.off);
   /** @type {import("./rows.js").Rows | null} */
   rows = null;
 
@@ -127,6 +130,11 @@ export class Choice {
     setText(this.all, `Select all ${number(total)} that match`);
     this.all.disabled = total === 0;
     this.none.hidden = size === 0;
+    for (const button of [this.sync, this.reboot]) {
+      button.hidden = size === 0;
+      button.disabled = size > MOST_ASKED;
+      attribute(button, "title", size > MOST_ASKED ? `At most ${MOST_ASKED} phones are asked at a time` : null);
+    }
     this.rows?.each((row) => {
       if (row.box) {
         row.box.checked = this.selection.has(row.item.ruid);
@@ -173,6 +181,11 @@ export class Choice {
     } else if (row) {
       this.#open(new Chosen([row.item]));
     }
+  }
+
+  /** @param {boolean} isReboot */
+  #notify(isReboot) {
+    new NotifyDialog(this.selection.chosen.ones, isReboot);
   }
 
   /** @param {Chosen} chosen */

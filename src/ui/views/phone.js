@@ -219,7 +219,10 @@ export class Phone extends View {
 
   /** @param {boolean} isReboot */
   #notify(isReboot) {
-    new NotifyDialog(this.#account ?? "", this.#items, isReboot);
+    new NotifyDialog(
+      this.#items.map((item) => ({ ...item, account_id: this.#account })),
+      isReboot,
+    );
   }
 
   /** @param {AbortSignal} signal */
