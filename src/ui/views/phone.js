@@ -31,7 +31,9 @@ export class Phone extends View {
   #username = "";
   /** @type {string | undefined} */
   #account;
-  #isAsked = false;
+  /** How often something happened to it; and how often it had when its history was shown. */
+  #happened = 1;
+  #told = 0;
   /** @type {Item[]} */
   #items = [];
   title = "";
@@ -99,7 +101,7 @@ export class Phone extends View {
   /** @param {import("../lib/router.js").Place} to */
   show(to) {
     this.#read(to);
-    this.#isAsked = false;
+    this.#happened++;
     this.#items = [];
     for (const part of [this.why, this.day, this.history]) {
       part.hidden = true;
@@ -129,7 +131,7 @@ export class Phone extends View {
   #hear(frames) {
     const own = this.#username.toLowerCase();
     if (!live.isPaused && frames.some((frame) => frame.username?.toLowerCase() === own)) {
-      this.#isAsked = false;
+      this.#happened++;
       this.refresh?.soon();
     }
   }
@@ -157,9 +159,10 @@ export class Phone extends View {
         (/** @type {Item} */ item) => !this.#realm || (item.realm ?? "").toLowerCase() === this.#realm.toLowerCase(),
       );
       this.#showItems();
-      if (!this.#isAsked && this.#account) {
-        this.#isAsked = true;
+      const happened = this.#happened;
+      if (this.#told !== happened && this.#account) {
         await Promise.all([this.#loadWhy(signal), this.#loadHistory(signal)]);
+        this.#told = happened;
       }
     } catch (error) {
       if (signal.aborted) {
