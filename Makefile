@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test test-trixie versions contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
+.PHONY: help deps run test test-trixie versions contract check supply ui-test fuzz bench large filesystems deb package-test systemd-test reproducible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ versions: ## the same beside Debian's other Kamailios: 6.0 of Debian 13, 6.1 of 
 contract: deps ## check the API against its own description, with schemathesis and a real Kamailio
 	@tests/contract/tool
 	$(CARGO) test --locked --test usrlocd contract:: -- --ignored --nocapture
+
+ui-test: deps ## check the page's code, and use the page in a real browser, beside a real Kamailio
+	@tests/ui/tool
+	@cd tests/ui && npm run --silent check
+	$(CARGO) test --locked --test usrlocd page:: -- --ignored --nocapture
 
 check: deps supply ## formatting, lints, documentation, licences, then all tests
 	$(CARGO) fmt --check

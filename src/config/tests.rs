@@ -112,6 +112,7 @@ fn the_defaults_are_the_contracts() {
     socket = "/run/usrlocd/usrlocd.sock"
     hosts = []
     public_url = ""
+    ui = true
     wire = "document"
     max_lag = "10s"
     cors_origins = []

@@ -15,6 +15,7 @@ pub(crate) mod select;
 pub(crate) mod stream;
 pub(crate) mod subject;
 pub(crate) mod turns;
+pub(crate) mod ui;
 pub(crate) mod why;
 
 use std::sync::Arc;
@@ -63,6 +64,9 @@ pub(crate) async fn answer(app: &Arc<App>, context: Context, request: Request<Bo
     let (parts, body) = request.into_parts();
     if let Some(operation) = Operation::at(parts.uri.path()) {
         return operation.answer(app, &context.id, &parts);
+    }
+    if ui::is_for_page(app, &parts) {
+        return ui::answer(app, &context, parts, body).await;
     }
     let layout = call::layout(&parts);
     match registrations(app, &context, parts, body).await {

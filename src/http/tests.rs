@@ -1,5 +1,6 @@
 //! Tests of the API: one file a route and one a subject that all routes share, over a registry that is filled by hand.
 
+mod backing;
 mod concealed;
 mod connections;
 mod cors;
@@ -19,6 +20,8 @@ mod large;
 mod limits;
 mod list;
 mod openapi;
+mod page;
+mod page_data;
 mod paging;
 mod peer_group;
 mod ready;
@@ -26,6 +29,7 @@ mod refused;
 mod revisions;
 mod search;
 mod secrecy;
+mod session;
 mod site;
 mod sort;
 mod spelling;

@@ -47,7 +47,7 @@ pub struct Template(&'static str);
 
 impl Template {
     /// All of them; the last stands for every other path.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self("/v2/accounts/{account}/registrations"),
         Self("/v2/accounts/{account}/registrations/count"),
         Self("/v2/accounts/{account}/registrations/{username}"),
@@ -70,6 +70,7 @@ impl Template {
         Self("/readyz"),
         Self("/metrics"),
         Self("/openapi.json"),
+        Self("/ui/"),
         Self("other"),
     ];
 
@@ -83,6 +84,8 @@ impl Template {
             "/readyz" => return 19,
             "/metrics" => return 20,
             "/openapi.json" => return 21,
+            "/ui" => return 22,
+            path if path.starts_with("/ui/") => return 22,
             _ => {}
         }
         let Some(path) = path

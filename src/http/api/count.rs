@@ -59,7 +59,7 @@ fn asks_for_accounts(call: &Call) -> bool {
 }
 
 /// Every account that has rows, of those asked for. Others are served in between, however many there are.
-async fn accounts(app: &App, subject: Subject<'_>) -> Vec<serde_json::Value> {
+pub(super) async fn accounts(app: &App, subject: Subject<'_>) -> Vec<serde_json::Value> {
     let directory = Arc::clone(&app.directory.borrow());
     let mut all = app.registry.accounts();
     if let Some(seen) = subject.accounts {
@@ -80,7 +80,12 @@ async fn accounts(app: &App, subject: Subject<'_>) -> Vec<serde_json::Value> {
 
 /// An account with its number, name and realm. Name and realm come from the directory, else from the first of its
 /// registrations, in the order of lists, that has one.
-fn account(app: &App, directory: &Directory, id: &Arc<str>, count: usize) -> serde_json::Value {
+pub(super) fn account(
+    app: &App,
+    directory: &Directory,
+    id: &Arc<str>,
+    count: usize,
+) -> serde_json::Value {
     let known = directory.account(id);
     let mut name = known.and_then(|known| known.name.clone());
     let mut realm = known.and_then(|known| known.realm.clone());

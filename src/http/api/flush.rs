@@ -16,6 +16,7 @@ use crate::flush::{self, Actor, FailureKind, Outcome, Request};
 use crate::http::App;
 use crate::http::auth::access::Caller;
 use crate::http::auth::authorization::{Covered, FlushAuthorization};
+use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::{Cause, Error, Incomplete, Problem};
 use crate::http::request::call::Call;
@@ -74,10 +75,14 @@ pub(crate) async fn flush(
     let picked = leave_newest(picked, keep);
     let would = would_flush(&picked);
     let parts = parts(subject, picked);
+    let credential = Credential::of(app, call);
     let authorization = |covered| {
-        let token = call.token();
         Arc::new(FlushAuthorization::new(
-            app, who.peer, token, covered, directory,
+            app,
+            who.peer,
+            credential.clone(),
+            covered,
+            directory,
         ))
     };
     let authorizations: Vec<_> = parts

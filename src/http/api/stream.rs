@@ -29,12 +29,12 @@ use crate::events::json::Style;
 use crate::events::{Event, GapCause, Type, Viewer, What};
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
+use crate::http::auth::credential::Credential;
 use crate::http::auth::grant::Grant;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
-use crate::http::request::secret::Secret;
 use crate::http::request::stream_params::{Framing, From, StreamParams};
 use crate::http::response::view::View;
 use crate::http::socket::Socket;
@@ -146,7 +146,7 @@ struct Stream {
 /// Whose stream it is, and of what.
 struct Who {
     peer: Peer,
-    token: Option<String>,
+    credential: Credential,
     account: Option<String>,
     /// Of the whole system, the accounts that the caller may see; `None` for a caller who may see all.
     accounts: Option<Vec<String>>,
@@ -185,7 +185,7 @@ impl Stream {
         Self {
             who: Who {
                 peer,
-                token: call.token().map(|token| token.reveal().to_owned()),
+                credential: Credential::of(app, call),
                 account: match subject.scope {
                     Scope::System => None,
                     Scope::Account(id) => Some(id.to_owned()),
@@ -491,9 +491,7 @@ impl Who {
 
     /// Why the caller would be refused now.
     fn check(&self, app: &App) -> Result<(), &'static str> {
-        let token = self.token.as_deref();
-        let token = token.map(Secret::new);
-        let caller = recognize(app, self.peer, token).map_err(|_| "token_revoked")?;
+        let caller = recognize(app, self.peer, &self.credential).map_err(|_| "token_revoked")?;
         let directory = Arc::clone(&app.directory.borrow());
         let names = Names::of(app, &directory);
         caller

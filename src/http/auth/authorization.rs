@@ -8,9 +8,9 @@ use crate::flush::Authorization;
 use crate::http::App;
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
+use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
-use crate::http::request::secret::Secret;
 use crate::registration::{Name, Text};
 
 /// What registrations a flush is about.
@@ -28,7 +28,7 @@ pub(crate) enum Covered<'a> {
 pub(crate) struct FlushAuthorization {
     app: Arc<App>,
     peer: Peer,
-    token: Option<String>,
+    credential: Credential,
     account: Option<String>,
     needs_all: bool,
     /// By which the caller was authorized.
@@ -40,14 +40,14 @@ impl FlushAuthorization {
     pub(crate) fn new(
         app: &Arc<App>,
         peer: Peer,
-        token: Option<Secret<'_>>,
+        credential: Credential,
         covered: Covered<'_>,
         directory: &Arc<Directory>,
     ) -> Self {
         Self {
             app: Arc::clone(app),
             peer,
-            token: token.map(|token| token.reveal().to_owned()),
+            credential,
             account: match covered {
                 Covered::Account(id) => Some(id.to_owned()),
                 Covered::NoAccount | Covered::Nothing => None,
@@ -59,9 +59,8 @@ impl FlushAuthorization {
 
     /// Why the caller would be refused now.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let token = self.token.as_deref().map(Secret::new);
-        let caller =
-            recognize(&self.app, self.peer, token).map_err(|_| Error::InvalidCredentials)?;
+        let caller = recognize(&self.app, self.peer, &self.credential)
+            .map_err(|_| Error::InvalidCredentials)?;
         let directory = Arc::clone(&self.app.directory.borrow());
         let names = Names::of(&self.app, &directory);
         caller.may(Right::Flush, self.account.as_deref(), names)?;
