@@ -236,7 +236,7 @@ impl Sessions {
             return;
         }
         if let Err(error) = self.keep.keep(&put, &remove).await {
-            tracing::warn!(%error, "cannot keep the sessions of the page; after a restart some must log in again, or need not although they logged out");
+            tracing::warn!(%error, "cannot keep the sessions of the page; after a restart some people must log in again, or are still logged in although they logged out");
             return;
         }
         self.open().is_kept(&put, &remove);
