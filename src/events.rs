@@ -334,6 +334,12 @@ impl GapCause {
             Self::OtherLog => "other_log",
         }
     }
+
+    /// Whether lists are to be read again. After [`Restored`](Self::Restored) the events that follow are enough.
+    #[must_use]
+    pub fn asks_for_lists(self) -> bool {
+        self != Self::Restored
+    }
 }
 
 impl Event {

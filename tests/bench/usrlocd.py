@@ -78,7 +78,7 @@ class Usrlocd:
 
     def request_once(self, path, method):
         if not self.connection:
-            self.connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+            self.connection = socket.create_connection(("127.0.0.1", self.port), timeout=300)
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {TOKEN}\r\n\r\n".encode())
         data = b""

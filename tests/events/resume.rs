@@ -1,6 +1,7 @@
 //! A stream goes on where it ended, over restarts and kills of the daemon, without a hole and without a double.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
 use crate::support::stream::{Stream, type_of};
+use crate::support::tools;
 use crate::support::{eventually, holds};
 
 /// A client that keeps a list by events alone.
@@ -226,4 +228,52 @@ fn an_id_of_another_log_or_of_the_future_is_a_gap() {
         alice.register();
         assert_eq!(type_of(&stream.event()), "registered");
     }
+}
+
+#[test]
+fn a_client_that_has_asked_for_the_rows_has_them_again_after_a_gap() {
+    let kamailio = Kamailio::builder().start();
+    let daemon = Daemon::builder(&kamailio).start();
+    let mut alice = Phone::of(&kamailio, &acme().device("alice", 1));
+    alice.register();
+    eventually("alice is there", PATIENCE, || {
+        let answer = daemon.get(&of(&acme()));
+        holds(answer.status == 200, || answer.text())
+    });
+    let path = format!("{}&initial=true", watched(&acme()));
+    let last = [
+        ("X-Auth-Token", Daemon::TOKEN),
+        ("Last-Event-ID", "0123456789abcdef-1"),
+    ];
+    let mut stream = Stream::with(&daemon, &path, &last);
+    let expect_rows = |stream: &mut Stream, cause: &str| {
+        let gap = stream.event();
+        assert_eq!((type_of(&gap), &gap["cause"]), ("gap", &cause.into()));
+        let present = stream.event();
+        assert_eq!(type_of(&present), "present", "{present}");
+        assert_eq!(present["registration"]["username"], "alice", "{present}");
+        assert_eq!(type_of(&stream.event()), "synced");
+    };
+    expect_rows(&mut stream, "other_log");
+    // One who has not asked for them is told of the gap alone.
+    let mut without = Stream::open(&daemon, &watched(&acme()));
+    without.next_of("hello");
+    alice.unregister();
+    assert_eq!(type_of(&stream.event()), "terminated");
+    alice.register();
+    assert_eq!(type_of(&stream.event()), "registered");
+    let forget = Command::new(tools::usrlocd())
+        .args(["history", "forget", "alice", "--account", &acme().id])
+        .arg("--config")
+        .arg(daemon.config_file())
+        .status();
+    assert!(forget.expect("usrlocd can be run").success());
+    expect_rows(&mut stream, "forgotten");
+    alice.unregister();
+    assert_eq!(type_of(&stream.event()), "terminated");
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        told.push(type_of(&without.event()).to_owned());
+    }
+    assert_eq!(told, ["terminated", "registered", "gap", "terminated"]);
 }

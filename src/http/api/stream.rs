@@ -54,6 +54,13 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How many events are read at a time.
 const EVENTS: usize = 256;
 
+/// The pause between two pieces, for each stream that is open, up to [`LONGEST_PAUSE`]: the more clients there are, the
+/// more is sent to each at a time. One client waits for nothing.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// The longest pause between two pieces.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
 /// About as much is sent at a time.
 const PIECE: usize = 64 << 10;
 
@@ -114,6 +121,10 @@ struct Stream {
     filters: Filters,
     frames: Frames,
     phase: Phase,
+    /// Whether the rows of now are sent again where events are missing.
+    is_initial: bool,
+    /// Whether events are missing, and the rows have not been sent again yet.
+    has_gap: bool,
     /// Events that came since the client was last told how far it is, and were not for it.
     withheld: usize,
     /// When it was last sent something.
@@ -149,6 +160,8 @@ struct Changes {
 /// How far a stream is.
 enum Phase {
     Begin(From),
+    /// The rows of now are to be sent.
+    List,
     /// These are still to be sent; then it goes on at the cursor.
     Present(VecDeque<Arc<Registration>>, Cursor),
     Live(Cursor),
@@ -182,6 +195,8 @@ impl Stream {
             filters,
             frames: Frames::new(params.framing),
             phase: Phase::Begin(params.from),
+            is_initial: params.is_initial,
+            has_gap: false,
             withheld: 0,
             sent: Instant::now(),
             checked: Some(Instant::now()),
@@ -203,6 +218,7 @@ impl Stream {
         loop {
             match std::mem::replace(&mut self.phase, Phase::Over) {
                 Phase::Begin(from) => self.begin(from).await,
+                Phase::List => self.list().await,
                 Phase::Present(rows, cursor) => self.present(rows, cursor),
                 Phase::Live(cursor) => self.live(cursor).await,
                 Phase::Over if self.frames.len() == 0 => return None,
@@ -217,7 +233,7 @@ impl Stream {
 
     async fn begin(&mut self, from: From) {
         let log = &self.app.events;
-        if matches!(from, From::Now | From::Initial) {
+        if from == From::Now {
             // What a list has by now is not told again.
             log.has_followed(self.app.registry.last_entry()).await;
         }
@@ -228,15 +244,21 @@ impl Stream {
         self.frames.hello(&style, version, range, source);
         self.phase = match from {
             From::Now => Phase::Live(log.end()),
-            From::Initial => {
-                // Before the list: what comes meanwhile may be told twice, and nothing is missed.
-                let cursor = log.end();
-                let rows = self.rows().await;
-                Phase::Present(rows, cursor)
-            }
+            From::Initial => Phase::List,
             From::Event(log, seq) => self.resume(Some((log, seq))),
             From::Unknown => self.resume(None),
         };
+    }
+
+    /// Takes the rows of now; what happens from now on comes after them.
+    async fn list(&mut self) {
+        let log = &self.app.events;
+        // What the rows show by now is not told again.
+        log.has_followed(self.app.registry.last_entry()).await;
+        // Before the list: what comes meanwhile may be told twice, and nothing is missed.
+        let cursor = log.end();
+        let rows = self.rows().await;
+        self.phase = Phase::Present(rows, cursor);
     }
 
     /// Goes on after an event, or says what is missing.
@@ -247,7 +269,8 @@ impl Stream {
             Ok(cursor) => Phase::Live(cursor),
             Err(missed) => {
                 let from = event.map(|(id, seq)| id.id(seq));
-                Phase::Live(self.miss(from.as_deref(), missed))
+                let cursor = self.miss(from.as_deref(), missed);
+                self.go_on(cursor)
             }
         }
     }
@@ -261,7 +284,17 @@ impl Stream {
         let cursor = self.app.events.end();
         let to = cursor.log().id(cursor.seq());
         self.frames.gap(from, &to, cause, &self.app.settings.node);
+        self.has_gap = true;
         cursor
+    }
+
+    /// What comes after what was read: first the rows, if they are wanted and events are missing.
+    fn go_on(&mut self, cursor: Cursor) -> Phase {
+        if std::mem::take(&mut self.has_gap) && self.is_initial {
+            Phase::List
+        } else {
+            Phase::Live(cursor)
+        }
     }
 
     /// The registrations that are listed now.
@@ -316,12 +349,15 @@ impl Stream {
             self.mark(&cursor);
         }
         if !self.is_gone && self.may_go_on() {
-            self.phase = Phase::Live(cursor);
+            self.phase = self.go_on(cursor);
         }
     }
 
     fn event(&mut self, event: &Logged, cursor: Cursor) {
         let viewer = self.who.viewer();
+        if let What::Gap(gap) = &event.event().what {
+            self.has_gap |= gap.cause.asks_for_lists();
+        }
         if self.wants(event.event(), viewer) {
             let style = style(&self.app, cursor.log(), self.fields.as_deref());
             self.frames.event(event, viewer, &style);
@@ -362,7 +398,7 @@ impl Stream {
             }
         };
         tokio::select! {
-            () = self.app.events.news(cursor) => return,
+            () = self.app.events.news(cursor) => return self.pause().await,
             () = mark => self.mark(cursor),
             () = tokio::time::sleep_until(self.checked.unwrap_or(self.sent) + LOOK) => {}
             Ok(()) = self.changes.tokens.changed() => {}
@@ -375,6 +411,13 @@ impl Stream {
             }
         }
         self.checked = None;
+    }
+
+    /// Lets more come together where there are many clients.
+    async fn pause(&self) {
+        let others = self.app.streams.count().saturating_sub(1);
+        let pause = PAUSE.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX));
+        tokio::time::sleep_until(self.sent + pause.min(LONGEST_PAUSE)).await;
     }
 
     fn mark(&mut self, cursor: &Cursor) {

@@ -43,6 +43,8 @@ pub(crate) struct StreamParams {
     pub(crate) framing: Framing,
     pub(crate) types: Vec<Type>,
     pub(crate) from: From,
+    /// Whether the rows of now are sent again where events are missing.
+    pub(crate) is_initial: bool,
     /// The fields of `registration` that are wanted; `None` for all.
     pub(crate) fields: Option<Vec<Field>>,
 }
@@ -61,10 +63,12 @@ impl StreamParams {
         if params.get("accept").is_some_and(|it| it.contains("csv")) {
             return Err(Error::parameter("accept", Problem::NotOfAStream));
         }
+        let is_initial = flag(params, "initial")?;
         Ok(Some(Self {
             framing,
             types: types(params)?,
-            from: from(params, headers)?,
+            from: from(params, headers, is_initial)?,
+            is_initial,
             fields: fields(params)?,
         }))
     }
@@ -96,8 +100,7 @@ fn types(params: &Params) -> Result<Vec<Type>, Error> {
     Ok(types)
 }
 
-fn from(params: &Params, headers: &HeaderMap) -> Result<From, Error> {
-    let is_initial = flag(params, "initial")?;
+fn from(params: &Params, headers: &HeaderMap, is_initial: bool) -> Result<From, Error> {
     let since = params.get("since").map(|since| {
         let bad = || Error::parameter("since", Problem::BadEventId);
         LogId::parse(since).ok_or_else(bad)
@@ -172,7 +175,8 @@ mod tests {
 
     #[test]
     fn the_header_wins_over_since_and_initial() {
-        let from = |query, headers: &[_]| parse(query, headers).unwrap().unwrap().from;
+        let stream = |query, headers: &[_]| parse(query, headers).unwrap().unwrap();
+        let from = |query, headers: &[_]| stream(query, headers).from;
         let last = ("last-event-id", ID);
         assert_eq!(from("", &[SSE]), From::Now);
         assert_eq!(from("initial=true", &[SSE]), From::Initial);
@@ -182,6 +186,7 @@ mod tests {
         );
         let query = "initial=true&since=00000000000000ff-3";
         assert_eq!(from(query, &[SSE, last]), From::Event(LogId(255), 12));
+        assert!(stream(query, &[SSE, last]).is_initial, "after a gap");
         assert_eq!(from("", &[SSE, ("last-event-id", "none")]), From::Unknown);
     }
 
