@@ -257,7 +257,9 @@ impl Open {
     /// Ends those that are over, and those that are in the way of one more of this holder.
     fn make_room(&mut self, holder: &Holder, now: i64) {
         let over = self.those(|record| record.is_over(now));
-        over.into_iter().for_each(|id| self.end(id));
+        for id in over {
+            self.end(id);
+        }
         let own = self.those(|record| record.holder == *holder);
         if own.len() >= EACH {
             self.end(own[0]);
@@ -285,7 +287,9 @@ impl Open {
     /// What is to be written, and what is to be forgotten.
     fn changed(&mut self, now: i64) -> (Vec<Record>, Vec<Id>) {
         let over = self.those(|record| record.is_over(now));
-        over.into_iter().for_each(|id| self.end(id));
+        for id in over {
+            self.end(id);
+        }
         let is_changed = |session: &&Session| {
             let kept = session.kept;
             kept.is_none_or(|kept| session.record.used - kept >= COARSE)

@@ -23,6 +23,7 @@ mod operations;
 mod oracle;
 mod owners;
 mod package;
+mod page;
 mod reading;
 mod ready;
 mod reload;

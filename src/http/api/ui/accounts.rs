@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::data::Asker;
+use super::asker::Asker;
 use crate::http::App;
 use crate::http::api::count;
 use crate::http::api::subject::Subject;
