@@ -27,6 +27,7 @@ mod serve;
 mod show_rows;
 mod systemd_env;
 mod token;
+mod ui;
 mod watch;
 mod webhook;
 mod why;
@@ -60,6 +61,8 @@ Examples:
       what is wrong, and how to fix it
   usrlocd list acme.example.com
   usrlocd watch
+  usrlocd ui
+      where the page for browsers is
   usrlocd why alice@acme.example.com
       why its phone was away
   usrlocd flush acme.example.com --user alice
@@ -107,6 +110,7 @@ enum Verb {
     Flaps(flaps::Flaps),
     Why(why::Why),
     Flush(flush::Flush),
+    Ui(ui::Ui),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),
@@ -186,6 +190,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Flaps(flaps) => flaps.run(),
         Verb::Why(why) => why.run(),
         Verb::Flush(flush) => flush.run(),
+        Verb::Ui(ui) => ui.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),
         Verb::Doctor(doctor) => doctor.run(),

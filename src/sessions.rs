@@ -236,7 +236,7 @@ impl Sessions {
             return;
         }
         if let Err(error) = self.keep.keep(&put, &remove).await {
-            tracing::warn!(%error, "cannot keep the sessions of the page; after a restart some must log in again, or need not although they logged out");
+            tracing::warn!(%error, "cannot keep the sessions of the page; after a restart some people must log in again, or are still logged in although they logged out");
             return;
         }
         self.open().is_kept(&put, &remove);
@@ -257,7 +257,9 @@ impl Open {
     /// Ends those that are over, and those that are in the way of one more of this holder.
     fn make_room(&mut self, holder: &Holder, now: i64) {
         let over = self.those(|record| record.is_over(now));
-        over.into_iter().for_each(|id| self.end(id));
+        for id in over {
+            self.end(id);
+        }
         let own = self.those(|record| record.holder == *holder);
         if own.len() >= EACH {
             self.end(own[0]);
@@ -285,7 +287,9 @@ impl Open {
     /// What is to be written, and what is to be forgotten.
     fn changed(&mut self, now: i64) -> (Vec<Record>, Vec<Id>) {
         let over = self.those(|record| record.is_over(now));
-        over.into_iter().for_each(|id| self.end(id));
+        for id in over {
+            self.end(id);
+        }
         let is_changed = |session: &&Session| {
             let kept = session.kept;
             kept.is_none_or(|kept| session.record.used - kept >= COARSE)

@@ -30,6 +30,7 @@ mod reload;
 mod restart;
 mod rows;
 mod service;
+mod sessions;
 mod stalls;
 mod store;
 mod tables;

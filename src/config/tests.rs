@@ -187,6 +187,7 @@ fn every_pinned_key_is_accepted() {
         socket = ""
         hosts = ["Sip.Example.com."]
         public_url = "https://sip.example.com:8443/x"
+        ui = false
         wire = "kazoo-4.3"
         max_lag = "1m30s"
         cors_origins = ["https://panel.example.com"]
@@ -222,6 +223,7 @@ fn every_pinned_key_is_accepted() {
     assert_eq!(config.http.hosts, ["sip.example.com"]);
     let public_url = config.http.public_url.as_deref();
     assert_eq!(public_url, Some("https://sip.example.com:8443/x"));
+    assert!(!config.http.ui);
     assert_eq!(config.http.wire, Wire::Kazoo43);
     assert_eq!(config.auth.tokens_file, None);
     assert_eq!(config.flush.also[1].params, [Param::Integer(5)]);

@@ -398,7 +398,7 @@ async fn write_once(
             written.get_or_init(|| id);
         }
         Change::Sessions(put, remove) => {
-            kept_sessions::write(&mut transaction, put, remove).await?
+            kept_sessions::write(&mut transaction, put, remove).await?;
         }
     }
     transaction.commit().await

@@ -18,6 +18,9 @@ use super::{Audience, Burst, Event, Happening, Kind, Reason, Viewer, What};
 /// How many quarter hours are shown.
 pub const QUARTERS: usize = 96;
 
+/// [`QUARTERS`], as quarters are numbered.
+const DAY: u32 = 96;
+
 /// A quarter of an hour, in milliseconds.
 const QUARTER: u64 = 900_000;
 
@@ -112,7 +115,7 @@ impl Day {
     /// The quarters until `now` (milliseconds since the Unix epoch) as `viewer` sees them, the earliest first.
     #[must_use]
     pub fn plot(&self, viewer: Viewer<'_>, now: u64) -> Vec<Quarter> {
-        let first = number(now).saturating_sub(QUARTERS as u32 - 1);
+        let first = number(now).saturating_sub(DAY - 1);
         let mut plot: Vec<Quarter> = (first..)
             .take(QUARTERS)
             .map(|number| Quarter {
@@ -143,7 +146,7 @@ impl Day {
     /// How many phones of an account were lost within the day before `now`.
     #[must_use]
     pub fn losses(&self, account: &str, now: u64) -> u64 {
-        let first = number(now).saturating_sub(QUARTERS as u32 - 1);
+        let first = number(now).saturating_sub(DAY - 1);
         let slots = self.accounts.get(account).map(|series| series.0.iter());
         let slots = slots.into_iter().flatten();
         let recent = slots.filter(|slot| slot.number >= first);
@@ -230,7 +233,7 @@ impl Day {
 
     /// Forgets what is too old in the quarter `now`.
     fn forget_before(&mut self, now: u32) {
-        let first = now.saturating_sub(QUARTERS as u32 - 1);
+        let first = now.saturating_sub(DAY - 1);
         self.system.forget_before(first);
         self.accounts.retain(|_, series| {
             series.forget_before(first);

@@ -2,6 +2,7 @@
 //! session, and has a few summaries of its own below `/ui/data/`.
 
 mod accounts;
+mod asker;
 mod data;
 mod files;
 mod flushes;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::data::Asker;
+use super::asker::Asker;
 use crate::http::App;
 use crate::http::api::count;
 use crate::http::api::subject::Subject;
@@ -38,6 +38,9 @@ pub(super) async fn accounts(app: &App, asker: &Asker) -> Value {
     app.flaps.day(|day| {
         for account in &mut all {
             let id = id(account).unwrap_or_default().to_owned();
+            if account["name"].is_null() {
+                account["name"] = id.as_str().into();
+            }
             account["flapping"] = flapping.get(&id).copied().unwrap_or(0).into();
             account["losses_24h"] = day.losses(&id, now).into();
         }

@@ -7,12 +7,10 @@ use axum::response::Response;
 use http::Method;
 use http::request::Parts;
 
+use super::asker::Asker;
 use super::{Page, accounts, flushes, health, overview, refused, reply, session};
-use crate::events::Viewer;
 use crate::http::App;
 use crate::http::api::Context;
-use crate::http::auth::access::{Caller, Right};
-use crate::http::auth::account::Names;
 use crate::http::auth::admission::{admit, admit_stranger};
 use crate::http::auth::credential::Credential;
 use crate::http::error::Error;
@@ -24,23 +22,6 @@ pub(super) const FOLDER: &str = "data/";
 
 /// The methods that they have.
 const METHODS: &str = "GET, HEAD, OPTIONS";
-
-/// What the one who asks may see.
-#[derive(Debug)]
-pub(super) struct Asker {
-    /// The accounts that he may see, in order; `None` for one who may see all.
-    pub(super) accounts: Option<Vec<String>>,
-}
-
-impl Asker {
-    /// Whose lists he looks at.
-    pub(super) fn viewer(&self) -> Viewer<'_> {
-        match &self.accounts {
-            None => Viewer::System,
-            Some(accounts) => Viewer::Accounts(accounts),
-        }
-    }
-}
 
 /// Answers a request for what is at `path` below `/ui/`.
 pub(super) async fn answer(
@@ -68,7 +49,7 @@ pub(super) async fn answer(
         let told = session::told(app, &caller, session.as_ref()).to_string();
         return Ok(reply(app, &call, &context.id, &told, Page::default()));
     }
-    let asker = asker(app, &caller)?;
+    let asker = Asker::of(app, &caller)?;
     let data = match what {
         "overview" => overview::overview(app, &asker).await,
         "accounts" => accounts::accounts(app, &asker).await.to_string(),
@@ -77,12 +58,4 @@ pub(super) async fn answer(
         _ => return Err(Error::NotFound),
     };
     Ok(reply(app, &call, &context.id, &data, Page::default()))
-}
-
-fn asker(app: &App, caller: &Caller) -> Result<Asker, Error> {
-    let directory = Arc::clone(&app.directory.borrow());
-    let names = Names::of(app, &directory);
-    caller.may(Right::Read, None, names)?;
-    let accounts = caller.accounts(names);
-    Ok(Asker { accounts })
 }

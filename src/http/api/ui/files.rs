@@ -51,7 +51,7 @@ impl File {
     /// never put together from two versions. The page itself is not kept.
     fn answer(&self, request: &Parts) -> Response {
         let kind = HeaderValue::from_static(self.kind);
-        if self.path.ends_with(".html") {
+        if self.kind.starts_with("text/html") {
             let mut response = Response::new(Body::from(self.bytes));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, kind);

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::data::Asker;
+use super::asker::Asker;
 use super::{Page, reply};
 use crate::flush::{AuditLine, AuditQuery};
 use crate::http::App;

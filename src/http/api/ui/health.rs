@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::data::Asker;
+use super::asker::Asker;
 use crate::http::App;
 
 /// How long findings are good for.

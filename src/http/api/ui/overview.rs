@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::data::Asker;
+use super::asker::Asker;
 use crate::events::json::moment;
 use crate::events::{Burst, Viewer};
 use crate::http::App;
@@ -74,7 +74,7 @@ struct Tally {
 
 /// The figures, as JSON.
 pub(super) async fn overview(app: &App, asker: &Asker) -> String {
-    let slot = app.overviews.slot(&asker.accounts);
+    let slot = app.overviews.slot(asker.accounts.as_ref());
     let mut counted = slot.lock().await;
     let now = app.clock.monotonic();
     if let Some(counted) = &*counted
@@ -93,12 +93,13 @@ pub(super) async fn overview(app: &App, asker: &Asker) -> String {
 }
 
 impl Overviews {
-    fn slot(&self, accounts: &Option<Vec<String>>) -> Arc<Slot> {
+    fn slot(&self, accounts: Option<&Vec<String>>) -> Arc<Slot> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= SETS && !slots.contains_key(accounts) {
+        let accounts = accounts.cloned();
+        if slots.len() >= SETS && !slots.contains_key(&accounts) {
             slots.clear();
         }
-        Arc::clone(slots.entry(accounts.clone()).or_default())
+        Arc::clone(slots.entry(accounts).or_default())
     }
 }
 

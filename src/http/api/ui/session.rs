@@ -122,8 +122,8 @@ pub(super) fn told(app: &App, caller: &Caller, session: Option<&Record>) -> serd
         .filter_map(|(name, right)| has(right).then_some(name))
         .collect();
     let accounts = caller.accounts(names);
-    let named = accounts.iter().flatten().take(ACCOUNTS);
-    let named: Vec<_> = named.map(|id| account(id, &directory)).collect();
+    let first = accounts.iter().flatten().take(ACCOUNTS);
+    let first: Vec<_> = first.map(|id| account(id, &directory)).collect();
     let ends = session.map(Record::ends);
     let expires_at = [ends, caller.expires()].into_iter().flatten().min();
     let commands = match caller {
@@ -134,7 +134,7 @@ pub(super) fn told(app: &App, caller: &Caller, session: Option<&Record>) -> serd
         "name": caller.to_string(),
         "rights": rights,
         "all_accounts": accounts.is_none(),
-        "accounts": named,
+        "accounts": first,
         "node": app.settings.node,
         "version": app.settings.version,
         "expires_at": expires_at,
