@@ -28,6 +28,7 @@ mod serve;
 mod show_rows;
 mod systemd_env;
 mod token;
+mod ui;
 mod watch;
 mod webhook;
 mod why;
@@ -61,6 +62,8 @@ Examples:
       what is wrong, and how to fix it
   usrlocd list acme.example.com
   usrlocd watch
+  usrlocd ui
+      where the page for browsers is
   usrlocd why alice@acme.example.com
       why its phone was away
   usrlocd flush acme.example.com --user alice
@@ -109,6 +112,7 @@ enum Verb {
     Why(why::Why),
     Flush(flush::Flush),
     Notify(self::notify::Notify),
+    Ui(ui::Ui),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),
@@ -189,6 +193,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Why(why) => why.run(),
         Verb::Flush(flush) => flush.run(),
         Verb::Notify(notify) => notify.run(),
+        Verb::Ui(ui) => ui.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),
         Verb::Doctor(doctor) => doctor.run(),

@@ -106,6 +106,8 @@ pub struct Http {
     pub hosts: Vec<String>,
     /// Where browsers reach the API, if a proxy with TLS stands in front: `http://` or `https://`, a host, and no more than a port and a path behind it.
     pub public_url: Option<String>,
+    /// Whether there is a page for operators.
+    pub ui: bool,
     /// How items are written.
     pub wire: Wire,
     /// The lag above which `/readyz` answers 503; more than zero.

@@ -36,10 +36,11 @@ use crate::metrics::Metrics;
 use crate::notify as notifying;
 use crate::own_thread;
 use crate::registry::{Overlay, Registry, Writer};
+use crate::sessions::Sessions;
 use crate::webhook;
 use activation::Inherited;
 pub use files::{Report, check_files, check_keys};
-use kamailio_probe::Probe;
+use kamailio_probe::{Answers, Probe};
 use pipeline::Pipeline;
 use reload::Live;
 use supervise::Tasks;
@@ -108,7 +109,8 @@ impl Failure {
     }
 }
 
-/// Runs until SIGTERM. `reload` reads the configuration again; `log` changes the log level.
+/// Runs until SIGTERM. `reload` reads the configuration again; `log` changes the log level; `examine` checks all that is
+/// needed, as `usrlocd doctor` does.
 ///
 /// # Errors
 /// When something that cannot be waited for prevents the start, or a defect ends the run.
@@ -116,6 +118,7 @@ pub fn run(
     loaded: Loaded,
     log: logging::Handle,
     reload: impl Fn() -> Result<Config, Problems> + Send + 'static,
+    examine: http::Examine,
 ) -> Result<(), Failure> {
     let inherited = Inherited::of_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -124,7 +127,7 @@ pub fn run(
         .build()
         .context("start the runtime")
         .map_err(Failure::System)?;
-    let result = runtime.block_on(serve(loaded, log, Box::new(reload), inherited));
+    let result = runtime.block_on(serve(loaded, log, Box::new(reload), examine, inherited));
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
@@ -139,16 +142,27 @@ struct Basics {
     store: Arc<Store>,
     events: Arc<EventLog>,
     gate: Gate,
+    sessions: Arc<Sessions>,
+    examine: http::Examine,
+}
+
+/// What the API sees of other tasks.
+struct Around {
+    registry: Arc<Registry>,
+    directory: watch::Receiver<Arc<Directory>>,
+    kamailio: Answers,
+    draining: CancellationToken,
 }
 
 async fn serve(
     loaded: Loaded,
     log: logging::Handle,
     reload: Reload,
+    examine: http::Examine,
     inherited: Inherited,
 ) -> Result<(), Failure> {
     let (listeners, _socket) = bind::listeners(&loaded.config.http, inherited)?;
-    let basics = Basics::open(loaded.config.clone()).await?;
+    let basics = Basics::open(loaded.config.clone(), examine).await?;
     log_start(&loaded);
     rlimit::raise(basics.config.limits.connections);
     let live = Live::load(loaded, log, &basics.clock)?;
@@ -177,12 +191,15 @@ async fn serve(
 }
 
 impl Basics {
-    async fn open(config: Config) -> Result<Self, Failure> {
+    async fn open(config: Config, examine: http::Examine) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
         let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
         let store = Store::open(&config.store.path, clock.unix_seconds()).await;
         let store = Arc::new(store.map_err(store_failure)?);
+        let (node, sessions) = store.sessions().await.map_err(store_failure)?;
+        let keep = Arc::clone(&store);
+        let sessions = Sessions::new(&node, sessions, keep, Arc::clone(&clock));
         let events = Arc::new(EventLog::new(history(&config, &clock).await));
         Ok(Self {
             config,
@@ -191,6 +208,8 @@ impl Basics {
             store,
             events,
             gate: Gate::default(),
+            sessions: Arc::new(sessions),
+            examine,
         })
     }
 
@@ -214,17 +233,25 @@ impl Basics {
         tasks.start("webhooks", |stop| {
             webhook::run(hooks, cursors, configured, stop)
         });
-        let app = self.app(
-            writer.registry(),
-            directory,
-            live,
-            (flusher.clone(), notifier),
-            draining,
-            &flaps,
-        );
-        tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
         let started = (Arc::clone(&flaps), Arc::clone(&self.clock));
         let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics), started);
+        let app = self.app(
+            live,
+            (flusher.clone(), notifier),
+            &flaps,
+            Around {
+                registry: Arc::clone(writer.registry()),
+                directory,
+                kamailio: probe.answers(),
+                draining,
+            },
+        );
+        tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
+        let sessions = Arc::clone(&self.sessions);
+        tasks.start("sessions", |stop| async move {
+            sessions.run(stop).await;
+            Ok(())
+        });
         let settled = watch::Sender::new(false);
         let reported = notify::Parts {
             answers: probe.answers(),
@@ -278,16 +305,18 @@ impl Basics {
 
     fn app(
         &self,
-        registry: &Arc<Registry>,
-        directory: watch::Receiver<Arc<Directory>>,
         live: &Live,
         (flusher, notifier): (Flusher, notifying::Notifier),
-        draining: CancellationToken,
         flaps: &Arc<Finder>,
+        around: Around,
     ) -> Arc<App> {
         App::new(http::Parts {
-            registry: Arc::clone(registry),
-            directory,
+            registry: around.registry,
+            directory: around.directory,
+            kamailio: around.kamailio,
+            draining: around.draining,
+            sessions: Arc::clone(&self.sessions),
+            examine: Arc::clone(&self.examine),
             tokens: live.tokens(),
             keys: live.keys(),
             limits: live.limits(),
@@ -295,7 +324,6 @@ impl Basics {
             notify: Arc::new(notifier),
             events: Arc::clone(&self.events),
             flaps: Arc::clone(flaps),
-            draining,
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             settings: settings(&self.config),
@@ -461,11 +489,19 @@ fn settings(config: &Config) -> http::Settings {
         max_lag: config.http.max_lag,
         cors_origins: config.http.cors_origins.clone(),
         hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
+        ui: config.http.ui,
+        https: public_url.as_ref().is_some_and(|url| is_https(url)),
         node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,
         notify_events: config.notify.choice(),
     }
+}
+
+/// Whether a URL is one of TLS; schemes have no case.
+fn is_https(url: &str) -> bool {
+    let scheme = url.split(':').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case("https")
 }
 
 fn store_failure(error: store::Error) -> Failure {

@@ -4,6 +4,7 @@
 //! stream, the history and webhooks have in common.
 
 pub mod burst;
+pub mod day;
 pub mod derive;
 mod diff;
 pub mod flap;

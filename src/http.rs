@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use api::openapi::document as openapi_document;
+pub use api::ui::health::{Examine, Finding, Health};
+pub use api::ui::overview::KamailioState;
 pub use auth::host::Hosts;
 pub use auth::jwt::{BadKey, Keys};
 pub use auth::limits::Limits;
@@ -45,8 +47,12 @@ use crate::metrics::Metrics;
 use crate::notify::Notify;
 use crate::registration::item::Wire;
 use crate::registry::Registry;
+use crate::sessions::Sessions;
 use crate::tokens::TokenSet;
 use api::stream::seats::Seats;
+use api::turns::Turns;
+use api::ui::health::Findings;
+use api::ui::overview::Overviews;
 use request::request_id::RequestIds;
 use response::cache::ResponseCache;
 
@@ -60,6 +66,8 @@ pub struct Parts {
     pub tokens: watch::Receiver<Arc<TokenSet>>,
     /// The keys of Kazoo's tokens.
     pub keys: watch::Receiver<Arc<Keys>>,
+    /// Those who are logged in on the page.
+    pub sessions: Arc<Sessions>,
     /// Limits for clients.
     pub limits: watch::Receiver<Arc<Limits>>,
     /// Flushes registrations.
@@ -70,6 +78,10 @@ pub struct Parts {
     pub events: Arc<EventLog>,
     /// The phones that flap.
     pub flaps: Arc<Finder>,
+    /// Whether Kamailio answers.
+    pub kamailio: watch::Receiver<KamailioState>,
+    /// Checks everything that usrlocd needs.
+    pub examine: Examine,
     /// Cancelled once no more requests are taken: what has no end of its own ends.
     pub draining: CancellationToken,
     /// The time.
@@ -91,6 +103,10 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// The names that a `Host` header may have.
     pub hosts: Hosts,
+    /// Whether there is a page for operators.
+    pub ui: bool,
+    /// Whether browsers reach it by TLS.
+    pub https: bool,
     /// The name of this machine in answers.
     pub node: String,
     /// The version in answers.
@@ -107,12 +123,17 @@ pub struct App {
     directory: watch::Receiver<Arc<Directory>>,
     tokens: watch::Receiver<Arc<TokenSet>>,
     keys: watch::Receiver<Arc<Keys>>,
+    sessions: Arc<Sessions>,
     limits: watch::Receiver<Arc<Limits>>,
     flush: Arc<dyn Flush>,
     notify: Arc<dyn Notify>,
     events: Arc<EventLog>,
     flaps: Arc<Finder>,
     streams: Seats,
+    kamailio: watch::Receiver<KamailioState>,
+    findings: Findings,
+    overviews: Overviews,
+    turns: Turns,
     draining: CancellationToken,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -132,12 +153,17 @@ impl App {
             directory: parts.directory,
             tokens: parts.tokens,
             keys: parts.keys,
+            sessions: parts.sessions,
             limits: parts.limits,
             flush: parts.flush,
             notify: parts.notify,
             events: parts.events,
             flaps: parts.flaps,
             streams: Seats::default(),
+            kamailio: parts.kamailio,
+            findings: Findings::new(parts.examine),
+            overviews: Overviews::default(),
+            turns: Turns::default(),
             draining: parts.draining,
             metrics: parts.metrics,
             cache: ResponseCache::default(),

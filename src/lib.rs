@@ -126,7 +126,7 @@
 //! |---|---|
 //! | 0 | [`cfg_lexer`], [`client`], [`clock`], [`document`], [`heartbeat`], [`own_database`], [`own_thread`], [`parallel`], [`progress`], [`rate_limited`], [`sip`], [`spreadsheet`], [`sqlite_file`], [`terminal`] |
 //! | 1 | [`registration`], [`metrics`] |
-//! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`tokens`] |
+//! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`sessions`], [`tokens`] |
 //! | 3 | [`source`], [`consumers`], [`events`] |
 //! | 4 | [`event_log`], [`flush`] |
 //! | 5 | [`webhook`], [`logging`], [`notify`] |
@@ -159,6 +159,7 @@ pub mod progress;
 pub mod rate_limited;
 pub mod registration;
 pub mod registry;
+pub mod sessions;
 pub mod sip;
 pub mod source;
 pub mod spreadsheet;

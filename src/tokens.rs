@@ -102,12 +102,19 @@ impl TokenSet {
             .filter(|_| bool::from(found))
             .and_then(|index| self.tokens.get(index))
             .ok_or(Refused::Unknown)?;
-        if token.expires.is_some_and(|expires| expires <= now) {
-            return Err(Refused::Expired {
-                name: token.name.clone(),
-            });
-        }
-        Ok(token)
+        token.valid(now)
+    }
+
+    /// The token with this `sha256`, as the file has it, at `now` (Unix seconds). Takes a time that tells of the hash, and so
+    /// is for hashes that are known to be of a good token.
+    ///
+    /// # Errors
+    /// If there is none, or it has expired.
+    pub fn find(&self, sha256: &str, now: i64) -> Result<&Arc<Token>, Refused> {
+        let mut digest = [0; RANDOM_BYTES];
+        hex::decode_to_slice(sha256, &mut digest).map_err(|_| Refused::Unknown)?;
+        let found = self.tokens.iter().find(|token| token.digest == digest);
+        found.ok_or(Refused::Unknown)?.valid(now)
     }
 
     /// The tokens in the order of the file.
@@ -125,6 +132,29 @@ impl TokenSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
+    }
+}
+
+impl Token {
+    /// The hash of its characters, as the file has it.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hex::encode(self.digest)
+    }
+
+    /// [`sha256`](Self::sha256) as bytes.
+    #[must_use]
+    pub fn digest(&self) -> &[u8] {
+        &self.digest
+    }
+
+    fn valid(self: &Arc<Self>, now: i64) -> Result<&Arc<Self>, Refused> {
+        if self.expires.is_some_and(|expires| expires <= now) {
+            return Err(Refused::Expired {
+                name: self.name.clone(),
+            });
+        }
+        Ok(self)
     }
 }
 

@@ -25,7 +25,9 @@ const FLOORS: &[&[&str]] = &[
         "terminal",
     ],
     &["registration", "metrics"],
-    &["accounts", "config", "kamailio", "registry", "tokens"],
+    &[
+        "accounts", "config", "kamailio", "registry", "sessions", "tokens",
+    ],
     &["source", "consumers", "events"],
     &["event_log", "flush"],
     &["webhook", "logging", "notify"],

@@ -88,6 +88,11 @@ impl Directory {
         self.accounts.get(id)
     }
 
+    /// All accounts, in no order.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.values()
+    }
+
     /// The account whose phones register at this domain: the one with this realm, else the one with this id, each in
     /// any case (RFC 4343).
     #[must_use]

@@ -36,6 +36,7 @@ use super::output::{print, print_json};
 use crate::config::Loaded;
 use crate::config::discovery::Discovery;
 use crate::daemon::Failure;
+use crate::http::Finding;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,17 +79,7 @@ enum Format {
 impl Doctor {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let identity = Identity::choose(self.user.as_deref())?;
-        let mut findings = Findings::default();
-        match self.configuration.load() {
-            Ok(loaded) => examine(&loaded, &identity, &mut findings)?,
-            Err(problems) => {
-                let message = format!(
-                    "The configuration is invalid, and nothing else was checked. {problems}"
-                );
-                let remedy = ["usrlocd check-config".to_owned()];
-                findings.fail(Group::Configuration, "configuration", message, remedy);
-            }
-        }
+        let findings = found(&self.configuration, &identity)?;
         match self.output {
             Format::Table => print(&findings.text(&identity.to_string()))?,
             Format::Json => print_json(&findings.json(&identity.to_string()))?,
@@ -105,6 +96,33 @@ impl Doctor {
             ))),
         }
     }
+}
+
+/// What the daemon's page shows: the checks for the daemon's own user. They read files and ask Kamailio, and may take
+/// seconds.
+pub(super) fn examine_own(configuration: &Configuration) -> Vec<Finding> {
+    let findings = found(configuration, &Identity::own());
+    let findings = findings.unwrap_or_else(|failure| {
+        let mut findings = Findings::default();
+        let remedy = ["sudo usrlocd doctor".to_owned()];
+        findings.fail(Group::Configuration, "doctor", failure.to_string(), remedy);
+        findings
+    });
+    findings.for_page()
+}
+
+fn found(configuration: &Configuration, identity: &Identity) -> Result<Findings, Failure> {
+    let mut findings = Findings::default();
+    match configuration.load() {
+        Ok(loaded) => examine(&loaded, identity, &mut findings)?,
+        Err(problems) => {
+            let message =
+                format!("The configuration is invalid, and nothing else was checked. {problems}");
+            let remedy = ["usrlocd check-config".to_owned()];
+            findings.fail(Group::Configuration, "configuration", message, remedy);
+        }
+    }
+    Ok(findings)
 }
 
 fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Result<(), Failure> {

@@ -1,9 +1,12 @@
 //! `usrlocd serve`: the daemon.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use clap::Args;
 
 use super::configuration::Configuration;
+use super::doctor;
 use crate::daemon::{self, Failure};
 use crate::logging;
 
@@ -49,7 +52,10 @@ impl Serve {
         let log = logging::init(&loaded.config.log)
             .context("start logging")
             .map_err(Failure::System)?;
-        let configuration = self.configuration;
-        daemon::run(loaded, log, move || configuration.reload())
+        let configuration = Arc::new(self.configuration);
+        let examined = Arc::clone(&configuration);
+        let reload = move || configuration.reload();
+        let examine = move || doctor::examine_own(&examined);
+        daemon::run(loaded, log, reload, Arc::new(examine))
     }
 }

@@ -107,6 +107,7 @@ impl Default for Http {
             socket: Some(PathBuf::from(SOCKET)),
             hosts: Vec::new(),
             public_url: None,
+            ui: true,
             wire: Wire::Document,
             max_lag: MAX_LAG,
             cors_origins: Vec::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::defaults::STORE;
 use super::duration::any_duration;
 use super::{Burst, Flap, values};
-use crate::document::{Item, Reader, Value, quoted};
+use crate::document::{Item, Reader, quoted};
 
 /// The name of the file, beside the store.
 const NAME: &str = "history.db";
@@ -63,20 +63,10 @@ pub(super) fn beside(store: &Path) -> PathBuf {
 
 /// Reads the keys of the section itself.
 pub(super) fn apply(into: &mut History, table: &mut Reader<'_>) {
-    table.set("enabled", &mut into.enabled, flag);
+    table.set("enabled", &mut into.enabled, values::flag);
     table.set("path", &mut into.path, values::path);
     table.set("keep", &mut into.keep, keep);
     table.set("size", &mut into.size, size);
-}
-
-fn flag(item: &Item) -> Result<bool, String> {
-    match (&item.value, item.text()) {
-        (Value::Boolean(flag), _) => Ok(*flag),
-        // As environment variables have it.
-        (_, Ok("true")) => Ok(true),
-        (_, Ok("false")) => Ok(false),
-        _ => Err(item.expected("true or false")),
-    }
 }
 
 fn keep(item: &Item) -> Result<Duration, String> {

@@ -69,6 +69,7 @@ fn http(into: &mut Http, table: &mut Reader<'_>) {
         into.hosts = hosts;
     }
     table.set("public_url", &mut into.public_url, values::public_url);
+    table.set("ui", &mut into.ui, values::flag);
     table.set("wire", &mut into.wire, values::wire);
     table.set("max_lag", &mut into.max_lag, duration::duration);
     if let Some(origins) = table.list("cors_origins", unique(values::origin)) {

@@ -58,6 +58,7 @@ impl Config {
             ("http.socket", optional_path(http.socket.as_ref())),
             ("http.hosts", texts(&http.hosts)),
             ("http.public_url", optional(http.public_url.as_ref())),
+            ("http.ui", Value::Boolean(http.ui)),
             ("http.wire", text(wire(http.wire))),
             ("http.max_lag", text(&show_duration(http.max_lag))),
             ("http.cors_origins", texts(&http.cors_origins)),

@@ -112,6 +112,7 @@ fn the_defaults_are_the_contracts() {
     socket = "/run/usrlocd/usrlocd.sock"
     hosts = []
     public_url = ""
+    ui = true
     wire = "document"
     max_lag = "10s"
     cors_origins = []
@@ -190,6 +191,7 @@ fn every_pinned_key_is_accepted() {
         socket = ""
         hosts = ["Sip.Example.com."]
         public_url = "https://sip.example.com:8443/x"
+        ui = false
         wire = "kazoo-4.3"
         max_lag = "1m30s"
         cors_origins = ["https://panel.example.com"]
@@ -228,6 +230,7 @@ fn every_pinned_key_is_accepted() {
     assert_eq!(config.http.hosts, ["sip.example.com"]);
     let public_url = config.http.public_url.as_deref();
     assert_eq!(public_url, Some("https://sip.example.com:8443/x"));
+    assert!(!config.http.ui);
     assert_eq!(config.http.wire, Wire::Kazoo43);
     assert_eq!(config.auth.tokens_file, None);
     assert_eq!(config.flush.also[1].params, [Param::Integer(5)]);

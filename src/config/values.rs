@@ -94,8 +94,11 @@ pub(super) fn webhook_format(item: &Item) -> Result<WebhookFormat, String> {
 
 /// `true` or `false`.
 pub(super) fn flag(item: &Item) -> Result<bool, String> {
-    match item.value {
-        Value::Boolean(flag) => Ok(flag),
+    match (&item.value, item.text()) {
+        (Value::Boolean(flag), _) => Ok(*flag),
+        // As environment variables have it.
+        (_, Ok("true")) => Ok(true),
+        (_, Ok("false")) => Ok(false),
         _ => Err(item.expected("true or false")),
     }
 }

@@ -1,4 +1,5 @@
-//! Our own store: registrations with the time they were first seen, hidden (flushed) ones, the audit of flushes.
+//! Our own store: registrations with the time they were first seen, hidden (flushed) ones, the audit of flushes, the
+//! sessions of the page.
 //!
 //! A SQLite file of our own, and a cache: if anything is wrong with its content, it is set aside and a new one is
 //! filled from Kamailio's tables. It is read once, at a start; after that the pipeline only writes to it. It must
@@ -6,6 +7,7 @@
 
 mod content;
 mod error;
+mod kept_sessions;
 mod read;
 mod reading;
 mod record;
@@ -24,6 +26,7 @@ use tokio::sync::RwLock;
 use crate::own_database::{self, Lock, Purpose};
 use crate::registration::Key;
 pub use crate::registration::{Hidden, Stored, Tombstone};
+use crate::sessions::{Id, Record};
 pub use content::{Batch, Contents, FlushId, FlushRecord, NotifyId, NotifyRecord};
 pub use error::Error;
 pub use reading::Reading;
@@ -38,7 +41,8 @@ const PURPOSE: Purpose = Purpose {
         include_str!("../../sql/store/migrations/0004_ended.sql"),
         include_str!("../../sql/store/migrations/0005_records.sql"),
         include_str!("../../sql/store/migrations/0006_intents.sql"),
-        include_str!("../../sql/store/migrations/0007_notify.sql"),
+        include_str!("../../sql/store/migrations/0007_sessions.sql"),
+        include_str!("../../sql/store/migrations/0008_notify.sql"),
     ],
     mode: 0o600,
     set_aside: "The store cannot be used; it was set aside and a new one is filled from Kamailio's tables. \
@@ -84,6 +88,8 @@ enum Change<'a> {
     Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
     /// The same of the audit of NOTIFYs.
     Notify(Option<NotifyId>, &'a NotifyRecord, &'a OnceLock<NotifyId>),
+    /// Sessions of the page, and those that ended.
+    Sessions(&'a [Record], &'a [Id]),
 }
 
 impl Store {
@@ -235,9 +241,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::CannotRead`].
-    pub async fn flushes(&self, limit: u32) -> Result<Vec<FlushRecord>, Error> {
+    pub async fn flushes(&self, limit: usize) -> Result<Vec<FlushRecord>, Error> {
+        let lines = self.audit(None, None, limit).await?;
+        Ok(lines.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// The lines of the audit before the one with the number `before`, the latest first: those of `accounts`, or all.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`].
+    pub async fn audit(
+        &self,
+        accounts: Option<&[String]>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(FlushId, FlushRecord)>, Error> {
         let pool = self.pool();
-        let read = async { read::flushes(&mut *pool.acquire().await?, limit).await };
+        let read =
+            async { read::audit(&mut *pool.acquire().await?, accounts, before, limit).await };
         read.await.map_err(|error| self.cannot_read(error))
     }
 
@@ -400,6 +421,9 @@ async fn write_once(
         Change::Notify(id, record, written) => {
             let id = write::record_notify(&mut transaction, id, record).await?;
             written.get_or_init(|| id);
+        }
+        Change::Sessions(put, remove) => {
+            kept_sessions::write(&mut transaction, put, remove).await?;
         }
     }
     transaction.commit().await

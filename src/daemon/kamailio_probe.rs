@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::event_log::Finder;
+use crate::http::KamailioState;
 use crate::kamailio::{Fault, Kamailio};
 use crate::metrics::Metrics;
 
@@ -20,15 +21,15 @@ const RETRY: Duration = Duration::from_secs(5);
 /// More unanswered questions in a row than a restart of Kamailio explains.
 const THRESHOLD: u32 = 2;
 
-/// Whether Kamailio answered the last question; `None` before the first.
-pub(super) type Answers = watch::Receiver<Option<bool>>;
+/// Whether Kamailio answered the last question.
+pub(super) type Answers = watch::Receiver<KamailioState>;
 
 /// Asks periodically.
 #[derive(Debug)]
 pub(super) struct Probe {
     kamailio: Kamailio,
     metrics: Arc<Metrics>,
-    answers: watch::Sender<Option<bool>>,
+    answers: watch::Sender<KamailioState>,
     /// Who is to know when Kamailio was started, and the time.
     started: (Arc<Finder>, Arc<dyn Clock>),
     /// Unanswered questions in a row.
@@ -45,7 +46,7 @@ impl Probe {
             kamailio,
             metrics,
             started,
-            answers: watch::Sender::new(None),
+            answers: watch::Sender::new(KamailioState::Unknown),
             failures: 0,
         }
     }
@@ -81,7 +82,10 @@ impl Probe {
     /// are served without JSON-RPC, and some run without it on purpose.
     fn record(&mut self, fault: Option<&Fault>) -> Duration {
         self.metrics.kamailio.is_up(fault.is_none());
-        self.answers.send_replace(Some(fault.is_none()));
+        self.answers.send_replace(match fault {
+            None => KamailioState::Answers,
+            Some(fault) => KamailioState::Unreachable(explained(fault).into()),
+        });
         let Some(fault) = fault else {
             if self.failures >= THRESHOLD {
                 tracing::info!("Kamailio answers JSON-RPC again");
@@ -91,12 +95,17 @@ impl Probe {
         };
         self.failures = self.failures.saturating_add(1);
         if self.failures == THRESHOLD {
-            let cause = std::error::Error::source(fault);
-            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            let why = explained(fault);
             tracing::warn!(
-                "Kamailio does not answer JSON-RPC; listing works, flushes fail: {fault}{cause}; run `usrlocd doctor`"
+                "Kamailio does not answer JSON-RPC; listing works, flushes fail: {why}; run `usrlocd doctor`"
             );
         }
         RETRY
     }
+}
+
+fn explained(fault: &Fault) -> String {
+    let cause = std::error::Error::source(fault);
+    let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+    format!("{fault}{cause}")
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kamailio_probe::Answers;
 use crate::clock::Clock;
+use crate::http::KamailioState;
 use crate::registry::{Registry, Scope, Starting};
 
 /// How often the status line is sent if it has changed.
@@ -190,9 +191,9 @@ impl Reporter {
         let lag = lag.map(|lag| format!(", lag {:.1} s", lag.as_secs_f64()));
         let lag = lag.unwrap_or_default();
         let kamailio = match *self.parts.answers.borrow() {
-            None => "",
-            Some(true) => "; kamailio ok",
-            Some(false) => "; kamailio does not answer",
+            KamailioState::Unknown => "",
+            KamailioState::Answers => "; kamailio ok",
+            KamailioState::Unreachable(_) => "; kamailio does not answer",
         };
         format!("{registrations} {noun}; {state}{lag}{kamailio}")
     }

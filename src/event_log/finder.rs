@@ -6,8 +6,9 @@ use super::{History, Observer, Of, Query};
 use crate::clock::Clock;
 use crate::config;
 use crate::events::burst::Bursts;
+use crate::events::day::Day;
 use crate::events::flap::{Flapping, Flaps, Snapshot};
-use crate::events::{Audience, Burst, Event, GapCause, Happening, Kind, What};
+use crate::events::{Audience, Burst, Event, GapCause, Happening, Kind, Reason, What};
 use crate::metrics::Events;
 use crate::registry::{Registry, Scope, SourceState};
 
@@ -26,6 +27,7 @@ pub struct Finder {
     rules: (config::Flap, config::Burst),
     flaps: Mutex<Flaps>,
     bursts: Mutex<Counting>,
+    day: Mutex<Day>,
     kamailio_start: Mutex<Option<u64>>,
     /// What is shown in this second.
     shown: Mutex<(i64, Arc<Snapshot>)>,
@@ -60,6 +62,7 @@ impl Finder {
                 bursts: Bursts::new(burst.clone(), &flap),
                 is_due: true,
             }),
+            day: Mutex::new(Day::new(back_within(&flap))),
             flaps: Mutex::new(Flaps::new(flap, burst)),
             kamailio_start: Mutex::default(),
             rules,
@@ -96,6 +99,11 @@ impl Finder {
         self.flaps().count(self.at())
     }
 
+    /// The last 24 hours in figures, read by `read`.
+    pub fn day<T>(&self, read: impl FnOnce(&Day) -> T) -> T {
+        read(&locked(&self.day))
+    }
+
     /// Forgets how much the phones of a user of an account flap, in any case of letters.
     pub fn forget(&self, account: &str, username: &str) {
         self.flaps().forget(account, username);
@@ -124,6 +132,7 @@ impl Finder {
         let newest = history.newest();
         let from = self.at().saturating_sub(DAY);
         let mut earlier = Flaps::new(self.rules.0.clone(), self.rules.1.clone());
+        let mut day = Day::new(back_within(&self.rules.0));
         let mut after = match before(history, from).await {
             Ok(seq) => seq,
             Err(error) => return not_restored(&error),
@@ -136,16 +145,22 @@ impl Finder {
             let Some(last) = batch.last() else { break };
             after = last.seq;
             let known = batch.iter().filter(|event| event.seq <= newest);
-            known.for_each(|event| earlier.see(event));
+            known.for_each(|event| {
+                earlier.see(event);
+                day.see(event);
+            });
             tokio::task::yield_now().await;
         }
         self.flaps().restore(earlier);
+        locked(&self.day).restore(day);
     }
 
     fn see(&self, event: &Event) -> Vec<What> {
         let bursts = self.look(event);
         let mut flaps = self.flaps();
+        let mut day = locked(&self.day);
         flaps.see(event);
+        day.see(event);
         let mut further = Vec::with_capacity(bursts.len());
         for burst in bursts {
             if burst.account.is_none() {
@@ -156,9 +171,10 @@ impl Finder {
                 ..event.clone()
             };
             flaps.see(&told);
+            day.see(&told);
             further.push(told.what);
         }
-        drop(flaps);
+        drop((flaps, day));
         if let What::Registration(happening) = &event.what {
             self.count_end(happening);
         }
@@ -168,11 +184,19 @@ impl Finder {
     /// The bursts that an event makes.
     fn look(&self, event: &Event) -> Vec<Burst> {
         let mut counting = locked(&self.bursts);
-        if std::mem::take(&mut counting.is_due) || is_break(event) {
+        counting.is_due |= is_break(event);
+        if is_loss(event) {
+            self.recount(&mut counting);
+        }
+        counting.bursts.see(event)
+    }
+
+    /// Counts phones anew, if that is due.
+    fn recount(&self, counting: &mut Counting) {
+        if std::mem::take(&mut counting.is_due) {
             let listing = self.registry.list(Scope::System);
             counting.bursts.recount(listing.registrations.iter());
         }
-        counting.bursts.see(event)
     }
 
     /// Counts the end of a registration.
@@ -197,6 +221,26 @@ impl Finder {
 impl Observer for Watching {
     fn see(&mut self, event: &Event) -> Vec<What> {
         self.0.see(event)
+    }
+
+    fn rest(&mut self) {
+        // While the tables are still being read there is more to count soon.
+        if self.0.registry.source().state == SourceState::Live {
+            self.0.recount(&mut locked(&self.0.bursts));
+        }
+    }
+}
+
+/// Whether a registration ended on its own, of which bursts are made.
+fn is_loss(event: &Event) -> bool {
+    match &event.what {
+        What::Registration(one) => {
+            matches!(
+                one.kind,
+                Kind::Terminated(Reason::Expired | Reason::Removed)
+            )
+        }
+        _ => false,
     }
 }
 
@@ -223,6 +267,11 @@ async fn before(history: &History, from: u64) -> Result<u64, super::Error> {
     let last = history.query(&query).await?;
     let oldest = history.oldest().saturating_sub(1);
     Ok(last.first().map_or(oldest, |event| event.seq.max(oldest)))
+}
+
+/// How long a loss can turn out to be none, in milliseconds.
+fn back_within(rules: &config::Flap) -> u64 {
+    u64::try_from(rules.back_within.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn not_restored(error: &dyn std::fmt::Display) {

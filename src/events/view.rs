@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Audience, Event, Happening, Kind, Reason, Type, What};
+use super::{Audience, Burst, Event, Happening, Kind, Reason, Type, What};
 use crate::registration::Registration;
 
 /// Whose lists somebody looks at.
@@ -79,20 +79,25 @@ impl Happening {
     }
 }
 
+impl Burst {
+    /// Whether `viewer` is told of it.
+    #[must_use]
+    pub fn is_for(&self, viewer: Viewer<'_>) -> bool {
+        match (&self.account, viewer) {
+            (None, viewer) => viewer == Viewer::System,
+            (Some(_), Viewer::System) => false,
+            (Some(account), viewer) => viewer.sees(Some(account)),
+        }
+    }
+}
+
 impl Event {
     /// What it is to `viewer`; `None` where it is not for him.
     #[must_use]
     pub fn type_for(&self, viewer: Viewer<'_>) -> Option<Type> {
         match &self.what {
             What::Registration(happening) => happening.seen_by(viewer).map(|it| it.kind.type_of()),
-            What::Burst(burst) => {
-                let is_own = match (&burst.account, viewer) {
-                    (None, viewer) => viewer == Viewer::System,
-                    (Some(_), Viewer::System) => false,
-                    (Some(account), viewer) => viewer.sees(Some(account)),
-                };
-                is_own.then_some(Type::Burst)
-            }
+            What::Burst(burst) => burst.is_for(viewer).then_some(Type::Burst),
             What::Source(_) => Some(Type::Source),
             What::Directory => Some(Type::Directory),
             What::Gap(_) => Some(Type::Gap),

@@ -2,7 +2,33 @@
 //! when it ends.
 
 use super::{AUDIT, Actor, Flusher, Outcome};
+use crate::consumers::store;
 use crate::consumers::store::{FlushId, FlushRecord};
+
+/// What of the audit is wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditQuery {
+    /// Only the flushes of these accounts; `None` for all.
+    pub accounts: Option<Vec<String>>,
+    /// Only records before the one with this number.
+    pub before: Option<u64>,
+    /// How many, the newest first.
+    pub limit: usize,
+}
+
+/// A record of the audit, with its number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditLine {
+    /// Later records have greater numbers.
+    pub number: u64,
+    /// What was flushed, and by whom.
+    pub record: FlushRecord,
+}
+
+/// The audit cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the store cannot be read")]
+pub struct NoAudit(#[source] pub store::Error);
 
 /// A record of the audit that is yet to be completed.
 #[derive(Debug)]
@@ -51,6 +77,23 @@ impl Flusher {
             "flushed registrations"
         );
         self.record(open.id, &record).await;
+    }
+
+    /// Reads the audit.
+    pub(super) async fn read_audit(&self, query: AuditQuery) -> Result<Vec<AuditLine>, NoAudit> {
+        let AuditQuery {
+            accounts,
+            before,
+            limit,
+        } = query;
+        let read = self.parts.store.audit(accounts.as_deref(), before, limit);
+        let lines = read.await.map_err(NoAudit)?.into_iter();
+        Ok(lines
+            .map(|(id, record)| AuditLine {
+                number: id.number(),
+                record,
+            })
+            .collect())
     }
 
     async fn record(&self, id: Option<FlushId>, record: &FlushRecord) -> Option<FlushId> {

@@ -15,6 +15,8 @@ pub(crate) mod operation;
 pub(crate) mod select;
 pub(crate) mod stream;
 pub(crate) mod subject;
+pub(crate) mod turns;
+pub(crate) mod ui;
 pub(crate) mod why;
 
 use std::sync::Arc;
@@ -63,6 +65,9 @@ pub(crate) async fn answer(app: &Arc<App>, context: Context, request: Request<Bo
     let (parts, body) = request.into_parts();
     if let Some(operation) = Operation::at(parts.uri.path()) {
         return operation.answer(app, &context.id, &parts);
+    }
+    if ui::is_for_page(app, &parts) {
+        return ui::answer(app, &context, parts, body).await;
     }
     let layout = call::layout(&parts);
     match registrations(app, &context, parts, body).await {
@@ -159,8 +164,10 @@ async fn registrations(
         return Ok(response);
     }
     let response = match route.what {
-        What::List | What::User(_) => list::list(app, &call, subject, &context.id).await?,
-        What::Count => count::count(app, &call, subject, &context.id).await?,
+        What::List | What::User(_) => {
+            list::list(app, &call, subject, &grant.caller, &context.id).await?
+        }
+        What::Count => count::count(app, &call, subject, &grant.caller, &context.id).await?,
         What::History(_) => history::history(app, &call, subject, &context.id).await?,
         What::Why(_) => why::why(app, &call, subject, &context.id).await?,
         What::Flapping => flapping::flapping(app, &call, subject, &context.id),

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod admission;
 pub(crate) mod authorization;
+pub(crate) mod credential;
 pub(crate) mod cross_site;
 pub(crate) mod grant;
 pub(crate) mod host;

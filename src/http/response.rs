@@ -5,4 +5,6 @@ pub(crate) mod body;
 pub(crate) mod cache;
 pub(crate) mod envelope;
 pub(crate) mod indent;
+pub(crate) mod page;
 pub(crate) mod revision;
+pub(crate) mod view;

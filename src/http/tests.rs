@@ -1,11 +1,13 @@
 //! Tests of the API: one file a route and one a subject that all routes share, over a registry that is filled by hand.
 
+mod backing;
 mod concealed;
 mod connections;
 mod cors;
 mod count;
 mod delete;
 mod doors;
+mod everybody;
 mod faults;
 mod filters;
 mod formats;
@@ -19,13 +21,18 @@ mod limits;
 mod list;
 mod notify;
 mod openapi;
+mod page;
+mod page_data;
 mod paging;
 mod peer_group;
 mod ready;
 mod refused;
 mod revisions;
+mod search;
 mod secrecy;
+mod session;
 mod site;
+mod sort;
 mod spelling;
 mod stalled_bodies;
 mod starting;

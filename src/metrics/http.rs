@@ -47,7 +47,7 @@ pub struct Template(&'static str);
 
 impl Template {
     /// All of them; the last stands for every other path.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self("/v2/accounts/{account}/registrations"),
         Self("/v2/accounts/{account}/registrations/count"),
         Self("/v2/accounts/{account}/registrations/{username}"),
@@ -74,6 +74,7 @@ impl Template {
         Self("/readyz"),
         Self("/metrics"),
         Self("/openapi.json"),
+        Self("/ui/"),
         Self("other"),
     ];
 
@@ -87,6 +88,8 @@ impl Template {
             "/readyz" => return 23,
             "/metrics" => return 24,
             "/openapi.json" => return 25,
+            "/ui" => return 26,
+            path if path.starts_with("/ui/") => return 26,
             _ => {}
         }
         let Some(path) = path

@@ -132,6 +132,9 @@ fn every_path_has_one_of_the_templates() {
         ("/v2/accounts/a/devices", "other"),
         ("/v2/accounts/a/registrations/bob/x", "other"),
         ("/metrics", "/metrics"),
+        ("/ui/", "/ui/"),
+        ("/ui/data/session", "/ui/"),
+        ("/uix", "other"),
         ("/", "other"),
     ] {
         assert_eq!(

@@ -138,6 +138,7 @@ fn guide(kamailio: &Kamailio, daemon: &Daemon, ipv6: bool) -> String {
             daemon.config_file().display()
         ),
         format!("Token     {token}"),
+        format!("Page      {base}/ui/   log in with the token"),
         format!("Accounts\n{named}"),
     ];
     if !ipv6 {

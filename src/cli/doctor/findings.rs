@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::super::output::is_coloured;
+use crate::http::{self, Health};
 use crate::terminal::{printable, printable_lines};
 
 /// Columns of a terminal that prose fits; commands stay whole, to be copied.
@@ -151,6 +152,21 @@ impl Findings {
     pub(super) fn counts(&self) -> (usize, usize) {
         let count = |mark| self.0.iter().filter(|finding| finding.mark == mark).count();
         (count(Mark::Fail), count(Mark::Warn))
+    }
+
+    /// For the page.
+    pub(super) fn for_page(self) -> Vec<http::Finding> {
+        let shown = self.0.into_iter().map(|finding| http::Finding {
+            name: finding.check.to_owned(),
+            state: match finding.mark {
+                Mark::Ok | Mark::Note => Health::Ok,
+                Mark::Warn => Health::Warning,
+                Mark::Fail => Health::Error,
+            },
+            text: finding.message,
+            advice: finding.remedy,
+        });
+        shown.collect()
     }
 
     /// Text for people.

@@ -34,14 +34,20 @@ impl Identity {
                 .ok_or_else(|| Failure::Usage(anyhow!("there is no user {name}")));
         }
         let daemon = (own == 0).then(|| Self::named(DAEMON, own)).flatten();
-        Ok(daemon.unwrap_or_else(|| Self {
+        Ok(daemon.unwrap_or_else(Self::own))
+    }
+
+    /// The calling user.
+    pub(super) fn own() -> Self {
+        let own = geteuid().as_raw();
+        Self {
             name: name_of("/etc/passwd", own),
             ids: Ids {
                 uid: own,
                 groups: [getegid().as_raw()].into(),
             },
             own: true,
-        }))
+        }
     }
 
     fn named(name: &str, own: u32) -> Option<Self> {

@@ -20,7 +20,7 @@ const FILES: [(&str, &str, &str); 6] = [
     (
         "store",
         "/var/lib/usrlocd/usrlocd.db",
-        "usrlocd's own database: the known registrations, for the next start, and the audit of flushes.",
+        "usrlocd's own database: the known registrations, for the next start, the audit of flushes, and sessions of the page.",
     ),
     (
         "store",

@@ -173,7 +173,7 @@ fn columns_count_characters_and_lines_end_either_way() {
     let text = "[http]\r\nwire = \"ä\"\r\n\r\n\"ä\" = 1\r\nmax_lag = [\"ä\", 1]\r\n";
     insta::assert_snapshot!(problems(text), @r#"
     f:2:8: "ä" is not one of "document", "kazoo-4.3"
-    f:4:1: unknown key `ä`; known here: listen, socket, hosts, public_url, wire, max_lag, cors_origins
+    f:4:1: unknown key `ä`; known here: listen, socket, hosts, public_url, ui, wire, max_lag, cors_origins
     f:5:11: expected a string in quotes, found an array
     "#);
 }

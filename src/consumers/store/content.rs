@@ -8,6 +8,14 @@ use crate::registration::{Hidden, Key, Stored, Tombstone};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlushId(pub(super) i64);
 
+impl FlushId {
+    /// Its number; later lines have greater ones.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0.unsigned_abs()
+    }
+}
+
 /// One line of the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlushRecord {

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::write::owner;
-use super::{Contents, FlushRecord, Hidden, Tombstone};
+use super::{Contents, FlushId, FlushRecord, Hidden, Tombstone};
 use crate::registration::intern::Interner;
 use crate::registration::{Key, Ruid, Text};
 
@@ -148,13 +148,19 @@ pub(super) async fn keys_but(
     Ok(keys)
 }
 
-/// The latest flushes, the last one first.
-pub(super) async fn flushes(
+/// Flushes, the last one first: those of `accounts`, or all; those before the one with the number `before`.
+pub(super) async fn audit(
     connection: &mut SqliteConnection,
-    limit: u32,
-) -> Result<Vec<FlushRecord>, sqlx::Error> {
+    accounts: Option<&[String]>,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<(FlushId, FlushRecord)>, sqlx::Error> {
+    let accounts = accounts.map(|ids| serde_json::json!(ids).to_string());
+    let number = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
     let rows = sqlx::query(include_str!("../../../sql/store/flushes.sql"))
-        .bind(limit)
+        .bind(before.map(number))
+        .bind(accounts)
+        .bind(number(limit as u64))
         .fetch_all(connection)
         .await?;
     let count = |row: &SqliteRow, column| {
@@ -163,7 +169,7 @@ pub(super) async fn flushes(
     };
     rows.iter()
         .map(|row| {
-            Ok(FlushRecord {
+            let record = FlushRecord {
                 at: row.try_get("at")?,
                 token: row.try_get("token")?,
                 client: row.try_get("client")?,
@@ -174,7 +180,8 @@ pub(super) async fn flushes(
                 flushed: count(row, "flushed")?,
                 failed: count(row, "failed")?,
                 ended: row.try_get("ended")?,
-            })
+            };
+            Ok((FlushId(row.try_get("id")?), record))
         })
         .collect()
 }

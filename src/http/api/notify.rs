@@ -9,12 +9,13 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
 use super::flush::{Who, filters_of};
-use super::select::select;
+use super::select::{select, turn};
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::flush::Actor;
 use crate::http::App;
-use crate::http::auth::authorization::FlushAuthorization;
+use crate::http::auth::authorization::{Covered, FlushAuthorization};
+use crate::http::auth::credential::Credential;
 use crate::http::error::{Error, Unheeded};
 use crate::http::request::call::Call;
 use crate::http::request::chosen::has_ruid;
@@ -25,6 +26,7 @@ use crate::http::request::request_id::RequestId;
 use crate::http::request::route::{Route, What};
 use crate::http::response::answer::{X_NOTIFIED, enveloped};
 use crate::http::response::revision::Revision;
+use crate::http::response::view::View;
 use crate::metrics::Notified;
 use crate::notify::{CHECK_SYNC, Outcome, Request, check};
 use crate::registration::{Registration, Text};
@@ -52,16 +54,22 @@ pub(crate) async fn notify(
     refuse_others(&call.params)?;
     let default = device.map(|_| CHECK_SYNC);
     let Asked { event, chosen } = asked(call.body(), &app.settings.notify_events, default)?;
-    let filters = Filters::parse(&call.params)?;
+    let filters = Filters::parse(&call.params, &app.settings.node)?;
     let dry_run = dry_run(&call.params)?;
-    let now = app.clock.unix_seconds();
-    let mut picked = select(app, subject, &filters, now).await.registrations;
+    let turn = turn(app, subject, who.caller).await;
+    let picked = select(app, subject, &filters, &View::now(app)).await;
+    drop(turn);
+    let mut picked = picked.registrations;
     picked.retain(|one| {
         device.is_none_or(|device| is_of(device, one))
             && chosen.as_ref().is_none_or(|chosen| has_ruid(chosen, one))
     });
-    let authorization =
-        FlushAuthorization::new(app, who.peer, call.token(), subject.scope, directory);
+    let covered = match subject.scope {
+        Scope::Account(id) => Covered::Account(id),
+        Scope::System => Covered::NoAccount,
+    };
+    let credential = Credential::of(app, call);
+    let authorization = FlushAuthorization::new(app, who.peer, credential, covered, directory);
     // Others were served in between, and what is picked is of the directory that there is now.
     authorization.check()?;
     if dry_run {

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use self::frames::Frames;
 use self::seats::Seat;
+use super::select::{select, turn};
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::event_log::{Cursor, LogId, Logged, Missed};
@@ -28,13 +29,14 @@ use crate::events::json::Style;
 use crate::events::{Event, GapCause, Type, Viewer, What};
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
+use crate::http::auth::credential::Credential;
 use crate::http::auth::grant::Grant;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
-use crate::http::request::secret::Secret;
 use crate::http::request::stream_params::{Framing, From, StreamParams};
+use crate::http::response::view::View;
 use crate::http::socket::Socket;
 use crate::http::{App, Keys};
 use crate::registration::Registration;
@@ -78,7 +80,8 @@ pub(crate) fn open(
     subject: Subject<'_>,
     params: StreamParams,
 ) -> Result<Response, Error> {
-    let filters = Filters::parse(&call.params)?;
+    let filters = Filters::parse(&call.params, &app.settings.node)?;
+    filters.check_for_stream()?;
     let framing = params.framing;
     let body = if call.method == Method::HEAD {
         Body::empty()
@@ -143,7 +146,7 @@ struct Stream {
 /// Whose stream it is, and of what.
 struct Who {
     peer: Peer,
-    token: Option<String>,
+    credential: Credential,
     account: Option<String>,
     /// Of the whole system, the accounts that the caller may see; `None` for a caller who may see all.
     accounts: Option<Vec<String>>,
@@ -182,7 +185,7 @@ impl Stream {
         Self {
             who: Who {
                 peer,
-                token: call.token().map(|token| token.reveal().to_owned()),
+                credential: Credential::of(app, call),
                 account: match subject.scope {
                     Scope::System => None,
                     Scope::Account(id) => Some(id.to_owned()),
@@ -308,8 +311,8 @@ impl Stream {
             accounts: self.who.accounts.as_deref(),
             username: self.who.username.as_deref(),
         };
-        let now = self.app.clock.unix_seconds();
-        let listing = super::select::select(&self.app, subject, &self.filters, now).await;
+        let _turn = turn(&self.app, subject, self.who.peer).await;
+        let listing = select(&self.app, subject, &self.filters, &View::now(&self.app)).await;
         listing.registrations.into()
     }
 
@@ -488,9 +491,7 @@ impl Who {
 
     /// Why the caller would be refused now.
     fn check(&self, app: &App) -> Result<(), &'static str> {
-        let token = self.token.as_deref();
-        let token = token.map(Secret::new);
-        let caller = recognize(app, self.peer, token).map_err(|_| "token_revoked")?;
+        let caller = recognize(app, self.peer, &self.credential).map_err(|_| "token_revoked")?;
         let directory = Arc::clone(&app.directory.borrow());
         let names = Names::of(app, &directory);
         caller

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::http::App;
 use crate::http::auth::account::Names;
-use crate::http::auth::jwt::{Claims, Refused};
+use crate::http::auth::credential::Credential;
+use crate::http::auth::jwt::{self, Claims, Refused};
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
-use crate::http::request::call::Call;
-use crate::http::request::secret::Secret;
 use crate::metrics::Refusal;
+use crate::sessions::{Holder, Id};
 use crate::tokens::{self, Accounts, Token};
 
 /// A known caller.
@@ -51,8 +51,12 @@ pub(crate) enum Unknown {
 }
 
 /// Finds out who calls; counts the requests where it cannot.
-pub(crate) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller, Unknown> {
-    let known = recognize(app, peer, call.token());
+pub(crate) fn authenticate(
+    app: &App,
+    peer: Peer,
+    credential: &Credential,
+) -> Result<Caller, Unknown> {
+    let known = recognize(app, peer, credential);
     match &known {
         Ok(_) => {}
         Err(Unknown::NoToken) => app.metrics.http.refused(Refusal::Missing),
@@ -64,16 +68,48 @@ pub(crate) fn authenticate(app: &App, peer: Peer, call: &Call) -> Result<Caller,
     known
 }
 
-/// Resolves a token to a caller.
-pub(crate) fn recognize(
-    app: &App,
-    peer: Peer,
-    token: Option<Secret<'_>>,
-) -> Result<Caller, Unknown> {
+/// Resolves what is presented to a caller.
+pub(crate) fn recognize(app: &App, peer: Peer, credential: &Credential) -> Result<Caller, Unknown> {
     if let Peer::Process { uid, trusted: true } = peer {
         return Ok(Caller::Process { uid });
     }
-    let presented = token.ok_or(Unknown::NoToken)?.reveal();
+    match credential {
+        Credential::Nothing => Err(Unknown::NoToken),
+        Credential::Token(presented) => of_token(app, presented),
+        Credential::Session(id) => of_session(app, *id).ok_or(Unknown::NoToken),
+    }
+}
+
+/// Who is logged in. A session whose token is good no longer ends here.
+fn of_session(app: &App, id: Id) -> Option<Caller> {
+    let session = app.sessions.uses(id)?;
+    let now = app.clock.unix_seconds();
+    let caller = match &session.holder {
+        Holder::Token { sha256 } => {
+            let tokens = app.tokens.borrow();
+            let token = tokens.find(sha256, now).ok();
+            token.map(|token| Caller::Token(Arc::clone(token)))
+        }
+        Holder::Kazoo {
+            signer,
+            account_id,
+            acting,
+            expires,
+        } => {
+            let is_good = *expires > now && app.keys.borrow().know(signer);
+            let account_id = account_id.as_str().into();
+            let directory = app.directory.borrow();
+            let claims = jwt::claims(&account_id, acting.as_deref(), *expires, &directory);
+            claims.ok().filter(|_| is_good).map(Caller::Kazoo)
+        }
+    };
+    if caller.is_none() {
+        app.sessions.forget(id);
+    }
+    caller
+}
+
+fn of_token(app: &App, presented: &str) -> Result<Caller, Unknown> {
     let now = app.clock.unix_seconds();
     let expired = match app.tokens.borrow().verify(presented, now) {
         Ok(token) => return Ok(Caller::Token(Arc::clone(token))),
@@ -101,6 +137,15 @@ impl Caller {
             (Self::Process { .. } | Self::Kazoo(_), Right::Read | Right::Flush) => true,
             (Self::Token(token), Right::Read) => token.rights.read,
             (Self::Token(token), Right::Flush) => token.rights.flush,
+        }
+    }
+
+    /// The Unix second from which on the caller's token is refused.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        match self {
+            Self::Process { .. } => None,
+            Self::Token(token) => token.expires,
+            Self::Kazoo(claims) => Some(claims.expires),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::http::App;
 use crate::http::auth::access::{Caller, Unknown, authenticate};
+use crate::http::auth::credential::Credential;
 use crate::http::auth::limits::{Empty, Key};
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
@@ -9,17 +10,31 @@ use crate::http::request::call::Call;
 use crate::http::request::flush_params;
 use crate::metrics::Bucket;
 
-/// Finds out who calls, and takes the request out of the caller's buckets. Callers with a good token and others never
-/// share a bucket, so that bad tokens cannot get a good one from the same address refused. `acts` says whether the request
-/// is to change something or to disturb a phone.
+/// Finds out who calls, by a token or by a session, and takes the request out of the caller's buckets. Callers with a good
+/// token and others never share a bucket, so that bad tokens cannot get a good one from the same address refused. `acts` says
+/// whether the request is to change something or to disturb a phone.
 pub(crate) fn admit(app: &App, peer: Peer, call: &Call, acts: bool) -> Result<Caller, Error> {
+    admit_by(app, peer, call, &Credential::of(app, call), acts)
+}
+
+/// [`admit`], by this credential.
+pub(crate) fn admit_by(
+    app: &App,
+    peer: Peer,
+    call: &Call,
+    credential: &Credential,
+    acts: bool,
+) -> Result<Caller, Error> {
     let client = Key::Client(peer.origin());
-    match authenticate(app, peer, call) {
+    match authenticate(app, peer, credential) {
         Ok(caller) => {
-            let key = match (&caller, call.token()) {
-                (Caller::Token(_) | Caller::Kazoo(_), Some(token)) => {
-                    Key::token(token, peer.origin())
+            let key = match (&caller, credential) {
+                // With a session or without, it is the same token.
+                (Caller::Token(token), _) => Key::token(token.digest(), peer.origin()),
+                (Caller::Kazoo(_), Credential::Token(token)) => {
+                    Key::token(token.as_bytes(), peer.origin())
                 }
+                (Caller::Kazoo(_), Credential::Session(id)) => Key::token(&id.0, peer.origin()),
                 // On the socket the user decides, whatever token is sent.
                 (_, _) => client,
             };

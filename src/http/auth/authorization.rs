@@ -8,18 +8,29 @@ use crate::flush::Authorization;
 use crate::http::App;
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
+use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
-use crate::http::request::secret::Secret;
 use crate::registration::{Name, Text};
-use crate::registry::Scope;
+
+/// What registrations a flush is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Covered<'a> {
+    /// Those of this account.
+    Account(&'a str),
+    /// Such as belong to no account: they are for callers who may see all.
+    NoAccount,
+    /// None.
+    Nothing,
+}
 
 /// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
 pub(crate) struct FlushAuthorization {
     app: Arc<App>,
     peer: Peer,
-    token: Option<String>,
+    credential: Credential,
     account: Option<String>,
+    needs_all: bool,
     /// By which the caller was authorized.
     directory: Arc<Directory>,
 }
@@ -29,30 +40,34 @@ impl FlushAuthorization {
     pub(crate) fn new(
         app: &Arc<App>,
         peer: Peer,
-        token: Option<Secret<'_>>,
-        scope: Scope<'_>,
+        credential: Credential,
+        covered: Covered<'_>,
         directory: &Arc<Directory>,
     ) -> Self {
         Self {
             app: Arc::clone(app),
             peer,
-            token: token.map(|token| token.reveal().to_owned()),
-            account: match scope {
-                Scope::System => None,
-                Scope::Account(id) => Some(id.to_owned()),
+            credential,
+            account: match covered {
+                Covered::Account(id) => Some(id.to_owned()),
+                Covered::NoAccount | Covered::Nothing => None,
             },
+            needs_all: matches!(covered, Covered::NoAccount),
             directory: Arc::clone(directory),
         }
     }
 
     /// Why the caller would be refused now.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let token = self.token.as_deref().map(Secret::new);
-        let caller =
-            recognize(&self.app, self.peer, token).map_err(|_| Error::InvalidCredentials)?;
+        let caller = recognize(&self.app, self.peer, &self.credential)
+            .map_err(|_| Error::InvalidCredentials)?;
         let directory = Arc::clone(&self.app.directory.borrow());
         let names = Names::of(&self.app, &directory);
-        caller.may(Right::Flush, self.account.as_deref(), names)
+        caller.may(Right::Flush, self.account.as_deref(), names)?;
+        if self.needs_all && caller.accounts(names).is_some() {
+            return Err(Error::Forbidden);
+        }
+        Ok(())
     }
 }
 

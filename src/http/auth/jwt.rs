@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::accounts::directory::Directory;
+use crate::sessions::Holder;
 
 /// Tokens whose claims are kept; some hundred bytes each.
 const RECENT: usize = 4096;
@@ -31,9 +32,16 @@ const MAX_LENGTH: usize = 8192;
 #[derive(Clone)]
 pub struct Keys {
     issuer: String,
-    by_kid: HashMap<String, DecodingKey>,
+    by_kid: HashMap<String, Key>,
     /// Claims whose signature and issuer are good.
     recent: Arc<Cache<Digest, Arc<Body>>>,
+}
+
+#[derive(Clone)]
+struct Key {
+    key: DecodingKey,
+    /// What tells it from every other key, and from the same one under another id or of another issuer.
+    signer: Arc<str>,
 }
 
 /// SHA-256 of a token. Looking it up takes a time that tells of the hash, and nothing of a token that is good.
@@ -44,6 +52,8 @@ type Digest = [u8; 32];
 pub(crate) struct Claims {
     /// The account that it acts for.
     pub(crate) account_id: Arc<str>,
+    /// The Unix second from which on it is refused.
+    pub(crate) expires: i64,
 }
 
 /// A file that does not hold a key.
@@ -79,6 +89,9 @@ struct Body {
     exp: i64,
     #[serde(rename = "as")]
     acting: Option<Acting>,
+    /// The key that signed it.
+    #[serde(skip)]
+    signer: Arc<str>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -96,7 +109,10 @@ impl Keys {
         pems: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, BadKey> {
         let key = |(kid, pem): (&str, &[u8])| match DecodingKey::from_rsa_pem(pem) {
-            Ok(key) => Ok((kid.to_owned(), key)),
+            Ok(key) => {
+                let signer = signer(issuer, kid, pem);
+                Ok((kid.to_owned(), Key { key, signer }))
+            }
             Err(source) => Err(BadKey {
                 kid: kid.to_owned(),
                 source,
@@ -116,6 +132,29 @@ impl Keys {
         now: i64,
         directory: &Directory,
     ) -> Result<Arc<Claims>, Refused> {
+        let body = self.body(token, now)?;
+        let acting = body.acting.as_ref().map(|acting| &*acting.account_id);
+        claims(&body.account_id, acting, body.exp, directory)
+    }
+
+    /// What is needed to look at a token again that is good at `now`.
+    pub(crate) fn holder(&self, token: &str, now: i64) -> Result<Holder, Refused> {
+        let body = self.body(token, now)?;
+        let acting = body.acting.as_ref();
+        Ok(Holder::Kazoo {
+            signer: body.signer.to_string(),
+            account_id: body.account_id.to_string(),
+            acting: acting.map(|acting| acting.account_id.to_string()),
+            expires: body.exp,
+        })
+    }
+
+    /// Whether the key is still one of those that sign tokens.
+    pub(crate) fn know(&self, signer: &str) -> bool {
+        self.by_kid.values().any(|key| &*key.signer == signer)
+    }
+
+    fn body(&self, token: &str, now: i64) -> Result<Arc<Body>, Refused> {
         if self.by_kid.is_empty() || token.len() > MAX_LENGTH {
             return Err(Refused::Unknown);
         }
@@ -133,17 +172,7 @@ impl Keys {
             self.recent.remove(&digest);
             return Err(Refused::Expired);
         }
-        let account_id = match &body.acting {
-            None => &body.account_id,
-            Some(acting) if acting.account_id == body.account_id => &body.account_id,
-            Some(acting) if directory.is_within(&acting.account_id, &body.account_id) => {
-                &acting.account_id
-            }
-            Some(_) => return Err(Refused::NotBelow),
-        };
-        Ok(Arc::new(Claims {
-            account_id: Arc::clone(account_id),
-        }))
+        Ok(body)
     }
 
     /// The claims of a token that is signed with one of the keys, for our issuer.
@@ -153,9 +182,12 @@ impl Keys {
             .kid
             .and_then(|kid| self.by_kid.get(&kid))
             .ok_or(Refused::Unknown)?;
-        jsonwebtoken::decode::<Body>(token, key, &self.validation())
-            .map(|good| good.claims)
-            .map_err(|_| Refused::NotGood)
+        let good = jsonwebtoken::decode::<Body>(token, &key.key, &self.validation())
+            .map_err(|_| Refused::NotGood)?;
+        Ok(Body {
+            signer: Arc::clone(&key.signer),
+            ..good.claims
+        })
     }
 
     fn validation(&self) -> Validation {
@@ -187,6 +219,34 @@ impl fmt::Debug for Keys {
             .field("kids", &self.by_kid.keys())
             .finish_non_exhaustive()
     }
+}
+
+/// What a token says that acts for the account `acting`, by the directory.
+pub(crate) fn claims(
+    account_id: &Arc<str>,
+    acting: Option<&str>,
+    expires: i64,
+    directory: &Directory,
+) -> Result<Arc<Claims>, Refused> {
+    let account_id = match acting {
+        Some(acting) if *acting == **account_id => Arc::clone(account_id),
+        Some(acting) if directory.is_within(acting, account_id) => acting.into(),
+        Some(_) => return Err(Refused::NotBelow),
+        None => Arc::clone(account_id),
+    };
+    Ok(Arc::new(Claims {
+        account_id,
+        expires,
+    }))
+}
+
+fn signer(issuer: &str, kid: &str, pem: &[u8]) -> Arc<str> {
+    let mut hash = Sha256::new();
+    for part in [issuer.as_bytes(), kid.as_bytes(), pem] {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hex::encode(hash.finalize()).into()
 }
 
 fn digest(token: &str) -> Digest {

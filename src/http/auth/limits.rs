@@ -20,7 +20,6 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::clock::Clock;
 use crate::config::{self, Bucket};
 use crate::http::auth::peer::Origin;
-use crate::http::request::secret::Secret;
 
 /// Buckets of one kind, at most.
 const MAX_BUCKETS: usize = 50_000;
@@ -123,8 +122,8 @@ impl Limits {
 
 impl Key {
     /// The bucket of this token at this client.
-    pub(crate) fn token(token: Secret<'_>, client: Origin) -> Self {
-        Self::Token(xxh3_64(token.reveal().as_bytes()), client)
+    pub(crate) fn token(token: &[u8], client: Origin) -> Self {
+        Self::Token(xxh3_64(token), client)
     }
 }
 

@@ -110,13 +110,7 @@ impl Call {
 
     /// Whether the caller has the answer with this `ETag`.
     pub(crate) fn holds(&self, etag: &str) -> bool {
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-        self.headers
-            .get_all(header::IF_NONE_MATCH)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+        holds(&self.headers, etag)
     }
 
     /// A text of the JSON body, at its top or under `data`.
@@ -188,6 +182,17 @@ async fn read_json(body: Body, limit: usize) -> Result<Option<Value>, Error> {
     } else {
         Err(Error::BodyNotJson { line: 1, column: 1 })
     }
+}
+
+/// Whether a caller has the answer with this `ETag`.
+pub(crate) fn holds(headers: &HeaderMap, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
 }
 
 /// Whether a query tunnels a DELETE.

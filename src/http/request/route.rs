@@ -113,14 +113,14 @@ impl Route {
     pub(crate) fn allow(&self) -> &'static str {
         match (&self.realm, &self.what) {
             (_, What::Notify(_) | What::Sync(_)) => "POST, OPTIONS",
+            (_, What::List)
+            | (Whose::Account(_) | Whose::Own, What::User(_) | What::History(Some(_))) => {
+                "GET, HEAD, DELETE, POST, OPTIONS"
+            }
             (Whose::System, _)
             | (_, What::Count | What::History(None) | What::Why(_) | What::Flapping) => {
                 "GET, HEAD, OPTIONS"
             }
-            (
-                Whose::Account(_) | Whose::Own,
-                What::List | What::User(_) | What::History(Some(_)),
-            ) => "GET, HEAD, DELETE, POST, OPTIONS",
         }
     }
 

@@ -108,7 +108,8 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
     response
 }
 
-fn laid_out(json: Vec<u8>, layout: Layout) -> Vec<u8> {
+/// JSON, laid out as its caller wants it.
+pub(crate) fn laid_out(json: Vec<u8>, layout: Layout) -> Vec<u8> {
     match layout {
         Layout::Compact => json,
         Layout::Indented => indented(&json),

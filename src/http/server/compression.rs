@@ -12,6 +12,8 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
+use crate::http::response::page;
+
 /// Answers that are worth it. Never streams: what is compressed waits until there is enough of it.
 fn worth_it() -> impl Predicate {
     let streams = NotForContentType::SSE.and(NotForContentType::const_new("application/x-ndjson"));
@@ -31,9 +33,15 @@ where
         }
         return response;
     }
+    // The page is small, and each browser takes it once.
+    let quality = if page::has(request.uri().path()) {
+        CompressionLevel::Best
+    } else {
+        CompressionLevel::Fastest
+    };
     let gzip = CompressionLayer::new()
         .gzip(true)
-        .quality(CompressionLevel::Fastest)
+        .quality(quality)
         .compress_when(worth_it());
     let plain = service_fn(|request| next(request).map(Ok::<_, Infallible>));
     let Ok(response) = gzip.layer(plain).oneshot(request).await;

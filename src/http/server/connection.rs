@@ -149,7 +149,7 @@ fn unreadable(status: StatusCode, head: &[u8]) -> Error {
 async fn answer_unreadable(app: &App, stream: &mut (impl AsyncWrite + Unpin), why: &Error) {
     let id = app.request_ids.fresh();
     let response = refuse(app, &id, why, Layout::Compact);
-    let (mut parts, body) = middleware::identified(response, id, None).into_parts();
+    let (mut parts, body) = middleware::identified(response, id, None, false).into_parts();
     app.metrics.http.unreadable(parts.status.as_u16());
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return;

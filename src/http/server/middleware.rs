@@ -26,6 +26,7 @@ use crate::http::request::call;
 use crate::http::request::format::{Layout, settle_coding};
 use crate::http::request::request_id::{RequestId, X_REQUEST_ID};
 use crate::http::response::answer::refuse;
+use crate::http::response::page;
 
 /// Ends an answer whose writing panicked: the caller sees that it is incomplete.
 #[derive(Debug, Error)]
@@ -58,7 +59,7 @@ pub(super) fn turn_away(app: &App, request: Request<Incoming>) -> Response {
     let mut response = refuse(app, &id, &error, call::layout(&parts));
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
-    identified(response, id, cors)
+    identified(response, id, cors, page::has(parts.uri.path()))
 }
 
 /// The answer that `next` gives, unless the request is refused before.
@@ -75,6 +76,7 @@ where
     let id = app.request_ids.of(&parts.headers);
     let cors = cors_of(app, &parts);
     let (version, method) = (parts.version, parts.method.clone());
+    let is_page = page::has(parts.uri.path());
     conceal(&mut parts.headers);
     settle_coding(&mut parts.headers);
     let response = match check(app, peer, &parts) {
@@ -96,7 +98,8 @@ where
         }
         Err(error) => refuse(app, &id, &error, call::layout(&parts)),
     };
-    identified(delimited(response, version, &method), id, cors)
+    let response = delimited(response, version, &method);
+    identified(response, id, cors, is_page)
 }
 
 /// What a request may do, by where it comes from; an error where it uses a name that is not ours, or where a page of
@@ -139,16 +142,20 @@ fn delimited(mut response: Response, version: Version, method: &Method) -> Respo
     response
 }
 
-/// The answer with the headers that every answer has.
+/// The answer with the headers that every answer has, and those that every answer of the page has.
 pub(super) fn identified(
     mut response: Response,
     id: RequestId,
     cors: Option<cors::Asked>,
+    is_page: bool,
 ) -> Response {
     let headers = response.headers_mut();
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     headers.insert(X_REQUEST_ID, id.into_header());
+    if is_page {
+        page::protect(headers);
+    }
     if let Some(cors) = cors {
         cors.apply(headers);
     }
@@ -165,7 +172,7 @@ fn cors_of(app: &App, request: &Parts) -> Option<cors::Asked> {
 
 /// Keeps tokens out of everything that shows these headers with `Debug`.
 pub(crate) fn conceal(headers: &mut HeaderMap) {
-    for name in [call::X_AUTH_TOKEN, header::AUTHORIZATION] {
+    for name in [call::X_AUTH_TOKEN, header::AUTHORIZATION, header::COOKIE] {
         if let Some(value) = headers.get_mut(name) {
             value.set_sensitive(true);
         }

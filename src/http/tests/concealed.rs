@@ -43,7 +43,7 @@ async fn debug_shows_no_token() {
     assert_concealed(&format!("{:?}", Params::parse(&query)));
     assert_concealed(&format!(
         "{:?}",
-        Key::token(Secret::new(TOKEN), Origin::User(7))
+        Key::token(TOKEN.as_bytes(), Origin::User(7))
     ));
     let success = Success {
         auth_token: call.token(),

@@ -1,6 +1,7 @@
 //! An API to ask: a clock that stands still, a registry filled by hand, and nobody who really flushes.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,14 +12,17 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::backing::{Kept, findings};
 use crate::accounts::directory::Directory;
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 use crate::event_log::{EventLog, Finder, History};
-use crate::flush::{self, Failure, FailureKind, Flush, Flushing, Outcome};
+use crate::flush::{
+    self, AuditLine, AuditQuery, Auditing, Failure, FailureKind, Flush, Flushing, Outcome,
+};
 use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
-use crate::http::{App, Hosts, Keys, Limits, Parts, Settings, api};
+use crate::http::{App, Hosts, KamailioState, Keys, Limits, Parts, Settings, api};
 use crate::metrics::Metrics;
 use crate::notify::{Notify, Notifying, Outcome as Notified, Request as NotifyRequest};
 use crate::registration::Change;
@@ -26,6 +30,7 @@ use crate::registration::item::Wire;
 use crate::registration::testing::binding;
 use crate::registration::{Address, Binding, Common, Details, Number, Registration, SourceAddress};
 use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::sessions::Sessions;
 use crate::sip::{SourceFrom, Transport};
 use crate::tokens::{self, TokenSet};
 
@@ -61,12 +66,16 @@ pub(super) struct World {
     pub(super) tokens: String,
     /// What happened before.
     pub(super) history: Option<Arc<History>>,
+    /// The sessions that an earlier run has kept.
+    pub(super) kept: Arc<Kept>,
 }
 
 /// What the fake that flushes does, and what it was asked.
 #[derive(Default)]
 pub(super) struct Fake {
     pub(super) asked: Mutex<Vec<flush::Request>>,
+    /// The audit, the latest last.
+    pub(super) audit: Mutex<Vec<AuditLine>>,
     /// The failures of the next flush.
     pub(super) failures: Mutex<Vec<Failure>>,
     pub(super) notified: Mutex<Vec<NotifyRequest>>,
@@ -92,10 +101,7 @@ impl Notify for Fake {
 
 impl Flush for Fake {
     fn flush(&self, request: flush::Request) -> Flushing<'_> {
-        assert!(
-            !self.panics.load(std::sync::atomic::Ordering::Relaxed),
-            "asked to panic"
-        );
+        assert!(!self.panics.load(Ordering::Relaxed), "asked to panic");
         let failed = self.failures.lock().unwrap().clone();
         let flushed = if failed.is_empty() {
             request.registrations.len() as u64
@@ -107,6 +113,19 @@ impl Flush for Fake {
             happens();
         }
         Box::pin(async move { Ok(Outcome { flushed, failed }) })
+    }
+
+    fn audit(&self, query: AuditQuery) -> Auditing<'_> {
+        let lines = self.audit.lock().unwrap().clone();
+        let is_wanted = |line: &AuditLine| {
+            let account = line.record.account.as_ref();
+            let is_own = |own: &Vec<String>| account.is_some_and(|id| own.contains(id));
+            query.accounts.as_ref().is_none_or(is_own)
+                && query.before.is_none_or(|before| line.number < before)
+        };
+        let lines = lines.into_iter().rev().filter(is_wanted);
+        let lines = lines.take(query.limit).collect();
+        Box::pin(async move { Ok(lines) })
     }
 }
 
@@ -128,6 +147,12 @@ pub(super) struct Site {
     pub(super) flaps: Arc<Finder>,
     pub(super) directory: watch::Sender<Arc<Directory>>,
     pub(super) tokens: watch::Sender<Arc<TokenSet>>,
+    pub(super) keys: watch::Sender<Arc<Keys>>,
+    pub(super) kamailio: watch::Sender<KamailioState>,
+    /// What the sessions' store has.
+    pub(super) kept: Arc<Kept>,
+    /// How often all was examined.
+    pub(super) examined: Arc<AtomicUsize>,
 }
 
 /// An answer, read to its end.
@@ -155,6 +180,8 @@ pub(super) fn settings() -> Settings {
         max_lag: Duration::from_secs(10),
         cors_origins: Vec::new(),
         hosts: Hosts::new("node-1", &[], None),
+        ui: true,
+        https: false,
         node: "node-1".to_owned(),
         version: "1.2.3".to_owned(),
         metrics_accounts: 0,
@@ -169,6 +196,7 @@ impl Default for World {
             directory: DIRECTORY.to_owned(),
             tokens: tokens_file(),
             history: None,
+            kept: Arc::default(),
         }
     }
 }
@@ -230,11 +258,24 @@ impl Site {
             Arc::clone(&metrics.events),
             (config::Flap::default(), config::Burst::default()),
         );
+        let keys = watch::Sender::new(Arc::new(world.keys));
+        let kamailio = watch::Sender::new(KamailioState::Unknown);
+        let kept = world.kept;
+        let keep = Arc::clone(&kept);
+        let sessions = Sessions::new("node", kept.records(), keep, Arc::clone(&shared));
+        let examined = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&examined);
         let app = App::new(Parts {
+            sessions: Arc::new(sessions),
+            kamailio: kamailio.subscribe(),
+            examine: Arc::new(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                findings()
+            }),
             registry: Arc::clone(registry.registry()),
             directory: directory.subscribe(),
             tokens: tokens.subscribe(),
-            keys: watch::Sender::new(Arc::new(world.keys)).subscribe(),
+            keys: keys.subscribe(),
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
             notify: Arc::clone(&fake) as _,
@@ -253,6 +294,10 @@ impl Site {
             flaps,
             directory,
             tokens,
+            keys,
+            kamailio,
+            kept,
+            examined,
         }
     }
 

@@ -75,7 +75,11 @@ fn path() -> impl Strategy<Value = String> {
         4 => user,
         1 => prop_oneof![Just("/ghost"), Just("/ALICE"), Just("/"), Just("/%ff"), Just("/x/y")].prop_map(str::to_owned),
     ];
-    (list(), rest).prop_map(|(list, rest)| format!("{list}{rest}"))
+    let of_lists = (list(), rest).prop_map(|(list, rest)| format!("{list}{rest}"));
+    prop_oneof![
+        9 => of_lists,
+        1 => "/ui/data/(session|overview|accounts|flushes|health)",
+    ]
 }
 
 fn query() -> impl Strategy<Value = Vec<String>> {

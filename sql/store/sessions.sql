@@ -1,0 +1,1 @@
+SELECT id, holder, began, used FROM session

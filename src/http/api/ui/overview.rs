@@ -1,0 +1,250 @@
+//! `/ui/data/overview`: all that a caller may see, in figures. They are counted at most once in two seconds for each set of
+//! accounts, and less often where that takes long; others are served in between.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::asker::Asker;
+use crate::events::json::moment;
+use crate::events::{Burst, Viewer};
+use crate::http::App;
+use crate::http::api::count;
+use crate::http::response::envelope;
+use crate::registration::Registration;
+use crate::registry::Scope;
+use crate::sip::Transport;
+
+/// How long figures are good for.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Counting takes at most this part of one core's time, for each set of accounts.
+const SHARE: u32 = 20;
+
+/// Sets of accounts whose figures are remembered.
+const SETS: usize = 64;
+
+/// How many registrations are looked at before others get a turn.
+const BATCH: usize = 2048;
+
+/// Accounts that are named.
+const LARGEST: usize = 20;
+
+/// Seconds before the end from which on a registration counts as expiring.
+const SOON: i64 = 60;
+
+/// Figures of a short while ago, by what their viewers may see.
+#[derive(Debug, Default)]
+pub(crate) struct Overviews(Mutex<HashMap<Option<Vec<String>>, Arc<Slot>>>);
+
+/// The figures of one set of accounts; whoever counts has it locked.
+type Slot = tokio::sync::Mutex<Option<Counted>>;
+
+#[derive(Clone, Debug)]
+struct Counted {
+    at: Duration,
+    took: Duration,
+    figures: Arc<str>,
+}
+
+/// Whether Kamailio answers, as the page shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum KamailioState {
+    /// It has not been asked yet.
+    #[default]
+    Unknown,
+    /// It answered the last question.
+    Answers,
+    /// It did not; why.
+    Unreachable(Arc<str>),
+}
+
+/// What is counted of registrations.
+#[derive(Debug, Default)]
+struct Tally {
+    total: usize,
+    /// By the place of the transport in [`Transport::ALL`]; the last have none that is known.
+    transports: [usize; Transport::ALL.len() + 1],
+    expiring: usize,
+    permanent: usize,
+    unstable: usize,
+}
+
+/// The figures, as JSON.
+pub(super) async fn overview(app: &App, asker: &Asker) -> String {
+    let slot = app.overviews.slot(asker.accounts.as_ref());
+    let mut counted = slot.lock().await;
+    let now = app.clock.monotonic();
+    if let Some(counted) = &*counted
+        && now.saturating_sub(counted.at) < FRESH.max(counted.took * SHARE)
+    {
+        return counted.figures.to_string();
+    }
+    let figures = figures(app, asker).await.to_string();
+    let at = app.clock.monotonic();
+    *counted = Some(Counted {
+        at,
+        took: at.saturating_sub(now),
+        figures: figures.as_str().into(),
+    });
+    figures
+}
+
+impl Overviews {
+    fn slot(&self, accounts: Option<&Vec<String>>) -> Arc<Slot> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = accounts.cloned();
+        if slots.len() >= SETS && !slots.contains_key(&accounts) {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(accounts).or_default())
+    }
+}
+
+async fn figures(app: &App, asker: &Asker) -> Value {
+    let viewer = asker.viewer();
+    let tally = tally(app, asker).await;
+    let mut accounts = counts(app, asker);
+    let account_count = accounts.len();
+    accounts.sort_by(|(a, left), (b, right)| right.cmp(left).then_with(|| a.cmp(b)));
+    accounts.truncate(LARGEST);
+    let directory = Arc::clone(&app.directory.borrow());
+    let accounts = accounts.iter().map(|(id, count)| {
+        let mut account = count::account(app, &directory, id, *count);
+        if account["name"].is_null() {
+            account["name"] = (**id).into();
+        }
+        account
+    });
+    let flapping = app.flaps.flapping().into_iter();
+    let flapping = flapping.filter(|one| viewer.sees(one.phone.account_id.as_deref()));
+    let now = u64::try_from(app.clock.unix().as_millis()).unwrap_or(u64::MAX);
+    let (plot, bursts) = app
+        .flaps
+        .day(|day| (day.plot(viewer, now), day.bursts(viewer, now)));
+    let plot = plot.iter().map(
+        |quarter| json!({"at": quarter.at, "losses": quarter.losses, "returns": quarter.returns}),
+    );
+    let history = app.events.history().and_then(|it| it.oldest_at());
+    json!({
+        "total": tally.total,
+        "accounts": accounts.collect::<Vec<_>>(),
+        "account_count": account_count,
+        "transports": tally.transports(),
+        "states": {
+            "expiring": tally.expiring,
+            "permanent": tally.permanent,
+            "flapping": flapping.count(),
+            "unstable": tally.unstable,
+        },
+        "plot": plot.collect::<Vec<_>>(),
+        "bursts": bursts.iter().map(|(at, burst)| shown(*at, burst)).collect::<Vec<_>>(),
+        "source": source(app),
+        "kamailio": kamailio(app, viewer),
+        "history_oldest": history.map(|at| at / 1000),
+    })
+}
+
+/// The accounts that have registrations, and how many.
+fn counts(app: &App, asker: &Asker) -> Vec<(Arc<str>, usize)> {
+    let Some(ids) = &asker.accounts else {
+        return app.registry.accounts();
+    };
+    let counts = ids.iter().map(|id| {
+        let (count, _) = app.registry.count(Scope::Account(id));
+        (id.as_str().into(), count)
+    });
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Counts what the asker may see, account by account or all at once.
+async fn tally(app: &App, asker: &Asker) -> Tally {
+    let scopes: Vec<Scope<'_>> = match &asker.accounts {
+        None => vec![Scope::System],
+        Some(ids) => ids.iter().map(|id| Scope::Account(id)).collect(),
+    };
+    let (flaps, unstable) = (app.flaps.now(), app.flaps.rules().0.unstable);
+    let soon = app.clock.unix_seconds().saturating_add(SOON);
+    let mut tally = Tally::default();
+    for scope in scopes {
+        let mut after = None;
+        loop {
+            let page = app.registry.page(scope, after.as_ref(), BATCH);
+            for (_, one) in &page.registrations {
+                let flap = flaps.of(one);
+                tally.add(one, soon);
+                tally.unstable += usize::from(flap.is_some_and(|flap| flap.losses_24h >= unstable));
+            }
+            tokio::task::yield_now().await;
+            match page.registrations.into_iter().last() {
+                Some((last, _)) if page.more => after = Some(last),
+                _ => break,
+            }
+        }
+    }
+    tally
+}
+
+impl Tally {
+    fn add(&mut self, one: &Registration, soon: i64) {
+        self.total += 1;
+        let transport = one.common.proxy_protocol;
+        let place = transport.map_or(Transport::ALL.len(), |transport| transport as usize);
+        self.transports[place] += 1;
+        match one.binding.expiry.end() {
+            None => self.permanent += 1,
+            Some(at) if at <= soon => self.expiring += 1,
+            Some(_) => {}
+        }
+    }
+
+    /// Those that there are, the most used first.
+    fn transports(&self) -> Vec<Value> {
+        let names = Transport::ALL.map(Transport::as_str).into_iter();
+        let names = names.chain(["unknown"]).zip(self.transports);
+        let mut used: Vec<_> = names.filter(|(_, count)| *count > 0).collect();
+        used.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        used.iter()
+            .map(|(name, count)| json!({"value": name, "count": count}))
+            .collect()
+    }
+}
+
+fn shown(at: u64, burst: &Burst) -> Value {
+    json!({
+        "type": "burst",
+        "at": moment(at),
+        "account_id": burst.account,
+        "group": burst.group.as_str(),
+        "value": burst.value,
+        "lost": burst.lost,
+        "of": burst.of,
+        "from": moment(burst.from),
+        "to": moment(burst.to),
+    })
+}
+
+fn source(app: &App) -> Value {
+    let mut out = Vec::new();
+    envelope::source(app.registry.source_of_answers(), &mut out);
+    serde_json::from_slice(&out).unwrap_or_default()
+}
+
+fn kamailio(app: &App, viewer: Viewer<'_>) -> Value {
+    let (state, text) = match &*app.kamailio.borrow() {
+        KamailioState::Unknown => ("unknown", "Kamailio has not been asked yet.".to_owned()),
+        KamailioState::Answers => ("ok", "Kamailio answers.".to_owned()),
+        // The reason names an address.
+        KamailioState::Unreachable(why) if viewer == Viewer::System => (
+            "unreachable",
+            format!("Kamailio does not answer JSON-RPC: {why}."),
+        ),
+        KamailioState::Unreachable(_) => (
+            "unreachable",
+            "Kamailio does not answer JSON-RPC.".to_owned(),
+        ),
+    };
+    json!({"state": state, "text": text})
+}
