@@ -182,6 +182,7 @@ class Live extends EventTarget {
       }
     });
     window.addEventListener("pagehide", () => this.#leave());
+    window.addEventListener("pageshow", () => this.#adjust());
     this.#adjust();
   }
 

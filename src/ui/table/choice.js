@@ -89,10 +89,21 @@ export class Choice {
   );
   all = h("button", { type: "button", click: () => void this.#chooseAll() }, "Select all");
   none = h("button", { type: "button", click: () => this.selection.clear() }, "Clear choice");
+  chosen = h("strong", { "aria-live": "polite" });
   off = h("span", { id: "flush-off", class: "refusal" });
   sync = h("button", { type: "button", hidden: true, click: () => this.#notify(false) }, "Check-sync…");
   reboot = h("button", { type: "button", hidden: true, click: () => this.#notify(true) }, "Reboot…");
-  element = h("div", { class: "choice" }, this.flush, this.all, this.none, this.sync, this.reboot, this.off);
+  element = h(
+    "div",
+    { class: "choice" },
+    this.flush,
+    this.chosen,
+    this.all,
+    this.none,
+    this.sync,
+    this.reboot,
+    this.off,
+  );
   /** @type {import("./rows.js").Rows | null} */
   rows = null;
 
@@ -123,7 +134,7 @@ export class Choice {
     this.#total = total;
     const { size, isAll } = this.selection;
     const why = whyNot();
-    setText(this.flush, size > 0 ? `Flush ${number(size)}…` : "Flush…");
+    setText(this.chosen, size > 0 ? `${number(size)} chosen` : "");
     this.flush.disabled = size === 0 || why !== "";
     attribute(this.flush, "title", why || (size === 0 ? "Choose registrations first" : null));
     setText(this.off, why);
