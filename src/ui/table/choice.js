@@ -89,10 +89,10 @@ export class Choice {
   );
   all = h("button", { type: "button", click: () => void this.#chooseAll() }, "Select all");
   none = h("button", { type: "button", click: () => this.selection.clear() }, "Clear choice");
-  chosen = h("strong", { "aria-live": "polite" });
+  chosen = h("strong", { class: "chosen", "aria-live": "polite" });
   off = h("span", { id: "flush-off", class: "refusal" });
-  sync = h("button", { type: "button", hidden: true, click: () => this.#notify(false) }, "Check-sync…");
-  reboot = h("button", { type: "button", hidden: true, click: () => this.#notify(true) }, "Reboot…");
+  sync = h("button", { type: "button", click: () => this.#notify(false) }, "Check-sync…");
+  reboot = h("button", { type: "button", click: () => this.#notify(true) }, "Reboot…");
   element = h(
     "div",
     { class: "choice" },
@@ -140,10 +140,9 @@ export class Choice {
     setText(this.off, why);
     setText(this.all, `Select all ${number(total)} that match`);
     this.all.disabled = total === 0;
-    this.none.hidden = size === 0;
+    this.none.disabled = size === 0;
     for (const button of [this.sync, this.reboot]) {
-      button.hidden = size === 0;
-      button.disabled = size > MOST_ASKED;
+      button.disabled = size === 0 || size > MOST_ASKED;
       attribute(button, "title", size > MOST_ASKED ? `At most ${MOST_ASKED} phones are asked at a time` : null);
     }
     this.rows?.each((row) => {
