@@ -98,6 +98,7 @@
 //! | `Registry.reported` | what the source last reported, intents | a copy |
 //! | `Updates.waiting`, `WriteBehind.gathered` | what waits between two threads | a merge |
 //! | `EventLog.state` | the last events, and the log's id | a copy of references |
+//! | `Turns.callers` | who looks through very many registrations, or waits to | a look-up |
 //! | `Store.gate` (async) | the store while it is read at a start | until that is over |
 //! | the locks of `flush` | one address of record; the queue of removals; what is known of the file's writers | one removal |
 //!

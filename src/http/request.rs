@@ -12,6 +12,7 @@ pub(crate) mod paging;
 pub(crate) mod params;
 pub(crate) mod request_id;
 pub(crate) mod route;
+pub(crate) mod ruids;
 pub(crate) mod search;
 pub(crate) mod secret;
 pub(crate) mod stream_params;

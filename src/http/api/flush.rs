@@ -20,11 +20,12 @@ use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::{Cause, Error, Incomplete, Problem};
 use crate::http::request::call::Call;
-use crate::http::request::chosen::{RUIDS, chosen, has_ruid};
+use crate::http::request::chosen::chosen;
 use crate::http::request::filter::Filters;
 use crate::http::request::flush_params::{dry_run, keep_newest, narrows, refuse_unknown};
 use crate::http::request::params::Params;
 use crate::http::request::request_id::RequestId;
+use crate::http::request::ruids::{RUIDS, has_ruid};
 use crate::http::request::secret::Secret;
 use crate::http::response::answer::enveloped;
 use crate::http::response::revision::Revision;
@@ -90,7 +91,7 @@ pub(crate) async fn flush(
         .map(|part| authorization(part.covered()))
         .collect();
     // Others were served in between, and what is picked is of the directory that there is now.
-    let check = || authorizations.iter().try_for_each(|one| one.check());
+    let check = || FlushAuthorization::check_each(authorizations.iter().map(AsRef::as_ref));
     check()?;
     if dry_run {
         return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));

@@ -18,12 +18,13 @@ use crate::http::auth::authorization::{Covered, FlushAuthorization};
 use crate::http::auth::credential::Credential;
 use crate::http::error::{Error, Unheeded};
 use crate::http::request::call::Call;
-use crate::http::request::chosen::has_ruid;
+
 use crate::http::request::filter::Filters;
 use crate::http::request::flush_params::dry_run;
 use crate::http::request::notify_params::{Asked, asked, refuse_others};
 use crate::http::request::request_id::RequestId;
 use crate::http::request::route::{Route, What};
+use crate::http::request::ruids::has_ruid;
 use crate::http::response::answer::{X_NOTIFIED, enveloped};
 use crate::http::response::revision::Revision;
 use crate::http::response::view::View;
