@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test test-trixie versions contract check supply fuzz bench large filesystems deb package-test systemd-test reproducible
+.PHONY: help deps run test test-trixie versions contract check supply ui-test fuzz bench large filesystems deb package-test systemd-test reproducible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ contract: deps ## check the API against its own description, with schemathesis a
 	@tests/contract/tool
 	$(CARGO) test --locked --test usrlocd contract:: -- --ignored --nocapture
 
+ui-test: deps ## check the page's code, and use the page in a real browser, beside a real Kamailio
+	@tests/ui/tool
+	@cd tests/ui && npm run --silent check
+	$(CARGO) test --locked --test usrlocd page:: -- --ignored --nocapture
+
 check: deps supply ## formatting, lints, documentation, licences, then all tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -42,7 +47,7 @@ fuzz: ## feed damaged pages, logs and files to the reader for several minutes (C
 	PROPTEST_CASES=$(or $(CASES),20000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
 
-bench: ## measure freshness, speed and cost, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, flush, history, events, million; flushes: what a flush costs Kamailio in db_mode 1 and 3)
+bench: ## measure freshness, speed and cost, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, search, flush, history, events, million; flushes: what a flush costs Kamailio in db_mode 1 and 3)
 	@tests/deps wrk
 	$(CARGO) build --locked --release --bin usrlocd --example bare --example history
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))

@@ -24,11 +24,11 @@ fn main() {
         version.as_deref().unwrap_or("unknown")
     );
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    fs::write(out.join("page.rs"), table()).expect("cargo's directory can be written");
+    fs::write(out.join("page.rs"), table(&out)).expect("cargo's directory can be written");
 }
 
-/// A slice of `File { path, kind, bytes }`, in Rust.
-fn table() -> String {
+/// A slice of `File { path, kind, bytes }`, in Rust; the bytes are in files below `out`.
+fn table(out: &Path) -> String {
     let mut files = Vec::new();
     list(Path::new(PAGE), &mut files);
     files.sort();
@@ -37,9 +37,13 @@ fn table() -> String {
         let path = file.strip_prefix(PAGE).expect("it was found there");
         let path = path.to_str().expect("a name in UTF-8");
         let kind = kind(&file);
+        let sent = out.join(PAGE).join(path);
+        let folder = sent.parent().expect("it is in a folder");
+        fs::create_dir_all(folder).expect("cargo's directory can be written");
+        fs::write(&sent, bytes(&file)).expect("cargo's directory can be written");
         writeln!(
             table,
-            "File {{ path: {path:?}, kind: {kind:?}, bytes: include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{PAGE}/{path}\")) }},"
+            "File {{ path: {path:?}, kind: {kind:?}, bytes: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{PAGE}/{path}\")) }},"
         )
         .expect("a String takes all");
     }
@@ -61,6 +65,32 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
             files.push(path);
         }
     }
+}
+
+/// What is sent: scripts and styles without the comments that have lines of their own. The lines stay, empty, so that a
+/// browser's complaint names the line of the source.
+fn bytes(file: &Path) -> Vec<u8> {
+    let bytes = fs::read(file).expect("a file of the page can be read");
+    let extension = file.extension().and_then(|it| it.to_str());
+    if !matches!(extension, Some("css" | "js")) {
+        return bytes;
+    }
+    let text = String::from_utf8(bytes).expect("the page is UTF-8");
+    let mut is_in_comment = false;
+    let mut kept = String::with_capacity(text.len());
+    for line in text.lines() {
+        let trimmed = line.trim();
+        let begins = !is_in_comment && trimmed.starts_with("/*");
+        let is_comment = is_in_comment
+            || (begins && (trimmed.ends_with("*/") || !trimmed.contains("*/")))
+            || (extension == Some("js") && trimmed.starts_with("//"));
+        if !is_comment {
+            kept.push_str(line);
+        }
+        is_in_comment = (is_in_comment || begins) && !trimmed.contains("*/");
+        kept.push('\n');
+    }
+    kept.into_bytes()
 }
 
 fn kind(file: &Path) -> &'static str {

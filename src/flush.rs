@@ -61,7 +61,7 @@ pub const NOTICE: &str = "usrlocd::notice";
 /// What to flush, and for whom.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The registrations picked, all of one account.
+    /// The registrations picked, all of one account or all of none.
     pub registrations: Vec<Arc<Registration>>,
     /// Addresses of record (username, domain) that Kamailio is asked to remove although no row of theirs is picked:
     /// those of a known user, whose row may lag behind Kamailio's memory. Another account's are left alone.
@@ -84,7 +84,7 @@ pub struct Actor {
     pub client: String,
     /// The request's id.
     pub request_id: String,
-    /// The account asked for; `None` for all accounts.
+    /// The account that is flushed; `None` for what belongs to none.
     pub account_id: Option<String>,
     /// The user asked for.
     pub username: Option<String>,

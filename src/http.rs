@@ -50,6 +50,7 @@ use crate::tokens::TokenSet;
 use api::stream::seats::Seats;
 use api::ui::health::Findings;
 use api::ui::overview::Overviews;
+use api::turns::Turns;
 use request::request_id::RequestIds;
 use response::cache::ResponseCache;
 
@@ -125,6 +126,7 @@ pub struct App {
     kamailio: watch::Receiver<KamailioState>,
     findings: Findings,
     overviews: Overviews,
+    turns: Turns,
     draining: CancellationToken,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -153,6 +155,7 @@ impl App {
             kamailio: parts.kamailio,
             findings: Findings::new(parts.examine),
             overviews: Overviews::default(),
+            turns: Turns::default(),
             draining: parts.draining,
             metrics: parts.metrics,
             cache: ResponseCache::default(),

@@ -55,9 +55,11 @@ fn schemathesis() -> PathBuf {
     program
 }
 
-/// The `next_start_key` of a list, which must have more than one item.
+/// The `next_start_key` of a list, which must have more than one item, in the order of user names.
 fn start_key(daemon: &Daemon, list: &str) -> String {
-    let page = daemon.get(&format!("{list}?page_size=1")).json();
+    let page = daemon
+        .get(&format!("{list}?page_size=1&sort=username"))
+        .json();
     let key = page["next_start_key"].as_str();
     key.unwrap_or_else(|| panic!("no key in {page}")).to_owned()
 }

@@ -2,6 +2,7 @@
 
 mod also;
 mod crash;
+mod everybody;
 mod faults;
 mod flows;
 mod harmless;

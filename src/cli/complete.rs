@@ -59,6 +59,7 @@ fn completer(arg: &Arg) -> Option<ArgValueCompleter> {
         "user" => users(),
         "columns" | "sort" => keys(),
         "filters" => filters(),
+        "search" => prefixes(),
         _ => return None,
     })
 }
@@ -152,6 +153,25 @@ fn filters() -> ArgValueCompleter {
             .iter()
             .map(|field| (format!("{}=", field.name()), None));
         candidates(pairs, current)
+    })
+}
+
+/// What may stand before a value in a search.
+fn prefixes() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let pairs = [
+            ("user:", "SIP user; NAME* for any rest"),
+            ("realm:", "realm"),
+            ("account:", "id or name of the account"),
+            ("ua:", "part of the User-Agent"),
+            ("ip:", "address or network"),
+            ("transport:", "udp, tcp, tls, sctp, ws, wss"),
+            ("expires:<", "seconds that remain"),
+            ("flapping:yes", "phones that flap"),
+            ("node:", "machine"),
+        ];
+        let pairs = pairs.map(|(prefix, about)| (prefix.to_owned(), Some(about.to_owned())));
+        candidates(pairs.into_iter(), current)
     })
 }
 

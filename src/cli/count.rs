@@ -17,6 +17,7 @@ use crate::spreadsheet::write_record;
 Examples:
   usrlocd count
   usrlocd count acme.example.com --filter proxy_protocol=tls
+  usrlocd count --search 'ua:yealink flapping:yes'
   usrlocd count -o json
 
 Exit status:

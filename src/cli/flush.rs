@@ -29,6 +29,8 @@ Examples:
       all contacts of the user except the one modified last
   usrlocd flush acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5' --yes
       without confirmation, for scripts
+  usrlocd flush --search 'ip:203.0.113.0/24'
+      in all accounts that you may see, and what belongs to none
 
 Exit status:
   0 success, 1 nothing was flushed: no such account or user, or none confirmed,
@@ -38,14 +40,14 @@ Exit status:
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file")]
 pub(super) struct Flush {
-    /// Account id, or a realm or name that only one account has
-    #[arg(value_parser = remote::account)]
-    account: String,
+    /// Account id, or a realm or name that only one account has; may be left out with --search or --filter
+    #[arg(value_parser = remote::account, required_unless_present_any = ["search", "filters"])]
+    account: Option<String>,
     /// The id of that account, once the daemon has resolved it
     #[arg(skip)]
-    id: String,
+    id: Option<String>,
     /// Only this SIP user
-    #[arg(short, long, value_parser = remote::user)]
+    #[arg(short, long, value_parser = remote::user, requires = "account")]
     user: Option<String>,
     /// Keep this many of the user's contacts that match the filters: those modified last
     #[arg(long, value_name = "N", requires = "user")]
@@ -136,16 +138,16 @@ impl Flush {
     /// Asks for the flush; by the account's id, which is looked for once where the word that was given is none.
     async fn delete(&mut self, client: &Client, query: &[(&str, &str)]) -> Result<Answer, Failure> {
         loop {
-            let path = remote::path(Some(&self.id), self.user.as_deref());
+            let path = remote::path(self.id.as_deref(), self.user.as_deref());
             let target = format!("{path}?{}", self.filters.query(query));
             let answer = remote::send(client, Method::DELETE, &target).await?;
             let may_be_a_name =
                 matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
                     && self.id == self.account;
-            if !may_be_a_name {
+            let Some(account) = self.account.as_deref().filter(|_| may_be_a_name) else {
                 return Ok(answer);
-            }
-            let id = account::resolve(client, &self.account).await?;
+            };
+            let id = Some(account::resolve(client, account).await?);
             if id == self.id {
                 return Ok(answer);
             }
@@ -156,18 +158,20 @@ impl Flush {
     /// Where those are listed that are to go: a number, or the list of one user.
     fn target_of_list(&self) -> String {
         let last = self.user.as_deref().unwrap_or("count");
-        let path = remote::path(Some(&self.id), Some(last));
+        let path = remote::path(self.id.as_deref(), Some(last));
         format!("{path}?{}", self.filters.query(&[]))
     }
 
     /// Who is to go, in words.
     fn whom(&self) -> String {
-        let mut whom = format!("account {}", self.account);
-        if let Some(user) = &self.user {
-            whom = format!("user {user} of {whom}");
-        }
-        if self.id != self.account {
-            whom = format!("{whom} ({})", self.id);
+        let (Some(account), Some(id)) = (&self.account, &self.id) else {
+            return "found in all accounts".to_owned();
+        };
+        let user = self.user.as_ref();
+        let user = user.map_or_else(String::new, |user| format!("user {user} of "));
+        let mut whom = format!("of {user}account {account}");
+        if id != account {
+            whom = format!("{whom} ({id})");
         }
         printable(&whom).into_owned()
     }
@@ -182,13 +186,13 @@ impl Flush {
             return print(&format!("{}\n", json!({"would_flush": number})));
         }
         let noun = noun(number);
-        print(&format!("would flush {number} {noun} of {}\n", self.whom()))
+        print(&format!("would flush {number} {noun} {}\n", self.whom()))
     }
 
     fn confirm(&self, number: &str) -> Result<(), Failure> {
         let noun = noun(number);
         let mut err = io::stderr();
-        write!(err, "flush {number} {noun} of {}? [y/N] ", self.whom()).ok();
+        write!(err, "flush {number} {noun} {}? [y/N] ", self.whom()).ok();
         err.flush().ok();
         let mut line = String::new();
         io::stdin().read_line(&mut line).ok();
@@ -205,7 +209,7 @@ impl Flush {
             return print(&format!("{}\n", json!({"failed": [], "flushed": flushed})));
         }
         let noun = noun(flushed);
-        print(&format!("flushed {flushed} {noun} of {}\n", self.whom()))
+        print(&format!("flushed {flushed} {noun} {}\n", self.whom()))
     }
 
     /// Not all were flushed: reports how many were, and why the rest was not.

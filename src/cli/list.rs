@@ -48,6 +48,8 @@ Examples:
   usrlocd list acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5'
       the phones of one account with one firmware version
   usrlocd list --columns username,contact,expires --sort -expires
+  usrlocd list --search 'yealink ip:203.0.113.0/24 expires:<60'
+      the Yealink phones of one network that are about to expire
   usrlocd list -o ndjson | jq -r .contact
 
 Exit status:
@@ -111,13 +113,16 @@ struct Printing<'a> {
 }
 
 impl List {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        let format = format(&self.output, &self.watching)?;
+        if let Some(key) = self.output.take_sort() {
+            self.filters.and("sort", &key);
+        }
         let wanted = Printing {
             output: &self.output,
             watching: &self.watching,
             nobody: "nobody is registered",
         };
-        let format = wanted.format()?;
         let client = self.remote.client()?;
         remote::run(async {
             let reach = account::reach(&client, self.account.as_deref()).await?;
@@ -130,16 +135,20 @@ impl List {
 }
 
 impl Show {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        let format = format(&self.output, &self.watching)?;
+        let sort = self.output.take_sort();
         let wanted = Printing {
             output: &self.output,
             watching: &self.watching,
             nobody: "not registered",
         };
-        let format = wanted.format()?;
         let client = self.remote.client()?;
         remote::run(async {
-            let (reach, filters) = self.meant(&client).await?;
+            let (reach, mut filters) = self.meant(&client).await?;
+            if let Some(key) = &sort {
+                filters.and("sort", key);
+            }
             match wanted.print(&reach, &filters, format).await? {
                 Some(0) => Err(Failure::Failed(anyhow!(
                     "`{}` is not registered; `usrlocd list` shows who is",
@@ -254,16 +263,16 @@ async fn spelling(reach: &Reach<'_>, user: &str) -> Result<String, Failure> {
     Ok(user.to_owned())
 }
 
-impl Printing<'_> {
-    /// The format, if all that is asked for goes together.
-    fn format(&self) -> Result<Format, Failure> {
-        let format = self.output.format()?;
-        let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
-        self.output.check(&keys)?;
-        self.watching.check(format.is_tabular())?;
-        Ok(format)
-    }
+/// The format, if all that is asked for goes together.
+fn format(output: &Output, watching: &Watching) -> Result<Format, Failure> {
+    let format = output.format_of_list()?;
+    let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+    output.check(&keys)?;
+    watching.check(format.is_tabular())?;
+    Ok(format)
+}
 
+impl Printing<'_> {
     /// Prints the items; their number where it is known.
     async fn print(
         &self,
@@ -318,7 +327,7 @@ impl Printing<'_> {
         Ok(count)
     }
 
-    /// The table as far as it fits `room`. Only sorting needs the whole list.
+    /// The table as far as it fits `room`.
     async fn frame(
         &self,
         reach: &Reach<'_>,
@@ -326,16 +335,13 @@ impl Printing<'_> {
         format: Format,
         room: Canvas,
     ) -> Result<Frame, Failure> {
-        let mut pages = reach.pages(filters);
-        if !self.output.sorts() {
-            pages = pages.sized(room.height);
-        }
+        let mut pages = reach.pages(filters).sized(room.height);
         let (mut rows, mut warning, mut more) = (Vec::new(), None, false);
         while let Some(page) = pages.next().await? {
             rows.extend(pages.items::<Value>(&page)?);
             warning = warning.or_else(|| remote::warning(&page.source));
             more = !page.is_last;
-            if !self.output.sorts() && rows.len() >= room.height {
+            if rows.len() >= room.height {
                 break;
             }
         }

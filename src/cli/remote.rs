@@ -54,6 +54,20 @@ pub(super) struct Filters {
     /// Only registrations whose KEY is exactly VALUE, or is not (KEY!=VALUE); may be repeated
     #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
     filters: Vec<(String, String)>,
+
+    /// Only registrations with all of these WORDS in user, realm, contact, User-Agent or addresses, in any case; also
+    /// user:NAME, realm:NAME and account:NAME (NAME* for any rest), ua:PART, ip:ADDRESS[/BITS], transport:tls,
+    /// expires:<60, flapping:yes, node:NAME
+    #[arg(long, value_name = "WORDS", value_parser = search)]
+    search: Option<String>,
+}
+
+/// The words of a search. Without any it would find everything.
+fn search(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("there is nothing to search for (is a variable unset?)".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A filter as the API's parameter.
@@ -74,9 +88,10 @@ fn filter(text: &str) -> Result<(String, String), String> {
 impl Filters {
     /// The query that states them, and `further` parameters.
     pub(super) fn query(&self, further: &[(&str, &str)]) -> String {
+        let search = self.search.as_deref().map(|words| ("q", words));
         let own = self.filters.iter().map(|(key, value)| (&**key, &**value));
         form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(own.chain(further.iter().copied()))
+            .extend_pairs(search.into_iter().chain(own).chain(further.iter().copied()))
             .finish()
     }
 

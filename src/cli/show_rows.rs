@@ -45,7 +45,7 @@ pub(super) struct Output {
     #[arg(long, value_name = "KEYS", value_delimiter = ',')]
     columns: Vec<String>,
 
-    /// Sort the table by this key; -KEY for reverse order
+    /// Sort by this key; -KEY for reverse order
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     sort: Option<String>,
 }
@@ -58,18 +58,27 @@ impl Format {
 }
 
 impl Output {
-    /// Whether the rows are to be sorted, so that all of them are needed.
-    pub(super) fn sorts(&self) -> bool {
-        self.sort.is_some()
+    /// The key to sort by, for the daemon to do it: the rows then come in that order.
+    pub(super) fn take_sort(&mut self) -> Option<String> {
+        self.sort.take()
     }
 
-    /// The format that is meant.
+    /// The format that is meant, where the rows are sorted here.
     pub(super) fn format(&self) -> Result<Format, Failure> {
-        let tabular = self.no_headers || !self.columns.is_empty() || self.sort.is_some();
+        self.format_with(self.sort.is_some())
+    }
+
+    /// The format that is meant for a list, which the daemon sorts in every format.
+    pub(super) fn format_of_list(&self) -> Result<Format, Failure> {
+        self.format_with(self.sort.is_some() && self.format.is_none())
+    }
+
+    fn format_with(&self, sorts_table: bool) -> Result<Format, Failure> {
+        let tabular = self.no_headers || !self.columns.is_empty() || sorts_table;
         match self.format {
             Some(format @ (Format::Table | Format::Wide)) => Ok(format),
             Some(_) if tabular => Err(Failure::Usage(anyhow!(
-                "--columns, --sort and --no-headers only work with -o table and -o wide; remove them"
+                "--columns, --no-headers and, except for list and show, --sort only work with -o table and -o wide; remove them"
             ))),
             Some(format) => Ok(format),
             None if tabular || io::stdout().is_terminal() => Ok(Format::Table),

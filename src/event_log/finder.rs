@@ -8,7 +8,7 @@ use crate::config;
 use crate::events::burst::Bursts;
 use crate::events::day::Day;
 use crate::events::flap::{Flapping, Flaps, Snapshot};
-use crate::events::{Audience, Burst, Event, GapCause, Happening, Kind, What};
+use crate::events::{Audience, Burst, Event, GapCause, Happening, Kind, Reason, What};
 use crate::metrics::Events;
 use crate::registry::{Registry, Scope, SourceState};
 
@@ -184,11 +184,19 @@ impl Finder {
     /// The bursts that an event makes.
     fn look(&self, event: &Event) -> Vec<Burst> {
         let mut counting = locked(&self.bursts);
-        if std::mem::take(&mut counting.is_due) || is_break(event) {
+        counting.is_due |= is_break(event);
+        if is_loss(event) {
+            self.recount(&mut counting);
+        }
+        counting.bursts.see(event)
+    }
+
+    /// Counts phones anew, if that is due.
+    fn recount(&self, counting: &mut Counting) {
+        if std::mem::take(&mut counting.is_due) {
             let listing = self.registry.list(Scope::System);
             counting.bursts.recount(listing.registrations.iter());
         }
-        counting.bursts.see(event)
     }
 
     /// Counts the end of a registration.
@@ -213,6 +221,26 @@ impl Finder {
 impl Observer for Watching {
     fn see(&mut self, event: &Event) -> Vec<What> {
         self.0.see(event)
+    }
+
+    fn rest(&mut self) {
+        // While the tables are still being read there is more to count soon.
+        if self.0.registry.source().state == SourceState::Live {
+            self.0.recount(&mut locked(&self.0.bursts));
+        }
+    }
+}
+
+/// Whether a registration ended on its own, of which bursts are made.
+fn is_loss(event: &Event) -> bool {
+    match &event.what {
+        What::Registration(one) => {
+            matches!(
+                one.kind,
+                Kind::Terminated(Reason::Expired | Reason::Removed)
+            )
+        }
+        _ => false,
     }
 }
 

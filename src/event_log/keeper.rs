@@ -40,6 +40,9 @@ const OVERLAP: u64 = 5_000;
 pub trait Observer: fmt::Debug + Send {
     /// Takes note of an event. What it returns happens right after it.
     fn see(&mut self, event: &Event) -> Vec<What>;
+
+    /// Is called now and then between events: the time for work that need not be done before the next one.
+    fn rest(&mut self) {}
 }
 
 /// What the keeper works with.
@@ -247,6 +250,9 @@ impl Keeper {
         }
         if self.parts.clock.monotonic().saturating_sub(self.noted) >= NOTE {
             self.note().await;
+        }
+        if !self.is_unreconciled {
+            self.parts.observers.iter_mut().for_each(|one| one.rest());
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod operation;
 pub(crate) mod select;
 pub(crate) mod stream;
 pub(crate) mod subject;
+pub(crate) mod turns;
 pub(crate) mod ui;
 pub(crate) mod why;
 
@@ -145,8 +146,10 @@ async fn registrations(
         return Ok(response);
     }
     let response = match route.what {
-        What::List | What::User(_) => list::list(app, &call, subject, &context.id).await?,
-        What::Count => count::count(app, &call, subject, &context.id).await?,
+        What::List | What::User(_) => {
+            list::list(app, &call, subject, &grant.caller, &context.id).await?
+        }
+        What::Count => count::count(app, &call, subject, &grant.caller, &context.id).await?,
         What::History(_) => history::history(app, &call, subject, &context.id).await?,
         What::Why(_) => why::why(app, &call, subject, &context.id).await?,
         What::Flapping => flapping::flapping(app, &call, subject, &context.id),

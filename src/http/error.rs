@@ -210,6 +210,36 @@ pub(crate) enum Problem {
     /// An array with too many elements.
     #[error("has more than 2000 elements")]
     TooMany,
+    /// A prefix in a search without anything after it.
+    #[error("a prefix must be followed by a value, without a blank: user:alice")]
+    NoValue,
+    /// Not an address or a network.
+    #[error(
+        "ip: must be followed by an address or a network, such as 203.0.113.7 or 203.0.113.0/24"
+    )]
+    NotANetwork,
+    /// Not a transport.
+    #[error("transport: must be followed by udp, tcp, tls, sctp, ws or wss")]
+    NotATransport,
+    /// Not a bound of the time that remains.
+    #[error("expires: must be followed by <, <=, > or >= and whole seconds, such as expires:<60")]
+    NotASpan,
+    /// Neither `yes` nor `no`.
+    #[error("flapping: must be followed by yes or no")]
+    NotYesOrNo,
+    /// More words than a search may have.
+    #[error("has more than 32 words")]
+    TooManyWords,
+    /// Time alone changes which registrations a search finds.
+    #[error(
+        "expires: and flapping: change without an event, so a stream cannot follow them; read the list instead"
+    )]
+    NotFollowed,
+    /// A flush of all accounts that names no registrations.
+    #[error(
+        "say which registrations to flush: q, ruids or a filter is needed where no account is named"
+    )]
+    NothingChosen,
 }
 
 /// What a flush did not remove, and why.
@@ -366,7 +396,9 @@ impl Problem {
             | Self::NotOfAnAccount
             | Self::NotOfAStream
             | Self::NotAList
+            | Self::NotFollowed
             | Self::InBody => "forbidden",
+            Self::NothingChosen => "required",
             Self::TooLarge | Self::TooManyEvents => "maximum",
             Self::NotATime
             | Self::NotANumber
@@ -375,8 +407,14 @@ impl Problem {
             | Self::NotTexts => "type",
             Self::Zero => "minimum",
             Self::Empty => "minItems",
-            Self::TooMany => "maxItems",
-            Self::BadCursor | Self::BadEventId => "invalid",
+            Self::TooMany | Self::TooManyWords => "maxItems",
+            Self::BadCursor
+            | Self::BadEventId
+            | Self::NoValue
+            | Self::NotANetwork
+            | Self::NotATransport
+            | Self::NotASpan
+            | Self::NotYesOrNo => "invalid",
             Self::Contradiction => "unique",
         }
     }

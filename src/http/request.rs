@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod chosen;
+pub(crate) mod fields;
 pub(crate) mod filter;
 pub(crate) mod flush_params;
 pub(crate) mod format;
@@ -10,5 +11,6 @@ pub(crate) mod paging;
 pub(crate) mod params;
 pub(crate) mod request_id;
 pub(crate) mod route;
+pub(crate) mod search;
 pub(crate) mod secret;
 pub(crate) mod stream_params;

@@ -7,3 +7,4 @@ pub(crate) mod envelope;
 pub(crate) mod indent;
 pub(crate) mod page;
 pub(crate) mod revision;
+pub(crate) mod view;

@@ -3,7 +3,10 @@
 //! One table of fields serves JSON, CSV, filters, revisions and the API's description, so that they cannot differ.
 
 mod condition;
+mod fold;
 pub mod json;
+pub mod search;
+pub mod sort;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -292,13 +295,25 @@ impl Details {
 
     /// See [`Registration::digest`](super::Registration::digest).
     pub(super) fn digest(&self) -> u64 {
+        let fields = Field::ALL.iter().filter(|field| **field != Field::Expires);
+        self.digest_by(fields.copied())
+    }
+
+    /// The same of these fields alone: `expires` changes with a new deadline, and not by counting down.
+    #[must_use]
+    pub fn digest_of(&self, fields: &[Field]) -> u64 {
+        let at_rest = |field: &Field| match field {
+            Field::Expires => Field::ExpiresAt,
+            field => *field,
+        };
+        self.digest_by(fields.iter().map(at_rest))
+    }
+
+    fn digest_by(&self, fields: impl Iterator<Item = Field>) -> u64 {
         let mut content = Vec::with_capacity(1024);
-        for (number, field) in (0_u8..).zip(Field::ALL) {
-            if *field == Field::Expires {
-                continue;
-            }
-            if let Some(value) = self.value(*field, Wire::Document, 0) {
-                content.push(number);
+        for field in fields {
+            if let Some(value) = self.value(field, Wire::Document, 0) {
+                content.push(field as u8);
                 value.write_digest(&mut content);
             }
         }

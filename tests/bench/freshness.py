@@ -23,6 +23,7 @@ import events
 import flush
 import flushes
 import history
+import search
 import speed
 import tables
 from beside import median, part
@@ -281,6 +282,11 @@ def http(bench):
     speed.run(bench, bench.options.disk)
 
 
+def searches(bench):
+    for rows in (bench.rows,) if bench.options.quick else (bench.rows, 10 * bench.rows):
+        search.run(bench, bench.options.disk, rows)
+
+
 def account_flush(bench):
     flush.run(bench, MEMORY)
 
@@ -314,6 +320,7 @@ SCENARIOS = {
     "register": (registrations, True, True),
     "writer": (writers, True, True),
     "http": (http, True, True),
+    "search": (searches, True, True),
     "flush": (account_flush, True, True),
     "flushes": (harmless_flushes, False, False),
     "history": (history_file, False, True),

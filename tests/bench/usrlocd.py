@@ -1,6 +1,7 @@
 """The daemon that is measured: started, asked over HTTP, and what it costs."""
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -50,6 +51,12 @@ class Usrlocd:
         command = ["nice", "-n", self.nice, self.program, "serve", "--config", self.config]
         self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.environment)
         return time.monotonic()
+
+    def another(self):
+        """The same daemon on another connection."""
+        other = copy.copy(self)
+        other.connection = None
+        return other
 
     def stop(self):
         self.close()

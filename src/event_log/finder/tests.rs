@@ -137,8 +137,9 @@ impl Day {
     }
 
     fn run(&mut self, seconds: u64) {
+        let mut observer = self.finder.observer();
         // From here on phones are counted.
-        self.finder.see(&Event {
+        observer.see(&Event {
             seq: 1,
             at: MIDNIGHT * 1000,
             commit: 1,
@@ -162,6 +163,7 @@ impl Day {
                     }
                 }
             }
+            observer.rest();
             if now % MINUTE == 0 {
                 let flapping = self.finder.flapping().into_iter();
                 self.flapped.extend(flapping.map(|one| one.phone.username));

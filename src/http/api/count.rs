@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
-use super::select::{BATCH, select};
+use super::select::{BATCH, select, turn};
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::http::App;
+use crate::http::auth::access::Caller;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
 use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::enveloped;
 use crate::http::response::revision::{Revision, unchanged, validated};
+use crate::http::response::view::View;
 use crate::registration::Common;
 use crate::registry::Scope;
 
@@ -26,13 +28,15 @@ pub(crate) async fn count(
     app: &App,
     call: &Call,
     subject: Subject<'_>,
+    caller: &Caller,
     id: &RequestId,
 ) -> Result<Response, Error> {
-    let filters = Filters::parse(&call.params)?;
+    let filters = Filters::parse(&call.params, &app.settings.node)?;
     let (count, sum) = if filters.is_empty() {
         subject.count(app)
     } else {
-        let found = select(app, subject, &filters, app.clock.unix_seconds()).await;
+        let _turn = turn(app, subject, caller).await;
+        let found = select(app, subject, &filters, &View::now(app)).await;
         (found.registrations.len(), found.revision)
     };
     let revision = Revision::of(sum);

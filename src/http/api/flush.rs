@@ -1,23 +1,24 @@
 //! DELETE: picks the registrations to flush, has them flushed, and says what became of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::response::Response;
+use futures_util::{StreamExt, stream};
 use http::{HeaderName, HeaderValue};
 
 use super::newest::leave_newest;
-use super::select::select;
+use super::select::{select, turn};
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
-use crate::flush::{Actor, FailureKind, Outcome, Request};
+use crate::flush::{self, Actor, FailureKind, Outcome, Request};
 use crate::http::App;
 use crate::http::auth::access::Caller;
-use crate::http::auth::authorization::FlushAuthorization;
+use crate::http::auth::authorization::{Covered, FlushAuthorization};
 use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
-use crate::http::error::{Cause, Error, Incomplete};
+use crate::http::error::{Cause, Error, Incomplete, Problem};
 use crate::http::request::call::Call;
 use crate::http::request::chosen::{RUIDS, chosen, has_ruid};
 use crate::http::request::filter::Filters;
@@ -27,11 +28,15 @@ use crate::http::request::request_id::RequestId;
 use crate::http::request::secret::Secret;
 use crate::http::response::answer::enveloped;
 use crate::http::response::revision::Revision;
+use crate::http::response::view::View;
 use crate::registration::{Registration, Text, columns_of};
 use crate::registry::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
 const X_WOULD_FLUSH: HeaderName = HeaderName::from_static("x-would-flush");
+
+/// How many accounts are flushed at once, where one request is about several.
+const PARTS: usize = 8;
 
 /// Who asks for a flush.
 #[derive(Debug)]
@@ -53,52 +58,101 @@ pub(crate) async fn flush(
 ) -> Result<Response, Error> {
     refuse_unknown(&call.params)?;
     let chosen = chosen(call.body())?;
-    let filters = Filters::parse(&call.params)?;
+    let filters = Filters::parse(&call.params, &app.settings.node)?;
     let dry_run = dry_run(&call.params)?;
     let keep = keep_newest(&call.params, subject.username)?;
-    let now = app.clock.unix_seconds();
-    let mut picked = select(app, subject, &filters, now).await.registrations;
+    let exactly = !filters.is_empty() || keep > 0 || chosen.is_some();
+    if subject.scope == Scope::System && !exactly {
+        return Err(Error::parameter("q", Problem::NothingChosen));
+    }
+    let turn = turn(app, subject, who.caller).await;
+    let picked = select(app, subject, &filters, &View::now(app)).await;
+    drop(turn);
+    let mut picked = picked.registrations;
     if let Some(chosen) = &chosen {
         picked.retain(|one| has_ruid(chosen, one));
     }
     let picked = leave_newest(picked, keep);
-    let exactly = !filters.is_empty() || keep > 0 || chosen.is_some();
-    let authorization = FlushAuthorization::new(
-        app,
-        who.peer,
-        Credential::of(app, call),
-        subject.scope,
-        directory,
-    );
+    let would = would_flush(&picked);
+    let parts = parts(subject, picked);
+    let credential = Credential::of(app, call);
+    let authorization = |covered| {
+        Arc::new(FlushAuthorization::new(
+            app,
+            who.peer,
+            credential.clone(),
+            covered,
+            directory,
+        ))
+    };
+    let authorizations: Vec<_> = parts
+        .iter()
+        .map(|part| authorization(part.covered()))
+        .collect();
     // Others were served in between, and what is picked is of the directory that there is now.
-    authorization.check()?;
+    let check = || authorizations.iter().try_for_each(|one| one.check());
+    check()?;
     if dry_run {
-        let would = would_flush(&picked);
         return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));
     }
-    let further = match subject.username {
+    let mut further = match subject.username {
         Some(username) if !exactly => further(app, subject.scope, username, directory),
         Some(_) | None => Vec::new(),
     };
-    let authorization = Arc::new(authorization);
-    let request = Request {
-        registrations: picked,
-        further,
+    let filters = filters_of(who.query.reveal(), chosen.as_ref());
+    let requests = parts.into_iter().zip(&authorizations);
+    let requests = requests.map(|(part, authorization)| Request {
+        actor: actor(&part, subject, who, id, &filters),
+        registrations: part.picked,
+        further: std::mem::take(&mut further),
         exactly,
-        actor: actor(subject, who, id, chosen.as_ref()),
-        authorization: Arc::clone(&authorization) as _,
-    };
-    let outcome = carry_out(app, request, id).await?;
+        authorization: Arc::clone(authorization) as _,
+    });
+    let outcome = carry_out(app, requests.collect(), id).await?;
     // Whoever watches is told before the caller is.
     app.events.has_followed(app.registry.last_entry()).await;
     if is_withdrawn(&outcome) {
         // Nothing was done: the answer is that of a request that comes now.
-        authorization.check()?;
+        check()?;
     }
     match incomplete(outcome) {
         Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),
         Err(incomplete) => Err(Error::Flush(incomplete)),
     }
+}
+
+/// What is flushed of one account, or of what belongs to none.
+struct Part {
+    account: Option<Arc<str>>,
+    picked: Vec<Arc<Registration>>,
+}
+
+impl Part {
+    /// What the caller must be allowed to flush.
+    fn covered(&self) -> Covered<'_> {
+        match &self.account {
+            Some(id) => Covered::Account(id),
+            None if self.picked.is_empty() => Covered::Nothing,
+            None => Covered::NoAccount,
+        }
+    }
+}
+
+/// What was picked, account by account; one part at least, so that the audit has a record.
+fn parts(subject: Subject<'_>, picked: Vec<Arc<Registration>>) -> Vec<Part> {
+    if let Scope::Account(id) = subject.scope {
+        let account = Some(id.into());
+        return vec![Part { account, picked }];
+    }
+    let mut parts: BTreeMap<Option<Arc<str>>, Vec<_>> = BTreeMap::new();
+    for one in picked {
+        parts.entry(one.account_id.clone()).or_default().push(one);
+    }
+    if parts.is_empty() {
+        parts.insert(None, Vec::new());
+    }
+    let part = |(account, picked)| Part { account, picked };
+    parts.into_iter().map(part).collect()
 }
 
 /// How many would go: all but those that cannot be named to Kamailio.
@@ -108,11 +162,23 @@ fn would_flush(picked: &[Arc<Registration>]) -> u64 {
 }
 
 /// Flushes in a task of its own, which confirms and audits to the end even if the caller does not wait.
-async fn carry_out(app: &Arc<App>, request: Request, id: &RequestId) -> Result<Outcome, Error> {
+async fn carry_out(
+    app: &Arc<App>,
+    requests: Vec<Request>,
+    id: &RequestId,
+) -> Result<Outcome, Error> {
     let flusher = Arc::clone(&app.flush);
-    let task = app
-        .flushes
-        .spawn(async move { flusher.flush(request).await });
+    let task = app.flushes.spawn(async move {
+        let parts = requests.into_iter().map(|request| flusher.flush(request));
+        let outcomes: Vec<_> = stream::iter(parts).buffered(PARTS).collect().await;
+        let mut all = Outcome::default();
+        for outcome in outcomes {
+            let Outcome { flushed, failed } = outcome?;
+            all.flushed += flushed;
+            all.failed.extend(failed);
+        }
+        Ok::<_, flush::Error>(all)
+    });
     match task.await {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(error)) => {
@@ -198,36 +264,34 @@ fn device_aor(
     Some((username, Some(domain)))
 }
 
-fn actor(
-    subject: Subject<'_>,
-    who: &Who<'_>,
-    id: &RequestId,
-    chosen: Option<&BTreeSet<String>>,
-) -> Actor {
+fn actor(part: &Part, subject: Subject<'_>, who: &Who<'_>, id: &RequestId, filters: &str) -> Actor {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Actor {
         token: who.caller.to_string(),
         client: who.peer.to_string(),
         request_id: id.as_str().to_owned(),
-        account_id: match subject.scope {
-            Scope::System => None,
-            Scope::Account(id) => Some(id.to_owned()),
-        },
+        account_id: part.account.as_deref().map(str::to_owned),
         username: subject.username.map(lossy),
-        filters: filters_of(who.query.reveal(), chosen),
+        filters: filters.to_owned(),
     }
 }
 
-/// What a query chooses, as it was sent, without the token that may stand among them; and how many ruids the body does.
+/// What a query chooses, as it was sent, without the token that may stand among them; of ruids how many there are.
 fn filters_of(query: &str, chosen: Option<&BTreeSet<String>>) -> String {
-    let is_filter = |pair: &&str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        let name = Params::parse(name);
-        name.iter().any(|(name, _)| narrows(name))
+    let filter = |pair: &str| {
+        let (name, value) = Params::parse(pair).iter().next().map(owned)?;
+        match name.as_str() {
+            RUIDS => Some(format!("{RUIDS}={}", value.split(',').count())),
+            name => narrows(name).then(|| pair.to_owned()),
+        }
     };
-    let filters = query.split('&').filter(is_filter).map(str::to_owned);
+    let filters = query.split('&').filter_map(filter);
     let chosen = chosen.map(|ruids| format!("{RUIDS}={}", ruids.len()));
     filters.chain(chosen).collect::<Vec<_>>().join("&")
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 /// `data: "ok"`.
@@ -241,7 +305,7 @@ fn ok(
 ) -> Response {
     let sum = match subject.username {
         Some(username) => app.registry.list_user(subject.scope, username).revision,
-        None => app.registry.count(subject.scope).1,
+        None => subject.count(app).1,
     };
     let mut response = enveloped(app, call, id, "\"ok\"", &Revision::of(sum));
     response

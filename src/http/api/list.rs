@@ -1,25 +1,31 @@
-//! Lists of registrations: whole, or page by page.
+//! Lists of registrations: whole, or page by page; in the usual order, or in that of one of their keys.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use xxhash_rust::xxh3::Xxh3;
 
-use super::select::{BATCH, select};
+use super::select::{BATCH, select, sorted, turn};
 use super::subject::Subject;
 use crate::http::App;
+use crate::http::auth::access::Caller;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
+use crate::http::request::fields::{fields, sort};
 use crate::http::request::filter::Filters;
 use crate::http::request::format::{Format, Layout};
-use crate::http::request::paging::{self, Paging};
+use crate::http::request::paging::{self, Paging, Place};
 use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::json;
 use crate::http::response::body::{self, Rows, Style};
 use crate::http::response::envelope::{Envelope, Success};
 use crate::http::response::revision::{Revision, unchanged, validated};
+use crate::http::response::view::View;
 use crate::registration::Registration;
+use crate::registration::item::sort::Sort;
 use crate::registry::{Listing, Position};
 
 /// Lists of up to so many registrations are written in one piece, and shared by all requests for them within the second;
@@ -31,12 +37,26 @@ const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const ATTACHMENT: HeaderValue =
     HeaderValue::from_static("attachment; filename=\"registrations.csv\"");
 const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key");
+const X_TOTAL: HeaderName = HeaderName::from_static("x-total");
+
+/// Which list is asked for.
+#[derive(Debug)]
+struct Wanted {
+    filters: Filters,
+    sort: Option<Sort>,
+    paging: Option<Paging>,
+    /// What tells the keys of its pages from those of others.
+    name: Vec<u8>,
+    style: Style,
+}
 
 /// A list that is to be shown.
 #[derive(Debug)]
 struct Found {
     rows: Rows,
     size: usize,
+    /// How many there are on all pages.
+    total: usize,
     revision: Revision,
     next_start_key: Option<String>,
 }
@@ -46,34 +66,25 @@ pub(crate) async fn list(
     app: &App,
     call: &Call,
     subject: Subject<'_>,
+    caller: &Caller,
     id: &RequestId,
 ) -> Result<Response, Error> {
-    let filters = Filters::parse(&call.params)?;
-    let paging = Paging::parse(&call.params, &subject.name())?;
-    let style = Style {
-        format: call.format(),
-        layout: call.layout(),
-        wire: app.settings.wire,
-        now: app.clock.unix_seconds(),
-        flaps: app.flaps.now(),
-    };
-    let found = match paging {
-        Some(paging) if subject.username.is_some() => {
-            page_of_user(app, subject, &filters, &paging, &style).await
+    let wanted = Wanted::parse(app, call, subject)?;
+    let is_plain = wanted.is_plain() && subject.username.is_none();
+    let is_whole = is_plain && wanted.paging.is_none() && wanted.style.fields.is_none();
+    if is_whole && call.is_conditional() {
+        let (total, sum) = subject.count(app);
+        if let Some(unchanged) = unchanged(call, &Revision::of(sum)) {
+            return Ok(counted(unchanged, total));
         }
-        Some(paging) => page(app, subject, &filters, &paging, &style).await,
-        None if filters.is_empty() && subject.username.is_none() => {
-            if call.is_conditional()
-                && let Some(unchanged) = unchanged(call, &Revision::of(subject.count(app).1))
-            {
-                return Ok(unchanged);
-            }
-            whole(app, subject, &style).await
-        }
-        None => Found::of(select(app, subject, &filters, style.now).await),
+    }
+    let found = match &wanted.paging {
+        Some(paging) if is_plain => page(app, subject, &wanted, paging).await,
+        None if is_whole => whole(app, subject, &wanted.style).await,
+        _ => selected(app, subject, caller, &wanted).await,
     };
     if let Some(unchanged) = unchanged(call, &found.revision) {
-        return Ok(unchanged);
+        return Ok(counted(unchanged, found.total));
     }
     let success = Success {
         auth_token: call.token(),
@@ -83,6 +94,7 @@ pub(crate) async fn list(
         next_start_key: found.next_start_key.as_deref(),
         oldest: None,
     };
+    let style = wanted.style;
     let response = match style.format {
         Format::Json => {
             let (mut head, mut tail) = (Vec::with_capacity(512), Vec::with_capacity(512));
@@ -98,7 +110,7 @@ pub(crate) async fn list(
         }
         Format::Lines => plain(body::lines(found.rows, style), LINES, found.next_start_key),
     };
-    Ok(validated(response, &found.revision))
+    Ok(counted(validated(response, &found.revision), found.total))
 }
 
 /// The whole list, shared with others who ask for it now.
@@ -109,88 +121,136 @@ async fn whole(app: &App, subject: Subject<'_>, style: &Style) -> Found {
     let (size, sum) = app.registry.count(scope);
     let shared =
         style.format == Format::Json && style.layout == Layout::Compact && size <= SHARED_ROWS;
-    if shared && let Some(text) = app.cache.get(scope, sum, style.now) {
-        return Found {
-            rows: Rows::Written(text),
-            size,
-            revision: Revision::of(sum),
-            next_start_key: None,
-        };
+    if shared && let Some(text) = app.cache.get(scope, sum, style.view.now) {
+        return Found::written(text, size, sum);
     }
     let listing = app.registry.list(scope);
     if !shared || listing.registrations.len() > SHARED_ROWS {
         return Found::of(listing);
     }
     let text = body::write_array(&listing.registrations, style);
-    app.cache.put(scope, listing.revision, style.now, &text);
-    Found {
-        size: listing.registrations.len(),
-        rows: Rows::Written(text),
-        revision: Revision::of(listing.revision),
-        next_start_key: None,
+    let (size, sum) = (listing.registrations.len(), listing.revision);
+    app.cache.put(scope, sum, style.view.now, &text);
+    Found::written(text, size, sum)
+}
+
+/// One page of a list as it stands in the registry.
+async fn page(app: &App, subject: Subject<'_>, wanted: &Wanted, paging: &Paging) -> Found {
+    let after = paging.after.as_ref().map(|place| &place.position);
+    let page = subject.page(app, after, paging.size).await;
+    let total = subject.count(app).0;
+    let place = page.registrations.last().filter(|_| page.more);
+    let place = place.map(|(position, _)| Place::of(position.clone()));
+    let rows = page.registrations.into_iter().map(|(_, one)| one).collect();
+    wanted.show(rows, place, total).await
+}
+
+/// What has to be looked for: some of a list, or a list in another order.
+async fn selected(app: &App, subject: Subject<'_>, caller: &Caller, wanted: &Wanted) -> Found {
+    let Wanted { paging, style, .. } = wanted;
+    let _turn = turn(app, subject, caller).await;
+    let mut rows = select(app, subject, &wanted.filters, &style.view)
+        .await
+        .registrations;
+    let total = rows.len();
+    let after = paging.as_ref().and_then(|paging| paging.after.as_ref());
+    // They are in the usual order.
+    let begin = after.map_or(0, |after| {
+        rows.partition_point(|one| Position::of_registration(one) <= after.position)
+    });
+    let most = paging.as_ref().map_or(usize::MAX, |paging| paging.size);
+    let (rows, place) = match wanted.sort {
+        None => {
+            let more = rows.len() - begin > most;
+            rows.truncate(begin.saturating_add(most));
+            let rows = rows.split_off(begin);
+            let last = rows.last().filter(|_| more);
+            let place = last.map(|one| Place::of(Position::of_registration(one)));
+            (rows, place)
+        }
+        Some(sort) => {
+            let after = after.and_then(|after| Some((after.value.clone()?, begin)));
+            let more = most.saturating_add(1);
+            let mut ranked = sorted(rows, sort, &style.view, after, more).await;
+            let more = ranked.len() > most;
+            ranked.truncate(most);
+            let place = ranked.last().filter(|_| more).map(|last| Place {
+                value: Some(last.value.clone()),
+                position: Position::of_registration(&last.row),
+            });
+            (ranked.into_iter().map(|one| one.row).collect(), place)
+        }
+    };
+    wanted.show(rows, place, total).await
+}
+
+impl Wanted {
+    fn parse(app: &App, call: &Call, subject: Subject<'_>) -> Result<Self, Error> {
+        let params = &call.params;
+        let filters = Filters::parse(params, &app.settings.node)?;
+        let sort = sort(params)?;
+        let mut name = subject.name();
+        if sort.is_some() {
+            // A key of a list in another order leads nowhere.
+            name.push(0);
+            name.extend(params.get("sort").unwrap_or_default().bytes());
+        }
+        Ok(Self {
+            filters,
+            sort,
+            paging: Paging::parse(params, &name, sort.is_some())?,
+            name,
+            style: Style {
+                format: call.format(),
+                layout: call.layout(),
+                fields: fields(params)?.map(Into::into),
+                view: View::now(app),
+            },
+        })
+    }
+
+    /// Whether it is the list as it stands in the registry, or a page of that.
+    fn is_plain(&self) -> bool {
+        self.filters.is_empty() && self.sort.is_none()
+    }
+
+    /// These rows, and the place after which more follow.
+    async fn show(&self, rows: Vec<Arc<Registration>>, more: Option<Place>, total: usize) -> Found {
+        Found {
+            size: rows.len(),
+            total,
+            revision: self.revision(&rows, more.is_some()).await,
+            next_start_key: more.map(|place| paging::next_start_key(&place, &self.name)),
+            rows: Rows::Each(rows),
+        }
+    }
+
+    /// The revision of these rows. Whether there is a next page is part of the answer: a page that becomes the last one
+    /// has changed.
+    async fn revision(&self, rows: &[Arc<Registration>], more: bool) -> Revision {
+        let fields = self.style.fields.as_deref();
+        if self.sort.is_none() && fields.is_none() {
+            let sum = |sum: u64, one: &Arc<Registration>| sum.wrapping_add(one.digest());
+            return Revision::of(rows.iter().fold(u64::from(more), sum));
+        }
+        // The order may change although nothing that is shown does.
+        let mut hash = Xxh3::new();
+        for batch in rows.chunks(BATCH) {
+            for one in batch {
+                let digest = fields.map_or(one.digest(), |fields| one.digest_of(fields));
+                hash.update(&digest.to_le_bytes());
+            }
+            tokio::task::yield_now().await;
+        }
+        hash.update(&[u8::from(more)]);
+        Revision::of(hash.digest())
     }
 }
 
-/// One page of a list.
-async fn page(
-    app: &App,
-    subject: Subject<'_>,
-    filters: &Filters,
-    paging: &Paging,
-    style: &Style,
-) -> Found {
-    let mut found: Vec<(Position, Arc<Registration>)> = Vec::new();
-    let mut after = paging.after.clone();
-    let mut more = false;
-    let filtered = !filters.is_empty();
-    'looking: loop {
-        let wanted = paging.size - found.len();
-        let batch = if filtered { BATCH } else { wanted };
-        let page = subject.page(app, after.as_ref(), batch).await;
-        after = page.registrations.last().map(|(place, _)| place.clone());
-        for (place, one) in page.registrations {
-            if !filters.match_item(&style.item(&one)) {
-                continue;
-            }
-            if found.len() == paging.size {
-                more = true;
-                break 'looking;
-            }
-            found.push((place, one));
-        }
-        if !page.more {
-            break;
-        }
-        if !filtered && found.len() == paging.size {
-            more = true;
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    Found::page(found, more, subject)
-}
-
-/// One page of a user's list, which is short.
-async fn page_of_user(
-    app: &App,
-    subject: Subject<'_>,
-    filters: &Filters,
-    paging: &Paging,
-    style: &Style,
-) -> Found {
-    let all = select(app, subject, filters, style.now).await.registrations;
-    let rows = all
-        .into_iter()
-        .map(|one| (Position::of_registration(&one), one));
-    let is_next =
-        |(place, _): &(Position, _)| paging.after.as_ref().is_none_or(|after| place > after);
-    let mut rows = rows.filter(is_next);
-    let found = rows.by_ref().take(paging.size).collect();
-    Found::page(found, rows.next().is_some(), subject)
-}
-
-fn sum<'a>(registrations: impl Iterator<Item = &'a Arc<Registration>>) -> u64 {
-    registrations.fold(0, |sum, one| sum.wrapping_add(one.digest()))
+/// The answer with the number of all that match, on this page or not.
+fn counted(mut response: Response, total: usize) -> Response {
+    response.headers_mut().insert(X_TOTAL, total.into());
+    response
 }
 
 /// A list without an envelope.
@@ -205,28 +265,23 @@ fn plain(body: Body, kind: HeaderValue, next_start_key: Option<String>) -> Respo
 }
 
 impl Found {
-    /// A page, and whether there is a next one.
-    fn page(found: Vec<(Position, Arc<Registration>)>, more: bool, subject: Subject<'_>) -> Self {
-        let next_start_key = found
-            .last()
-            .filter(|_| more)
-            .map(|(place, _)| paging::next_start_key(place, &subject.name()));
-        let registrations: Vec<_> = found.into_iter().map(|(_, one)| one).collect();
-        // Whether there is a next page is part of the answer: a page that becomes the last one has changed.
-        let sum = sum(registrations.iter()).wrapping_add(u64::from(more));
+    fn of(listing: Listing) -> Self {
+        let size = listing.registrations.len();
         Self {
-            size: registrations.len(),
-            rows: Rows::Each(registrations),
-            revision: Revision::of(sum),
-            next_start_key,
+            size,
+            total: size,
+            revision: Revision::of(listing.revision),
+            rows: Rows::Each(listing.registrations),
+            next_start_key: None,
         }
     }
 
-    fn of(listing: Listing) -> Self {
+    fn written(text: Bytes, size: usize, sum: u64) -> Self {
         Self {
-            size: listing.registrations.len(),
-            revision: Revision::of(listing.revision),
-            rows: Rows::Each(listing.registrations),
+            rows: Rows::Written(text),
+            size,
+            total: size,
+            revision: Revision::of(sum),
             next_start_key: None,
         }
     }

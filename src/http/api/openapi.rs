@@ -77,9 +77,14 @@ const STREAM: &str = "With `Accept: text/event-stream` (server-sent events) or `
     `application/x-ndjson`) the answer has no end: it tells the changes of this list as they come. `events=` chooses \
     types (`registered`, `moved`, `changed`, `terminated`, `source`, `burst`, `directory`; `refreshed` on request only), \
     `initial=true` sends the rows of now first, `since=ID` or the header `Last-Event-ID` resumes after an event. Filters \
-    choose rows as in a list, and `fields` cuts `registration`; `page_size`, `start_key`, `sort` and CSV are 400. A \
+    choose rows as in a list (but `expires:` and `flapping:`, which change without an event, are 400), and `fields` cuts \
+    `registration`; `page_size`, `start_key`, `sort` and CSV are 400. A \
     stream begins with `hello`, says `mark` every 15 s, `gap` where events are missing, and `bye` at its end. More than \
     `[limits] streams` are 429. Frames have the schema `Event`.";
+
+/// How a POST is a DELETE.
+const TUNNEL: &str =
+    "`verb=delete` is in the query, or in the body at its top level or under `data`.";
 
 fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
@@ -127,14 +132,17 @@ fn of_user(name: &str, whose: &str, in_path: &[Value]) -> Value {
     item
 }
 
-/// A list that can be read and, unless it is of all accounts, flushed.
+/// A list that can be read and flushed.
 fn lists(name: &str, what: &str, in_path: &[Value], is_all: bool) -> Value {
     let get = list(&format!("list{name}Registrations"), &format!("The {what}"));
     let name = format!("{name}Registrations");
     let mut item = resource(&name, &get, in_path);
-    if !is_all {
-        item["delete"] = flush(&format!("flush{name}"), &format!("Flush the {what}"));
-        item["post"] = tunnel(&format!("tunnelFlush{name}"));
+    item["delete"] = flush(&format!("flush{name}"), &format!("Flush the {what}"));
+    item["post"] = tunnel(&format!("tunnelFlush{name}"));
+    if is_all {
+        let needed = "Needs `q`, `ruids` or a filter: 400 without one.";
+        item["delete"]["description"] = needed.into();
+        item["post"]["description"] = format!("{TUNNEL} {needed}").into();
     }
     item
 }
@@ -179,6 +187,8 @@ fn list(id: &str, summary: &str) -> Value {
         "accept",
         "pageSize",
         "startKey",
+        "sort",
+        "fields",
         "ifNoneMatch",
     ]));
     parameters.extend(parameters::filters());
@@ -211,8 +221,7 @@ fn flush(id: &str, summary: &str) -> Value {
 fn tunnel(id: &str) -> Value {
     let summary = "Flush, for clients that cannot send DELETE";
     let mut operation = flush(id, summary);
-    operation["description"] =
-        "`verb=delete` is in the query, or in the body at its top level or under `data`.".into();
+    operation["description"] = TUNNEL.into();
     if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
         parameters.push(components::reference("parameters", "verb"));
     }
@@ -244,9 +253,9 @@ fn item(wire: Wire) -> Value {
     let properties: Map<_, _> = Field::ALL.iter().map(property).collect();
     json!({
         "type": "object",
-        "description": "A registration; a key whose value is not known is absent.",
+        "description": "A registration; a key whose value is not known is absent, and with `fields` all others are. Without \
+            it `username`, `event_timestamp`, `initial_registration` and `first_registration` are always there.",
         "properties": properties,
-        "required": ["username", "event_timestamp", "initial_registration", "first_registration"],
     })
 }
 

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use self::frames::Frames;
 use self::seats::Seat;
+use super::select::{select, turn};
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::event_log::{Cursor, LogId, Logged, Missed};
@@ -35,6 +36,7 @@ use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
 use crate::http::request::stream_params::{Framing, From, StreamParams};
+use crate::http::response::view::View;
 use crate::http::socket::Socket;
 use crate::http::{App, Keys};
 use crate::registration::Registration;
@@ -78,7 +80,8 @@ pub(crate) fn open(
     subject: Subject<'_>,
     params: StreamParams,
 ) -> Result<Response, Error> {
-    let filters = Filters::parse(&call.params)?;
+    let filters = Filters::parse(&call.params, &app.settings.node)?;
+    filters.check_for_stream()?;
     let framing = params.framing;
     let body = if call.method == Method::HEAD {
         Body::empty()
@@ -308,8 +311,8 @@ impl Stream {
             accounts: self.who.accounts.as_deref(),
             username: self.who.username.as_deref(),
         };
-        let now = self.app.clock.unix_seconds();
-        let listing = super::select::select(&self.app, subject, &self.filters, now).await;
+        let _turn = turn(&self.app, subject, self.who.peer).await;
+        let listing = select(&self.app, subject, &self.filters, &View::now(&self.app)).await;
         listing.registrations.into()
     }
 

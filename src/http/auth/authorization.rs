@@ -12,7 +12,17 @@ use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
 use crate::registration::{Name, Text};
-use crate::registry::Scope;
+
+/// What registrations a flush is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Covered<'a> {
+    /// Those of this account.
+    Account(&'a str),
+    /// Such as belong to no account: they are for callers who may see all.
+    NoAccount,
+    /// None.
+    Nothing,
+}
 
 /// What a caller presented, and for which account. `Debug` shows none of it: the token is among it.
 pub(crate) struct FlushAuthorization {
@@ -20,6 +30,7 @@ pub(crate) struct FlushAuthorization {
     peer: Peer,
     credential: Credential,
     account: Option<String>,
+    needs_all: bool,
     /// By which the caller was authorized.
     directory: Arc<Directory>,
 }
@@ -30,17 +41,18 @@ impl FlushAuthorization {
         app: &Arc<App>,
         peer: Peer,
         credential: Credential,
-        scope: Scope<'_>,
+        covered: Covered<'_>,
         directory: &Arc<Directory>,
     ) -> Self {
         Self {
             app: Arc::clone(app),
             peer,
             credential,
-            account: match scope {
-                Scope::System => None,
-                Scope::Account(id) => Some(id.to_owned()),
+            account: match covered {
+                Covered::Account(id) => Some(id.to_owned()),
+                Covered::NoAccount | Covered::Nothing => None,
             },
+            needs_all: matches!(covered, Covered::NoAccount),
             directory: Arc::clone(directory),
         }
     }
@@ -51,7 +63,11 @@ impl FlushAuthorization {
             .map_err(|_| Error::InvalidCredentials)?;
         let directory = Arc::clone(&self.app.directory.borrow());
         let names = Names::of(&self.app, &directory);
-        caller.may(Right::Flush, self.account.as_deref(), names)
+        caller.may(Right::Flush, self.account.as_deref(), names)?;
+        if self.needs_all && caller.accounts(names).is_some() {
+            return Err(Error::Forbidden);
+        }
+        Ok(())
     }
 }
 

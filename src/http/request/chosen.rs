@@ -1,4 +1,5 @@
-//! `{"data": {"ruids": […]}}` in the body of a DELETE: flushes only these, of what the query selects. Pure.
+//! `ruids`: chooses registrations one by one, in a query (`ruids=a,b`) or in the body of a DELETE
+//! (`{"data": {"ruids": […]}}`). What else chooses must hold as well. Pure.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::http::error::{Error, Problem};
 use crate::http::request::filter::Filters;
-use crate::registration::Registration;
+use crate::http::request::params::Params;
+use crate::registration::Details;
 
 /// The key in the body.
 pub(crate) const RUIDS: &str = "ruids";
@@ -50,20 +52,45 @@ pub(crate) fn chosen(body: Option<&Value>) -> Result<Option<BTreeSet<String>>, E
 }
 
 /// Whether a registration is one of the chosen, by the ruid that its item shows.
-pub(crate) fn has_ruid(chosen: &BTreeSet<String>, one: &Registration) -> bool {
+pub(crate) fn has_ruid(chosen: &BTreeSet<String>, one: &Details) -> bool {
     chosen.contains(&*one.binding.key.ruid.0.lossy())
 }
 
 fn ruids(value: &Value) -> Result<BTreeSet<String>, Error> {
-    let refuse = |problem| Err(Error::parameter(RUIDS, problem));
     let texts = value
         .as_array()
         .and_then(|ruids| ruids.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
     match texts {
-        None => refuse(Problem::NotTexts),
-        Some(texts) if texts.is_empty() => refuse(Problem::Empty),
-        Some(texts) if texts.len() > MOST => refuse(Problem::TooMany),
-        Some(texts) => Ok(texts.into_iter().map(str::to_owned).collect()),
+        None => Err(Error::parameter(RUIDS, Problem::NotTexts)),
+        Some(texts) => bounded(&texts),
+    }
+}
+
+/// The ruids that the query chooses; `None` where it has none.
+pub(crate) fn in_query(params: &Params) -> Result<Option<BTreeSet<String>>, Error> {
+    let mut chosen = None;
+    for text in params.all(RUIDS) {
+        let texts: Vec<_> = text.split(',').map(str::trim).collect();
+        if texts.contains(&"") {
+            return Err(Error::parameter(RUIDS, Problem::Empty));
+        }
+        let these = bounded(&texts)?;
+        if chosen
+            .replace(these.clone())
+            .is_some_and(|other| other != these)
+        {
+            return Err(Error::parameter(RUIDS, Problem::Contradiction));
+        }
+    }
+    Ok(chosen)
+}
+
+fn bounded(ruids: &[&str]) -> Result<BTreeSet<String>, Error> {
+    let refuse = |problem| Err(Error::parameter(RUIDS, problem));
+    match ruids.len() {
+        0 => refuse(Problem::Empty),
+        1..=MOST => Ok(ruids.iter().map(|ruid| (*ruid).to_owned()).collect()),
+        _ => refuse(Problem::TooMany),
     }
 }
 

@@ -1,31 +1,60 @@
-//! Kazoo's filters: which registrations a query selects. Pure.
+//! Which registrations a query selects: Kazoo's filters, a search (`q`), and ruids. Pure.
+
+use std::collections::BTreeSet;
 
 use crate::http::error::{Error, Problem};
+use crate::http::request::chosen::{self, RUIDS, has_ruid};
 use crate::http::request::params::Params;
+use crate::http::request::search;
 use crate::registration::Registration;
+use crate::registration::item::search::Search;
 use crate::registration::item::{Condition, Field, Item, Wire};
 
+/// The parameter of a search.
+const SEARCH: &str = "q";
+
 /// Conditions that a registration must all meet.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Filters(Vec<Condition>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filters {
+    conditions: Vec<Condition>,
+    search: Search,
+    ruids: Option<BTreeSet<String>>,
+}
 
 impl Filters {
-    /// The filters among the parameters.
-    pub(crate) fn parse(params: &Params) -> Result<Self, Error> {
+    /// The filters among the parameters, on the machine called `node`.
+    pub(crate) fn parse(params: &Params, node: &str) -> Result<Self, Error> {
         let conditions = params
             .iter()
             .filter_map(|(name, value)| condition(name, value));
-        conditions.collect::<Result<_, _>>().map(Self)
+        let mut filters = Self {
+            conditions: conditions.collect::<Result<_, _>>()?,
+            search: Search::default(),
+            ruids: chosen::in_query(params)?,
+        };
+        for text in params.all(SEARCH) {
+            search::parse(text, node, &mut filters.search)
+                .map_err(|problem| Error::parameter(SEARCH, problem))?;
+        }
+        Ok(filters)
     }
 
     /// Whether a parameter of this name is a filter.
     pub(crate) fn is_filter(name: &str) -> bool {
-        condition(name, "").is_some()
+        name == SEARCH || name == RUIDS || condition(name, "").is_some()
     }
 
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.conditions.is_empty() && self.search.is_empty() && self.ruids.is_none()
+    }
+
+    /// Refuses what a stream of changes cannot follow.
+    pub(crate) fn check_for_stream(&self) -> Result<(), Error> {
+        if self.search.moves() {
+            return Err(Error::parameter(SEARCH, Problem::NotFollowed));
+        }
+        Ok(())
     }
 
     /// Whether the registration, as shown at `now` (Unix seconds), meets them all.
@@ -36,12 +65,18 @@ impl Filters {
             now,
             flap: None,
         };
-        self.match_item(&item)
+        self.match_item(&item, &mut Vec::new())
     }
 
-    /// Whether the item meets them all.
-    pub(crate) fn match_item(&self, item: &Item<'_>) -> bool {
-        self.0.iter().all(|condition| condition.holds(item))
+    /// Whether the item meets them all. `room` is for texts, and kept from one item to the next.
+    pub(crate) fn match_item(&self, item: &Item<'_>, room: &mut Vec<u8>) -> bool {
+        let is_chosen = |ruids: &BTreeSet<String>| has_ruid(ruids, item.registration);
+        self.ruids.as_ref().is_none_or(is_chosen)
+            && self
+                .conditions
+                .iter()
+                .all(|condition| condition.holds(item))
+            && self.search.matches(item, room)
     }
 }
 

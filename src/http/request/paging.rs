@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::http::error::{Error, Problem};
 use crate::http::request::params::Params;
+use crate::registration::item::sort::SortValue;
 use crate::registry::Position;
 
 /// The size of pages where only a start key is given.
@@ -17,23 +18,39 @@ const DEFAULT_EVENTS: usize = 100;
 /// The largest page of a history.
 const MAX_EVENTS: usize = 1000;
 
-/// Bytes of the check sum before the position.
+/// Bytes of the check sum before a place.
 const CHECK: usize = 8;
 
 /// What part of a list is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Paging {
     /// The place after which the page starts.
-    pub(crate) after: Option<Position>,
+    pub(crate) after: Option<Place>,
     /// How many items it has at most.
     pub(crate) size: usize,
 }
 
+/// A place in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// What the row there is sorted by; `None` in the usual order.
+    pub(crate) value: Option<SortValue>,
+    /// Its place in the usual order.
+    pub(crate) position: Position,
+}
+
 impl Paging {
-    /// The page that the parameters ask for, of the list called `list`; `None` for the whole list.
-    pub(crate) fn parse(params: &Params, list: &[u8]) -> Result<Option<Self>, Error> {
+    /// The page that the parameters ask for, of the list called `list`, which may be sorted; `None` for the whole list.
+    pub(crate) fn parse(
+        params: &Params,
+        list: &[u8],
+        is_sorted: bool,
+    ) -> Result<Option<Self>, Error> {
         let after = only(params, "start_key", |key| {
-            position(key, list).ok_or(Problem::BadCursor)
+            let bytes = decoded(key, list);
+            bytes
+                .and_then(|bytes| Place::read(&bytes, is_sorted))
+                .ok_or(Problem::BadCursor)
         })?;
         let size = only(params, "page_size", size)?;
         Ok(match (&after, size) {
@@ -49,12 +66,8 @@ impl Paging {
 /// What page of a history is asked for: the number of the event before which it starts, and its size.
 pub(crate) fn history_page(params: &Params, list: &[u8]) -> Result<(Option<u64>, usize), Error> {
     let before = only(params, "start_key", |key| {
-        let place = position(key, list).ok_or(Problem::BadCursor)?;
-        let seq = place
-            .as_bytes()
-            .try_into()
-            .map_err(|_| Problem::BadCursor)?;
-        Ok(u64::from_be_bytes(seq))
+        let seq = decoded(key, list).and_then(|bytes| bytes.try_into().ok());
+        seq.map(u64::from_be_bytes).ok_or(Problem::BadCursor)
     })?;
     let size = only(params, "page_size", |text| match size(text)? {
         size if size > MAX_EVENTS => Err(Problem::TooLarge),
@@ -65,29 +78,66 @@ pub(crate) fn history_page(params: &Params, list: &[u8]) -> Result<(Option<u64>,
 
 /// The key of the page of a history before the event with this number.
 pub(crate) fn next_history_key(seq: u64, list: &[u8]) -> String {
-    next_start_key(&Position::from_bytes(&seq.to_be_bytes()), list)
+    encoded(&seq.to_be_bytes(), list)
 }
 
-/// The key of the page after `position`.
-pub(crate) fn next_start_key(position: &Position, list: &[u8]) -> String {
-    let mut bytes = check(position.as_bytes(), list).to_vec();
-    bytes.extend_from_slice(position.as_bytes());
+/// The key of the page after `place`.
+pub(crate) fn next_start_key(place: &Place, list: &[u8]) -> String {
+    encoded(&place.write(), list)
+}
+
+impl Place {
+    /// A place in the usual order.
+    pub(crate) fn of(position: Position) -> Self {
+        Self {
+            value: None,
+            position,
+        }
+    }
+
+    /// What is sorted by begins with its length; in the usual order the position stands alone.
+    fn write(&self) -> Vec<u8> {
+        let position = self.position.as_bytes();
+        let Some(value) = self.value.as_ref().map(SortValue::as_bytes) else {
+            return position.to_vec();
+        };
+        let length = u32::try_from(value.len()).expect("a text of a row is smaller than 4 GiB");
+        [&length.to_be_bytes(), value, position].concat()
+    }
+
+    fn read(bytes: &[u8], is_sorted: bool) -> Option<Self> {
+        if !is_sorted {
+            return Some(Self::of(Position::from_bytes(bytes)));
+        }
+        let (length, rest) = bytes.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (value, position) = rest.split_at_checked(length)?;
+        Some(Self {
+            value: Some(SortValue::from_bytes(value)),
+            position: Position::from_bytes(position),
+        })
+    }
+}
+
+fn encoded(place: &[u8], list: &[u8]) -> String {
+    let mut bytes = check(place, list).to_vec();
+    bytes.extend_from_slice(place);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn position(key: &str, list: &[u8]) -> Option<Position> {
+fn decoded(key: &str, list: &[u8]) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(key).ok()?;
-    let (sum, position) = bytes.split_at_checked(CHECK)?;
-    (sum == check(position, list)).then(|| Position::from_bytes(position))
+    let (sum, place) = bytes.split_at_checked(CHECK)?;
+    (sum == check(place, list)).then(|| place.to_vec())
 }
 
 /// Tells a key of this list from a mistyped one and from a key of another list. It is not a secret: a forged key is just
 /// another place in the caller's own list.
-fn check(position: &[u8], list: &[u8]) -> [u8; CHECK] {
+fn check(place: &[u8], list: &[u8]) -> [u8; CHECK] {
     let mut hash = Xxh3::new();
     hash.update(&(list.len() as u64).to_le_bytes());
     hash.update(list);
-    hash.update(position);
+    hash.update(place);
     hash.digest().to_le_bytes()
 }
 
@@ -124,25 +174,41 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_leads_back_to_its_place_in_its_list_only(bytes: Vec<u8>, list: Vec<u8>, other: Vec<u8>) {
-            let here = Position::from_bytes(&bytes);
+        fn a_key_leads_back_to_its_place_in_its_list_only(
+            value: Option<Vec<u8>>, bytes: Vec<u8>, list: Vec<u8>, other: Vec<u8>,
+        ) {
+            let here = Place {
+                value: value.as_deref().map(SortValue::from_bytes),
+                position: Position::from_bytes(&bytes),
+            };
             let key = next_start_key(&here, &list);
-            prop_assert_eq!(position(&key, &list), Some(here));
+            let read = |list: &[u8]| {
+                let params = Params::parse(&format!("start_key={key}"));
+                Paging::parse(&params, list, value.is_some()).map(|page| page.and_then(|page| page.after))
+            };
+            prop_assert_eq!(read(&list), Ok(Some(here)));
             if list != other {
-                prop_assert_eq!(position(&key, &other), None);
+                prop_assert!(read(&other).is_err());
             }
         }
 
         #[test]
         fn any_text_is_refused_or_read(text: String) {
-            prop_assert_eq!(position(&text, b"a"), None);
+            prop_assert_eq!(decoded(&text, b"a"), None);
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_read(bytes: Vec<u8>) {
+            if let Some(place) = Place::read(&bytes, true) {
+                prop_assert_eq!(place.write(), bytes);
+            }
         }
     }
 
     #[test]
     fn sizes() {
         let paging = |query: &str| {
-            Paging::parse(&Params::parse(query), b"").map(|page| page.map(|page| page.size))
+            Paging::parse(&Params::parse(query), b"", false).map(|page| page.map(|page| page.size))
         };
         assert_eq!(paging(""), Ok(None));
         assert_eq!(paging("page_size=7"), Ok(Some(7)));

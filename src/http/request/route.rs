@@ -93,14 +93,14 @@ impl Route {
     /// The methods that the resource has, for the `Allow` header. POST is one only where it says that it is a DELETE.
     pub(crate) fn allow(&self) -> &'static str {
         match (&self.realm, &self.what) {
+            (_, What::List)
+            | (Whose::Account(_) | Whose::Own, What::User(_) | What::History(Some(_))) => {
+                "GET, HEAD, DELETE, POST, OPTIONS"
+            }
             (Whose::System, _)
             | (_, What::Count | What::History(None) | What::Why(_) | What::Flapping) => {
                 "GET, HEAD, OPTIONS"
             }
-            (
-                Whose::Account(_) | Whose::Own,
-                What::List | What::User(_) | What::History(Some(_)),
-            ) => "GET, HEAD, DELETE, POST, OPTIONS",
         }
     }
 

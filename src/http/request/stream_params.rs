@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, header};
 use crate::events::Type;
 use crate::events::json::LogId;
 use crate::http::error::{Error, Problem};
+use crate::http::request::fields::fields;
 use crate::http::request::format::ranges;
 use crate::http::request::params::Params;
 use crate::registration::item::Field;
@@ -115,20 +116,6 @@ fn from(params: &Params, headers: &HeaderMap, is_initial: bool) -> Result<From, 
         Some((log, seq)) => From::Event(log, seq),
         None => From::Now,
     })
-}
-
-fn fields(params: &Params) -> Result<Option<Vec<Field>>, Error> {
-    let Some(names) = params.get("fields") else {
-        return Ok(None);
-    };
-    let field = |name: &str| {
-        Field::from_name(name.trim()).ok_or_else(|| Error::parameter("fields", Problem::UnknownKey))
-    };
-    names
-        .split(',')
-        .map(field)
-        .collect::<Result<_, _>>()
-        .map(Some)
 }
 
 fn flag(params: &Params, name: &str) -> Result<bool, Error> {

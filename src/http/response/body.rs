@@ -11,11 +11,11 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::indent::Indent;
-use crate::events::flap::Snapshot;
 use crate::http::request::format::{Format, Layout};
+use crate::http::response::view::View;
 use crate::registration::Registration;
-use crate::registration::item::json::write_item;
-use crate::registration::item::{Field, Item, Wire};
+use crate::registration::item::Field;
+use crate::registration::item::json::{write_chosen, write_item};
 use crate::spreadsheet::write_record;
 
 /// The size of a piece.
@@ -35,22 +35,24 @@ const SMALL: usize = 40;
 pub(crate) struct Style {
     pub(crate) format: Format,
     pub(crate) layout: Layout,
-    pub(crate) wire: Wire,
-    /// The moment of the list, Unix seconds.
-    pub(crate) now: i64,
-    /// How much phones flap at this moment.
-    pub(crate) flaps: Arc<Snapshot>,
+    /// The fields that are wanted, in their order; `None` for all.
+    pub(crate) fields: Option<Arc<[Field]>>,
+    pub(crate) view: View,
 }
 
 impl Style {
-    /// A registration as the list shows it.
-    pub(crate) fn item<'a>(&self, one: &'a Registration) -> Item<'a> {
-        Item {
-            registration: one,
-            wire: self.wire,
-            now: self.now,
-            flap: self.flaps.of(one),
+    /// Writes a registration as JSON.
+    fn write(&self, one: &Registration, out: &mut Vec<u8>) {
+        let item = self.view.item(one);
+        match &self.fields {
+            None => write_item(&item, out),
+            Some(fields) => write_chosen(&item, fields, out),
         }
+    }
+
+    /// The fields that are shown.
+    fn fields(&self) -> &[Field] {
+        self.fields.as_deref().unwrap_or(Field::ALL)
     }
 }
 
@@ -88,7 +90,7 @@ pub(crate) fn csv(rows: Rows, style: Style) -> Body {
         Rows::Written(_) => Vec::new(),
     };
     let mut head = Vec::with_capacity(1024);
-    write_record(Field::ALL.iter().map(|field| field.name()), &mut head);
+    write_record(style.fields().iter().map(|field| field.name()), &mut head);
     List::new(head, rows, Vec::new(), style).into_body()
 }
 
@@ -107,7 +109,7 @@ pub(crate) fn write_array(rows: &[Arc<Registration>], style: &Style) -> Bytes {
     let mut out = Vec::with_capacity(rows.len() * ITEM + 2);
     out.push(b'[');
     for one in rows {
-        write_item(&style.item(one), &mut out);
+        style.write(one, &mut out);
         out.push(b',');
     }
     match out.last_mut() {
@@ -172,23 +174,23 @@ impl List {
     }
 
     fn write_one(&mut self, one: &Registration, out: &mut Vec<u8>) {
-        let item = self.style.item(one);
         match self.style.format {
             Format::Json => {
                 out.push(if self.started { b',' } else { b'[' });
                 self.started = true;
-                write_item(&item, out);
+                self.style.write(one, out);
             }
             Format::Lines => {
-                write_item(&item, out);
+                self.style.write(one, out);
                 out.push(b'\n');
             }
             Format::Csv => {
+                let item = self.style.view.item(one);
                 let value = |field: &Field| {
                     let value = item.value(*field);
                     value.map(|value| value.to_text().into_owned())
                 };
-                let values: Vec<_> = Field::ALL.iter().map(value).collect();
+                let values: Vec<_> = self.style.fields().iter().map(value).collect();
                 write_record(values.iter().map(|text| text.as_deref().unwrap_or("")), out);
             }
         }

@@ -11,7 +11,7 @@ const HEADERS: HeaderValue = HeaderValue::from_static(
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag, retry-after, x-flushed, \
-     x-would-flush, x-next-start-key",
+     x-would-flush, x-next-start-key, x-total",
 );
 const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, POST, DELETE");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");

@@ -153,14 +153,6 @@ async fn accounts_are_those_that_the_token_sees() {
 }
 
 #[tokio::test]
-async fn cannot_be_deleted() {
-    let site = Site::furnished();
-    let answer = site.delete("/v2/registrations").answer().await;
-    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(site.fake.asked.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn accounts_are_named_by_the_directory_or_by_their_rows() {
     let site = Site::furnished();
     let said = |username: &str, number: u16, name: Option<&str>, realm: Option<&str>| {

@@ -16,6 +16,11 @@ pub fn write_item(item: &Item<'_>, out: &mut Vec<u8>) {
     write_wanted(item, |_| true, out);
 }
 
+/// Appends these fields of the item, in this order, as one JSON object.
+pub fn write_chosen(item: &Item<'_>, fields: &[Field], out: &mut Vec<u8>) {
+    write_each(item, fields.iter().map(|field| &KEYS[*field as usize]), out);
+}
+
 /// Appends those fields of the registration that are `wanted`, at `now` (Unix seconds), as one JSON object.
 pub fn write_fields(
     one: &Details,
@@ -35,11 +40,17 @@ pub fn write_fields(
 
 fn write_wanted(item: &Item<'_>, wanted: impl Fn(Field) -> bool, out: &mut Vec<u8>) {
     out.reserve(2048);
+    let keys = KEYS.iter().filter(|(field, _)| wanted(*field));
+    write_each(item, keys, out);
+}
+
+fn write_each<'a>(
+    item: &Item<'_>,
+    keys: impl Iterator<Item = &'a (Field, String)>,
+    out: &mut Vec<u8>,
+) {
     let mut separator = b'{';
-    for (field, key) in &*KEYS {
-        if !wanted(*field) {
-            continue;
-        }
+    for (field, key) in keys {
         if let Some(value) = item.value(*field) {
             out.push(separator);
             out.extend_from_slice(key.as_bytes());

@@ -70,7 +70,12 @@ const HEADERS: &[(&str, &str, &str)] = &[
     (
         "X-Next-Start-Key",
         "string",
-        "Where the next page of a CSV list starts",
+        "Where the next page of a CSV or NDJSON list starts",
+    ),
+    (
+        "X-Total",
+        "integer",
+        "Number of all registrations that match, on this page or not",
     ),
     ("Retry-After", "integer", "Seconds to wait"),
     ("Allow", "string", "The methods of the resource"),

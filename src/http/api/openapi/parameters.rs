@@ -72,6 +72,34 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "The `next_start_key` of the previous page",
     ),
     (
+        "search",
+        "query",
+        "q",
+        "A search: only registrations with all of these words, in any case. A word is somewhere in user, realm, contact, \
+         User-Agent or addresses. `user:`, `realm:` and `account:` (id or name) name these in full, or their beginning \
+         with a `*` at the end; `ua:` a part of the User-Agent; `ip:` an address or network of source or contact; \
+         `transport:`, `expires:<60` (also `<=`, `>`, `>=`), `flapping:yes` or `no`, and `node:`. At most 32 words",
+    ),
+    (
+        "ruids",
+        "query",
+        "ruids",
+        "Only registrations with one of these ruids, separated by commas; at most 2000. One that is gone chooses nothing",
+    ),
+    (
+        "sort",
+        "query",
+        "sort",
+        "Sort by this key, or descending with a `-` before it: numbers by number, texts in any case; those without it \
+         are last, and ties in the usual order. A `start_key` is good for the same `sort` only",
+    ),
+    (
+        "fields",
+        "query",
+        "fields",
+        "Only these keys, separated by commas, in this order",
+    ),
+    (
         "ifNoneMatch",
         "header",
         "If-None-Match",
@@ -134,10 +162,9 @@ pub(super) fn parameters() -> Value {
 
 /// References to all filters.
 pub(super) fn filters() -> Vec<Value> {
-    let fixed = BY_KEY
-        .iter()
-        .chain(BY_TIME)
-        .map(|(name, _)| (*name).to_owned());
+    let fixed = BY_KEY.iter().chain(BY_TIME).map(|(name, _)| *name);
+    let fixed = ["search", "ruids"].into_iter().chain(fixed);
+    let fixed = fixed.map(str::to_owned);
     let fields = Field::ALL.iter().flat_map(|field| {
         ["filter_", "filter_not_"].map(|prefix| format!("{prefix}{}", field.name()))
     });
@@ -157,6 +184,18 @@ fn schema(component: &str) -> Value {
         "pageSize" => json!({"type": "integer", "minimum": 1}),
         "keepNewest" => json!({"type": "integer", "minimum": 0}),
         "verb" => json!({"type": "string", "enum": ["delete"]}),
+        "search" => json!({"type": "string", "pattern": r"^\s*\S*(\s+\S+){0,31}\s*$"}),
+        "ruids" => json!({"type": "string", "pattern": r"^[^,\s]+(,[^,\s]+){0,1999}$"}),
+        "sort" => {
+            let keys = Field::ALL.iter().map(|field| field.name());
+            let both = keys.flat_map(|key| [key.to_owned(), format!("-{key}")]);
+            json!({"type": "string", "enum": both.collect::<Vec<_>>()})
+        }
+        "fields" => {
+            let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+            let one = keys.join("|");
+            json!({"type": "string", "pattern": format!("^({one})(,({one}))*$")})
+        }
         _ => json!({"type": "string"}),
     }
 }

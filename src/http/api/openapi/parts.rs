@@ -117,7 +117,10 @@ pub(super) fn responses() -> Map<String, Value> {
         "List".to_owned(),
         json!({
             "description": "A list, or a page of it",
-            "headers": with_headers(&validators, &["X-Next-Start-Key", "Content-Disposition"]),
+            "headers": with_headers(
+                &["ETag", "Cache-Control", "Vary", "X-Total"],
+                &["X-Next-Start-Key", "Content-Disposition"],
+            ),
             "content": list,
         }),
     );
@@ -141,7 +144,7 @@ pub(super) fn responses() -> Map<String, Value> {
         "NotModified".to_owned(),
         json!({
             "description": "The caller has the current answer",
-            "headers": with_headers(&validators, &[]),
+            "headers": with_headers(&validators, &["X-Total"]),
         }),
     );
     event_answers::responses(&mut all);

@@ -1,0 +1,165 @@
+// Asks usrlocd. Every answer sets the server's clock and tells how fresh the source is; a refusal is an `ApiError`.
+import { parsed, told } from "./format.js";
+
+/**
+ * @typedef {{state: string, as_of?: number, lag_ms?: number}} Source
+ * @typedef {{data: any, next_start_key?: string, oldest?: string, timestamp?: string, source?: Source, message?: string,
+ *   error?: string, status?: string, request_id?: string, node?: string}} Envelope
+ * @typedef {{data: any, envelope: Envelope, headers: Headers}} Answer
+ * @typedef {{method?: string, query?: Record<string, string | number | undefined>, body?: unknown, signal?: AbortSignal,
+ *   requestId?: string}} Options
+ */
+
+/** What the answers have in common: `source` with each one's, `refused` when there is no session. */
+export const answers = new EventTarget();
+
+/** usrlocd said no, or said nothing. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status 0 where it could not be reached
+   * @param {string} message
+   * @param {any} [data]
+   * @param {number} [retryAfter] seconds
+   */
+  constructor(status, message, data, retryAfter) {
+    super(message);
+    this.status = status;
+    this.data = data;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/**
+ * A path with its query. What a shell or a reader could take for something else is escaped.
+ *
+ * @param {string} path
+ * @param {Record<string, string | number | undefined>} [query]
+ */
+export function address(path, query = {}) {
+  const pairs = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const text = pairs.map(([key, value]) => `${key}=${escaped(String(value))}`).join("&");
+  return text ? `${path}?${text}` : path;
+}
+
+/** @param {string} text */
+export function escaped(text) {
+  const strict = (/** @type {string} */ c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`;
+  return encodeURIComponent(text.toWellFormed()).replace(/['()!*]/g, strict);
+}
+
+/**
+ * Asks for something.
+ *
+ * @param {string} path
+ * @param {Options} [options]
+ * @returns {Promise<Answer>}
+ */
+export async function ask(path, options = {}) {
+  /** @type {Record<string, string>} */
+  const headers = { Accept: "application/json" };
+  if (options.body !== undefined) {
+    headers["Content-Type"] = "application/json";
+  }
+  if (options.requestId) {
+    headers["X-Request-ID"] = options.requestId;
+  }
+  /** @type {Response} */
+  let response;
+  /** @type {string} */
+  let text;
+  try {
+    response = await fetch(address(path, options.query), {
+      method: options.method ?? "GET",
+      headers,
+      body: options.body === undefined ? null : JSON.stringify(options.body),
+      signal: options.signal ?? null,
+      cache: "no-store",
+    });
+    text = await response.text();
+  } catch (error) {
+    if (options.signal?.aborted) {
+      throw error;
+    }
+    answers.dispatchEvent(new Event("unreachable"));
+    throw new ApiError(0, "usrlocd cannot be reached.");
+  }
+  return read(response, text);
+}
+
+/**
+ * @param {Response} response
+ * @param {string} text
+ * @returns {Answer}
+ */
+function read(response, text) {
+  /** @type {Envelope} */
+  let envelope = { data: null };
+  try {
+    envelope = text ? JSON.parse(text) : envelope;
+  } catch {
+    // A proxy's page, or a plain 404: its status says enough.
+  }
+  told(envelope.timestamp ? parsed(envelope.timestamp) : parsed(response.headers.get("Date") ?? ""));
+  if (envelope.source) {
+    answers.dispatchEvent(new CustomEvent("source", { detail: envelope.source }));
+  }
+  if (response.ok) {
+    return { data: envelope.data, envelope, headers: response.headers };
+  }
+  if (response.status === 401) {
+    answers.dispatchEvent(new Event("refused"));
+  }
+  const after = Number(response.headers.get("Retry-After")) || undefined;
+  throw new ApiError(response.status, reason(response.status, envelope), envelope.data, after);
+}
+
+/**
+ * Why not, in words.
+ *
+ * @param {number} status
+ * @param {Envelope} envelope
+ */
+function reason(status, envelope) {
+  /** @type {Record<string, string>} */
+  const known = {
+    kamailio_unreachable: "Kamailio cannot be reached over JSON-RPC.",
+    kamailio_timeout: "Kamailio did not answer in time.",
+    datastore_unreachable: "Kamailio's table has never been read since usrlocd started.",
+    too_many_requests: "Too many requests. Wait a moment.",
+    invalid_credentials: "The token is wrong, was revoked, or has expired.",
+    forbidden: "This token may not do that.",
+  };
+  const message = envelope.message ?? "";
+  return known[message] ?? detail(envelope.data) ?? (message || `usrlocd answered ${status}.`);
+}
+
+/**
+ * The first sentence in an error's data.
+ *
+ * @param {any} data
+ * @returns {string | undefined}
+ */
+function detail(data) {
+  if (typeof data === "string") {
+    return data || undefined;
+  }
+  if (data === null || typeof data !== "object" || Array.isArray(data)) {
+    return undefined;
+  }
+  if (typeof data.message === "string") {
+    return data.message;
+  }
+  for (const value of Object.values(data)) {
+    const found = detail(value);
+    if (found) {
+      return found;
+    }
+  }
+  return undefined;
+}
+
+/** An id for a request, as usrlocd makes them. */
+export function requestId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

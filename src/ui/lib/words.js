@@ -1,0 +1,81 @@
+// Events as sentences.
+
+import { foreign, h } from "./dom.js";
+import { icon } from "./icons.js";
+import { address, moment, number, parsed, roughly } from "./format.js";
+import { phoneLink } from "./router.js";
+
+/** @typedef {import("../live/live.js").Frame} Frame */
+
+/** @type {Record<string, string>} */
+const ENDS = {
+  expired: "expired: the phone did not refresh it in time",
+  flushed: "was flushed",
+  replaced: "was replaced by a new registration of the same phone",
+  account_changed: "belongs to another account now",
+  removed: "was removed before its time",
+};
+
+/** @type {Record<string, [string, string]>} */
+const GLYPHS = {
+  registered: ["arrival", "returned"],
+  terminated: ["loss", "lost"],
+  moved: ["change", "moved"],
+  changed: ["change", "changed"],
+  burst: ["warning", "burst"],
+};
+
+/** What each type of event says. @type {Record<string, (event: Frame, one: any, former: any) => string>} */
+const SENTENCES = {
+  registered: ({ replaces }, one) =>
+    replaces ? `registered anew ${roughly(replaces.after)} after it was gone` : `registered from ${source(one)}`,
+  terminated: ({ reason, flush }) => `${ENDS[reason ?? ""] ?? "is gone"}${flush ? ` by ${flush.actor}` : ""}`,
+  moved: (_, one, former) => `moved from ${source({ ...one, ...former })} to ${source(one)}`,
+  changed: (_, __, former) => `changed: ${Object.keys(former).join(", ") || "another key"}`,
+  burst: (event) =>
+    `burst: ${number(event.lost ?? 0)} of ${number(event.of ?? 0)} phones${behind(event)} lost within ${roughly(Math.max(1, parsed(event.to) - parsed(event.from)))}`,
+  source: (event) => `the source is ${String(event.source?.state).replace("_", " ")}`,
+  directory: () => "names or owners of many registrations changed",
+  gap: () => "events are missing here: usrlocd could not watch for a while",
+};
+
+/** @param {Frame} event */
+export function sentence(event) {
+  const { registration = {}, previous = {} } = event;
+  return SENTENCES[event.type]?.(event, registration, previous) ?? event.type;
+}
+
+/** @param {any} one */
+function source(one) {
+  return address(one.source_ip, one.source_port);
+}
+
+/** @param {Frame} event */
+function behind({ group, value }) {
+  /** @type {Record<string, string>} */
+  const words = { proxy: " at ", source: " behind ", account: " of account " };
+  return group && words[group] ? `${words[group]}${value}` : "";
+}
+
+/**
+ * An event as an entry of a list.
+ *
+ * @param {Frame} event
+ * @param {boolean} [withUser]
+ */
+export function entry(event, withUser = true) {
+  const [glyph, kind] = GLYPHS[event.type] ?? ["change", event.type];
+  const user = event.username === undefined ? null : event.realm ? `${event.username}@${event.realm}` : event.username;
+  return h(
+    "li",
+    { class: `event ${kind}` },
+    h("time", { title: event.at }, moment(parsed(event.at), true)),
+    icon(glyph),
+    h(
+      "span",
+      null,
+      withUser && user !== null ? [h("a", { href: phoneLink(event) }, foreign(user)), " "] : null,
+      foreign(sentence(event)),
+    ),
+  );
+}

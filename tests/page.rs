@@ -1,0 +1,166 @@
+//! The page in a real browser, beside a real Kamailio with phones: `make ui-test` runs this. What a person does and sees
+//! is in `tests/ui/*.test.js`; those files ask for phones, and for a usrlocd that ends and starts, over a socket of this
+//! test's.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::support::account::Account;
+use crate::support::daemon::Daemon;
+use crate::support::kamailio::Kamailio;
+use crate::support::phone::Phone;
+use crate::support::tools;
+
+/// May only read.
+const READER: &str = "reader-token-0123456789abcdef";
+/// Is revoked while somebody looks.
+const LEAVER: &str = "leaver-token-0123456789abcdef";
+
+/// What the browser's tests may ask for.
+struct Lab {
+    kamailio: Kamailio,
+    daemon: Daemon,
+    phones: HashMap<String, Phone>,
+}
+
+impl Lab {
+    fn start() -> Self {
+        let kamailio = Kamailio::builder().start();
+        let daemon = Daemon::builder(&kamailio)
+            .token("reader", READER, &["*"], &["read"])
+            .token("leaver", LEAVER, &["*"], &["read", "flush"])
+            .sections(
+                "[limits]
+failures = { burst = 1000, per_second = 100 }
+deletes = { burst = 1000, per_second = 100 }
+streams_per_token = 64
+",
+            )
+            .start();
+        Self {
+            kamailio,
+            daemon,
+            phones: HashMap::new(),
+        }
+    }
+
+    /// Answers until the tests close the socket.
+    fn serve(&mut self, socket: &UnixStream) {
+        let mut answers = socket.try_clone().expect("a socket can be cloned");
+        for line in BufReader::new(socket).lines() {
+            let Ok(line) = line else { return };
+            let wish: Value = serde_json::from_str(&line).expect("the tests send JSON");
+            let answer = self.fulfil(&wish);
+            if writeln!(answers, "{answer}").is_err() {
+                return;
+            }
+        }
+    }
+
+    fn fulfil(&mut self, wish: &Value) -> Value {
+        let name = wish["name"].as_str().unwrap_or_default();
+        match wish["do"].as_str().unwrap_or_default() {
+            "register" => {
+                let mut phone = self.phone(wish);
+                phone.register();
+                let source = phone.source().to_string();
+                self.phones.insert(name.to_owned(), phone);
+                return json!({ "source": source });
+            }
+            "refresh" => self.of(name).register(),
+            "unregister" => {
+                self.of(name).unregister();
+                self.phones.remove(name);
+            }
+            "kill" => self.daemon.kill9(),
+            "start" => self.daemon.start(),
+            "revoke" => {
+                let mut revoke = self.daemon.command("token");
+                revoke.args(["revoke", name]);
+                let status = revoke.status().expect("usrlocd starts");
+                assert!(status.success(), "{name} is not revoked: {status}");
+            }
+            "stop-kamailio" => self.kamailio.stop(),
+            "start-kamailio" => self.kamailio.start(),
+            other => panic!("nobody can {other}"),
+        }
+        json!({})
+    }
+
+    fn of(&mut self, name: &str) -> &mut Phone {
+        self.phones
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("no phone {name}"))
+    }
+
+    fn phone(&self, wish: &Value) -> Phone {
+        let text = |key: &str| wish[key].as_str();
+        let user = text("user").expect("a phone has a user");
+        let account = Account::new(
+            text("account").unwrap_or("ac"),
+            text("account_name").unwrap_or("Acme"),
+            text("realm").unwrap_or("acme.test"),
+        );
+        let number = u32::try_from(self.phones.len()).expect("some dozens");
+        let mut phone = match text("transport") {
+            Some("tcp") => Phone::tcp(&self.kamailio, user, &account.realm),
+            _ => Phone::new(&self.kamailio, user, &account.realm),
+        };
+        if wish["plain"].is_null() {
+            phone = phone.attributes(&account.device(user, number));
+        }
+        if let Some(agent) = text("user_agent") {
+            phone = phone.user_agent(agent);
+        }
+        if let Some(contact) = text("contact") {
+            phone = phone.contact(contact);
+        }
+        if let Some(call_id) = text("call_id") {
+            phone = phone.call_id(call_id);
+        }
+        if let Some(path) = text("path") {
+            phone = phone.path(path);
+        }
+        let expires = wish["expires"].as_u64().unwrap_or(3600);
+        phone.expires(u32::try_from(expires).expect("some seconds"))
+    }
+}
+
+#[test]
+#[ignore = "takes minutes, a browser, and tools of npm's; `make ui-test` runs it"]
+fn what_a_person_does_and_sees() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
+    let chromium = tools::program("chromium");
+    let mut lab = Lab::start();
+    let path = lab.daemon.file("lab.sock");
+    let listener = UnixListener::bind(&path).expect("the folder takes a socket");
+    let mut tests = Command::new(tools::program("node"))
+        .arg("--test-reporter=spec")
+        .arg("page.test.js")
+        .current_dir(folder)
+        .env("LAB_SOCKET", &path)
+        .env("LAB_PAGE", format!("http://{}", lab.daemon.address()))
+        .env("LAB_TOKEN", Daemon::TOKEN)
+        .env("LAB_READER", READER)
+        .env("LAB_LEAVER", LEAVER)
+        .env("LAB_CHROMIUM", chromium)
+        .spawn()
+        .expect("node starts");
+    thread::scope(|scope| {
+        let lab = &mut lab;
+        scope.spawn(move || {
+            let (socket, _) = listener.accept().expect("a socket can be accepted");
+            lab.serve(&socket);
+        });
+        let status = tests.wait().expect("node is a child of this test's");
+        // Were they to end without having connected, the lab would wait for them for good.
+        drop(UnixStream::connect(&path));
+        assert!(status.success(), "the page's tests: {status}");
+    });
+}

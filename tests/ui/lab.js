@@ -1,0 +1,108 @@
+// The lab: a usrlocd beside a Kamailio, with phones to be asked for (tests/page.rs answers), and a browser.
+
+import { connect } from "node:net";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const { LAB_SOCKET, LAB_PAGE = "", LAB_TOKEN = "", LAB_READER = "", LAB_LEAVER = "", LAB_CHROMIUM } = process.env;
+
+export const page = `${LAB_PAGE}/ui/`;
+export const origin = LAB_PAGE;
+export const tokens = { all: LAB_TOKEN, reader: LAB_READER, leaver: LAB_LEAVER };
+
+const socket = connect(LAB_SOCKET);
+const answers = createInterface({ input: socket })[Symbol.asyncIterator]();
+
+/** Asks for something, and waits until it is so. */
+export async function lab(wish) {
+  socket.write(`${JSON.stringify(wish)}\n`);
+  const { done, value } = await answers.next();
+  if (done) {
+    throw new Error(`the lab refused ${JSON.stringify(wish)}`);
+  }
+  return JSON.parse(value);
+}
+
+/** A phone of Acme's that registers; it is known by `name`. */
+export function register(name, more = {}) {
+  return lab({ do: "register", name, user: name, ...more });
+}
+
+export const browser = await chromium.launch({ executablePath: LAB_CHROMIUM, args: ["--no-sandbox"] });
+
+/** What went wrong in any tab: each test looks that nothing did. */
+export const complaints = [];
+
+/** A tab in a browser of its own, which has kept nothing. */
+export async function visitor(options = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    acceptDownloads: true,
+    ...options,
+  });
+  context.on("request", (request) => {
+    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(origin)) {
+      complaints.push(`asked elsewhere: ${request.url()}`);
+    }
+  });
+  await context.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+    });
+  });
+  context.on("page", watch);
+  return context.newPage();
+}
+
+function watch(tab) {
+  tab.setDefaultTimeout(15_000);
+  tab.on("pageerror", (error) => complaints.push(`${error.stack}`));
+  tab.on("console", (message) => {
+    if (message.text().startsWith("policy:")) {
+      complaints.push(message.text());
+    }
+  });
+  tab.on("dialog", (dialog) => {
+    complaints.push(`a script ran: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+}
+
+/** Logs in, and comes to a view. */
+export async function logIn(tab, token = tokens.all, where = "") {
+  await tab.goto(page + where);
+  await tab.getByLabel("Token").fill(token);
+  await tab.keyboard.press("Enter");
+  await tab.getByRole("navigation").waitFor();
+  return tab;
+}
+
+/** A visitor who has logged in. */
+export async function member(where = "", token = tokens.all, options = {}) {
+  return logIn(await visitor(options), token, where);
+}
+
+export const rows = (tab) => tab.getByRole("table", { name: /^Registrations/ }).locator("tbody tr[data-ruid]");
+export const row = (tab, name) => rows(tab).filter({ has: tab.getByRole("link", { name, exact: true }) });
+export const main = (tab) => tab.getByRole("main");
+export const status = (tab) => tab.getByRole("status").first();
+export const nav = (tab, name) => tab.getByRole("navigation").getByRole("link", { name: new RegExp(`^${name}`) });
+
+/** Waits until `look` gives true. */
+export async function eventually(what, look, patience = 15_000) {
+  const end = performance.now() + patience;
+  for (;;) {
+    if (await look()) {
+      return;
+    }
+    if (performance.now() > end) {
+      throw new Error(`${what}: not within ${patience} ms`);
+    }
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+export async function close() {
+  await browser.close();
+  socket.end();
+}

@@ -1,0 +1,103 @@
+// A phone: opened from its row, with its day, why it was away, and what can be done.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { eventually, lab, main, member, page, register, row } from "../lab.js";
+
+test("a phone has its contacts, its day, and why it went", async () => {
+  const { source } = await register("desk", { user_agent: "Desk Phone 3" });
+  const tab = await member("#/registrations?q=desk&sort=-username");
+  await row(tab, "desk").getByRole("link").click();
+  const body = main(tab);
+  await body.getByRole("heading", { name: /^desk/ }).waitFor();
+  assert.match(tab.url(), /desk/);
+  await body.getByText(source).first().waitFor();
+  const text = await body.innerText();
+  for (const word of ["Registered", "Desk Phone 3", "udp", "uloc-"]) {
+    assert.ok(text.includes(word), `${word} in ${text}`);
+  }
+  await body.getByRole("img", { name: /^Time line of the last 24 h/ }).waitFor();
+  await lab({ do: "unregister", name: "desk" });
+  await body.getByText("Not registered now").waitFor();
+  await body.getByText(/removed at .* before its time/).waitFor();
+  await body
+    .getByRole("list", { name: /^History/ })
+    .getByText(/removed before its time/)
+    .waitFor();
+  await tab.keyboard.press("Escape");
+  await eventually("the table as it was", async () => /q=desk&sort=-username/.test(tab.url()));
+  await tab.context().close();
+});
+
+test("one that expires was silent", async () => {
+  await register("silent", { expires: 5 });
+  const tab = await member("#/phone/acme.test/silent");
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
+  await main(tab).getByText("Not registered now").waitFor({ timeout: 30_000 });
+  await main(tab)
+    .getByText(/silent from then on/)
+    .waitFor();
+  await tab.context().close();
+});
+
+test("another name in the address is the other phone, and an unknown one is said to be", async () => {
+  await register("left");
+  await register("right");
+  const tab = await member("#/phone/acme.test/left");
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
+  await tab.goto(tab.url().replace("left", "right"));
+  await main(tab)
+    .getByRole("heading", { name: /^right/ })
+    .waitFor();
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
+  await tab.goto(tab.url().replace("right", "nobody-at-all"));
+  await main(tab)
+    .getByText(/Unknown: no phone of nobody-at-all/)
+    .waitFor();
+  await tab.context().close();
+});
+
+test("it is flushed from its page, and its row has the focus on the way back", async () => {
+  await register("from-page-1");
+  await register("from-page-2");
+  const tab = await member("#/registrations?q=from-page");
+  await row(tab, "from-page-2").waitFor();
+  await tab.keyboard.press("j");
+  await tab.keyboard.press("j");
+  await tab.keyboard.press("Enter");
+  await main(tab)
+    .getByRole("heading", { name: /^from-page-2/ })
+    .waitFor();
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
+  await tab.keyboard.press("Escape");
+  await eventually("its row has the focus", () =>
+    row(tab, "from-page-2").evaluate((one) => one.contains(document.activeElement)),
+  );
+  await row(tab, "from-page-2").getByRole("link").click();
+  await main(tab)
+    .getByRole("button", { name: /^Flush/ })
+    .click();
+  await tab
+    .getByRole("dialog")
+    .getByRole("button", { name: /^Flush 1/ })
+    .click();
+  await tab
+    .getByRole("dialog")
+    .getByText(/1 registration flushed/)
+    .waitFor();
+  await tab.getByRole("dialog").getByRole("button", { name: "Close" }).click();
+  await main(tab).getByText("Not registered now").waitFor();
+  await main(tab)
+    .getByText(/Flushed by lab/)
+    .waitFor();
+  await tab.goto(page);
+  await tab.context().close();
+});
