@@ -48,9 +48,9 @@ use crate::registry::Registry;
 use crate::sessions::Sessions;
 use crate::tokens::TokenSet;
 use api::stream::seats::Seats;
+use api::turns::Turns;
 use api::ui::health::Findings;
 use api::ui::overview::Overviews;
-use api::turns::Turns;
 use request::request_id::RequestIds;
 use response::cache::ResponseCache;
 
