@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! server       connections and their limits, and what every request passes (id, host, CORS, compression, panics)
-//!   └─ api         the checks in their one order, then a file for each route: list, count, flush, operation
+//!   └─ api         the checks in their one order, then a file for each route: list, count, flush, operation, ui
 //!       ├─ auth        who calls, what they may do, how often
 //!       ├─ request     what they ask for, parsed
 //!       └─ response    how it is written: envelope, list, revision

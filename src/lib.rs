@@ -75,6 +75,7 @@
 //!   [`reads`](registry::Subscription::read) them in turn; after [`registry::Lagged`] it takes a list again.
 //!   `daemon::Basics::start` starts it as a task with a name, which ends when its token is cancelled.
 //! * *A source*: an `impl` of [`source::Source`] that hands rows to [`source::usrloc::Usrloc`].
+//! * *A file of the page*: a file below `src/ui`; `build.rs` finds it.
 //! * *A route*: a variant in `http::request::route`, a file in `http::api`, and a path in `http::api::openapi`.
 //!
 //! # Threads, channels and locks
@@ -99,6 +100,7 @@
 //! | `Updates.waiting`, `WriteBehind.gathered` | what waits between two threads | a merge |
 //! | `EventLog.state` | the last events, and the log's id | a copy of references |
 //! | `Turns.callers` | who looks through very many registrations, or waits to | a look-up |
+//! | `Sessions.open` | who is logged in on the page | a look-up |
 //! | `Store.gate` (async) | the store while it is read at a start | until that is over |
 //! | the locks of `flush` | one address of record; the queue of removals; what is known of the file's writers | one removal |
 //!
@@ -117,6 +119,7 @@
 //! * *Event*: what happened to a registration, as people and programs are told, with its number in the *log*. *Gap*: events
 //!   that are missing. *Loss*: a registration that expired or was removed, with no successor within 5 s. *Burst*: many
 //!   losses of one group within a minute.
+//! * *Session*: a browser that has logged in on the page; it acts by the right of a token, its *holder*'s.
 //! * *Write-through*, *write-back*: usrloc with `db_mode` 1 and 3, and with 2.
 //!
 //! # The floors

@@ -1,4 +1,8 @@
 //! What a request presents to say who calls: a token, or the cookie of a session. A token beats the cookie.
+//!
+//! A browser sends the cookie by itself, so that a page of another site could use it: `cross_site` refuses that before
+//! anybody looks here, and the cookie is `SameSite=Strict`. A request with a cookie and without what every browser says of
+//! where it comes from is no browser's.
 
 use std::fmt;
 

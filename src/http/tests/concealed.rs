@@ -7,6 +7,7 @@ use http::Request;
 
 use crate::http::api::flush::Who;
 use crate::http::auth::access::Caller;
+use crate::http::auth::credential::Credential;
 use crate::http::auth::limits::Key;
 use crate::http::auth::peer::{Origin, Peer};
 use crate::http::request::call::Call;
@@ -28,6 +29,7 @@ async fn debug_shows_no_token() {
     let mut request = Request::post(format!("/v2/registrations?{query}"))
         .header("x-auth-token", TOKEN)
         .header("authorization", format!("Bearer {TOKEN}"))
+        .header("cookie", format!("usrlocd-session-node={TOKEN}"))
         .body(Body::from(body))
         .unwrap();
     conceal(request.headers_mut());
@@ -38,6 +40,7 @@ async fn debug_shows_no_token() {
         .unwrap();
     assert_eq!(call.token().unwrap().reveal(), TOKEN);
     assert_concealed(&format!("{call:?}"));
+    assert_concealed(&format!("{:?}", Credential::token(&call)));
     assert_concealed(&format!("{:?}", call.params));
     assert_concealed(&format!("{:?}", call.token()));
     assert_concealed(&format!("{:?}", Params::parse(&query)));
