@@ -57,10 +57,7 @@ pub(crate) async fn notify(
     let Asked { event, chosen } = asked(call.body(), &app.settings.notify_events, default)?;
     let filters = Filters::parse(&call.params, &app.settings.node)?;
     let dry_run = dry_run(&call.params)?;
-    let turn = turn(app, subject, who.caller).await;
-    let picked = select(app, subject, &filters, &View::now(app)).await;
-    drop(turn);
-    let mut picked = picked.registrations;
+    let mut picked = pick(app, subject, who, &filters).await;
     picked.retain(|one| {
         device.is_none_or(|device| is_of(device, one))
             && chosen.as_ref().is_none_or(|chosen| has_ruid(chosen, one))
@@ -86,15 +83,34 @@ pub(crate) async fn notify(
         authorization: Arc::clone(&authorization) as _,
     };
     let outcomes = carry_out(app, request, id).await?;
-    let data = told(&picked, &outcomes);
-    let is = |what| move |one: &&Outcome| one.counted() == what;
-    let accepted = outcomes.iter().filter(is(Notified::Accepted)).count();
-    if accepted > 0 || outcomes.is_empty() {
-        return Ok(ok(app, call, subject, id, (X_NOTIFIED, accepted), &data));
-    }
-    if outcomes.iter().filter(is(Notified::Failed)).count() == outcomes.len() {
-        // Nothing was sent: where that is because the right was withdrawn, the answer is that of a request that comes now.
+    let none_sent = outcomes.iter().all(|one| one.counted() == Notified::Failed);
+    if none_sent && !outcomes.is_empty() {
+        // Where that is because the right was withdrawn, the answer is that of a request that comes now.
         authorization.check()?;
+    }
+    let (accepted, data) = judged(&picked, &outcomes)?;
+    Ok(ok(app, call, subject, id, (X_NOTIFIED, accepted), &data))
+}
+
+/// The registrations that the filters select.
+async fn pick(
+    app: &App,
+    subject: Subject<'_>,
+    who: &Who<'_>,
+    filters: &Filters,
+) -> Vec<Arc<Registration>> {
+    let _turn = turn(app, subject, who.caller).await;
+    select(app, subject, filters, &View::now(app))
+        .await
+        .registrations
+}
+
+/// How many phones accepted, and what became of each; an error where some were asked and none did.
+fn judged(picked: &[Arc<Registration>], outcomes: &[Outcome]) -> Result<(usize, Value), Error> {
+    let data = told(picked, outcomes);
+    let accepted = outcomes.iter().filter(|one| one.is_accepted()).count();
+    if accepted > 0 || outcomes.is_empty() {
+        return Ok((accepted, data));
     }
     let all_silent = outcomes.iter().all(Outcome::is_silent);
     Err(Error::Notify(Unheeded { all_silent, data }))
