@@ -15,6 +15,7 @@ mod history;
 mod list;
 mod man;
 mod moment;
+mod notify;
 mod openapi;
 mod output;
 mod pages;
@@ -110,6 +111,7 @@ enum Verb {
     Flaps(flaps::Flaps),
     Why(why::Why),
     Flush(flush::Flush),
+    Notify(self::notify::Notify),
     Ui(ui::Ui),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
@@ -190,6 +192,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Flaps(flaps) => flaps.run(),
         Verb::Why(why) => why.run(),
         Verb::Flush(flush) => flush.run(),
+        Verb::Notify(notify) => notify.run(),
         Verb::Ui(ui) => ui.run(),
         Verb::Serve(serve) => serve.run(),
         Verb::CheckConfig(check) => check.run(),

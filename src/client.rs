@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -154,6 +154,26 @@ impl Client {
         target: &str,
         headers: &[(header::HeaderName, &str)],
     ) -> Result<Answer, Error> {
+        self.send_with(method, target, headers, Bytes::new()).await
+    }
+
+    /// Sends a POST with a JSON body, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// If there is no answer at all.
+    pub async fn post(&self, target: &str, json: String) -> Result<Answer, Error> {
+        let headers = [(header::CONTENT_TYPE, "application/json")];
+        self.send_with(Method::POST, target, &headers, json.into())
+            .await
+    }
+
+    async fn send_with(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Error> {
         let to = self.address.shown();
         let unconnected = |source| Error::Connect {
             to: to.clone(),
@@ -164,14 +184,14 @@ impl Client {
             Address::Socket(path) => {
                 let stream = timeout(CONNECT, UnixStream::connect(path)).await;
                 let stream = stream.map_err(slow)?.map_err(unconnected)?;
-                self.exchange(stream, method, target, headers).await
+                self.exchange(stream, method, target, headers, body).await
             }
             Address::Url(uri) => {
                 let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
                 let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
                 let stream = timeout(CONNECT, TcpStream::connect((host, port))).await;
                 let stream = stream.map_err(slow)?.map_err(unconnected)?;
-                self.exchange(stream, method, target, headers).await
+                self.exchange(stream, method, target, headers, body).await
             }
         }
     }
@@ -182,6 +202,7 @@ impl Client {
         method: Method,
         target: &str,
         headers: &[(header::HeaderName, &str)],
+        body: Bytes,
     ) -> Result<Answer, Error> {
         let host = match &self.address {
             Address::Socket(_) => "localhost",
@@ -202,7 +223,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        let request = request.body(Empty::<Bytes>::new());
+        let request = request.body(Full::new(body));
         let request = request.map_err(Error::Unsendable)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await

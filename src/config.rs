@@ -11,6 +11,7 @@ mod duration;
 mod flapping;
 mod history;
 mod layers;
+mod notify;
 mod sections;
 mod show;
 mod values;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::notify::{CHECK_SYNC, Notify};
 use crate::document::without_secrets;
 pub use crate::document::{Problem, Problems};
 pub use check::is_same_file;
@@ -53,6 +55,8 @@ pub struct Config {
     pub directory: Directory,
     /// `[flush]`
     pub flush: Flush,
+    /// `[notify]`
+    pub notify: Notify,
     /// `[limits]`
     pub limits: Limits,
     /// `[metrics]`

@@ -30,9 +30,10 @@ use crate::consumers::store::{self, Store};
 use crate::event_log::{self, EventLog, Finder, History};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
-use crate::kamailio::{self, Kamailio};
+use crate::kamailio::{self, Gate, Kamailio};
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::notify as notifying;
 use crate::own_thread;
 use crate::registry::{Overlay, Registry, Writer};
 use crate::sessions::Sessions;
@@ -140,6 +141,7 @@ struct Basics {
     metrics: Arc<Metrics>,
     store: Arc<Store>,
     events: Arc<EventLog>,
+    gate: Gate,
     sessions: Arc<Sessions>,
     examine: http::Examine,
 }
@@ -205,6 +207,7 @@ impl Basics {
             metrics,
             store,
             events,
+            gate: Gate::default(),
             sessions: Arc::new(sessions),
             examine,
         })
@@ -220,6 +223,7 @@ impl Basics {
         manager: &notify::Manager,
     ) -> Result<(), Failure> {
         let flusher = self.flusher(writer.overlay())?;
+        let notifier = self.notifier()?;
         let in_force = watch::Sender::new(Arc::clone(&live.directory().borrow()));
         let directory = in_force.subscribe();
         let draining = tasks.draining();
@@ -233,7 +237,7 @@ impl Basics {
         let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics), started);
         let app = self.app(
             live,
-            flusher.clone(),
+            (flusher.clone(), notifier),
             &flaps,
             Around {
                 registry: Arc::clone(writer.registry()),
@@ -299,7 +303,13 @@ impl Basics {
         Finder::new(Arc::clone(registry), clock, counted, rules)
     }
 
-    fn app(&self, live: &Live, flusher: Flusher, flaps: &Arc<Finder>, around: Around) -> Arc<App> {
+    fn app(
+        &self,
+        live: &Live,
+        (flusher, notifier): (Flusher, notifying::Notifier),
+        flaps: &Arc<Finder>,
+        around: Around,
+    ) -> Arc<App> {
         App::new(http::Parts {
             registry: around.registry,
             directory: around.directory,
@@ -311,6 +321,7 @@ impl Basics {
             keys: live.keys(),
             limits: live.limits(),
             flush: Arc::new(flusher),
+            notify: Arc::new(notifier),
             events: Arc::clone(&self.events),
             flaps: Arc::clone(flaps),
             metrics: Arc::clone(&self.metrics),
@@ -352,18 +363,35 @@ impl Basics {
         Ok(Flusher::new(parts, options))
     }
 
+    fn notifier(&self) -> Result<notifying::Notifier, Failure> {
+        let kamailio = self.client_with(notifying::WAITING, notifying::LONGEST)?;
+        let parts = notifying::Parts {
+            clock: Arc::clone(&self.clock),
+            store: Arc::clone(&self.store),
+            kamailio: Arc::new(kamailio.without_reuse()),
+            metrics: Arc::clone(&self.metrics),
+        };
+        Ok(notifying::Notifier::new(parts, self.config.notify.timeout))
+    }
+
     /// A client of Kamailio with at most so many calls in progress, which are counted.
     fn client(&self, connections: usize) -> Result<Kamailio, Failure> {
+        self.client_with(connections, self.config.kamailio.rpc_timeout)
+    }
+
+    /// The same with this time for each call.
+    fn client_with(&self, connections: usize, timeout: Duration) -> Result<Kamailio, Failure> {
         let kamailio = &self.config.kamailio;
         let endpoint = kamailio.jsonrpc.parse();
         let options = kamailio::Options {
             endpoint: endpoint
                 .context("[kamailio] jsonrpc")
                 .map_err(Failure::Usage)?,
-            timeout: kamailio.rpc_timeout,
+            timeout,
             connections,
         };
-        Ok(Kamailio::new(options).counted(Arc::clone(&self.metrics)))
+        let kamailio = Kamailio::new(options).counted(Arc::clone(&self.metrics));
+        Ok(kamailio.behind(&self.gate))
     }
 }
 
@@ -466,6 +494,7 @@ fn settings(config: &Config) -> http::Settings {
         node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,
+        notify_events: config.notify.choice(),
     }
 }
 

@@ -198,6 +198,8 @@ impl Flusher {
     /// # Errors
     /// When that last promise cannot be kept.
     pub async fn flush(&self, request: Request) -> Result<Outcome, Error> {
+        // Over a datagram socket nobody else may hold Kamailio's worker meanwhile.
+        let _pass = self.parts.kamailio.pass().await;
         let metrics = Arc::clone(&self.parts.metrics);
         let (began, scope) = (metrics.now(), scope(&request.actor));
         let result = self.carry_out(request).await;

@@ -10,7 +10,8 @@
 //!       └─ response    how it is written: envelope, list, revision
 //! ```
 //!
-//! Nothing here knows a file, a database or Kamailio: lists come from the registry, and flushes go to a [`Flush`].
+//! Nothing here knows a file, a database or Kamailio: lists come from the registry, flushes go to a [`Flush`], and what
+//! phones are asked for to a [`Notify`].
 
 mod api;
 mod auth;
@@ -43,6 +44,7 @@ use crate::clock::Clock;
 use crate::event_log::{EventLog, Finder};
 use crate::flush::Flush;
 use crate::metrics::Metrics;
+use crate::notify::Notify;
 use crate::registration::item::Wire;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
@@ -70,6 +72,8 @@ pub struct Parts {
     pub limits: watch::Receiver<Arc<Limits>>,
     /// Flushes registrations.
     pub flush: Arc<dyn Flush>,
+    /// Asks phones to act.
+    pub notify: Arc<dyn Notify>,
     /// What happened to registrations.
     pub events: Arc<EventLog>,
     /// The phones that flap.
@@ -109,6 +113,8 @@ pub struct Settings {
     pub version: String,
     /// How many accounts `/metrics` names, at most.
     pub metrics_accounts: usize,
+    /// Events that phones may be asked for, `check-sync` first.
+    pub notify_events: Vec<String>,
 }
 
 /// The API, ready to answer.
@@ -120,6 +126,7 @@ pub struct App {
     sessions: Arc<Sessions>,
     limits: watch::Receiver<Arc<Limits>>,
     flush: Arc<dyn Flush>,
+    notify: Arc<dyn Notify>,
     events: Arc<EventLog>,
     flaps: Arc<Finder>,
     streams: Seats,
@@ -133,7 +140,7 @@ pub struct App {
     settings: Settings,
     cache: ResponseCache,
     request_ids: RequestIds,
-    /// Flushes under way, which go on when their callers have gone.
+    /// Flushes under way, and phones that are being asked, which go on when their callers have gone.
     flushes: TaskTracker,
 }
 
@@ -149,6 +156,7 @@ impl App {
             sessions: parts.sessions,
             limits: parts.limits,
             flush: parts.flush,
+            notify: parts.notify,
             events: parts.events,
             flaps: parts.flaps,
             streams: Seats::default(),

@@ -7,10 +7,13 @@
 mod contact;
 mod datagram;
 mod endpoint;
+mod fault;
+mod gate;
 mod http;
 mod message;
 #[cfg(test)]
 mod tests;
+mod uac;
 
 use std::io;
 use std::pin::pin;
@@ -18,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::http::StatusCode;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -29,7 +31,10 @@ use crate::registration::Text;
 
 pub use self::contact::{Contact, Expires, Lookup};
 pub use self::endpoint::{Endpoint, Invalid};
+pub use self::fault::{Fault, Lasting};
+pub use self::gate::{Alone, Gate, Pass};
 pub use self::message::text;
+pub use self::uac::{Heard, Uac};
 
 /// The longest reply that is read.
 const REPLY_MAX: usize = 8 * 1024 * 1024;
@@ -57,6 +62,7 @@ pub struct Kamailio {
     free: Semaphore,
     /// How many replies there were.
     replies: AtomicU64,
+    gate: Gate,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -95,90 +101,6 @@ pub enum Removed {
     NoContact,
 }
 
-/// Why a call has no result.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// Nobody listens, or the connection was closed before any byte of a reply.
-    #[error("cannot reach Kamailio")]
-    Unreachable {
-        /// The system's error.
-        source: io::Error,
-    },
-    /// No complete reply in time. Kamailio may have done what was asked.
-    #[error("Kamailio did not answer in time")]
-    Timeout,
-    /// The reply exceeds the limit.
-    #[error("Kamailio's answer is too large")]
-    TooLarge,
-    /// The request was not sent, since Kamailio could not read it.
-    #[error("the request cannot be sent to Kamailio: {0}")]
-    Unsendable(&'static str),
-    /// The reply is incomplete, or not for this request. Kamailio may have done what was asked.
-    #[error("Kamailio's answer cannot be parsed: {0}")]
-    Malformed(String),
-    /// The answer is of HTTP, and no JSON-RPC.
-    #[error("Kamailio's HTTP port answers {status} and not JSON-RPC; {}", help(*status))]
-    Http {
-        /// Its status.
-        status: StatusCode,
-    },
-    /// Kamailio refused.
-    #[error("Kamailio refused with {code}: {message}")]
-    Rpc {
-        /// The code, usually an HTTP status.
-        code: i64,
-        /// Its error message.
-        message: String,
-    },
-}
-
-/// A refusal that does not pass by itself: Kamailio's configuration, or ours, must change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lasting {
-    /// It has no such method.
-    NoMethod,
-    /// usrloc has no such table.
-    NoTable,
-}
-
-impl Lasting {
-    /// The one that Kamailio means by this message.
-    #[must_use]
-    pub fn of(message: &str) -> Option<Self> {
-        match message {
-            "Method Not Found" => Some(Self::NoMethod),
-            "Domain table not found" => Some(Self::NoTable),
-            _ => None,
-        }
-    }
-
-    /// What helps.
-    #[must_use]
-    pub fn help(self) -> &'static str {
-        match self {
-            Self::NoMethod => {
-                "Kamailio does not have usrloc's JSON-RPC methods: [kamailio] jsonrpc must lead to the Kamailio that loads the module usrloc"
-            }
-            Self::NoTable => {
-                "Kamailio's usrloc does not have this table: [kamailio] table must name the one that save() in kamailio.cfg does"
-            }
-        }
-    }
-}
-
-/// What an HTTP status means where JSON-RPC is expected, and what helps.
-fn help(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 | 403 | 407 => {
-            "it does not let usrlocd in: see event_route[xhttp:request] in kamailio.cfg, mostly its list of addresses"
-        }
-        300..=399 | 404 | 405 | 410 => {
-            "the path in [kamailio] jsonrpc is mostly wrong: it must be the one for which kamailio.cfg calls jsonrpc_dispatch()"
-        }
-        _ => "see Kamailio's log, and whether [kamailio] jsonrpc is Kamailio's address",
-    }
-}
-
 impl Kamailio {
     /// A client; nothing is sent yet.
     #[must_use]
@@ -191,8 +113,25 @@ impl Kamailio {
             timeout: options.timeout,
             free: Semaphore::new(options.connections.max(1)),
             replies: AtomicU64::new(0),
+            gate: Gate::default(),
             metrics: None,
         }
+    }
+
+    /// The same client, whose calls wait where one of another client with this gate holds Kamailio's only worker.
+    #[must_use]
+    pub fn behind(mut self, gate: &Gate) -> Self {
+        self.gate = gate.clone();
+        self
+    }
+
+    /// The same client, which opens a connection for each call and so never sends a request twice.
+    #[must_use]
+    pub fn without_reuse(mut self) -> Self {
+        if let Transport::Http(pool) = &mut self.transport {
+            pool.keep_none();
+        }
+        self
     }
 
     /// The same client, whose calls are counted.
@@ -208,6 +147,11 @@ impl Kamailio {
     /// # Errors
     /// Each [`Fault`].
     pub async fn call(&self, method: &str, params: &[Param]) -> Result<Value, Fault> {
+        let _pass = self.pass().await;
+        self.counted_exchange(method, params).await
+    }
+
+    async fn counted_exchange(&self, method: &str, params: &[Param]) -> Result<Value, Fault> {
         let Some(metrics) = &self.metrics else {
             return self.exchange(method, params).await;
         };
@@ -345,37 +289,6 @@ impl Kamailio {
         let result = self.call("core.version", &[]).await?;
         let version = result.as_str().map(|version| version.trim().to_owned());
         version.ok_or_else(|| Fault::Malformed("core.version answers without a version".into()))
-    }
-}
-
-impl Fault {
-    /// Its kind, in a word for metrics. "Not found" is an answer like others, and counts as `refused`.
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "unreachable",
-            Self::Timeout => "timeout",
-            Self::TooLarge | Self::Malformed(_) | Self::Http { .. } => "malformed",
-            Self::Unsendable(_) => "unsendable",
-            Self::Rpc { .. } => "refused",
-        }
-    }
-
-    /// The system's word on it, where there is one.
-    #[must_use]
-    pub fn cause(&self) -> Option<String> {
-        std::error::Error::source(self).map(ToString::to_string)
-    }
-
-    /// Whether nothing listens there, or nothing that talks.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
-    }
-
-    /// Whether there was no reply in time.
-    #[must_use]
-    pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout)
     }
 }
 

@@ -99,6 +99,7 @@
 //! | `Registry.reported` | what the source last reported, intents | a copy |
 //! | `Updates.waiting`, `WriteBehind.gathered` | what waits between two threads | a merge |
 //! | `EventLog.state` | the last events, and the log's id | a copy of references |
+//! | `Turns.callers` | who looks through very many registrations, or waits to | a look-up |
 //! | `Sessions.open` | who is logged in on the page | a look-up |
 //! | `Store.gate` (async) | the store while it is read at a start | until that is over |
 //! | the locks of `flush` | one address of record; the queue of removals; what is known of the file's writers | one removal |
@@ -132,7 +133,7 @@
 //! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`sessions`], [`tokens`] |
 //! | 3 | [`source`], [`consumers`], [`events`] |
 //! | 4 | [`event_log`], [`flush`] |
-//! | 5 | [`webhook`], [`logging`] |
+//! | 5 | [`webhook`], [`logging`], [`notify`] |
 //! | 6 | [`http`] |
 //! | 7 | [`daemon`] |
 //! | 8 | [`cli`] |
@@ -154,6 +155,7 @@ pub mod http;
 pub mod kamailio;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod own_database;
 pub mod own_thread;
 pub mod parallel;

@@ -8,6 +8,7 @@ mod events;
 mod flush;
 mod http;
 mod kamailio;
+mod notify;
 mod process;
 mod source;
 mod store;
@@ -24,6 +25,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use self::notify::{Notified, Notifies};
 pub use events::{EventFigures, Events};
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
@@ -65,6 +67,8 @@ pub struct Metrics {
     pub events: Arc<Events>,
     /// Flushes.
     pub flushes: Flushes,
+    /// Phones that were asked to act.
+    pub notified: Notifies,
     /// The API.
     pub http: Http,
     /// Webhooks.
@@ -91,6 +95,7 @@ impl Metrics {
             kamailio: Kamailio::new(&mut book),
             events: Arc::new(Events::new(&mut book)),
             flushes: Flushes::new(&mut book),
+            notified: Notifies::new(&mut book),
             http: Http::new(&mut book),
             webhooks: Webhooks::new(&mut book),
             process: Process::new(&mut book, clock.unix()),

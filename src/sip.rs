@@ -3,12 +3,14 @@
 //! Pure and tolerant: what one part of a column cannot say costs that part and nothing else. The bytes of the table
 //! stay the truth; what is read here is for showing only.
 
+mod route;
 mod source;
 mod uri;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use route::{Hop, next_hop_of_alias, route_set};
 pub use source::{Source, SourceFrom};
 pub use uri::UriAddress;
 

@@ -208,6 +208,7 @@ fn healthy_setup_is_well() {
         "clock_kamailio",
         "jsonrpc",
         "kamailio_version",
+        "notify",
         "workers",
         "private_memory",
         "contacts",

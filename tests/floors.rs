@@ -30,7 +30,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["source", "consumers", "events"],
     &["event_log", "flush"],
-    &["webhook", "logging"],
+    &["webhook", "logging", "notify"],
     &["http"],
     &["daemon"],
     &["cli"],

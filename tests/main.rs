@@ -19,6 +19,7 @@ mod lab;
 mod lifecycle;
 mod metrics;
 mod mirror;
+mod notify;
 mod operations;
 mod oracle;
 mod owners;

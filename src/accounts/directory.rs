@@ -136,6 +136,13 @@ impl Directory {
         devices.get(username.to_ascii_lowercase().as_str())
     }
 
+    /// Whether the account has a device with this id.
+    #[must_use]
+    pub fn has_device(&self, account_id: &str, id: &[u8]) -> bool {
+        let devices = self.devices.get(account_id);
+        devices.is_some_and(|all| all.values().any(|device| device.id.as_bytes() == id))
+    }
+
     /// Whether `id` is `ancestor` or lies below it.
     #[must_use]
     pub fn is_within(&self, id: &str, ancestor: &str) -> bool {

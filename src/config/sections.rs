@@ -1,10 +1,9 @@
 //! Reads the sections: which key fills which field, and how it is parsed.
 
-use std::collections::BTreeSet;
-
+use super::values::unique;
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
 use super::{duration, flapping, history, values, webhook};
-use crate::document::{Item, Reader, quoted};
+use crate::document::Reader;
 
 /// Overrides `config` with the values of `root`.
 pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
@@ -22,6 +21,9 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
         table.set("file", &mut config.directory.file, values::optional_path);
     });
     root.table("flush", |table| flush(&mut config.flush, table));
+    root.table("notify", |table| {
+        super::notify::apply(&mut config.notify, table);
+    });
     root.table("limits", |table| limits(&mut config.limits, table));
     root.table("metrics", |table| {
         table.set(
@@ -150,20 +152,4 @@ fn bucket(into: &mut Bucket, table: &mut Reader<'_>) {
 fn log(into: &mut Log, table: &mut Reader<'_>) {
     table.set("level", &mut into.level, values::level);
     table.set("format", &mut into.format, values::log_format);
-}
-
-/// A parser that refuses what it has seen before.
-fn unique(
-    parse: impl Fn(&Item) -> Result<String, String>,
-) -> impl FnMut(&Item) -> Result<String, String> {
-    let mut seen = BTreeSet::new();
-    move |item| {
-        let value = parse(item)?;
-        if seen.insert(value.clone()) {
-            Ok(value)
-        } else {
-            let value = quoted(&value);
-            Err(format!("{value} is listed twice; remove one"))
-        }
-    }
 }

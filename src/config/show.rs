@@ -80,6 +80,8 @@ impl Config {
                 Value::Array(self.flush.also.iter().map(also).collect()),
             ),
             ("flush.concurrency", number(self.flush.concurrency)),
+            ("notify.events", texts(&self.notify.events)),
+            ("notify.timeout", duration(self.notify.timeout)),
             ("limits.requests", bucket(limits.requests)),
             ("limits.deletes", bucket(limits.deletes)),
             ("limits.failures", bucket(limits.failures)),

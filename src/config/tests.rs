@@ -131,6 +131,10 @@ fn the_defaults_are_the_contracts() {
     also = []
     concurrency = 1
 
+    [notify]
+    events = []
+    timeout = "5s"
+
     [limits]
     requests = { burst = 2000, per_second = 1000 }
     deletes = { burst = 50, per_second = 5 }
@@ -201,6 +205,9 @@ fn every_pinned_key_is_accepted() {
         [flush]
         also = [{ method = "htable.delete", params = ["auth_cache", "{aor}"] }, { method = "core.echo", params = [5] }]
         concurrency = 2
+        [notify]
+        events = ["resync"]
+        timeout = "1s"
         [limits]
         requests = { burst = 1, per_second = 1 }
         deletes = { per_second = 0 }

@@ -3,6 +3,8 @@
 mod network;
 mod paths;
 
+use std::collections::BTreeSet;
+
 use super::{LogFormat, Param, WebhookFormat, Wire};
 use crate::document::{Item, Value, nearest, quoted, shown};
 
@@ -231,4 +233,20 @@ pub(super) fn level(item: &Item) -> Result<String, String> {
         }
     }
     Ok(text.to_owned())
+}
+
+/// A parser that refuses what it has seen before.
+pub(super) fn unique(
+    parse: impl Fn(&Item) -> Result<String, String>,
+) -> impl FnMut(&Item) -> Result<String, String> {
+    let mut seen = BTreeSet::new();
+    move |item| {
+        let value = parse(item)?;
+        if seen.insert(value.clone()) {
+            Ok(value)
+        } else {
+            let value = quoted(&value);
+            Err(format!("{value} is listed twice; remove one"))
+        }
+    }
 }

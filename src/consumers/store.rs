@@ -27,7 +27,7 @@ use crate::own_database::{self, Lock, Purpose};
 use crate::registration::Key;
 pub use crate::registration::{Hidden, Stored, Tombstone};
 use crate::sessions::{Id, Record};
-pub use content::{Batch, Contents, FlushId, FlushRecord};
+pub use content::{Batch, Contents, FlushId, FlushRecord, NotifyId, NotifyRecord};
 pub use error::Error;
 pub use reading::Reading;
 
@@ -42,6 +42,7 @@ const PURPOSE: Purpose = Purpose {
         include_str!("../../sql/store/migrations/0005_records.sql"),
         include_str!("../../sql/store/migrations/0006_intents.sql"),
         include_str!("../../sql/store/migrations/0007_sessions.sql"),
+        include_str!("../../sql/store/migrations/0008_notify.sql"),
     ],
     mode: 0o600,
     set_aside: "The store cannot be used; it was set aside and a new one is filled from Kamailio's tables. \
@@ -85,6 +86,8 @@ enum Change<'a> {
     Unhide(&'a [Hidden]),
     /// A line of the audit, and where to say which one it is.
     Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
+    /// The same of the audit of NOTIFYs.
+    Notify(Option<NotifyId>, &'a NotifyRecord, &'a OnceLock<NotifyId>),
     /// Sessions of the page, and those that ended.
     Sessions(&'a [Record], &'a [Id]),
 }
@@ -194,6 +197,24 @@ impl Store {
     ) -> Result<FlushId, Error> {
         let written = OnceLock::new();
         let change = Change::Flush(id, record, &written);
+        self.write_surely(Durability::Power, change).await?;
+        Ok(*written.get().expect("what is written has an id"))
+    }
+
+    /// The same for the audit of NOTIFYs.
+    ///
+    /// # Errors
+    /// [`Error::CannotWrite`].
+    ///
+    /// # Panics
+    /// Never: what is written has an id.
+    pub async fn record_notify(
+        &self,
+        id: Option<NotifyId>,
+        record: &NotifyRecord,
+    ) -> Result<NotifyId, Error> {
+        let written = OnceLock::new();
+        let change = Change::Notify(id, record, &written);
         self.write_surely(Durability::Power, change).await?;
         Ok(*written.get().expect("what is written has an id"))
     }
@@ -395,6 +416,10 @@ async fn write_once(
         Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,
         Change::Flush(id, record, written) => {
             let id = write::record_flush(&mut transaction, id, record).await?;
+            written.get_or_init(|| id);
+        }
+        Change::Notify(id, record, written) => {
+            let id = write::record_notify(&mut transaction, id, record).await?;
             written.get_or_init(|| id);
         }
         Change::Sessions(put, remove) => {

@@ -9,6 +9,7 @@ pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod metrics;
 pub(crate) mod newest;
+pub(crate) mod notify;
 pub(crate) mod openapi;
 pub(crate) mod operation;
 pub(crate) mod select;
@@ -95,7 +96,7 @@ async fn registrations(
             return Ok(allowed(route.allow()));
         }
     };
-    let caller = admit(app, context.peer, &call)?;
+    let caller = admit(app, context.peer, &call, route.acts(&call.method))?;
     let directory = Arc::clone(&app.directory.borrow());
     if let Whose::Account(id) = &route.realm
         && Names::of(app, &directory).need_rows(id)
@@ -137,6 +138,23 @@ async fn registrations(
         };
         return flush::flush(app, &call, subject, &who, &context.id, &grant.directory).await;
     }
+    if route.notifies(&call.method) {
+        let who = flush::Who {
+            caller: &grant.caller,
+            peer: context.peer,
+            query: Secret::new(&query),
+        };
+        return self::notify::notify(
+            app,
+            &call,
+            &route,
+            subject,
+            &who,
+            &context.id,
+            &grant.directory,
+        )
+        .await;
+    }
     if let Some(stream) = StreamParams::parse(&call.params, &call.headers)? {
         if !matches!(route.what, What::List | What::User(_)) {
             return Err(Error::parameter("watch", Problem::NotAList));
@@ -153,6 +171,8 @@ async fn registrations(
         What::History(_) => history::history(app, &call, subject, &context.id).await?,
         What::Why(_) => why::why(app, &call, subject, &context.id).await?,
         What::Flapping => flapping::flapping(app, &call, subject, &context.id),
+        // They have no other method.
+        What::Notify(_) | What::Sync(_) => return Err(Error::Fault),
     };
     grant.check_again(app, &route, &call.method)?;
     Ok(response)

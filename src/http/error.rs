@@ -104,6 +104,12 @@ pub(crate) enum Error {
         /// The name as sent.
         username: String,
     },
+    /// The device is not known.
+    #[error("no such device")]
+    UnknownDevice {
+        /// Its id.
+        id: String,
+    },
     /// The resource has no such method.
     #[error("method not allowed")]
     MethodNotAllowed {
@@ -122,6 +128,9 @@ pub(crate) enum Error {
     /// A flush did not remove everything.
     #[error("the flush is incomplete")]
     Flush(Incomplete),
+    /// No phone did what it was asked for.
+    #[error("no phone accepted the request")]
+    Notify(Unheeded),
     /// There are too many connections.
     #[error("too many connections")]
     Overloaded,
@@ -195,6 +204,15 @@ pub(crate) enum Problem {
     /// Applies to the flush of a user, not of an account.
     #[error("only for the flush of one user")]
     NotOfAnAccount,
+    /// Not one of the events that phones may be asked for.
+    #[error("must be check-sync or one of [notify] events")]
+    UnknownRequest,
+    /// Goes with another event.
+    #[error("only with the event check-sync")]
+    NotOfEvent,
+    /// Missing.
+    #[error("missing")]
+    Missing,
     /// Belongs in the query, but is in the body.
     #[error("belongs in the query, not in the body")]
     InBody,
@@ -261,6 +279,15 @@ pub(crate) enum Cause {
     Unconfirmed,
 }
 
+/// Phones that did not do what they were asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Unheeded {
+    /// Whether none of them answered at all.
+    pub(crate) all_silent: bool,
+    /// What became of each.
+    pub(crate) data: Value,
+}
+
 impl Error {
     /// An invalid parameter.
     pub(crate) fn parameter(name: &str, problem: Problem) -> Self {
@@ -289,9 +316,10 @@ impl Error {
             }
             Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::CrossSite => StatusCode::FORBIDDEN,
-            Self::UnknownAccount { .. } | Self::UnknownUser { .. } | Self::NotFound => {
-                StatusCode::NOT_FOUND
-            }
+            Self::UnknownAccount { .. }
+            | Self::UnknownUser { .. }
+            | Self::UnknownDevice { .. }
+            | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::DatastoreUnreachable | Self::NoHistory(_) | Self::Overloaded => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -301,6 +329,8 @@ impl Error {
                 Cause::Timeout => StatusCode::GATEWAY_TIMEOUT,
                 Cause::Unconfirmed => StatusCode::BAD_GATEWAY,
             },
+            Self::Notify(unheeded) if unheeded.all_silent => StatusCode::GATEWAY_TIMEOUT,
+            Self::Notify(_) => StatusCode::BAD_GATEWAY,
             Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -322,7 +352,7 @@ impl Error {
             Self::TooManyRequests { .. } | Self::TooManyStreams { .. } => "too_many_requests",
             Self::InvalidCredentials => "invalid_credentials",
             Self::Forbidden | Self::CrossSite => "forbidden",
-            Self::UnknownAccount { .. } => "bad_identifier",
+            Self::UnknownAccount { .. } | Self::UnknownDevice { .. } => "bad_identifier",
             // Kazoo spells it so, with a space, for users alone.
             Self::UnknownUser { .. } => "bad identifier",
             Self::NotFound => "not_found",
@@ -335,6 +365,8 @@ impl Error {
                 Cause::Timeout => "kamailio_timeout",
                 Cause::Unconfirmed => "flush_incomplete",
             },
+            Self::Notify(unheeded) if unheeded.all_silent => "phone_timeout",
+            Self::Notify(_) => "notify_failed",
             Self::Fault => "unspecified_fault",
         }
     }
@@ -361,9 +393,12 @@ impl Error {
                 "account_id": {"required": {"message": self.to_string()}},
                 "accounts": accounts,
             }),
-            Self::UnknownAccount { id } => json!({"cause": id, "message": "bad identifier"}),
+            Self::UnknownAccount { id } | Self::UnknownDevice { id } => {
+                json!({"cause": id, "message": "bad identifier"})
+            }
             Self::UnknownUser { username } => json!([username]),
             Self::Flush(incomplete) => incomplete.data(),
+            Self::Notify(unheeded) => unheeded.data.clone(),
             Self::DatastoreUnreachable => json!({"message": "datastore timeout"}),
             Self::NoHistory(_)
             | Self::Misdirected
@@ -396,9 +431,11 @@ impl Problem {
             | Self::NotOfAnAccount
             | Self::NotOfAStream
             | Self::NotAList
+            | Self::UnknownRequest
+            | Self::NotOfEvent
             | Self::NotFollowed
             | Self::InBody => "forbidden",
-            Self::NothingChosen => "required",
+            Self::Missing | Self::NothingChosen => "required",
             Self::TooLarge | Self::TooManyEvents => "maximum",
             Self::NotATime
             | Self::NotANumber

@@ -19,6 +19,7 @@ mod jwt;
 mod large;
 mod limits;
 mod list;
+mod notify;
 mod openapi;
 mod page;
 mod page_data;

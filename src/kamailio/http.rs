@@ -36,6 +36,8 @@ pub(super) struct Pool {
     uri: Uri,
     host: String,
     port: u16,
+    /// Whether connections are kept for later calls.
+    keeps: bool,
     idle: Mutex<Vec<Link>>,
 }
 
@@ -72,8 +74,14 @@ impl Pool {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: uri.port_u16().unwrap_or(DEFAULT_PORT),
             uri,
+            keeps: true,
             idle: Mutex::default(),
         }
+    }
+
+    /// Opens a connection for each call from now on.
+    pub(super) fn keep_none(&mut self) {
+        self.keeps = false;
     }
 
     /// Sends a request and returns the reply's body.
@@ -145,10 +153,12 @@ impl Pool {
     }
 
     fn keep(&self, link: Option<Link>, reply: Bytes) -> Bytes {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(link);
+        if self.keeps {
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(link);
+        }
         reply
     }
 }

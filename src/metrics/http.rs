@@ -47,7 +47,7 @@ pub struct Template(&'static str);
 
 impl Template {
     /// All of them; the last stands for every other path.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self("/v2/accounts/{account}/registrations"),
         Self("/v2/accounts/{account}/registrations/count"),
         Self("/v2/accounts/{account}/registrations/{username}"),
@@ -55,6 +55,8 @@ impl Template {
         Self("/v2/accounts/{account}/registrations/{username}/why"),
         Self("/v2/accounts/{account}/history"),
         Self("/v2/accounts/{account}/flapping"),
+        Self("/v2/accounts/{account}/registrations/{username}/notify"),
+        Self("/v2/accounts/{account}/devices/{device}/sync"),
         Self("/v2/account/registrations"),
         Self("/v2/account/registrations/count"),
         Self("/v2/account/registrations/{username}"),
@@ -62,6 +64,8 @@ impl Template {
         Self("/v2/account/registrations/{username}/why"),
         Self("/v2/account/history"),
         Self("/v2/account/flapping"),
+        Self("/v2/account/registrations/{username}/notify"),
+        Self("/v2/account/devices/{device}/sync"),
         Self("/v2/registrations"),
         Self("/v2/registrations/count"),
         Self("/v2/history"),
@@ -78,14 +82,14 @@ impl Template {
     #[must_use]
     pub fn of(path: &str) -> usize {
         const OTHER: usize = Template::ALL.len() - 1;
-        const SYSTEM: usize = 14;
+        const SYSTEM: usize = 18;
         match path.strip_suffix('/').unwrap_or(path) {
-            "/livez" => return 18,
-            "/readyz" => return 19,
-            "/metrics" => return 20,
-            "/openapi.json" => return 21,
-            "/ui" => return 22,
-            path if path.starts_with("/ui/") => return 22,
+            "/livez" => return 22,
+            "/readyz" => return 23,
+            "/metrics" => return 24,
+            "/openapi.json" => return 25,
+            "/ui" => return 26,
+            path if path.starts_with("/ui/") => return 26,
             _ => {}
         }
         let Some(path) = path
@@ -100,7 +104,7 @@ impl Template {
                 Some((id, path)) if !id.is_empty() => (0, path),
                 _ => return OTHER,
             },
-            Some(("account", path)) => (7, path),
+            Some(("account", path)) => (9, path),
             _ => (SYSTEM, path),
         };
         let mut segments = path.split('/');
@@ -120,11 +124,17 @@ impl Template {
                     None => first + 2,
                     Some("history") => first + 3,
                     Some("why") => first + 4,
+                    Some("notify") => first + 7,
                     Some(_) => OTHER,
                 }
             }
             [Some("history"), None, None] => first + 5,
             [Some("flapping"), None, None] => first + 6,
+            [Some("devices"), Some(device), Some("sync")]
+                if first != SYSTEM && !device.is_empty() =>
+            {
+                first + 8
+            }
             _ => OTHER,
         }
     }

@@ -97,7 +97,7 @@ fn of_alias(contact: &[u8]) -> Option<Source<'_>> {
 }
 
 /// `address~port~protocol`, as Kamailio writes aliases, and the Path with `received_format` 1.
-fn compact(value: &[u8]) -> Option<(&[u8], Option<u16>)> {
+pub(super) fn compact(value: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let mut parts = value.split(|byte| *byte == b'~');
     let (host, port) = (without_brackets(parts.next()?), parts.next()?);
     // Other programs have an `alias` of their own.

@@ -78,6 +78,11 @@ fn cfg(port: u16, next: SocketAddr, note: Note) -> String {
         Note::Alias => "add_contact_alias();",
         Note::Nothing => "add_path();",
     };
+    // As a proxy does with requests to the phones behind it.
+    let relaying = match note {
+        Note::Path | Note::CompactPath | Note::Nothing => "loose_route();",
+        Note::Alias => "handle_ruri_alias();",
+    };
     let format = u8::from(note == Note::CompactPath);
     format!(
         "#!KAMAILIO
@@ -102,8 +107,14 @@ loadmodule \"rr.so\"
 loadmodule \"path.so\"
 loadmodule \"nathelper.so\"
 modparam(\"path\", \"received_format\", {format})
+modparam(\"path\", \"use_received\", 1)
 request_route {{
 	force_rport();
+	if (is_method(\"NOTIFY\")) {{
+		{relaying}
+		forward();
+		exit;
+	}}
 	if (!is_method(\"REGISTER\")) {{
 		sl_send_reply(\"200\", \"OK\");
 		exit;

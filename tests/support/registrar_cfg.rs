@@ -26,6 +26,8 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -
     };
     [
         core(lab, port),
+        // Others bind to it when they are loaded.
+        lab.tm.map(tm).unwrap_or_default(),
         modules(),
         usrloc(lab, database),
         registrar(lab),
@@ -132,6 +134,10 @@ fn modules() -> String {
         let _ = writeln!(cfg, "loadmodule \"{module}.so\"");
     }
     cfg
+}
+
+fn tm(fr_timer: u32) -> String {
+    format!("loadmodule \"tm.so\"\nmodparam(\"tm\", \"fr_timer\", {fr_timer})\n")
 }
 
 fn json_rpc(datagram: Option<&Path>) -> String {

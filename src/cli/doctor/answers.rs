@@ -11,7 +11,7 @@ use super::kamailio_cfg::{self, KamailioCfg};
 use super::version::Version;
 use crate::config;
 use crate::daemon::Failure;
-use crate::kamailio::{Endpoint, Fault, Kamailio, Options};
+use crate::kamailio::{Endpoint, Fault, Kamailio, Lasting, Options};
 
 /// What Kamailio answered.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Answers {
     pub(super) private_memory: Option<u64>,
     /// `stats.fetchn`, also of the module `kex`.
     pub(super) statistics: Value,
+    /// Whether it has the module `tm`, by which it asks phones; `None` where it does not say.
+    pub(super) tm: Option<bool>,
     /// Addresses other than loopback on which JSON-RPC is answered.
     pub(super) open: Vec<IpAddr>,
 }
@@ -81,8 +83,19 @@ async fn answers(kamailio: &Kamailio, endpoint: &Endpoint) -> Result<Answers, Fa
         processes: kamailio.call("core.psx", &[]).await.unwrap_or_default(),
         private_memory: memory[0]["total_size"].as_u64(),
         statistics: statistics.unwrap_or_default(),
+        tm: has_tm(kamailio).await,
         open: exposure::knock(endpoint).await,
     })
+}
+
+async fn has_tm(kamailio: &Kamailio) -> Option<bool> {
+    match kamailio.call("tm.stats", &[]).await {
+        Ok(_) => Some(true),
+        Err(Fault::Rpc { message, .. }) if Lasting::of(&message) == Some(Lasting::NoMethod) => {
+            Some(false)
+        }
+        Err(_) => None,
+    }
 }
 
 /// The configuration that a running Kamailio was started with.
@@ -108,6 +121,7 @@ impl Answers {
             processes: Value::Null,
             private_memory,
             statistics: Value::Null,
+            tm: None,
             open: Vec::new(),
         }
     }

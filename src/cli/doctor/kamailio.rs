@@ -64,6 +64,7 @@ pub(super) fn judge(
     );
     findings.ok(GROUP, "jsonrpc", message);
     version::check(&answers.version, findings);
+    notify(answers.tm, &asked.endpoint, findings);
     let running = capacity::Running {
         answers,
         version: asked.version(),
@@ -150,6 +151,25 @@ fn url(site: &Site, cfg: &KamailioCfg, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// Whether Kamailio can ask phones to act.
+fn notify(tm: Option<bool>, endpoint: &Endpoint, findings: &mut Findings) {
+    let check = "notify";
+    let message = match (tm, endpoint) {
+        (None, _) => return,
+        (Some(false), _) => {
+            "Kamailio cannot ask phones to act (`usrlocd notify`), since it does not load the module tm. If you want that, add loadmodule \"tm.so\" to kamailio.cfg and restart Kamailio."
+        }
+        (Some(true), Endpoint::Unixgram(_)) => {
+            "Kamailio can ask phones to act, one at a time: over a datagram socket, flushes wait while a phone does not answer, up to tm's fr_timer. Over HTTP nothing waits."
+        }
+        (Some(true), Endpoint::Http(_)) => {
+            let message = "Kamailio can ask phones to act (module tm).".to_owned();
+            return findings.ok(GROUP, check, message);
+        }
+    };
+    findings.note(GROUP, check, message.to_owned());
 }
 
 /// What makes usrloc write to our database.

@@ -41,6 +41,37 @@ pub struct FlushRecord {
     pub ended: Option<i64>,
 }
 
+/// A line of the audit of NOTIFYs that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotifyId(pub(super) i64);
+
+/// One line of the audit of NOTIFYs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifyRecord {
+    /// When, Unix seconds.
+    pub at: i64,
+    /// The name of the token, never the token.
+    pub token: String,
+    /// The caller's address, or user on the Unix socket.
+    pub client: String,
+    /// The request's id.
+    pub request_id: String,
+    /// The account whose phones were asked.
+    pub account: Option<String>,
+    /// The user, where one user's were.
+    pub username: Option<String>,
+    /// The filters, as a query string.
+    pub filters: String,
+    /// What was asked.
+    pub event: String,
+    /// How many phones answered 2xx.
+    pub notified: u64,
+    /// How many did not.
+    pub failed: u64,
+    /// When it ended, Unix seconds; `None` while it is under way, and if usrlocd ended first.
+    pub ended: Option<i64>,
+}
+
 /// What changed since the last batch. What is removed goes before what is upserted comes.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {

@@ -7,7 +7,7 @@ use sqlx::query_builder::{QueryBuilder, Separated};
 use sqlx::{Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Batch, FlushId, FlushRecord, Hidden, Stored, record};
+use super::{Batch, FlushId, FlushRecord, Hidden, NotifyId, NotifyRecord, Stored, record};
 use crate::registration::{Key, Text};
 
 /// How long and how many flushes the audit keeps.
@@ -124,6 +124,35 @@ pub(super) async fn record_flush(
         .execute(connection)
         .await?;
     Ok(FlushId(id))
+}
+
+/// The same for the audit of NOTIFYs.
+pub(super) async fn record_notify(
+    connection: &mut SqliteConnection,
+    id: Option<NotifyId>,
+    record: &NotifyRecord,
+) -> Result<NotifyId, sqlx::Error> {
+    let id: i64 = sqlx::query_scalar(include_str!("../../../sql/store/notify_put.sql"))
+        .bind(id.map(|id| id.0))
+        .bind(record.at)
+        .bind(record.token.as_str())
+        .bind(record.client.as_str())
+        .bind(record.request_id.as_str())
+        .bind(record.account.as_deref())
+        .bind(record.username.as_deref())
+        .bind(record.filters.as_str())
+        .bind(record.event.as_str())
+        .bind(i64::try_from(record.notified).unwrap_or(i64::MAX))
+        .bind(i64::try_from(record.failed).unwrap_or(i64::MAX))
+        .bind(record.ended)
+        .fetch_one(&mut *connection)
+        .await?;
+    sqlx::query(include_str!("../../../sql/store/notifies_prune.sql"))
+        .bind(record.at.saturating_sub(AUDIT_SECONDS))
+        .bind(AUDIT_ROWS)
+        .execute(connection)
+        .await?;
+    Ok(NotifyId(id))
 }
 
 /// A hash of the id of the account that owns a registration, by which its registrations are found.

@@ -20,11 +20,12 @@ use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::{Cause, Error, Incomplete, Problem};
 use crate::http::request::call::Call;
-use crate::http::request::chosen::{RUIDS, chosen, has_ruid};
+use crate::http::request::chosen::chosen;
 use crate::http::request::filter::Filters;
 use crate::http::request::flush_params::{dry_run, keep_newest, narrows, refuse_unknown};
 use crate::http::request::params::Params;
 use crate::http::request::request_id::RequestId;
+use crate::http::request::ruids::{RUIDS, has_ruid};
 use crate::http::request::secret::Secret;
 use crate::http::response::answer::enveloped;
 use crate::http::response::revision::Revision;
@@ -90,7 +91,7 @@ pub(crate) async fn flush(
         .map(|part| authorization(part.covered()))
         .collect();
     // Others were served in between, and what is picked is of the directory that there is now.
-    let check = || authorizations.iter().try_for_each(|one| one.check());
+    let check = || FlushAuthorization::check_each(authorizations.iter().map(AsRef::as_ref));
     check()?;
     if dry_run {
         return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));
@@ -277,7 +278,7 @@ fn actor(part: &Part, subject: Subject<'_>, who: &Who<'_>, id: &RequestId, filte
 }
 
 /// What a query chooses, as it was sent, without the token that may stand among them; of ruids how many there are.
-fn filters_of(query: &str, chosen: Option<&BTreeSet<String>>) -> String {
+pub(super) fn filters_of(query: &str, chosen: Option<&BTreeSet<String>>) -> String {
     let filter = |pair: &str| {
         let (name, value) = Params::parse(pair).iter().next().map(owned)?;
         match name.as_str() {

@@ -14,6 +14,7 @@ mod components;
 mod errors;
 mod event_answers;
 mod events;
+mod notify;
 mod parameters;
 mod parts;
 mod schemas;
@@ -115,6 +116,7 @@ fn paths() -> Map<String, Value> {
         }
     }
     events::paths(&mut paths);
+    self::notify::paths(&mut paths);
     paths.extend(operation());
     paths
 }

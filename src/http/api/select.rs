@@ -106,11 +106,15 @@ pub(crate) async fn sorted(
         async move { First::of(rows, offset, sort, &view, after, most).await }
     });
     let mut all = parallel::joined(found.await);
+    let few = all.len() < WORTH_A_TASK;
     let in_order = move || {
         all.sort_unstable_by(|one, other| order(sort, one, &other.value, other.place));
         all.truncate(most);
         all
     };
+    if few {
+        return in_order();
+    }
     // Very many take longer than others should wait.
     match tokio::task::spawn_blocking(in_order).await {
         Ok(rows) => rows,

@@ -32,7 +32,7 @@ pub(crate) enum Caller {
 pub(crate) enum Right {
     /// List and count.
     Read,
-    /// Flush.
+    /// Flush, and ask phones to act.
     Flush,
 }
 

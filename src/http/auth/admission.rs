@@ -1,7 +1,5 @@
 //! Admission: a caller must be known, and must not ask too often.
 
-use http::Method;
-
 use crate::http::App;
 use crate::http::auth::access::{Caller, Unknown, authenticate};
 use crate::http::auth::credential::Credential;
@@ -13,9 +11,10 @@ use crate::http::request::flush_params;
 use crate::metrics::Bucket;
 
 /// Finds out who calls, by a token or by a session, and takes the request out of the caller's buckets. Callers with a good
-/// token and others never share a bucket, so that bad tokens cannot get a good one from the same address refused.
-pub(crate) fn admit(app: &App, peer: Peer, call: &Call) -> Result<Caller, Error> {
-    admit_by(app, peer, call, &Credential::of(app, call))
+/// token and others never share a bucket, so that bad tokens cannot get a good one from the same address refused. `acts` says
+/// whether the request is to change something or to disturb a phone.
+pub(crate) fn admit(app: &App, peer: Peer, call: &Call, acts: bool) -> Result<Caller, Error> {
+    admit_by(app, peer, call, &Credential::of(app, call), acts)
 }
 
 /// [`admit`], by this credential.
@@ -24,6 +23,7 @@ pub(crate) fn admit_by(
     peer: Peer,
     call: &Call,
     credential: &Credential,
+    acts: bool,
 ) -> Result<Caller, Error> {
     let client = Key::Client(peer.origin());
     match authenticate(app, peer, credential) {
@@ -38,7 +38,7 @@ pub(crate) fn admit_by(
                 // On the socket the user decides, whatever token is sent.
                 (_, _) => client,
             };
-            take_tokens(app, key, call)?;
+            take_tokens(app, key, call, acts)?;
             Ok(caller)
         }
         Err(unknown) => {
@@ -60,11 +60,11 @@ pub(crate) fn admit_stranger(app: &App, peer: Peer) -> Result<(), Error> {
 }
 
 /// Takes a request out of the buckets of `key`.
-fn take_tokens(app: &App, key: Key, call: &Call) -> Result<(), Error> {
+fn take_tokens(app: &App, key: Key, call: &Call, acts: bool) -> Result<(), Error> {
     let limits = app.limits.borrow();
     let requests = |empty| too_many(app, Bucket::Requests, empty);
     limits.request(key).map_err(requests)?;
-    if call.method == Method::DELETE && !flush_params::is_dry(&call.params) {
+    if acts && !flush_params::is_dry(&call.params) {
         let deletes = |empty| too_many(app, Bucket::Deletes, empty);
         limits.delete(key).map_err(deletes)?;
     }

@@ -1,6 +1,7 @@
 //! Authorization of a flush: its caller is checked again while it runs, as if the request came now.
 
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 
 use crate::accounts::directory::Directory;
@@ -59,13 +60,25 @@ impl FlushAuthorization {
 
     /// Why the caller would be refused now.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let caller = recognize(&self.app, self.peer, &self.credential)
+        Self::check_each(iter::once(self))
+    }
+
+    /// Why the caller, who is the same in all of them, would be refused one of them now.
+    pub(crate) fn check_each<'a>(all: impl Iterator<Item = &'a Self>) -> Result<(), Error> {
+        let mut all = all.peekable();
+        let Some(first) = all.peek() else {
+            return Ok(());
+        };
+        let caller = recognize(&first.app, first.peer, &first.credential)
             .map_err(|_| Error::InvalidCredentials)?;
-        let directory = Arc::clone(&self.app.directory.borrow());
-        let names = Names::of(&self.app, &directory);
-        caller.may(Right::Flush, self.account.as_deref(), names)?;
-        if self.needs_all && caller.accounts(names).is_some() {
-            return Err(Error::Forbidden);
+        let directory = Arc::clone(&first.app.directory.borrow());
+        let names = Names::of(&first.app, &directory);
+        let sees_all = caller.accounts(names).is_none();
+        for one in all {
+            caller.may(Right::Flush, one.account.as_deref(), names)?;
+            if one.needs_all && !sees_all {
+                return Err(Error::Forbidden);
+            }
         }
         Ok(())
     }

@@ -91,9 +91,10 @@ fn authorize(
         Whose::Account(id) => Some(names.spelled(id).into_owned()),
         Whose::Own => Some(names.spelled(caller.only_account(names)?).into_owned()),
     };
-    let right = match *method {
-        Method::DELETE => Right::Flush,
-        _ => Right::Read,
+    let right = if route.acts(method) {
+        Right::Flush
+    } else {
+        Right::Read
     };
     caller.may(right, account.as_deref(), names)?;
     Ok(account)

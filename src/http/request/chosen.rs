@@ -1,5 +1,4 @@
-//! `ruids`: chooses registrations one by one, in a query (`ruids=a,b`) or in the body of a DELETE
-//! (`{"data": {"ruids": […]}}`). What else chooses must hold as well. Pure.
+//! `{"data": {"ruids": […]}}` in the body of a DELETE: flushes only these, of what the query selects. Pure.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::http::error::{Error, Problem};
 use crate::http::request::filter::Filters;
-use crate::http::request::params::Params;
-use crate::registration::Details;
-
-/// The key in the body.
-pub(crate) const RUIDS: &str = "ruids";
-
-/// How many may be chosen at a time.
-const MOST: usize = 2000;
+use crate::http::request::ruids::{RUIDS, bounded};
 
 /// What the body of a DELETE may have beside `ruids`, at its top and under `data`. Kazoo's user interface always sends
 /// `ui_metadata`.
@@ -51,11 +43,6 @@ pub(crate) fn chosen(body: Option<&Value>) -> Result<Option<BTreeSet<String>>, E
     Ok(chosen)
 }
 
-/// Whether a registration is one of the chosen, by the ruid that its item shows.
-pub(crate) fn has_ruid(chosen: &BTreeSet<String>, one: &Details) -> bool {
-    chosen.contains(&*one.binding.key.ruid.0.lossy())
-}
-
 fn ruids(value: &Value) -> Result<BTreeSet<String>, Error> {
     let texts = value
         .as_array()
@@ -66,39 +53,12 @@ fn ruids(value: &Value) -> Result<BTreeSet<String>, Error> {
     }
 }
 
-/// The ruids that the query chooses; `None` where it has none.
-pub(crate) fn in_query(params: &Params) -> Result<Option<BTreeSet<String>>, Error> {
-    let mut chosen = None;
-    for text in params.all(RUIDS) {
-        let texts: Vec<_> = text.split(',').map(str::trim).collect();
-        if texts.contains(&"") {
-            return Err(Error::parameter(RUIDS, Problem::Empty));
-        }
-        let these = bounded(&texts)?;
-        if chosen
-            .replace(these.clone())
-            .is_some_and(|other| other != these)
-        {
-            return Err(Error::parameter(RUIDS, Problem::Contradiction));
-        }
-    }
-    Ok(chosen)
-}
-
-fn bounded(ruids: &[&str]) -> Result<BTreeSet<String>, Error> {
-    let refuse = |problem| Err(Error::parameter(RUIDS, problem));
-    match ruids.len() {
-        0 => refuse(Problem::Empty),
-        1..=MOST => Ok(ruids.iter().map(|ruid| (*ruid).to_owned()).collect()),
-        _ => refuse(Problem::TooMany),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::http::request::ruids::MOST;
 
     fn of(body: &Value) -> Result<Option<Vec<String>>, String> {
         let chosen = chosen(Some(body)).map_err(|error| error.to_string())?;

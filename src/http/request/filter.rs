@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::http::error::{Error, Problem};
-use crate::http::request::chosen::{self, RUIDS, has_ruid};
 use crate::http::request::params::Params;
+use crate::http::request::ruids::{self, RUIDS, has_ruid};
 use crate::http::request::search;
 use crate::registration::Registration;
 use crate::registration::item::search::Search;
@@ -30,7 +30,7 @@ impl Filters {
         let mut filters = Self {
             conditions: conditions.collect::<Result<_, _>>()?,
             search: Search::default(),
-            ruids: chosen::in_query(params)?,
+            ruids: ruids::in_query(params)?,
         };
         for text in params.all(SEARCH) {
             search::parse(text, node, &mut filters.search)

@@ -42,6 +42,10 @@ pub(crate) enum What {
     Why(Text),
     /// The phones that flap.
     Flapping,
+    /// The phones of one SIP user, to be asked to act.
+    Notify(Text),
+    /// The phones of one device, to be asked to act.
+    Sync(Text),
 }
 
 impl Route {
@@ -72,6 +76,8 @@ impl Route {
             [b"registrations", user] => What::User((*user).into()),
             [b"registrations", user, b"history"] => What::History(Some((*user).into())),
             [b"registrations", user, b"why"] => What::Why((*user).into()),
+            [b"registrations", user, b"notify"] => What::Notify((*user).into()),
+            [b"devices", device, b"sync"] if !device.is_empty() => What::Sync((*device).into()),
             _ => return None,
         };
         Some(Self { realm, what })
@@ -80,8 +86,10 @@ impl Route {
     /// The SIP user that it names.
     pub(crate) fn username(&self) -> Option<&[u8]> {
         match &self.what {
-            What::User(user) | What::History(Some(user)) | What::Why(user) => Some(user.as_bytes()),
-            What::List | What::Count | What::History(None) | What::Flapping => None,
+            What::User(user) | What::History(Some(user)) | What::Why(user) | What::Notify(user) => {
+                Some(user.as_bytes())
+            }
+            What::List | What::Count | What::History(None) | What::Flapping | What::Sync(_) => None,
         }
     }
 
@@ -90,9 +98,21 @@ impl Route {
         matches!(self.what, What::History(_) | What::Why(_))
     }
 
-    /// The methods that the resource has, for the `Allow` header. POST is one only where it says that it is a DELETE.
+    /// Whether a request with this method asks phones to act.
+    pub(crate) fn notifies(&self, method: &Method) -> bool {
+        *method == Method::POST && matches!(self.what, What::Notify(_) | What::Sync(_))
+    }
+
+    /// Whether a request with this method changes something, or disturbs a phone.
+    pub(crate) fn acts(&self, method: &Method) -> bool {
+        *method == Method::DELETE || self.notifies(method)
+    }
+
+    /// The methods that the resource has, for the `Allow` header. Of registrations POST is one only where it says that it is
+    /// a DELETE.
     pub(crate) fn allow(&self) -> &'static str {
         match (&self.realm, &self.what) {
+            (_, What::Notify(_) | What::Sync(_)) => "POST, OPTIONS",
             (_, What::List)
             | (Whose::Account(_) | Whose::Own, What::User(_) | What::History(Some(_))) => {
                 "GET, HEAD, DELETE, POST, OPTIONS"
@@ -107,7 +127,8 @@ impl Route {
     /// Whether the resource has this method; a POST that means a DELETE is one here.
     pub(crate) fn allows(&self, method: &Method) -> bool {
         let mut allowed = self.allow().split(", ");
-        *method != Method::POST && allowed.any(|allowed| allowed == method.as_str())
+        (*method != Method::POST || self.notifies(method))
+            && allowed.any(|allowed| allowed == method.as_str())
     }
 }
 
@@ -189,6 +210,28 @@ mod tests {
     }
 
     #[test]
+    fn phones_are_asked_to_act_by_their_user_or_device() {
+        for (path, expected) in [
+            (
+                "/v2/accounts/a/registrations/b%6fb/notify/",
+                (account("a"), What::Notify("bob".into())),
+            ),
+            (
+                "/v1/account/devices/d1/sync",
+                (Whose::Own, What::Sync("d1".into())),
+            ),
+        ] {
+            let route = Route::parse(path).unwrap();
+            assert_eq!((route.realm.clone(), route.what.clone()), expected);
+            assert!(route.allows(&Method::POST) && route.acts(&Method::POST));
+            assert!(!route.allows(&Method::GET) && !route.allows(&Method::DELETE));
+        }
+        let list = Route::parse("/v2/accounts/a/registrations").unwrap();
+        assert!(!list.acts(&Method::POST) && !list.acts(&Method::GET));
+        assert!(list.acts(&Method::DELETE));
+    }
+
+    #[test]
     fn other_paths_name_nothing() {
         for path in [
             "/",
@@ -207,6 +250,12 @@ mod tests {
             "/v2/accounts/a/registrations/count/history",
             "/v2/accounts/a/registrations//history",
             "/v2/history/x",
+            "/v2/registrations/u/notify",
+            "/v2/accounts/a/registrations/count/notify",
+            "/v2/accounts/a/registrations/notify/u/x",
+            "/v2/devices/d/sync",
+            "/v2/accounts/a/devices//sync",
+            "/v2/accounts/a/devices/d",
             "//v2/registrations",
         ] {
             assert_eq!(parsed(path), None, "{path}");

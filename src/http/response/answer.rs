@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::envelope::{Envelope, Success};
 use super::indent::indented;
@@ -17,6 +17,9 @@ use crate::http::request::request_id::RequestId;
 const HEADERS: usize = 12;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// How many phones did what they were asked for.
+pub(crate) const X_NOTIFIED: HeaderName = HeaderName::from_static("x-notified");
 
 /// A JSON answer.
 pub(crate) fn json(body: impl Into<Body>) -> Response {
@@ -74,6 +77,9 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
         Error::DatastoreUnreachable | Error::Overloaded => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        Error::Notify(_) => {
+            headers.insert(X_NOTIFIED, HeaderValue::from_static("0"));
+        }
         Error::InvalidCredentials => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -93,6 +99,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
         | Error::Ambiguous { .. }
         | Error::UnknownAccount { .. }
         | Error::UnknownUser { .. }
+        | Error::UnknownDevice { .. }
         | Error::NotFound
         | Error::NoHistory(_)
         | Error::Flush(_)

@@ -24,6 +24,7 @@ use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
 use crate::http::{App, Hosts, KamailioState, Keys, Limits, Parts, Settings, api};
 use crate::metrics::Metrics;
+use crate::notify::{Notify, Notifying, Outcome as Notified, Request as NotifyRequest};
 use crate::registration::Change;
 use crate::registration::item::Wire;
 use crate::registration::testing::binding;
@@ -77,9 +78,25 @@ pub(super) struct Fake {
     pub(super) audit: Mutex<Vec<AuditLine>>,
     /// The failures of the next flush.
     pub(super) failures: Mutex<Vec<Failure>>,
+    pub(super) notified: Mutex<Vec<NotifyRequest>>,
+    /// What phones answer, in turn.
+    pub(super) outcomes: Mutex<Vec<Notified>>,
     pub(super) panics: std::sync::atomic::AtomicBool,
     /// What happens during the next flush.
     pub(super) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Notify for Fake {
+    fn notify(&self, request: NotifyRequest) -> Notifying<'_> {
+        assert!(
+            !self.panics.load(std::sync::atomic::Ordering::Relaxed),
+            "asked to panic"
+        );
+        let outcomes = self.outcomes.lock().unwrap().clone();
+        let number = request.registrations.len();
+        self.notified.lock().unwrap().push(request);
+        Box::pin(async move { outcomes.into_iter().cycle().take(number).collect() })
+    }
 }
 
 impl Flush for Fake {
@@ -168,6 +185,7 @@ pub(super) fn settings() -> Settings {
         node: "node-1".to_owned(),
         version: "1.2.3".to_owned(),
         metrics_accounts: 0,
+        notify_events: vec!["check-sync".to_owned()],
     }
 }
 
@@ -260,6 +278,7 @@ impl Site {
             keys: keys.subscribe(),
             limits: watch::Sender::new(Arc::new(Limits::new(limits, &shared))).subscribe(),
             flush: Arc::clone(&fake) as _,
+            notify: Arc::clone(&fake) as _,
             events: Arc::new(EventLog::new(world.history)),
             flaps: Arc::clone(&flaps),
             draining: CancellationToken::new(),

@@ -187,7 +187,7 @@ export class FlushDialog {
     const body = [
       h(
         "p",
-        { role: "status" },
+        { "aria-live": "polite" },
         h("strong", { class: "figure" }, number(flushed)),
         flushed === 1 ? " registration flushed." : " registrations flushed.",
       ),

@@ -145,6 +145,9 @@ export class Stream {
 /** What a gap of these causes left out only a list tells. */
 const LIST_AGAIN = new Set(["too_old", "other_log", "overrun", "forgotten"]);
 
+/** Who was away for longer does not hear all that happened (ms). */
+const LONG = 60_000;
+
 /** Without a word from the tab that has the stream, it is not there. */
 const PATIENCE = 4000;
 
@@ -161,6 +164,7 @@ class Live extends EventTarget {
   #channel = "BroadcastChannel" in window ? new BroadcastChannel("usrlocd-live") : null;
   /** @type {AbortController | null} */
   #wish = null;
+  #leftAt = Number.POSITIVE_INFINITY;
 
   /** Begins as soon as somebody has logged in and looks. */
   start() {
@@ -178,6 +182,7 @@ class Live extends EventTarget {
       }
     });
     window.addEventListener("pagehide", () => this.#leave());
+    window.addEventListener("pageshow", () => this.#adjust());
     this.#adjust();
   }
 
@@ -200,6 +205,10 @@ class Live extends EventTarget {
     if (!isWanted) {
       this.#leave();
     } else if (!this.#wish) {
+      if (performance.now() - this.#leftAt > LONG) {
+        // A list tells the same with less than all that happened meanwhile.
+        this.#last = undefined;
+      }
       this.#wish = new AbortController();
       void this.#want(this.#wish);
     }
@@ -242,6 +251,7 @@ class Live extends EventTarget {
   }
 
   #leave() {
+    this.#leftAt = performance.now();
     this.#wish?.abort();
     this.#wish = null;
     this.#stream?.stop();

@@ -89,10 +89,21 @@ export class Choice {
   );
   all = h("button", { type: "button", click: () => void this.#chooseAll() }, "Select all");
   none = h("button", { type: "button", click: () => this.selection.clear() }, "Clear choice");
+  chosen = h("strong", { class: "chosen", "aria-live": "polite" });
   off = h("span", { id: "flush-off", class: "refusal" });
-  sync = h("button", { type: "button", hidden: true, click: () => this.#notify(false) }, "Check-sync…");
-  reboot = h("button", { type: "button", hidden: true, click: () => this.#notify(true) }, "Reboot…");
-  element = h("div", { class: "choice" }, this.flush, this.all, this.none, this.sync, this.reboot, this.off);
+  sync = h("button", { type: "button", click: () => this.#notify(false) }, "Check-sync…");
+  reboot = h("button", { type: "button", click: () => this.#notify(true) }, "Reboot…");
+  element = h(
+    "div",
+    { class: "choice" },
+    this.flush,
+    this.chosen,
+    this.all,
+    this.none,
+    this.sync,
+    this.reboot,
+    this.off,
+  );
   /** @type {import("./rows.js").Rows | null} */
   rows = null;
 
@@ -123,16 +134,15 @@ export class Choice {
     this.#total = total;
     const { size, isAll } = this.selection;
     const why = whyNot();
-    setText(this.flush, size > 0 ? `Flush ${number(size)}…` : "Flush…");
+    setText(this.chosen, size > 0 ? `${number(size)} chosen` : "");
     this.flush.disabled = size === 0 || why !== "";
     attribute(this.flush, "title", why || (size === 0 ? "Choose registrations first" : null));
     setText(this.off, why);
     setText(this.all, `Select all ${number(total)} that match`);
     this.all.disabled = total === 0;
-    this.none.hidden = size === 0;
+    this.none.disabled = size === 0;
     for (const button of [this.sync, this.reboot]) {
-      button.hidden = size === 0;
-      button.disabled = size > MOST_ASKED;
+      button.disabled = size === 0 || size > MOST_ASKED;
       attribute(button, "title", size > MOST_ASKED ? `At most ${MOST_ASKED} phones are asked at a time` : null);
     }
     this.rows?.each((row) => {

@@ -17,6 +17,7 @@ const WORST_FIRST = ["error", "warning", "ok"];
  * @param {Finding} one
  */
 export function finding(one) {
+  const steps = (one.advice ?? "").split("\n").filter(Boolean);
   return h(
     "li",
     { class: `finding ${one.state}` },
@@ -26,7 +27,7 @@ export function finding(one) {
       null,
       h("strong", null, one.name),
       one.text ? h("p", null, foreign(one.text)) : null,
-      one.advice ? h("p", { class: "advice" }, "→ ", foreign(one.advice)) : null,
+      steps.map((step) => h("p", { class: "advice" }, "→ ", h("code", null, foreign(step)))),
     ),
   );
 }

@@ -52,6 +52,7 @@ export class Overview extends View {
     ]);
     this.refresh = this.follow((signal) => this.#load(signal), 2500);
     this.listen(live, "events", (event) => this.#hear(event.detail));
+    this.listen(live, "relist", () => live.isPaused || void this.#past());
     void this.#past();
   }
 
@@ -64,6 +65,7 @@ export class Overview extends View {
       });
       const known = new Set(this.#events.map((event) => event.id));
       this.#events.push(...data.filter((/** @type {Frame} */ event) => !known.has(event.id)));
+      this.#events.sort((a, b) => parsed(b.at) - parsed(a.at));
       this.#showLog();
     } catch {
       // Without a history the log begins now.

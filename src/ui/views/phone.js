@@ -33,6 +33,7 @@ export class Phone extends View {
   #account;
   /** How often something happened to it; and how often it had when its history was shown. */
   #happened = 1;
+  #said = "";
   #told = 0;
   /** @type {Item[]} */
   #items = [];
@@ -108,6 +109,7 @@ export class Phone extends View {
     }
     this.contacts.show([]);
     setText(this.state, "");
+    this.#said = "";
     this.refresh?.now();
   }
 
@@ -178,6 +180,7 @@ export class Phone extends View {
 
   #unknown() {
     this.#items = [];
+    this.#said = "";
     this.contacts.show([]);
     setText(
       this.state,
@@ -190,15 +193,20 @@ export class Phone extends View {
     const total = this.#items.length;
     const flap = this.#items.find((item) => item.flap)?.flap;
     const comes = flap?.flapping
-      ? `, flapping (score ${number(flap.score)}, ${count(flap.losses_24h, "loss", "losses")} in 24 h)`
+      ? `flapping, score ${number(flap.score)}, ${count(flap.losses_24h, "loss", "losses")} in 24 h`
       : "";
     const account = this.#items[0]?.account_name ?? this.#account ?? "";
     const words = total === 0 ? "Not registered now" : total === 1 ? "Registered" : `Registered with ${total} contacts`;
-    replace(
-      this.state,
-      h("span", { class: total ? "mark ok" : "mark error" }, icon(total ? "ok" : "error"), words + comes),
-      account ? [" · account ", foreign(account)] : " · no account",
-    );
+    const said = [words, account, comes].join();
+    if (said !== this.#said) {
+      this.#said = said;
+      replace(
+        this.state,
+        h("span", { class: total ? "mark ok" : "mark error" }, icon(total ? "ok" : "error"), words),
+        account ? [" · account ", foreign(account)] : " · no account",
+        comes && h("span", { class: "tag" }, comes),
+      );
+    }
     this.contacts.show(this.#items);
     this.#showActions();
   }

@@ -58,6 +58,7 @@ pub(crate) struct Builder {
     pub(in crate::support) ipv6: bool,
     pub(in crate::support) datagram: bool,
     pub(in crate::support) cache: bool,
+    pub(in crate::support) tm: Option<u32>,
     pub(in crate::support) save_flags: String,
     pub(in crate::support) port: Option<u16>,
     pub(in crate::support) tables: Vec<String>,
@@ -84,6 +85,7 @@ impl Builder {
             ipv6: false,
             datagram: false,
             cache: false,
+            tm: None,
             save_flags: "0x00".to_owned(),
             port: None,
             tables: vec!["location".to_owned()],
@@ -181,6 +183,12 @@ impl Builder {
     /// Keeps two hash tables: `auth_cache` has each address of record that registered, `realms` each realm.
     pub(crate) fn cache(mut self, yes: bool) -> Self {
         self.cache = yes;
+        self
+    }
+
+    /// Loads the module `tm`, which waits for an answer for so many milliseconds.
+    pub(crate) fn tm(mut self, fr_timer: u32) -> Self {
+        self.tm = Some(fr_timer);
         self
     }
 

@@ -55,9 +55,7 @@ test("more than ten want their number; Cancel and Escape leave all as it is", as
   const tab = await member("#/registrations?q=many-");
   await eventually("twelve rows", async () => (await rows(tab).count()) === 12);
   await main(tab).getByRole("button", { name: "Select all 12 that match" }).click();
-  await main(tab)
-    .getByRole("button", { name: /^Flush 12/ })
-    .click();
+  await main(tab).getByRole("button", { name: "Flush…" }).click();
   const field = dialog(tab).getByRole("textbox");
   await field.waitFor();
   const confirm = dialog(tab).getByRole("button", { name: /^Flush/ });
@@ -67,9 +65,7 @@ test("more than ten want their number; Cancel and Escape leave all as it is", as
   await tab.keyboard.press("Escape");
   assert.equal(await dialog(tab).count(), 0);
   assert.equal(await rows(tab).count(), 12);
-  await main(tab)
-    .getByRole("button", { name: /^Flush 12/ })
-    .click();
+  await main(tab).getByRole("button", { name: "Flush…" }).click();
   // A phone that comes now was not shown, so it is not meant.
   await register("many-99");
   await field.fill("12");
@@ -108,9 +104,7 @@ test("a Kamailio that cannot be reached is said, and nothing goes", async () => 
 test("while usrlocd is away no flush can be confirmed, and why is said", async () => {
   const tab = await member("#/registrations?q=kept");
   await row(tab, "kept").getByRole("checkbox").check();
-  await main(tab)
-    .getByRole("button", { name: /^Flush 1/ })
-    .click();
+  await main(tab).getByRole("button", { name: "Flush…" }).click();
   const confirm = dialog(tab).getByRole("button", { name: /^Flush/ });
   await eventually("it may be confirmed", async () => confirm.isEnabled());
   await lab({ do: "kill" });

@@ -36,6 +36,23 @@ test("all of the page is small, and every answer below /ui/ has the rules", asyn
   await tab.context().close();
 });
 
+test("all modules are fetched at once", async () => {
+  const tab = await visitor();
+  await tab.goto(page);
+  await tab.getByLabel("Token").waitFor();
+  const [named, used] = await tab.evaluate(() => [
+    [...document.querySelectorAll('link[rel="modulepreload"]')].map((link) => link.href).sort(),
+    performance
+      .getEntriesByType("resource")
+      .map((entry) => entry.name)
+      .filter((name) => name.endsWith(".js") && !name.endsWith("/main.js"))
+      .sort(),
+  ]);
+  assert.ok(named.length > 20);
+  assert.deepEqual(used, named);
+  await tab.context().close();
+});
+
 test("the start of the server leads a browser to the page", async () => {
   const tab = await visitor();
   await tab.goto(origin);

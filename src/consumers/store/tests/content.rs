@@ -1,6 +1,7 @@
 //! What is written is there again.
 
 use super::*;
+use crate::consumers::store::NotifyRecord;
 
 #[tokio::test]
 async fn file_and_directory_are_made_for_us_alone() {
@@ -208,4 +209,43 @@ async fn no_statement_for_many_rows_reads_a_whole_table() {
         };
         assert!(!steps.iter().any(scans), "{sql}: {steps:?}");
     }
+}
+
+#[tokio::test]
+async fn a_notify_is_recorded_when_it_begins_and_when_it_ends() {
+    let (_directory, path) = temporary();
+    let store = Store::open(&path, NOW).await.unwrap();
+    let begun = NotifyRecord {
+        at: NOW,
+        token: "ops".to_owned(),
+        client: "127.0.0.1".to_owned(),
+        request_id: "r1".to_owned(),
+        account: Some("acme".to_owned()),
+        username: None,
+        filters: "filter_authorizing_id=d1".to_owned(),
+        event: "check-sync;reboot=true".to_owned(),
+        notified: 0,
+        failed: 0,
+        ended: None,
+    };
+    let id = store.record_notify(None, &begun).await.unwrap();
+    let other = store.record_notify(None, &begun).await.unwrap();
+    assert_ne!(id, other);
+    let ended = NotifyRecord {
+        notified: 2,
+        failed: 1,
+        ended: Some(NOW + 5),
+        ..begun
+    };
+    assert_eq!(store.record_notify(Some(id), &ended).await.unwrap(), id);
+    store.close().await;
+    let shown = std::process::Command::new("sqlite3")
+        .arg(&path)
+        .arg("select id, event, notified, failed, coalesce(ended - at, 'none') from notify order by id")
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&shown.stdout),
+        "1|check-sync;reboot=true|2|1|5\n2|check-sync;reboot=true|0|0|none\n"
+    );
 }

@@ -32,8 +32,8 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     let store = Store::open(&path, NOW).await.unwrap();
     pragma(
         &store,
-        "DROP TABLE registration; DROP TABLE departed; DROP TABLE hidden; DROP TABLE flush; DROP TABLE source;
-        DROP TABLE node; DROP TABLE session",
+        "DROP TABLE registration; DROP TABLE departed; DROP TABLE hidden; DROP TABLE flush; DROP TABLE notify;
+        DROP TABLE source; DROP TABLE node; DROP TABLE session",
     )
     .await;
     pragma(

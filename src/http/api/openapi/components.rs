@@ -68,6 +68,16 @@ const HEADERS: &[(&str, &str, &str)] = &[
         "Number of bindings that a flush would pick",
     ),
     (
+        "X-Notified",
+        "integer",
+        "Number of phones that answered 2xx",
+    ),
+    (
+        "X-Would-Notify",
+        "integer",
+        "Number of phones that would be asked",
+    ),
+    (
         "X-Next-Start-Key",
         "string",
         "Where the next page of a CSV or NDJSON list starts",

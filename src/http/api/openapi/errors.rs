@@ -141,6 +141,26 @@ const ALL: &[Refusal] = &[
     },
 ];
 
+/// What can happen when phones are asked to act; the statuses are those of flushes.
+const NOTIFYING: &[Refusal] = &[
+    Refusal {
+        name: "NotifyFailed",
+        status: "502",
+        description: "No phone accepted the request; `data` says why",
+        messages: &["notify_failed"],
+        data: &["Notified"],
+        headers: &["X-Notified"],
+    },
+    Refusal {
+        name: "PhoneTimeout",
+        status: "504",
+        description: "No phone answered within `[notify] timeout`",
+        messages: &["phone_timeout"],
+        data: &["Notified"],
+        headers: &["X-Notified"],
+    },
+];
+
 /// What can happen to a request for any path.
 pub(super) const EVERYWHERE: &[&str] = &[
     "400", "403", "405", "408", "414", "421", "431", "500", "503",
@@ -162,6 +182,14 @@ pub(super) fn add(statuses: &[&[&str]], responses: &mut Map<String, Value>) {
     }
 }
 
+/// Adds references to the errors of asking phones.
+pub(super) fn add_notifying(responses: &mut Map<String, Value>) {
+    for refusal in NOTIFYING {
+        let response = reference("responses", refusal.name);
+        responses.insert(refusal.status.to_owned(), response);
+    }
+}
+
 /// The errors as components.
 pub(super) fn responses() -> Map<String, Value> {
     let response = |refusal: &Refusal| {
@@ -173,7 +201,7 @@ pub(super) fn responses() -> Map<String, Value> {
         });
         (refusal.name.to_owned(), response)
     };
-    ALL.iter().map(response).collect()
+    ALL.iter().chain(NOTIFYING).map(response).collect()
 }
 
 /// The envelope of the error with this status.

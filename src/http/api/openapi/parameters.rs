@@ -34,6 +34,7 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "username",
         "The SIP user, in any case unless one is spelled exactly so; U+FFFD as in lists; never `count`",
     ),
+    ("device", "path", "device", "The device's id"),
     ("prettyPrint", "query", "pretty_print", "Indent the answer"),
     (
         "xPrettyPrint",
@@ -109,7 +110,7 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "dryRun",
         "query",
         "dry_run",
-        "`true`: flush nothing, and say in `X-Would-Flush` how many would go",
+        "`true`: flush nothing, and say in `X-Would-Flush` how many would go; or ask nobody, and say in `X-Would-Notify` how many would be asked",
     ),
     (
         "keepNewest",
@@ -174,7 +175,7 @@ pub(super) fn filters() -> Vec<Value> {
 
 fn schema(component: &str) -> Value {
     match component {
-        "account" | "username" => json!({"type": "string", "minLength": 1}),
+        "account" | "username" | "device" => json!({"type": "string", "minLength": 1}),
         "dryRun" => json!({"type": "string", "enum": ["true", "false"]}),
         // Anything else counts as absent.
         "prettyPrint" | "xPrettyPrint" | "accounts" => {

@@ -141,6 +141,14 @@ pub(super) fn responses() -> Map<String, Value> {
         }),
     );
     all.insert(
+        "Notified".to_owned(),
+        json!({
+            "description": "What each phone answered",
+            "headers": with_headers(&[], &["X-Notified", "X-Would-Notify"]),
+            "content": json_of("NotifiedEnvelope"),
+        }),
+    );
+    all.insert(
         "NotModified".to_owned(),
         json!({
             "description": "The caller has the current answer",

@@ -30,6 +30,7 @@ pub(super) fn schemas(item: &Value) -> Value {
     if let (Value::Object(all), Value::Object(errors)) = (&mut all, errors::schemas()) {
         all.extend(errors);
         events::schemas(all, envelope);
+        super::notify::schemas(all, envelope);
     }
     all
 }

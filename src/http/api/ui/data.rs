@@ -36,7 +36,7 @@ pub(super) async fn answer(
         admit_stranger(app, context.peer)?;
         return Ok(allowed(METHODS));
     }
-    let caller = admit(app, context.peer, &call)?;
+    let caller = admit(app, context.peer, &call, false)?;
     if !matches!(call.method, Method::GET | Method::HEAD) {
         return Err(refused(METHODS));
     }

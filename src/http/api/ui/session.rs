@@ -57,7 +57,7 @@ pub(super) async fn answer(
 /// Begins a session by the right of the token that is presented; a cookie does not count.
 async fn log_in(app: &App, context: &Context, call: &Call) -> Result<Response, Error> {
     let credential = Credential::token(call);
-    let caller = admit_by(app, context.peer, call, &credential)?;
+    let caller = admit_by(app, context.peer, call, &credential, false)?;
     let holder = match (&caller, &credential) {
         (Caller::Token(token), _) => Some(Holder::Token {
             sha256: token.sha256(),
@@ -145,7 +145,7 @@ pub(super) fn told(app: &App, caller: &Caller, session: Option<&Record>) -> serd
             Caller::Token(_) | Caller::Kazoo(_) => "token",
         },
         "commands": commands,
-        "notify_events": ["check-sync"],
+        "notify_events": app.settings.notify_events,
     })
 }
 
