@@ -113,19 +113,13 @@ async fn tally(app: &App, asker: &Asker) -> Tally {
     let soon = app.clock.unix_seconds().saturating_add(SOON);
     let mut tally = Tally::default();
     for scope in scopes {
-        let mut after = None;
-        loop {
-            let page = app.registry.page(scope, after.as_ref(), BATCH);
-            for (_, one) in &page.registrations {
-                let flap = flaps.of(one);
+        for batch in app.registry.list(scope).registrations.chunks(BATCH) {
+            for one in batch {
                 tally.add(one, soon);
-                tally.unstable += usize::from(flap.is_some_and(|flap| flap.losses_24h >= unstable));
+                let flap = flaps.of(one);
+                tally.unstable += usize::from(flap.is_some_and(|it| it.losses_24h >= unstable));
             }
             tokio::task::yield_now().await;
-            match page.registrations.into_iter().last() {
-                Some((last, _)) if page.more => after = Some(last),
-                _ => break,
-            }
         }
     }
     tally
