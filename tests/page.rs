@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::account::Account;
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
-use crate::support::phone::Phone;
+use crate::support::phone::{Answering, Phone};
 use crate::support::tools;
 
 /// May only read.
@@ -22,21 +22,28 @@ const READER: &str = "reader-token-0123456789abcdef";
 /// Is revoked while somebody looks.
 const LEAVER: &str = "leaver-token-0123456789abcdef";
 
+/// Kamailio's own timer for requests that it sends (ms).
+const FR_TIMER: u32 = 30_000;
+
 /// What the browser's tests may ask for.
 struct Lab {
     kamailio: Kamailio,
     daemon: Daemon,
     phones: HashMap<String, Phone>,
+    answering: Vec<Answering>,
 }
 
 impl Lab {
     fn start() -> Self {
-        let kamailio = Kamailio::builder().start();
+        let kamailio = Kamailio::builder().tm(FR_TIMER).start();
         let daemon = Daemon::builder(&kamailio)
             .token("reader", READER, &["*"], &["read"])
             .token("leaver", LEAVER, &["*"], &["read", "flush"])
             .sections(
-                "[limits]
+                "[notify]
+timeout = \"1s\"
+
+[limits]
 failures = { burst = 1000, per_second = 100 }
 deletes = { burst = 1000, per_second = 100 }
 streams_per_token = 64
@@ -47,6 +54,7 @@ streams_per_token = 64
             kamailio,
             daemon,
             phones: HashMap::new(),
+            answering: Vec::new(),
         }
     }
 
@@ -77,6 +85,10 @@ streams_per_token = 64
             "unregister" => {
                 self.of(name).unregister();
                 self.phones.remove(name);
+            }
+            "answer" => {
+                let answering = self.of(name).answering(wish["status"].as_str());
+                self.answering.push(answering);
             }
             "kill" => self.daemon.kill9(),
             "start" => self.daemon.start(),
