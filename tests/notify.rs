@@ -15,7 +15,8 @@ use crate::support::account::Account;
 use crate::support::daemon::{self, Daemon};
 use crate::support::http::Response;
 use crate::support::kamailio::Kamailio;
-use crate::support::phone::{Answering, Phone};
+use crate::support::phone::Phone;
+use crate::support::phone::answering::Answering;
 use crate::support::table::Table;
 
 /// Kamailio's own timer, in milliseconds: its default.

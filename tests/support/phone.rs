@@ -2,7 +2,7 @@
 //!
 //! All that a phone sends is bytes, since phones send what is no UTF-8.
 
-mod answering;
+pub(crate) mod answering;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use super::account::Device;
 use super::kamailio::Kamailio;
-
-pub(crate) use answering::Answering;
 
 /// How long a phone waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
