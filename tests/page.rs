@@ -3,6 +3,7 @@
 //! test's.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 use crate::support::account::Account;
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
-use crate::support::phone::{Answering, Phone};
+use crate::support::phone::Phone;
+use crate::support::phone::answering::Answering;
 use crate::support::tools;
 
 /// May only read.
@@ -90,6 +92,8 @@ streams_per_token = 64
                 let answering = self.of(name).answering(wish["status"].as_str());
                 self.answering.push(answering);
             }
+            "hide-table" => self.move_table("kamailio.sqlite", "elsewhere.sqlite"),
+            "show-table" => self.move_table("elsewhere.sqlite", "kamailio.sqlite"),
             "kill" => self.daemon.kill9(),
             "start" => self.daemon.start(),
             "revoke" => {
@@ -103,6 +107,12 @@ streams_per_token = 64
             other => panic!("nobody can {other}"),
         }
         json!({})
+    }
+
+    /// As somebody does who restores a backup: the file is away for a while.
+    fn move_table(&self, from: &str, to: &str) {
+        let folder = self.kamailio.database().with_file_name("");
+        fs::rename(folder.join(from), folder.join(to)).expect("the table's file is there");
     }
 
     fn of(&mut self, name: &str) -> &mut Phone {
