@@ -3,6 +3,7 @@
 //! test's.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -15,6 +16,7 @@ use crate::support::account::Account;
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
+use crate::support::phone::answering::Answering;
 use crate::support::tools;
 
 /// May only read.
@@ -22,21 +24,28 @@ const READER: &str = "reader-token-0123456789abcdef";
 /// Is revoked while somebody looks.
 const LEAVER: &str = "leaver-token-0123456789abcdef";
 
+/// Kamailio's own timer for requests that it sends (ms).
+const FR_TIMER: u32 = 30_000;
+
 /// What the browser's tests may ask for.
 struct Lab {
     kamailio: Kamailio,
     daemon: Daemon,
     phones: HashMap<String, Phone>,
+    answering: Vec<Answering>,
 }
 
 impl Lab {
     fn start() -> Self {
-        let kamailio = Kamailio::builder().start();
+        let kamailio = Kamailio::builder().tm(FR_TIMER).start();
         let daemon = Daemon::builder(&kamailio)
             .token("reader", READER, &["*"], &["read"])
             .token("leaver", LEAVER, &["*"], &["read", "flush"])
             .sections(
-                "[limits]
+                "[notify]
+timeout = \"1s\"
+
+[limits]
 failures = { burst = 1000, per_second = 100 }
 deletes = { burst = 1000, per_second = 100 }
 streams_per_token = 64
@@ -47,6 +56,7 @@ streams_per_token = 64
             kamailio,
             daemon,
             phones: HashMap::new(),
+            answering: Vec::new(),
         }
     }
 
@@ -78,6 +88,12 @@ streams_per_token = 64
                 self.of(name).unregister();
                 self.phones.remove(name);
             }
+            "answer" => {
+                let answering = self.of(name).answering(wish["status"].as_str());
+                self.answering.push(answering);
+            }
+            "hide-table" => self.move_table("kamailio.sqlite", "elsewhere.sqlite"),
+            "show-table" => self.move_table("elsewhere.sqlite", "kamailio.sqlite"),
             "kill" => self.daemon.kill9(),
             "start" => self.daemon.start(),
             "revoke" => {
@@ -91,6 +107,12 @@ streams_per_token = 64
             other => panic!("nobody can {other}"),
         }
         json!({})
+    }
+
+    /// As somebody does who restores a backup: the file is away for a while.
+    fn move_table(&self, from: &str, to: &str) {
+        let folder = self.kamailio.database().with_file_name("");
+        fs::rename(folder.join(from), folder.join(to)).expect("the table's file is there");
     }
 
     fn of(&mut self, name: &str) -> &mut Phone {

@@ -59,7 +59,7 @@ class Session extends EventTarget {
 
   /** @param {Caller} caller */
   #become(caller) {
-    const isSame = JSON.stringify(caller) === JSON.stringify(this.caller);
+    const isSame = this.caller !== null && rights(caller) === rights(this.caller);
     this.caller = caller;
     this.isKnown = true;
     this.farewell = "";
@@ -102,6 +102,15 @@ class Session extends EventTarget {
     this.dispatchEvent(new Event("change"));
     this.#channel?.postMessage("ended");
   }
+}
+
+/**
+ * What decides on what is shown; how long the session lasts does not.
+ *
+ * @param {Caller} caller
+ */
+function rights({ name, rights: own, all_accounts: all, accounts, via }) {
+  return JSON.stringify([name, own, all, accounts.map(({ id }) => id), via]);
 }
 
 export const session = new Session();

@@ -11,6 +11,11 @@ import { View } from "./view.js";
 
 const WORST_FIRST = ["error", "warning", "ok"];
 
+/** @param {Finding[]} findings */
+function worstFirst(findings) {
+  return [...findings].sort((a, b) => WORST_FIRST.indexOf(a.state) - WORST_FIRST.indexOf(b.state));
+}
+
 /**
  * One finding as an entry of a list.
  *
@@ -65,8 +70,7 @@ export class Health extends View {
     ].filter(Boolean);
     setText(this.summary, words.length ? `${words.join(", ")}. Begin with the first.` : "All checks are ok.");
     this.summary.className = `lead ${errors ? "error" : warnings ? "warning" : "ok"}`;
-    const sorted = [...findings].sort((a, b) => WORST_FIRST.indexOf(a.state) - WORST_FIRST.indexOf(b.state));
-    replace(this.list, ...sorted.map(finding));
+    replace(this.list, ...worstFirst(findings).map(finding));
     setText(
       this.note,
       details
@@ -100,7 +104,7 @@ export function firstVisit() {
       h(
         "li",
         null,
-        "If it still is not here, see what is checked below, and the whole of it in ",
+        "If it is still missing, see what is checked below, and the whole of it in ",
         h("a", { href: link("health") }, "Health"),
         ".",
       ),
@@ -116,7 +120,7 @@ export function firstVisit() {
 async function fill(list) {
   try {
     const { data } = await ask("/ui/data/health");
-    append(list, data.findings.map(finding));
+    append(list, worstFirst(data.findings).map(finding));
   } catch {
     append(list, [h("li", null, "The checks are not available now.")]);
   }

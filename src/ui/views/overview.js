@@ -155,7 +155,7 @@ export class Overview extends View {
  *
  * @param {any} data
  */
-function matters({ states, bursts = [], kamailio }) {
+function matters({ total, states, bursts = [], kamailio }) {
   const health = h("a", { href: link("health") }, "See Health");
   /** @type {Node[]} */
   const found = bursts.slice(0, 3).map(burstMatter);
@@ -180,6 +180,9 @@ function matters({ states, bursts = [], kamailio }) {
   }
   const answers = kamailio.state === "ok" ? "Kamailio answers" : `Kamailio's RPC: ${kamailio.state}`;
   const rest = `${answers}, ${count(bursts.length, "burst")} within the hour, ${number(states.flapping)} flapping.`;
+  if (total === 0) {
+    return [...found, matter("warning", ["Nobody is registered: below is what to do next. ", rest])];
+  }
   return [...found, found.length === 0 ? matter("ok", ["Nothing needs you now. ", rest]) : matter("plain", [rest])];
 }
 

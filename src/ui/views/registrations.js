@@ -256,7 +256,11 @@ export class Registrations extends View {
         });
       }
     }
-    this.refresh?.soon();
+    // A change elsewhere moves rows only where they are sorted or searched by what changed.
+    const isOther = (/** @type {{type: string}} */ { type }) => type === "registered" || type === "terminated";
+    if (this.#q || this.#sort || frames.some(isOther)) {
+      this.refresh?.soon();
+    }
   }
 
   /** @param {KeyboardEvent} event */

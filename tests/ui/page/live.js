@@ -83,6 +83,27 @@ test("usrlocd killed and back: it is said, and nothing is missed", async () => {
   await tab.context().close();
 });
 
+test("a table that cannot be read is said, and nothing is flushed meanwhile", async () => {
+  await register("stale-a");
+  const tab = await member("#/registrations?q=stale-");
+  await row(tab, "stale-a").getByRole("checkbox").check();
+  const flush = main(tab).getByRole("button", { name: "Flush…" });
+  await eventually("it may be flushed", async () => flush.isEnabled());
+  await lab({ do: "hide-table" });
+  await status(tab)
+    .getByText(/^stale since/)
+    .waitFor();
+  await eventually("it may not", async () => flush.isDisabled());
+  await main(tab)
+    .getByText(/Flush is off while the source is stale, not live/)
+    .waitFor();
+  assert.equal(await row(tab, "stale-a").count(), 1);
+  await lab({ do: "show-table" });
+  await status(tab).getByText(/^live/).waitFor();
+  await eventually("it may again", async () => flush.isEnabled());
+  await tab.context().close();
+});
+
 test("a viewer's wrong clock changes no countdown", async () => {
   await register("clock", { expires: 600 });
   const tab = await member("#/health");
@@ -99,6 +120,8 @@ test("a viewer's wrong clock changes no countdown", async () => {
 test("two browsers see the same, and eight tabs of one have one stream", async () => {
   const one = await member("#/registrations?q=both-");
   const tabs = [one];
+  const streams = [];
+  one.context().on("request", (request) => request.url().includes("watch=true") && streams.push(request.url()));
   for (let at = 1; at < 8; at++) {
     const tab = await one.context().newPage();
     await tab.goto(one.url());
@@ -109,6 +132,7 @@ test("two browsers see the same, and eight tabs of one have one stream", async (
   for (const tab of [...tabs, two]) {
     await row(tab, "both-a").waitFor();
   }
+  assert.deepEqual(streams, []);
   await two.context().close();
   await one.context().close();
 });

@@ -63,6 +63,30 @@ test("another name in the address is the other phone, and an unknown one is said
   await tab.context().close();
 });
 
+test("phones are asked to act, and what they answer is shown", async () => {
+  await register("act-good");
+  await register("act-mute");
+  await lab({ do: "answer", name: "act-good", status: "200 OK" });
+  const tab = await member("#/phone/acme.test/act-good");
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
+  await main(tab).getByRole("button", { name: "Check-sync…" }).click();
+  const dialog = tab.getByRole("dialog");
+  await dialog.getByText("act-good@acme.test").waitFor();
+  await dialog.getByRole("button", { name: /^Send check-sync/ }).click();
+  await dialog.getByText(/answered 200 OK/).waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await tab.goto(`${page}#/registrations?q=act-`);
+  await row(tab, "act-good").getByRole("checkbox").check();
+  await row(tab, "act-mute").getByRole("checkbox").check();
+  await main(tab).getByRole("button", { name: "Reboot…" }).click();
+  await dialog.getByRole("button", { name: /^Reboot 2 phones/ }).click();
+  await dialog.getByText(/act-good@acme\.test.*answered 200/).waitFor();
+  await dialog.getByText(/act-mute@acme\.test.*no answer/).waitFor();
+  await tab.context().close();
+});
+
 test("it is flushed from its page, and its row has the focus on the way back", async () => {
   await register("from-page-1");
   await register("from-page-2");

@@ -16,6 +16,9 @@ test("a wrong token is refused in words, the right one leads on", async () => {
   await field.fill(tokens.all);
   await tab.keyboard.press("Enter");
   await tab.getByRole("heading", { name: "Overview" }).waitFor();
+  // Nobody is registered yet: what to do next is said, also what doctor finds.
+  await main(tab).getByRole("heading", { name: "Nobody is registered" }).waitFor();
+  await main(tab).getByText("database_readable").waitFor();
   const cookies = await tab.context().cookies();
   assert.match(cookies[0].name, /^usrlocd-session-/);
   assert.equal(cookies[0].httpOnly, true);
