@@ -52,7 +52,7 @@ use crate::tokens::TokenSet;
 use api::stream::seats::Seats;
 use api::turns::Turns;
 use api::ui::health::Findings;
-use api::ui::overview::Overviews;
+use api::ui::summaries::Summaries;
 use request::request_id::RequestIds;
 use response::cache::ResponseCache;
 
@@ -132,7 +132,7 @@ pub struct App {
     streams: Seats,
     kamailio: watch::Receiver<KamailioState>,
     findings: Findings,
-    overviews: Overviews,
+    summaries: Summaries,
     turns: Turns,
     draining: CancellationToken,
     clock: Arc<dyn Clock>,
@@ -162,7 +162,7 @@ impl App {
             streams: Seats::default(),
             kamailio: parts.kamailio,
             findings: Findings::new(parts.examine),
-            overviews: Overviews::default(),
+            summaries: Summaries::default(),
             turns: Turns::default(),
             draining: parts.draining,
             metrics: parts.metrics,

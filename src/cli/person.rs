@@ -44,9 +44,37 @@ impl Person {
         if let Some((user, realm)) = split
             && let Ok(account) = account::resolve(client, realm).await
         {
-            return Self::new(&account, user);
+            let one = Self::new(&account, user)?;
+            if one.is_known(client, what).await? {
+                return Ok(one);
+            }
+            // A row whose attributes came late was, for a moment, that of an account called like its domain.
+            let other = Self::of_realm(client, user, realm, what).await?;
+            return Ok(other.unwrap_or(one));
         }
         Self::search(client, given, what).await
+    }
+
+    /// The user of the account with this realm, where there is one that knows the user.
+    async fn of_realm(
+        client: &Client,
+        user: &str,
+        realm: &str,
+        what: &str,
+    ) -> Result<Option<Self>, Failure> {
+        let (accounts, _) = account::seen(client).await?;
+        let has_realm = |it: &&serde_json::Value| {
+            it["realm"]
+                .as_str()
+                .is_some_and(|own| own.eq_ignore_ascii_case(realm))
+        };
+        for account in accounts.iter().filter(has_realm) {
+            let one = Self::new(account["id"].as_str().unwrap_or_default(), user)?;
+            if one.is_known(client, what).await? {
+                return Ok(Some(one));
+            }
+        }
+        Ok(None)
     }
 
     /// The one account that knows the user.

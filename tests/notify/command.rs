@@ -39,10 +39,7 @@ fn a_user_is_named_and_each_phone_has_a_line() {
     let at_bob = bob.answering(Some("200 OK"));
     let line = format!("{}  200 OK\n", contact(&bob));
     assert_eq!(
-        run(
-            &daemon,
-            &["bob@acme.example.com", "-a", &acme().id, "--reboot"]
-        ),
+        run(&daemon, &["bob@acme.example.com", "--reboot"]),
         (Some(0), line, String::new())
     );
     assert_eq!(header(&only(&at_bob), "Event"), "check-sync;reboot=true");

@@ -9,13 +9,14 @@ mod flushes;
 pub(crate) mod health;
 pub(crate) mod overview;
 mod session;
+pub(crate) mod summaries;
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Context;
@@ -33,7 +34,8 @@ use crate::http::response::revision::Revision;
 /// Whether a request is for the page, and not for the API.
 pub(crate) fn is_for_page(app: &App, request: &Parts) -> bool {
     let path = request.uri.path();
-    let is_start = || path == "/" && accepts_html(request);
+    let is_read = matches!(request.method, Method::GET | Method::HEAD);
+    let is_start = || path == "/" && is_read && accepts_html(request);
     app.settings.ui && (page::has(path) || is_start())
 }
 

@@ -16,7 +16,7 @@ pub(crate) const MOST: usize = 2000;
 pub(crate) fn in_query(params: &Params) -> Result<Option<BTreeSet<String>>, Error> {
     let mut chosen = None;
     for text in params.all(RUIDS) {
-        let texts: Vec<_> = text.split(',').map(str::trim).collect();
+        let texts: Vec<_> = text.split(',').collect();
         if texts.contains(&"") {
             return Err(Error::parameter(RUIDS, Problem::Empty));
         }

@@ -167,6 +167,8 @@ async fn a_browser_finds_the_page_at_the_root() {
     assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
     assert_eq!(answer.header("location"), Some("/ui/"));
     assert_eq!(answer.header("vary"), Some("accept"));
+    let posted = site.ask(Method::POST, "/").header("accept", html);
+    assert_eq!(posted.answer().await.status, StatusCode::NOT_FOUND);
     for accept in ["*/*", "application/json", "text/html;q=0"] {
         let answer = site.get("/").header("accept", accept).answer().await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{accept}");

@@ -186,7 +186,7 @@ fn schema(component: &str) -> Value {
         "keepNewest" => json!({"type": "integer", "minimum": 0}),
         "verb" => json!({"type": "string", "enum": ["delete"]}),
         "search" => json!({"type": "string", "pattern": r"^\s*\S*(\s+\S+){0,31}\s*$"}),
-        "ruids" => json!({"type": "string", "pattern": r"^[^,\s]+(,[^,\s]+){0,1999}$"}),
+        "ruids" => json!({"type": "string", "pattern": "^[^,]+(,[^,]+){0,1999}$"}),
         "sort" => {
             let keys = Field::ALL.iter().map(|field| field.name());
             let both = keys.flat_map(|key| [key.to_owned(), format!("-{key}")]);

@@ -51,9 +51,15 @@ pub(super) async fn answer(
     }
     let asker = Asker::of(app, &caller)?;
     let data = match what {
-        "overview" => overview::overview(app, &asker).await,
-        "accounts" => accounts::accounts(app, &asker).await.to_string(),
-        "health" => health::health(app, &asker).await.to_string(),
+        "overview" => {
+            let made = overview::overview(app, &asker);
+            app.summaries.get(app, "overview", &asker, made).await
+        }
+        "accounts" => {
+            let made = accounts::accounts(app, &asker);
+            app.summaries.get(app, "accounts", &asker, made).await
+        }
+        "health" => health::health(app, &asker).await.to_string().into(),
         "flushes" => return flushes::flushes(app, &call, &context.id, &asker).await,
         _ => return Err(Error::NotFound),
     };

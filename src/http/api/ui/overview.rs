@@ -1,9 +1,6 @@
-//! `/ui/data/overview`: all that a caller may see, in figures. They are counted at most once in two seconds for each set of
-//! accounts, and less often where that takes long; others are served in between.
+//! `/ui/data/overview`: all that a caller may see, in figures. Others are served while they are counted.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -17,15 +14,6 @@ use crate::registration::Registration;
 use crate::registry::Scope;
 use crate::sip::Transport;
 
-/// How long figures are good for.
-const FRESH: Duration = Duration::from_secs(2);
-
-/// Counting takes at most this part of one core's time, for each set of accounts.
-const SHARE: u32 = 20;
-
-/// Sets of accounts whose figures are remembered.
-const SETS: usize = 64;
-
 /// How many registrations are looked at before others get a turn.
 const BATCH: usize = 2048;
 
@@ -34,20 +22,6 @@ const LARGEST: usize = 20;
 
 /// Seconds before the end from which on a registration counts as expiring.
 const SOON: i64 = 60;
-
-/// Figures of a short while ago, by what their viewers may see.
-#[derive(Debug, Default)]
-pub(crate) struct Overviews(Mutex<HashMap<Option<Vec<String>>, Arc<Slot>>>);
-
-/// The figures of one set of accounts; whoever counts has it locked.
-type Slot = tokio::sync::Mutex<Option<Counted>>;
-
-#[derive(Clone, Debug)]
-struct Counted {
-    at: Duration,
-    took: Duration,
-    figures: Arc<str>,
-}
 
 /// Whether Kamailio answers, as the page shows it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -72,38 +46,8 @@ struct Tally {
     unstable: usize,
 }
 
-/// The figures, as JSON.
-pub(super) async fn overview(app: &App, asker: &Asker) -> String {
-    let slot = app.overviews.slot(asker.accounts.as_ref());
-    let mut counted = slot.lock().await;
-    let now = app.clock.monotonic();
-    if let Some(counted) = &*counted
-        && now.saturating_sub(counted.at) < FRESH.max(counted.took * SHARE)
-    {
-        return counted.figures.to_string();
-    }
-    let figures = figures(app, asker).await.to_string();
-    let at = app.clock.monotonic();
-    *counted = Some(Counted {
-        at,
-        took: at.saturating_sub(now),
-        figures: figures.as_str().into(),
-    });
-    figures
-}
-
-impl Overviews {
-    fn slot(&self, accounts: Option<&Vec<String>>) -> Arc<Slot> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let accounts = accounts.cloned();
-        if slots.len() >= SETS && !slots.contains_key(&accounts) {
-            slots.clear();
-        }
-        Arc::clone(slots.entry(accounts).or_default())
-    }
-}
-
-async fn figures(app: &App, asker: &Asker) -> Value {
+/// The figures.
+pub(super) async fn overview(app: &App, asker: &Asker) -> Value {
     let viewer = asker.viewer();
     let tally = tally(app, asker).await;
     let mut accounts = counts(app, asker);
@@ -169,19 +113,13 @@ async fn tally(app: &App, asker: &Asker) -> Tally {
     let soon = app.clock.unix_seconds().saturating_add(SOON);
     let mut tally = Tally::default();
     for scope in scopes {
-        let mut after = None;
-        loop {
-            let page = app.registry.page(scope, after.as_ref(), BATCH);
-            for (_, one) in &page.registrations {
-                let flap = flaps.of(one);
+        for batch in app.registry.list(scope).registrations.chunks(BATCH) {
+            for one in batch {
                 tally.add(one, soon);
-                tally.unstable += usize::from(flap.is_some_and(|flap| flap.losses_24h >= unstable));
+                let flap = flaps.of(one);
+                tally.unstable += usize::from(flap.is_some_and(|it| it.losses_24h >= unstable));
             }
             tokio::task::yield_now().await;
-            match page.registrations.into_iter().last() {
-                Some((last, _)) if page.more => after = Some(last),
-                _ => break,
-            }
         }
     }
     tally

@@ -80,6 +80,7 @@ async fn log_in(app: &App, context: &Context, call: &Call) -> Result<Response, E
         tracing::error!(%error, "cannot begin a session of the page");
         Error::Fault
     })?;
+    tracing::debug!(token = %caller, client = %context.peer, "began a session of the page");
     let session = app
         .sessions
         .find(&value)
@@ -95,6 +96,7 @@ async fn log_out(app: &App, context: &Context, call: &Call) -> Result<Response, 
     admit_stranger(app, context.peer)?;
     if let Credential::Session(id) = Credential::session(app, call) {
         app.sessions.end(id).await;
+        tracing::debug!(client = %context.peer, "ended a session of the page");
     }
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
