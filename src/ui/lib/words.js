@@ -30,7 +30,10 @@ const SENTENCES = {
   registered: ({ replaces }, one) =>
     replaces ? `registered anew ${roughly(replaces.after)} after it was gone` : `registered from ${source(one)}`,
   terminated: ({ reason, flush }) => `${ENDS[reason ?? ""] ?? "is gone"}${flush ? ` by ${flush.actor}` : ""}`,
-  moved: (_, one, former) => `moved from ${source({ ...one, ...former })} to ${source(one)}`,
+  moved: (_, one, former) => {
+    const before = source({ ...one, ...former });
+    return before === source(one) ? `moved: its contact is ${one.contact}` : `moved from ${before} to ${source(one)}`;
+  },
   changed: (_, __, former) => `changed: ${Object.keys(former).join(", ") || "another key"}`,
   burst: (event) =>
     `burst: ${number(event.lost ?? 0)} of ${number(event.of ?? 0)} phones${behind(event)} lost within ${roughly(Math.max(1, parsed(event.to) - parsed(event.from)))}`,
