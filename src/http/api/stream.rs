@@ -58,7 +58,7 @@ const EVENTS: usize = 256;
 
 /// The pause between two pieces, for each stream that is open, up to [`LONGEST_PAUSE`]: the more clients there are, the
 /// more is sent to each at a time. One client waits for nothing.
-const PAUSE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(320);
 
 /// The longest pause between two pieces.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
