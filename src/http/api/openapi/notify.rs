@@ -74,8 +74,8 @@ pub(super) fn schemas(all: &mut Map<String, Value>, envelope: impl Fn(&Value, &[
 /// The body: its keys stand at the top or under `data`, each in one of the two.
 fn asked(needs_event: bool) -> Value {
     let mut keys = json!({
-        "event": {"type": "string", "description": "`check-sync`, or one of `[notify] events`", "examples": ["check-sync"]},
-        "reboot": {"type": "boolean", "description": "With check-sync: restart the phone; false by default"},
+        "event": {"type": if needs_event { json!("string") } else { json!(["string", "null"]) }, "description": "`check-sync`, or one of `[notify] events`", "examples": ["check-sync"]},
+        "reboot": {"enum": [true, false, "true", "false", null], "description": "With check-sync: restart the phone; false by default"},
         "ruids": {
             "type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2000,
             "description": "Ask only the registrations with these `ruid`s that the filters select",
