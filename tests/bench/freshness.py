@@ -23,6 +23,7 @@ import events
 import flush
 import flushes
 import history
+import page
 import search
 import speed
 import tables
@@ -299,6 +300,10 @@ def of_events(bench):
     events.run(bench, writer, probe)
 
 
+def operators_page(bench):
+    page.run(bench)
+
+
 def history_file(bench):
     history.run(bench, bench.options.disk, 1_000_000 if bench.options.quick else 10_000_000)
 
@@ -325,6 +330,7 @@ SCENARIOS = {
     "flushes": (harmless_flushes, False, False),
     "history": (history_file, False, True),
     "events": (of_events, False, True),
+    "page": (operators_page, False, True),
     "million": (million, False, True),
 }
 
