@@ -5,6 +5,7 @@
 
 mod frames;
 pub(crate) mod seats;
+mod who;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,15 +22,13 @@ use tokio::time::Instant;
 
 use self::frames::Frames;
 use self::seats::Seat;
+use self::who::{Changes, Who};
 use super::select::{select, turn};
 use super::subject::Subject;
-use crate::accounts::directory::Directory;
 use crate::event_log::{Cursor, LogId, Logged, Missed};
 use crate::events::json::Style;
 use crate::events::{Event, GapCause, Type, Viewer, What};
-use crate::http::auth::access::{Right, recognize};
-use crate::http::auth::account::Names;
-use crate::http::auth::credential::Credential;
+use crate::http::App;
 use crate::http::auth::grant::Grant;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
@@ -38,11 +37,8 @@ use crate::http::request::filter::Filters;
 use crate::http::request::stream_params::{Framing, From, StreamParams};
 use crate::http::response::view::View;
 use crate::http::socket::Socket;
-use crate::http::{App, Keys};
 use crate::registration::Registration;
 use crate::registration::item::Field;
-use crate::registry::Scope;
-use crate::tokens::TokenSet;
 
 /// How often a client is told how far it is, while nothing else is sent.
 const MARK: Duration = Duration::from_secs(15);
@@ -143,23 +139,6 @@ struct Stream {
     _seat: Seat,
 }
 
-/// Whose stream it is, and of what.
-struct Who {
-    peer: Peer,
-    credential: Credential,
-    account: Option<String>,
-    /// Of the whole system, the accounts that the caller may see; `None` for a caller who may see all.
-    accounts: Option<Vec<String>>,
-    username: Option<Vec<u8>>,
-}
-
-/// What may take the caller's rights away.
-struct Changes {
-    tokens: watch::Receiver<Arc<TokenSet>>,
-    keys: watch::Receiver<Arc<Keys>>,
-    directory: watch::Receiver<Arc<Directory>>,
-}
-
 /// How far a stream is.
 enum Phase {
     Begin(From),
@@ -183,16 +162,7 @@ impl Stream {
     ) -> Self {
         let wants_refreshes = params.types.contains(&Type::Refreshed);
         Self {
-            who: Who {
-                peer,
-                credential: Credential::of(app, call),
-                account: match subject.scope {
-                    Scope::System => None,
-                    Scope::Account(id) => Some(id.to_owned()),
-                },
-                accounts: subject.accounts.map(<[String]>::to_vec),
-                username: subject.username.map(<[u8]>::to_vec),
-            },
+            who: Who::new(app, call, peer, subject),
             types: params.types,
             fields: params.fields,
             filters,
@@ -203,11 +173,7 @@ impl Stream {
             withheld: 0,
             sent: Instant::now(),
             checked: Some(Instant::now()),
-            changes: Changes {
-                tokens: app.tokens.clone(),
-                keys: app.keys.clone(),
-                directory: app.directory.clone(),
-            },
+            changes: Changes::of(app),
             socket,
             is_gone: false,
             _refreshes: wants_refreshes.then(|| app.events.with_refreshes()),
@@ -302,16 +268,8 @@ impl Stream {
 
     /// The registrations that are listed now.
     async fn rows(&self) -> VecDeque<Arc<Registration>> {
-        let subject = Subject {
-            scope: self
-                .who
-                .account
-                .as_deref()
-                .map_or(Scope::System, Scope::Account),
-            accounts: self.who.accounts.as_deref(),
-            username: self.who.username.as_deref(),
-        };
-        let _turn = turn(&self.app, subject, self.who.peer).await;
+        let subject = self.who.subject();
+        let _turn = turn(&self.app, subject, self.who.peer()).await;
         let listing = select(&self.app, subject, &self.filters, &View::now(&self.app)).await;
         listing.registrations.into()
     }
@@ -404,9 +362,7 @@ impl Stream {
             () = self.app.events.news(cursor) => return self.pause().await,
             () = mark => self.mark(cursor),
             () = tokio::time::sleep_until(self.checked.unwrap_or(self.sent) + LOOK) => {}
-            Ok(()) = self.changes.tokens.changed() => {}
-            Ok(()) = self.changes.keys.changed() => {}
-            Ok(()) = self.changes.directory.changed() => {}
+            () = self.changes.any() => {}
             () = self.app.draining.cancelled() => {}
             () = gone => {
                 self.is_gone = true;
@@ -452,56 +408,6 @@ impl Stream {
 
     fn now(&self) -> u64 {
         u64::try_from(self.app.clock.unix().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-impl Changes {
-    /// Whether there are any that have not been looked at.
-    fn are_any(&mut self) -> bool {
-        let is_any = self.tokens.has_changed().unwrap_or(false)
-            || self.keys.has_changed().unwrap_or(false)
-            || self.directory.has_changed().unwrap_or(false);
-        self.tokens.mark_unchanged();
-        self.keys.mark_unchanged();
-        self.directory.mark_unchanged();
-        is_any
-    }
-}
-
-impl Who {
-    fn viewer(&self) -> Viewer<'_> {
-        match (&self.account, &self.accounts) {
-            (Some(account), _) => Viewer::Account(account),
-            (None, Some(accounts)) => Viewer::Accounts(accounts),
-            (None, None) => Viewer::System,
-        }
-    }
-
-    /// Whether a registration is one of the user's, if one is asked for.
-    fn is_about(&self, one: &Registration) -> bool {
-        let Some(username) = &self.username else {
-            return true;
-        };
-        let wanted = String::from_utf8_lossy(username).to_lowercase();
-        let names = [&one.username, &one.binding.username];
-        names
-            .iter()
-            .any(|name| name.lossy().to_lowercase() == wanted)
-    }
-
-    /// Why the caller would be refused now.
-    fn check(&self, app: &App) -> Result<(), &'static str> {
-        let caller = recognize(app, self.peer, &self.credential).map_err(|_| "token_revoked")?;
-        let directory = Arc::clone(&app.directory.borrow());
-        let names = Names::of(app, &directory);
-        caller
-            .may(Right::Read, self.account.as_deref(), names)
-            .map_err(|_| "forbidden")?;
-        // With other accounts it would be another list.
-        if self.account.is_none() && caller.accounts(names) != self.accounts {
-            return Err("forbidden");
-        }
-        Ok(())
     }
 }
 
