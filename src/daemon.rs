@@ -175,9 +175,7 @@ async fn serve(
     let Basics { store, events, .. } = basics;
     drop(writer);
     let result = tasks.supervise(reload, live, &manager).await;
-    if let Ok(store) = Arc::try_unwrap(store)
-        && tokio::time::timeout(CLOSE, store.close()).await.is_err()
-    {
+    if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
         // As after a power cut: nothing that was written is lost.
         tracing::debug!("could not close the store in time");
     }

@@ -262,8 +262,8 @@ impl Store {
         read.await.map_err(|error| self.cannot_read(error))
     }
 
-    /// Ends the connection; what SQLite's log still has goes into the file.
-    pub async fn close(self) {
+    /// Ends the connection, whoever may still have the store; what SQLite's log still has goes into the file.
+    pub async fn close(&self) {
         self.pool().close().await;
     }
 
