@@ -262,7 +262,8 @@ impl Store {
         read.await.map_err(|error| self.cannot_read(error))
     }
 
-    /// Ends the connection, whoever may still have the store; what SQLite's log still has goes into the file.
+    /// Ends the connection, whoever may still have the store; what SQLite's log still has goes into the file. No other process
+    /// can open the store until the last holder has let go.
     pub async fn close(&self) {
         self.pool().close().await;
     }

@@ -119,6 +119,7 @@ async fn closed_store() -> (TempDir, PathBuf) {
         .await
         .unwrap();
     store.close().await;
+    drop(store);
     (directory, path)
 }
 

@@ -35,6 +35,7 @@ async fn contents_survive_a_close() {
     store.hide(&[hidden("uloc-1")]).await.unwrap();
     store.record_flush(None, &record(NOW)).await.unwrap();
     store.close().await;
+    drop(store);
 
     let store = Store::open(&path, NOW).await.unwrap();
     let contents = store.load().await.unwrap();
@@ -239,6 +240,7 @@ async fn a_notify_is_recorded_when_it_begins_and_when_it_ends() {
     };
     assert_eq!(store.record_notify(Some(id), &ended).await.unwrap(), id);
     store.close().await;
+    drop(store);
     let shown = std::process::Command::new("sqlite3")
         .arg(&path)
         .arg("select id, event, notified, failed, coalesce(ended - at, 'none') from notify order by id")

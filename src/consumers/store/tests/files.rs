@@ -18,6 +18,7 @@ async fn a_store_that_has_ended_is_free_whoever_still_has_its_files() {
     let first = Store::open(&path, NOW).await.unwrap();
     let of_a_child = first.lock_of_a_child();
     first.close().await;
+    drop(first);
     Store::open(&path, NOW).await.unwrap();
     drop(of_a_child);
 }
@@ -108,6 +109,7 @@ async fn a_newer_schema_is_set_aside() {
     let store = Store::open(&path, NOW).await.unwrap();
     pragma(&store, "PRAGMA user_version = 99").await;
     store.close().await;
+    drop(store);
     assert_begun_anew(&path).await;
 }
 
@@ -168,6 +170,7 @@ async fn the_latest_three_copies_are_kept_aside() {
         fs::write(&path, "no database".repeat(100)).unwrap();
         let store = Store::open(&path, NOW + second).await.unwrap();
         store.close().await;
+        drop(store);
     }
     let kept =
         [5, 6, 9].map(|second| path.with_file_name(format!("usrlocd.db.broken-{}", NOW + second)));

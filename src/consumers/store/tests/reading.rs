@@ -57,6 +57,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     )
     .await;
     store.close().await;
+    drop(store);
     let store = Store::open(&path, NOW).await.unwrap();
     let contents = store.load().await.unwrap();
     let known: Vec<_> = contents
@@ -166,6 +167,7 @@ async fn a_store_with_a_record_that_is_none_is_set_aside() {
     )
     .await;
     store.close().await;
+    drop(store);
     assert_begun_anew(&path).await;
 }
 
@@ -334,6 +336,7 @@ proptest! {
             store.hide(&hidden).await.unwrap();
             let contents = store.load().await.unwrap();
             store.close().await;
+            drop(store);
             contents
         });
         prop_assert_eq!(contents.registrations, registrations);
