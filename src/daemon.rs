@@ -358,6 +358,7 @@ impl Basics {
             concurrency: config.flush.concurrency,
             also: config.flush.also.clone(),
             default_realm: config.kamailio.default_realm.clone(),
+            shared: config.kamailio.is_on_server() && config.kamailio.server_ids.len() != 1,
         };
         Ok(Flusher::new(parts, options))
     }

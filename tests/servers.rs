@@ -215,3 +215,78 @@ fn a_postgresql_that_is_away_or_empty_is_told() {
 fn a_mariadb_that_is_away_or_empty_is_told() {
     survives(Engine::MariaDb);
 }
+
+/// A phone at a Kamailio that is not asked stays listed, and its flush says why; what the asked one has goes.
+#[test]
+fn a_table_of_several_kamailios_keeps_what_the_other_ones_have() {
+    let server = Server::start(Engine::Postgres);
+    let kamailio = |id| {
+        Kamailio::builder()
+            .server(&server)
+            .server_id(id)
+            .db_mode(1)
+            .timezone(ZONE)
+            .start()
+    };
+    let (asked, other) = (kamailio(1), kamailio(2));
+    let daemon = beside(&asked).start();
+    let mut here = Phone::new(&asked, "alice", "plain.test");
+    let mut there = Phone::new(&other, "bob", "plain.test");
+    here.register();
+    there.register();
+    lists(&daemon, ALL, &[here.contact_uri(), there.contact_uri()]);
+
+    let flush = daemon.delete("/v2/accounts/plain.test/registrations");
+    assert_eq!(flush.status, 502, "{}", flush.text());
+    let said = flush.json();
+    assert_eq!(said["data"]["flushed"], 1, "{said}");
+    assert!(flush.text().contains("another Kamailio"), "{said}");
+    lists(&daemon, ALL, &[there.contact_uri()]);
+    assert_eq!(other.lookup("bob@plain.test").len(), 1);
+
+    let own = beside(&other)
+        .environment("USRLOCD_KAMAILIO__SERVER_ID", "2")
+        .start();
+    here.register();
+    lists(&own, ALL, &[there.contact_uri()]);
+    assert_eq!(
+        own.delete("/v2/accounts/plain.test/registrations").status,
+        200
+    );
+    lists(&daemon, ALL, &[here.contact_uri()]);
+}
+
+/// `doctor` and `check-config` say what is wrong with the server, and never the password.
+#[test]
+fn doctor_examines_the_server() {
+    let server = Server::start(Engine::Postgres);
+    let kamailio = Kamailio::builder()
+        .server(&server)
+        .db_mode(1)
+        .timezone(ZONE)
+        .start();
+    let mut phone = Phone::new(&kamailio, "alice", "plain.test");
+    phone.register();
+    let doctor = |zone: &str, database: &str| {
+        let daemon = beside(&kamailio).database(database.as_ref()).prepare();
+        let mut command = daemon.command("doctor");
+        command.args(["-o", "json"]);
+        command.env("USRLOCD_KAMAILIO__TIMEZONE", zone);
+        let output = command.output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!said.contains(PASSWORD), "{said}");
+        said
+    };
+    let url = server.url();
+    let said = doctor(ZONE, &url);
+    assert!(said.contains("can be read (PostgreSQL "), "{said}");
+    assert!(said.contains("Table location has 1 rows"), "{said}");
+    assert!(!said.contains("min in the future"), "{said}");
+    let said = doctor("UTC", &url);
+    assert!(said.contains("min in the future"), "{said}");
+    let said = doctor(ZONE, &url.replace(PASSWORD, "wrong"));
+    assert!(said.contains("refused the login"), "{said}");
+    server.query("revoke select on location from usrlocd");
+    let said = doctor(ZONE, &url);
+    assert!(said.contains("lacks the SELECT privilege"), "{said}");
+}
