@@ -1,5 +1,6 @@
 //! Kamailio's tables on a server of `PostgreSQL` or `MariaDB`: what holds for a file holds there.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::oracle::{PATIENCE, agree, list, lists, of, shows_round};
@@ -289,4 +290,78 @@ fn doctor_examines_the_server() {
     server.query("revoke select on location from usrlocd");
     let said = doctor(ZONE, &url);
     assert!(said.contains("lacks the SELECT privilege"), "{said}");
+}
+
+/// A server that stands still is told and left; a login that is refused is tried again.
+#[test]
+fn a_postgresql_that_hangs_or_refuses_is_told() {
+    let server = Server::start(Engine::Postgres);
+    let kamailio = Kamailio::builder()
+        .server(&server)
+        .db_mode(1)
+        .timezone(ZONE)
+        .start();
+    let mut phone = Phone::new(&kamailio, "alice", "plain.test");
+    phone.register();
+    server.query("alter role usrlocd password 'another'");
+    let mut daemon = beside(&kamailio).prepare();
+    daemon.start_unready();
+    readyz(&daemon, 503, "refused the login");
+    let answer = daemon.get(ALL);
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    server.query(&format!("alter role usrlocd password '{PASSWORD}'"));
+    readyz(&daemon, 200, "");
+    lists(&daemon, ALL, &[phone.contact_uri()]);
+
+    let own = server.query("select pid from pg_stat_activity where usename = 'usrlocd'");
+    let own = own.trim().parse().ok().and_then(Pid::from_raw);
+    let own = own.expect("usrlocd has one connection");
+    kill_process(own, Signal::STOP).expect("it runs");
+    readyz(&daemon, 503, "did not answer");
+    lists(&daemon, ALL, &[phone.contact_uri()]);
+    readyz(&daemon, 200, "");
+    kill_process(own, Signal::CONT).expect("it hangs");
+    assert!(!daemon.log().contains(PASSWORD), "{}", daemon.log());
+}
+
+/// More rows than any page has: all are read, and those that change or go without a new `last_modified` are found.
+fn finds_changes_in_pages(engine: Engine) {
+    let server = Server::start(engine);
+    let kamailio = Kamailio::builder().server(&server).timezone(ZONE).start();
+    let daemon = beside(&kamailio).start();
+    let (numbers, ends) = match engine {
+        Engine::Postgres => (
+            "generate_series(1, 25000) as seq",
+            "(now() at time zone 'Asia/Kolkata') + interval '1 hour'",
+        ),
+        Engine::MariaDb => ("seq_1_to_25000", "utc_timestamp() + interval 390 minute"),
+    };
+    server.query(&format!(
+        "insert into location (ruid, username, domain, contact, expires, user_agent)
+         select concat('r', seq), concat('u', seq), 'plain.test', concat('sip:u', seq, '@192.0.2.1'), {ends}, 'Old'
+         from {numbers}"
+    ));
+    let counts = |filter: &str, expected: i64| {
+        eventually("they are counted", PATIENCE, || {
+            let answer = daemon.get(&format!("{ALL}/count{filter}")).json();
+            let count = answer["data"]["count"].as_i64();
+            holds(count == Some(expected), || format!("{filter} {answer}"))
+        });
+    };
+    counts("", 25_000);
+    server.query("update location set user_agent = 'New' where id % 2 = 0");
+    counts("?filter_user_agent=New", 12_500);
+    counts("", 25_000);
+    server.query("delete from location where id in (select * from (select min(id) from location union select max(id) from location) as ends) or username in ('u10000', 'u10001')");
+    counts("", 24_996);
+}
+
+#[test]
+fn a_postgresql_is_read_in_pages() {
+    finds_changes_in_pages(Engine::Postgres);
+}
+
+#[test]
+fn a_mariadb_is_read_in_pages() {
+    finds_changes_in_pages(Engine::MariaDb);
 }

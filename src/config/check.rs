@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, flapping};
+use super::{Config, Kamailio, flapping};
 use crate::document::{Findings, shown};
 
 /// Files that SQLite keeps beside a database.
@@ -60,8 +60,9 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
 /// Reports contradictions in what is said of a database server.
 fn server(config: &Config, findings: &mut Findings) {
     let kamailio = &config.kamailio;
-    let is_given = |key: &str| findings.places.contains_key(key);
-    if kamailio.database_file.is_some() && is_given("kamailio.database") {
+    let default = Kamailio::default().database;
+    let is_given = kamailio.server.is_some() || kamailio.database != default;
+    if kamailio.database_file.is_some() && is_given {
         findings.report_key(
             "kamailio.database_file",
             "both `database` and `database_file` are set; remove one",
