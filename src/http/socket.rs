@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -70,11 +71,24 @@ impl Stream {
         }
     }
 
+    /// Reads what there is. Where that is less than there is room for, there is no more, and nobody asks the system again
+    /// before there is: tokio does the same for those who own a stream.
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Unix(stream) => stream.try_read(buffer),
-        }
+        let (room, mut all) = (buffer.len(), None);
+        let read = || {
+            let (_, read) = recv(self.as_fd(), buffer, RecvFlags::empty())?;
+            if 0 < read && read < room {
+                all = Some(read);
+                // This is how tokio is told.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        };
+        let read = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+        };
+        all.map_or(read, Ok)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -92,12 +106,15 @@ impl Stream {
     }
 
     fn shutdown(&self) -> io::Result<()> {
-        let fd = match self {
+        shutdown(self.as_fd(), Shutdown::Write)?;
+        Ok(())
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-        };
-        rustix::net::shutdown(fd, rustix::net::Shutdown::Write)?;
-        Ok(())
+        }
     }
 
     /// Writes once that is possible.
@@ -164,5 +181,36 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.0.shutdown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_empty_socket_is_not_asked_again_until_there_is_more() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut socket = Socket::from(ours);
+        let is_ready = |socket: &Socket| match &*socket.0 {
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())).is_ok(),
+            Stream::Tcp(_) => unreachable!("it is a Unix socket"),
+        };
+        let mut buffer = [0; 4];
+        for _ in 0..3 {
+            theirs.write_all(b"abc").await.unwrap();
+            assert_eq!(socket.read(&mut buffer).await.unwrap(), 3);
+            assert!(!is_ready(&socket));
+        }
+        theirs.write_all(b"abcdef").await.unwrap();
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 4);
+        assert!(is_ready(&socket), "there may be more");
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 2);
+        theirs.write_all(b"end").await.unwrap();
+        drop(theirs);
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 3);
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 0);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::event::{Cause, Event, Reassigned};
 use super::state::State;
 use super::tombstones::{has_moved, tombstone};
-use super::{AT_ONCE, Overlay, Registry, Snapshot, Source, SourceState, Subscription};
+use super::{AT_ONCE, Overlay, Registry, Snapshot, SourceReport, SourceState, Subscription};
 use crate::clock::Clock;
 use crate::registration::{Change, Key, Registration, Tombstone};
 
@@ -79,7 +79,7 @@ impl Writer {
         clippy::must_use_candidate,
         reason = "who does not follow restores all the same"
     )]
-    pub fn restore(&self, left: Snapshot, source: Source) -> Subscription {
+    pub fn restore(&self, left: Snapshot, source: SourceReport) -> Subscription {
         let (moved, owners) = (left.moved.clone(), left.owners);
         self.0.reported().intents.clone_from(&left.intents);
         let state = State::restored(self.0.clock.unix_seconds(), left);
