@@ -409,7 +409,14 @@ async fn history(
         keep: history.keep,
         size: history.size,
     };
-    match History::open(options, Arc::clone(clock)).await {
+    let clock = Arc::clone(clock);
+    let open = own_thread::run("history", async move {
+        // The thread that SQLite writes on begins here.
+        own_thread::step_back();
+        History::open(options, clock).await
+    });
+    let opened = open.await.map_err(anyhow::Error::from);
+    match opened.and_then(|opened| opened.map_err(anyhow::Error::from)) {
         Ok(history) => {
             if is_first_run && let Err(error) = history.lacks_no_cursors().await {
                 tracing::debug!(%error, "cannot note that no cursor is missing");
@@ -417,7 +424,7 @@ async fn history(
             Some(Arc::new(history))
         }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = error.source().map(ToString::to_string);
             tracing::error!(%error, cause, "events are not kept; clients that resume a stream read the list again");
             None
         }

@@ -12,6 +12,7 @@ use super::EventLog;
 use super::writer::Writer;
 use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
+use crate::own_thread;
 use crate::registration::{Key, Registration, Text};
 use crate::registry::{Lagged, Registry, SourceState, Subscription};
 
@@ -98,7 +99,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps the log until `stop`; on return all that happened by then is written, unless the disk fails.
+    /// Keeps the log until `stop`, on a thread of its own; on return all that happened by then is written, unless the disk fails.
     pub async fn run(mut self, stop: CancellationToken) {
         let writing = self.writer.clone();
         let write = async {
@@ -123,7 +124,7 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = log.forgotten.notified() => self.publish_forgotten().await,
-                () = self.parts.feed.news() => tokio::time::sleep(GATHER).await,
+                () = self.parts.feed.news() => own_thread::pause(GATHER),
                 _ = look.tick() => {}
             }
             self.follow().await;

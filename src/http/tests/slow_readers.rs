@@ -48,7 +48,7 @@ async fn read_until(stream: &mut TcpStream, last: &str) -> String {
 async fn a_stream_that_is_not_read_for_too_long_ends_and_says_why() {
     let site = site();
     let target = format!("{LIST}?watch=true&initial=true");
-    let mut stream = asked(&site, &target, Duration::from_secs(60)).await;
+    let mut stream = asked(&site, &target, Duration::from_mins(1)).await;
     assert_eq!(site.app.streams.count(), 0, "its seat is free");
     let text = read_until(&mut stream, "\r\n0\r\n\r\n").await;
     let last = text.lines().rfind(|line| line.starts_with('{'));

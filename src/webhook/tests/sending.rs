@@ -241,6 +241,20 @@ async fn the_cursor_is_kept_once_a_second_while_many_are_sent() {
     assert_eq!(house.file.writes(), writes + 1);
 }
 
+/// What comes within a moment is one request, where the hook wants that.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_gathered_for_a_moment() {
+    let script = Script::new(&[]);
+    let mut house = House::new(vec![(hook(URL, "batch = 10"), &script)]);
+    house.kept("crm", 0).await;
+    for _ in 0..3 {
+        house.register(1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(script.numbers(1).await, [3]);
+    house.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_hook_begins_now() {
     let script = Script::new(&[]);
