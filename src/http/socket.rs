@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::fd::{AsFd, BorrowedFd};
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use rustix::fd::AsFd;
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -73,22 +73,27 @@ impl Stream {
 
     /// Reads what there is. Where that is less than there is room for, there is no more, and nobody asks the system again
     /// before there is: tokio does the same for those who own a stream.
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (room, mut all) = (buffer.len(), None);
-        let read = || {
-            let (_, read) = recv(self.as_fd(), buffer, RecvFlags::empty())?;
-            if 0 < read && read < room {
-                all = Some(read);
-                // This is how tokio is told.
-                return Err(io::ErrorKind::WouldBlock.into());
+    fn try_read(&self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let mut all = false;
+        let room = buffer.remaining();
+        let mut read = |read: io::Result<usize>| {
+            all = (1..room).contains(&read?);
+            // This is how tokio is told.
+            if all {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
             }
-            Ok(read)
         };
-        let read = match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+        let result = match self {
+            Self::Tcp(stream) => {
+                stream.try_io(Interest::READABLE, || read(stream.try_read_buf(buffer)))
+            }
+            Self::Unix(stream) => {
+                stream.try_io(Interest::READABLE, || read(stream.try_read_buf(buffer)))
+            }
         };
-        all.map_or(read, Ok)
+        if all { Ok(()) } else { result }
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -106,15 +111,12 @@ impl Stream {
     }
 
     fn shutdown(&self) -> io::Result<()> {
-        shutdown(self.as_fd(), Shutdown::Write)?;
-        Ok(())
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
+        let fd = match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-        }
+        };
+        shutdown(fd, Shutdown::Write)?;
+        Ok(())
     }
 
     /// Writes once that is possible.
@@ -141,13 +143,9 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
+            match self.0.try_read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(read) => {
-                    buffer.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
+                result => return Poll::Ready(result),
             }
         }
     }
