@@ -43,7 +43,7 @@ impl Lab {
             .token("leaver", LEAVER, &["*"], &["read", "flush"])
             .sections(
                 "[notify]
-timeout = \"1s\"
+timeout = \"3s\"
 
 [limits]
 failures = { burst = 1000, per_second = 100 }

@@ -5,6 +5,7 @@ use super::answers::memory::Memory;
 use super::failure::NotFlushed;
 use super::steps::judge::{Flushed, Removal};
 use super::steps::look::Sight;
+use super::steps::removal::answered;
 use super::steps::run::Run;
 use super::steps::singly::Left;
 use super::target::Target;
@@ -103,15 +104,17 @@ async fn remove<'t>(
             (before, left, Some(rest))
         }
     };
+    let mut is_answered = true;
     if is_all {
         let contacts = before.contacts.len();
-        run.removals.remove_all(target, contacts).await?;
+        is_answered = answered(run.removals.remove_all(target, contacts).await)?.is_some();
     }
     let at = run.parts.clock.unix_seconds();
     let removal = Removal {
         before,
         is_all,
         left,
+        is_answered,
         at,
     };
     Ok((removal, rest))

@@ -12,4 +12,5 @@ mod recheck;
 mod refused;
 mod singly;
 mod site;
+mod unanswered;
 mod withdrawn;

@@ -30,6 +30,9 @@ export function register(name, more = {}) {
 
 export const browser = await chromium.launch({ executablePath: LAB_CHROMIUM, args: ["--no-sandbox"] });
 
+/** How long a slow machine may take for what takes a moment elsewhere (ms). */
+const PATIENCE = 30_000;
+
 /** What went wrong in any tab: each test looks that nothing did. */
 export const complaints = [];
 
@@ -55,7 +58,7 @@ export async function visitor(options = {}) {
 }
 
 function watch(tab) {
-  tab.setDefaultTimeout(15_000);
+  tab.setDefaultTimeout(PATIENCE);
   tab.on("pageerror", (error) => complaints.push(`${error.stack}`));
   tab.on("console", (message) => {
     if (message.text().startsWith("policy:")) {
@@ -89,7 +92,7 @@ export const status = (tab) => tab.getByRole("status").first();
 export const nav = (tab, name) => tab.getByRole("navigation").getByRole("link", { name: new RegExp(`^${name}`) });
 
 /** Waits until `look` gives true. */
-export async function eventually(what, look, patience = 15_000) {
+export async function eventually(what, look, patience = PATIENCE) {
   const end = performance.now() + patience;
   for (;;) {
     if (await look()) {
@@ -100,6 +103,17 @@ export async function eventually(what, look, patience = 15_000) {
     }
     await new Promise((done) => setTimeout(done, 50));
   }
+}
+
+/** Waits until the focus is there. */
+export function focused(what, locator) {
+  return eventually(`${what} has the focus`, () => locator.evaluate((one) => one === document.activeElement));
+}
+
+/** Closes the dialog that is open: Chromium does it a moment after the key. */
+export async function escape(tab) {
+  await tab.keyboard.press("Escape");
+  await tab.getByRole("dialog").waitFor({ state: "hidden" });
 }
 
 export async function close() {

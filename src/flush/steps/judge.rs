@@ -32,6 +32,8 @@ pub(in crate::flush) struct Removal<'t> {
     pub(in crate::flush) is_all: bool,
     /// The picked contacts that are left.
     pub(in crate::flush) left: Left<'t>,
+    /// Whether Kamailio has said that it removed all of them; where it did not answer in time, only a look tells.
+    pub(in crate::flush) is_answered: bool,
     /// When it was removed, Unix seconds: a REGISTER of a later second came after that.
     pub(in crate::flush) at: i64,
 }
@@ -75,6 +77,9 @@ impl Run<'_> {
                 }
             }
             self.removals.learn(&rows.own, &removal.before, after);
+        }
+        if !removal.is_answered && flushed.failure.is_some() {
+            return Err(Fault::Timeout.into());
         }
         flushed.hidden = to_hide(target, rows, &flushed.gone, &vanished, after, removal.at);
         Ok(flushed)

@@ -55,7 +55,7 @@ impl Run<'_> {
         &self,
         target: &Target,
     ) -> Result<Memory, NotFlushed> {
-        match self.look(target).await? {
+        match self.look_again(target).await? {
             Sight::Seen(memory) => Ok(memory),
             Sight::TooLong => Err(self.too_long()),
         }
@@ -66,7 +66,7 @@ impl Run<'_> {
         &self,
         target: &Target,
     ) -> Result<Memory, NotFlushed> {
-        match self.look(target).await {
+        match self.look_again(target).await {
             Ok(Sight::Seen(memory)) => Ok(memory),
             Ok(Sight::TooLong) | Err(NotFlushed::Misread) => Err(NotFlushed::Fault(
                 Fault::Malformed("ul.lookup does not answer the same question twice".into()),
@@ -79,6 +79,15 @@ impl Run<'_> {
     pub(in crate::flush) fn too_long(&self) -> NotFlushed {
         NotFlushed::TooLong {
             datagram: self.parts.kamailio.is_datagram(),
+        }
+    }
+
+    /// Looks, and once more where there is no answer in time: one of Kamailio's workers may wait for a lock for as long,
+    /// and what was removed should not be called a failure for that.
+    async fn look_again(&self, target: &Target) -> Result<Sight, NotFlushed> {
+        match self.look(target).await {
+            Err(NotFlushed::Fault(Fault::Timeout)) => self.look(target).await,
+            other => other,
         }
     }
 

@@ -73,6 +73,16 @@ pub(in crate::flush) async fn turn_to_read(
     Some(permit)
 }
 
+/// The answer to a removal; `None` where none came in time. Whether it was carried out is seen by the look that follows.
+pub(in crate::flush) fn answered<T>(
+    removed: Result<T, NotFlushed>,
+) -> Result<Option<T>, NotFlushed> {
+    match removed {
+        Err(NotFlushed::Fault(Fault::Timeout)) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 impl Removals<'_> {
     /// Waits for this flush's turn to ask for contacts.
     pub(in crate::flush) async fn turn_to_read(&self) -> Option<Permit> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::flush::answers::memory::{Memory, is_newer};
 use crate::flush::failure::NotFlushed;
+use crate::flush::steps::removal::answered;
 use crate::flush::steps::run::Run;
 use crate::flush::target::{Target, contacts_of};
 use crate::kamailio::Removed;
@@ -56,7 +57,7 @@ impl Run<'_> {
             if self.is_all(target, &chosen, &now) {
                 if self.caller.authorization.holds() {
                     let contacts = now.contacts.len();
-                    self.removals.remove_all(target, contacts).await?;
+                    answered(self.removals.remove_all(target, contacts).await)?;
                     left.retain(|contact, _| !rest.contains(contact));
                     now = self.look_at_rest(target).await?;
                 } else {
@@ -143,8 +144,8 @@ impl Run<'_> {
         } else if memory.shares(contact, chosen) {
             Some(Why::NotAlone)
         } else {
-            let found = self.remove_contact(target, contact, memory).await?;
-            (!found).then_some(Why::NotFound)
+            let found = answered(self.remove_contact(target, contact, memory).await)?;
+            (found == Some(false)).then_some(Why::NotFound)
         })
     }
 

@@ -1,16 +1,14 @@
 //! Remove and confirm.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::fake::{Answer, Memory};
 use super::site::{NOW, Site, aor, contact, key, reasons, row};
-use crate::flush::{FailureKind, Options};
+use crate::flush::FailureKind;
 use crate::registration::{Binding, Number};
 
 /// Whether this is the `nth` call of `method`, which the closure counts.
-fn nth(method: &'static str, nth: usize) -> impl FnMut(&str) -> bool {
+pub(super) fn nth(method: &'static str, nth: usize) -> impl FnMut(&str) -> bool {
     let mut seen = 0;
     move |called| {
         seen += usize::from(called == method);
@@ -248,101 +246,6 @@ async fn a_partial_failure_names_what_failed_and_lists_it() {
     assert_eq!(site.hidden().await, ["a1", "c1"]);
     site.fake.bend(|_, _, _| None);
     assert_eq!(site.flush().await.flushed, 1, "asking again is safe");
-}
-
-#[tokio::test]
-async fn silence_is_a_timeout_and_the_rest_is_not_asked() {
-    let site = Site::new().await;
-    for number in 0..12 {
-        site.phone("acme", &format!("u{number:02}"), &format!("r{number:02}"));
-    }
-    site.fake.answers("ul.lookup", || Answer::Silence);
-    let outcome = site.flush().await;
-    assert_eq!((outcome.flushed, outcome.failed.len()), (0, 12));
-    let timeouts = outcome
-        .failed
-        .iter()
-        .filter(|one| one.kind == FailureKind::Timeout);
-    assert_eq!(timeouts.count(), 12);
-    let asked = site.fake.calls(&["ul.lookup"]).len();
-    assert!(asked <= 3, "{asked} were asked");
-    assert_eq!(site.ruids().len(), 12);
-    assert!(site.hidden().await.is_empty());
-}
-
-/// One lost answer is not yet a Kamailio that does not answer, even where flushes ask about one at a time.
-#[tokio::test]
-async fn one_unanswered_question_leaves_the_others_to_be_asked() {
-    let mut site = Site::new().await;
-    let one_at_a_time = Options {
-        concurrency: 1,
-        ..(*site.flusher.options).clone()
-    };
-    site.flusher.options = Arc::new(one_at_a_time);
-    for name in ["alice", "bob", "carol"] {
-        site.phone("acme", name, name);
-    }
-    let mut first = nth("ul.lookup", 1);
-    site.fake
-        .bend(move |_, method, _| first(method).then_some(Answer::Silence));
-    let outcome = site.flush().await;
-    assert_eq!(
-        (outcome.flushed, reasons(&outcome)),
-        (
-            2,
-            vec!["alice@acme.example.com: Kamailio did not answer in time".to_owned()]
-        )
-    );
-}
-
-#[tokio::test]
-async fn one_that_does_not_answer_at_all_is_asked_once() {
-    let site = Site::new().await;
-    site.phone("acme", "alice", "a1");
-    site.phone("acme", "bob", "b1");
-    site.fake.bend(|_, _, _| Some(Answer::Silence));
-    let outcome = site.flush().await;
-    assert_eq!(outcome.failed.len(), 2);
-    assert!(
-        outcome
-            .failed
-            .iter()
-            .all(|one| one.kind == FailureKind::Timeout)
-    );
-    assert_eq!(site.fake.memory().calls, ["core.uptime"]);
-    assert_eq!(site.ruids(), ["a1", "b1"]);
-}
-
-#[tokio::test]
-async fn nobody_there_is_unreachable() {
-    let site = Site::alone().await;
-    site.phone("acme", "alice", "a1");
-    site.phone("acme", "bob", "b1");
-    let outcome = site.flush().await;
-    assert_eq!(outcome.flushed, 0);
-    let kinds = outcome.failed.iter().map(|one| one.kind);
-    assert_eq!(kinds.collect::<Vec<_>>(), [FailureKind::Unreachable; 2]);
-    assert_eq!(site.ruids(), ["a1", "b1"]);
-}
-
-#[tokio::test]
-async fn an_answer_that_fails_after_the_removal_confirms_nothing() {
-    let site = Site::new().await;
-    site.phone("acme", "bob", "b1");
-    let mut after = nth("ul.lookup", 2);
-    site.fake
-        .bend(move |_, method, _| after(method).then_some(Answer::Silence));
-    let outcome = site.flush().await;
-    assert_eq!(outcome.flushed, 0);
-    assert_eq!(
-        reasons(&outcome),
-        ["bob@acme.example.com: Kamailio did not answer in time"]
-    );
-    assert_eq!(site.ruids(), ["b1"]);
-    // It is gone nevertheless, which the next flush finds.
-    site.fake.bend(|_, _, _| None);
-    assert_eq!(site.flush().await.flushed, 1);
-    assert!(site.ruids().is_empty());
 }
 
 #[tokio::test]

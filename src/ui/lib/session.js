@@ -18,6 +18,7 @@ class Session extends EventTarget {
   isKnown = false;
   #channel = "BroadcastChannel" in window ? new BroadcastChannel("usrlocd-session") : null;
   #looks = 0;
+  #isLeaving = false;
 
   /** Begins to look. */
   start() {
@@ -70,6 +71,9 @@ class Session extends EventTarget {
 
   /** @param {string} why */
   #lose(why) {
+    if (this.#isLeaving) {
+      return;
+    }
     const isNews = this.caller !== null || !this.isKnown;
     this.farewell = this.caller ? why : this.farewell;
     this.caller = null;
@@ -96,9 +100,14 @@ class Session extends EventTarget {
 
   async logOut() {
     this.#looks++;
-    await ask("/ui/session", { method: "DELETE" }).catch(() => undefined);
+    this.#isLeaving = true;
+    const failure = await ask("/ui/session", { method: "DELETE" }).catch((/** @type {ApiError} */ error) => error);
+    this.#isLeaving = false;
     this.caller = null;
-    this.farewell = "You are logged out.";
+    this.farewell =
+      failure instanceof ApiError && failure.status !== 401
+        ? "usrlocd did not confirm the logout. Your session may last up to an hour longer."
+        : "You are logged out.";
     this.dispatchEvent(new Event("change"));
     this.#channel?.postMessage("ended");
   }

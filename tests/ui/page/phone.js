@@ -30,8 +30,11 @@ test("a phone has its contacts, its day, and why it went", async () => {
 });
 
 test("one that expires was silent", async () => {
-  await register("silent", { expires: 5 });
   const tab = await member("#/phone/acme.test/silent");
+  await main(tab)
+    .getByText(/^Unknown/)
+    .waitFor();
+  await register("silent", { expires: 5 });
   await main(tab)
     .getByText(/^Registered/)
     .waitFor();

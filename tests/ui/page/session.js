@@ -2,14 +2,14 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, lab, logIn, main, member, nav, page, register, row, tokens, visitor } from "../lab.js";
+import { eventually, focused, lab, logIn, main, member, nav, page, register, row, tokens, visitor } from "../lab.js";
 
 test("a wrong token is refused in words, the right one leads on", async () => {
   const tab = await visitor();
   await tab.goto(page);
   const field = tab.getByLabel("Token");
   assert.equal(await field.getAttribute("type"), "password");
-  assert.equal(await field.evaluate((one) => one === document.activeElement), true);
+  await focused("the field", field);
   await field.fill("not-a-token-of-this-lab");
   await tab.getByRole("button", { name: "Log in" }).click();
   await tab.getByRole("alert").filter({ hasText: /wrong/ }).waitFor();
@@ -36,7 +36,7 @@ test("a deep link outlives the login, and the session a reload; logging out ends
   await tab.reload();
   await row(tab, "deep").waitFor();
   await tab.getByRole("button", { name: "Log out" }).click();
-  await tab.getByLabel("Token").waitFor();
+  await tab.getByRole("alert").filter({ hasText: "You are logged out" }).waitFor();
   assert.equal(await tab.getByText("deep", { exact: true }).count(), 0);
   await tab.reload();
   await tab.getByLabel("Token").waitFor();
@@ -49,7 +49,9 @@ test("who may only read sees no flush", async () => {
   await row(tab, "deep").waitFor();
   assert.equal(await tab.getByRole("button", { name: /flush/i }).count(), 0);
   await row(tab, "deep").getByRole("link").click();
-  await main(tab).getByText("Registered", { exact: false }).first().waitFor();
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
   assert.equal(await tab.getByRole("button", { name: /flush|reboot/i }).count(), 0);
   const status = await tab.evaluate(async () => (await fetch("/v2/registrations?q=deep", { method: "DELETE" })).status);
   assert.equal(status, 403);
