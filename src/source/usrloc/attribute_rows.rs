@@ -100,8 +100,10 @@ impl AttributeRows {
         let Self::Each(rows) = self else {
             return true;
         };
-        let is_told =
-            |(_, name, value): &(i64, Text, Text)| told.has(name.as_bytes(), value.as_bytes());
+        let is_told = |(_, name, value): &Row| {
+            let value = value.as_ref().map(Text::as_bytes);
+            value.is_none_or(|value| told.has(name.as_bytes(), value))
+        };
         let is_present = |name: &Text| rows.iter().any(|(_, present, _)| present == name);
         rows.iter().all(is_told) && told.iter().all(|(name, _)| is_present(name))
     }
