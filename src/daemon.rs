@@ -139,12 +139,13 @@ impl Basics {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
         let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
+        let is_first_run = !config.store.path.exists();
         let store = Store::open(&config.store.path, clock.unix_seconds()).await;
         let store = Arc::new(store.map_err(Failure::of_store)?);
         let (node, sessions) = store.sessions().await.map_err(Failure::of_store)?;
         let keep = Arc::clone(&store);
         let sessions = Sessions::new(&node, sessions, keep, Arc::clone(&clock));
-        let events = Arc::new(EventLog::new(history(&config, &clock).await));
+        let events = Arc::new(EventLog::new(history(&config, &clock, is_first_run).await));
         Ok(Self {
             config,
             clock,
@@ -340,7 +341,11 @@ impl Basics {
 }
 
 /// What is kept of earlier events; without it everything else goes on.
-async fn history(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<History>> {
+async fn history(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    is_first_run: bool,
+) -> Option<Arc<History>> {
     let history = &config.history;
     if !history.enabled {
         return None;
@@ -350,10 +355,22 @@ async fn history(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<History>
         keep: history.keep,
         size: history.size,
     };
-    match History::open(options, Arc::clone(clock)).await {
-        Ok(history) => Some(Arc::new(history)),
+    let clock = Arc::clone(clock);
+    let open = own_thread::run("history", async move {
+        // The thread that SQLite writes on begins here.
+        own_thread::step_back();
+        History::open(options, clock).await
+    });
+    let opened = open.await.map_err(anyhow::Error::from);
+    match opened.and_then(|opened| opened.map_err(anyhow::Error::from)) {
+        Ok(history) => {
+            if is_first_run && let Err(error) = history.lacks_no_cursors().await {
+                tracing::debug!(%error, "cannot note that no cursor is missing");
+            }
+            Some(Arc::new(history))
+        }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = error.source().map(ToString::to_string);
             tracing::error!(%error, cause, "events are not kept; clients that resume a stream read the list again");
             None
         }

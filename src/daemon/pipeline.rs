@@ -119,7 +119,11 @@ impl Pipeline {
         }));
         if let Some(keeper) = self.keeper.take() {
             let ended = applied.clone();
-            tasks.spawn(own_thread::run("events", keeper.run(ended)));
+            tasks.spawn(own_thread::run("events", async move {
+                // What is asked now comes before what will be told.
+                own_thread::step_back();
+                keeper.run(ended).await;
+            }));
         }
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

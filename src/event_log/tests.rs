@@ -1,5 +1,7 @@
 //! The log as a whole: what is appended at random, readers that come and go, restarts and a disk that fails.
 
+mod superseded;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -40,8 +42,12 @@ fn numbers(read: &[Arc<Logged>]) -> Vec<u64> {
 }
 
 async fn history(folder: &TempDir, clock: &Arc<ManualClock>, bytes: u64) -> Arc<History> {
+    open(folder.path(), clock, bytes).await
+}
+
+async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>, bytes: u64) -> Arc<History> {
     let options = Options {
-        path: folder.path().join("history.db"),
+        path: folder.join("history.db"),
         keep: Duration::from_hours(24),
         size: bytes,
     };
@@ -235,10 +241,14 @@ impl Site {
     }
 
     fn run(&mut self, feed: crate::registry::Subscription) {
+        self.run_from(feed, self.clock.unix());
+    }
+
+    fn run_from(&mut self, feed: crate::registry::Subscription, as_of: Duration) {
         let keeper = Keeper::new(Parts {
             log: Arc::clone(&self.log),
             feed,
-            as_of: Some(self.clock.unix()),
+            as_of: Some(as_of),
             clock: Arc::clone(&self.clock) as _,
             observers: Vec::new(),
         });
@@ -266,14 +276,8 @@ impl Site {
         self.log.history().unwrap().close().await;
         // The lock is free when nobody has the history any more.
         self.log = Arc::new(EventLog::new(None));
-        let options = Options {
-            path: self.folder.join("history.db"),
-            keep: Duration::from_hours(24),
-            size: self.bytes,
-        };
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        let history = History::open(options, clock).await.unwrap();
-        self.log = Arc::new(EventLog::new(Some(Arc::new(history))));
+        let history = open(&self.folder, &self.clock, self.bytes).await;
+        self.log = Arc::new(EventLog::new(Some(history)));
         let feed = self.writer.registry().subscribe();
         self.run(feed);
     }

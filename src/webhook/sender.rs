@@ -20,6 +20,9 @@ use crate::rate_limited::RateLimited;
 /// How many events are read at a time.
 const CHUNK: usize = 512;
 
+/// How long events are gathered for a hook that wants several at a time.
+const GATHER: Duration = Duration::from_millis(100);
+
 /// How often the cursor is kept while events are sent one after the other. What was sent behind it is sent again after a
 /// crash.
 const KEEP: Duration = Duration::from_secs(1);
@@ -146,6 +149,9 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
                 metrics.waits(&self.hook.config.name, None);
                 self.keep_when_quiet().await;
                 source.news(&cursor).await;
+                if self.hook.config.batch > 1 {
+                    sleep(GATHER).await;
+                }
             } else {
                 let events: Vec<&Event> = events.iter().map(|it| (**it).as_ref()).collect();
                 let end = S::position(&cursor);

@@ -6,6 +6,8 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::causes::Causes;
 use super::first_load::FirstLoad;
 use super::readiness::Readiness;
@@ -90,6 +92,7 @@ async fn take_over(
     let following = SqliteSource::start(follow, shared, former)?;
     let writer = Arc::clone(&parts.writer);
     let owners = resolver.owners();
+    let (log, runtime) = (Arc::clone(&parts.events), Handle::current());
     let restore = move || {
         let each = rows.into_iter().map(|one: Resolved| (one.rows, one.moved));
         let (rows, moved): (_, Vec<_>) = each.unzip();
@@ -101,7 +104,8 @@ async fn take_over(
             hidden: contents.hidden,
             intents: contents.intents,
         };
-        writer.restore(left, source)
+        // The log has said that they are gone, and does not say so again.
+        writer.restore_without(left, source, |rows| runtime.block_on(log.gone(rows)))
     };
     let feed = tokio::task::spawn_blocking(restore).await?;
     let keeper = Keeper::new(event_log::Parts {

@@ -161,6 +161,9 @@ impl Stream {
         seat: Seat,
     ) -> Self {
         let wants_refreshes = params.types.contains(&Type::Refreshed);
+        if let Some(socket) = &socket {
+            socket.leave_room();
+        }
         Self {
             who: Who::new(app, call, peer, subject),
             types: params.types,
@@ -185,13 +188,16 @@ impl Stream {
     /// The next piece; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            match std::mem::replace(&mut self.phase, Phase::Over) {
+            let phase = std::mem::replace(&mut self.phase, Phase::Over);
+            let is_slow = self.socket.as_ref().is_some_and(Socket::is_slow);
+            match phase {
+                Phase::Over if self.frames.len() == 0 => return None,
+                Phase::Over => {}
+                _ if is_slow => self.frames.bye("slow"),
                 Phase::Begin(from) => self.begin(from).await,
                 Phase::List => self.list().await,
                 Phase::Present(rows, cursor) => self.present(rows, cursor),
                 Phase::Live(cursor) => self.live(cursor).await,
-                Phase::Over if self.frames.len() == 0 => return None,
-                Phase::Over => {}
             }
             if self.frames.len() > 0 {
                 self.sent = Instant::now();

@@ -19,7 +19,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use super::head_timer::HeadTimer;
@@ -29,12 +28,10 @@ use crate::http::App;
 use crate::http::error::Error;
 use crate::http::request::format::Layout;
 use crate::http::response::answer::refuse;
+use crate::http::socket::{Patient, Socket};
 
 /// A request's head, at most; a larger one is answered 431, or 414 where it is the request line that is too long.
 const HEAD_BYTES: usize = 64 << 10;
-
-/// How long an answer may wait for a client that does not read.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection that has just been accepted at shutdown may take to send its first request. With systemd's sockets
 /// the next usrlocd would have accepted it.
@@ -76,15 +73,12 @@ async fn drain(ends: &Ends, has_begun: &AtomicBool) -> Signal {
 }
 
 /// Answers the requests of one connection until it ends.
-pub(crate) async fn run<S, F, A>(app: &Arc<App>, stream: S, ends: &Ends, answer: F)
+pub(crate) async fn run<F, A>(app: &Arc<App>, socket: Socket, ends: &Ends, answer: F)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Response>,
 {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let stream = ParseErrors::new(Box::pin(stream));
+    let stream = ParseErrors::new(Patient::from(socket));
     let has_begun = AtomicBool::new(false);
     let answer = |request| {
         has_begun.store(true, Ordering::Relaxed);

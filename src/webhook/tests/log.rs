@@ -152,6 +152,8 @@ pub(super) struct File(watch::Sender<Written>);
 struct Written {
     cursors: BTreeMap<String, Position>,
     times: usize,
+    /// Whether it was begun anew.
+    is_new: bool,
 }
 
 impl Default for File {
@@ -168,6 +170,14 @@ impl File {
 
     pub(super) fn writes(&self) -> usize {
         self.0.borrow().times
+    }
+
+    /// It is deleted, and begun anew.
+    pub(super) fn lose(&self) {
+        self.0.send_modify(|written| {
+            written.cursors.clear();
+            written.is_new = true;
+        });
     }
 
     pub(super) async fn wait(&self, name: &str, position: Position) {
@@ -209,5 +219,13 @@ impl CursorFile for File {
         self.0.send_modify(|written| {
             written.cursors.remove(name);
         });
+    }
+
+    async fn may_lack_some(&self) -> bool {
+        self.0.borrow().is_new
+    }
+
+    async fn lacks_none(&self) {
+        self.0.send_modify(|written| written.is_new = false);
     }
 }
