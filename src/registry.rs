@@ -42,7 +42,7 @@ pub use lists::order::Position;
 pub use overlay::Overlay;
 use preload::Preload;
 use source::ReportedSource;
-pub use source::{Freshness, Source, SourceState};
+pub use source::{Freshness, SourceReport, SourceState};
 pub use startup::Starting;
 use startup::Startup;
 use state::State;

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
 use crate::registration::{Binding, Change, Life, Registration};
-use crate::registry::{Scope, Source as Reported, SourceState, Writer};
+use crate::registry::{Scope, SourceReport, SourceState, Writer};
 use crate::source::sqlite::SqliteSource;
 use crate::source::{Health, Source, Update};
 use causes::Causes;
@@ -221,7 +221,7 @@ impl Pipeline {
         };
         let trouble = health.trouble().map(|trouble| trouble.message.clone());
         self.parts.writer.report_trouble(trouble);
-        self.parts.writer.report(Reported {
+        self.parts.writer.report(SourceReport {
             state,
             as_of: as_of.or(former.as_of),
         });

@@ -15,7 +15,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::events::{GapCause, What};
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Change, Key, Ruid};
-use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
 
 const NOW: u64 = 1_795_000_000;
 
@@ -220,7 +220,7 @@ impl Site {
     async fn new(folder: &TempDir, bytes: u64) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let writer = Writer::new(Arc::clone(&clock) as _);
-        let source = Source {
+        let source = SourceReport {
             state: SourceState::Live,
             as_of: Some(clock.unix()),
         };

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -73,7 +74,7 @@ impl Socket {
     /// Leaves room for last words, in case that the client is slow.
     pub(crate) fn leave_room(&self) {
         self.0.is_slow.store(false, Ordering::Relaxed);
-        let has_room = set_socket_send_buffer_size(self.0.stream.fd(), SENT).is_ok();
+        let has_room = set_socket_send_buffer_size(self.0.stream.as_fd(), SENT).is_ok();
         self.0.has_room.store(has_room, Ordering::Relaxed);
     }
 
@@ -85,7 +86,7 @@ impl Socket {
     /// The client takes nothing for too long. Returns whether there is room for last words.
     fn use_room(&self) -> bool {
         let has_room = self.0.has_room.swap(false, Ordering::Relaxed)
-            && set_socket_send_buffer_size(self.0.stream.fd(), SENT_AT_LAST).is_ok();
+            && set_socket_send_buffer_size(self.0.stream.as_fd(), SENT_AT_LAST).is_ok();
         self.0.is_slow.store(has_room, Ordering::Relaxed);
         has_room
     }
@@ -123,11 +124,24 @@ impl Stream {
         }
     }
 
+    /// Reads what there is. Where that is less than there is room for, there is no more, and nobody asks the system again
+    /// before there is: tokio does the same for those who own a stream.
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Unix(stream) => stream.try_read(buffer),
-        }
+        let (room, mut all) = (buffer.len(), None);
+        let read = || {
+            let (_, read) = recv(self.as_fd(), buffer, RecvFlags::empty())?;
+            if 0 < read && read < room {
+                all = Some(read);
+                // This is how tokio is told.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        };
+        let read = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+        };
+        all.map_or(read, Ok)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -144,16 +158,16 @@ impl Stream {
         }
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    fn shutdown(&self) -> io::Result<()> {
+        shutdown(self.as_fd(), Shutdown::Write)?;
+        Ok(())
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
         }
-    }
-
-    fn shutdown(&self) -> io::Result<()> {
-        rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Write)?;
-        Ok(())
     }
 
     /// Writes once that is possible.
@@ -189,5 +203,36 @@ impl AsyncRead for Socket {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_empty_socket_is_not_asked_again_until_there_is_more() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut socket = Socket::from(ours);
+        let is_ready = |socket: &Socket| match &socket.0.stream {
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())).is_ok(),
+            Stream::Tcp(_) => unreachable!("it is a Unix socket"),
+        };
+        let mut buffer = [0; 4];
+        for _ in 0..3 {
+            theirs.write_all(b"abc").await.unwrap();
+            assert_eq!(socket.read(&mut buffer).await.unwrap(), 3);
+            assert!(!is_ready(&socket));
+        }
+        theirs.write_all(b"abcdef").await.unwrap();
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 4);
+        assert!(is_ready(&socket), "there may be more");
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 2);
+        theirs.write_all(b"end").await.unwrap();
+        drop(theirs);
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 3);
+        assert_eq!(socket.read(&mut buffer).await.unwrap(), 0);
     }
 }

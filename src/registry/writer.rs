@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::event::{Cause, Event, Reassigned};
 use super::state::State;
 use super::tombstones::{has_moved, tombstone};
-use super::{AT_ONCE, Overlay, Registry, Snapshot, Source, SourceState, Subscription};
+use super::{AT_ONCE, Overlay, Registry, Snapshot, SourceReport, SourceState, Subscription};
 use crate::clock::Clock;
 use crate::registration::{Change, Key, Registration, Tombstone};
 
@@ -79,7 +79,7 @@ impl Writer {
         clippy::must_use_candidate,
         reason = "who does not follow restores all the same"
     )]
-    pub fn restore(&self, left: Snapshot, source: Source) -> Subscription {
+    pub fn restore(&self, left: Snapshot, source: SourceReport) -> Subscription {
         self.restore_without(left, source, |_| HashSet::new())
     }
 
@@ -88,7 +88,7 @@ impl Writer {
     pub fn restore_without(
         &self,
         left: Snapshot,
-        source: Source,
+        source: SourceReport,
         gone: impl FnOnce(&[Arc<Registration>]) -> HashSet<Key>,
     ) -> Subscription {
         let (moved, owners) = (left.moved.clone(), left.owners);

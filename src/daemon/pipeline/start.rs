@@ -19,7 +19,7 @@ use crate::event_log::{self, Keeper};
 use crate::parallel;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Binding, Stored};
-use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
 use crate::source::sqlite::{self, SqliteSource};
 
 /// The registrations of an account that is read before all others, at most: for more it waits with the rest.
@@ -142,13 +142,13 @@ async fn take_over(
 
 /// How well what was stored is known to equal the tables. Where that never was so, because the earlier run ended before
 /// all was stored, it is only a part of them, and says nothing about what is not in it.
-fn source(contents: &Contents) -> Source {
+fn source(contents: &Contents) -> SourceReport {
     let as_of = contents.as_of;
     let state = match as_of {
         Some(_) => SourceState::CatchingUp,
         None => SourceState::Unavailable,
     };
-    Source { state, as_of }
+    SourceReport { state, as_of }
 }
 
 /// Preloads accounts that are asked for before everything is there; only where the rows that each has in the store are
@@ -162,7 +162,7 @@ async fn preload(
     if reading.owners() != Some(resolver.owners()) || little.as_of.is_none() {
         return std::future::pending().await;
     }
-    let source = Source {
+    let source = SourceReport {
         state: SourceState::CatchingUp,
         as_of: little.as_of,
     };

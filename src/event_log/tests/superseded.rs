@@ -56,7 +56,7 @@ async fn again_after(site: &mut Site, rows: Vec<Arc<Registration>>, pause: Durat
         rows,
         ..Snapshot::default()
     };
-    let source = Source {
+    let source = SourceReport {
         state: SourceState::Live,
         as_of: Some(as_of),
     };

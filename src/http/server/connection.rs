@@ -17,10 +17,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
+use super::head_timer::HeadTimer;
 use super::middleware;
 use super::parse_errors::ParseErrors;
 use crate::http::App;
@@ -58,6 +59,8 @@ enum Signal {
     Drain,
     /// To end at once.
     CutOff,
+    /// To look whether a head is late.
+    HeadLate,
 }
 
 /// Says when a connection is to end: at shutdown, but a new one may send its first request.
@@ -82,9 +85,11 @@ where
         // hyper wants a future that can be moved.
         Box::pin(answer(request).map(Ok::<_, Infallible>))
     };
+    let head_timeout = app.limits.borrow().header_timeout;
+    let head_timer = HeadTimer::new();
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(app.limits.borrow().header_timeout)
+        .timer(head_timer.clone())
+        .header_read_timeout(head_timeout)
         // A client that has closed its sending side still wants the answer.
         .half_close(true)
         .max_buf_size(HEAD_BYTES)
@@ -94,6 +99,13 @@ where
     let mut signals = FuturesUnordered::new();
     signals.push(drain(ends, &has_begun).boxed());
     signals.push(ends.cut_off.cancelled().map(|()| Signal::CutOff).boxed());
+    let late = || {
+        head_timer
+            .clone()
+            .late(head_timeout)
+            .map(|()| Signal::HeadLate)
+    };
+    signals.push(late().boxed());
     let ended = loop {
         let ended = poll_fn(|context| connection.poll_without_shutdown(context));
         tokio::select! {
@@ -102,6 +114,8 @@ where
             Some(signal) = signals.next() => match signal {
                 Signal::Drain => std::pin::Pin::new(&mut connection).graceful_shutdown(),
                 Signal::CutOff => return,
+                // hyper sees by itself that its time is over.
+                Signal::HeadLate => signals.push(late().boxed()),
             },
         }
     };

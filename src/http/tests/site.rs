@@ -29,7 +29,7 @@ use crate::registration::Change;
 use crate::registration::item::Wire;
 use crate::registration::testing::binding;
 use crate::registration::{Address, Binding, Common, Details, Number, Registration, SourceAddress};
-use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
 use crate::sessions::Sessions;
 use crate::sip::{SourceFrom, Transport};
 use crate::tokens::{self, TokenSet};
@@ -302,7 +302,7 @@ impl Site {
     }
 
     pub(super) fn restore(&self, phones: impl IntoIterator<Item = Registration>) {
-        let source = Source {
+        let source = SourceReport {
             state: SourceState::Live,
             as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
         };

@@ -384,7 +384,7 @@ fn take(registry: &Writer, clock: &ManualClock, hidden_keys: &mut HiddenKeys, st
             registry.restore(left, LIVE);
         }
         Step::Load => {
-            registry.report(Source::default());
+            registry.report(SourceReport::default());
             registry.apply([upsert(binding("5", "eve", "0", NOW + 9), Some("other"))]);
             registry.report(LIVE);
         }

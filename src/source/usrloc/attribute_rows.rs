@@ -1,5 +1,7 @@
 //! The attribute rows of one binding.
 
+use std::borrow::Cow;
+
 use crate::registration::{Attributes, Text};
 
 /// Attribute rows with their rowids.
@@ -41,12 +43,14 @@ impl AttributeRows {
     pub(super) fn content<'a>(
         &'a self,
         told: Option<&'a Attributes>,
-    ) -> impl Iterator<Item = (&'a Text, &'a Text)> {
+    ) -> impl Iterator<Item = (&'a Text, Cow<'a, [u8]>)> {
         let (told, rows) = match self {
             Self::AsTold(_) => (told, [].as_slice()),
             Self::Each(rows) => (None, rows.as_slice()),
         };
-        let rows = rows.iter().map(|(_, name, value)| (name, value));
+        let rows = rows
+            .iter()
+            .map(|(_, name, value)| (name, value.as_bytes().into()));
         told.into_iter().flat_map(Attributes::iter).chain(rows)
     }
 
@@ -88,7 +92,7 @@ impl AttributeRows {
             return true;
         };
         let is_told =
-            |(_, name, value): &(i64, Text, Text)| told.get(name.as_bytes()) == Some(value);
+            |(_, name, value): &(i64, Text, Text)| told.has(name.as_bytes(), value.as_bytes());
         let is_present = |name: &Text| rows.iter().any(|(_, present, _)| present == name);
         rows.iter().all(is_told) && told.iter().all(|(name, _)| is_present(name))
     }
@@ -97,16 +101,10 @@ impl AttributeRows {
     pub(super) fn share(&mut self, told: &Attributes) {
         let is_told = self.are_told(told);
         let Self::Each(rows) = self else { return };
-        if is_told && rows.len() == told.iter().count() {
+        if is_told && rows.len() == told.len() {
             let rowid = |name: &Text| rows.iter().find(|(_, own, _)| own == name);
             let rowids = told.iter().filter_map(|(name, _)| rowid(name));
             *self = Self::AsTold(rowids.map(|(rowid, ..)| *rowid).collect());
-            return;
-        }
-        for (_, name, value) in rows.iter_mut() {
-            if let Some(own) = told.get(name.as_bytes()).filter(|own| *own == value) {
-                *value = own.clone();
-            }
         }
     }
 
@@ -114,8 +112,8 @@ impl AttributeRows {
     pub(super) fn each(&mut self, told: Option<&Attributes>) -> &mut Vec<(i64, Text, Text)> {
         if let Self::AsTold(rowids) = self {
             let told = told.into_iter().flat_map(Attributes::iter);
-            let row = |(rowid, (name, value)): (&i64, (&Text, &Text))| {
-                (*rowid, name.clone(), value.clone())
+            let row = |(rowid, (name, value)): (&i64, (&Text, Cow<'_, [u8]>))| {
+                (*rowid, name.clone(), Text::from(&*value))
             };
             let mut rows: Vec<_> = rowids.as_slice().iter().zip(told).map(row).collect();
             rows.sort_unstable_by_key(|(rowid, ..)| *rowid);
@@ -203,9 +201,9 @@ mod tests {
         ]
     }
 
-    fn attributes<'a>(pairs: impl Iterator<Item = (&'a Text, &'a Text)>) -> Attributes {
+    fn attributes<'a>(pairs: impl Iterator<Item = (&'a Text, Cow<'a, [u8]>)>) -> Attributes {
         pairs
-            .map(|(name, value)| (name.clone(), value.clone()))
+            .map(|(name, value)| (name.clone(), Text::from(&*value)))
             .collect()
     }
 
@@ -230,11 +228,11 @@ mod tests {
                         rows.share(told);
                     }
                 }
-                let expected = attributes(model.values().map(|(name, value)| (name, value)));
+                let expected = attributes(model.values().map(|(name, value)| (name, value.as_bytes().into())));
                 prop_assert_eq!(rows.len(), model.len());
                 prop_assert_eq!(&attributes(rows.content(told.as_ref())), &expected);
                 if let Some(told) = &told {
-                    let all_last = model.values().all(|(name, value)| expected.get(name.as_bytes()) == Some(value));
+                    let all_last = model.values().all(|(name, value)| expected.has(name.as_bytes(), value.as_bytes()));
                     prop_assert_eq!(rows.are_told(told), *told == expected && all_last);
                 }
             }
