@@ -5,6 +5,7 @@
 
 mod activation;
 mod bind;
+mod failure;
 mod file_watch;
 mod files;
 mod kamailio_probe;
@@ -19,14 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Directory, Naming};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Http, Loaded, Problems};
-use crate::consumers::store::{self, Store};
+use crate::consumers::store::Store;
 use crate::event_log::{self, EventLog, Finder, History};
 use crate::flush::{self, Flusher};
 use crate::http::{self, App};
@@ -40,6 +40,7 @@ use crate::sessions::Sessions;
 use crate::source::sql;
 use crate::webhook;
 use activation::Inherited;
+pub use failure::Failure;
 pub use files::{Report, check_files, check_keys, server};
 use kamailio_probe::{Answers, Probe};
 use pipeline::{Origin, Pipeline};
@@ -54,61 +55,6 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 /// How long to wait at the end for threads that are blocked on a disk.
 const SHUTDOWN: Duration = Duration::from_millis(300);
-
-/// Why the program ends before its work is done; each has its own exit status (`sysexits.h`).
-#[derive(Debug, Error)]
-pub enum Failure {
-    /// It failed, or the answer is no.
-    #[error("{0:#}")]
-    Failed(anyhow::Error),
-    /// Part of it is done.
-    #[error("{0:#}")]
-    Partly(anyhow::Error),
-    /// A usage error.
-    #[error("{0:#}")]
-    Usage(anyhow::Error),
-    /// Something that is needed does not answer.
-    #[error("{0:#}")]
-    Unavailable(anyhow::Error),
-    /// An internal error.
-    #[error("{0:#}")]
-    Software(anyhow::Error),
-    /// The system refused, for instance because a port is in use.
-    #[error("{0:#}")]
-    System(anyhow::Error),
-    /// One of usrlocd's files cannot be created.
-    #[error("{0:#}")]
-    CannotCreate(anyhow::Error),
-    /// One of usrlocd's files cannot be read or written.
-    #[error("{0:#}")]
-    Io(anyhow::Error),
-    /// Permission denied.
-    #[error("{0:#}")]
-    Permission(anyhow::Error),
-    /// The configuration has mistakes.
-    #[error("{0}")]
-    Config(#[from] Problems),
-}
-
-impl Failure {
-    /// The exit status of the process.
-    #[must_use]
-    pub fn exit_status(&self) -> u8 {
-        match self {
-            Self::Failed(_) => 1,
-            Self::Partly(_) => 2,
-            Self::Usage(_) => 64,
-            Self::Unavailable(_) => 69,
-            Self::Software(_) => 70,
-            Self::System(_) => 71,
-            Self::CannotCreate(_) => 73,
-            Self::Io(_) => 74,
-            Self::Permission(_) => 77,
-            Self::Config(problems) if problems.denied() => 77,
-            Self::Config(_) => 78,
-        }
-    }
-}
 
 /// Runs until SIGTERM. `reload` reads the configuration again; `log` changes the log level; `examine` checks all that is
 /// needed, as `usrlocd doctor` does.
@@ -194,12 +140,13 @@ impl Basics {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let revision = option_env!("USRLOCD_REVISION").unwrap_or_default();
         let metrics = Metrics::new(Arc::clone(&clock), env!("CARGO_PKG_VERSION"), revision);
+        let is_first_run = !config.store.path.exists();
         let store = Store::open(&config.store.path, clock.unix_seconds()).await;
-        let store = Arc::new(store.map_err(store_failure)?);
-        let (node, sessions) = store.sessions().await.map_err(store_failure)?;
+        let store = Arc::new(store.map_err(Failure::of_store)?);
+        let (node, sessions) = store.sessions().await.map_err(Failure::of_store)?;
         let keep = Arc::clone(&store);
         let sessions = Sessions::new(&node, sessions, keep, Arc::clone(&clock));
-        let events = Arc::new(EventLog::new(history(&config, &clock).await));
+        let events = Arc::new(EventLog::new(history(&config, &clock, is_first_run).await));
         Ok(Self {
             config,
             clock,
@@ -396,7 +343,11 @@ impl Basics {
 }
 
 /// What is kept of earlier events; without it everything else goes on.
-async fn history(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<History>> {
+async fn history(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    is_first_run: bool,
+) -> Option<Arc<History>> {
     let history = &config.history;
     if !history.enabled {
         return None;
@@ -406,10 +357,22 @@ async fn history(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<History>
         keep: history.keep,
         size: history.size,
     };
-    match History::open(options, Arc::clone(clock)).await {
-        Ok(history) => Some(Arc::new(history)),
+    let clock = Arc::clone(clock);
+    let open = own_thread::run("history", async move {
+        // The thread that SQLite writes on begins here.
+        own_thread::step_back();
+        History::open(options, clock).await
+    });
+    let opened = open.await.map_err(anyhow::Error::from);
+    match opened.and_then(|opened| opened.map_err(anyhow::Error::from)) {
+        Ok(history) => {
+            if is_first_run && let Err(error) = history.lacks_no_cursors().await {
+                tracing::debug!(%error, "cannot note that no cursor is missing");
+            }
+            Some(Arc::new(history))
+        }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = error.source().map(ToString::to_string);
             tracing::error!(%error, cause, "events are not kept; clients that resume a stream read the list again");
             None
         }
@@ -509,28 +472,11 @@ fn settings(config: &Config) -> http::Settings {
         cors_origins: config.http.cors_origins.clone(),
         hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
         ui: config.http.ui,
-        https: public_url.as_ref().is_some_and(|url| is_https(url)),
+        https: config.http.is_https(),
+        below_path: config.http.is_below_path(),
         node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,
         notify_events: config.notify.choice(),
-    }
-}
-
-/// Whether a URL is one of TLS; schemes have no case.
-fn is_https(url: &str) -> bool {
-    let scheme = url.split(':').next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case("https")
-}
-
-fn store_failure(error: store::Error) -> Failure {
-    match error {
-        store::Error::CannotCreate { .. } | store::Error::Foreign { .. } => {
-            Failure::CannotCreate(error.into())
-        }
-        store::Error::InUse { .. } => Failure::System(error.into()),
-        store::Error::CannotWrite { .. }
-        | store::Error::CannotRead { .. }
-        | store::Error::BegunAnew { .. } => Failure::Io(error.into()),
     }
 }

@@ -9,6 +9,7 @@
 
 mod file;
 mod finder;
+mod gone;
 mod keeper;
 mod logged;
 mod ring;
@@ -16,6 +17,7 @@ mod ring;
 mod tests;
 mod writer;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::events::Event;
 pub use crate::events::json::LogId;
+use crate::registration::{Key, Registration};
 pub use file::{Error, History, Of, Options, Query, ReadError};
 pub use finder::Finder;
 pub use keeper::{Keeper, Observer, Parts};
@@ -31,9 +34,6 @@ use ring::{Place, Ring};
 
 /// How long an answer waits until what it says is told, at most.
 const FOLLOWED: Duration = Duration::from_millis(1500);
-
-/// Under this name the history has that events were forgotten, until the log says so.
-const FORGOTTEN: &str = "forgotten";
 
 /// The log, to be read.
 #[derive(Debug)]
@@ -138,13 +138,18 @@ impl EventLog {
         let Some(history) = &self.history else {
             return Ok(0);
         };
-        // First: after a crash the log has to say so all the same.
-        let newest = (self.id(), self.newest());
-        history.put_cursor(FORGOTTEN, newest).await?;
         let count = history.forget(Some(account), username, None).await?;
         self.state().ring.clear();
         self.forgotten.notify_one();
         Ok(count)
+    }
+
+    /// Which of these bindings the log has as gone; none where that cannot be found out.
+    pub async fn gone(&self, rows: &[Arc<Registration>]) -> HashSet<Key> {
+        match &self.history {
+            Some(history) => gone::of(history, rows).await,
+            None => HashSet::new(),
+        }
     }
 
     /// Whether what is shown is on the disk too.

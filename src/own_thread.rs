@@ -5,10 +5,25 @@
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::thread::Builder;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+/// How much a thread steps back, as `nice` counts.
+const NICE: i32 = 5;
+
+/// Lets others have the processor first where there is not enough of it: for this thread, and for those that it starts.
+pub fn step_back() {
+    // Where that is not allowed, all goes on as before.
+    let _unchanged = rustix::process::nice(NICE);
+}
+
+/// Waits a moment, for a task with a thread of its own: for a timer of the runtime a worker would wake as well.
+pub fn pause(moment: Duration) {
+    std::thread::sleep(moment);
+}
 
 /// Runs the task to its end on a thread called `name`, with the timers of the calling runtime. It is dropped with the
 /// returned future.

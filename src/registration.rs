@@ -4,6 +4,7 @@
 //! Kamailio wrote it; a [`Changeset`] is what became of bindings since the last one.
 
 mod aor;
+mod attributes;
 mod cell;
 mod cells;
 mod changeset;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use crate::sip::{SourceFrom, Transport};
 pub use aor::{AddressOfRecord, Unaskable};
+pub use attributes::{Attributes, Object, Shapes};
 pub use cell::Cell;
 pub use cells::{Cells, Texts};
 pub use changeset::{Change, Changes, Changeset};
@@ -59,10 +61,6 @@ pub type Number = nonmax::NonMaxI64;
 
 /// The Unix second that stands for a time that is not known: no phone registered then.
 pub const TIME_UNKNOWN: i64 = -1;
-
-/// Attributes of a binding by name, for instance `token` and `custom_channel_vars`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Attributes(Box<[(Text, Text)]>);
 
 /// A registration: a binding with all that is known about it besides, as the API shows it (the *item* of
 /// contract and seed).
@@ -268,57 +266,6 @@ impl Borrow<[u8]> for Ruid {
 impl From<&str> for Ruid {
     fn from(text: &str) -> Self {
         Self(text.into())
-    }
-}
-
-impl Attributes {
-    /// The value of the attribute `name`.
-    #[must_use]
-    pub fn get(&self, name: &[u8]) -> Option<&Text> {
-        self.find(name).map(|(_, value)| value)
-    }
-
-    /// The attribute `name`: its name and value.
-    #[must_use]
-    pub fn find(&self, name: &[u8]) -> Option<&(Text, Text)> {
-        let at = self
-            .0
-            .binary_search_by(|(own, _)| own.as_bytes().cmp(name))
-            .ok()?;
-        self.0.get(at)
-    }
-
-    /// Names and values, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&Text, &Text)> {
-        self.0.iter().map(|(name, value)| (name, value))
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<'a> IntoIterator for &'a Attributes {
-    type Item = &'a (Text, Text);
-    type IntoIter = std::slice::Iter<'a, (Text, Text)>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
-    }
-}
-
-impl FromIterator<(Text, Text)> for Attributes {
-    /// With equal names the last one wins.
-    fn from_iter<I: IntoIterator<Item = (Text, Text)>>(pairs: I) -> Self {
-        let mut pairs: Vec<_> = pairs.into_iter().collect();
-        if !pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
-            let sorted: std::collections::BTreeMap<Text, Text> = pairs.into_iter().collect();
-            pairs = sorted.into_iter().collect();
-        }
-        text::bring_together(pairs.iter_mut().map(|(_, value)| value));
-        Self(pairs.into())
     }
 }
 

@@ -42,7 +42,7 @@ pub use lists::order::Position;
 pub use overlay::Overlay;
 use preload::Preload;
 use source::ReportedSource;
-pub use source::{Freshness, Source, SourceState};
+pub use source::{Freshness, SourceReport, SourceState};
 pub use startup::Starting;
 use startup::Startup;
 use state::State;
@@ -320,6 +320,10 @@ impl Registry {
     #[must_use]
     pub fn last_entry(&self) -> u64 {
         self.end_of_feed().read_to()
+    }
+
+    fn end_of_load(&self) -> Cursor {
+        self.content().feed.reloaded()
     }
 
     fn end_of_feed(&self) -> Cursor {

@@ -1,6 +1,7 @@
 //! The verbs that ask a running daemon, as an operator types them.
 
 mod completions;
+mod events;
 mod manual;
 mod named;
 mod own;

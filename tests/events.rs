@@ -1,5 +1,6 @@
 //! The stream of changes beside a real Kamailio: each type and reason, and nothing lost, doubled or shown to others.
 
+mod faults;
 mod resume;
 
 use serde_json::{Value, json};

@@ -110,7 +110,8 @@ fn ruid(key: &Key) -> String {
 
 fn shown(binding: &Binding) -> String {
     let attributes = binding.attributes.iter();
-    let attributes = attributes.map(|(name, value)| format!(" {}={}", name.lossy(), value.lossy()));
+    let attributes = attributes
+        .map(|(name, value)| format!(" {}={}", name.lossy(), String::from_utf8_lossy(&value)));
     binding.contact.lossy().into_owned() + &attributes.collect::<String>()
 }
 

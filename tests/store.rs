@@ -1,7 +1,7 @@
 //! Our own store in trouble: what is shown stays fresh, what is stored comes right, and nobody else's file suffers.
 
 mod bounded;
-mod read_only;
+pub(crate) mod read_only;
 
 use std::fs;
 use std::io::Write;
@@ -124,9 +124,9 @@ fn locked_store_is_written_when_it_is_free() {
     assert_eq!(stored(&daemon.store()), in_tables(&kamailio));
 }
 
-/// A file system of some hundred kilobytes, which only this usrlocd and who looks through its process can see.
-#[test]
-fn full_disk_is_waited_out() {
+/// A usrlocd whose own files are on a file system of some hundred kilobytes, which only it and who looks through its
+/// process can see.
+pub(crate) fn on_a_small_disk(kamailio: &Kamailio) -> Daemon {
     const MOUNT: &str = "for last; do :; done; place=$(dirname \"$last\")/store; mkdir \"$place\" && \
                          mount -t tmpfs -o size=1m tmpfs \"$place\" && exec \"$@\"";
     let namespace = if rustix::process::geteuid().is_root() {
@@ -134,18 +134,33 @@ fn full_disk_is_waited_out() {
     } else {
         "-rm"
     };
-    let kamailio = Kamailio::builder().start();
-    let mut daemon = Daemon::builder(&kamailio)
+    Daemon::builder(kamailio)
         .wrapper(&["unshare", namespace, "sh", "-c", MOUNT, "sh"])
-        .start();
+        .start()
+}
+
+/// The store on its small disk.
+fn on_disk(daemon: &Daemon) -> PathBuf {
     let root = PathBuf::from(format!("/proc/{}/root", daemon.process().id()));
-    let below = |path: PathBuf| root.join(path.strip_prefix("/").expect("it is absolute"));
-    let store = below(daemon.store());
-    let filler = store.with_file_name("filler");
+    let store = daemon.store();
+    root.join(store.strip_prefix("/").expect("it is absolute"))
+}
+
+/// Fills the small disk. What is returned is to be deleted.
+pub(crate) fn fill_the_disk(daemon: &Daemon) -> PathBuf {
+    let filler = on_disk(daemon).with_file_name("filler");
     let mut file = fs::File::create(&filler).expect("there is room");
     while file.write_all(&[0; 4096]).is_ok() {}
+    filler
+}
+
+#[test]
+fn full_disk_is_waited_out() {
+    let kamailio = Kamailio::builder().start();
+    let mut daemon = on_a_small_disk(&kamailio);
+    let store = on_disk(&daemon);
+    let filler = fill_the_disk(&daemon);
     stays_fresh(&kamailio, &daemon, "user");
-    drop(file);
     fs::remove_file(&filler).expect("it is there");
     said(&daemon, "the store can be written again");
     keeps(&kamailio, &store);

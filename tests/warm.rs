@@ -155,7 +155,7 @@ fn told(registry: &Writer) -> BTreeSet<String> {
         let binding = &one.binding;
         let attributes = binding.attributes.iter();
         let attributes: Vec<_> = attributes
-            .map(|(name, value)| format!("{}={}", name.lossy(), value.lossy()))
+            .map(|(name, value)| format!("{}={}", name.lossy(), String::from_utf8_lossy(&value)))
             .collect();
         format!(
             "{}|{}|{}|{}|{}|{}|{}",

@@ -294,3 +294,36 @@ fn phones_that_come_and_go_are_told_in_order() {
         assert!(!log.contains(secret), "{log}");
     }
 }
+
+/// With the history go the cursors: the hook is told that events are missing, and what happens from then on.
+#[test]
+fn a_history_that_was_deleted_is_a_gap() {
+    let receiver = Receiver::start(&[]);
+    let kamailio = Kamailio::builder().start();
+    let folder = configured("http://127.0.0.1/", "");
+    let crm = stanza("crm", receiver.address, &folder.path().join("secret"));
+    let mut daemon = Daemon::builder(&kamailio).sections(&crm).start();
+    let mut alice = Phone::new(&kamailio, "alice", "acme.example.com");
+    alice.register();
+    let first = receiver.event();
+    assert_eq!(first.1, "registered", "and no gap at the very first start");
+    daemon.stop();
+    for side in ["", "-wal", "-shm"] {
+        let file = daemon.store().with_file_name(format!("history.db{side}"));
+        assert!(fs::remove_file(file).is_ok() || !side.is_empty());
+    }
+    alice.unregister();
+    daemon.start();
+    let (_, kind, cause) = receiver.event();
+    assert_eq!((&*kind, &*cause), ("gap", "other_log"));
+    alice.register();
+    let mut events = Vec::new();
+    until(&receiver, &mut events, "registered");
+    // Who has a cursor again is told no second time.
+    daemon.stop();
+    daemon.start();
+    alice.unregister();
+    until(&receiver, &mut events, "terminated");
+    let gaps: Vec<_> = events.iter().filter(|event| event.1 == "gap").collect();
+    assert!(gaps.iter().all(|gap| gap.2 == "restored"), "{events:?}");
+}

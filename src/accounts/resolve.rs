@@ -173,7 +173,7 @@ impl Resolver {
         let of_device = |part: fn(&Device) -> Option<Text>| device.and_then(part);
         let authorizing_id = vars
             .text("Authorizing-ID")
-            .or(token.authorizing)
+            .or_else(|| Some(binding.attributes.part(token.authorizing()?)))
             .or_else(|| of_device(|device| Some(device.id.clone())));
         let facts = Facts {
             vars: &vars,
@@ -227,15 +227,15 @@ impl Resolver {
     fn owner(
         &self,
         vars: &Vars<'_>,
-        token: &Token,
+        token: &Token<'_>,
         domain: Option<&str>,
         shared: &mut Shared,
     ) -> Option<Arc<str>> {
         if let Some(id) = vars.str("Account-ID") {
             return Some(shared.texts.get(id));
         }
-        if let Some(id) = &token.account {
-            return Some(shared.texts.get(&id.lossy()));
+        if let Some(id) = token.account() {
+            return Some(shared.texts.get(&String::from_utf8_lossy(id)));
         }
         let domain = domain?;
         let account = self.directory.account_of_realm(domain);

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
 use crate::registration::{Binding, Change, Life, Registration};
-use crate::registry::{Scope, Source as Reported, SourceState, Writer};
+use crate::registry::{Scope, SourceReport, SourceState, Writer};
 use crate::source::{Configured, Health, Source, Update, sql};
 use causes::Causes;
 use first_load::FirstLoad;
@@ -137,7 +137,11 @@ impl Pipeline {
         }));
         if let Some(keeper) = self.keeper.take() {
             let ended = applied.clone();
-            tasks.spawn(own_thread::run("events", keeper.run(ended)));
+            tasks.spawn(own_thread::run("events", async move {
+                // What is asked now comes before what will be told.
+                own_thread::step_back();
+                keeper.run(ended).await;
+            }));
         }
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -235,7 +239,7 @@ impl Pipeline {
         };
         let trouble = health.trouble().map(|trouble| trouble.message.clone());
         self.parts.writer.report_trouble(trouble);
-        self.parts.writer.report(Reported {
+        self.parts.writer.report(SourceReport {
             state,
             as_of: as_of.or(former.as_of),
         });

@@ -182,7 +182,7 @@ fn defect(ended: Result<Ended, tokio::task::JoinError>) -> Failure {
     Failure::Software(match ended {
         Ok((name, Ok(()))) => anyhow!("the task {name} ended unexpectedly"),
         Ok((name, Err(error))) => match error.downcast::<store::Error>() {
-            Ok(error) => return super::store_failure(error),
+            Ok(error) => return Failure::of_store(error),
             Err(error) => anyhow::Error::new(error).context(format!("the task {name} ended")),
         },
         Err(error) => anyhow::Error::new(error).context("a task ended"),

@@ -257,8 +257,11 @@ impl History {
             username,
             realm,
         };
-        let forget =
-            async |connection: &mut SqliteConnection| forget::forget(connection, &user).await;
+        let forget = async |connection: &mut SqliteConnection| {
+            // Together: a crash must not leave a hole that is not reported.
+            cursors::note_forgotten(connection).await?;
+            forget::forget(connection, &user).await
+        };
         let count = self.write(forget).await?;
         self.empty_log().await?;
         self.refresh().await?;
@@ -313,11 +316,13 @@ impl History {
     async fn begin(&self) -> Result<(), sqlx::Error> {
         let newest = self.figures.newest.load(Ordering::Acquire);
         let begin = async |connection: &mut SqliteConnection| {
-            sqlx::query("INSERT OR IGNORE INTO log (id, number, pruned) VALUES (1, ?1, ?2)")
+            const BEGIN: &str = "INSERT OR IGNORE INTO log (id, number, pruned) VALUES (1, ?1, ?2)";
+            let begin = sqlx::query(BEGIN)
                 .bind(random()?)
-                .bind(newest.cast_signed())
-                .execute(&mut *connection)
-                .await?;
+                .bind(newest.cast_signed());
+            if begin.execute(&mut *connection).await?.rows_affected() > 0 {
+                cursors::note_begun_anew(connection).await?;
+            }
             sqlx::query_scalar("SELECT number FROM log")
                 .fetch_one(connection)
                 .await

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::EventLog;
 use super::writer::Writer;
-use super::{EventLog, FORGOTTEN};
 use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
-use crate::registration::{Key, Registration};
-use crate::registry::{Lagged, SourceState, Subscription};
+use crate::own_thread;
+use crate::registration::{Key, Registration, Text};
+use crate::registry::{Lagged, Registry, SourceState, Subscription};
 
 /// How long to wait for more after something happened: what comes together is written together.
 const GATHER: Duration = Duration::from_millis(1);
@@ -98,7 +99,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps the log until `stop`; on return all that happened by then is written, unless the disk fails.
+    /// Keeps the log until `stop`, on a thread of its own; on return all that happened by then is written, unless the disk fails.
     pub async fn run(mut self, stop: CancellationToken) {
         let writing = self.writer.clone();
         let write = async {
@@ -123,7 +124,7 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = log.forgotten.notified() => self.publish_forgotten().await,
-                () = self.parts.feed.news() => tokio::time::sleep(GATHER).await,
+                () = self.parts.feed.news() => own_thread::pause(GATHER),
                 _ = look.tick() => {}
             }
             self.follow().await;
@@ -141,7 +142,7 @@ impl Keeper {
         if history.newest() == 0 {
             return;
         }
-        if !matches!(history.cursor(FORGOTTEN).await, Ok(None)) {
+        if !matches!(history.unreported().await, Ok(None)) {
             self.publish_forgotten().await;
         }
         let kept_until = match history.cursor(KEPT_UNTIL).await {
@@ -168,14 +169,14 @@ impl Keeper {
                 HashMap::new()
             }
         };
-        let expired = self.expired_since(as_of, &logged);
+        let expired = self.expired_since(as_of, &logged).await;
         self.is_unreconciled = true;
         self.deriver.begin_from(logged);
         self.publish(expired, None).await;
     }
 
     /// What was listed at `as_of` (milliseconds) and has expired while nobody watched.
-    fn expired_since(
+    async fn expired_since(
         &mut self,
         as_of: u64,
         logged: &HashMap<Key, Option<Arc<Registration>>>,
@@ -197,6 +198,8 @@ impl Keeper {
                 && !hidden.contains(key)
                 && !logged.contains_key(key)
         });
+        let gone = self.parts.log.gone(&with_siblings(&rows, &registry)).await;
+        rows.retain(|one| !gone.contains(&one.binding.key));
         rows.sort_by_key(|one| one.binding.expiry.end());
         let event = |one: &Arc<Registration>| Event {
             seq: 0,
@@ -220,7 +223,7 @@ impl Keeper {
                 }
                 // The first load is what everything begins with, and no news.
                 Err(Lagged::Reloaded) if self.parts.as_of.is_none() => {
-                    self.parts.feed.restart();
+                    self.parts.feed.restart_after_load();
                     (Vec::new(), Some(self.parts.feed.read_to()))
                 }
                 Err(lagged) => {
@@ -272,12 +275,17 @@ impl Keeper {
 
     /// Says that events were forgotten.
     async fn publish_forgotten(&mut self) {
-        self.publish_gap(GapCause::Forgotten).await;
-        let log = &self.parts.log;
-        let Some(history) = log.history().filter(|_| log.is_kept()) else {
-            return;
+        let history = self.parts.log.history().cloned();
+        // Before the gap: what is forgotten from here on is not in it, and is reported again.
+        let unreported = match &history {
+            Some(history) => history.unreported().await.ok().flatten(),
+            None => None,
         };
-        if let Err(error) = history.delete_cursor(FORGOTTEN).await {
+        self.publish_gap(GapCause::Forgotten).await;
+        if let (Some(history), Some(unreported), true) =
+            (history, unreported, self.parts.log.is_kept())
+            && let Err(error) = history.reported(unreported).await
+        {
             tracing::debug!(%error, "cannot note that forgotten events were reported");
         }
     }
@@ -369,13 +377,35 @@ impl Keeper {
         }
     }
 
-    fn registry(&self) -> &Arc<crate::registry::Registry> {
+    fn registry(&self) -> &Arc<Registry> {
         self.parts.feed.registry()
     }
 
     fn now(&self) -> u64 {
         milliseconds(self.parts.clock.unix())
     }
+}
+
+/// Those of these rows whose address of record has other rows of the same contact: they need not have been listed.
+fn with_siblings(rows: &[Arc<Registration>], registry: &Registry) -> Vec<Arc<Registration>> {
+    type Contact<'a> = (&'a Text, Option<&'a Text>, &'a Text);
+    fn contact(one: &Registration) -> Contact<'_> {
+        let it = &one.binding;
+        (&it.username, it.domain.as_ref(), &it.contact)
+    }
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let mut counts: HashMap<Contact<'_>, usize> =
+        rows.iter().map(|one| (contact(one), 0)).collect();
+    let all = registry.rows();
+    for one in &all {
+        if let Some(count) = counts.get_mut(&contact(one)) {
+            *count += 1;
+        }
+    }
+    let has_siblings = |one: &&Arc<Registration>| counts.get(&contact(one)) > Some(&1);
+    rows.iter().filter(has_siblings).cloned().collect()
 }
 
 /// What the events leave of each binding in the system's list.

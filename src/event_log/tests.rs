@@ -1,5 +1,7 @@
 //! The log as a whole: what is appended at random, readers that come and go, restarts and a disk that fails.
 
+mod superseded;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::events::{GapCause, What};
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Change, Key, Ruid};
-use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
 
 const NOW: u64 = 1_795_000_000;
 
@@ -40,8 +42,12 @@ fn numbers(read: &[Arc<Logged>]) -> Vec<u64> {
 }
 
 async fn history(folder: &TempDir, clock: &Arc<ManualClock>, bytes: u64) -> Arc<History> {
+    open(folder.path(), clock, bytes).await
+}
+
+async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>, bytes: u64) -> Arc<History> {
     let options = Options {
-        path: folder.path().join("history.db"),
+        path: folder.join("history.db"),
         keep: Duration::from_hours(24),
         size: bytes,
     };
@@ -214,7 +220,7 @@ impl Site {
     async fn new(folder: &TempDir, bytes: u64) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let writer = Writer::new(Arc::clone(&clock) as _);
-        let source = Source {
+        let source = SourceReport {
             state: SourceState::Live,
             as_of: Some(clock.unix()),
         };
@@ -235,10 +241,14 @@ impl Site {
     }
 
     fn run(&mut self, feed: crate::registry::Subscription) {
+        self.run_from(feed, self.clock.unix());
+    }
+
+    fn run_from(&mut self, feed: crate::registry::Subscription, as_of: Duration) {
         let keeper = Keeper::new(Parts {
             log: Arc::clone(&self.log),
             feed,
-            as_of: Some(self.clock.unix()),
+            as_of: Some(as_of),
             clock: Arc::clone(&self.clock) as _,
             observers: Vec::new(),
         });
@@ -266,14 +276,8 @@ impl Site {
         self.log.history().unwrap().close().await;
         // The lock is free when nobody has the history any more.
         self.log = Arc::new(EventLog::new(None));
-        let options = Options {
-            path: self.folder.join("history.db"),
-            keep: Duration::from_hours(24),
-            size: self.bytes,
-        };
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        let history = History::open(options, clock).await.unwrap();
-        self.log = Arc::new(EventLog::new(Some(Arc::new(history))));
+        let history = open(&self.folder, &self.clock, self.bytes).await;
+        self.log = Arc::new(EventLog::new(Some(history)));
         let feed = self.writer.registry().subscribe();
         self.run(feed);
     }

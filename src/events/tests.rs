@@ -10,7 +10,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::registration::item::Wire;
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Address, Binding, Change, Details, Hidden, Key, Ruid, SourceAddress};
-use crate::registry::{FlushedBy, Scope, Snapshot, Source, Subscription, Writer};
+use crate::registry::{FlushedBy, Scope, Snapshot, SourceReport, Subscription, Writer};
 use crate::sip::SourceFrom;
 
 const NOW: u64 = 1_700_000_000;
@@ -26,7 +26,7 @@ impl Site {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let writer = Writer::new(Arc::clone(&clock) as _);
-        let source = Source {
+        let source = SourceReport {
             state: SourceState::Live,
             as_of: Some(std::time::Duration::from_secs(NOW)),
         };

@@ -3,6 +3,7 @@
 mod compression;
 mod connection;
 mod cors;
+mod head_timer;
 pub(crate) mod middleware;
 mod parse_errors;
 mod request_metrics;

@@ -32,6 +32,7 @@ mod search;
 mod secrecy;
 mod session;
 mod site;
+mod slow_readers;
 mod sort;
 mod spelling;
 mod stalled_bodies;

@@ -6,7 +6,7 @@ use super::cell::Cell;
 use super::columns::{Binding, Column};
 use super::intern::Interner;
 use super::text::{Packer, Piece};
-use super::{Attributes, Key, Ruid, Text};
+use super::{Attributes, Key, Ruid, Shapes, Text};
 
 /// A row: what each column says.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -20,8 +20,9 @@ const COUNT: usize = Column::ALL[Column::ALL.len() - 1] as usize + 1;
 pub struct Texts {
     /// Table names.
     tables: Interner<Arc<str>>,
-    /// Domains, sockets, phone models and names of attributes, which many rows have in common.
+    /// Domains, sockets and phone models, which many rows have in common.
     common: Interner<Text>,
+    shapes: Shapes,
     /// All others of a row, side by side.
     own: Packer,
 }
@@ -97,15 +98,6 @@ impl Texts {
         &mut self,
         pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Attributes {
-        let Self { common, own, .. } = self;
-        let pairs = pairs.into_iter();
-        let pieces: Vec<_> = pairs
-            .map(|(name, value)| (common.get(name), own.add(value)))
-            .collect();
-        let pack = own.pack();
-        let texts = pieces.into_iter();
-        texts
-            .map(|(name, piece)| (name, pack.text(piece)))
-            .collect()
+        self.shapes.attributes(pairs)
     }
 }

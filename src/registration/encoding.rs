@@ -40,10 +40,10 @@ impl Binding {
     /// Never: writing to memory does not fail.
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.encode_row(out);
-        for (name, value) in &self.attributes {
+        for (name, value) in self.attributes.iter() {
             out.push(ATTRIBUTE);
             write_text(name.as_bytes(), out);
-            write_text(value.as_bytes(), out);
+            write_text(&value, out);
         }
     }
 
@@ -119,8 +119,14 @@ impl<'a> Bytes<'a> {
 
     /// The next text, which has its length before it.
     pub fn text(&mut self) -> Option<&'a [u8]> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
+    /// The next number, as [`write_number`] wrote it.
+    pub(super) fn length(&mut self) -> Option<usize> {
         let length: u64 = self.number()?;
-        self.take(usize::try_from(length).ok()?)
+        usize::try_from(length).ok()
     }
 
     fn number<N: VarInt>(&mut self) -> Option<N> {
@@ -135,8 +141,13 @@ impl<'a> Bytes<'a> {
 /// # Panics
 /// Never: writing to memory does not fail.
 pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    out.write_varint(text.len() as u64).expect(MEMORY);
+    write_number(text.len(), out);
     out.extend_from_slice(text);
+}
+
+/// Appends a number, in as few bytes as it needs.
+pub(super) fn write_number(number: usize, out: &mut Vec<u8>) {
+    out.write_varint(number as u64).expect(MEMORY);
 }
 
 #[cfg(test)]

@@ -39,12 +39,34 @@ impl<S: Shared> Interner<S> {
             return known.clone();
         }
         if self.known.len() >= self.prune_at {
-            self.known.retain(|known| !known.is_alone());
-            self.prune_at = FEW.max(2 * self.known.len());
+            self.forget_unused();
         }
         let new = S::of(text);
         self.known.insert(new.clone());
         new
+    }
+
+    /// Whether there is a copy of `text`.
+    pub fn has(&self, text: &S::Content) -> bool {
+        self.known.contains(text)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Forgets those of which there is no other copy.
+    pub fn forget_unused(&mut self) {
+        self.known.retain(|known| !known.is_alone());
+        self.prune_at = FEW.max(2 * self.known.len());
     }
 }
 

@@ -9,6 +9,8 @@ use memchr::memmem;
 use serde::{Deserialize, Deserializer};
 use triomphe::ThinArc;
 
+use super::encoding::write_number;
+
 /// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
 /// Cheap to clone.
 #[derive(Clone)]
@@ -105,6 +107,12 @@ impl Packer {
         }
     }
 
+    /// Adds a text with its length before it.
+    pub(super) fn add_with_length(&mut self, text: &[u8]) {
+        write_number(text.len(), &mut self.bytes);
+        self.add(text);
+    }
+
     /// All that was added; the packer is empty after that.
     pub(super) fn pack(&mut self) -> Pack {
         let pack = Pack(ThinArc::from_header_and_slice((), &self.bytes));
@@ -113,28 +121,19 @@ impl Packer {
     }
 }
 
-/// Puts texts that are kept together side by side, where they are not yet.
-pub(super) fn bring_together<'a>(texts: impl Iterator<Item = &'a mut Text>) {
-    let texts: Vec<&mut Text> = texts.collect();
-    let side_by_side = |two: &[&mut Text]| two[0].pack.is(&two[1].pack);
-    if texts.windows(2).all(side_by_side) {
-        return;
-    }
-    let mut packer = Packer::default();
-    let pieces: Vec<Piece> = texts
-        .iter()
-        .map(|text| packer.add(text.as_bytes()))
-        .collect();
-    let pack = packer.pack();
-    for (text, piece) in texts.into_iter().zip(pieces) {
-        *text = pack.text(piece);
-    }
-}
-
 impl Pack {
-    /// Whether both are the same piece of memory.
-    fn is(&self, other: &Self) -> bool {
-        std::ptr::eq(self.0.slice.as_ptr(), other.0.slice.as_ptr())
+    /// All of it.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0.slice
+    }
+
+    /// All of it as one text.
+    ///
+    /// # Panics
+    /// Never: a [`Packer`] makes none of 4 GiB.
+    pub(super) fn whole(&self) -> Text {
+        let length = u32::try_from(self.0.slice.len()).expect("a packer checks it");
+        self.text(Piece { start: 0, length })
     }
 
     /// The text at `piece`, which the packer of this pack gave.
@@ -262,18 +261,6 @@ mod tests {
             assert_eq!(other, Text::from(stranger));
             assert!(text.is_alone(), "{stranger}");
         }
-    }
-
-    #[test]
-    fn texts_are_brought_together() {
-        let mut texts = ["one", "", "two"].map(Text::from);
-        let one = texts[0].clone();
-        bring_together(texts.iter_mut());
-        assert_eq!(texts, ["one", "", "two"].map(Text::from));
-        assert!(one.is_alone() && !texts[2].is_alone());
-        let [_, _, two] = texts.clone();
-        bring_together(texts.iter_mut());
-        assert!(two.pack.is(&texts[2].pack), "they are already");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::source::ReportedSource;
 use super::state::State;
-use super::{Registry, Scope, Source, Writer};
+use super::{Registry, Scope, SourceReport, Writer};
 use crate::registration::{Hidden, Registration, Tombstone};
 
 /// How many accounts may be asked for at a time. Others ask again when one of these has come.
@@ -116,7 +116,12 @@ impl Registry {
 
 impl Writer {
     /// Gives what holds for all accounts that are preloaded, and how well that is known to equal the tables.
-    pub fn begin_preload(&self, tombstones: Vec<Tombstone>, hidden: Vec<Hidden>, source: Source) {
+    pub fn begin_preload(
+        &self,
+        tombstones: Vec<Tombstone>,
+        hidden: Vec<Hidden>,
+        source: SourceReport,
+    ) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         let mut reported = ReportedSource::default();
         reported.replace(source, unix, monotonic);

@@ -24,7 +24,7 @@ pub enum SourceState {
 
 /// What the pipeline reports about the source of the registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Source {
+pub struct SourceReport {
     /// Its state.
     pub state: SourceState,
     /// The last moment (since the Unix epoch) at which the registry was known to equal the tables; `None` where
@@ -37,7 +37,7 @@ pub struct Source {
 pub struct Freshness {
     /// The state; a source that hangs follows nothing.
     pub state: SourceState,
-    /// See [`Source::as_of`].
+    /// See [`SourceReport::as_of`].
     pub as_of: Option<Duration>,
     /// How long ago that was, whatever the wall clock has done since.
     pub lag: Option<Duration>,
@@ -46,7 +46,7 @@ pub struct Freshness {
 /// What was reported last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReportedSource {
-    source: Source,
+    source: SourceReport,
     /// How old `as_of` was when it was reported, and when that was, on the monotonic clock.
     age: (Duration, Duration),
 }
@@ -66,7 +66,7 @@ impl SourceState {
 
 impl ReportedSource {
     /// Takes over what is reported at `unix` of the wall clock and `monotonic` of the other.
-    pub(super) fn replace(&mut self, source: Source, unix: Duration, monotonic: Duration) {
+    pub(super) fn replace(&mut self, source: SourceReport, unix: Duration, monotonic: Duration) {
         if let Some(as_of) = source.as_of
             && source.as_of != self.source.as_of
         {
@@ -75,13 +75,13 @@ impl ReportedSource {
         self.source = source;
     }
 
-    pub(super) fn source(&self) -> Source {
+    pub(super) fn source(&self) -> SourceReport {
         self.source
     }
 
     /// What that means at `monotonic`, where the source may hang.
     pub(super) fn at(&self, monotonic: Duration, hung: bool) -> Freshness {
-        let Source { state, as_of } = self.source;
+        let SourceReport { state, as_of } = self.source;
         let (age, at) = self.age;
         let state = match state {
             SourceState::Live | SourceState::CatchingUp if hung => SourceState::Stale,
@@ -116,7 +116,7 @@ impl Registry {
 
     /// What was [reported](Writer::report) last; whether the source hangs since does not matter.
     #[must_use]
-    pub fn reported_source(&self) -> Source {
+    pub fn reported_source(&self) -> SourceReport {
         self.reported().source.source()
     }
 
@@ -162,7 +162,7 @@ impl Registry {
 
 impl Writer {
     /// Reports how well the registry is known to equal Kamailio's tables; to be called after the rows are applied.
-    pub fn report(&self, mut source: Source) {
+    pub fn report(&self, mut source: SourceReport) {
         let (unix, monotonic) = (self.clock.unix(), self.clock.monotonic());
         let former = {
             let mut reported = self.reported();
@@ -209,7 +209,7 @@ mod tests {
     fn reported(as_of: u64, unix: u64, monotonic: u64) -> ReportedSource {
         let mut reported = ReportedSource::default();
         let (state, as_of) = (SourceState::Live, Some(at(as_of)));
-        reported.replace(Source { state, as_of }, at(unix), at(monotonic));
+        reported.replace(SourceReport { state, as_of }, at(unix), at(monotonic));
         reported
     }
 
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn lag_goes_on_while_the_same_moment_is_reported_again() {
         let mut reported = reported(998, 1000, 5);
-        let stale = Source {
+        let stale = SourceReport {
             state: SourceState::Stale,
             ..reported.source()
         };
@@ -238,7 +238,7 @@ mod tests {
         let mut reported = reported(998, 1000, 5);
         assert_eq!(reported.at(at(15), true).state, SourceState::Stale);
         assert_eq!(reported.at(at(15), false).state, SourceState::Live);
-        let never = Source::default();
+        let never = SourceReport::default();
         reported.replace(never, at(1000), at(15));
         assert_eq!(reported.at(at(15), true), Freshness::default());
     }

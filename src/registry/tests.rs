@@ -22,7 +22,7 @@ fn registry() -> (Arc<ManualClock>, Writer) {
     (clock, writer)
 }
 
-const LIVE: Source = Source {
+const LIVE: SourceReport = SourceReport {
     state: SourceState::Live,
     as_of: None,
 };

@@ -1,6 +1,6 @@
 //! What changes rows: the pipeline, by what sources and the directory say, and by the clock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::event::{Cause, Event, Reassigned};
 use super::state::State;
 use super::tombstones::{has_moved, tombstone};
-use super::{AT_ONCE, Overlay, Registry, Snapshot, Source, SourceState, Subscription};
+use super::{AT_ONCE, Overlay, Registry, Snapshot, SourceReport, SourceState, Subscription};
 use crate::clock::Clock;
 use crate::registration::{Change, Key, Registration, Tombstone};
 
@@ -79,10 +79,24 @@ impl Writer {
         clippy::must_use_candidate,
         reason = "who does not follow restores all the same"
     )]
-    pub fn restore(&self, left: Snapshot, source: Source) -> Subscription {
+    pub fn restore(&self, left: Snapshot, source: SourceReport) -> Subscription {
+        self.restore_without(left, source, |_| HashSet::new())
+    }
+
+    /// The same. It is asked which rows have `gone` before, of those of which only Kamailio can tell: until it is asked,
+    /// they are not listed while there is another of their contact.
+    pub fn restore_without(
+        &self,
+        left: Snapshot,
+        source: SourceReport,
+        gone: impl FnOnce(&[Arc<Registration>]) -> HashSet<Key>,
+    ) -> Subscription {
         let (moved, owners) = (left.moved.clone(), left.owners);
         self.0.reported().intents.clone_from(&left.intents);
-        let state = State::restored(self.0.clock.unix_seconds(), left);
+        let mut state = State::restored(self.0.clock.unix_seconds(), left);
+        if !state.ambiguities.is_empty() {
+            state.presume_superseded(gone);
+        }
         let mut former = None;
         let cursor = self.0.write(|content, now| {
             former = Some((

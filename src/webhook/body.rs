@@ -11,7 +11,7 @@ use crate::events::json::{LogId, Style, moment, write_event};
 use crate::events::{Event, Seen, Type, Viewer, What};
 use crate::registration::Registration;
 use crate::registration::item::json::write_fields;
-use crate::registration::item::{self, Condition, Field, Item, Wire};
+use crate::registration::item::{self, Field, Item, Wire};
 
 /// The fields of Kazoo's `register` webhook that an item has, beside `expires`.
 const REGISTER: [Field; 16] = [
@@ -184,7 +184,7 @@ impl Writer<'_> {
                 flap: None,
             };
             let mut filters = self.hook.filters.iter();
-            filters.all(|(field, value)| Condition::Is(*field, value.clone()).holds(&item))
+            filters.all(|(field, value)| item.has(*field, value))
         };
         holds(seen.registration) || seen.former.is_some_and(|former| holds(former))
     }

@@ -6,6 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Position;
 use crate::event_log::{Error, History};
+use crate::events::json::LogId;
+
+/// Behind no event of any log.
+const NOWHERE: Position = (LogId(0), 0);
 
 /// What keeps positions for the next start. A failure has been reported where it happened.
 pub trait CursorFile: Send + Sync + 'static {
@@ -20,6 +24,12 @@ pub trait CursorFile: Send + Sync + 'static {
 
     /// Forgets a position.
     fn delete(&self, name: &str) -> impl Future<Output = ()> + Send;
+
+    /// Whether positions of former times may have been lost.
+    fn may_lack_some(&self) -> impl Future<Output = bool> + Send;
+
+    /// Notes that whoever lost a position has one again.
+    fn lacks_none(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// The positions of all hooks.
@@ -49,6 +59,19 @@ impl<F: CursorFile> Cursors<F> {
             Some(known) => known,
             None => self.file.get(name).await,
         }
+    }
+
+    /// Where positions were lost, those of these names are put behind no event of any log: what they missed is a gap.
+    pub(super) async fn replace_lost(&self, names: impl Iterator<Item = String>) {
+        if !self.file.may_lack_some().await {
+            return;
+        }
+        for name in names {
+            if self.file.get(&name).await.is_none() {
+                self.put(&name, NOWHERE).await;
+            }
+        }
+        self.file.lacks_none().await;
     }
 
     /// Notes a position in memory alone.
@@ -94,6 +117,19 @@ impl CursorFile for Option<Arc<History>> {
     async fn delete(&self, name: &str) {
         if let Some(history) = self {
             said(history.delete_cursor(name).await);
+        }
+    }
+
+    async fn may_lack_some(&self) -> bool {
+        match self {
+            Some(history) => said(history.may_lack_cursors().await).unwrap_or_default(),
+            None => false,
+        }
+    }
+
+    async fn lacks_none(&self) {
+        if let Some(history) = self {
+            said(history.lacks_no_cursors().await);
         }
     }
 }

@@ -47,6 +47,8 @@ pub(super) async fn run_with<S: Source, P: Post>(
     };
     let configured = Arc::clone(&hooks.borrow());
     running.forget_others(&configured).await;
+    let names = configured.iter().map(|it| cursor_name(&it.config.name));
+    running.cursors.replace_lost(names).await;
     loop {
         let wanted = Arc::clone(&hooks.borrow_and_update());
         running.replace(&wanted).await?;

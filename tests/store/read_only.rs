@@ -23,7 +23,7 @@ use crate::support::{eventually, holds, tools};
 const WRITES: &str = "pwrite64,ftruncate,fallocate,fsync,fdatasync";
 
 /// strace between a usrlocd and the kernel.
-struct ReadOnly {
+pub(crate) struct ReadOnly {
     strace: Child,
     log: PathBuf,
     _folder: TempDir,
@@ -31,7 +31,7 @@ struct ReadOnly {
 
 impl ReadOnly {
     /// From now on what this usrlocd writes is refused.
-    fn make(daemon: &Daemon) -> Self {
+    pub(crate) fn make(daemon: &Daemon) -> Self {
         let folder = TempDir::with_prefix("usrlocd-strace-").expect("a temporary directory");
         let log = folder.path().join("strace.log");
         let said = fs::File::create(folder.path().join("said")).expect("an own directory");
@@ -68,7 +68,7 @@ impl ReadOnly {
     }
 
     /// It can be written again; how many writes were refused.
-    fn end(mut self) -> usize {
+    pub(crate) fn end(mut self) -> usize {
         let pid = Pid::from_child(&self.strace);
         kill_process(pid, Signal::TERM).expect("it runs");
         self.strace.wait().expect("an own child");

@@ -13,7 +13,7 @@ use crate::clock::{ManualClock, SystemClock};
 use crate::consumers::store::Contents;
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Change, Registration, Stored};
-use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
 
 const NOW: i64 = 1_795_000_000;
 
@@ -27,9 +27,9 @@ struct Lab {
     _folder: TempDir,
 }
 
-fn source(as_of: Option<Duration>) -> Source {
+fn source(as_of: Option<Duration>) -> SourceReport {
     let state = SourceState::Live;
-    Source { state, as_of }
+    SourceReport { state, as_of }
 }
 
 /// A registration of a user of its own.
@@ -214,7 +214,7 @@ async fn what_was_missed_is_found_by_comparing() {
     }
     lab.write_all().await;
     lab.agrees().await;
-    lab.writer.report(Source::default());
+    lab.writer.report(SourceReport::default());
     lab.show_many(2 * MANY, "sip:");
     lab.drop("gone");
     lab.drop("17");

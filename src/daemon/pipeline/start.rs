@@ -6,6 +6,8 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::causes::Causes;
 use super::first_load::FirstLoad;
 use super::readiness::Readiness;
@@ -17,7 +19,7 @@ use crate::event_log::{self, Keeper};
 use crate::parallel;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Binding, Stored};
-use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
 use crate::source::sql::SqlSource;
 use crate::source::sqlite::{self, SqliteSource};
 use crate::source::{self, Configured};
@@ -77,6 +79,7 @@ async fn take_over(
     let (following, place) = follow(options.origin, &parts, former)?;
     let writer = Arc::clone(&parts.writer);
     let owners = resolver.owners();
+    let (log, runtime) = (Arc::clone(&parts.events), Handle::current());
     let restore = move || {
         let each = rows.into_iter().map(|one: Resolved| (one.rows, one.moved));
         let (rows, moved): (_, Vec<_>) = each.unzip();
@@ -88,7 +91,8 @@ async fn take_over(
             hidden: contents.hidden,
             intents: contents.intents,
         };
-        writer.restore(left, source)
+        // The log has said that they are gone, and does not say so again.
+        writer.restore_without(left, source, |rows| runtime.block_on(log.gone(rows)))
     };
     let feed = tokio::task::spawn_blocking(restore).await?;
     let keeper = Keeper::new(event_log::Parts {
@@ -163,13 +167,13 @@ fn follow(
 
 /// How well what was stored is known to equal the tables. Where that never was so, because the earlier run ended before
 /// all was stored, it is only a part of them, and says nothing about what is not in it.
-fn source(contents: &Contents) -> Source {
+fn source(contents: &Contents) -> SourceReport {
     let as_of = contents.as_of;
     let state = match as_of {
         Some(_) => SourceState::CatchingUp,
         None => SourceState::Unavailable,
     };
-    Source { state, as_of }
+    SourceReport { state, as_of }
 }
 
 /// Preloads accounts that are asked for before everything is there; only where the rows that each has in the store are
@@ -183,7 +187,7 @@ async fn preload(
     if reading.owners() != Some(resolver.owners()) || little.as_of.is_none() {
         return std::future::pending().await;
     }
-    let source = Source {
+    let source = SourceReport {
         state: SourceState::CatchingUp,
         as_of: little.as_of,
     };

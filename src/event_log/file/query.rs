@@ -45,7 +45,7 @@ pub struct Query {
 }
 
 /// Whose events are asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Of {
     /// What the system's list shows.
     All,

@@ -12,7 +12,7 @@ use crate::registration::testing::{binding, registration};
 use crate::registration::{
     Address, Change, Common, Details, Expiry, Key, Registration, Ruid, SourceAddress,
 };
-use crate::registry::{Snapshot, Source, Subscription, Writer};
+use crate::registry::{Snapshot, SourceReport, Subscription, Writer};
 use crate::sip::{SourceFrom, Transport};
 
 /// 2025-11-30 00:00:00 UTC.
@@ -71,7 +71,7 @@ impl Day {
         let clock = Arc::new(ManualClock::at(MIDNIGHT));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let writer = Writer::new(Arc::clone(&shared));
-        let source = Source {
+        let source = SourceReport {
             state: SourceState::Live,
             as_of: Some(Duration::from_secs(MIDNIGHT)),
         };

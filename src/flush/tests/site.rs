@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::registration::Change;
 use crate::registration::testing::{binding, registration};
 use crate::registration::{Binding, Hidden, Key, Registration, Text};
-use crate::registry::{Overlay, Scope, Snapshot, Source, SourceState, Writer};
+use crate::registry::{Overlay, Scope, Snapshot, SourceReport, SourceState, Writer};
 
 pub(super) const NOW: i64 = 1_700_000_000;
 
@@ -110,7 +110,7 @@ impl Site {
             intents: kept.intents,
             ..Snapshot::default()
         };
-        registry.restore(kept, Source::default());
+        registry.restore(kept, SourceReport::default());
         let store = Arc::new(store);
         let doubts = Arc::clone(overlay.doubts());
         let client = Kamailio::new(kamailio::Options {
@@ -170,7 +170,7 @@ impl Site {
 
     /// The state of the source; once live, every row of the tables is in the registry.
     pub(super) fn reads(&self, state: SourceState) {
-        self.registry.report(Source {
+        self.registry.report(SourceReport {
             state,
             as_of: Some(Duration::from_secs(NOW.cast_unsigned())),
         });

@@ -49,6 +49,12 @@ const WITHHELD: usize = 1000;
 /// How often to look whether the token has expired.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How often the rows are read to have them as they are at one moment; with very many changes there is none.
+const LISTS: usize = 3;
+
+/// More rows than this are not read again for that.
+const FEW: usize = 10_000;
+
 /// How many events are read at a time.
 const EVENTS: usize = 256;
 
@@ -161,6 +167,9 @@ impl Stream {
         seat: Seat,
     ) -> Self {
         let wants_refreshes = params.types.contains(&Type::Refreshed);
+        if let Some(socket) = &socket {
+            socket.leave_room();
+        }
         Self {
             who: Who::new(app, call, peer, subject),
             types: params.types,
@@ -185,13 +194,16 @@ impl Stream {
     /// The next piece; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            match std::mem::replace(&mut self.phase, Phase::Over) {
+            let phase = std::mem::replace(&mut self.phase, Phase::Over);
+            let is_slow = self.socket.as_ref().is_some_and(Socket::is_slow);
+            match phase {
+                Phase::Over if self.frames.len() == 0 => return None,
+                Phase::Over => {}
+                _ if is_slow => self.frames.bye("slow"),
                 Phase::Begin(from) => self.begin(from).await,
                 Phase::List => self.list().await,
                 Phase::Present(rows, cursor) => self.present(rows, cursor),
                 Phase::Live(cursor) => self.live(cursor).await,
-                Phase::Over if self.frames.len() == 0 => return None,
-                Phase::Over => {}
             }
             if self.frames.len() > 0 {
                 self.sent = Instant::now();
@@ -222,12 +234,19 @@ impl Stream {
     /// Takes the rows of now; what happens from now on comes after them.
     async fn list(&mut self) {
         let log = &self.app.events;
-        // What the rows show by now is not told again.
-        log.has_followed(self.app.registry.last_entry()).await;
-        // Before the list: what comes meanwhile may be told twice, and nothing is missed.
-        let cursor = log.end();
-        let rows = self.rows().await;
-        self.phase = Phase::Present(rows, cursor);
+        for _ in 0..LISTS {
+            // What the rows show by now is not told again.
+            let entry = self.app.registry.last_entry();
+            log.has_followed(entry).await;
+            // Before the list: what comes meanwhile may be told twice, and nothing is missed.
+            let cursor = log.end();
+            let rows = self.rows().await;
+            let is_enough = rows.len() > FEW || self.app.registry.last_entry() == entry;
+            self.phase = Phase::Present(rows, cursor);
+            if is_enough {
+                return;
+            }
+        }
     }
 
     /// Goes on after an event, or says what is missing.

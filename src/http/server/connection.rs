@@ -17,23 +17,21 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use super::head_timer::HeadTimer;
 use super::middleware;
 use super::parse_errors::ParseErrors;
 use crate::http::App;
 use crate::http::error::Error;
 use crate::http::request::format::Layout;
 use crate::http::response::answer::refuse;
+use crate::http::socket::{Patient, Socket};
 
 /// A request's head, at most; a larger one is answered 431, or 414 where it is the request line that is too long.
 const HEAD_BYTES: usize = 64 << 10;
-
-/// How long an answer may wait for a client that does not read.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection that has just been accepted at shutdown may take to send its first request. With systemd's sockets
 /// the next usrlocd would have accepted it.
@@ -61,6 +59,8 @@ enum Signal {
     Drain,
     /// To end at once.
     CutOff,
+    /// To look whether a head is late.
+    HeadLate,
 }
 
 /// Says when a connection is to end: at shutdown, but a new one may send its first request.
@@ -73,24 +73,23 @@ async fn drain(ends: &Ends, has_begun: &AtomicBool) -> Signal {
 }
 
 /// Answers the requests of one connection until it ends.
-pub(crate) async fn run<S, F, A>(app: &Arc<App>, stream: S, ends: &Ends, answer: F)
+pub(crate) async fn run<F, A>(app: &Arc<App>, socket: Socket, ends: &Ends, answer: F)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Response>,
 {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let stream = ParseErrors::new(Box::pin(stream));
+    let stream = ParseErrors::new(Patient::from(socket));
     let has_begun = AtomicBool::new(false);
     let answer = |request| {
         has_begun.store(true, Ordering::Relaxed);
         // hyper wants a future that can be moved.
         Box::pin(answer(request).map(Ok::<_, Infallible>))
     };
+    let head_timeout = app.limits.borrow().header_timeout;
+    let head_timer = HeadTimer::new();
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(app.limits.borrow().header_timeout)
+        .timer(head_timer.clone())
+        .header_read_timeout(head_timeout)
         // A client that has closed its sending side still wants the answer.
         .half_close(true)
         .max_buf_size(HEAD_BYTES)
@@ -100,6 +99,13 @@ where
     let mut signals = FuturesUnordered::new();
     signals.push(drain(ends, &has_begun).boxed());
     signals.push(ends.cut_off.cancelled().map(|()| Signal::CutOff).boxed());
+    let late = || {
+        head_timer
+            .clone()
+            .late(head_timeout)
+            .map(|()| Signal::HeadLate)
+    };
+    signals.push(late().boxed());
     let ended = loop {
         let ended = poll_fn(|context| connection.poll_without_shutdown(context));
         tokio::select! {
@@ -108,6 +114,8 @@ where
             Some(signal) = signals.next() => match signal {
                 Signal::Drain => std::pin::Pin::new(&mut connection).graceful_shutdown(),
                 Signal::CutOff => return,
+                // hyper sees by itself that its time is over.
+                Signal::HeadLate => signals.push(late().boxed()),
             },
         }
     };

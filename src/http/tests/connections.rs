@@ -16,13 +16,13 @@ use crate::http::{Listeners, serve};
 const LIST: &str = "GET /v2/accounts/acme/registrations HTTP/1.1\r\nhost: localhost\r\nx-auth-token: ops-token\r\n";
 const GRACE: Duration = Duration::from_millis(300);
 
-struct Served {
-    address: std::net::SocketAddr,
+pub(super) struct Served {
+    pub(super) address: std::net::SocketAddr,
     shutdown: CancellationToken,
     task: JoinHandle<bool>,
 }
 
-async fn served(site: &Site) -> Served {
+pub(super) async fn served(site: &Site) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::site::{NOW, Site};
-use crate::registry::{Source, SourceState};
+use crate::registry::{SourceReport, SourceState};
 
 #[tokio::test]
 async fn lives_without_a_token() {
@@ -42,7 +42,7 @@ async fn is_ready_while_the_view_follows() {
             StatusCode::SERVICE_UNAVAILABLE,
         ),
     ] {
-        site.registry.report(Source { state, as_of });
+        site.registry.report(SourceReport { state, as_of });
         let answer = site.get("/readyz").answer().await;
         assert_eq!(answer.status, status, "{state:?}");
         assert_eq!(answer.json()["source"]["state"], state.as_str());

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::site::{NOW, Site};
-use crate::registry::{Source, SourceState};
+use crate::registry::{SourceReport, SourceState};
 
 #[tokio::test]
 async fn says_why_it_is_not_ready() {
@@ -22,7 +22,7 @@ async fn says_why_it_is_not_ready() {
             "is 12000 ms old; [http] max_lag allows 10000 ms",
         ),
     ] {
-        site.registry.report(Source { state, as_of });
+        site.registry.report(SourceReport { state, as_of });
         let answer = site.get("/readyz").without("x-auth-token").answer().await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         let body = answer.json();
@@ -32,7 +32,7 @@ async fn says_why_it_is_not_ready() {
         assert!(reason.contains(word), "{reason}");
     }
     let (state, as_of) = (SourceState::Live, at(10));
-    site.registry.report(Source { state, as_of });
+    site.registry.report(SourceReport { state, as_of });
     let answer = site.get("/readyz").answer().await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json()["reason"], Value::Null);

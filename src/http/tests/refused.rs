@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 
 use super::site::{ACME, OPS, Site};
 use crate::http::auth::peer::Peer;
-use crate::registry::Source;
+use crate::registry::SourceReport;
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -40,7 +40,7 @@ async fn every_refusal_is_spelled_as_kazoo_does() {
     ] {
         insta::assert_snapshot!(name, ask.answer().await.show());
     }
-    site.registry.report(Source::default());
+    site.registry.report(SourceReport::default());
     insta::assert_snapshot!("unavailable", site.get(LIST).answer().await.show());
 }
 

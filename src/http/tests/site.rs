@@ -29,7 +29,7 @@ use crate::registration::Change;
 use crate::registration::item::Wire;
 use crate::registration::testing::binding;
 use crate::registration::{Address, Binding, Common, Details, Number, Registration, SourceAddress};
-use crate::registry::{Snapshot, Source, SourceState, Writer};
+use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
 use crate::sessions::Sessions;
 use crate::sip::{SourceFrom, Transport};
 use crate::tokens::{self, TokenSet};
@@ -182,6 +182,7 @@ pub(super) fn settings() -> Settings {
         hosts: Hosts::new("node-1", &[], None),
         ui: true,
         https: false,
+        below_path: false,
         node: "node-1".to_owned(),
         version: "1.2.3".to_owned(),
         metrics_accounts: 0,
@@ -302,7 +303,7 @@ impl Site {
     }
 
     pub(super) fn restore(&self, phones: impl IntoIterator<Item = Registration>) {
-        let source = Source {
+        let source = SourceReport {
             state: SourceState::Live,
             as_of: Some(Duration::from_millis(NOW * 1000 - 25)),
         };

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use super::site::{NOW, Site, World, phone, settings};
 use crate::config::Limits;
 use crate::registration::{Registration, Tombstone};
-use crate::registry::{Source, SourceState};
+use crate::registry::{SourceReport, SourceState};
 
 const LIST: &str = "/v2/accounts/acme/registrations";
 
@@ -48,7 +48,7 @@ async fn a_request_does_not_wait_for_ever() {
 #[tokio::test]
 async fn says_how_far_it_is_until_every_row_has_been_shown() {
     let site = starting();
-    let source = |state, as_of| site.registry.report(Source { state, as_of });
+    let source = |state, as_of| site.registry.report(SourceReport { state, as_of });
     let says = async |read, restored, total, words: &str| {
         let answer = site.get("/readyz").without("x-auth-token").answer().await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -87,7 +87,7 @@ async fn names_what_keeps_it_from_reading() {
         (SourceState::Unavailable, None),
         (SourceState::Stale, as_of),
     ] {
-        site.registry.report(Source { state, as_of });
+        site.registry.report(SourceReport { state, as_of });
         let answer = site.get("/readyz").answer().await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.json()["status"], "unavailable");
@@ -104,7 +104,7 @@ fn begin_preload(site: &Site) {
         domain: None,
         at: NOW.cast_signed(),
     };
-    let source = Source {
+    let source = SourceReport {
         state: SourceState::CatchingUp,
         as_of: Some(Duration::from_secs(NOW - 2)),
     };

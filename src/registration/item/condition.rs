@@ -37,8 +37,8 @@ impl Condition {
         let value = |field: &Field| item.value(*field);
         let filled = |field| value(field).is_some_and(|value| !value.to_text().is_empty());
         match self {
-            Self::Is(field, wanted) => value(field).is_some_and(|own| equal(&own, wanted)),
-            Self::IsNot(field, wanted) => value(field).is_none_or(|own| !equal(&own, wanted)),
+            Self::Is(field, wanted) => item.has(*field, wanted),
+            Self::IsNot(field, wanted) => !item.has(*field, wanted),
             Self::HasKey(field) => value(field).is_some(),
             Self::KeyMissing(field) => value(field).is_none(),
             Self::HasValue(field) => filled(field),
@@ -48,6 +48,14 @@ impl Condition {
             Self::CreatedFrom(from) => created() >= *from,
             Self::CreatedTo(to) => created() <= *to,
         }
+    }
+}
+
+impl Item<'_> {
+    /// Whether the field has this value.
+    #[must_use]
+    pub fn has(&self, field: Field, wanted: &str) -> bool {
+        self.value(field).is_some_and(|own| equal(&own, wanted))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Rows that only Kamailio can tell apart: what is to be asked about them, and which of them it does not have.
 //!
 //! A row that Kamailio does not have while it has another of the same contact is *superseded* and not listed. That is
-//! forgotten as soon as the row changes or Kamailio has none of them any more; it is not kept over a restart.
+//! forgotten as soon as the row changes or Kamailio has none of them any more. After a restart it is presumed of the rows
+//! that were told to be gone, until Kamailio has been asked again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -172,6 +173,17 @@ impl Ambiguities {
             .chain(old.take(due.again))
             .filter_map(question)
             .collect()
+    }
+
+    /// The contacts.
+    pub(in crate::registry) fn contacts(&self) -> impl Iterator<Item = &Contact> {
+        self.contacts.keys()
+    }
+
+    /// Takes a row of a contact for superseded, without having asked.
+    pub(in crate::registry) fn presume_superseded(&mut self, row: &Row, contact: &Contact) {
+        let why = (row.binding().row_fingerprint(), contact.clone());
+        self.superseded.insert(row.binding().key.clone(), why);
     }
 
     /// Takes over what Kamailio `has` of the sets that were asked about, where nothing has changed since. Returns

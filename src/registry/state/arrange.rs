@@ -120,6 +120,24 @@ impl State {
         self.ambiguous_sets(contact).into_iter().flatten().collect()
     }
 
+    /// Takes the rows that have `gone` for superseded, where only Kamailio can tell; it is asked all the same.
+    pub(in crate::registry) fn presume_superseded(
+        &mut self,
+        gone: impl FnOnce(&[Arc<Registration>]) -> HashSet<Key>,
+    ) {
+        let contacts: Vec<Contact> = self.ambiguities.contacts().cloned().collect();
+        let rows = contacts.iter().flat_map(|one| self.ambiguous_rows(one));
+        let rows: Vec<Row> = rows.collect();
+        let registrations = rows.iter().map(|row| Arc::clone(row.registration()));
+        let gone = gone(&registrations.collect::<Vec<_>>());
+        for row in rows.iter().filter(|it| gone.contains(&it.binding().key)) {
+            let contact = Contact(row.clone());
+            self.ambiguities.presume_superseded(row, &contact);
+            self.unsettled.insert(contact);
+        }
+        self.arrange();
+    }
+
     /// Takes over what Kamailio has.
     pub(in crate::registry) fn decide(
         &mut self,

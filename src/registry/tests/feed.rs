@@ -169,7 +169,7 @@ fn what_is_committed_together_shares_a_number() {
 #[test]
 fn a_first_load_is_a_beginning_and_no_news() {
     let (_, registry) = registry();
-    registry.report(Source::default());
+    registry.report(SourceReport::default());
     let mut feed = follow(&registry);
     put(&registry, binding("1", "bob", "a", NOW + 60));
     registry.report(LIVE);

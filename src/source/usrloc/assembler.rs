@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::attribute_rows::AttributeRows;
 use super::slot::{Slot, SlotId};
 use crate::registration::intern::Interner;
-use crate::registration::{Binding, Changeset, Key, Ruid, Text};
+use crate::registration::{Binding, Changeset, Key, Ruid, Shapes, Text};
 
 /// How long a new row waits for its first attribute, where other rows have attributes.
 const FIRST_ATTRIBUTE: Duration = Duration::from_millis(500);
@@ -44,6 +44,7 @@ pub(super) struct Assembler {
     by_key: HashTable<SlotId>,
     /// Attribute names, each kept once.
     names: Interner<Text>,
+    shapes: Shapes,
     attributes: usize,
     /// How many of them are in slots without a row.
     orphans: usize,
@@ -222,13 +223,7 @@ impl Assembler {
     }
 
     pub(super) fn set_attribute(&mut self, id: SlotId, rowid: i64, name: &[u8], value: &[u8]) {
-        let told = self.told(id);
-        // A copy of what is there costs neither time nor memory.
-        let (name, value) = match told.and_then(|told| told.attributes.find(name)) {
-            Some((name, told)) if told.as_bytes() == value => (name.clone(), told.clone()),
-            Some((name, _)) => (name.clone(), value.into()),
-            None => (self.names.get(name), value.into()),
-        };
+        let name = self.names.get(name);
         let slot = self.touch(id);
         let told = slot.told.as_ref().map(|told| &told.attributes);
         let is_new = slot.attributes.set(rowid, (name, value), told);
@@ -310,7 +305,7 @@ impl Assembler {
             if self.reading == Reading::Complete
                 && let Some(told) = slot.told.take()
             {
-                slot.attributes.each(Some(&told.attributes));
+                slot.attributes.keep_content(Some(&told.attributes));
                 slot.key = Some(Box::new(alone(&told.key)));
                 changes.remove(told.key.clone());
             }
@@ -339,8 +334,13 @@ impl Assembler {
         };
         let until = waited.filter(|_| !restarts).unwrap_or(now + patience);
         let patient = now < until;
-        let (telling, waits) = slot.attempt(patient, attributes_in_use);
+        let (telling, waits) = slot.attempt(patient, attributes_in_use, &mut self.shapes);
         if let Some(binding) = telling.map(Arc::new) {
+            if let Some(told) = &slot.told
+                && told.attributes != binding.attributes
+            {
+                slot.attributes.keep_content(Some(&told.attributes));
+            }
             slot.told = Some(Arc::clone(&binding));
             slot.key = None;
             changes.upsert(binding);

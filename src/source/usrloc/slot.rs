@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::attribute_rows::AttributeRows;
-use crate::registration::{Attributes, Binding, Key, Text};
+use crate::registration::{Attributes, Binding, Key, Shapes, Text};
 
 /// A slot's place, counted from 1: so that none takes no more room than one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -81,22 +81,20 @@ impl Slot {
         &mut self,
         patient: bool,
         attributes_in_use: bool,
+        shapes: &mut Shapes,
     ) -> (Option<Binding>, bool) {
         let told = self.told.as_ref().map(|told| &told.attributes);
-        let current = || self.attributes.content(told);
-        let cloned = |(name, value): (&Text, &Text)| (name.clone(), value.clone());
-        let Some(told) = told else {
-            if patient && attributes_in_use && self.attributes.is_empty() {
-                return (None, true);
-            }
-            let attributes = current().map(cloned).collect();
-            return (self.renewed(attributes), false);
-        };
-        let is_present = |name: &Text| current().any(|(present, _)| present == name);
-        let lost = told.iter().filter(|(name, _)| !is_present(name));
-        let kept: Vec<_> = lost.filter(|_| patient).map(cloned).collect();
+        if told.is_none() && patient && attributes_in_use && self.attributes.is_empty() {
+            return (None, true);
+        }
+        let current: Vec<_> = self.attributes.content(told).collect();
+        let is_present = |name: &Text| current.iter().any(|(present, _)| *present == name);
+        let lost = told.into_iter().flat_map(Attributes::iter);
+        let lost = lost.filter(|(name, _)| patient && !is_present(name));
+        let kept: Vec<_> = lost.collect();
         let waits = !kept.is_empty();
-        let attributes = kept.into_iter().chain(current().map(cloned)).collect();
+        let all = kept.iter().chain(&current);
+        let attributes = shapes.attributes(all.map(|(name, value)| (name.as_bytes(), &**value)));
         (self.renewed(attributes), waits)
     }
 

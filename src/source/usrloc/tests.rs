@@ -2,7 +2,7 @@ use super::assembler::Assembler;
 use super::slot::SlotId;
 use super::*;
 use crate::registration::testing::{binding, packed};
-use crate::registration::{Change, Key, Text};
+use crate::registration::{Change, Key};
 
 const VARS: &str = "custom_channel_vars";
 
@@ -32,13 +32,13 @@ fn with_row(assembler: &mut Assembler, rowid: i64) -> SlotId {
 }
 
 fn attributes(changes: Changeset) -> Vec<Option<Vec<(String, String)>>> {
-    let text = |text: &Text| text.lossy().into_owned();
+    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     let of = |change: Change<Arc<Binding>>| match change {
         Change::Upsert(binding) => Some(
             binding
                 .attributes
                 .iter()
-                .map(|(name, value)| (text(name), text(value)))
+                .map(|(name, value)| (text(name.as_bytes()), text(&value)))
                 .collect(),
         ),
         Change::Remove(_) => None,

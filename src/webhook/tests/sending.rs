@@ -241,6 +241,20 @@ async fn the_cursor_is_kept_once_a_second_while_many_are_sent() {
     assert_eq!(house.file.writes(), writes + 1);
 }
 
+/// What comes within a moment is one request, where the hook wants that.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_gathered_for_a_moment() {
+    let script = Script::new(&[]);
+    let mut house = House::new(vec![(hook(URL, "batch = 10"), &script)]);
+    house.kept("crm", 0).await;
+    for _ in 0..3 {
+        house.register(1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(script.numbers(1).await, [3]);
+    house.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_hook_begins_now() {
     let script = Script::new(&[]);
@@ -388,6 +402,54 @@ async fn a_log_that_was_put_back_is_a_gap() {
     let sent = script.sent(7).await;
     assert_eq!(cause(&sent[5].1).0, "other_log");
     assert_eq!(sent[6].1.id, "0000000000000001-1");
+    house.stop().await;
+}
+
+/// With the history the cursors are gone; who has one again, is told no second time, and a new hook begins now.
+#[tokio::test(start_paused = true)]
+async fn a_history_that_was_begun_anew_is_a_gap_once() {
+    let (script, new) = (Script::new(&[]), Script::new(&[]));
+    let mut house = House::new(vec![(hook(URL, ""), &script)]);
+    house.kept("crm", 0).await;
+    house.register(5);
+    script.sent(5).await;
+    house.stop().await;
+    house.file.lose();
+    house.log = Log::new(1);
+    house.register(1);
+    house.start();
+    let sent = script.sent(7).await;
+    assert_eq!(cause(&sent[5].1).0, "other_log");
+    assert_eq!(sent[6].1.id, "0000000000000001-1");
+    house.stop().await;
+    let mut bi = hook(URL, "");
+    bi.config.name = "bi".into();
+    house.configure(vec![(hook(URL, ""), &script), (bi, &new)]);
+    house.start();
+    house.kept("bi", 1).await;
+    house.register(1);
+    assert_eq!(script.numbers(8).await[7], 2);
+    assert_eq!(new.numbers(1).await, [2]);
+    house.stop().await;
+}
+
+/// There is no place in such a log to go on from: a new hook begins all the same, and who has missed something is told
+/// so once.
+#[tokio::test(start_paused = true)]
+async fn without_a_history_events_are_sent_as_they_come() {
+    let script = Script::new(&[]);
+    let mut house = House::new(Vec::new());
+    house.log.keep_nothing();
+    house.configure(vec![(hook(URL, ""), &script)]);
+    house.kept("crm", 0).await;
+    house.register(2);
+    assert_eq!(script.numbers(2).await, [1, 2]);
+    house.restart().await;
+    let sent = script.sent(3).await;
+    assert_eq!(cause(&sent[2].1).0, "other_log");
+    house.kept("crm", 2).await;
+    house.register(1);
+    assert_eq!(script.numbers(4).await[3], 3);
     house.stop().await;
 }
 

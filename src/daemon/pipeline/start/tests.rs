@@ -140,7 +140,7 @@ async fn what_was_kept_in_part_is_not_taken_for_all() {
         as_of: None,
         ..whole
     };
-    assert_eq!(source(&part), Source::default());
+    assert_eq!(source(&part), SourceReport::default());
     assert_eq!(source(&part).state, SourceState::Unavailable);
 }
 

@@ -224,6 +224,8 @@ fn cursors_are_kept() {
     let history = bench.open();
     let cursor = |name: &str| bench.wait(history.cursor(name)).unwrap();
     assert_eq!(cursor("crm"), None);
+    assert!(bench.wait(history.may_lack_cursors()).unwrap(), "it is new");
+    bench.wait(history.lacks_no_cursors()).unwrap();
     for at in [(LogId(u64::MAX), 7), (history.log(), u64::MAX)] {
         bench.wait(history.put_cursor("crm", at)).unwrap();
         assert_eq!(cursor("crm"), Some(at));
@@ -234,6 +236,32 @@ fn cursors_are_kept() {
     assert_eq!(bench.wait(history.consumers()).unwrap(), ["bi", "crm"]);
     bench.wait(history.delete_cursor("crm")).unwrap();
     assert_eq!(cursor("crm"), None);
+    assert!(!bench.wait(history.may_lack_cursors()).unwrap());
+    bench.wait(history.begin_anew("a test")).unwrap();
+    assert_eq!(cursor("bi"), None);
+    assert!(bench.wait(history.may_lack_cursors()).unwrap());
+}
+
+/// The log reports the one while the other is forgotten, and is killed before it reports that as well.
+#[test]
+fn who_is_forgotten_while_another_is_reported_remains_to_be_reported() {
+    let bench = Bench::new();
+    let history = bench.open();
+    let unreported = || bench.wait(history.unreported()).unwrap();
+    let forget = |user: &str| {
+        bench
+            .wait(history.forget(Some("acme"), user, None))
+            .unwrap()
+    };
+    assert_eq!(unreported(), None);
+    forget("alice");
+    let first = unreported().unwrap();
+    forget("bob");
+    bench.wait(history.reported(first)).unwrap();
+    let second = unreported().expect("bob is not reported yet");
+    assert_ne!(first, second);
+    bench.wait(history.reported(second)).unwrap();
+    assert_eq!(unreported(), None);
 }
 
 #[test]
