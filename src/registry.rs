@@ -322,6 +322,10 @@ impl Registry {
         self.end_of_feed().read_to()
     }
 
+    fn end_of_load(&self) -> Cursor {
+        self.content().feed.reloaded()
+    }
+
     fn end_of_feed(&self) -> Cursor {
         self.content().feed.end()
     }

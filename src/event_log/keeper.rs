@@ -223,7 +223,7 @@ impl Keeper {
                 }
                 // The first load is what everything begins with, and no news.
                 Err(Lagged::Reloaded) if self.parts.as_of.is_none() => {
-                    self.parts.feed.restart();
+                    self.parts.feed.restart_after_load();
                     (Vec::new(), Some(self.parts.feed.read_to()))
                 }
                 Err(lagged) => {

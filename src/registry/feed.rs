@@ -35,6 +35,8 @@ pub(super) struct Feed {
     last_commit: u64,
     /// How often the registry changed in a way that is not reported row by row.
     reloads: u64,
+    /// What `next` was at the last of those changes.
+    reloaded: u64,
     /// What `next` was at some moments of the monotonic clock, the earliest first.
     marks: VecDeque<(Duration, u64)>,
 }
@@ -68,6 +70,7 @@ impl Feed {
             next: 1,
             last_commit: 0,
             reloads: 0,
+            reloaded: 1,
             marks: VecDeque::new(),
         }
     }
@@ -94,6 +97,7 @@ impl Feed {
     /// Notes that the registry changed in a way that is not reported row by row.
     pub(super) fn reload(&mut self) {
         self.reloads += 1;
+        self.reloaded = self.next;
         self.ring.clear();
     }
 
@@ -122,6 +126,14 @@ impl Feed {
     pub(super) fn end(&self) -> Cursor {
         Cursor {
             next: self.next,
+            reloads: self.reloads,
+        }
+    }
+
+    /// The place after the last change that is not reported row by row.
+    pub(super) fn reloaded(&self) -> Cursor {
+        Cursor {
+            next: self.reloaded,
             reloads: self.reloads,
         }
     }
@@ -196,6 +208,10 @@ mod tests {
         assert_eq!(feed.read(&mut cursor, 9).unwrap().len(), 0);
         feed.reload();
         assert_eq!(feed.read(&mut cursor, 9).unwrap_err(), Lagged::Reloaded);
+        // What follows is not missed.
+        feed.push(Duration::ZERO, 2, event(5));
+        let mut cursor = feed.reloaded();
+        assert_eq!(numbers(&feed.read(&mut cursor, 9).unwrap()), [6]);
     }
 
     #[test]

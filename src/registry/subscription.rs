@@ -68,6 +68,12 @@ impl Subscription {
         self.owners = None;
     }
 
+    /// Goes on from when the registry was loaded last.
+    pub fn restart_after_load(&mut self) {
+        self.cursor = self.registry.end_of_load();
+        self.owners = None;
+    }
+
     /// The registrations of `scope`, in order, and goes on from the moment that this list is of: the entries that follow
     /// are exactly what becomes of it. (What ends in this very second may still be listed; its entry follows.)
     pub fn list(&mut self, scope: Scope<'_>) -> Listing {

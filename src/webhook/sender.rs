@@ -37,13 +37,15 @@ const CURSOR: &str = "webhook/";
 const OFF: &str = "webhook-off/";
 
 /// The task of one hook.
-pub(super) struct Sender<S, F, P> {
+pub(super) struct Sender<S: Source, F, P> {
     hook: Hook,
     parts: Arc<Parts<S>>,
     cursors: Arc<Cursors<F>>,
     post: P,
     /// The event that was handled last.
     at: Position,
+    /// Where a new hook begins.
+    end: Option<S::Cursor>,
     kept: Kept,
     failures: RateLimited,
 }
@@ -68,9 +70,10 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
             when: parts.clock.monotonic(),
             is_behind: false,
         };
+        let end = parts.source.end();
         Self {
-            // A new hook begins now.
-            at: S::position(&parts.source.end()),
+            at: S::position(&end),
+            end: Some(end),
             hook,
             parts,
             cursors,
@@ -104,6 +107,7 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
         match self.cursors.get(&self.name()).await {
             Some(position) => {
                 self.at = position;
+                self.end = None;
                 self.kept.at = Some(position);
             }
             None => self.keep_if(|_, _| true).await,
@@ -121,8 +125,12 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
 
     /// Sends everything, as it comes.
     async fn follow(&mut self) -> Gone {
+        let mut cursor = match self.end.take() {
+            Some(end) => Ok(end),
+            None => self.parts.source.after(self.at),
+        };
         loop {
-            let missed = match self.parts.source.after(self.at) {
+            let missed = match cursor {
                 Ok(cursor) => self.follow_from(cursor).await,
                 Err(missed) => Ok(missed),
             };
@@ -130,9 +138,10 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
                 Ok(missed) => self.send_gap(missed).await,
                 Err(gone) => Err(gone),
             };
-            if let Err(gone) = told {
-                return gone;
-            }
+            cursor = match told {
+                Ok(next) => Ok(next),
+                Err(gone) => return gone,
+            };
         }
     }
 
@@ -164,10 +173,11 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
         }
     }
 
-    /// Tells that events are missing, and goes on behind them.
-    async fn send_gap(&mut self, missed: Missed) -> Result<(), Gone> {
+    /// Tells that events are missing, and goes on behind them: with what is kept, or else with what is to come.
+    async fn send_gap(&mut self, missed: Missed) -> Result<S::Cursor, Gone> {
         let source = &self.parts.source;
-        let end = S::position(&source.end());
+        let cursor = source.end();
+        let end = S::position(&cursor);
         let before = source.oldest().saturating_sub(1);
         let (next, cause) = match missed {
             Missed::TooOld => (before, GapCause::TooOld),
@@ -177,8 +187,8 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
             }
             Missed::OtherLog => (before, GapCause::OtherLog),
         };
-        let next = source.after((end.0, next));
-        let next = next.map_or(end, |cursor| S::position(&cursor));
+        let cursor = source.after((end.0, next)).unwrap_or(cursor);
+        let next = S::position(&cursor);
         tracing::warn!(
             webhook = self.hook.config.name,
             cause = cause.as_str(),
@@ -195,7 +205,7 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
             self.deliver(&message).await?;
         }
         self.move_to(next, true).await;
-        Ok(())
+        Ok(cursor)
     }
 
     /// Moves the cursor, behind what the receiver has or what the hook does not want.

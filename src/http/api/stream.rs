@@ -49,6 +49,12 @@ const WITHHELD: usize = 1000;
 /// How often to look whether the token has expired.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How often the rows are read to have them as they are at one moment; with very many changes there is none.
+const LISTS: usize = 3;
+
+/// More rows than this are not read again for that.
+const FEW: usize = 10_000;
+
 /// How many events are read at a time.
 const EVENTS: usize = 256;
 
@@ -228,12 +234,19 @@ impl Stream {
     /// Takes the rows of now; what happens from now on comes after them.
     async fn list(&mut self) {
         let log = &self.app.events;
-        // What the rows show by now is not told again.
-        log.has_followed(self.app.registry.last_entry()).await;
-        // Before the list: what comes meanwhile may be told twice, and nothing is missed.
-        let cursor = log.end();
-        let rows = self.rows().await;
-        self.phase = Phase::Present(rows, cursor);
+        for _ in 0..LISTS {
+            // What the rows show by now is not told again.
+            let entry = self.app.registry.last_entry();
+            log.has_followed(entry).await;
+            // Before the list: what comes meanwhile may be told twice, and nothing is missed.
+            let cursor = log.end();
+            let rows = self.rows().await;
+            let is_enough = rows.len() > FEW || self.app.registry.last_entry() == entry;
+            self.phase = Phase::Present(rows, cursor);
+            if is_enough {
+                return;
+            }
+        }
     }
 
     /// Goes on after an event, or says what is missing.

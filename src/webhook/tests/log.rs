@@ -21,6 +21,8 @@ pub(super) struct Log {
 #[derive(Debug)]
 struct State {
     id: LogId,
+    /// Whether events can be read on from, once they have been read.
+    is_kept: bool,
     oldest: u64,
     events: Vec<Arc<Logged>>,
 }
@@ -38,6 +40,7 @@ impl Log {
     pub(super) fn new(id: u64) -> Arc<Self> {
         let state = State {
             id: LogId(id),
+            is_kept: true,
             oldest: 1,
             events: Vec::new(),
         };
@@ -79,6 +82,11 @@ impl Log {
         state.events.retain(|it| it.0.seq >= oldest);
     }
 
+    /// Keeps nothing, as where there is no history.
+    pub(super) fn keep_nothing(&self) {
+        self.state.lock().unwrap().is_kept = false;
+    }
+
     /// Becomes another log, whose numbers go on.
     pub(super) fn become_another(&self, id: u64) {
         self.state.lock().unwrap().id = LogId(id);
@@ -115,11 +123,11 @@ impl Source for Log {
     }
 
     fn after(&self, position: Position) -> Result<Position, Missed> {
-        self.state
-            .lock()
-            .unwrap()
-            .check(position)
-            .map(|()| position)
+        let state = self.state.lock().unwrap();
+        if !state.is_kept {
+            return Err(Missed::OtherLog);
+        }
+        state.check(position).map(|()| position)
     }
 
     fn position(cursor: &Position) -> Position {

@@ -433,6 +433,26 @@ async fn a_history_that_was_begun_anew_is_a_gap_once() {
     house.stop().await;
 }
 
+/// There is no place in such a log to go on from: a new hook begins all the same, and who has missed something is told
+/// so once.
+#[tokio::test(start_paused = true)]
+async fn without_a_history_events_are_sent_as_they_come() {
+    let script = Script::new(&[]);
+    let mut house = House::new(Vec::new());
+    house.log.keep_nothing();
+    house.configure(vec![(hook(URL, ""), &script)]);
+    house.kept("crm", 0).await;
+    house.register(2);
+    assert_eq!(script.numbers(2).await, [1, 2]);
+    house.restart().await;
+    let sent = script.sent(3).await;
+    assert_eq!(cause(&sent[2].1).0, "other_log");
+    house.kept("crm", 2).await;
+    house.register(1);
+    assert_eq!(script.numbers(4).await[3], 3);
+    house.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn kazoo_is_told_of_no_gap_and_goes_on() {
     let script = Script::new(&[]);
