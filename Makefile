@@ -29,10 +29,10 @@ contract: deps ## check the API against its own description, with schemathesis a
 	@tests/contract/tool
 	$(CARGO) test --locked --test usrlocd contract:: -- --ignored --nocapture
 
-ui-test: deps ## check the page's code, and use the page in a real browser, beside a real Kamailio
+ui-test: deps ## check the page's code, and use the page in a real browser, beside a real Kamailio (TESTS= a pattern of their names)
 	@tests/ui/tool
 	@cd tests/ui && npm run --silent check
-	$(CARGO) test --locked --test usrlocd page:: -- --ignored --nocapture
+	$(if $(TESTS),TESTS='$(TESTS)' )$(CARGO) test --locked --test usrlocd page:: -- --ignored --nocapture
 
 check: deps supply ## formatting, lints, documentation, licences, then all tests
 	$(CARGO) fmt --check

@@ -259,6 +259,28 @@ impl fmt::Debug for Kamailio {
     }
 }
 
+impl Http {
+    /// Whether browsers come by TLS; schemes have no case.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        let scheme = self
+            .public_url
+            .as_deref()
+            .and_then(|url| url.split_once(':'));
+        scheme.is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
+    }
+
+    /// Whether the proxy in front has the API and the page below a path of its own.
+    #[must_use]
+    pub fn is_below_path(&self) -> bool {
+        let rest = self
+            .public_url
+            .as_deref()
+            .and_then(|url| url.split_once("://"));
+        rest.is_some_and(|(_, rest)| rest.trim_end_matches('/').contains('/'))
+    }
+}
+
 impl Config {
     /// The configuration from `file` (without one from [`DEFAULT_FILE`], which may be absent), the environment and
     /// the flags; a later one of these wins.

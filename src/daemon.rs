@@ -451,16 +451,11 @@ fn settings(config: &Config) -> http::Settings {
         cors_origins: config.http.cors_origins.clone(),
         hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
         ui: config.http.ui,
-        https: public_url.as_ref().is_some_and(|url| is_https(url)),
+        https: config.http.is_https(),
+        below_path: config.http.is_below_path(),
         node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,
         notify_events: config.notify.choice(),
     }
-}
-
-/// Whether a URL is one of TLS; schemes have no case.
-fn is_https(url: &str) -> bool {
-    let scheme = url.split(':').next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case("https")
 }

@@ -107,6 +107,8 @@ pub struct Settings {
     pub ui: bool,
     /// Whether browsers reach it by TLS.
     pub https: bool,
+    /// Whether a proxy has it, and the API, below a path of its own.
+    pub below_path: bool,
     /// The name of this machine in answers.
     pub node: String,
     /// The version in answers.

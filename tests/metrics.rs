@@ -390,6 +390,19 @@ fn dashboard_and_rules_use_what_exists() {
 }
 
 #[test]
+fn the_dashboard_has_all_of_webhooks_and_of_phones_asked_to_act() {
+    let (_kamailio, _daemon, text) = lived();
+    let shown: String = queries().into_iter().map(|(_, query)| query).collect();
+    let subjects = ["usrlocd_webhook_", "usrlocd_notify_"];
+    let of_these = |name: &String| subjects.iter().any(|subject| name.starts_with(subject));
+    let families: Vec<String> = families(&text).into_iter().filter(of_these).collect();
+    assert!(families.len() >= 5, "{families:?}");
+    for family in families {
+        assert!(shown.contains(&family), "{family} is on no panel");
+    }
+}
+
+#[test]
 fn every_metric_is_explained_and_no_other() {
     let (_kamailio, _daemon, text) = lived();
     let page = read("deploy/OPERATIONS.md");

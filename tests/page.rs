@@ -2,15 +2,19 @@
 //! is in `tests/ui/*.test.js`; those files ask for phones, and for a usrlocd that ends and starts, over a socket of this
 //! test's.
 
+mod large;
+
 use std::collections::HashMap;
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::{env, fs};
 
 use serde_json::{Value, json};
+
+use large::Large;
 
 use crate::support::account::Account;
 use crate::support::daemon::Daemon;
@@ -33,6 +37,9 @@ struct Lab {
     daemon: Daemon,
     phones: HashMap<String, Phone>,
     answering: Vec<Answering>,
+    /// A usrlocd whose table is not there.
+    blind: Option<Daemon>,
+    large: Option<Large>,
 }
 
 impl Lab {
@@ -57,6 +64,8 @@ streams_per_token = 64
             daemon,
             phones: HashMap::new(),
             answering: Vec::new(),
+            blind: None,
+            large: None,
         }
     }
 
@@ -102,6 +111,30 @@ streams_per_token = 64
                 let status = revoke.status().expect("usrlocd starts");
                 assert!(status.success(), "{name} is not revoked: {status}");
             }
+            "forget" => {
+                let mut forget = Command::new(tools::usrlocd());
+                forget.args(["history", "forget", name, "--config"]);
+                let status = forget.arg(self.daemon.config_file()).status();
+                let status = status.expect("usrlocd starts");
+                assert!(status.success(), "{name} is not forgotten: {status}");
+            }
+            "start-blind" => {
+                let folder = self.kamailio.database().with_file_name("");
+                let builder = Daemon::builder(&self.kamailio);
+                let mut blind = builder.database(&folder.join("nothing.sqlite")).prepare();
+                blind.start_unready();
+                let origin = format!("http://{}", blind.address());
+                self.blind = Some(blind);
+                return json!({ "origin": origin });
+            }
+            "start-large" => {
+                let rows = wish["rows"].as_u64().expect("a number of rows");
+                let large = Large::start(&self.kamailio, rows);
+                let origin = large.origin();
+                self.large = Some(large);
+                return json!({ "origin": origin });
+            }
+            "change-large" => self.large.as_mut().expect("it is started").change(),
             "stop-kamailio" => self.kamailio.stop(),
             "start-kamailio" => self.kamailio.start(),
             other => panic!("nobody can {other}"),
@@ -137,6 +170,9 @@ streams_per_token = 64
         if wish["plain"].is_null() {
             phone = phone.attributes(&account.device(user, number));
         }
+        if let Some(to) = text("to") {
+            phone = phone.to(to);
+        }
         if let Some(agent) = text("user_agent") {
             phone = phone.user_agent(agent);
         }
@@ -164,10 +200,12 @@ fn what_a_person_does_and_sees() {
     let listener = UnixListener::bind(&path).expect("the folder takes a socket");
     let mut tests = Command::new(tools::program("node"))
         .arg("--test-reporter=spec")
+        .args(env::var("TESTS").map(|names| format!("--test-name-pattern={names}")))
         .arg("page.test.js")
         .current_dir(folder)
         .env("LAB_SOCKET", &path)
         .env("LAB_PAGE", format!("http://{}", lab.daemon.address()))
+        .env("LAB_UNIX", lab.daemon.socket())
         .env("LAB_TOKEN", Daemon::TOKEN)
         .env("LAB_READER", READER)
         .env("LAB_LEAVER", LEAVER)

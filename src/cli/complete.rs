@@ -139,7 +139,7 @@ fn keys() -> ArgValueCompleter {
         let names: Vec<&str> = if of_accounts {
             ACCOUNT_KEYS.to_vec()
         } else {
-            Field::ALL.iter().map(|field| field.name()).collect()
+            Field::USUAL.iter().map(|field| field.name()).collect()
         };
         let pairs = names.iter().map(|name| (format!("{sign}{name}"), None));
         candidates(pairs, current)

@@ -266,7 +266,7 @@ async fn spelling(reach: &Reach<'_>, user: &str) -> Result<String, Failure> {
 /// The format, if all that is asked for goes together.
 fn format(output: &Output, watching: &Watching) -> Result<Format, Failure> {
     let format = output.format_of_list()?;
-    let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+    let keys: Vec<_> = Field::USUAL.iter().map(|field| field.name()).collect();
     output.check(&keys)?;
     watching.check(format.is_tabular())?;
     Ok(format)

@@ -230,6 +230,7 @@ fn every_pinned_key_is_accepted() {
     assert_eq!(config.http.hosts, ["sip.example.com"]);
     let public_url = config.http.public_url.as_deref();
     assert_eq!(public_url, Some("https://sip.example.com:8443/x"));
+    assert!(config.http.is_https() && config.http.is_below_path());
     assert!(!config.http.ui);
     assert_eq!(config.http.wire, Wire::Kazoo43);
     assert_eq!(config.auth.tokens_file, None);
@@ -426,4 +427,19 @@ fn how_much_history_is_kept() {
         let problems = parse(keys).expect_err(keys);
         assert_eq!(problems.to_string(), message, "{keys}");
     }
+}
+
+#[test]
+fn a_public_url_tells_how_browsers_come() {
+    let is = |url: &str| {
+        let http = Config::parse(&format!("[http]\npublic_url = {url:?}\n"), "f")
+            .unwrap()
+            .http;
+        (http.is_https(), http.is_below_path())
+    };
+    assert_eq!(is(""), (false, false));
+    assert_eq!(is("http://pbx.example.com"), (false, false));
+    assert_eq!(is("https://pbx.example.com:8443/"), (true, false));
+    assert_eq!(is("https://pbx.example.com/voice"), (true, true));
+    assert_eq!(is("http://[2001:db8::1]:80/a/b/"), (false, true));
 }

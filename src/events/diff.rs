@@ -33,8 +33,8 @@ pub(super) fn changed_fields<'a>(
     after: &'a Registration,
     wire: Wire,
 ) -> impl Iterator<Item = Field> + 'a {
-    let all = Field::ALL.iter().copied();
-    all.filter(move |field| {
+    let usual = Field::USUAL.iter().copied();
+    usual.filter(move |field| {
         !is_moving(*field) && before.value(*field, wire, 0) != after.value(*field, wire, 0)
     })
 }

@@ -199,7 +199,8 @@ impl<'a> Object<'a> {
         self.text("node", style.node);
         self.raw("registration");
         let is_wanted = |field: Field| {
-            field != Field::Expires && style.fields.is_none_or(|wanted| wanted.contains(&field))
+            let wanted = style.fields.unwrap_or(Field::USUAL);
+            field != Field::Expires && wanted.contains(&field)
         };
         write_fields(one, style.wire, 0, is_wanted, self.out);
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -126,22 +126,27 @@ impl Stream {
 
     /// Reads what there is. Where that is less than there is room for, there is no more, and nobody asks the system again
     /// before there is: tokio does the same for those who own a stream.
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (room, mut all) = (buffer.len(), None);
-        let read = || {
-            let (_, read) = recv(self.as_fd(), buffer, RecvFlags::empty())?;
-            if 0 < read && read < room {
-                all = Some(read);
-                // This is how tokio is told.
-                return Err(io::ErrorKind::WouldBlock.into());
+    fn try_read(&self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let mut all = false;
+        let room = buffer.remaining();
+        let mut read = |read: io::Result<usize>| {
+            all = (1..room).contains(&read?);
+            // This is how tokio is told.
+            if all {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
             }
-            Ok(read)
         };
-        let read = match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+        let result = match self {
+            Self::Tcp(stream) => {
+                stream.try_io(Interest::READABLE, || read(stream.try_read_buf(buffer)))
+            }
+            Self::Unix(stream) => {
+                stream.try_io(Interest::READABLE, || read(stream.try_read_buf(buffer)))
+            }
         };
-        all.map_or(read, Ok)
+        if all { Ok(()) } else { result }
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -194,13 +199,9 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.stream.poll_read_ready(context))?;
-            match self.0.stream.try_read(buffer.initialize_unfilled()) {
+            match self.0.stream.try_read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(read) => {
-                    buffer.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
+                result => return Poll::Ready(result),
             }
         }
     }

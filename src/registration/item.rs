@@ -96,7 +96,7 @@ macro_rules! fields {
         }
 
         impl Field {
-            /// Every field, in the order of the document and of CSV columns.
+            /// Every field, in the order of the document and of CSV columns; the last is shown only where it is named.
             pub const ALL: &[Self] = &[$(Self::$field),*];
 
             /// The key in JSON, CSV and filters.
@@ -246,6 +246,8 @@ fields! {
     ServerId = "server_id", Integer => number(binding.server_id);
     /// How much the phone flaps; absent where it was not lost of late.
     Flap = "flap", Flap => None;
+    /// Id of the owning account; absent where there is none. Shown where `fields` names it, and not otherwise.
+    AccountId = "account_id", Text => text(item.account_id.as_deref());
 }
 
 impl Value<'_> {
@@ -280,6 +282,12 @@ impl Value<'_> {
 }
 
 impl Field {
+    /// The fields that an item has unless others are named: all but the account's id.
+    pub const USUAL: &[Self] = match Self::ALL.split_last() {
+        Some((Self::AccountId, usual)) => usual,
+        _ => Self::ALL,
+    };
+
     /// The field with this key.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -295,7 +303,9 @@ impl Details {
 
     /// See [`Registration::digest`](super::Registration::digest).
     pub(super) fn digest(&self) -> u64 {
-        let fields = Field::ALL.iter().filter(|field| **field != Field::Expires);
+        let fields = Field::USUAL
+            .iter()
+            .filter(|field| **field != Field::Expires);
         self.digest_by(fields.copied())
     }
 

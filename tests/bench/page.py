@@ -56,6 +56,7 @@ def run(bench):
         committed = change(site, numbers, 15 if bench.options.quick else 60)
         time.sleep(1)
         seen = browser("painted")
+        wrong = differences(browser, usrlocd)
         first = {}
         for text, moment in seen["painted"]:
             first.setdefault(text, moment / 1e3)
@@ -63,6 +64,7 @@ def run(bench):
         title = f"{name}, {RATE}/s"
         # A row that changes again at once is painted once.
         bench.say(title, f"changes that were not painted, of {len(committed)}", "", len(committed) - len(late))
+        bench.say(title, "rows on the screen that differ from the list at the end", "0", wrong, "", 0)
         for share, limit in ((0.5, None), (0.95, 0.4)):
             goal = f"{limit * 1e3:.0f} ms" if limit else ""
             bench.say(title, f"commit to pixel, p{share * 100:.0f}", goal, part(late, share), " ms", limit, 1e3)
@@ -72,6 +74,15 @@ def run(bench):
         if browser:
             browser.end()
         site.end()
+
+
+def differences(browser, usrlocd):
+    """How many rows on the screen are not those of the list, once nothing changes any more."""
+    path = f"/v2/registrations?page_size={SHOWN}&fields=username,source_ip,source_port"
+    items = json.loads(usrlocd.get(path))["data"]
+    listed = [[one["username"], f"{one['source_ip']}:{one['source_port']}"] for one in items]
+    shown = browser("shown")
+    return abs(len(shown) - len(listed)) + sum(a != b for a, b in zip(shown, listed))
 
 
 def change(site, shown, seconds):

@@ -73,7 +73,16 @@ async function painted() {
   return { painted: await tab.evaluate(() => window.painted), heap, elsewhere };
 }
 
-const wishes = { firstVisit, table, watch, painted };
+/** Each row on the screen: who, and from where. */
+function shown() {
+  return tab.evaluate(() =>
+    [...document.querySelectorAll("tbody tr[data-ruid]")].map((row) =>
+      [".user", ".c-source_ip bdi"].map((part) => row.querySelector(part).textContent),
+    ),
+  );
+}
+
+const wishes = { firstVisit, table, watch, painted, shown };
 for await (const wish of createInterface({ input: process.stdin })) {
   console.log(JSON.stringify((await wishes[wish]()) ?? null));
 }

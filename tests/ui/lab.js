@@ -4,18 +4,29 @@ import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const { LAB_SOCKET, LAB_PAGE = "", LAB_TOKEN = "", LAB_READER = "", LAB_LEAVER = "", LAB_CHROMIUM } = process.env;
+const {
+  LAB_UNIX,
+  LAB_SOCKET,
+  LAB_PAGE = "",
+  LAB_TOKEN = "",
+  LAB_READER = "",
+  LAB_LEAVER = "",
+  LAB_CHROMIUM,
+} = process.env;
 
 export const page = `${LAB_PAGE}/ui/`;
 export const origin = LAB_PAGE;
 export const tokens = { all: LAB_TOKEN, reader: LAB_READER, leaver: LAB_LEAVER };
 
-const socket = connect(LAB_SOCKET);
-const answers = createInterface({ input: socket })[Symbol.asyncIterator]();
+/** The socket of usrlocd. */
+export const socket = LAB_UNIX;
+
+const wishes = connect(LAB_SOCKET);
+const answers = createInterface({ input: wishes })[Symbol.asyncIterator]();
 
 /** Asks for something, and waits until it is so. */
 export async function lab(wish) {
-  socket.write(`${JSON.stringify(wish)}\n`);
+  wishes.write(`${JSON.stringify(wish)}\n`);
   const { done, value } = await answers.next();
   if (done) {
     throw new Error(`the lab refused ${JSON.stringify(wish)}`);
@@ -36,15 +47,15 @@ const PATIENCE = 30_000;
 /** What went wrong in any tab: each test looks that nothing did. */
 export const complaints = [];
 
-/** A tab in a browser of its own, which has kept nothing. */
-export async function visitor(options = {}) {
+/** A tab in a browser of its own, which has kept nothing, and goes nowhere but to `base`. */
+export async function visitor(options = {}, base = origin) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 },
     acceptDownloads: true,
     ...options,
   });
   context.on("request", (request) => {
-    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(origin)) {
+    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(base)) {
       complaints.push(`asked elsewhere: ${request.url()}`);
     }
   });
@@ -72,8 +83,8 @@ function watch(tab) {
 }
 
 /** Logs in, and comes to a view. */
-export async function logIn(tab, token = tokens.all, where = "") {
-  await tab.goto(page + where);
+export async function logIn(tab, token = tokens.all, where = "", at = page) {
+  await tab.goto(at + where);
   await tab.getByLabel("Token").fill(token);
   await tab.keyboard.press("Enter");
   await tab.getByRole("navigation").waitFor();
@@ -118,5 +129,5 @@ export async function escape(tab) {
 
 export async function close() {
   await browser.close();
-  socket.end();
+  wishes.end();
 }

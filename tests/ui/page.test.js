@@ -1,18 +1,16 @@
-// What a person does and sees. The parts share one Kamailio, so each has users of its own.
+// What a person does and sees. The parts share one Kamailio, so each has users of its own. All of them are known before
+// the first begins: the browser ends when there are no more.
 
-import assert from "node:assert/strict";
-import { after, afterEach } from "node:test";
-import { close, complaints } from "./lab.js";
-
-afterEach(() => assert.deepEqual(complaints.splice(0), []));
-after(close);
-
-await import("./page/session.js");
-await import("./page/search.js");
-await import("./page/hostile.js");
-await import("./page/flush.js");
-await import("./page/phone.js");
-await import("./page/live.js");
-await import("./page/keyboard.js");
-await import("./page/views.js");
-await import("./page/size.js");
+import "./page/hooks.js";
+import "./page/session.js";
+import "./page/search.js";
+import "./page/hostile.js";
+import "./page/flush.js";
+import "./page/phone.js";
+import "./page/live.js";
+import "./page/keyboard.js";
+import "./page/views.js";
+import "./page/size.js";
+import "./page/ways.js";
+import "./page/lost.js";
+import "./page/large.js";

@@ -32,7 +32,10 @@ pub fn document(wire: Wire) -> Value {
             "title": "usrlocd: Registrations API",
             "summary": "See and flush SIP registrations of a Kamailio",
             "description": "Kazoo's Registrations API over Kamailio's usrloc tables. `/v1` is another spelling \
-                of `/v2`, and a trailing `/` is tolerated.",
+                of `/v2`, and a trailing `/` is tolerated. Two things are not described here, since they are for the \
+                page at `/ui/` alone: `/ui/session`, where a browser exchanges a token for a cookie (POST) and ends that \
+                session (DELETE), and the summaries below `/ui/data/`, which may change with any version. Programs \
+                send a token with each request, and find the same data below `/v2`.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
@@ -256,7 +259,7 @@ fn item(wire: Wire) -> Value {
     json!({
         "type": "object",
         "description": "A registration; a key whose value is not known is absent, and with `fields` all others are. Without \
-            it `username`, `event_timestamp`, `initial_registration` and `first_registration` are always there.",
+            it `account_id` is absent, and `username`, `event_timestamp`, `initial_registration` and `first_registration` are always there.",
         "properties": properties,
     })
 }

@@ -54,7 +54,7 @@ pub(crate) async fn answer(
             data::answer(app, context, path, request).await
         }
         other => admit_stranger(app, context.peer).map(|()| match other {
-            None => start(),
+            None => start(app),
             Some(path) => files::answer(path, &request),
         }),
     };
@@ -66,11 +66,17 @@ pub(crate) async fn answer(
 }
 
 /// The way from `/` to the page.
-fn start() -> Response {
+fn start(app: &App) -> Response {
+    // A browser that came through the proxy, and one that did not, both find it by a relative address.
+    let page = if app.settings.below_path {
+        FOLDER.trim_start_matches('/')
+    } else {
+        FOLDER
+    };
     let mut response = Response::default();
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, HeaderValue::from_static(FOLDER));
+    headers.insert(header::LOCATION, HeaderValue::from_static(page));
     headers.insert(header::VARY, header::ACCEPT.into());
     response
 }

@@ -52,7 +52,7 @@ impl Style {
 
     /// The fields that are shown.
     fn fields(&self) -> &[Field] {
-        self.fields.as_deref().unwrap_or(Field::ALL)
+        self.fields.as_deref().unwrap_or(Field::USUAL)
     }
 }
 

@@ -69,12 +69,14 @@ fn assert_protected(answer: &Answer) {
 #[tokio::test]
 async fn every_file_is_served() {
     let site = Site::new();
-    let sources = sources();
+    let (sources, folder) = (sources(), folder(&site).await);
+    let version = folder.strip_prefix("/ui/").unwrap();
     assert!(sources.len() >= 3);
     for (path, bytes) in sources {
         let answer = get(&site, &path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
-        assert_is_source(&path, answer.text(), &bytes);
+        let text = answer.text().replace(&format!("\"{version}"), "\"/ui/");
+        assert_is_source(&path, &text, &bytes);
         let kind = match path.rsplit('.').next().unwrap() {
             "html" => "text/html; charset=utf-8",
             "css" => "text/css; charset=utf-8",
@@ -94,8 +96,47 @@ async fn every_file_is_served() {
     );
 }
 
+/// The folder that the page's scripts are in.
+async fn folder(site: &Site) -> String {
+    let page = get(site, "/ui/").await;
+    let (_, rest) = page.text().split_once("src=\"").unwrap();
+    format!("/ui/{}", rest.split_once("main.js").unwrap().0)
+}
+
 #[tokio::test]
-async fn scripts_are_asked_about_and_the_page_is_not_kept() {
+async fn what_the_page_names_is_kept_for_good() {
+    let site = Site::new();
+    let folder = folder(&site).await;
+    let version = folder.strip_prefix("/ui/").unwrap();
+    assert_eq!(version.len(), 17, "{version}");
+    let page = get(&site, "/ui/").await;
+    let mut named = 0;
+    let begin = format!("\"{version}");
+    for name in page.text().split(&begin).skip(1) {
+        let path = format!("{version}{}", name.split('"').next().unwrap());
+        let answer = get(&site, &format!("/ui/{path}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        let kept = answer.header("cache-control").unwrap();
+        assert_eq!(kept, "public, max-age=31536000, immutable", "{path}");
+        let plain = path.strip_prefix(version).unwrap();
+        let plain = get(&site, &format!("/ui/{plain}")).await;
+        assert_eq!(answer.body, plain.body);
+        assert_eq!(answer.header("content-type"), plain.header("content-type"));
+        assert_protected(&answer);
+        named += 1;
+    }
+    assert_eq!(named + 1, sources().len(), "all but the page itself");
+    for gone in ["", "index.html", "nothing.js"] {
+        let answer = get(&site, &format!("{folder}{gone}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{gone}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let former = get(&site, "/ui/0123456789abcdef/main.js").await;
+    assert_eq!(former.status, StatusCode::NOT_FOUND, "another version");
+}
+
+#[tokio::test]
+async fn the_page_is_not_kept_and_plain_names_are_asked_about() {
     let site = Site::new();
     let page = get(&site, "/ui/").await;
     assert_eq!(page.header("cache-control"), Some("no-store"));
@@ -173,6 +214,19 @@ async fn a_browser_finds_the_page_at_the_root() {
         let answer = site.get("/").header("accept", accept).answer().await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{accept}");
         assert_eq!(answer.json()["message"], "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_finds_the_page_below_a_proxys_path() {
+    let settings = Settings {
+        below_path: true,
+        ..settings()
+    };
+    let site = Site::with(settings, &config::Limits::default());
+    for path in ["/", "/ui"] {
+        let answer = site.get(path).header("accept", "text/html").answer().await;
+        assert_eq!(answer.header("location"), Some("ui/"), "{path}");
     }
 }
 

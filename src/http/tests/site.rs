@@ -182,6 +182,7 @@ pub(super) fn settings() -> Settings {
         hosts: Hosts::new("node-1", &[], None),
         ui: true,
         https: false,
+        below_path: false,
         node: "node-1".to_owned(),
         version: "1.2.3".to_owned(),
         metrics_accounts: 0,

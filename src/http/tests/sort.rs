@@ -212,6 +212,34 @@ async fn fields_are_shown_in_their_order_in_every_format() {
 }
 
 #[tokio::test]
+async fn the_accounts_id_is_shown_where_it_is_named_and_not_otherwise() {
+    let site = Site::furnished();
+    let mut stray = details("nobody", "stray", 20);
+    stray.account_id = None;
+    site.add([Registration::new(stray)]);
+    let query = "/v2/registrations?fields=username,account_id";
+    let named = site.get(query).answer().await;
+    let expected = serde_json::json!([
+        {"username": "alice", "account_id": "acme"},
+        {"username": "bob", "account_id": "acme"},
+        {"username": "bob", "account_id": "acme"},
+        {"username": "carol", "account_id": "other"},
+        {"username": "stray"},
+    ]);
+    assert_eq!(named.data(), expected);
+    let csv = site.get(&format!("{query}&accept=csv")).answer().await;
+    assert!(csv.text().starts_with("username,account_id\r\nalice,acme"));
+    for format in ["application/json", "text/csv", "application/x-ndjson"] {
+        let usual = site.get("/v2/registrations").header("accept", format);
+        let usual = usual.answer().await;
+        let keys = usual.text().replace("auth_token", "");
+        assert!(!keys.contains("account_id"), "{keys}");
+    }
+    let own = site.get("/v2/registrations?filter_account_id=other");
+    assert_eq!(own.answer().await.data()[0]["username"], "carol");
+}
+
+#[tokio::test]
 async fn every_list_says_how_many_there_are() {
     let site = Site::furnished();
     for (path, token, total) in [

@@ -13,7 +13,8 @@ static KEYS: LazyLock<Vec<(Field, String)>> = LazyLock::new(|| {
 
 /// Appends the item as one JSON object.
 pub fn write_item(item: &Item<'_>, out: &mut Vec<u8>) {
-    write_wanted(item, |_| true, out);
+    out.reserve(2048);
+    write_each(item, KEYS[..Field::USUAL.len()].iter(), out);
 }
 
 /// Appends these fields of the item, in this order, as one JSON object.
@@ -35,13 +36,9 @@ pub fn write_fields(
         now,
         flap: None,
     };
-    write_wanted(&item, wanted, out);
-}
-
-fn write_wanted(item: &Item<'_>, wanted: impl Fn(Field) -> bool, out: &mut Vec<u8>) {
     out.reserve(2048);
     let keys = KEYS.iter().filter(|(field, _)| wanted(*field));
-    write_each(item, keys, out);
+    write_each(&item, keys, out);
 }
 
 fn write_each<'a>(

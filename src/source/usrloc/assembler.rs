@@ -223,7 +223,7 @@ impl Assembler {
     }
 
     pub(super) fn set_attribute(&mut self, id: SlotId, rowid: i64, name: &[u8], value: &[u8]) {
-        let (name, value) = (self.names.get(name), value.into());
+        let name = self.names.get(name);
         let slot = self.touch(id);
         let told = slot.told.as_ref().map(|told| &told.attributes);
         let is_new = slot.attributes.set(rowid, (name, value), told);
@@ -305,7 +305,7 @@ impl Assembler {
             if self.reading == Reading::Complete
                 && let Some(told) = slot.told.take()
             {
-                slot.attributes.each(Some(&told.attributes));
+                slot.attributes.keep_content(Some(&told.attributes));
                 slot.key = Some(Box::new(alone(&told.key)));
                 changes.remove(told.key.clone());
             }
@@ -336,6 +336,11 @@ impl Assembler {
         let patient = now < until;
         let (telling, waits) = slot.attempt(patient, attributes_in_use, &mut self.shapes);
         if let Some(binding) = telling.map(Arc::new) {
+            if let Some(told) = &slot.told
+                && told.attributes != binding.attributes
+            {
+                slot.attributes.keep_content(Some(&told.attributes));
+            }
             slot.told = Some(Arc::clone(&binding));
             slot.key = None;
             changes.upsert(binding);

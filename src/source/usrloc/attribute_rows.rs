@@ -15,8 +15,11 @@ pub(super) enum AttributeRows {
         clippy::box_collection,
         reason = "there are few of these beside very many of the others"
     )]
-    Each(Box<Vec<(i64, Text, Text)>>),
+    Each(Box<Vec<Row>>),
 }
+
+/// A row: its rowid and name, and its value, where that is not what has been told of the name.
+type Row = (i64, Text, Option<Text>);
 
 /// Rowids of a binding's attributes. Kazoo gives each binding two: these need no memory of their own.
 #[derive(Debug)]
@@ -44,24 +47,30 @@ impl AttributeRows {
         &'a self,
         told: Option<&'a Attributes>,
     ) -> impl Iterator<Item = (&'a Text, Cow<'a, [u8]>)> {
-        let (told, rows) = match self {
+        let (all, rows) = match self {
             Self::AsTold(_) => (told, [].as_slice()),
             Self::Each(rows) => (None, rows.as_slice()),
         };
-        let rows = rows
-            .iter()
-            .map(|(_, name, value)| (name, value.as_bytes().into()));
-        told.into_iter().flat_map(Attributes::iter).chain(rows)
+        let rows = rows.iter().map(move |(_, name, value)| {
+            let value = match value {
+                Some(value) => value.as_bytes().into(),
+                None => value_of(name, told),
+            };
+            (name, value)
+        });
+        all.into_iter().flat_map(Attributes::iter).chain(rows)
     }
 
-    /// Sets a row, and returns whether it is a new one.
+    /// Sets a row, and returns whether it is a new one. What has been told is not kept twice.
     pub(super) fn set(
         &mut self,
         rowid: i64,
-        (name, value): (Text, Text),
+        (name, value): (Text, &[u8]),
         told: Option<&Attributes>,
     ) -> bool {
-        let rows = self.each(told);
+        let is_told = told.is_some_and(|told| told.has(name.as_bytes(), value));
+        let value = (!is_told).then(|| value.into());
+        let rows = self.one_by_one(told);
         match find(rows, rowid) {
             Ok(at) => {
                 rows[at] = (rowid, name, value);
@@ -78,7 +87,7 @@ impl AttributeRows {
 
     /// Removes a row, and returns whether it was there.
     pub(super) fn remove(&mut self, rowid: i64, told: Option<&Attributes>) -> bool {
-        let rows = self.each(told);
+        let rows = self.one_by_one(told);
         let found = find(rows, rowid);
         if let Ok(at) = found {
             rows.remove(at);
@@ -91,13 +100,15 @@ impl AttributeRows {
         let Self::Each(rows) = self else {
             return true;
         };
-        let is_told =
-            |(_, name, value): &(i64, Text, Text)| told.has(name.as_bytes(), value.as_bytes());
+        let is_told = |(_, name, value): &Row| {
+            let value = value.as_ref().map(Text::as_bytes);
+            value.is_none_or(|value| told.has(name.as_bytes(), value))
+        };
         let is_present = |name: &Text| rows.iter().any(|(_, present, _)| present == name);
         rows.iter().all(is_told) && told.iter().all(|(name, _)| is_present(name))
     }
 
-    /// Keeps nothing twice that has been told: what an earlier run stored and what the rows say are different copies.
+    /// Keeps nothing twice that has been told.
     pub(super) fn share(&mut self, told: &Attributes) {
         let is_told = self.are_told(told);
         let Self::Each(rows) = self else { return };
@@ -108,14 +119,22 @@ impl AttributeRows {
         }
     }
 
-    /// Each row with its content: to be called before what has been told changes otherwise than they do.
-    pub(super) fn each(&mut self, told: Option<&Attributes>) -> &mut Vec<(i64, Text, Text)> {
+    /// Gives each row its content: to be called before what has been told changes.
+    pub(super) fn keep_content(&mut self, told: Option<&Attributes>) {
+        for (_, name, value) in self.one_by_one(told) {
+            if value.is_none() {
+                *value = Some(Text::from(&*value_of(name, told)));
+            }
+        }
+    }
+
+    fn one_by_one(&mut self, told: Option<&Attributes>) -> &mut Vec<Row> {
         if let Self::AsTold(rowids) = self {
-            let told = told.into_iter().flat_map(Attributes::iter);
-            let row = |(rowid, (name, value)): (&i64, (&Text, Cow<'_, [u8]>))| {
-                (*rowid, name.clone(), Text::from(&*value))
-            };
-            let mut rows: Vec<_> = rowids.as_slice().iter().zip(told).map(row).collect();
+            let names = told.into_iter().flat_map(Attributes::iter);
+            let rows = rowids.as_slice().iter().zip(names);
+            let mut rows: Vec<Row> = rows
+                .map(|(rowid, (name, _))| (*rowid, name.clone(), None))
+                .collect();
             rows.sort_unstable_by_key(|(rowid, ..)| *rowid);
             *self = Self::Each(Box::new(rows));
         }
@@ -124,6 +143,12 @@ impl AttributeRows {
             Self::AsTold(_) => unreachable!("they have just been put down one by one"),
         }
     }
+}
+
+/// What has been told of a name.
+fn value_of<'a>(name: &Text, told: Option<&'a Attributes>) -> Cow<'a, [u8]> {
+    let value = told.and_then(|told| told.get(name.as_bytes()));
+    value.unwrap_or_default()
 }
 
 impl Default for AttributeRows {
@@ -155,7 +180,7 @@ impl FromIterator<i64> for Rowids {
     }
 }
 
-fn find(rows: &[(i64, Text, Text)], rowid: i64) -> Result<usize, usize> {
+fn find(rows: &[Row], rowid: i64) -> Result<usize, usize> {
     rows.binary_search_by_key(&rowid, |(rowid, ..)| *rowid)
 }
 
@@ -166,9 +191,7 @@ impl AttributeRows {
         match self {
             Self::AsTold(Rowids::More(rowids)) => size_of_val(&**rowids),
             Self::AsTold(_) => 0,
-            Self::Each(rows) => {
-                size_of_val(&**rows) + rows.capacity() * size_of::<(i64, Text, Text)>()
-            }
+            Self::Each(rows) => size_of_val(&**rows) + rows.capacity() * size_of::<Row>(),
         }
     }
 }
@@ -216,14 +239,17 @@ mod tests {
                 match step {
                     Step::Set(rowid, name, value) => {
                         let content: (Text, Text) = (name.into(), value.into());
-                        let is_new = rows.set(rowid, content.clone(), told.as_ref());
+                        let is_new = rows.set(rowid, (name.into(), value.as_bytes()), told.as_ref());
                         prop_assert_eq!(is_new, model.insert(rowid, content).is_none());
                     }
                     Step::Remove(rowid) => {
                         let was_there = rows.remove(rowid, told.as_ref());
                         prop_assert_eq!(was_there, model.remove(&rowid).is_some());
                     }
-                    Step::Tell => told = Some(attributes(rows.content(told.as_ref()))),
+                    Step::Tell => {
+                        rows.keep_content(told.as_ref());
+                        told = Some(attributes(rows.content(None)));
+                    }
                     Step::Share => if let Some(told) = &told {
                         rows.share(told);
                     }
@@ -236,8 +262,9 @@ mod tests {
                     prop_assert_eq!(rows.are_told(told), *told == expected && all_last);
                 }
             }
-            let each: Vec<_> = rows.each(told.as_ref()).clone();
-            let expected = model.into_iter().map(|(rowid, (name, value))| (rowid, name, value));
+            rows.keep_content(told.as_ref());
+            let each = rows.one_by_one(None).clone();
+            let expected = model.into_iter().map(|(rowid, (name, value))| (rowid, name, Some(value)));
             prop_assert_eq!(each, expected.collect::<Vec<_>>());
         }
     }
@@ -246,11 +273,16 @@ mod tests {
     fn of_what_was_told_only_rowids_are_kept() {
         let mut rows = AttributeRows::default();
         for (rowid, name) in [(7, "b"), (8, "a")] {
-            rows.set(rowid, (name.into(), "x".into()), None);
+            rows.set(rowid, (name.into(), b"x"), None);
         }
         let told = attributes(rows.content(None));
         rows.share(&told);
         assert_eq!(rows.bytes(), 0);
+        rows.set(8, ("a".into(), b"x"), Some(&told));
+        let AttributeRows::Each(each) = &rows else {
+            panic!("one was written again");
+        };
+        assert!(each.iter().all(|(_, _, value)| value.is_none()));
         assert!(rows.remove(8, Some(&told)));
         let left: Vec<_> = rows
             .content(Some(&told))

@@ -29,8 +29,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Where the API is: a proxy may have all of it below a path of its own. */
+const ROOT = location.pathname.replace(/\/ui\/.*$/, "");
+
 /**
- * A path with its query. What a shell or a reader could take for something else is escaped.
+ * A path with its query, as the browser is to ask for it. What a shell or a reader could take for something else is escaped.
  *
  * @param {string} path
  * @param {Record<string, string | number | undefined>} [query]
@@ -38,7 +41,7 @@ export class ApiError extends Error {
 export function address(path, query = {}) {
   const pairs = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
   const text = pairs.map(([key, value]) => `${key}=${escaped(String(value))}`).join("&");
-  return text ? `${path}?${text}` : path;
+  return ROOT + (text ? `${path}?${text}` : path);
 }
 
 /** @param {string} text */

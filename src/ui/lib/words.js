@@ -53,11 +53,28 @@ function source(one) {
   return address(one.source_ip, one.source_port);
 }
 
+/** Names of accounts by their ids, as far as events told them. @type {Map<string, string>} */
+const accounts = new Map();
+
+/**
+ * Bursts have an account's id alone; other events have its name too.
+ *
+ * @param {Frame[]} events
+ */
+export function learnNames(events) {
+  for (const { account_id: id, account_name: name } of events) {
+    if (id && name) {
+      accounts.set(id, name);
+    }
+  }
+}
+
 /** @param {Frame} event */
-function behind({ group, value }) {
+function behind({ group, value = "" }) {
   /** @type {Record<string, string>} */
   const words = { proxy: " at ", source: " behind ", account: " of account " };
-  return group && words[group] ? `${words[group]}${value}` : "";
+  const name = group === "account" ? (accounts.get(value) ?? value) : value;
+  return group && words[group] ? `${words[group]}${name}` : "";
 }
 
 /**

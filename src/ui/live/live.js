@@ -1,7 +1,7 @@
 // What happens, as it happens, for all tabs of a browser: one of them, which is seen, has the stream and passes on what
 // it says. Where the browser cannot elect one (Web Locks want TLS or localhost) each tab has its own.
 
-import { answers } from "../lib/api.js";
+import { address, answers } from "../lib/api.js";
 import { parsed, told } from "../lib/format.js";
 import { session } from "../lib/session.js";
 
@@ -76,8 +76,7 @@ export class Stream {
     const stop = () => once.abort();
     this.#abort.signal.addEventListener("abort", stop);
     try {
-      const since = this.last ? `&since=${this.last}` : "";
-      const url = `/v2/registrations?watch=true&fields=${FIELDS.join(",")}${since}`;
+      const url = address("/v2/registrations", { watch: "true", fields: FIELDS.join(","), since: this.last });
       this.#listen(once);
       const response = await fetch(url, {
         signal: once.signal,

@@ -60,6 +60,7 @@ export const LIST_FIELDS = [
   ...COLUMNS.map((column) => column.key),
   "account_name",
   "account_realm",
+  "account_id",
   "source_port",
   "granted_expires",
   "permanent",

@@ -6,7 +6,7 @@ import { count, moment, number, parsed } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { lossesAndReturns } from "../lib/plot.js";
 import { link } from "../lib/router.js";
-import { entry, sentence } from "../lib/words.js";
+import { entry, learnNames, sentence } from "../lib/words.js";
 import { live } from "../live/live.js";
 import { firstVisit } from "./health.js";
 import { View } from "./view.js";
@@ -63,6 +63,7 @@ export class Overview extends View {
         query: { page_size: LISTED },
         signal: this.gone,
       });
+      learnNames(data);
       const known = new Set(this.#events.map((event) => event.id));
       this.#events.push(...data.filter((/** @type {Frame} */ event) => !known.has(event.id)));
       this.#events.sort((a, b) => parsed(b.at) - parsed(a.at));
@@ -75,6 +76,11 @@ export class Overview extends View {
 
   /** @param {Frame[]} frames */
   #hear(frames) {
+    if (frames.some((frame) => frame.type === "gap" && frame.cause === "forgotten")) {
+      // The history, which is read again, says what is left to be shown.
+      this.#events = [];
+    }
+    learnNames(frames);
     const news = frames.filter((frame) => !QUIET.has(frame.type));
     if (live.isPaused || news.length === 0) {
       return;

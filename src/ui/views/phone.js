@@ -2,7 +2,7 @@
 
 import { count, moment, now, number, parsed } from "../lib/format.js";
 import { ApiError, ask } from "../lib/api.js";
-import { append, foreign, h, replace, setText } from "../lib/dom.js";
+import { append, attribute, foreign, h, replace, setText } from "../lib/dom.js";
 import { icon } from "../lib/icons.js";
 import { owner } from "../lib/owner.js";
 import { spans, timeLine } from "../lib/plot.js";
@@ -25,6 +25,8 @@ const EVENTS = 1000;
 /** So many are listed. */
 const LISTED = 100;
 
+const NO_ACCOUNT = "It belongs to no account, and phones are asked to act by account";
+
 export class Phone extends View {
   heading = "";
   #realm = "";
@@ -45,6 +47,7 @@ export class Phone extends View {
   day = h("section", { class: "card", hidden: true });
   contacts = new Contacts();
   history = h("section", { class: "card", hidden: true });
+  orphan = h("section", { class: "card", hidden: true, "aria-label": "No account" }, noAccount());
 
   connectedCallback() {
     const back = h(
@@ -63,6 +66,7 @@ export class Phone extends View {
       this.name,
       this.state,
       this.actions,
+      this.orphan,
       this.why,
       this.day,
       this.contacts.element,
@@ -71,6 +75,7 @@ export class Phone extends View {
     this.#buildActions();
     this.refresh = this.follow((signal) => this.#load(signal), 4000);
     this.listen(live, "events", (event) => this.#hear(event.detail));
+    this.listen(live, "relist", () => this.#happened++);
     this.listen(live, "change", () => this.#showActions());
     this.every(1000, () => this.contacts.tick());
     this.keys({
@@ -104,7 +109,7 @@ export class Phone extends View {
     this.#read(to);
     this.#happened++;
     this.#items = [];
-    for (const part of [this.why, this.day, this.history]) {
+    for (const part of [this.orphan, this.why, this.day, this.history]) {
       part.hidden = true;
     }
     this.contacts.show([]);
@@ -208,6 +213,7 @@ export class Phone extends View {
       );
     }
     this.contacts.show(this.#items);
+    this.orphan.hidden = this.#account !== "" || total === 0;
     this.#showActions();
   }
 
@@ -216,7 +222,9 @@ export class Phone extends View {
     const why = whyNot();
     for (const button of [this.flush, this.sync, this.reboot]) {
       if (button) {
-        button.disabled = isNone || (why !== "" && button === this.flush) || (!this.#account && button !== this.flush);
+        const needsAccount = button !== this.flush;
+        button.disabled = isNone || (why !== "" && !needsAccount) || (needsAccount && !this.#account);
+        attribute(button, "title", needsAccount && this.#account === "" ? NO_ACCOUNT : null);
       }
     }
     if (this.off) {
@@ -312,4 +320,25 @@ export class Phone extends View {
     );
     this.history.hidden = false;
   }
+}
+
+/** Why less is shown of a phone that no account has, and what gives it one. */
+function noAccount() {
+  return [
+    h("h2", null, "No account"),
+    h(
+      "p",
+      null,
+      "Kamailio's row has no realm, so it belongs to no account. History, why, check-sync and reboot go by account and are not available for it; a flush is.",
+    ),
+    h(
+      "p",
+      null,
+      "To give such phones an account, set ",
+      h("code", null, "default_realm"),
+      " in ",
+      h("code", null, "[kamailio]"),
+      " of usrlocd's configuration.",
+    ),
+  ];
 }

@@ -29,7 +29,8 @@ test("nothing moves under the mouse", async () => {
   await tab.mouse.move(600, before + 8);
   await tab.mouse.move(604, before + 9);
   const come = register("mouse-a");
-  const moving = setInterval(() => void tab.mouse.move(600 + Math.random() * 9, before + 9), 300);
+  let moved = Promise.resolve();
+  const moving = setInterval(() => (moved = tab.mouse.move(600 + Math.random() * 9, before + 9)), 300);
   await row(tab, "mouse-a").waitFor();
   await come;
   assert.ok(Math.abs((await top()) - before) <= 1, `${before} to ${await top()}`);
@@ -37,6 +38,7 @@ test("nothing moves under the mouse", async () => {
   await eventually("it goes", async () => (await row(tab, "mouse-a").count()) === 0);
   assert.ok(Math.abs((await top()) - before) <= 1, `${before} to ${await top()}`);
   clearInterval(moving);
+  await moved;
   await tab.context().close();
 });
 

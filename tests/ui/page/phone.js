@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, lab, main, member, page, register, row } from "../lab.js";
+import { eventually, lab, main, member, page, register, row, rows } from "../lab.js";
 
 test("a phone has its contacts, its day, and why it went", async () => {
   const { source } = await register("desk", { user_agent: "Desk Phone 3" });
@@ -87,6 +87,42 @@ test("phones are asked to act, and what they answer is shown", async () => {
   await dialog.getByRole("button", { name: /^Reboot 2 phones/ }).click();
   await dialog.getByText(/act-good@acme\.test.*answered 200/).waitFor();
   await dialog.getByText(/act-mute@acme\.test.*no answer/).waitFor();
+  await tab.context().close();
+});
+
+test("of a phone of no account is said why less is known, and it is flushed all the same", async () => {
+  await register("stray", { to: "tel:+15550100", plain: true });
+  const tab = await member("#/registrations?q=5550100");
+  await eventually("it is listed", async () => (await rows(tab).count()) === 1);
+  await rows(tab).getByRole("link").click();
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
+  await main(tab)
+    .getByText(/no realm.*no account/)
+    .waitFor();
+  assert.equal(await main(tab).getByRole("button", { name: "Reboot…" }).isDisabled(), true);
+  assert.equal(await main(tab).getByRole("img").count(), 0);
+  await main(tab)
+    .getByRole("button", { name: /^Flush/ })
+    .click();
+  await tab.getByRole("dialog").getByText("no account").waitFor();
+  await tab.keyboard.press("Escape");
+  await tab.context().close();
+});
+
+test("a row knows its account, so its phone is there with one question", async () => {
+  await register("owned");
+  const tab = await member("#/registrations?q=owned");
+  const asked = [];
+  tab.on("request", (request) => asked.push(request.url()));
+  await row(tab, "owned").getByRole("link").click();
+  await main(tab)
+    .getByText(/^Registered/)
+    .waitFor();
+  assert.match(tab.url(), /owned\?account=ac0+$/);
+  const lookUps = asked.filter((url) => /fields=account_id(&|$)|\/ui\/data\/accounts/.test(url));
+  assert.deepEqual(lookUps, []);
   await tab.context().close();
 });
 

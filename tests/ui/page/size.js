@@ -9,17 +9,19 @@ const MOST = 60_000;
 
 test("all of the page is small, and every answer below /ui/ has the rules", async () => {
   const tab = await visitor();
-  let bytes = 0;
+  let [bytes, open] = [0, 0];
   const headers = [];
+  tab.on("request", () => open++);
   tab.on("response", (response) => headers.push([response.url(), response.headers()]));
   tab.on("requestfinished", async (request) => {
     const { responseBodySize } = await request.sizes();
     bytes += new URL(request.url()).pathname.startsWith("/ui/data/") ? 0 : responseBodySize;
+    open--;
   });
   await tab.goto(page);
   await tab.getByLabel("Token").waitFor();
   await tab.goto(`${page}icon.svg`);
-  await eventually("everything was asked for", async () => headers.length > 25);
+  await eventually("everything was asked for", async () => headers.length > 25 && open === 0);
   assert.ok(bytes > 10_000 && bytes <= MOST, `${bytes} bytes`);
   for (const [url, got] of headers) {
     assert.match(
