@@ -79,6 +79,9 @@ pub fn run(
     result
 }
 
+/// When the history is read for phones that flap, where the tables cannot be.
+const RESTORE: Duration = Duration::from_secs(30);
+
 type Reload = Box<dyn Fn() -> Result<Config, Problems> + Send>;
 
 /// What most tasks are made with.
@@ -219,8 +222,14 @@ impl Basics {
             hurry: tasks.hurry(),
         };
         if let Some(history) = self.events.history().cloned() {
+            let (newest, registry) = (history.newest(), Arc::clone(writer.registry()));
             tasks.start("restore", |stop| async move {
-                stop.run_until_cancelled(flaps.restore(&history)).await;
+                let restore = async {
+                    // The start has the processor first.
+                    let _late = tokio::time::timeout(RESTORE, registry.compared()).await;
+                    flaps.restore_to(&history, newest).await;
+                };
+                stop.run_until_cancelled(restore).await;
                 // A task that ends early is a fault.
                 stop.cancelled().await;
                 Ok(())

@@ -59,6 +59,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
             "kamailio",
             "logging",
             "metrics",
+            "own_thread",
             "source/sqlite",
             "sqlite_file",
         ],

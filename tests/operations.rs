@@ -313,7 +313,7 @@ fn every_api_error_and_exit_status_is_explained() {
         );
     }
     assert!(seen > 12, "only {seen} messages: has the test gone blind?");
-    let source = read(&root().join("src/daemon.rs"));
+    let source = read(&root().join("src/daemon/failure.rs"));
     let statuses = source
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("(_) => "))

@@ -129,7 +129,11 @@ impl Finder {
 
     /// Looks at what an earlier run has kept. What is seen meanwhile is not lost.
     pub async fn restore(&self, history: &History) {
-        let newest = history.newest();
+        self.restore_to(history, history.newest()).await;
+    }
+
+    /// The same, up to the event with the number `newest`; later ones have been seen.
+    pub async fn restore_to(&self, history: &History, newest: u64) {
         let from = self.at().saturating_sub(DAY);
         let mut earlier = Flaps::new(self.rules.0.clone(), self.rules.1.clone());
         let mut day = Day::new(back_within(&self.rules.0));

@@ -12,7 +12,7 @@ mod tests;
 use std::borrow::Cow;
 
 use super::Text;
-use super::encoding::Bytes;
+use super::encoding::{Bytes, write_text};
 use super::intern::Interner;
 use super::text::{Pack, Packer};
 use shape::{Attribute, Segment, Shape, Value};
@@ -136,7 +136,7 @@ impl Shapes {
         }
         let (shape, pieces) = self.split(&all);
         for piece in pieces {
-            self.pieces.add_with_length(piece);
+            write_text(piece, self.pieces.bytes());
         }
         let pieces = self.pieces.pack();
         Attributes(Some(Parts { shape, pieces }))

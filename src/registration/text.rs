@@ -9,8 +9,6 @@ use memchr::memmem;
 use serde::{Deserialize, Deserializer};
 use triomphe::ThinArc;
 
-use super::encoding::write_number;
-
 /// Text as Kamailio stores it: bytes that are mostly, but need not be, UTF-8 (SIP headers are copied unchecked).
 /// Cheap to clone.
 #[derive(Clone)]
@@ -107,10 +105,9 @@ impl Packer {
         }
     }
 
-    /// Adds a text with its length before it.
-    pub(super) fn add_with_length(&mut self, text: &[u8]) {
-        write_number(text.len(), &mut self.bytes);
-        self.add(text);
+    /// What was added, to add more to it.
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 
     /// All that was added; the packer is empty after that.

@@ -118,7 +118,10 @@ fn walk(db_mode: u8, seed: u64) {
             8 => {
                 let target = format!("{}/u{which}", of(&acme()));
                 let answer = daemon.delete(&target);
-                assert!([200, 404].contains(&answer.status), "{}", answer.text());
+                // A Kamailio that has just started may not have loaded what is still in its table.
+                let is_young = answer.status == 502 && answer.text().contains("has just started");
+                let is_answered = [200, 404].contains(&answer.status) || is_young;
+                assert!(is_answered, "{}", answer.text());
             }
             9 => clients[step % 2].catches_up(&daemon),
             10 => {

@@ -127,6 +127,16 @@ export async function escape(tab) {
   await tab.getByRole("dialog").waitFor({ state: "hidden" });
 }
 
+/** What makes the page scroll sideways, if it does. */
+export function tooWide(tab) {
+  return tab.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    const all = scrollWidth > clientWidth ? [...document.body.querySelectorAll("*")] : [];
+    const over = all.filter((one) => one.getBoundingClientRect().right > clientWidth && !one.closest(".table-box"));
+    return over.map((one) => `${one.tagName} ${one.getAttribute("class")} ${one.textContent.slice(0, 80)}`);
+  });
+}
+
 export async function close() {
   await browser.close();
   wishes.end();

@@ -85,7 +85,7 @@ proptest! {
         // However they are split.
         let (key, pieces) = shape::key(&last.iter().map(|(name, value)| (*name, *value)).collect::<Vec<_>>(), holes::whole);
         for piece in pieces {
-            shapes.pieces.add_with_length(piece);
+            write_text(piece, shapes.pieces.bytes());
         }
         let parts = Parts { shape: shapes.known.get(&key), pieces: shapes.pieces.pack() };
         prop_assert_eq!(made, Attributes((!last.is_empty()).then_some(parts)));

@@ -17,7 +17,9 @@ test("search and sort are in the address; back and forward walk them", async () 
   const box = tab.getByRole("searchbox", { name: /^Search/ });
   await box.fill("find-");
   await eventually("three rows", async () => (await rows(tab).count()) === 3);
-  assert.match(await main(tab).locator(".count").innerText(), /^3 registrations match/);
+  await eventually("the search", async () =>
+    /^3 registrations match/.test(await main(tab).locator(".count").innerText()),
+  );
   assert.match(tab.url(), /q=find-/);
   await tab.getByRole("columnheader", { name: "Device" }).getByRole("button").click();
   await tab.getByRole("columnheader", { name: "Device" }).getByRole("button").click();
