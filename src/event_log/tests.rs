@@ -3,7 +3,7 @@
 mod superseded;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -421,15 +421,21 @@ async fn walk(steps: Vec<Step>, bytes: u64) {
     }
     site.catch_up().await;
     for reader in &mut readers {
-        for _ in 0..10_000 {
+        // What was forgotten is said a moment later.
+        let end = Instant::now() + PATIENCE;
+        loop {
             reader.read(&site.log, 64, &mut told).await;
-            if reader.cursor.seq() == site.log.newest() && reader.hole.is_none() {
+            let (read, newest) = (reader.cursor.seq(), site.log.newest());
+            if read == newest && reader.hole.is_none() {
                 break;
             }
-            tokio::task::yield_now().await;
+            assert!(
+                Instant::now() < end,
+                "{read} of {newest}, {:?}",
+                reader.hole
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let newest = site.log.newest();
-        assert_eq!((reader.cursor.seq(), reader.hole), (newest, None));
     }
     site.stop().await;
 }
