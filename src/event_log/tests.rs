@@ -259,6 +259,9 @@ impl Site {
     /// Ends the keeper; what it has not shown is lost where it is `killed`.
     async fn end(&mut self, killed: bool) {
         if killed {
+            // SQLite's own thread cannot be killed here, and would go on beside the next one's: so between two writes.
+            let history = Arc::clone(self.log.history().unwrap());
+            let _at_rest = history.at_rest().await;
             self.running.shutdown().await;
         } else {
             self.stop.cancel();
