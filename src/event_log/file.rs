@@ -278,6 +278,12 @@ impl History {
         self.begin_anew_because(reason).await
     }
 
+    /// Waits until nothing is being written, and keeps it so.
+    #[cfg(test)]
+    pub(super) async fn at_rest(&self) -> tokio::sync::MutexGuard<'_, usize> {
+        self.writing.lock().await
+    }
+
     /// Ends the connections; what SQLite's log still has goes into the file.
     pub async fn close(&self) {
         let files = self.files();

@@ -54,7 +54,7 @@ fn item(resolver: &Resolver, binding: Arc<Binding>) -> Value {
         };
         Some((field.name().to_owned(), value))
     };
-    Value::Object(Field::ALL.iter().filter_map(value).collect())
+    Value::Object(Field::USUAL.iter().filter_map(value).collect())
 }
 
 #[test]

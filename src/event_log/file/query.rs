@@ -12,7 +12,7 @@ use super::users;
 use crate::events::{Event, Reason, Type, Viewer, What};
 
 /// How many rows are walked along or scanned at a time.
-const WALKED: usize = 512;
+const WALKED: usize = 64;
 const MOST_WALKED: usize = 1 << 14;
 const SCANNED: u64 = 1 << 17;
 
@@ -87,7 +87,7 @@ pub(super) async fn answer(
     while found.len() < query.limit && high >= low {
         let wanted = query.limit - found.len();
         let (numbers, next) = match &way {
-            Way::Walk(phones) => walk(connection, phones, &codes, high, wanted).await?,
+            Way::Walk(phones) => walk(connection, phones, &codes, (low, high), wanted).await?,
             Way::Scan(of) => scan(connection, of.as_deref(), &codes, (low, high), wanted).await?,
         };
         for part in numbers.chunks(PORTION) {
@@ -170,7 +170,7 @@ impl Query {
         let others = codes.iter().any(|code| code.kind().is_none());
         let only_others = codes.iter().all(|code| code.kind().is_none());
         Ok(match &self.of {
-            Of::All if only_others => Way::Walk(vec![NO_PHONE]),
+            Of::All | Of::Accounts(_) if only_others => Way::Walk(vec![NO_PHONE]),
             Of::All => Way::Scan(None),
             Of::Accounts(ids) => {
                 let accounts = users::accounts(connection, ids).await?;
@@ -213,21 +213,29 @@ impl Query {
     }
 }
 
-/// The numbers of events that may be wanted, along chains from place `high` on, and where to go on; `None` where the
-/// chains end.
+/// The numbers of events that may be wanted, along chains from the end of a range on, and where to go on; `None` where
+/// the chains or the range end.
 async fn walk(
     connection: &mut SqliteConnection,
     chains: &[i64],
     codes: &[Code],
-    high: u64,
+    (low, high): (u64, u64),
     wanted: usize,
 ) -> Result<(Vec<u64>, Option<u64>), sqlx::Error> {
     let most = wanted.saturating_mul(2).clamp(WALKED, MOST_WALKED);
-    let limit = most + APART * chains.len();
+    // From the end of all chains nothing has to be passed over.
+    let passed = if high < i64::MAX.cast_unsigned() {
+        APART * chains.len()
+    } else {
+        0
+    };
+    let limit = most + passed;
     let rows = sqlx::query(include_str!("../../../sql/history/walk.sql"))
         .bind(json(chains.iter().map(|id| id.cast_unsigned())))
         .bind(high.cast_signed())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        // What an event replaces stands before it.
+        .bind(low.saturating_sub(1).cast_signed())
         .fetch_all(connection)
         .await?;
     let mut numbers = Vec::new();

@@ -9,7 +9,7 @@ use crate::flush::failure::NotFlushed;
 use crate::flush::steps::removal::answered;
 use crate::flush::steps::run::Run;
 use crate::flush::target::{Target, contacts_of};
-use crate::kamailio::Removed;
+use crate::kamailio::{Fault, Removed};
 use crate::registration::{Registration, Text};
 
 /// The pause before a contact that a removed one covers is tried again.
@@ -57,9 +57,12 @@ impl Run<'_> {
             if self.is_all(target, &chosen, &now) {
                 if self.caller.authorization.holds() {
                     let contacts = now.contacts.len();
-                    answered(self.removals.remove_all(target, contacts).await)?;
+                    let removed = answered(self.removals.remove_all(target, contacts).await)?;
                     left.retain(|contact, _| !rest.contains(contact));
                     now = self.look_at_rest(target).await?;
+                    if removed.is_none() && !now.contacts.is_empty() {
+                        return Err(Fault::Timeout.into());
+                    }
                 } else {
                     left.extend(rest.into_iter().map(|contact| (contact, Why::Withdrawn)));
                 }
@@ -144,9 +147,35 @@ impl Run<'_> {
         } else if memory.shares(contact, chosen) {
             Some(Why::NotAlone)
         } else {
-            let found = answered(self.remove_contact(target, contact, memory).await)?;
-            (found == Some(false)).then_some(Why::NotFound)
+            let removed = self.remove_contact(target, contact, memory).await;
+            let Some(found) = answered(removed)? else {
+                self.confirm_gone(target, contact, memory).await?;
+                return Ok(None);
+            };
+            (!found).then_some(Why::NotFound)
         })
+    }
+
+    /// Fails with the time-out where Kamailio still has a contact whose removal it did not answer: the removal may still
+    /// be under way, and no other may begin beside it.
+    async fn confirm_gone(
+        &self,
+        target: &Target,
+        contact: &Text,
+        before: &Memory,
+    ) -> Result<(), NotFlushed> {
+        let now = self.look_at_rest(target).await?;
+        let is_there = |one: &Arc<Registration>| {
+            let ruid = &one.binding.key.ruid.0;
+            let former = before.contacts.get(ruid);
+            let there = now.contacts.get(ruid);
+            one.binding.contact == *contact
+                && there.is_some_and(|there| former.is_none_or(|one| !is_newer(there, one)))
+        };
+        if target.picked.iter().any(is_there) {
+            return Err(Fault::Timeout.into());
+        }
+        Ok(())
     }
 
     /// Removes a contact as often as Kamailio has it (phones behind one address may share it); whether it found one.

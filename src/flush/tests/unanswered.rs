@@ -159,3 +159,24 @@ async fn what_is_not_done_and_not_answered_is_a_timeout() {
     assert_eq!(outcome.failed[0].kind, FailureKind::Timeout);
     assert_eq!(site.ruids(), ["b1"]);
 }
+
+/// An unanswered removal may still be under way: nothing more is removed before a look shows that it is over.
+#[tokio::test]
+async fn a_removal_that_is_not_answered_and_not_done_is_the_last() {
+    let site = Site::new().await;
+    for ruid in ["b1", "b2", "b3"] {
+        site.phone("acme", "bob", ruid);
+    }
+    site.fake.answers("ul.rm_contact", || Answer::Silence);
+    let outcome = site.flush_exactly(&["b1", "b2"]).await;
+    assert_eq!(
+        (outcome.flushed, reasons(&outcome)),
+        (
+            0,
+            vec!["bob@acme.example.com: Kamailio did not answer in time".to_owned()]
+        )
+    );
+    assert_eq!(outcome.failed[0].kind, FailureKind::Timeout);
+    assert_eq!(site.fake.calls(&["ul.rm_contact"]).len(), 1);
+    assert_eq!(site.ruids(), ["b1", "b2", "b3"]);
+}
