@@ -66,7 +66,10 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ),
     ("rustls", &["webhook"]),
     ("sd_notify", &["daemon"]),
-    ("sqlx", &["consumers/store", "event_log", "own_database"]),
+    (
+        "sqlx",
+        &["consumers/store", "event_log", "own_database", "source/sql"],
+    ),
     (
         "tokio::net",
         &[

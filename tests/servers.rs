@@ -323,3 +323,45 @@ fn a_postgresql_that_hangs_or_refuses_is_told() {
     kill_process(own, Signal::CONT).expect("it hangs");
     assert!(!daemon.log().contains(PASSWORD), "{}", daemon.log());
 }
+
+/// More rows than any page has: all are read, and those that change or go without a new `last_modified` are found.
+fn finds_changes_in_pages(engine: Engine) {
+    let server = Server::start(engine);
+    let kamailio = Kamailio::builder().server(&server).timezone(ZONE).start();
+    let daemon = beside(&kamailio).start();
+    let (numbers, ends) = match engine {
+        Engine::Postgres => (
+            "generate_series(1, 25000) as seq",
+            "(now() at time zone 'Asia/Kolkata') + interval '1 hour'",
+        ),
+        Engine::MariaDb => ("seq_1_to_25000", "utc_timestamp() + interval 390 minute"),
+    };
+    server.query(&format!(
+        "insert into location (ruid, username, domain, contact, expires, user_agent)
+         select concat('r', seq), concat('u', seq), 'plain.test', concat('sip:u', seq, '@192.0.2.1'), {ends}, 'Old'
+         from {numbers}"
+    ));
+    let counts = |filter: &str, expected: i64| {
+        eventually("they are counted", PATIENCE, || {
+            let answer = daemon.get(&format!("{ALL}/count{filter}")).json();
+            let count = answer["data"]["count"].as_i64();
+            holds(count == Some(expected), || format!("{filter} {answer}"))
+        });
+    };
+    counts("", 25_000);
+    server.query("update location set user_agent = 'New' where id % 2 = 0");
+    counts("?filter_user_agent=New", 12_500);
+    counts("", 25_000);
+    server.query("delete from location where id in (select * from (select min(id) from location union select max(id) from location) as ends) or username in ('u10000', 'u10001')");
+    counts("", 24_996);
+}
+
+#[test]
+fn a_postgresql_is_read_in_pages() {
+    finds_changes_in_pages(Engine::Postgres);
+}
+
+#[test]
+fn a_mariadb_is_read_in_pages() {
+    finds_changes_in_pages(Engine::MariaDb);
+}

@@ -249,7 +249,14 @@ impl Server {
             }
         };
         let output = command.output().expect("it can be started");
-        assert!(output.status.success(), "{command:?}: {output:?}");
+        assert!(
+            output.status.success(),
+            "{command:?}: {}; is there room in {}? It said:\n{}{}",
+            output.status,
+            self.folder.path().display(),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         if self.engine == Engine::Postgres {
             let rules = "local all all trust\nhost all kamailio 127.0.0.1/32 trust\nhost all usrlocd 127.0.0.1/32 scram-sha-256\n";
             fs::write(data.join("pg_hba.conf"), rules).expect("it is there");

@@ -7,7 +7,7 @@ use super::Options;
 use super::connection::Connection;
 use super::dialect::Dialect;
 use super::error::Error;
-use super::pace::{Due, Pace};
+use super::pace::{Due, Pace, Took};
 use super::rows::Rows;
 use super::table::{self, Table};
 use crate::metrics::TailCounts;
@@ -187,14 +187,16 @@ impl Follower {
     async fn compare(&mut self) -> Result<(), Error> {
         let began = self.parts.clock.unix();
         self.guard.go_on();
-        let mut gone = Vec::new();
+        let (mut gone, mut took) = (Vec::new(), Took::default());
         for table in 0..self.tables.len() {
             let before = self.tables[table].known.len();
             let missing = if before == 0 {
+                // This is not what a comparison costs: it comes once.
                 self.load(table).await?;
+                self.busy();
                 Vec::new()
             } else {
-                self.compare_table(table).await?
+                self.compare_table(table, &mut took).await?
             };
             let new = self.tables[table].known.len() - before;
             gone.push((missing, new));
@@ -202,8 +204,7 @@ impl Follower {
         let now = self.now();
         let is_final = self.decide(now, &gone);
         self.counts.sweeps += 1;
-        let busy = self.busy();
-        self.pace.compared(now, busy);
+        self.pace.compared(now, took);
         let read = is_final && !self.misses_most(now);
         self.health = Health::CatchingUp;
         if read {
@@ -214,7 +215,7 @@ impl Follower {
         }
         let is_current = self.health == Health::Live;
         self.post(is_current.then_some(Moment { now, unix: began }));
-        self.count(busy);
+        self.count(took.keys + took.changed);
         Ok(())
     }
 
@@ -287,12 +288,16 @@ impl Follower {
     }
 
     /// Compares a table with what is known of it. Returns the ids of rows that are gone.
-    async fn compare_table(&mut self, table: usize) -> Result<Vec<i64>, Error> {
+    async fn compare_table(&mut self, table: usize, took: &mut Took) -> Result<Vec<i64>, Error> {
         let (mut gone, mut after) = (Vec::new(), None);
+        self.busy();
         loop {
             let (of, connection) = self.parts_of(table)?;
             let page = of.compare(connection, after, KEYS).await?;
+            took.rows += page.rows;
+            took.keys += self.busy();
             self.read(table, &page.changed).await?;
+            took.changed += self.busy();
             gone.extend(page.gone);
             after = page.last;
             if after.is_none() {

@@ -50,6 +50,8 @@ enum Time {
 /// Rows that have changed, and those that are gone.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
+    /// How many rows there are.
+    pub(super) rows: usize,
     /// The ids of rows that are new or have changed.
     pub(super) changed: Vec<i64>,
     /// The ids of rows that are not there any more.
@@ -162,6 +164,7 @@ impl Table {
         let ids: HashSet<i64, foldhash::fast::FixedState> = there.iter().map(|it| it.0).collect();
         let known = self.known.range((from, until));
         Ok(Compared {
+            rows: there.len(),
             changed: self.changed(&there),
             gone: known
                 .map(|it| *it.0)
