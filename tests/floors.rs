@@ -64,7 +64,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
             "sqlite_file",
         ],
     ),
-    ("rustls", &["webhook"]),
+    ("rustls", &["source/sql", "webhook"]),
     ("sd_notify", &["daemon"]),
     (
         "sqlx",

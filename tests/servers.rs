@@ -1,5 +1,10 @@
 //! Kamailio's tables on a server of `PostgreSQL` or `MariaDB`: what holds for a file holds there.
 
+mod faults;
+mod times;
+
+use std::sync::Arc;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -39,9 +44,12 @@ fn readyz(daemon: &Daemon, status: u16, words: &str) -> String {
 
 /// What phones do shows, exactly as the server has it; a flush is confirmed; and the server has seen reads alone.
 fn follows_the_phones(engine: Engine, db_mode: u8) {
-    let server = Server::start(engine);
+    follows_the_phones_of(&Server::start(engine), db_mode);
+}
+
+fn follows_the_phones_of(server: &Arc<Server>, db_mode: u8) {
     let kamailio = Kamailio::builder()
-        .server(&server)
+        .server(server)
         .db_mode(db_mode)
         .timezone(ZONE)
         .start();
@@ -104,7 +112,7 @@ fn follows_the_phones(engine: Engine, db_mode: u8) {
     assert_eq!(flush.header("X-Flushed"), Some("1"));
     assert_eq!(list(&daemon, &of(&acme)).len(), 0);
     agree(&kamailio, &daemon);
-    only_reads(&server);
+    only_reads(server);
     assert!(!daemon.log().contains(PASSWORD), "{}", daemon.log());
 }
 

@@ -170,6 +170,7 @@ fn usrloc(lab: &Builder, database: &Path) -> String {
         "modparam(\"usrloc\", \"db_url\", \"{url}\")
 server_id={server_id}
 modparam(\"usrloc\", \"db_mode\", {mode})
+modparam(\"usrloc\", \"expires_type\", {expires_type})
 modparam(\"usrloc\", \"use_domain\", {use_domain})
 modparam(\"usrloc\", \"timer_interval\", {timer})
 modparam(\"usrloc\", \"matching_mode\", {matching})
@@ -179,6 +180,7 @@ modparam(\"usrloc\", \"handle_lost_tcp\", {lost})
 modparam(\"nathelper\", \"received_avp\", \"$avp(received)\")
 ",
         mode = lab.db_mode,
+        expires_type = u8::from(lab.server.as_ref().is_some_and(|it| it.has_numbers)),
         use_domain = u8::from(lab.use_domain),
         timer = lab.timer_interval,
         matching = lab.matching_mode,

@@ -1,5 +1,9 @@
 //! A private database server for Kamailio's tables: its own directory, port and users.
 
+mod access;
+mod rows;
+mod tls;
+
 use std::env;
 use std::fs;
 use std::io::Write;
@@ -14,7 +18,6 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::table::{self, Row};
 use super::{eventually, ports, tools};
 
 /// The time within which a server has started on a busy machine.
@@ -37,6 +40,8 @@ pub(crate) enum Engine {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) engine: Engine,
+    /// Whether its times are Unix seconds, as with `expires_type` 1.
+    pub(super) has_numbers: bool,
     process: Mutex<Option<Process>>,
     port: u16,
     folder: TempDir,
@@ -71,11 +76,16 @@ impl Engine {
 }
 
 impl Server {
-    /// Starts a server with Kamailio's stock tables `location` and `location_attrs`. Its own zone is UTC.
+    /// Starts a server with Kamailio's stock tables `location` and `location_attrs`. Its own zone is New York's.
     pub(crate) fn start(engine: Engine) -> Arc<Self> {
+        Arc::new(Self::prepare(engine, false))
+    }
+
+    fn prepare(engine: Engine, has_numbers: bool) -> Self {
         let folder = TempDir::with_prefix("usrlocd-server-").expect("a temporary directory");
         let server = Self {
             engine,
+            has_numbers,
             process: Mutex::new(None),
             port: ports::free(),
             folder,
@@ -84,7 +94,7 @@ impl Server {
         server.initialize();
         server.resume();
         server.create();
-        Arc::new(server)
+        server
     }
 
     /// The URL that usrlocd is given.
@@ -146,7 +156,7 @@ impl Server {
                 .arg(data)
                 .args(["-p", &port, "-k"])
                 .arg(self.folder.path())
-                .args(["-c", "fsync=off", "-c", "timezone=UTC"])
+                .args(["-c", "fsync=off", "-c", "timezone=America/New_York"])
                 .args(["-c", "log_statement=all", "-c", "log_line_prefix=%u: "]),
             Engine::MariaDb => command
                 .arg("--no-defaults")
@@ -161,10 +171,11 @@ impl Server {
                 .args(["--bind-address=127.0.0.1", "--general-log=1"])
                 .args([
                     "--character-set-server=utf8mb4",
-                    "--default-time-zone=+00:00",
+                    "--default-time-zone=-05:00",
                 ])
                 .args(["--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]),
         };
+        self.encrypt(&mut command);
         let process = Process::spawn(&mut command, &self.file("server.log"));
         *self.process.lock().expect("no test has panicked") = Some(process);
         eventually("the server starts", START, || {
@@ -184,45 +195,6 @@ impl Server {
     pub(crate) fn query(&self, sql: &str) -> String {
         self.try_query_in("kamailio", sql)
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
-    }
-
-    /// All rows of a usrloc table, as the server itself converts them; times as Julian days a little too early, as
-    /// `db_sqlite` stores them. Kamailio's zone must be one without summer time:
-    /// Asia/Kolkata.
-    pub(super) fn rows_of(&self, name: &str) -> Vec<Row> {
-        let text = |column: &&str| match self.engine {
-            Engine::Postgres => {
-                format!("coalesce(encode(convert_to({column}::text, 'UTF8'), 'hex'), '-')")
-            }
-            Engine::MariaDb => format!("coalesce(hex(convert({column} using utf8mb4)), '-')"),
-        };
-        let number = |column: &&str| {
-            let is_time = matches!(*column, "expires" | "last_modified");
-            match self.engine {
-                _ if !is_time => format!("coalesce({column}, 0)"),
-                Engine::Postgres => format!(
-                    "extract(epoch from {column} at time zone 'Asia/Kolkata')::float8 / 86400 + 2440587.4999970"
-                ),
-                Engine::MariaDb => format!(
-                    "cast(timestampdiff(second, '1970-01-01 05:30:00', {column}) as double) / 86400 + 2440587.4999970"
-                ),
-            }
-        };
-        let columns: Vec<String> = table::TEXTS
-            .iter()
-            .map(text)
-            .chain(table::NUMBERS.iter().map(number))
-            .collect();
-        let rows = format!(
-            "select {} from {name} order by username, domain, contact, ruid",
-            joined(&columns)
-        );
-        let attributes = ["ruid", "aname", "avalue"].map(|column| text(&column));
-        let attributes = format!(
-            "select {} from {name}_attrs order by id",
-            joined(&attributes)
-        );
-        table::rows(&self.query(&rows), &self.query(&attributes))
     }
 
     fn initialize(&self) {
@@ -377,10 +349,6 @@ impl Server {
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
-}
-
-fn joined(columns: &[String]) -> String {
-    format!("concat_ws('|', {})", columns.join(", "))
 }
 
 impl Drop for Server {

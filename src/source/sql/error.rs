@@ -97,7 +97,7 @@ impl From<sqlx::Error> for Error {
         // The text of a driver may quote what it was given: not even the log shows it beyond debug.
         tracing::debug!(%error, "the database server or its driver reports an error");
         match error {
-            sqlx::Error::Io(error) => Self::Unreachable(error.kind()),
+            sqlx::Error::Io(error) => of_io(&error),
             sqlx::Error::Tls(error) => Self::Tls(error.to_string()),
             sqlx::Error::Configuration(_) => Self::Url,
             sqlx::Error::Database(error) => {
@@ -109,6 +109,15 @@ impl From<sqlx::Error> for Error {
             }
             _ => Self::Failed,
         }
+    }
+}
+
+/// What an error of the line means: the driver reports what TLS refuses as one too.
+fn of_io(error: &std::io::Error) -> Error {
+    let inner = error.get_ref();
+    match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(refusal) => Error::Tls(refusal.to_string()),
+        None => Error::Unreachable(error.kind()),
     }
 }
 
