@@ -425,6 +425,7 @@ fn settings(config: &Config) -> http::Settings {
     http::Settings {
         wire: config.http.wire,
         max_lag: config.http.max_lag,
+        max_lag_follows: config.http.max_lag == Config::default().http.max_lag,
         cors_origins: config.http.cors_origins.clone(),
         hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
         ui: config.http.ui,
