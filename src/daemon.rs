@@ -20,6 +20,7 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,9 @@ use kamailio_probe::{Answers, Probe};
 use pipeline::{Origin, Pipeline};
 use reload::Live;
 use supervise::Tasks;
+
+/// By default `/readyz` bears so many comparisons of a database server's tables.
+const CYCLES: u32 = 3;
 
 /// How long requests in progress may take to complete after SIGTERM.
 const GRACE: Duration = Duration::from_secs(6);
@@ -422,10 +426,11 @@ fn settings(config: &Config) -> http::Settings {
     let Http {
         hosts, public_url, ..
     } = &config.http;
+    let is_default = config.http.max_lag == Config::default().http.max_lag;
     http::Settings {
         wire: config.http.wire,
         max_lag: config.http.max_lag,
-        max_lag_follows: config.http.max_lag == Config::default().http.max_lag,
+        max_lag_cycles: if is_default { CYCLES } else { 0 },
         cors_origins: config.http.cors_origins.clone(),
         hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
         ui: config.http.ui,

@@ -53,7 +53,7 @@ fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {
     if let Some(tables) = table.list("table", unique(values::table)) {
         into.tables = tables;
     }
-    if let Some(addresses) = table.optional("jsonrpc", server::jsonrpc) {
+    if let Some(addresses) = table.optional("jsonrpc", values::jsonrpcs) {
         if let Some(first) = addresses.values().next() {
             first.clone_into(&mut into.jsonrpc);
         }

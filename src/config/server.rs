@@ -1,12 +1,10 @@
 //! The server where Kamailio keeps its tables, and how they are read there.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
-use super::values;
 use crate::document::{Item, Value, quoted, without_secrets};
 
 /// Schemes of URLs of servers that are supported.
@@ -93,28 +91,6 @@ pub(super) fn timezone(item: &Item) -> Result<String, String> {
         "{} is not a time zone; use \"local\", \"UTC\" or a name such as \"Europe/Berlin\"",
         quoted(text)
     ))
-}
-
-/// Kamailio's JSON-RPC address, or a table with those of several by their `server_id`.
-pub(super) fn jsonrpc(item: &Item) -> Result<BTreeMap<Option<i64>, String>, String> {
-    let Value::Table(entries) = &item.value else {
-        return Ok(BTreeMap::from([(None, values::jsonrpc(item)?)]));
-    };
-    let mut addresses = BTreeMap::new();
-    for (name, item) in entries {
-        let id = name.text.parse().ok().filter(|id: &i64| *id >= 0);
-        let id = id.ok_or_else(|| {
-            format!(
-                "{} is not a server_id; use numbers as keys",
-                quoted(&name.text)
-            )
-        })?;
-        addresses.insert(Some(id), values::jsonrpc(item)?);
-    }
-    if addresses.is_empty() {
-        return Err("the table names no Kamailio; write for instance { 1 = \"http://10.0.0.1:5060/RPC\", 2 = \"http://10.0.0.2:5060/RPC\" }".to_owned());
-    }
-    Ok(addresses)
 }
 
 /// A `server_id`, or a list of them.

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// For how many seconds a row is awaited whose contact was removed before the table showed it.
 const AWAITED: i64 = 60;
 
+/// Hidden rows, each with what the table has of it.
+type HiddenRows = Vec<(Hidden, Arc<Registration>)>;
+
 impl Flusher {
     /// Asks until `stop`, starting with what an earlier run has hidden.
     pub async fn recheck(&self, stop: CancellationToken) {
@@ -57,8 +60,7 @@ impl Flusher {
             self.unhide_in_store(&never_came).await;
         }
         self.watch_leftovers();
-        let mut hidden: BTreeMap<(i64, TableAor), Vec<(Hidden, Arc<Registration>)>> =
-            BTreeMap::new();
+        let mut hidden: BTreeMap<(i64, TableAor), HiddenRows> = BTreeMap::new();
         let mut unaskable = Vec::new();
         for (one, registration) in self.parts.registry.hidden() {
             let aor = registration.binding.address_of_record();
@@ -92,11 +94,7 @@ impl Flusher {
     }
 
     /// Asks about one address of record.
-    async fn look_again(
-        &self,
-        table_aor: TableAor,
-        rows: Vec<(Hidden, Arc<Registration>)>,
-    ) -> Result<(), Fault> {
+    async fn look_again(&self, table_aor: TableAor, rows: HiddenRows) -> Result<(), Fault> {
         // An answer from before a flush must not undo it.
         let _lock = self.locks.lock(table_aor.clone()).await;
         let (table, aor) = table_aor;

@@ -18,9 +18,6 @@ use crate::http::response::envelope::source;
 use crate::registration::item::json::write_string;
 use crate::registry::{Freshness, Registry, SourceState, Starting};
 
-/// So many cycles of comparisons may pass by default.
-const CYCLES: u32 = 3;
-
 /// The methods of these resources.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
@@ -115,12 +112,8 @@ fn write_reason(reason: &str, out: &mut Vec<u8>) {
 /// The lag above which it is not ready.
 fn max_lag(app: &App) -> Duration {
     let cycle = Duration::from_millis(app.registry.cycle().load(Ordering::Relaxed));
-    let least = app.settings.max_lag;
-    if app.settings.max_lag_follows {
-        least.max(cycle.saturating_mul(CYCLES))
-    } else {
-        least
-    }
+    let borne = cycle.saturating_mul(app.settings.max_lag_cycles);
+    app.settings.max_lag.max(borne)
 }
 
 /// Whether the answers can be trusted.
