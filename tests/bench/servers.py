@@ -43,11 +43,17 @@ class Server:
         return command
 
     def run(self, command, **more):
-        subprocess.run(self.own(command), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+        subprocess.run(self.own(command), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       env=self.environment(), **more)
+
+    def environment(self):
+        """A MariaDB that starts removes the temporary files of all others in the same directory."""
+        return os.environ | {"TMPDIR": str(self.folder)}
 
     def start(self):
         log = open(self.folder / "server.log", "ab")
-        self.process = subprocess.Popen(self.own(self.command()), stdout=log, stderr=log, cwd="/tmp")
+        self.process = subprocess.Popen(self.own(self.command()), stdout=log, stderr=log, cwd="/tmp",
+                                        env=self.environment())
         for _ in range(300):
             if not subprocess.run([*self.client(self.first), *self.one("select 1")], capture_output=True).returncode:
                 break
