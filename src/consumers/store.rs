@@ -11,6 +11,7 @@ mod kept_sessions;
 mod read;
 mod reading;
 mod record;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -30,6 +31,7 @@ use crate::sessions::{Id, Record};
 pub use content::{Batch, Contents, FlushId, FlushRecord, NotifyId, NotifyRecord};
 pub use error::Error;
 pub use reading::Reading;
+use shapes::KnownShapes;
 
 /// Never change a migration that was released.
 const PURPOSE: Purpose = Purpose {
@@ -43,6 +45,7 @@ const PURPOSE: Purpose = Purpose {
         include_str!("../../sql/store/migrations/0006_intents.sql"),
         include_str!("../../sql/store/migrations/0007_sessions.sql"),
         include_str!("../../sql/store/migrations/0008_notify.sql"),
+        include_str!("../../sql/store/migrations/0009_shapes.sql"),
     ],
     mode: 0o600,
     set_aside: "The store cannot be used; it was set aside and a new one is filled from Kamailio's tables. \
@@ -61,6 +64,8 @@ pub struct Store {
     begun_anew: AtomicBool,
     /// Whether the index of owners has been made.
     indexed: AtomicBool,
+    /// The shapes that it has; `None` where that is not known.
+    shapes: Mutex<Option<KnownShapes>>,
     /// Writes wait while the store is read as it was left.
     gate: RwLock<()>,
     _lock: Lock,
@@ -79,7 +84,7 @@ enum Durability {
 #[derive(Clone, Copy)]
 enum Change<'a> {
     /// What was gathered, and whether there is an index of owners.
-    Batch(&'a Batch, bool),
+    Batch(&'a Batch, bool, &'a Mutex<Option<KnownShapes>>),
     Hide(&'a [Hidden]),
     /// Rows that are about to be removed.
     Intend(&'a [Hidden]),
@@ -109,6 +114,7 @@ impl Store {
             renewal: tokio::sync::Mutex::default(),
             begun_anew: AtomicBool::default(),
             indexed: AtomicBool::default(),
+            shapes: Mutex::default(),
             gate: RwLock::default(),
             _lock: lock,
         })
@@ -130,7 +136,8 @@ impl Store {
             return Err(self.is_begun_anew());
         }
         let pool = self.pool();
-        let change = Change::Batch(batch, self.indexed.load(Ordering::Acquire));
+        let indexed = self.indexed.load(Ordering::Acquire);
+        let change = Change::Batch(batch, indexed, &self.shapes);
         let Err(error) = self.commit(&pool, Durability::Process, change).await else {
             if batch.owners.is_some() {
                 self.index(&pool).await;
@@ -321,7 +328,13 @@ impl Store {
         let new = own_database::open(&PURPOSE, &self.path, self.opened_at).await?;
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.indexed.store(false, Ordering::Release);
+        self.forget_shapes();
         Ok(())
+    }
+
+    /// Has the shapes read again before anything is written.
+    fn forget_shapes(&self) {
+        *self.shapes.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn pool(&self) -> SqlitePool {
@@ -409,8 +422,18 @@ async fn write_once(
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     match change {
-        Change::Batch(batch, is_indexed) => {
-            write::apply(&mut transaction, batch, is_indexed).await?;
+        Change::Batch(batch, is_indexed, shapes) => {
+            let known = || shapes.lock().unwrap_or_else(PoisonError::into_inner);
+            // Taken: what is not committed is not known.
+            let taken = known().take();
+            let mut now = match taken {
+                Some(taken) => taken,
+                None => KnownShapes::read(&mut transaction).await?,
+            };
+            write::apply(&mut transaction, batch, is_indexed, &mut now).await?;
+            transaction.commit().await?;
+            *known() = Some(now);
+            return Ok(());
         }
         Change::Hide(rows) => write::hide(&mut transaction, rows, false).await?,
         Change::Intend(rows) => write::hide(&mut transaction, rows, true).await?,

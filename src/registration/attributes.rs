@@ -15,7 +15,8 @@ use super::Text;
 use super::encoding::{Bytes, write_text};
 use super::intern::Interner;
 use super::text::{Pack, Packer};
-use shape::{Attribute, Segment, Shape, Value};
+pub use shape::Shape;
+use shape::{Attribute, Segment, Value};
 
 /// Shapes that are kept at a time. Where rows have more of them, what they have in common is not worth looking for.
 const MOST_SHAPES: usize = 8192;
@@ -57,6 +58,20 @@ pub struct Object<'a> {
 }
 
 impl Attributes {
+    /// Those of this shape that have these [pieces](Self::split); where pieces are missing, they are empty.
+    #[must_use]
+    pub fn of_shape(shape: Shape, pieces: &[u8]) -> Self {
+        let pieces = Pack::from(pieces);
+        Self(Some(Parts { shape, pieces }))
+    }
+
+    /// Their shape, and the pieces that fill it; `None` where there is no attribute.
+    #[must_use]
+    pub fn split(&self) -> Option<(&Shape, &[u8])> {
+        let parts = self.0.as_ref()?;
+        Some((&parts.shape, parts.pieces.as_bytes()))
+    }
+
     /// The value of the attribute `name`.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
@@ -158,6 +173,11 @@ impl Shapes {
         Attributes(Some(Parts { shape, pieces }))
     }
 
+    /// The shape with this [key](Shape::key).
+    pub fn shape(&mut self, key: &[u8]) -> Shape {
+        self.known.get(key)
+    }
+
     /// The shape of these attributes, and the pieces that fill it.
     fn split<'a>(&mut self, all: &[(&[u8], &'a [u8])]) -> (Shape, Vec<&'a [u8]>) {
         let (key, pieces) = shape::key(all, holes::of);
@@ -205,8 +225,7 @@ impl<'a> Pieces<'a> {
         if number < self.next {
             (self.rest, self.next) = (Bytes(self.all), 0);
         }
-        while self.next < number {
-            let _ = self.rest.text();
+        while self.next < number && self.rest.text().is_some() {
             self.next += 1;
         }
         self.next += 1;

@@ -4,6 +4,7 @@ mod content;
 mod files;
 mod hiding;
 mod reading;
+mod shapes;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

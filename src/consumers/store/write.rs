@@ -7,6 +7,7 @@ use sqlx::query_builder::{QueryBuilder, Separated};
 use sqlx::{Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::shapes::KnownShapes;
 use super::{Batch, FlushId, FlushRecord, Hidden, NotifyId, NotifyRecord, Stored, record};
 use crate::registration::{Key, Text};
 
@@ -20,13 +21,15 @@ const ROWS: usize = 256;
 /// The values of a row.
 type Values<'q> = Separated<'q, Sqlite, &'static str>;
 
-/// Writes a batch; the caller's transaction is around it. `is_indexed` is whether there is an index of owners, or may
-/// be.
+/// Writes a batch, and the shapes that are not `known` yet; the caller's transaction is around it. `is_indexed` is whether
+/// there is an index of owners, or may be.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     batch: &Batch,
     is_indexed: bool,
+    known: &mut KnownShapes,
 ) -> Result<(), sqlx::Error> {
+    const ADD_SHAPE: &str = include_str!("../../../sql/store/shape_add.sql");
     const REMOVE: &str = include_str!("../../../sql/store/registration_remove.sql");
     const UPSERT: &str = include_str!("../../../sql/store/registration_upsert.sql");
     const UPSERT_OWNED: &str = include_str!("../../../sql/store/registration_upsert_owned.sql");
@@ -34,10 +37,15 @@ pub(super) async fn apply(
     const DEPART: &str = include_str!("../../../sql/store/departed_add.sql");
     for_all(connection, REMOVE, &batch.removed, push_key).await?;
     unhide(connection, &batch.unhidden).await?;
+    let new = known.learn(&batch.upserts);
+    for_all(connection, ADD_SHAPE, &new, |values, (number, key)| {
+        values.push_bind(*number).push_bind(&**key);
+    })
+    .await?;
     let upsert = if is_indexed { UPSERT } else { UPSERT_OWNED };
     for_all(connection, upsert, &batch.upserts, |values, stored| {
         push_owned(values, stored);
-        values.push_bind(record::encode(stored));
+        values.push_bind(record::encode(stored, known));
     })
     .await?;
     if is_indexed {

@@ -33,7 +33,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     pragma(
         &store,
         "DROP TABLE registration; DROP TABLE departed; DROP TABLE hidden; DROP TABLE flush; DROP TABLE notify;
-        DROP TABLE source; DROP TABLE node; DROP TABLE session",
+        DROP TABLE source; DROP TABLE node; DROP TABLE session; DROP TABLE shape",
     )
     .await;
     pragma(
