@@ -28,7 +28,7 @@ use crate::own_database::{self, Lock, Purpose};
 use crate::registration::Key;
 pub use crate::registration::{Hidden, Stored, Tombstone};
 use crate::sessions::{Id, Record};
-pub use content::{Batch, Contents, FlushId, FlushRecord, NotifyId, NotifyRecord};
+pub use content::{AuditId, AuditRecord, Batch, Contents};
 pub use error::Error;
 pub use reading::Reading;
 use shapes::KnownShapes;
@@ -90,9 +90,7 @@ enum Change<'a> {
     Intend(&'a [Hidden]),
     Unhide(&'a [Hidden]),
     /// A line of the audit, and where to say which one it is.
-    Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
-    /// The same of the audit of NOTIFYs.
-    Notify(Option<NotifyId>, &'a NotifyRecord, &'a OnceLock<NotifyId>),
+    Audit(Option<AuditId>, &'a AuditRecord, &'a OnceLock<AuditId>),
     /// Sessions of the page, and those that ended.
     Sessions(&'a [Record], &'a [Id]),
 }
@@ -197,31 +195,13 @@ impl Store {
     ///
     /// # Panics
     /// Never: what is written has an id.
-    pub async fn record_flush(
+    pub async fn record(
         &self,
-        id: Option<FlushId>,
-        record: &FlushRecord,
-    ) -> Result<FlushId, Error> {
+        id: Option<AuditId>,
+        record: &AuditRecord,
+    ) -> Result<AuditId, Error> {
         let written = OnceLock::new();
-        let change = Change::Flush(id, record, &written);
-        self.write_surely(Durability::Power, change).await?;
-        Ok(*written.get().expect("what is written has an id"))
-    }
-
-    /// The same for the audit of NOTIFYs.
-    ///
-    /// # Errors
-    /// [`Error::CannotWrite`].
-    ///
-    /// # Panics
-    /// Never: what is written has an id.
-    pub async fn record_notify(
-        &self,
-        id: Option<NotifyId>,
-        record: &NotifyRecord,
-    ) -> Result<NotifyId, Error> {
-        let written = OnceLock::new();
-        let change = Change::Notify(id, record, &written);
+        let change = Change::Audit(id, record, &written);
         self.write_surely(Durability::Power, change).await?;
         Ok(*written.get().expect("what is written has an id"))
     }
@@ -248,7 +228,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::CannotRead`].
-    pub async fn flushes(&self, limit: usize) -> Result<Vec<FlushRecord>, Error> {
+    pub async fn flushes(&self, limit: usize) -> Result<Vec<AuditRecord>, Error> {
         let lines = self.audit(None, None, limit).await?;
         Ok(lines.into_iter().map(|(_, record)| record).collect())
     }
@@ -262,7 +242,7 @@ impl Store {
         accounts: Option<&[String]>,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<(FlushId, FlushRecord)>, Error> {
+    ) -> Result<Vec<(AuditId, AuditRecord)>, Error> {
         let pool = self.pool();
         let read =
             async { read::audit(&mut *pool.acquire().await?, accounts, before, limit).await };
@@ -438,12 +418,8 @@ async fn write_once(
         Change::Hide(rows) => write::hide(&mut transaction, rows, false).await?,
         Change::Intend(rows) => write::hide(&mut transaction, rows, true).await?,
         Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,
-        Change::Flush(id, record, written) => {
-            let id = write::record_flush(&mut transaction, id, record).await?;
-            written.get_or_init(|| id);
-        }
-        Change::Notify(id, record, written) => {
-            let id = write::record_notify(&mut transaction, id, record).await?;
+        Change::Audit(id, record, written) => {
+            let id = write::record(&mut transaction, id, record).await?;
             written.get_or_init(|| id);
         }
         Change::Sessions(put, remove) => {

@@ -8,10 +8,10 @@ use sqlx::{Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::shapes::KnownShapes;
-use super::{Batch, FlushId, FlushRecord, Hidden, NotifyId, NotifyRecord, Stored, record};
+use super::{AuditId, AuditRecord, Batch, Hidden, Stored, record};
 use crate::registration::{Key, Text};
 
-/// How long and how many flushes the audit keeps.
+/// How long and how many flushes and NOTIFYs the audit keeps.
 const AUDIT_SECONDS: i64 = 400 * 86_400;
 const AUDIT_ROWS: i64 = 100_000;
 
@@ -107,12 +107,22 @@ pub(super) async fn unhide(
 
 /// Puts a row into the audit, in place of the one with this `id`; returns its id. Drops rows that are too old or too
 /// many.
-pub(super) async fn record_flush(
+pub(super) async fn record(
     connection: &mut SqliteConnection,
-    id: Option<FlushId>,
-    record: &FlushRecord,
-) -> Result<FlushId, sqlx::Error> {
-    let id: i64 = sqlx::query_scalar(include_str!("../../../sql/store/flush_put.sql"))
+    id: Option<AuditId>,
+    record: &AuditRecord,
+) -> Result<AuditId, sqlx::Error> {
+    let (put, prune) = match record.event {
+        None => (
+            include_str!("../../../sql/store/flush_put.sql"),
+            include_str!("../../../sql/store/flushes_prune.sql"),
+        ),
+        Some(_) => (
+            include_str!("../../../sql/store/notify_put.sql"),
+            include_str!("../../../sql/store/notifies_prune.sql"),
+        ),
+    };
+    let mut put = sqlx::query_scalar(put)
         .bind(id.map(|id| id.0))
         .bind(record.at)
         .bind(record.token.as_str())
@@ -121,46 +131,19 @@ pub(super) async fn record_flush(
         .bind(record.account.as_deref())
         .bind(record.username.as_deref())
         .bind(record.filters.as_str())
-        .bind(i64::try_from(record.flushed).unwrap_or(i64::MAX))
+        .bind(i64::try_from(record.done).unwrap_or(i64::MAX))
         .bind(i64::try_from(record.failed).unwrap_or(i64::MAX))
-        .bind(record.ended)
-        .fetch_one(&mut *connection)
-        .await?;
-    sqlx::query(include_str!("../../../sql/store/flushes_prune.sql"))
+        .bind(record.ended);
+    if let Some(event) = &record.event {
+        put = put.bind(event.as_str());
+    }
+    let id: i64 = put.fetch_one(&mut *connection).await?;
+    sqlx::query(prune)
         .bind(record.at.saturating_sub(AUDIT_SECONDS))
         .bind(AUDIT_ROWS)
         .execute(connection)
         .await?;
-    Ok(FlushId(id))
-}
-
-/// The same for the audit of NOTIFYs.
-pub(super) async fn record_notify(
-    connection: &mut SqliteConnection,
-    id: Option<NotifyId>,
-    record: &NotifyRecord,
-) -> Result<NotifyId, sqlx::Error> {
-    let id: i64 = sqlx::query_scalar(include_str!("../../../sql/store/notify_put.sql"))
-        .bind(id.map(|id| id.0))
-        .bind(record.at)
-        .bind(record.token.as_str())
-        .bind(record.client.as_str())
-        .bind(record.request_id.as_str())
-        .bind(record.account.as_deref())
-        .bind(record.username.as_deref())
-        .bind(record.filters.as_str())
-        .bind(record.event.as_str())
-        .bind(i64::try_from(record.notified).unwrap_or(i64::MAX))
-        .bind(i64::try_from(record.failed).unwrap_or(i64::MAX))
-        .bind(record.ended)
-        .fetch_one(&mut *connection)
-        .await?;
-    sqlx::query(include_str!("../../../sql/store/notifies_prune.sql"))
-        .bind(record.at.saturating_sub(AUDIT_SECONDS))
-        .bind(AUDIT_ROWS)
-        .execute(connection)
-        .await?;
-    Ok(NotifyId(id))
+    Ok(AuditId(id))
 }
 
 /// A hash of the id of the account that owns a registration, by which its registrations are found.

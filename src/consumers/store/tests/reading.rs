@@ -100,7 +100,7 @@ async fn columns_that_are_added_to_our_tables_shift_nothing() {
     let (_directory, path) = closed_store().await;
     let store = Store::open(&path, NOW).await.unwrap();
     store.hide(&[hidden("a")]).await.unwrap();
-    store.record_flush(None, &record(NOW)).await.unwrap();
+    store.record(None, &record(NOW)).await.unwrap();
     let before = store.load().await.unwrap();
     for table in ["registration", "departed", "hidden", "flush", "source"] {
         let add = format!("ALTER TABLE {table} ADD COLUMN added TEXT DEFAULT 'x'");
