@@ -100,6 +100,9 @@ pub(super) trait OrMalformed<T> {
 impl<T> OrMalformed<T> for Option<T> {
     fn or_malformed(self, what: &'static str) -> Result<T> {
         // `ok_or` would make a reason of each value, and drop it.
-        self.ok_or_else(|| Reason::Malformed(what))
+        match self {
+            Some(value) => Ok(value),
+            None => Err(Reason::Malformed(what)),
+        }
     }
 }

@@ -89,8 +89,8 @@ impl<'a> Reading<'a> {
             };
             let mut registrations = Vec::new();
             let mut decoder = Decoder::of(Arc::clone(&self.shapes));
-            let decoded = decoder.decode(&records, &mut registrations);
-            decoded.map_err(|malformed| sqlx::Error::Decode(malformed.into()))?;
+            let read = decoder.decode(&records, &mut registrations);
+            read.map_err(|malformed| sqlx::Error::Decode(malformed.into()))?;
             // Another account may have the same hash.
             registrations.retain(|one| one.account.as_deref() == Some(name));
             Ok(Some(registrations))

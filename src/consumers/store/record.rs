@@ -44,8 +44,7 @@ pub(super) fn encode(stored: &Stored, shapes: &KnownShapes) -> Vec<u8> {
     }
     write_text(stored.binding.key.table.as_bytes(), &mut record);
     let split = stored.binding.attributes.split();
-    let shaped = split.and_then(|(shape, pieces)| Some((shapes.number(shape.key())?, pieces)));
-    match shaped {
+    match split.and_then(|(shape, pieces)| Some((shapes.number(shape.key())?, pieces))) {
         Some((number, pieces)) => stored.binding.encode_shaped(number, pieces, &mut record),
         None => stored.binding.encode(&mut record),
     }
