@@ -144,7 +144,7 @@ fn large_directory_is_taken_over_while_tokens_change() {
     let contact = phone.contact_uri().to_vec();
     let item = lists(&daemon, "/v2/accounts/a/registrations", &[&contact]).remove(0);
     assert!(item.get("owner_id").is_none(), "{item}");
-    let before = resident(&daemon);
+    let before = daemon.process().resident();
 
     directory.replace(&large());
     daemon.replace_tokens(&[("lab", Daemon::TOKEN)]);
@@ -158,7 +158,7 @@ fn large_directory_is_taken_over_while_tokens_change() {
     });
     let log = daemon.log();
     assert!(log.contains("devices 0 -> 100000"), "{log}");
-    let grown = resident(&daemon).saturating_sub(before);
+    let grown = daemon.process().resident().saturating_sub(before);
     assert!(grown < LARGE, "it takes {grown} KiB");
 }
 
@@ -176,15 +176,4 @@ fn large() -> String {
     }
     text.push_str("]}");
     text
-}
-
-/// The daemon's resident memory in KiB.
-fn resident(daemon: &Daemon) -> u64 {
-    let file = format!("/proc/{}/status", daemon.process().id());
-    let status = fs::read_to_string(file).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let figure = line.and_then(|line| line.trim().strip_suffix("kB"));
-    figure
-        .and_then(|figure| figure.trim().parse().ok())
-        .expect("a number")
 }

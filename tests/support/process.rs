@@ -50,6 +50,16 @@ impl Process {
         self.child.id()
     }
 
+    /// Its resident memory in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("a running process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let figure = line.and_then(|line| line.trim().strip_suffix("kB"));
+        let figure = figure.and_then(|figure| figure.trim().parse().ok());
+        figure.unwrap_or_else(|| panic!("its memory is not in {status}"))
+    }
+
     /// The exit status, once the process is over.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child

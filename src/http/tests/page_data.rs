@@ -234,6 +234,28 @@ async fn the_overview_shows_the_last_day() {
 }
 
 #[tokio::test]
+async fn a_burst_of_an_account_has_its_name() {
+    let site = Site::furnished();
+    let burst = Burst {
+        account: None,
+        group: Group::Account,
+        value: "acme".into(),
+        lost: 20,
+        of: 21,
+        from: NOW * 1000 - 2000,
+        to: NOW * 1000 - 1000,
+    };
+    site.flaps
+        .observer()
+        .see(&told(NOW * 1000, What::Burst(burst)));
+    let overview = data(&site, "overview", OPS).await;
+    let accounts = overview["accounts"].as_array().unwrap();
+    let acme = accounts.iter().find(|it| it["id"] == "acme").unwrap();
+    assert_ne!(acme["name"], "acme");
+    assert_eq!(overview["bursts"][0]["account_name"], acme["name"]);
+}
+
+#[tokio::test]
 async fn figures_are_counted_once_in_two_seconds_for_each_set_of_accounts() {
     let site = Site::furnished();
     let total = async |token: &str| data(&site, "overview", token).await["total"].clone();

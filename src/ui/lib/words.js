@@ -57,12 +57,13 @@ function source(one) {
 const accounts = new Map();
 
 /**
- * Bursts have an account's id alone; other events have its name too.
+ * Bursts of the stream have an account's id alone; other events have its name too, and so have the overview's bursts.
  *
  * @param {Frame[]} events
  */
 export function learnNames(events) {
-  for (const { account_id: id, account_name: name } of events) {
+  for (const { account_id, account_name: name, group, value } of events) {
+    const id = group === "account" ? value : account_id;
     if (id && name) {
       accounts.set(id, name);
     }

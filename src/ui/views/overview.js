@@ -137,6 +137,7 @@ export class Overview extends View {
         `in ${count(data.account_count, "account")}, ${number(data.states.expiring)} expiring within a minute, ${number(data.states.permanent)} permanent`,
       ),
     );
+    learnNames(data.bursts ?? []);
     replace(this.matters, ...matters(data));
     replace(this.plot, lossesAndReturns(data.plot ?? []));
     rank(

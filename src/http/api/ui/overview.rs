@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::asker::Asker;
 use crate::events::json::moment;
-use crate::events::{Burst, Viewer};
+use crate::events::{Burst, Group, Viewer};
 use crate::http::App;
 use crate::http::api::count;
 use crate::http::response::envelope;
@@ -71,6 +71,13 @@ pub(super) async fn overview(app: &App, asker: &Asker) -> Value {
     let plot = plot.iter().map(
         |quarter| json!({"at": quarter.at, "losses": quarter.losses, "returns": quarter.returns}),
     );
+    let bursts = bursts.iter().map(|(at, burst)| {
+        let mut one = shown(*at, burst);
+        if burst.group == Group::Account {
+            one["account_name"] = count::account(app, &directory, &burst.value, 0)["name"].take();
+        }
+        one
+    });
     let history = app.events.history().and_then(|it| it.oldest_at());
     json!({
         "total": tally.total,
@@ -84,7 +91,7 @@ pub(super) async fn overview(app: &App, asker: &Asker) -> Value {
             "unstable": tally.unstable,
         },
         "plot": plot.collect::<Vec<_>>(),
-        "bursts": bursts.iter().map(|(at, burst)| shown(*at, burst)).collect::<Vec<_>>(),
+        "bursts": bursts.collect::<Vec<_>>(),
         "source": source(app),
         "kamailio": kamailio(app, viewer),
         "history_oldest": history.map(|at| at / 1000),
