@@ -104,11 +104,23 @@ async fn registrations(
         restored(app, Scope::System).await?;
     }
     let mut grant = Grant::new(app, caller, directory, &route, &call.method)?;
+    let mut has_events = false;
     if let Err(unknown) = check_account(app, &grant, &call.method).await {
-        let is_known = matches!(unknown, Error::UnknownAccount { .. })
-            && route.is_history()
-            && history::has_events(app, Subject::of(grant.scope())).await;
-        if !is_known {
+        let account = Subject::of(grant.scope());
+        let username = route.username();
+        let is_of_history = matches!(unknown, Error::UnknownAccount { .. }) && route.is_history();
+        // A user who has events has them in an account that is known by that.
+        has_events = is_of_history
+            && username.is_some()
+            && history::has_events(
+                app,
+                Subject {
+                    username,
+                    ..account
+                },
+            )
+            .await;
+        if !has_events && !(is_of_history && history::has_events(app, account).await) {
             return Err(unknown);
         }
     }
@@ -123,6 +135,7 @@ async fn registrations(
         username: route.username(),
     };
     if let Err(unknown) = subject.check_user(app, &grant.directory)
+        && !has_events
         && !(route.is_history() && history::has_events(app, subject).await)
     {
         return Err(unknown);
