@@ -13,6 +13,7 @@ mod history;
 mod layers;
 mod notify;
 mod sections;
+mod server;
 mod show;
 mod values;
 mod webhook;
@@ -33,6 +34,7 @@ pub(crate) use duration::{parse_duration, show_duration};
 pub use flapping::{Burst, Flap};
 pub use history::History;
 pub use layers::{Override, environment};
+pub use server::Server;
 pub use values::is_file_name;
 pub use webhook::{EVENTS as WEBHOOK_EVENTS, Webhook, WebhookFormat};
 
@@ -70,8 +72,12 @@ pub struct Config {
 /// Where Kamailio keeps its registrations, and how it is spoken to.
 #[derive(Clone, PartialEq)]
 pub struct Kamailio {
-    /// The file that Kamailio's `db_sqlite` writes; absolute.
+    /// The file that Kamailio's `db_sqlite` writes; absolute, and of no meaning where there is a `server`.
     pub database: PathBuf,
+    /// The server where Kamailio keeps its tables.
+    pub server: Option<Server>,
+    /// The file that holds the URL of that server instead; absolute.
+    pub database_file: Option<PathBuf>,
     /// Whether it is configured; otherwise it is [discovered](discovery).
     pub database_given: bool,
     /// The usrloc tables in it, at least one, each once; attributes are in `<table>_attrs`.
@@ -84,6 +90,12 @@ pub struct Kamailio {
     pub default_realm: Option<String>,
     /// What to show instead of an address of one of Kamailio's sockets.
     pub advertise: BTreeMap<String, String>,
+    /// The zone in which Kamailio writes times to a server's tables: `local` (this machine's) or a name of the IANA's.
+    pub timezone: String,
+    /// The `server_id`s whose rows of a server's tables count; all where there are none.
+    pub server_ids: Vec<i64>,
+    /// The share of one of the server's cores that reading may take; more than 0, at most 1.
+    pub max_load: f64,
     /// `proxy_path` of each item, with `{ip}`, `{port}` and `{proto}` of the socket.
     pub proxy_path: Option<String>,
 }
@@ -248,11 +260,29 @@ pub struct Loaded {
     places: BTreeMap<String, crate::document::Place>,
 }
 
+impl Kamailio {
+    /// Whether Kamailio keeps its tables on a server, and not in a file.
+    #[must_use]
+    pub fn is_on_server(&self) -> bool {
+        self.server.is_some() || self.database_file.is_some()
+    }
+
+    /// The zone in which Kamailio writes times.
+    #[must_use]
+    pub fn zone(&self) -> jiff::tz::TimeZone {
+        match &*self.timezone {
+            "local" => jiff::tz::TimeZone::system(),
+            name => jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC),
+        }
+    }
+}
+
 /// Without the query of the JSON-RPC address, which may hold a secret.
 impl fmt::Debug for Kamailio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kamailio")
             .field("database", &self.database)
+            .field("server", &self.server)
             .field("tables", &self.tables)
             .field("jsonrpc", &without_secrets(&self.jsonrpc))
             .finish_non_exhaustive()

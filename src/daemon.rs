@@ -37,12 +37,13 @@ use crate::notify as notifying;
 use crate::own_thread;
 use crate::registry::{Overlay, Registry, Writer};
 use crate::sessions::Sessions;
+use crate::source::sql;
 use crate::webhook;
 use activation::Inherited;
 pub use failure::Failure;
-pub use files::{Report, check_files, check_keys};
+pub use files::{Report, check_files, check_keys, server};
 use kamailio_probe::{Answers, Probe};
-use pipeline::Pipeline;
+use pipeline::{Origin, Pipeline};
 use reload::Live;
 use supervise::Tasks;
 
@@ -234,7 +235,7 @@ impl Basics {
                 Ok(())
             });
         }
-        let options = followed(&self.config);
+        let options = followed(&self.config)?;
         tasks.start("pipeline", |stop| pipeline(options, parts, stop));
         tasks.start("probe", |stop| probe.run(stop));
         let resolver = flusher.clone();
@@ -313,6 +314,7 @@ impl Basics {
             concurrency: config.flush.concurrency,
             also: config.flush.also.clone(),
             default_realm: config.kamailio.default_realm.clone(),
+            shared: config.kamailio.is_on_server() && config.kamailio.server_ids.len() != 1,
         };
         Ok(Flusher::new(parts, options))
     }
@@ -402,7 +404,11 @@ fn log_start(loaded: &Loaded) {
         .map(|path| path.display().to_string());
     let listen: Vec<String> = addresses.chain(socket).collect();
     let kamailio = &config.kamailio;
-    let database = if kamailio.database_given {
+    let database = if let Some(server) = &kamailio.server {
+        server.to_string()
+    } else if let Some(file) = &kamailio.database_file {
+        format!("see {}", file.display())
+    } else if kamailio.database_given {
         kamailio.database.display().to_string()
     } else {
         "to be discovered".to_owned()
@@ -434,18 +440,33 @@ async fn pipeline(
 }
 
 /// What the pipeline is to follow.
-fn followed(config: &Config) -> pipeline::Options {
+fn followed(config: &Config) -> Result<pipeline::Options, Problems> {
     let kamailio = &config.kamailio;
-    pipeline::Options {
-        database: kamailio.database.clone(),
-        discover: (!kamailio.database_given).then(|| "/".into()),
-        tables: kamailio.tables.clone(),
+    let origin = match server(kamailio)? {
+        Some(server) => Origin::Server {
+            options: sql::Options {
+                url: server.url().to_owned(),
+                tables: kamailio.tables.clone(),
+                zone: kamailio.zone(),
+                servers: kamailio.server_ids.clone(),
+                load: kamailio.max_load,
+            },
+            place: server.to_string(),
+        },
+        None => Origin::File {
+            database: kamailio.database.clone(),
+            discover: (!kamailio.database_given).then(|| "/".into()),
+            tables: kamailio.tables.clone(),
+        },
+    };
+    Ok(pipeline::Options {
+        origin,
         naming: Naming {
             default_realm: kamailio.default_realm.clone().unwrap_or_default(),
             advertise: kamailio.advertise.clone().into_iter().collect(),
             proxy_path: kamailio.proxy_path.clone().unwrap_or_default(),
         },
-    }
+    })
 }
 
 fn settings(config: &Config) -> http::Settings {

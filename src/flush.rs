@@ -144,6 +144,8 @@ pub struct Options {
     pub also: Vec<AlsoCall>,
     /// The realm of rows without a domain.
     pub default_realm: Option<String>,
+    /// Whether other Kamailios may have rows in the tables.
+    pub shared: bool,
 }
 
 /// The parts that flushing works with.

@@ -83,7 +83,7 @@
 //! | thread | what it does | how it hands on |
 //! |---|---|---|
 //! | `worker`, one a core | tokio: HTTP, flushes, probes, reload | – |
-//! | `tail` | steps the tail, puts bindings together; it alone reads Kamailio's files | `Updates`: one update that later ones are laid over, so bounded by the number of rows; a bell wakes it |
+//! | `tail` | steps the tail, or asks the database server, and puts bindings together; it alone reads Kamailio's files or tables | `Updates`: one update that later ones are laid over, so bounded by the number of rows; a bell wakes it |
 //! | `pipeline` | resolves and applies: the registry's one writer | the feed: a ring of the last entries; nothing waits for a subscriber |
 //! | `write_behind` | follows the feed, writes the store | what is gathered, each row once; beyond a bound it compares instead |
 //! | `events` | follows the feed, keeps the log of events | a ring of the last events, and `history.db`; nothing waits for a reader |

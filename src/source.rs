@@ -4,17 +4,25 @@
 //! whether that is all there is. It knows nothing of accounts, lists or consumers.
 //!
 //! `usrloc` knows the columns and assembles bindings, for every source; `sqlite` follows the file that Kamailio's
-//! `db_sqlite` writes.
+//! `db_sqlite` writes, `sql` the tables that `db_postgres` or `db_mysql` writes on a server.
 
+mod completeness;
+pub mod sql;
 pub mod sqlite;
+mod updates;
 pub mod usrloc;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::clock::Clock;
+use crate::heartbeat::Heartbeat;
+use crate::metrics::Metrics;
+use crate::progress::Progress;
 use crate::registration::Changeset;
 
 /// Something that bindings come from.
@@ -27,10 +35,41 @@ pub trait Source: Send {
     fn next(&mut self) -> impl Future<Output = Result<Update, Ended>> + Send;
 }
 
+/// Whichever source is configured.
+#[derive(Debug)]
+pub enum Configured {
+    /// A file.
+    File(sqlite::SqliteSource),
+    /// The tables on a server.
+    Server(sql::SqlSource),
+}
+
+impl Source for Configured {
+    async fn next(&mut self) -> Result<Update, Ended> {
+        match self {
+            Self::File(source) => source.next().await,
+            Self::Server(source) => source.next().await,
+        }
+    }
+}
+
 /// The source has ended although nobody stopped it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("the thread that reads Kamailio's tables ended")]
 pub struct Ended;
+
+/// What a source works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where the thread shows that it is alive.
+    pub heartbeat: Arc<Heartbeat>,
+    /// Where the rows read so far are counted.
+    pub rows_read: Arc<Progress>,
+}
 
 /// What a source has found since the update before.
 #[derive(Clone, Debug)]

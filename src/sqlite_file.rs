@@ -57,4 +57,6 @@ pub use inspection::Inspection;
 pub use reason::Reason;
 pub use record::Value;
 pub use table::{Row, Table};
-pub use tail::{HintIndexSpec, Sink, State, Step, TableSpec, Tail, TailOptions};
+pub use tail::{
+    Balance, HintIndexSpec, MassRemovalGuard, Sink, State, Step, TableSpec, Tail, TailOptions,
+};

@@ -14,7 +14,7 @@ use usrlocd::accounts::Naming;
 use usrlocd::accounts::directory::Directory;
 use usrlocd::clock::{Clock, SystemClock};
 use usrlocd::consumers::store::Store;
-use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
+use usrlocd::daemon::pipeline::{Options, Origin, Parts, Pipeline};
 use usrlocd::event_log::EventLog;
 use usrlocd::metrics::Metrics;
 use usrlocd::registry::{Scope, SourceState, Writer};
@@ -166,9 +166,11 @@ async fn mirror(
     let store = Store::open(&folder.join("store.db"), clock.unix_seconds()).await;
     let store = store.expect("an own directory is writable");
     let options = Options {
-        database: database.to_owned(),
-        discover,
-        tables: vec!["location".to_owned()],
+        origin: Origin::File {
+            database: database.to_owned(),
+            discover,
+            tables: vec!["location".to_owned()],
+        },
         naming: Naming::default(),
     };
     let parts = Parts {

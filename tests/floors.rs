@@ -64,9 +64,12 @@ const DRIVERS: &[(&str, &[&str])] = &[
             "sqlite_file",
         ],
     ),
-    ("rustls", &["webhook"]),
+    ("rustls", &["source/sql", "webhook"]),
     ("sd_notify", &["daemon"]),
-    ("sqlx", &["consumers/store", "event_log", "own_database"]),
+    (
+        "sqlx",
+        &["consumers/store", "event_log", "own_database", "source/sql"],
+    ),
     (
         "tokio::net",
         &[

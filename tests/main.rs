@@ -30,6 +30,7 @@ mod ready;
 mod reload;
 mod restart;
 mod rows;
+mod servers;
 mod service;
 mod sessions;
 mod stalls;

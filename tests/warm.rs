@@ -16,7 +16,7 @@ use usrlocd::accounts::Naming;
 use usrlocd::accounts::directory::Directory;
 use usrlocd::clock::{Clock, SystemClock};
 use usrlocd::consumers::store::Store;
-use usrlocd::daemon::pipeline::{Options, Parts, Pipeline};
+use usrlocd::daemon::pipeline::{Options, Origin, Parts, Pipeline};
 use usrlocd::event_log::EventLog;
 use usrlocd::metrics::Metrics;
 use usrlocd::registry::{SourceState, Writer};
@@ -179,9 +179,11 @@ async fn mirror(
 ) -> Pipeline {
     let store = Store::open(&store, clock.unix_seconds()).await;
     let options = Options {
-        database,
-        discover: None,
-        tables: TABLES.map(str::to_owned).to_vec(),
+        origin: Origin::File {
+            database,
+            discover: None,
+            tables: TABLES.map(str::to_owned).to_vec(),
+        },
         naming: Naming::default(),
     };
     let parts = Parts {

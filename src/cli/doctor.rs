@@ -16,6 +16,7 @@ mod lost_tcp;
 mod remedies;
 mod rows;
 mod schema;
+mod server;
 mod settings;
 mod sqlite_version;
 mod tables;
@@ -139,7 +140,13 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     );
     environment::check(Path::new("/"), config, findings);
     let asked = answers::ask(&config.kamailio)?;
-    let database = find_database(Path::new("/"), loaded, findings);
+    let is_on_server = config.kamailio.is_on_server();
+    let database = if is_on_server {
+        server::check(&config.kamailio, findings);
+        None
+    } else {
+        find_database(Path::new("/"), loaded, findings)
+    };
     let place = database.as_deref().unwrap_or(&config.kamailio.database);
     let site = Site::new(
         Path::new("/"),
@@ -147,7 +154,8 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
         place,
         &loaded.file,
         &config.kamailio.tables,
-    );
+    )
+    .on_server(is_on_server);
     let tables = database.and_then(|_| {
         let inspection = database::check(&site, identity, asked.version(), findings)?;
         tables::check(&site, &inspection, findings)
@@ -160,7 +168,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     }
     clocks::check(Path::new("/"), findings);
     usrlocd::check(config, identity, findings);
-    if let Some(cfg) = asked.cfg() {
+    if let Some(cfg) = asked.cfg().filter(|_| !is_on_server) {
         flushes::cost(cfg, asked.version(), findings);
     }
     flushes::leftovers(&site, &config.http, findings);

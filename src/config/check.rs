@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, flapping};
+use super::{Config, Kamailio, flapping};
 use crate::document::{Findings, shown};
 
 /// Files that SQLite keeps beside a database.
@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         );
     }
     flapping::check(config, findings);
+    server(config, findings);
     let database = &config.kamailio.database;
     for (key, path) in writable(config) {
         if is_of_database(path, database) {
@@ -53,6 +54,24 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
                 format!("the socket has the same path as the {name}; choose another path"),
             );
         }
+    }
+}
+
+/// Reports contradictions in what is said of a database server.
+fn server(config: &Config, findings: &mut Findings) {
+    let kamailio = &config.kamailio;
+    let default = Kamailio::default().database;
+    let is_given = kamailio.server.is_some() || kamailio.database != default;
+    if kamailio.database_file.is_some() && is_given {
+        findings.report_key(
+            "kamailio.database_file",
+            "both `database` and `database_file` are set; remove one",
+        );
+    } else if !kamailio.is_on_server() && !kamailio.server_ids.is_empty() {
+        findings.report_key(
+            "kamailio.server_id",
+            "`server_id` applies to a database server only; with SQLite each Kamailio has its own file",
+        );
     }
 }
 

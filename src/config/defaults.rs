@@ -22,6 +22,12 @@ const JSONRPC: &str = "http://127.0.0.1:5060/RPC";
 /// A healthy Kamailio answers within milliseconds; two seconds ride out a busy moment.
 const RPC_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Kamailio mostly runs on the same machine, or in the same zone.
+const TIMEZONE: &str = "local";
+
+/// Reading must not be felt by a server that has other work.
+const MAX_LOAD: f64 = 0.05;
+
 /// systemd's `StateDirectory=usrlocd`.
 pub(super) const STORE: &str = "/var/lib/usrlocd/usrlocd.db";
 
@@ -83,12 +89,17 @@ impl Default for Kamailio {
     fn default() -> Self {
         Self {
             database: DATABASE.into(),
+            server: None,
+            database_file: None,
             database_given: false,
             tables: vec![TABLE.to_owned()],
             jsonrpc: JSONRPC.to_owned(),
             rpc_timeout: RPC_TIMEOUT,
             default_realm: None,
             advertise: BTreeMap::new(),
+            timezone: TIMEZONE.to_owned(),
+            server_ids: Vec::new(),
+            max_load: MAX_LOAD,
             proxy_path: None,
         }
     }

@@ -71,7 +71,7 @@ pub(super) fn apply(into: &mut History, table: &mut Reader<'_>) {
     table.table("burst", |table| {
         let burst = &mut into.burst;
         table.set("losses", &mut burst.losses, |item| number(item, 2));
-        table.set("share", &mut burst.share, share);
+        table.set("share", &mut burst.share, values::share);
         table.set("within", &mut burst.within, duration::duration);
     });
 }
@@ -99,17 +99,6 @@ fn number(item: &Item, least: u32) -> Result<u32, String> {
         .ok()
         .filter(|number| (least..=MOST).contains(number))
         .ok_or_else(|| format!("{number} is out of range; use {least} to {MOST}"))
-}
-
-fn share(item: &Item) -> Result<f64, String> {
-    let share = values::per_second(item)?;
-    if share > 0.0 && share <= 1.0 {
-        Ok(share)
-    } else {
-        Err(format!(
-            "{share} is not a share; use more than 0 and at most 1, for instance 0.2"
-        ))
-    }
 }
 
 /// Reports thresholds that contradict each other.

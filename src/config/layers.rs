@@ -81,7 +81,9 @@ pub(super) fn lay(
     if !findings.places.contains_key("history.path") {
         config.history.path = history::beside(&config.store.path);
     }
-    config.kamailio.database_given = findings.places.contains_key("kamailio.database");
+    config.kamailio.database_given = ["kamailio.database", "kamailio.database_file"]
+        .iter()
+        .any(|key| findings.places.contains_key(*key));
     check::check(&config, &mut findings);
     match Problems::of(findings.problems) {
         Some(problems) => Err(problems),

@@ -1,5 +1,6 @@
 //! Reads the sections: which key fills which field, and how it is parsed.
 
+use super::server::{self, Database};
 use super::values::unique;
 use super::{AlsoCall, Auth, Bucket, Config, Flush, Http, Jwt, JwtKey, Kamailio, Limits, Log};
 use super::{duration, flapping, history, values, webhook};
@@ -39,7 +40,16 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
 }
 
 fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {
-    table.set("database", &mut into.database, values::database);
+    match table.optional("database", values::database) {
+        Some(Database::File(file)) => (into.database, into.server) = (file, None),
+        Some(Database::Server(server)) => into.server = Some(server),
+        None => {}
+    }
+    table.set(
+        "database_file",
+        &mut into.database_file,
+        values::optional_path,
+    );
     if let Some(tables) = table.list("table", unique(values::table)) {
         into.tables = tables;
     }
@@ -57,6 +67,9 @@ fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {
     if let Some(pairs) = advertise {
         into.advertise = pairs.into_iter().collect();
     }
+    table.set("timezone", &mut into.timezone, server::timezone);
+    table.set("server_id", &mut into.server_ids, server::ids);
+    table.set("max_load", &mut into.max_load, values::share);
     table.set("proxy_path", &mut into.proxy_path, values::proxy_path);
 }
 

@@ -10,33 +10,16 @@ use super::history::show_size;
 use super::webhook;
 use crate::document::without_secrets;
 
-use super::{AlsoCall, Bucket, Config, JwtKey, Loaded, LogFormat, Param, Wire};
+use super::{AlsoCall, Bucket, Config, JwtKey, Kamailio, Loaded, LogFormat, Param, Wire};
 
 impl Config {
     /// Every key by its dotted name, with its value, in the order of the example file.
     pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
         let (kamailio, http, limits) = (&self.kamailio, &self.http, &self.limits);
         let (flap, burst) = (&self.history.flap, &self.history.burst);
-        let advertise = kamailio.advertise.iter();
-        let advertise = advertise.map(|(from, to)| (from.clone(), text(to)));
         let listen = http.listen.iter().map(|address| text(&address.to_string()));
-        vec![
-            ("kamailio.database", path(&kamailio.database)),
-            ("kamailio.table", tables(&kamailio.tables)),
-            ("kamailio.jsonrpc", text(&kamailio.jsonrpc)),
-            (
-                "kamailio.rpc_timeout",
-                text(&show_duration(kamailio.rpc_timeout)),
-            ),
-            (
-                "kamailio.default_realm",
-                optional(kamailio.default_realm.as_ref()),
-            ),
-            ("kamailio.advertise", Value::Table(advertise.collect())),
-            (
-                "kamailio.proxy_path",
-                optional(kamailio.proxy_path.as_ref()),
-            ),
+        let mut entries = kamailio_entries(kamailio);
+        entries.extend([
             ("store.path", path(&self.store.path)),
             ("history.enabled", Value::Boolean(self.history.enabled)),
             ("history.path", path(&self.history.path)),
@@ -100,8 +83,50 @@ impl Config {
                 "webhook",
                 Value::Array(self.webhooks.iter().map(webhook::show).collect()),
             ),
-        ]
+        ]);
+        entries
     }
+}
+
+/// Those of `[kamailio]`.
+fn kamailio_entries(kamailio: &Kamailio) -> Vec<(&'static str, Value)> {
+    let advertise = kamailio.advertise.iter();
+    let advertise = advertise.map(|(from, to)| (from.clone(), text(to)));
+    vec![
+        ("kamailio.database", database(kamailio)),
+        (
+            "kamailio.database_file",
+            optional_path(kamailio.database_file.as_ref()),
+        ),
+        ("kamailio.table", tables(&kamailio.tables)),
+        ("kamailio.jsonrpc", text(&kamailio.jsonrpc)),
+        (
+            "kamailio.rpc_timeout",
+            text(&show_duration(kamailio.rpc_timeout)),
+        ),
+        (
+            "kamailio.default_realm",
+            optional(kamailio.default_realm.as_ref()),
+        ),
+        ("kamailio.advertise", Value::Table(advertise.collect())),
+        ("kamailio.timezone", text(&kamailio.timezone)),
+        (
+            "kamailio.server_id",
+            Value::Array(
+                kamailio
+                    .server_ids
+                    .iter()
+                    .copied()
+                    .map(Value::Integer)
+                    .collect(),
+            ),
+        ),
+        ("kamailio.max_load", rate(kamailio.max_load)),
+        (
+            "kamailio.proxy_path",
+            optional(kamailio.proxy_path.as_ref()),
+        ),
+    ]
 }
 
 impl fmt::Display for Config {
@@ -196,6 +221,14 @@ fn text(text: &str) -> Value {
 
 fn texts(list: &[String]) -> Value {
     Value::Array(list.iter().map(|one| text(one)).collect())
+}
+
+/// The file, or the URL of the server; the latter is shown without its secrets, and compared with them.
+fn database(kamailio: &Kamailio) -> Value {
+    match &kamailio.server {
+        Some(server) => text(server.url()),
+        None => path(&kamailio.database),
+    }
 }
 
 fn tables(tables: &[String]) -> Value {

@@ -203,6 +203,18 @@ pub(super) fn per_second(item: &Item) -> Result<f64, String> {
     }
 }
 
+/// A share: more than 0, at most 1.
+pub(super) fn share(item: &Item) -> Result<f64, String> {
+    let share = per_second(item)?;
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err(format!(
+            "{share} is not a share; use more than 0 and at most 1, for instance 0.2"
+        ))
+    }
+}
+
 /// A part of `text` in quotes; the whole where that holds what may be a secret, of which this may be the very part.
 fn part_of(part: &str, text: &str) -> String {
     quoted(if shown(text) == text { part } else { text })

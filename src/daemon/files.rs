@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::accounts::directory::Directory;
-use crate::config::{Config, JwtKey, Problem, Problems};
+use crate::config::{Config, JwtKey, Kamailio, Problem, Problems, Server};
 use crate::document::Place;
 use crate::http::Keys;
+use crate::source::sql;
 use crate::tokens;
 use crate::webhook;
 
@@ -40,6 +41,7 @@ pub fn check_files(config: &Config) -> Report {
     let directory = config.directory.file.as_deref();
     load_directory(directory).map_err(&mut add).ok();
     load_keys(config).map_err(&mut add).ok();
+    server(&config.kamailio).map_err(&mut add).ok();
     match webhook::load(config) {
         Ok(loaded) => warnings.extend(loaded.warnings),
         Err(problems) => add(problems),
@@ -47,6 +49,31 @@ pub fn check_files(config: &Config) -> Report {
     warnings.extend(webhook::warnings(&config.webhooks));
     report.warnings = warnings;
     report
+}
+
+/// The server where Kamailio keeps its tables, if it does: the URL is in the configuration or in a file.
+///
+/// # Errors
+/// When there is no such URL.
+pub fn server(kamailio: &Kamailio) -> Result<Option<Server>, Problems> {
+    let Some(file) = &kamailio.database_file else {
+        return match &kamailio.server {
+            Some(server) => checked("[kamailio] database", server.clone()).map(Some),
+            None => Ok(None),
+        };
+    };
+    let name = file.to_string_lossy();
+    let url = fs::read_to_string(file).map_err(|error| Problem::unreadable(&name, &error))?;
+    let server = Server::parse(&url).map_err(|message| Problems::one(&name, message))?;
+    checked(&name, server).map(Some)
+}
+
+/// The server, where the driver understands its URL.
+fn checked(place: &str, server: Server) -> Result<Server, Problems> {
+    match sql::check(server.url()) {
+        Ok(()) => Ok(server),
+        Err(error) => Err(Problems::one(place, error.to_string())),
+    }
 }
 
 /// Every mistake in the files of `keys`.

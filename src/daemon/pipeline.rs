@@ -26,8 +26,7 @@ use crate::own_thread;
 use crate::rate_limited::{RateLimited, Say};
 use crate::registration::{Binding, Change, Life, Registration};
 use crate::registry::{Scope, SourceReport, SourceState, Writer};
-use crate::source::sqlite::SqliteSource;
-use crate::source::{Health, Source, Update};
+use crate::source::{Configured, Health, Source, Update, sql};
 use causes::Causes;
 use first_load::FirstLoad;
 use readiness::Readiness;
@@ -44,14 +43,31 @@ const HUNG_LOOKS: u32 = 2;
 /// What is followed.
 #[derive(Debug)]
 pub struct Options {
-    /// Kamailio's database.
-    pub database: PathBuf,
-    /// Look for the database below this directory, until there is one; `None` when it is known.
-    pub discover: Option<PathBuf>,
-    /// The usrloc tables in it.
-    pub tables: Vec<String>,
+    /// Where the tables are.
+    pub origin: Origin,
     /// How addresses and realms are named.
     pub naming: Naming,
+}
+
+/// Where the tables are.
+#[derive(Debug)]
+pub enum Origin {
+    /// In a file.
+    File {
+        /// Kamailio's database.
+        database: PathBuf,
+        /// Look for the database below this directory, until there is one; `None` when it is known.
+        discover: Option<PathBuf>,
+        /// The usrloc tables in it.
+        tables: Vec<String>,
+    },
+    /// On a server.
+    Server {
+        /// What is followed.
+        options: sql::Options,
+        /// The URL without secrets.
+        place: String,
+    },
 }
 
 /// The parts that the pipeline works with.
@@ -89,7 +105,9 @@ pub struct Pipeline {
     /// Until it runs.
     keeper: Option<Keeper>,
     write_behind: Arc<WriteBehind>,
-    source: SqliteSource,
+    source: Configured,
+    /// The server, if the tables are on one.
+    place: Option<String>,
     health: Option<Health>,
     /// When to say that the tables cannot be read.
     trouble: RateLimited,
@@ -275,10 +293,9 @@ impl Pipeline {
             return;
         };
         let file = self.parts.writer.source_file();
-        let place = file.map_or_else(
-            || "none was found".to_owned(),
-            |file| file.display().to_string(),
-        );
+        let file = file.map(|file| file.display().to_string());
+        let place = file.or_else(|| self.place.clone());
+        let place = place.unwrap_or_else(|| "none was found".to_owned());
         let cause = &trouble.message;
         tracing::warn!(
             registrations = self.registrations(),

@@ -15,7 +15,7 @@ use super::steps::extra_calls::ExtraCalls;
 use super::steps::intent::Intents;
 use super::steps::judge::Flushed;
 use super::steps::removal::{Refusals, Removals};
-use super::steps::run::{Retries, Run};
+use super::steps::run::{Retries, Run, Shared};
 use super::target::Target;
 use super::{Flusher, Request};
 use crate::registry::FlushedBy;
@@ -72,6 +72,7 @@ impl Flusher {
             }),
             exactly: request.exactly,
             default_realm: self.options.default_realm.as_deref(),
+            shared: self.options.shared.then(|| Shared::new(&parts.registry)),
             credibility,
             intents: Intents::new(parts, targets),
             removals: Removals {

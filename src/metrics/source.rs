@@ -18,7 +18,7 @@ const STEP: &[f64] = &[
 ];
 
 /// The kinds of trouble with the tables.
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 16] = [
     "missing",
     "empty",
     "no_table",
@@ -29,6 +29,12 @@ const KINDS: [&str; 10] = [
     "busy",
     "io",
     "malformed",
+    "unreachable",
+    "timeout",
+    "tls",
+    "login",
+    "permission",
+    "refused",
 ];
 
 /// What is true at the moment of a scrape.

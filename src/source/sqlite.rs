@@ -1,13 +1,12 @@
 //! The SQLite source: follows the file that Kamailio's `db_sqlite` writes, on a thread of its own.
 
-mod completeness;
 mod discover;
 mod follow;
 mod permissions;
 mod rows;
 mod schedule;
 mod translate;
-mod updates;
+
 mod watch;
 
 use std::path::PathBuf;
@@ -16,13 +15,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use self::follow::Follower;
-use self::updates::Updates;
 use self::watch::StopOnDrop;
-use super::{Ended, Source, Update};
-use crate::clock::Clock;
-use crate::heartbeat::Heartbeat;
-use crate::metrics::Metrics;
-use crate::progress::Progress;
+use super::updates::Updates;
+use super::{Ended, Parts, Source, Update};
 use crate::registration::Binding;
 
 /// What to follow.
@@ -36,19 +31,6 @@ pub struct Options {
     pub store: PathBuf,
     /// The usrloc tables in it.
     pub tables: Vec<String>,
-}
-
-/// What the source works with.
-#[derive(Clone, Debug)]
-pub struct Parts {
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Where the thread shows that it is alive.
-    pub heartbeat: Arc<Heartbeat>,
-    /// Where the rows read so far are counted.
-    pub rows_read: Arc<Progress>,
 }
 
 /// Follows a database until it is dropped.

@@ -25,6 +25,7 @@ use std::time::Duration;
 use super::counters::Counters;
 use super::reason::Reason;
 use engine::Engine;
+pub use mass_removal::{Balance, MassRemovalGuard};
 pub use options::{HintIndexSpec, Sink, TableSpec, TailOptions};
 #[cfg(test)]
 pub(super) use rules::{Rule, Rules};

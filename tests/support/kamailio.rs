@@ -55,7 +55,8 @@ impl Kamailio {
             .args(["-M", &self.lab.private_memory.to_string(), "-Y"])
             .arg(self.folder.path())
             .arg("-f")
-            .arg(self.file("kamailio.cfg"));
+            .arg(self.file("kamailio.cfg"))
+            .envs(self.lab.timezone.iter().map(|zone| ("TZ", zone)));
         if self.lab.configuration == Configuration::Debian {
             for transport in ["udp", "tcp"] {
                 command.args(["-l", &format!("{transport}:{}", self.address())]);
@@ -121,7 +122,7 @@ impl Kamailio {
         self.file("kamailio.cfg")
     }
 
-    /// The file of its tables.
+    /// The file of its tables, or the URL by which others may read them.
     pub(crate) fn database(&self) -> &Path {
         &self.database
     }
@@ -165,7 +166,10 @@ impl Kamailio {
 
     /// The same of another usrloc table.
     pub(crate) fn rows_of(&self, table: &str) -> Vec<Row> {
-        Table::copy_of(&self.database).rows_of(table)
+        match &self.lab.server {
+            Some(server) => server.rows_of(table),
+            None => Table::copy_of(&self.database).rows_of(table),
+        }
     }
 
     /// Runs a statement on the tables, as an operator would; only while no Kamailio runs.
@@ -258,6 +262,9 @@ impl Kamailio {
 
     /// The number of rows that the memory will have after a start: those that do not expire meanwhile.
     fn valid_for_a_while(&self) -> u64 {
+        if self.lab.server.is_some() {
+            return 0;
+        }
         let count = Table::copy_of(&self.database).query(
             "select count(*) from location where username <> '' and coalesce(domain, '-') <> '' \
              and (expires < 2440588 or expires > julianday('now') + 60 / 86400.0)",
@@ -266,7 +273,9 @@ impl Kamailio {
     }
 
     fn create(&self) {
-        self.create_database();
+        if self.lab.server.is_none() {
+            self.create_database();
+        }
         let cfg = if self.lab.configuration == Configuration::Debian {
             let local = registrar_cfg::local(&self.database);
             fs::write(self.file("kamailio-local.cfg"), local)

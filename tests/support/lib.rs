@@ -12,6 +12,8 @@ pub(crate) mod phone;
 pub(crate) mod ports;
 pub(crate) mod process;
 mod registrar_cfg;
+pub(crate) mod relay;
+pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod tools;

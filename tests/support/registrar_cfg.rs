@@ -28,7 +28,7 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -
         core(lab, port),
         // Others bind to it when they are loaded.
         lab.tm.map(tm).unwrap_or_default(),
-        modules(),
+        modules(lab),
         usrloc(lab, database),
         registrar(lab),
         if lab.cache { CACHE } else { "" }.to_owned(),
@@ -117,10 +117,12 @@ listen=tcp:127.0.0.1:{port}
     cfg
 }
 
-fn modules() -> String {
+fn modules(lab: &Builder) -> String {
     let mut cfg = String::new();
+    let database = lab.server.as_ref();
+    let database = database.map_or("db_sqlite", |server| server.engine.module());
     for module in [
-        "db_sqlite",
+        database,
         "sl",
         "pv",
         "xlog",
@@ -157,11 +159,18 @@ fn json_rpc(datagram: Option<&Path>) -> String {
 }
 
 fn usrloc(lab: &Builder, database: &Path) -> String {
+    let file = || format!("sqlite:///{}", database.display());
+    let url = lab
+        .server
+        .as_ref()
+        .map_or_else(file, |server| server.owner_url());
     // No db_set_journal_mode: each process would run that pragma when it starts, and now and then they lock each other
     // out and Kamailio does not start. The mode that the file has already stays.
     format!(
-        "modparam(\"usrloc\", \"db_url\", \"sqlite:///{database}\")
+        "modparam(\"usrloc\", \"db_url\", \"{url}\")
+server_id={server_id}
 modparam(\"usrloc\", \"db_mode\", {mode})
+modparam(\"usrloc\", \"expires_type\", {expires_type})
 modparam(\"usrloc\", \"use_domain\", {use_domain})
 modparam(\"usrloc\", \"timer_interval\", {timer})
 modparam(\"usrloc\", \"matching_mode\", {matching})
@@ -171,11 +180,12 @@ modparam(\"usrloc\", \"handle_lost_tcp\", {lost})
 modparam(\"nathelper\", \"received_avp\", \"$avp(received)\")
 ",
         mode = lab.db_mode,
+        expires_type = u8::from(lab.server.as_ref().is_some_and(|it| it.has_numbers)),
         use_domain = u8::from(lab.use_domain),
         timer = lab.timer_interval,
         matching = lab.matching_mode,
         lost = u8::from(lab.handle_lost_tcp),
-        database = database.display(),
+        server_id = lab.server_id,
     )
 }
 

@@ -14,7 +14,7 @@ use super::{eventually, holds, tools};
 /// The files of a database, as suffixes of its name. `-shm` is made anew from `-wal`.
 const FILES: [&str; 3] = ["", "-wal", "-journal"];
 
-const TEXTS: [&str; 11] = [
+pub(super) const TEXTS: [&str; 11] = [
     "ruid",
     "username",
     "domain",
@@ -27,7 +27,7 @@ const TEXTS: [&str; 11] = [
     "instance",
     "methods",
 ];
-const NUMBERS: [&str; 8] = [
+pub(super) const NUMBERS: [&str; 8] = [
     "expires",
     "last_modified",
     "q",
@@ -165,30 +165,33 @@ impl Table {
         });
         let numbers = NUMBERS.map(|column| format!("printf('%!.17g', {column})"));
         let columns = [texts.as_slice(), numbers.as_slice()].concat().join(", ");
-        let mut rows: Vec<Row> = self
-            .query(&format!(
-                "select {columns} from {table} order by username, domain, contact, ruid"
-            ))
-            .lines()
-            .map(parse)
-            .collect();
+        let rows = self.query(&format!(
+            "select {columns} from {table} order by username, domain, contact, ruid"
+        ));
         let attributes = self.query(&format!(
             "select hex(cast(ruid as blob)), hex(cast(aname as blob)), hex(cast(avalue as blob)) from {table}_attrs order by id",
         ));
-        for line in attributes.lines() {
-            let mut fields = line.split('|').map(unhex);
-            let mut next = || fields.next().expect("three columns were asked for");
-            let (ruid, name, value) = (next(), next(), next());
-            if let Some(row) = rows
-                .iter_mut()
-                .find(|row| row.texts["ruid"].as_deref() == Some(&ruid))
-            {
-                row.attributes
-                    .insert(String::from_utf8_lossy(&name).into_owned(), value);
-            }
-        }
-        rows
+        self::rows(&rows, &attributes)
     }
+}
+
+/// The rows that lines of [`TEXTS`] (in hexadecimal digits) and [`NUMBERS`] stand for, with the attributes that lines of
+/// ruid, name and value do.
+pub(super) fn rows(lines: &str, attributes: &str) -> Vec<Row> {
+    let mut rows: Vec<Row> = lines.lines().map(parse).collect();
+    for line in attributes.lines() {
+        let mut fields = line.split('|').map(unhex);
+        let mut next = || fields.next().expect("three columns were asked for");
+        let (ruid, name, value) = (next(), next(), next());
+        if let Some(row) = rows
+            .iter_mut()
+            .find(|row| row.texts["ruid"].as_deref() == Some(&ruid))
+        {
+            row.attributes
+                .insert(String::from_utf8_lossy(&name).into_owned(), value);
+        }
+    }
+    rows
 }
 
 impl Row {

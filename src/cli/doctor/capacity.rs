@@ -41,6 +41,9 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     let Some(tables) = tables else {
+        if site.on_server {
+            return;
+        }
         let message = "Not checked, since the tables cannot be read: workers, private memory, contacts in memory.";
         findings.note(GROUP, "workers", message);
         return;

@@ -130,9 +130,35 @@ fn url(site: &Site, cfg: &KamailioCfg, findings: &mut Findings) {
     let check = "db_url";
     let place = cfg.place(check);
     match cfg.keeps() {
+        Keeps::Elsewhere(scheme) if site.on_server => {
+            findings.ok(
+                GROUP,
+                check,
+                format!("usrloc writes to a {scheme} database ({place})."),
+            );
+        }
+        Keeps::Elsewhere(scheme) if matches!(&*scheme, "postgres" | "mysql") => {
+            let message = format!(
+                "usrloc writes to a {scheme} database ({place}), but usrlocd reads {}. Name the server in {}, with a user that has SELECT on the usrloc tables:",
+                site.database.display(),
+                site.config.display()
+            );
+            let url = format!("{scheme}://usrlocd:PASSWORD@HOST/kamailio");
+            let lines = format!("[kamailio]\ndatabase = \"{url}\"");
+            findings.fail(GROUP, check, message, [site.configure(&lines)]);
+        }
+        Keeps::File(file) if site.on_server => {
+            let message = format!(
+                "usrloc writes to {} ({place}), but usrlocd reads a database server. Set the file in {}:",
+                file.display(),
+                site.config.display()
+            );
+            let lines = format!("[kamailio]\ndatabase = \"{}\"", file.display());
+            findings.fail(GROUP, check, message, [site.configure(&lines)]);
+        }
         Keeps::Elsewhere(scheme) => {
             let message = format!(
-                "usrloc writes to a {scheme} database ({place}); usrlocd reads only SQLite. {EXAMPLE} has the lines that change it; the most important ones:"
+                "usrloc writes to a {scheme} database ({place}), which usrlocd cannot read. {EXAMPLE} has the lines that change it; the most important ones:"
             );
             findings.fail(GROUP, check, message, [sqlite(site)]);
         }

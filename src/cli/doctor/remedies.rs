@@ -39,9 +39,16 @@ pub(super) struct Site {
     pub(super) config: PathBuf,
     /// The usrloc tables.
     pub(super) tables: Vec<String>,
+    /// Whether the tables are on a server, and `database` means nothing.
+    pub(super) on_server: bool,
 }
 
 impl Site {
+    /// The same, with the tables on a server or not.
+    pub(super) fn on_server(self, on_server: bool) -> Self {
+        Self { on_server, ..self }
+    }
+
     /// The site of this database on the machine whose root directory is `root`.
     /// `cfg` is what the running Kamailio was started with, where that is known.
     pub(super) fn new(
@@ -67,6 +74,7 @@ impl Site {
             },
             config: config.to_owned(),
             tables: tables.to_vec(),
+            on_server: false,
         }
     }
 
@@ -236,6 +244,7 @@ mod tests {
             service: DEBIAN.to_owned(),
             config: "/etc/usrlocd/usrlocd.toml".into(),
             tables: vec!["location".to_owned(), "vip".to_owned()],
+            on_server: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::server::{Database, Server, is_scheme};
 use crate::document::{Item, is_no_path, quoted, shown};
 
 /// Bytes of a Unix socket's path (`sun_path` less its NUL, unix(7)).
@@ -35,11 +36,16 @@ pub(in crate::config) fn path(item: &Item) -> Result<PathBuf, String> {
     }
 }
 
-/// The path of Kamailio's database.
-pub(in crate::config) fn database(item: &Item) -> Result<PathBuf, String> {
-    match database_url(item.text()?) {
+/// Kamailio's database: the path of a file, or the URL of a server.
+pub(in crate::config) fn database(item: &Item) -> Result<Database, String> {
+    let text = item.text()?;
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    if scheme.is_some_and(is_scheme) {
+        return Server::parse(text).map(Database::Server);
+    }
+    match database_url(text) {
         Some(refusal) => Err(refusal),
-        None => path(item),
+        None => path(item).map(Database::File),
     }
 }
 
@@ -68,7 +74,7 @@ fn database_url(text: &str) -> Option<String> {
     if !file {
         let scheme = shown(&scheme);
         return Some(format!(
-            "{scheme} is not supported, only the SQLite file that Kamailio's db_sqlite writes; write its path, for instance {DATABASE_EXAMPLE}"
+            "{scheme} is not supported; write the path of the SQLite file that Kamailio's db_sqlite writes, for instance {DATABASE_EXAMPLE}, or the URL of a PostgreSQL, MySQL or MariaDB server"
         ));
     }
     let path = format!("/{}", rest.trim_start_matches('/'));

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::causes::Causes;
 use super::first_load::FirstLoad;
 use super::readiness::Readiness;
-use super::{Options, Parts, Pipeline};
+use super::{Options, Origin, Parts, Pipeline};
 use crate::accounts::{Naming, Resolved, Resolver};
 use crate::consumers::store::{Contents, Reading};
 use crate::consumers::write_behind::WriteBehind;
@@ -20,7 +20,9 @@ use crate::parallel;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Binding, Stored};
 use crate::registry::{Snapshot, SourceReport, SourceState, Writer};
+use crate::source::sql::SqlSource;
 use crate::source::sqlite::{self, SqliteSource};
+use crate::source::{self, Configured};
 
 /// The registrations of an account that is read before all others, at most: for more it waits with the rest.
 const MOST: u32 = 10_000;
@@ -74,22 +76,7 @@ async fn take_over(
     let source = source(&contents);
     let (former, rows): (Vec<_>, Vec<_>) = portions.into_iter().unzip();
     let former = parallel::joined(former);
-    let follow = sqlite::Options {
-        database: options.database.clone(),
-        discover: options.discover,
-        store: parts.store.path().to_owned(),
-        tables: options.tables,
-    };
-    if follow.discover.is_none() {
-        parts.writer.report_file(options.database);
-    }
-    let shared = sqlite::Parts {
-        clock: Arc::clone(&parts.clock),
-        metrics: Arc::clone(&parts.metrics),
-        heartbeat: Arc::clone(parts.writer.heartbeat()),
-        rows_read: Arc::clone(parts.writer.read_rows()),
-    };
-    let following = SqliteSource::start(follow, shared, former)?;
+    let (following, place) = follow(options.origin, &parts, former)?;
     let writer = Arc::clone(&parts.writer);
     let owners = resolver.owners();
     let (log, runtime) = (Arc::clone(&parts.events), Handle::current());
@@ -129,6 +116,7 @@ async fn take_over(
         keeper: Some(keeper),
         write_behind,
         source: following,
+        place,
         health: None,
         trouble: RateLimited::default(),
         causes: Causes::default(),
@@ -138,6 +126,43 @@ async fn take_over(
         readiness: Readiness::default(),
         hung: 0,
     })
+}
+
+/// Starts to follow the tables. Returns the server's name too, if they are on one.
+fn follow(
+    origin: Origin,
+    parts: &Parts,
+    former: Vec<Arc<Binding>>,
+) -> std::io::Result<(Configured, Option<String>)> {
+    let shared = source::Parts {
+        clock: Arc::clone(&parts.clock),
+        metrics: Arc::clone(&parts.metrics),
+        heartbeat: Arc::clone(parts.writer.heartbeat()),
+        rows_read: Arc::clone(parts.writer.read_rows()),
+    };
+    match origin {
+        Origin::File {
+            database,
+            discover,
+            tables,
+        } => {
+            if discover.is_none() {
+                parts.writer.report_file(database.clone());
+            }
+            let follow = sqlite::Options {
+                database,
+                discover,
+                store: parts.store.path().to_owned(),
+                tables,
+            };
+            let following = SqliteSource::start(follow, shared, former)?;
+            Ok((Configured::File(following), None))
+        }
+        Origin::Server { options, place } => {
+            let following = SqlSource::start(options, shared, former);
+            Ok((Configured::Server(following), Some(place)))
+        }
+    }
 }
 
 /// How well what was stored is known to equal the tables. Where that never was so, because the earlier run ended before

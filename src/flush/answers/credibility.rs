@@ -57,6 +57,8 @@ pub(in crate::flush) struct Credibility<'a> {
     knows_table: AtomicBool,
     /// Whether the table may be its own although it has known nothing of it so far.
     same_table: OnceCell<bool>,
+    /// Whether it knows registrations that are not flushed.
+    knows_others: OnceCell<bool>,
     /// Whether it has known a name with capitals.
     keeps_capitals: AtomicBool,
     /// Whether it is configured to be case-sensitive.
@@ -87,6 +89,7 @@ impl<'a> Credibility<'a> {
             up,
             knows_table: AtomicBool::new(false),
             same_table: OnceCell::new(),
+            knows_others: OnceCell::new(),
             keeps_capitals: AtomicBool::new(false),
             case_sensitive: OnceCell::new(),
         })
@@ -177,6 +180,15 @@ impl<'a> Credibility<'a> {
         let ask = || async { Ok(self.knows_others().await? || self.may_be_empty(up).await?) };
         let same_table = *self.same_table.get_or_try_init(ask).await?;
         Ok((!same_table).then_some(OTHER_TABLE))
+    }
+
+    /// Whether Kamailio knows any of the registrations.
+    pub(in crate::flush) async fn knows_any(&self) -> Result<bool, Fault> {
+        if self.knows_table.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let ask = || self.knows_others();
+        self.knows_others.get_or_try_init(ask).await.copied()
     }
 
     /// Whether Kamailio knows one of the registrations that are not flushed.

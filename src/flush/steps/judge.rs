@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::flush::Failure;
 use crate::flush::answers::memory::{Memory, is_newer};
 use crate::flush::failure::{NotFlushed, unconfirmed};
-use crate::flush::steps::run::Run;
+use crate::flush::steps::run::{Run, Shared};
 use crate::flush::steps::singly::{Left, Why};
 use crate::flush::target::{Rows, Target, contacts_of};
 use crate::kamailio::Fault;
@@ -20,6 +20,8 @@ const NOT_ALONE: &str = "not removed: Kamailio's ul.rm_contact selects by contac
      not chosen shares; choose both, or flush the whole user";
 const COVERED: &str = "Kamailio still has the contact after removing it; where another contact with the same URI was \
      removed, Kamailio finds that one first until its next write-back: try again after that";
+const ANOTHERS: &str = "Kamailio does not know the contact, which may be registered at another Kamailio with the same table; flush it \
+     there, or set [kamailio] server_id to that of the Kamailio that jsonrpc names";
 const CAPITALS: &str = "Kamailio does not know the contact, but unless the registrar's case_sensitive is 1 it reads \
      this name in lower case; load the module cfg_rpc so that usrlocd can check, or wait until the registration expires";
 
@@ -118,6 +120,7 @@ impl Run<'_> {
             // The table has let go of it as well: it went by itself.
             (None, None) if self.parts.registry.get(key).is_none() => return Ok(()),
             (None, None) if self.credibility.may_be_lowered(&target.aor).await? => Some(CAPITALS),
+            (None, None) if self.may_be_anothers().await? => Some(ANOTHERS),
             (None, None) => self.credibility.objection().await?,
         };
         match problem {
@@ -126,6 +129,15 @@ impl Run<'_> {
             Some(reason) => flushed.failure = Some(unconfirmed(&target.aor, reason)),
         }
         Ok(())
+    }
+
+    /// Whether a registration that Kamailio does not know may be in force at another one, which shares the table.
+    async fn may_be_anothers(&self) -> Result<bool, Fault> {
+        match self.shared {
+            None => Ok(false),
+            Some(Shared::ByOthers) => Ok(true),
+            Some(Shared::Perhaps) => Ok(!self.credibility.knows_any().await?),
+        }
     }
 }
 

@@ -12,10 +12,35 @@ use crate::flush::steps::extra_calls::ExtraCalls;
 use crate::flush::steps::intent::Intents;
 use crate::flush::steps::removal::Removals;
 use crate::kamailio::Fault;
-use crate::registry::FlushedBy;
+use crate::registration::Registration;
+use crate::registry::{FlushedBy, Registry};
 
 /// How often contacts that removed ones cover may be tried again in a flush: with Kazoo usrloc's timer runs every 5 s.
 const RETRIES: usize = 12;
+
+/// What is known of Kamailios that share a server's tables, before anything is removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::flush) enum Shared {
+    /// Several have rows: these have more than one `server_id`.
+    ByOthers,
+    /// All rows are one Kamailio's, which need not be the one that is asked.
+    Perhaps,
+}
+
+impl Shared {
+    pub(in crate::flush) fn new(registry: &Registry) -> Self {
+        let one = registry.newest(1, |_| true).pop();
+        let is_other = |other: &Registration| {
+            one.as_ref()
+                .is_some_and(|one| one.binding.server_id != other.binding.server_id)
+        };
+        if registry.newest(1, is_other).is_empty() {
+            Self::Perhaps
+        } else {
+            Self::ByOthers
+        }
+    }
+}
 
 /// One running flush.
 #[derive(Debug)]
@@ -28,6 +53,8 @@ pub(in crate::flush) struct Run<'a> {
     pub(in crate::flush) exactly: bool,
     /// The realm of rows without a domain.
     pub(in crate::flush) default_realm: Option<&'a str>,
+    /// What is known of other Kamailios, where some may have rows in the tables.
+    pub(in crate::flush) shared: Option<Shared>,
     pub(in crate::flush) credibility: &'a Credibility<'a>,
     pub(in crate::flush) intents: Intents<'a>,
     pub(in crate::flush) removals: Removals<'a>,

@@ -131,6 +131,7 @@ impl Site {
             concurrency: 2,
             also,
             default_realm: Some("acme.example.com".to_owned()),
+            shared: false,
         };
         Self {
             clock,

@@ -9,16 +9,16 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
-use super::completeness::{Completeness, Extent, Moment};
+use super::Options;
 use super::discover::Search;
 use super::permissions;
 use super::schedule::{Looks, Next, Rhythm};
-use super::updates::Updates;
 use super::watch::{Bell, Ring, StopOnDrop, Watch};
-use super::{Options, Parts};
 use crate::registration::Binding;
+use crate::source::completeness::{Completeness, Extent, Moment};
+use crate::source::updates::Updates;
 use crate::source::usrloc::{Reading, Usrloc};
-use crate::source::{Health, Update};
+use crate::source::{Health, Parts, Update};
 use crate::sqlite_file::{Reason, State, Step, Tail, TailOptions};
 
 /// Until the next step, where so many updates wait that more had better stay in the file.

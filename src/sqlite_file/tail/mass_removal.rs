@@ -23,7 +23,7 @@ const SHARE: usize = 4;
 
 /// Whether rows that are missing are reported to be gone.
 #[derive(Debug, Default)]
-pub(super) struct MassRemovalGuard {
+pub struct MassRemovalGuard {
     stage: Stage,
     /// By table, since when losses add up, and how many rows there were then.
     lately: Vec<Option<(Duration, usize)>>,
@@ -44,27 +44,27 @@ enum Stage {
 
 /// What a look at part of a table found, beside what was reported of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Balance {
+pub struct Balance {
     /// Rows that are gone.
-    pub(super) gone: usize,
+    pub gone: usize,
     /// Rows that are new.
-    pub(super) new: usize,
+    pub new: usize,
 }
 
 impl MassRemovalGuard {
     /// The files may be others than before: the pass that begins now counts what is missing.
-    pub(super) fn raise(&mut self) {
+    pub fn raise(&mut self) {
         self.stage = Stage::Counting(0);
     }
 
     /// More is missing than is believed: another pass, a moment after `now`, decides.
-    pub(super) fn hold_until_confirmed(&mut self, now: Duration) {
+    pub fn hold_until_confirmed(&mut self, now: Duration) {
         self.stage = Stage::Waiting(now + CONFIRM_AFTER);
     }
 
     /// Weighs what goes of `table`, which has `rows` rows as reported. Whether the guard is raised by that, so that every
     /// row is to be compared. Rows that come make up for rows that go: some are deleted to be inserted again.
-    pub(super) fn weigh(
+    pub fn weigh(
         &mut self,
         now: Duration,
         table: usize,
@@ -95,24 +95,26 @@ impl MassRemovalGuard {
     }
 
     /// Whether the absence of a row is reported.
-    pub(super) fn reports_removals(&self) -> bool {
+    #[must_use]
+    pub fn reports_removals(&self) -> bool {
         matches!(self.stage, Stage::Down | Stage::Deciding)
     }
 
     /// Counts a row whose absence was not reported.
-    pub(super) fn count_missing(&mut self) {
+    pub fn count_missing(&mut self) {
         if let Stage::Counting(missing) = &mut self.stage {
             *missing += 1;
         }
     }
 
     /// Whether the next pass is not to begin yet.
-    pub(super) fn waits(&self, now: Duration) -> bool {
+    #[must_use]
+    pub fn waits(&self, now: Duration) -> bool {
         matches!(self.stage, Stage::Waiting(then) if now < then)
     }
 
     /// A pass goes on, or the one that decides begins.
-    pub(super) fn go_on(&mut self) {
+    pub fn go_on(&mut self) {
         if matches!(self.stage, Stage::Waiting(_)) {
             self.stage = Stage::Deciding;
         }
@@ -120,7 +122,7 @@ impl MassRemovalGuard {
 
     /// Every row has been compared; whether that was the final pass. If not, another one
     /// follows.
-    pub(super) fn end_pass(&mut self, now: Duration) -> bool {
+    pub fn end_pass(&mut self, now: Duration) -> bool {
         let is_final = !matches!(self.stage, Stage::Counting(missing) if missing > 0);
         if is_final {
             self.stage = Stage::Down;

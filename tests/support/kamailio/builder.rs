@@ -1,9 +1,12 @@
 //! How a private registrar is to be configured.
 
+use std::sync::Arc;
+
 use tempfile::TempDir;
 
 use super::Kamailio;
 use crate::support::ports;
+use crate::support::server::Server;
 
 /// How the tables are journaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +65,9 @@ pub(crate) struct Builder {
     pub(in crate::support) save_flags: String,
     pub(in crate::support) port: Option<u16>,
     pub(in crate::support) tables: Vec<String>,
+    pub(in crate::support) server: Option<Arc<Server>>,
+    pub(in crate::support) server_id: u32,
+    pub(in crate::support) timezone: Option<String>,
     pub(in crate::support) configuration: Configuration,
 }
 
@@ -89,6 +95,9 @@ impl Builder {
             save_flags: "0x00".to_owned(),
             port: None,
             tables: vec!["location".to_owned()],
+            server: None,
+            server_id: 0,
+            timezone: None,
             configuration: Configuration::Own,
         }
     }
@@ -210,6 +219,24 @@ impl Builder {
         self
     }
 
+    /// A server for the tables instead of a file; it has `location`.
+    pub(crate) fn server(mut self, server: &Arc<Server>) -> Self {
+        self.server = Some(Arc::clone(server));
+        self
+    }
+
+    /// The number by which the rows of this registrar are told from others' in the same table.
+    pub(crate) fn server_id(mut self, id: u32) -> Self {
+        self.server_id = id;
+        self
+    }
+
+    /// The zone of its local time.
+    pub(crate) fn timezone(mut self, name: &str) -> Self {
+        self.timezone = Some(name.to_owned());
+        self
+    }
+
     /// The usrloc tables, `location` first. A phone with the header `X-Table` is saved to that one.
     pub(crate) fn tables(mut self, names: &[&str]) -> Self {
         self.tables = names.iter().map(ToString::to_string).collect();
@@ -220,8 +247,10 @@ impl Builder {
     pub(crate) fn start(self) -> Kamailio {
         let folder = TempDir::with_prefix("usrlocd-kamailio-").expect("a temporary directory");
         let port = self.port.unwrap_or_else(ports::free);
+        let file = folder.path().join("db/kamailio.sqlite");
+        let server = self.server.as_ref();
         let mut kamailio = Kamailio {
-            database: folder.path().join("db/kamailio.sqlite"),
+            database: server.map_or(file, |server| server.url().into()),
             process: None,
             lab: self,
             folder,
