@@ -84,6 +84,9 @@ pub struct Kamailio {
     pub tables: Vec<String>,
     /// `http://HOST[:PORT]/PATH` or `unixgram:/PATH`.
     pub jsonrpc: String,
+    /// The same of each Kamailio that shares a server's tables, by its `server_id`, of which `jsonrpc` is the first; empty
+    /// where there is one Kamailio.
+    pub jsonrpc_by_id: BTreeMap<i64, String>,
     /// How long one call may take; more than zero.
     pub rpc_timeout: Duration,
     /// The realm of rows without a domain.
@@ -265,6 +268,16 @@ impl Kamailio {
     #[must_use]
     pub fn is_on_server(&self) -> bool {
         self.server.is_some() || self.database_file.is_some()
+    }
+
+    /// Where each Kamailio listens for JSON-RPC, with its `server_id` where there are several.
+    pub fn endpoints(&self) -> impl Iterator<Item = (Option<i64>, &str)> {
+        let only = self.jsonrpc_by_id.is_empty().then_some(&*self.jsonrpc);
+        let several = self.jsonrpc_by_id.iter();
+        let several = several.map(|(id, address)| (Some(*id), &**address));
+        only.map(|address| (None, address))
+            .into_iter()
+            .chain(several)
     }
 
     /// The zone in which Kamailio writes times.

@@ -5,6 +5,7 @@
 
 mod activation;
 mod bind;
+mod clients;
 mod failure;
 mod file_watch;
 mod files;
@@ -28,14 +29,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Http, Loaded, Problems};
 use crate::consumers::store::Store;
 use crate::event_log::{self, EventLog, Finder, History};
-use crate::flush::{self, Flusher};
+use crate::flush::Flusher;
 use crate::http::{self, App};
-use crate::kamailio::{self, Gate, Kamailio};
+use crate::kamailio::Gate;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::notify as notifying;
 use crate::own_thread;
-use crate::registry::{Overlay, Registry, Writer};
+use crate::registry::{Registry, Writer};
 use crate::sessions::Sessions;
 use crate::source::sql;
 use crate::webhook;
@@ -46,6 +47,9 @@ use kamailio_probe::{Answers, Probe};
 use pipeline::{Origin, Pipeline};
 use reload::Live;
 use supervise::Tasks;
+
+/// By default `/readyz` bears so many comparisons of a database server's tables.
+const CYCLES: u32 = 3;
 
 /// How long requests in progress may take to complete after SIGTERM.
 const GRACE: Duration = Duration::from_secs(6);
@@ -183,7 +187,7 @@ impl Basics {
             webhook::run(hooks, cursors, configured, stop)
         });
         let started = (Arc::clone(&flaps), Arc::clone(&self.clock));
-        let probe = Probe::new(self.client(1)?, Arc::clone(&self.metrics), started);
+        let probe = Probe::new(self.probed()?, Arc::clone(&self.metrics), started);
         let app = self.app(
             live,
             (flusher.clone(), notifier),
@@ -295,59 +299,6 @@ impl Basics {
             node,
             wire,
         }
-    }
-
-    fn flusher(&self, registry: Overlay) -> Result<Flusher, Failure> {
-        let config = &self.config;
-        // Two more than flushes use, for the questions about hidden rows and about rows that only Kamailio can tell apart.
-        let kamailio = self.client(config.flush.concurrency + 2)?;
-        let parts = flush::Parts {
-            clock: Arc::clone(&self.clock),
-            doubts: Arc::clone(registry.doubts()),
-            registry,
-            store: Arc::clone(&self.store),
-            kamailio: Arc::new(kamailio),
-            metrics: Arc::clone(&self.metrics),
-        };
-        let options = flush::Options {
-            tables: config.kamailio.tables.clone(),
-            concurrency: config.flush.concurrency,
-            also: config.flush.also.clone(),
-            default_realm: config.kamailio.default_realm.clone(),
-            shared: config.kamailio.is_on_server() && config.kamailio.server_ids.len() != 1,
-        };
-        Ok(Flusher::new(parts, options))
-    }
-
-    fn notifier(&self) -> Result<notifying::Notifier, Failure> {
-        let kamailio = self.client_with(notifying::WAITING, notifying::LONGEST)?;
-        let parts = notifying::Parts {
-            clock: Arc::clone(&self.clock),
-            store: Arc::clone(&self.store),
-            kamailio: Arc::new(kamailio.without_reuse()),
-            metrics: Arc::clone(&self.metrics),
-        };
-        Ok(notifying::Notifier::new(parts, self.config.notify.timeout))
-    }
-
-    /// A client of Kamailio with at most so many calls in progress, which are counted.
-    fn client(&self, connections: usize) -> Result<Kamailio, Failure> {
-        self.client_with(connections, self.config.kamailio.rpc_timeout)
-    }
-
-    /// The same with this time for each call.
-    fn client_with(&self, connections: usize, timeout: Duration) -> Result<Kamailio, Failure> {
-        let kamailio = &self.config.kamailio;
-        let endpoint = kamailio.jsonrpc.parse();
-        let options = kamailio::Options {
-            endpoint: endpoint
-                .context("[kamailio] jsonrpc")
-                .map_err(Failure::Usage)?,
-            timeout,
-            connections,
-        };
-        let kamailio = Kamailio::new(options).counted(Arc::clone(&self.metrics));
-        Ok(kamailio.behind(&self.gate))
     }
 }
 
@@ -475,9 +426,11 @@ fn settings(config: &Config) -> http::Settings {
     let Http {
         hosts, public_url, ..
     } = &config.http;
+    let is_default = config.http.max_lag == Config::default().http.max_lag;
     http::Settings {
         wire: config.http.wire,
         max_lag: config.http.max_lag,
+        max_lag_cycles: if is_default { CYCLES } else { 0 },
         cors_origins: config.http.cors_origins.clone(),
         hosts: http::Hosts::new(&node, hosts, public_url.as_deref()),
         ui: config.http.ui,

@@ -22,6 +22,7 @@ mod done;
 mod failure;
 mod flush_one;
 mod leftover;
+mod owners;
 mod recheck;
 mod restart;
 mod steps;
@@ -32,6 +33,7 @@ mod turn;
 mod unfinished;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -159,6 +161,8 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// Kamailio.
     pub kamailio: Arc<Kamailio>,
+    /// Its `server_id`, where other Kamailios share its tables and each is asked about its own registrations.
+    pub server_id: Option<i64>,
     /// Notified when Kamailio should be asked about hidden rows soon.
     pub doubts: Arc<Notify>,
     /// The counters.
@@ -175,6 +179,8 @@ pub struct Flusher {
     quiet: Quiet,
     mode: Arc<LearnedMode>,
     leftovers: Arc<Leftovers>,
+    /// Those that ask each of several Kamailios, by `server_id`; none where there is one.
+    owners: Arc<BTreeMap<i64, Flusher>>,
 }
 
 impl Flusher {
@@ -190,6 +196,7 @@ impl Flusher {
             ),
             mode: Arc::default(),
             leftovers: Arc::default(),
+            owners: Arc::default(),
             parts,
             options: Arc::new(options),
         }
@@ -200,8 +207,6 @@ impl Flusher {
     /// # Errors
     /// When that last promise cannot be kept.
     pub async fn flush(&self, request: Request) -> Result<Outcome, Error> {
-        // Over a datagram socket nobody else may hold Kamailio's worker meanwhile.
-        let _pass = self.parts.kamailio.pass().await;
         let metrics = Arc::clone(&self.parts.metrics);
         let (began, scope) = (metrics.now(), scope(&request.actor));
         let result = self.carry_out(request).await;
@@ -217,9 +222,7 @@ impl Flusher {
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
         let Parts { store, clock, .. } = &self.parts;
         let record = OpenRecord::begin((store, clock), &request.actor, None).await;
-        let (targets, unaskable) = target::targets(&request, &self.options.tables);
-        let mut done = self.work(&request, targets).await;
-        done.outcome.failed.extend(unaskable);
+        let mut done = self.ask_owners(&request).await;
         // What has come back or gone since need not be kept.
         done.hidden
             .retain(|one| self.parts.registry.is_hidden(&one.key));
@@ -234,6 +237,13 @@ impl Flusher {
             None => Ok(done.outcome),
             Some(error) => Err(error.into()),
         }
+    }
+}
+
+impl Parts {
+    /// Whether the Kamailio that is asked may have the registration.
+    fn is_own(&self, one: &Registration) -> bool {
+        self.server_id.is_none_or(|id| owners::owner(one) == id)
     }
 }
 

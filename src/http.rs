@@ -99,6 +99,8 @@ pub struct Settings {
     pub wire: Wire,
     /// The lag above which `/readyz` answers 503.
     pub max_lag: Duration,
+    /// So many cycles of a source that compares are borne, where these take longer than that.
+    pub max_lag_cycles: u32,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
     /// The names that a `Host` header may have.

@@ -13,6 +13,7 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// Kamailio, by a client whose calls may take [`LONGEST`] and which never sends one twice.
     pub kamailio: Arc<Kamailio>,
+    /// The same of each Kamailio that shares the tables, by `server_id`: a phone is asked by the one where it is
+    /// registered. None where there is one Kamailio.
+    pub owners: BTreeMap<i64, Arc<Kamailio>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
 }
@@ -111,14 +115,27 @@ impl Notifier {
         outcome
     }
 
+    /// The Kamailio where the phone is registered; its `server_id` where that is not named.
+    fn kamailio_of(&self, one: &Registration) -> Result<&Arc<Kamailio>, i64> {
+        if self.parts.owners.is_empty() {
+            return Ok(&self.parts.kamailio);
+        }
+        let id = one.binding.server_id.map_or(0, |id| id.get());
+        self.parts.owners.get(&id).ok_or(id)
+    }
+
     async fn send(&self, one: &Registration, request: &Request) -> Outcome {
         let message = match message::build(one, &request.event) {
             Ok(message) => message,
             Err(why) => return why.into(),
         };
+        let kamailio = match self.kamailio_of(one) {
+            Ok(kamailio) => Arc::clone(kamailio),
+            Err(id) => return Outcome::not_named(id),
+        };
         let free = async {
             let place = Arc::clone(&self.places).acquire_owned().await;
-            (place, self.parts.kamailio.turn_to_send().await)
+            (place, kamailio.turn_to_send().await)
         };
         let Ok((place, turn)) = timeout(self.patience, free).await else {
             return Outcome::busy();
@@ -127,7 +144,6 @@ impl Notifier {
         if !request.authorization.holds() {
             return Outcome::withdrawn();
         }
-        let kamailio = Arc::clone(&self.parts.kamailio);
         let call = self.calls.spawn(async move {
             let _place = place;
             kamailio.send(&message, turn.as_ref()).await

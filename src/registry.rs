@@ -29,6 +29,7 @@ mod tombstones;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -92,6 +93,7 @@ pub struct Registry {
     content: RwLock<Content>,
     reported: Mutex<Reported>,
     startup: Startup,
+    cycle: Arc<AtomicU64>,
     heartbeat: Arc<Heartbeat>,
     /// Touched when more accounts have been preloaded, when all rows have been restored, and when they have been compared
     /// with the tables.
@@ -130,6 +132,7 @@ impl Registry {
             content: RwLock::new(content),
             reported: Mutex::default(),
             startup: Startup::default(),
+            cycle: Arc::default(),
             heartbeat: Arc::default(),
             progress: watch::Sender::new(()),
             wanted: Notify::new(),

@@ -15,6 +15,7 @@ pub mod usrloc;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub heartbeat: Arc<Heartbeat>,
     /// Where the rows read so far are counted.
     pub rows_read: Arc<Progress>,
+    /// Where the time from one comparison of all rows to the next is noted, in milliseconds.
+    pub cycle: Arc<AtomicU64>,
 }
 
 /// What a source has found since the update before.

@@ -1,6 +1,7 @@
 //! Kamailio's tables on a server of `PostgreSQL` or `MariaDB`: what holds for a file holds there.
 
 mod faults;
+mod owners;
 mod times;
 
 use std::sync::Arc;

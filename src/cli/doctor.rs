@@ -143,6 +143,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     let is_on_server = config.kamailio.is_on_server();
     let database = if is_on_server {
         server::check(&config.kamailio, findings);
+        server::check_owners(&config.kamailio, findings);
         None
     } else {
         find_database(Path::new("/"), loaded, findings)

@@ -72,6 +72,11 @@ fn server(config: &Config, findings: &mut Findings) {
             "kamailio.server_id",
             "`server_id` applies to a database server only; with SQLite each Kamailio has its own file",
         );
+    } else if !kamailio.is_on_server() && !kamailio.jsonrpc_by_id.is_empty() {
+        findings.report_key(
+            "kamailio.jsonrpc",
+            "a table of addresses applies to a database server only; with SQLite each Kamailio has its own file",
+        );
     }
 }
 

@@ -94,6 +94,7 @@ impl Default for Kamailio {
             database_given: false,
             tables: vec![TABLE.to_owned()],
             jsonrpc: JSONRPC.to_owned(),
+            jsonrpc_by_id: BTreeMap::new(),
             rpc_timeout: RPC_TIMEOUT,
             default_realm: None,
             advertise: BTreeMap::new(),

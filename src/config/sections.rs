@@ -53,7 +53,15 @@ fn kamailio(into: &mut Kamailio, table: &mut Reader<'_>) {
     if let Some(tables) = table.list("table", unique(values::table)) {
         into.tables = tables;
     }
-    table.set("jsonrpc", &mut into.jsonrpc, values::jsonrpc);
+    if let Some(addresses) = table.optional("jsonrpc", values::jsonrpcs) {
+        if let Some(first) = addresses.values().next() {
+            first.clone_into(&mut into.jsonrpc);
+        }
+        into.jsonrpc_by_id = addresses
+            .into_iter()
+            .filter_map(|(id, address)| Some((id?, address)))
+            .collect();
+    }
     table.set("rpc_timeout", &mut into.rpc_timeout, duration::duration);
     table.set("default_realm", &mut into.default_realm, values::realm);
     let advertise = table.pairs("advertise", |name, item| {

@@ -88,6 +88,16 @@ impl Config {
     }
 }
 
+/// One address, or a table of several.
+fn jsonrpc(kamailio: &Kamailio) -> Value {
+    if kamailio.jsonrpc_by_id.is_empty() {
+        return text(&kamailio.jsonrpc);
+    }
+    let several = kamailio.jsonrpc_by_id.iter();
+    let several = several.map(|(id, address)| (id.to_string(), text(address)));
+    Value::Table(several.collect())
+}
+
 /// Those of `[kamailio]`.
 fn kamailio_entries(kamailio: &Kamailio) -> Vec<(&'static str, Value)> {
     let advertise = kamailio.advertise.iter();
@@ -99,7 +109,7 @@ fn kamailio_entries(kamailio: &Kamailio) -> Vec<(&'static str, Value)> {
             optional_path(kamailio.database_file.as_ref()),
         ),
         ("kamailio.table", tables(&kamailio.tables)),
-        ("kamailio.jsonrpc", text(&kamailio.jsonrpc)),
+        ("kamailio.jsonrpc", jsonrpc(kamailio)),
         (
             "kamailio.rpc_timeout",
             text(&show_duration(kamailio.rpc_timeout)),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::{LogFormat, Param, WebhookFormat, Wire};
 use crate::document::{Item, Value, nearest, quoted, shown};
 
-pub(super) use network::{addresses, host, host_name, jsonrpc, origin, public_url, realm};
+pub(super) use network::{addresses, host, host_name, jsonrpcs, origin, public_url, realm};
 pub use paths::is_file_name;
 pub(super) use paths::{database, optional_path, path, socket};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,8 @@ pub(super) type Answers = watch::Receiver<KamailioState>;
 /// Asks periodically.
 #[derive(Debug)]
 pub(super) struct Probe {
-    kamailio: Kamailio,
+    /// With its `server_id` where there are several.
+    kamailios: Vec<(Option<i64>, Kamailio)>,
     metrics: Arc<Metrics>,
     answers: watch::Sender<KamailioState>,
     /// Who is to know when Kamailio was started, and the time.
@@ -38,12 +40,12 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) fn new(
-        kamailio: Kamailio,
+        kamailios: Vec<(Option<i64>, Kamailio)>,
         metrics: Arc<Metrics>,
         started: (Arc<Finder>, Arc<dyn Clock>),
     ) -> Self {
         Self {
-            kamailio,
+            kamailios,
             metrics,
             started,
             answers: watch::Sender::new(KamailioState::Unknown),
@@ -59,15 +61,10 @@ impl Probe {
     /// Asks until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
         loop {
-            let Some(answer) = stop.run_until_cancelled(self.kamailio.uptime()).await else {
+            let Some(trouble) = stop.run_until_cancelled(self.ask()).await else {
                 return Ok(());
             };
-            if let Ok(uptime) = &answer {
-                let (flaps, clock) = &self.started;
-                let start = clock.unix().saturating_sub(uptime.lasted);
-                flaps.kamailio_started(u64::try_from(start.as_millis()).unwrap_or(u64::MAX));
-            }
-            let pause = self.record(answer.err().as_ref());
+            let pause = self.record(trouble);
             if stop
                 .run_until_cancelled(tokio::time::sleep(pause))
                 .await
@@ -78,15 +75,36 @@ impl Probe {
         }
     }
 
+    /// Asks each Kamailio; why one does not answer.
+    async fn ask(&self) -> Option<String> {
+        let asked = self.kamailios.iter().map(|it| it.1.uptime());
+        let answers = join_all(asked).await;
+        let mut trouble = None;
+        for ((id, _), answer) in self.kamailios.iter().zip(answers) {
+            match answer {
+                Ok(uptime) => {
+                    let (flaps, clock) = &self.started;
+                    let start = clock.unix().saturating_sub(uptime.lasted);
+                    flaps.kamailio_started(u64::try_from(start.as_millis()).unwrap_or(u64::MAX));
+                }
+                Err(fault) => {
+                    let which = id.map_or_else(String::new, |id| format!("server_id {id}: "));
+                    trouble.get_or_insert(format!("{which}{}", explained(&fault)));
+                }
+            }
+        }
+        trouble
+    }
+
     /// Records a result; returns the pause until the next question. That Kamailio does not answer is logged once: lists
     /// are served without JSON-RPC, and some run without it on purpose.
-    fn record(&mut self, fault: Option<&Fault>) -> Duration {
-        self.metrics.kamailio.is_up(fault.is_none());
-        self.answers.send_replace(match fault {
+    fn record(&mut self, trouble: Option<String>) -> Duration {
+        self.metrics.kamailio.is_up(trouble.is_none());
+        self.answers.send_replace(match &trouble {
             None => KamailioState::Answers,
-            Some(fault) => KamailioState::Unreachable(explained(fault).into()),
+            Some(why) => KamailioState::Unreachable(why.as_str().into()),
         });
-        let Some(fault) = fault else {
+        let Some(why) = trouble else {
             if self.failures >= THRESHOLD {
                 tracing::info!("Kamailio answers JSON-RPC again");
             }
@@ -95,7 +113,6 @@ impl Probe {
         };
         self.failures = self.failures.saturating_add(1);
         if self.failures == THRESHOLD {
-            let why = explained(fault);
             tracing::warn!(
                 "Kamailio does not answer JSON-RPC; listing works, flushes fail: {why}; run `usrlocd doctor`"
             );

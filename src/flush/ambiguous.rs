@@ -61,6 +61,10 @@ impl Flusher {
     pub async fn resolve_ambiguous(&self, stop: CancellationToken) {
         let rounds = async {
             self.parts.registry.wait_for(Scope::System).await;
+            if !self.owners.is_empty() {
+                // Rows of several Kamailios may be in force side by side: all are listed.
+                return std::future::pending().await;
+            }
             let mut asker = Asker::default();
             loop {
                 self.parts.registry.ambiguity().await;

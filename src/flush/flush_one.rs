@@ -37,14 +37,14 @@ impl Flusher {
         let steps = async {
             // Is it still to be flushed: may the caller, does Kamailio answer, is it not gone already?
             run.check()?;
-            target.keep_own(run.caller, &self.parts.registry);
+            target.keep_own(run.caller, &self.parts);
             if run.exactly && target.picked.is_empty() {
                 return Err(NotFlushed::NothingLeft);
             }
             // What does Kamailio have? Meanwhile tokens and owners may have changed.
             let seen = run.look_first(target).await?;
             run.caller.check()?;
-            let rows = target.keep_own(run.caller, &self.parts.registry);
+            let rows = target.keep_own(run.caller, &self.parts);
             let Some(extent) = extent(target, seen, run)? else {
                 return Ok(Flushed::default());
             };

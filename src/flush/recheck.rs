@@ -4,7 +4,7 @@
 //! contact before the table shows it; and a flush that was cut short by the end of the program has hidden rows in the
 //! store that Kamailio may never have been asked to remove.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Flusher;
 use super::answers::lookup::lookup;
+use super::owners::owner;
 use super::steps::removal;
 use super::turn::aor_lock::TableAor;
-use super::turn::queue::Lane;
 use crate::kamailio::Fault;
 use crate::rate_limited::RateLimited;
 use crate::registration::{Hidden, Registration};
@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// For how many seconds a row is awaited whose contact was removed before the table showed it.
 const AWAITED: i64 = 60;
+
+/// Hidden rows, each with what the table has of it.
+type HiddenRows = Vec<(Hidden, Arc<Registration>)>;
 
 impl Flusher {
     /// Asks until `stop`, starting with what an earlier run has hidden.
@@ -57,47 +60,45 @@ impl Flusher {
             self.unhide_in_store(&never_came).await;
         }
         self.watch_leftovers();
-        let mut hidden: BTreeMap<TableAor, Vec<(Hidden, Arc<Registration>)>> = BTreeMap::new();
+        let mut hidden: BTreeMap<(i64, TableAor), HiddenRows> = BTreeMap::new();
         let mut unaskable = Vec::new();
         for (one, registration) in self.parts.registry.hidden() {
             let aor = registration.binding.address_of_record();
             let table_aor = (Arc::clone(&one.key.table), aor.name().clone());
-            match aor.for_rpc() {
-                Ok(_) => hidden
-                    .entry(table_aor)
-                    .or_default()
-                    .push((one, registration)),
-                // An earlier version hid what Kamailio was never asked to remove.
-                Err(_) => unaskable.push(one),
+            if aor.for_rpc().is_ok() && self.asking(&registration).is_some() {
+                let owner = owner(&registration);
+                let rows = hidden.entry((owner, table_aor)).or_default();
+                rows.push((one, registration));
+            } else {
+                // An earlier version, or an earlier configuration, hid what this one cannot ask about.
+                unaskable.push(one);
             }
         }
         self.list_again(&unaskable).await;
-        let mut first = None;
-        let lane = self.queue.join();
-        for (table_aor, rows) in hidden {
-            if let Err(fault) = self.look_again(table_aor, rows, &lane).await {
-                // A fault of one address of record says nothing about the next.
-                let is_silent = fault.is_unreachable() || fault.is_timeout();
-                first.get_or_insert(fault);
-                if is_silent {
-                    break;
+        let (mut first, mut silent) = (None, BTreeSet::new());
+        for ((owner, table_aor), rows) in hidden {
+            let asking = self.owners.get(&owner).unwrap_or(self);
+            let of = asking.parts.server_id;
+            if silent.contains(&of) {
+                continue;
+            }
+            if let Err(fault) = asking.look_again(table_aor, rows).await {
+                // A fault of one address of record says nothing about the next, unless Kamailio does not answer at all.
+                if fault.is_unreachable() || fault.is_timeout() {
+                    silent.insert(of);
                 }
+                first.get_or_insert(fault);
             }
         }
         self.report(first.as_ref(), trouble);
     }
 
     /// Asks about one address of record.
-    async fn look_again(
-        &self,
-        table_aor: TableAor,
-        rows: Vec<(Hidden, Arc<Registration>)>,
-        lane: &Lane,
-    ) -> Result<(), Fault> {
+    async fn look_again(&self, table_aor: TableAor, rows: HiddenRows) -> Result<(), Fault> {
         // An answer from before a flush must not undo it.
         let _lock = self.locks.lock(table_aor.clone()).await;
         let (table, aor) = table_aor;
-        let _permit = removal::turn_to_read(lane, &self.quiet, &self.mode).await;
+        let _permit = removal::turn_to_read(&self.queue.join(), &self.quiet, &self.mode).await;
         let (rows, registrations): (Vec<Hidden>, Vec<_>) = rows.into_iter().unzip();
         let kamailio = &self.parts.kamailio;
         let Some(memory) = lookup(kamailio, &table, &aor, || registrations).await? else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::authorization::Caller;
 use super::failure::unconfirmed;
 use super::turn::aor_lock::TableAor;
-use super::{Failure, Request};
+use super::{Failure, Parts, Request};
 use crate::registration::{AddressOfRecord, Key, Registration, Ruid, Text};
 use crate::registry::Registry;
 
@@ -96,9 +96,10 @@ impl Target {
     }
 
     /// The rows of the address of record that may be listed.
-    pub(super) fn rows(&self, registry: &Registry) -> Vec<Arc<Registration>> {
+    pub(super) fn rows(&self, parts: &Parts) -> Vec<Arc<Registration>> {
+        let registry = &parts.registry;
         let mut rows = registry.rows_of(&self.username, self.domain.as_ref());
-        rows.retain(|row| row.binding.key.table == self.table);
+        rows.retain(|row| row.binding.key.table == self.table && parts.is_own(row));
         rows
     }
 
@@ -110,12 +111,12 @@ impl Target {
 
     /// Drops from what was picked all that is not the account's any more: another flush was faster, or it has changed
     /// hands. It is neither counted nor missing.
-    pub(super) fn keep_own(&mut self, caller: Caller<'_>, registry: &Registry) -> Rows {
-        let mut own = self.rows(registry);
+    pub(super) fn keep_own(&mut self, caller: Caller<'_>, parts: &Parts) -> Rows {
+        let mut own = self.rows(parts);
         own.retain(|row| caller.owns(row));
         let keys: BTreeSet<&Key> = own.iter().map(|row| &row.binding.key).collect();
         self.picked.retain(|one| keys.contains(&one.binding.key));
-        let listed = self.listed(registry);
+        let listed = self.listed(&parts.registry);
         Rows { own, listed }
     }
 

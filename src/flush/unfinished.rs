@@ -71,11 +71,16 @@ impl Flusher {
         if is_changed || aor.for_rpc().is_err() {
             return Ok(Fate::Void);
         }
+        // Its Kamailio is not named any more: nobody can be asked.
+        let Some(asking) = self.asking(&registration) else {
+            return Ok(Fate::Void);
+        };
         let table_aor = (intent.key.table.clone(), aor.name().clone());
-        let _lock = self.locks.lock(table_aor.clone()).await;
+        let _lock = asking.locks.lock(table_aor.clone()).await;
         let (table, aor) = table_aor;
-        let _permit = removal::turn_to_read(&self.queue.join(), &self.quiet, &self.mode).await;
-        let kamailio = &self.parts.kamailio;
+        let (lane, quiet, mode) = (asking.queue.join(), &asking.quiet, &asking.mode);
+        let _permit = removal::turn_to_read(&lane, quiet, mode).await;
+        let kamailio = &asking.parts.kamailio;
         let rows = || vec![registration.clone()];
         let Some(memory) = lookup(kamailio, &table, &aor, rows).await? else {
             return Ok(Fate::Void);

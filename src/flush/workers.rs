@@ -72,7 +72,7 @@ impl Flusher {
             }),
             exactly: request.exactly,
             default_realm: self.options.default_realm.as_deref(),
-            shared: self.options.shared.then(|| Shared::new(&parts.registry)),
+            shared: self.options.shared.then(|| Shared::new(parts)),
             credibility,
             intents: Intents::new(parts, targets),
             removals: Removals {

@@ -77,6 +77,12 @@ impl Outcome {
         }
     }
 
+    pub(super) fn not_named(id: i64) -> Self {
+        Self::Failed(format!(
+            "the phone is registered at the Kamailio with server_id {id}, which [kamailio] jsonrpc does not name"
+        ))
+    }
+
     pub(super) fn busy() -> Self {
         Self::Failed(format!(
             "not sent: {WAITING} phones are being waited for, or over a datagram socket another call; try again in half a minute"

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Registry;
 use crate::progress::Progress;
@@ -77,5 +77,12 @@ impl Registry {
     #[must_use]
     pub fn read_rows(&self) -> &Arc<Progress> {
         &self.startup.read
+    }
+
+    /// Where a source says how long it takes from one comparison of all rows to the next, in milliseconds; 0 for one that
+    /// hears of changes.
+    #[must_use]
+    pub fn cycle(&self) -> &Arc<AtomicU64> {
+        &self.cycle
     }
 }

@@ -25,6 +25,7 @@ import flushes
 import history
 import page
 import search
+import servers
 import speed
 import tables
 from beside import median, part
@@ -332,6 +333,7 @@ SCENARIOS = {
     "events": (of_events, False, True),
     "page": (operators_page, False, True),
     "million": (million, False, True),
+    "servers": (servers.run, False, True),
 }
 
 

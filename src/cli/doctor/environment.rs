@@ -51,10 +51,12 @@ fn far(config: &Config) -> Vec<String> {
     if !listen.is_empty() {
         far.push(format!("[http] listen has {}", listen.join(", ")));
     }
-    if let Ok(Endpoint::Http(uri)) = config.kamailio.jsonrpc.parse()
-        && let Some(host) = far_host(&uri)
-    {
-        far.push(format!("[kamailio] jsonrpc points to {host}"));
+    for (_, address) in config.kamailio.endpoints() {
+        if let Ok(Endpoint::Http(uri)) = address.parse()
+            && let Some(host) = far_host(&uri)
+        {
+            far.push(format!("[kamailio] jsonrpc points to {host}"));
+        }
     }
     for hook in &config.webhooks {
         if let Some(host) = far_host(&hook.url) {

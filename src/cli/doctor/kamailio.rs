@@ -143,7 +143,8 @@ fn url(site: &Site, cfg: &KamailioCfg, findings: &mut Findings) {
                 site.database.display(),
                 site.config.display()
             );
-            let url = format!("{scheme}://usrlocd:PASSWORD@HOST/kamailio");
+            let server = cfg.server().unwrap_or("HOST/kamailio");
+            let url = format!("{scheme}://usrlocd:PASSWORD@{server}");
             let lines = format!("[kamailio]\ndatabase = \"{url}\"");
             findings.fail(GROUP, check, message, [site.configure(&lines)]);
         }

@@ -119,6 +119,13 @@ impl KamailioCfg {
         }
     }
 
+    /// Host, port and database of the server where usrloc keeps its rows, without user and password.
+    pub(super) fn server(&self) -> Option<&str> {
+        let (_, rest) = self.usrloc("db_url")?.value.split_once("://")?;
+        let server = rest.rsplit_once('@').map_or(rest, |it| it.1);
+        (!server.starts_with('/') && server.contains('/')).then_some(server)
+    }
+
     /// What `db_sqlite` calls usrloc's database: what follows `sqlite:///` in its `db_url`. Its own parameters have
     /// no effect under another spelling, such as the same path with a slash more or less.
     pub(super) fn sqlite_name(&self) -> Option<&str> {

@@ -4,6 +4,7 @@ use super::findings::{Findings, Group};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Kamailio;
 use crate::daemon;
+use crate::kamailio;
 use crate::source::sql::{self, Inspected, Inspection};
 
 const GROUP: Group = Group::Database;
@@ -50,6 +51,41 @@ pub(super) fn check(kamailio: &Kamailio, findings: &mut Findings) {
         Err(error) => {
             let message = format!("Not checked: {error}.");
             findings.note(GROUP, check, message);
+        }
+    }
+}
+
+/// Asks each Kamailio that shares the tables whether it answers.
+pub(super) fn check_owners(kamailio: &Kamailio, findings: &mut Findings) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else { return };
+    for (id, address) in &kamailio.jsonrpc_by_id {
+        let Ok(endpoint) = address.parse() else {
+            continue;
+        };
+        let client = kamailio::Kamailio::new(kamailio::Options {
+            endpoint,
+            timeout: kamailio.rpc_timeout,
+            connections: 1,
+        });
+        match runtime.block_on(client.uptime()) {
+            Ok(_) => {
+                let message = format!("The Kamailio with server_id {id} answers at {address}.");
+                findings.ok(Group::Kamailio, "jsonrpc_owner", message);
+            }
+            Err(fault) => {
+                let message = format!(
+                    "The Kamailio with server_id {id} does not answer at {address} ({fault}): its registrations are listed, and cannot be flushed."
+                );
+                findings.fail(
+                    Group::Kamailio,
+                    "jsonrpc_owner",
+                    message,
+                    Vec::<String>::new(),
+                );
+            }
         }
     }
 }

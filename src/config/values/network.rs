@@ -1,10 +1,10 @@
 //! Addresses, URLs, host names and realms.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::paths::{absolute, socket_path};
-use crate::document::{Item, quoted};
+use crate::document::{Item, Value, quoted};
 
 /// The two forms of Kamailio's JSON-RPC address.
 const JSONRPC_EXAMPLES: &str =
@@ -30,6 +30,28 @@ pub(in crate::config) fn jsonrpc(item: &Item) -> Result<String, String> {
         _ => format!("{quoted} is not the address of a JSON-RPC server"),
     };
     Err(format!("{wrong}; write for instance {JSONRPC_EXAMPLES}"))
+}
+
+/// Kamailio's JSON-RPC address, or a table with those of several by their `server_id`.
+pub(in crate::config) fn jsonrpcs(item: &Item) -> Result<BTreeMap<Option<i64>, String>, String> {
+    let Value::Table(entries) = &item.value else {
+        return Ok(BTreeMap::from([(None, jsonrpc(item)?)]));
+    };
+    let mut addresses = BTreeMap::new();
+    for (name, item) in entries {
+        let id = name.text.parse().ok().filter(|id: &i64| *id >= 0);
+        let id = id.ok_or_else(|| {
+            format!(
+                "{} is not a server_id; use numbers as keys",
+                quoted(&name.text)
+            )
+        })?;
+        addresses.insert(Some(id), jsonrpc(item)?);
+    }
+    if addresses.is_empty() {
+        return Err("the table names no Kamailio; write for instance { 1 = \"http://10.0.0.1:5060/RPC\", 2 = \"http://10.0.0.2:5060/RPC\" }".to_owned());
+    }
+    Ok(addresses)
 }
 
 fn mistake_in_http(text: &str) -> Option<String> {

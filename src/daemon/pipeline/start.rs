@@ -139,6 +139,7 @@ fn follow(
         metrics: Arc::clone(&parts.metrics),
         heartbeat: Arc::clone(parts.writer.heartbeat()),
         rows_read: Arc::clone(parts.writer.read_rows()),
+        cycle: Arc::clone(parts.writer.cycle()),
     };
     match origin {
         Origin::File {

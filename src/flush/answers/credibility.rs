@@ -196,7 +196,7 @@ impl<'a> Credibility<'a> {
         let others = self.parts.registry.newest(SAMPLES, |one| {
             let aor = one.binding.address_of_record();
             let place = (one.binding.key.table.clone(), aor.name().clone());
-            aor.for_rpc().is_ok() && !self.flushed.contains(&place)
+            self.parts.is_own(one) && aor.for_rpc().is_ok() && !self.flushed.contains(&place)
         });
         for one in &others {
             let (binding, aor) = (&one.binding, one.binding.address_of_record());
@@ -218,7 +218,8 @@ impl<'a> Credibility<'a> {
     async fn may_be_empty(&self, up: &Uptime) -> Result<bool, Fault> {
         let lasted = i64::try_from(up.lasted.as_secs()).unwrap_or(i64::MAX);
         let start = self.parts.clock.unix_seconds().saturating_sub(lasted);
-        let is_fresh = |one: &Registration| one.binding.last_modified > start;
+        let is_fresh =
+            |one: &Registration| self.parts.is_own(one) && one.binding.last_modified > start;
         let fresh = self.parts.registry.newest(SEVERAL, is_fresh);
         Ok(fresh.len() < SEVERAL && contacts_in_memory(self.parts).await? == Some(0))
     }

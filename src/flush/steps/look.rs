@@ -101,7 +101,7 @@ impl Run<'_> {
 
     /// Asks; `None` where the reply is too long.
     async fn ask(&self, target: &Target) -> Result<Option<Memory>, Fault> {
-        let rows = || target.rows(&self.parts.registry);
+        let rows = || target.rows(self.parts);
         let permit = self.removals.turn_to_read().await;
         let memory = lookup(&self.parts.kamailio, &target.table, &target.aor, rows).await?;
         drop(permit);

@@ -13,7 +13,7 @@ use crate::flush::steps::intent::Intents;
 use crate::flush::steps::removal::Removals;
 use crate::kamailio::Fault;
 use crate::registration::Registration;
-use crate::registry::{FlushedBy, Registry};
+use crate::registry::FlushedBy;
 
 /// How often contacts that removed ones cover may be tried again in a flush: with Kazoo usrloc's timer runs every 5 s.
 const RETRIES: usize = 12;
@@ -28,7 +28,11 @@ pub(in crate::flush) enum Shared {
 }
 
 impl Shared {
-    pub(in crate::flush) fn new(registry: &Registry) -> Self {
+    pub(in crate::flush) fn new(parts: &Parts) -> Self {
+        let registry = &parts.registry;
+        if parts.server_id.is_some() {
+            return Self::Perhaps;
+        }
         let one = registry.newest(1, |_| true).pop();
         let is_other = |other: &Registration| {
             one.as_ref()

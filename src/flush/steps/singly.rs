@@ -207,7 +207,7 @@ impl Run<'_> {
 
     /// The ruids of what was picked and is still the account's, and of its duplicates.
     fn chosen(&self, target: &Target) -> BTreeSet<Text> {
-        let rows = target.rows(&self.parts.registry);
+        let rows = target.rows(self.parts);
         let is_chosen = |row: &&Arc<Registration>| {
             self.caller.owns(row) && target.picked.iter().any(|one| counts_once_with(one, row))
         };
@@ -222,7 +222,7 @@ impl Run<'_> {
         let registry = &self.parts.registry;
         let listed = target.listed(registry);
         let mut rows = target
-            .rows(registry)
+            .rows(self.parts)
             .into_iter()
             .map(|row| row.binding.key.clone());
         now.contacts.keys().all(|ruid| chosen.contains(ruid))

@@ -122,6 +122,7 @@ impl Site {
             clock: Arc::clone(&clock) as _,
             registry: overlay.clone(),
             store: Arc::clone(&store),
+            server_id: None,
             kamailio: Arc::new(client),
             doubts: Arc::clone(&doubts),
             metrics: Metrics::new(Arc::clone(&clock) as _, "1", ""),

@@ -1,6 +1,7 @@
 //! What an operator asks for, without a token: whether the process lives, whether its answers can be trusted, its metrics,
 //! and what its API is. No registration data.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -70,7 +71,7 @@ fn livez() -> Response {
 
 /// Says whether the registry matches Kamailio's tables closely enough, and if not, why.
 fn readyz(app: &App) -> Response {
-    let (known, max_lag) = (app.registry.source(), app.settings.max_lag);
+    let (known, max_lag) = (app.registry.source(), max_lag(app));
     let readiness = readiness(&app.registry, known, max_lag);
     let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
     let status = match &readiness {
@@ -106,6 +107,13 @@ fn write_reason(reason: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"reason\":");
     write_string(reason, out);
     out.push(b',');
+}
+
+/// The lag above which it is not ready.
+fn max_lag(app: &App) -> Duration {
+    let cycle = Duration::from_millis(app.registry.cycle().load(Ordering::Relaxed));
+    let borne = cycle.saturating_mul(app.settings.max_lag_cycles);
+    app.settings.max_lag.max(borne)
 }
 
 /// Whether the answers can be trusted.

@@ -1,5 +1,6 @@
 //! `GET /readyz`: why not.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -36,4 +37,20 @@ async fn says_why_it_is_not_ready() {
     let answer = site.get("/readyz").answer().await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json()["reason"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_source_that_compares_may_be_three_cycles_old() {
+    let site = Site::new();
+    let (state, as_of) = (SourceState::Live, Some(Duration::from_secs(NOW - 40)));
+    site.registry.report(SourceReport { state, as_of });
+    for (cycle, status) in [
+        (13_000, StatusCode::SERVICE_UNAVAILABLE),
+        (14_000, StatusCode::OK),
+    ] {
+        site.registry.cycle().store(cycle, Ordering::Relaxed);
+        let answer = site.get("/readyz").answer().await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.json()["max_lag_ms"], cycle * 3);
+    }
 }

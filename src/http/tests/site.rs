@@ -178,6 +178,7 @@ pub(super) fn settings() -> Settings {
     Settings {
         wire: Wire::Document,
         max_lag: Duration::from_secs(10),
+        max_lag_cycles: 3,
         cors_origins: Vec::new(),
         hosts: Hosts::new("node-1", &[], None),
         ui: true,

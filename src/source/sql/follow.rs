@@ -1,6 +1,7 @@
 //! The task that follows the tables of a server: it asks, assembles bindings and posts updates.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Options;
@@ -185,7 +186,7 @@ impl Follower {
 
     /// Compares every row with what has been reported.
     async fn compare(&mut self) -> Result<(), Error> {
-        let began = self.parts.clock.unix();
+        let (started, began) = (self.now(), self.parts.clock.unix());
         self.guard.go_on();
         let (mut gone, mut took) = (Vec::new(), Took::default());
         for table in 0..self.tables.len() {
@@ -205,6 +206,9 @@ impl Follower {
         let is_final = self.decide(now, &gone);
         self.counts.sweeps += 1;
         self.pace.compared(now, took);
+        let cycle = self.pace.next_comparison().saturating_sub(started);
+        let cycle = u64::try_from(cycle.as_millis()).unwrap_or(u64::MAX);
+        self.parts.cycle.store(cycle, Ordering::Relaxed);
         let read = is_final && !self.misses_most(now);
         self.health = Health::CatchingUp;
         if read {

@@ -80,6 +80,11 @@ impl Pace {
         }
     }
 
+    /// When the next comparison is due.
+    pub(super) fn next_comparison(&self) -> Duration {
+        self.compare
+    }
+
     /// A comparison ended `now`.
     pub(super) fn compared(&mut self, now: Duration, took: Took) {
         self.pause = Duration::ZERO;

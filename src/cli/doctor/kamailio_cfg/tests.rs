@@ -65,6 +65,16 @@ fn where_rows_are_kept_is_told_without_a_password() {
         Keeps::Elsewhere("postgres".to_owned())
     );
     assert_eq!(keeps(""), Keeps::Elsewhere("mysql".to_owned()));
+    let kazoo = "#!substdef \"!KAZOO_DB_URL!postgres://u:s@cret@db.example.com:5433/kamailio!g\"\nmodparam(\"usrloc\", \"db_url\", \"KAZOO_DB_URL\")";
+    for (cfg, server) in [
+        (&*url("postgres://u:secret@h/d"), Some("h/d")),
+        (kazoo, Some("db.example.com:5433/kamailio")),
+        (&*url("mysql://h/d"), Some("h/d")),
+        (&*url("mysql://u:secret@h"), None),
+        (&*url("sqlite:///var/k.db"), None),
+    ] {
+        assert_eq!(read(cfg, &[]).server(), server, "{cfg}");
+    }
 }
 
 #[test]
