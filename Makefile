@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run test test-trixie versions contract check supply ui-test fuzz bench large filesystems deb package-test systemd-test reproducible
+.PHONY: help deps run test test-trixie versions contract check supply ui-test fuzz bench large filesystems deb rpm tarball package-test systemd-test reproducible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -61,8 +61,17 @@ filesystems: ## the tests with all files on ext4, XFS, Btrfs and tmpfs (as root;
 deb: ## build the Debian package in target/package, and check it with lintian
 	@tests/package/lint
 
-package-test: ## install, upgrade and purge the package in a separate Debian 12 and 13 (as root; SUITE= one of bookworm, trixie)
-	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/chroot $$suite || exit 1; done
+rpm: ## build the rpm package in target/package, and check it with rpmlint
+	@tests/package/rpmlint
+
+tarball: ## build the archive for other systems in target/package
+	@tests/package/deps
+	@deploy/tarball/build
+
+package-test: ## install, upgrade and remove the packages: deb in a separate Debian 11, 12 and 13, rpm and archive in a root of their own (as root; SUITE= one of bullseye, bookworm, trixie, rpm, tarball)
+	@for suite in $(or $(SUITE),bullseye bookworm trixie rpm tarball); do \
+	    case $$suite in rpm|tarball) tests/package/$$suite ;; *) tests/package/chroot $$suite ;; esac || exit 1; \
+	done
 
 systemd-test: ## run the package under a real systemd beside a real Kamailio, in a separate Debian 12 and 13 (as root; SUITE=)
 	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/systemd $$suite || exit 1; done

@@ -333,7 +333,7 @@ async fn history(
         }
         Err(error) => {
             let cause = error.source().map(ToString::to_string);
-            tracing::error!(%error, cause, "events are not kept; clients that resume a stream read the list again");
+            tracing::error!(%error, cause, "events are not being recorded; clients that resume a stream must read the list again");
             None
         }
     }

@@ -72,10 +72,10 @@ pub struct Cursor {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Missed {
     /// They are not kept any more.
-    #[error("events that old are not kept")]
+    #[error("events that old are no longer kept")]
     TooOld,
     /// They are of another log.
-    #[error("the events are of another log")]
+    #[error("the events belong to another log")]
     OtherLog,
 }
 

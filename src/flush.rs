@@ -46,7 +46,7 @@ use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::registry::Overlay;
 pub use api::{Auditing, Flush, Flushing};
-pub use audit::{AuditLine, AuditQuery, NoAudit};
+pub use audit::{AuditLine, AuditQuery, NoAudit, OpenRecord};
 pub use authorization::Authorization;
 use leftover::Leftovers;
 use turn::aor_lock::AorLocks;
@@ -220,7 +220,8 @@ impl Flusher {
     }
 
     async fn carry_out(&self, request: Request) -> Result<Outcome, Error> {
-        let record = self.begin_audit(&request.actor).await;
+        let Parts { store, clock, .. } = &self.parts;
+        let record = OpenRecord::begin((store, clock), &request.actor, None).await;
         let mut done = self.ask_owners(&request).await;
         // What has come back or gone since need not be kept.
         done.hidden
@@ -230,7 +231,8 @@ impl Flusher {
         {
             done.error.get_or_insert(error);
         }
-        self.end_audit(record, &done.outcome).await;
+        let Outcome { flushed, failed } = &done.outcome;
+        record.end(*flushed, failed.len() as u64).await;
         match done.error {
             None => Ok(done.outcome),
             Some(error) => Err(error.into()),

@@ -7,7 +7,6 @@
 //! is never sent twice, and never after its caller was told that it was not.
 
 mod api;
-mod audit;
 mod event;
 mod message;
 mod outcome;
@@ -25,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::consumers::store::Store;
-use crate::flush::{Actor, Authorization};
+use crate::flush::{Actor, Authorization, OpenRecord};
 use crate::kamailio::Kamailio;
 use crate::metrics::Metrics;
 use crate::registration::Registration;
@@ -95,10 +94,14 @@ impl Notifier {
 
     /// Asks each phone; returns what became of it, in the order of the registrations.
     pub async fn notify(&self, request: Request) -> Vec<Outcome> {
-        let record = self.begin_audit(&request).await;
+        let Parts { store, clock, .. } = &self.parts;
+        let event = Some(request.event.to_string());
+        let record = OpenRecord::begin((store, clock), &request.actor, event).await;
         let asked = request.registrations.iter();
         let outcomes = join_all(asked.map(|one| self.ask(one, &request))).await;
-        self.end_audit(record, &outcomes).await;
+        let notified = outcomes.iter().filter(|one| one.is_accepted()).count();
+        let failed = outcomes.len() - notified;
+        record.end(notified as u64, failed as u64).await;
         outcomes
     }
 

@@ -82,8 +82,8 @@ const MAGIC_BESIDE: [&[u8]; 3] = [
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rows buffered between SQLite's thread and ours; more make a comparison faster.
-const ROW_BUFFER: usize = 1024;
+/// Rows buffered between SQLite's thread and ours; with fewer each waits for the other's turn.
+pub const ROW_BUFFER: usize = 1024;
 
 /// SQLite result codes that say that the file's content is at fault (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
 const BROKEN_CODES: [i32; 2] = [11, 26];

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::sip::{SourceFrom, Transport};
 pub use aor::{AddressOfRecord, Unaskable};
-pub use attributes::{Attributes, Object, Shapes};
+pub use attributes::{Attributes, Object, Shape, Shapes};
 pub use cell::Cell;
 pub use cells::{Cells, Texts};
 pub use changeset::{Change, Changes, Changeset};

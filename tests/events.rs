@@ -1,6 +1,7 @@
 //! The stream of changes beside a real Kamailio: each type and reason, and nothing lost, doubled or shown to others.
 
 mod faults;
+mod many;
 mod resume;
 
 use serde_json::{Value, json};

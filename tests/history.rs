@@ -109,10 +109,7 @@ fn what_happened_to_a_phone_is_told_also_after_a_restart() {
     assert_eq!(events.as_array().map(Vec::len), Some(1), "{shown}");
     let shown = run(&daemon, &["why", "alice", "--account", &acme.id]);
     assert!(shown.starts_with("It was removed at "), "{shown}");
-    assert!(
-        shown.contains("It has not registered again since."),
-        "{shown}"
-    );
+    assert!(shown.contains("It has not registered since."), "{shown}");
     assert_eq!(run(&daemon, &["flaps", "-o", "json"]).trim(), "[]");
 
     let shown = run(

@@ -3,6 +3,7 @@
 mod vars;
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,7 +157,8 @@ impl Resolver {
             self.report(&binding, &error);
             Vars::default()
         });
-        let token = Token::of(&binding);
+        // As a rule the vars say it all.
+        let token = LazyCell::new(|| Token::of(&binding));
         let name = binding.name();
         let domain = match name.realm {
             Some(realm) => Some(String::from_utf8_lossy(realm)),
@@ -224,10 +226,10 @@ impl Resolver {
     }
 
     /// The id of the account that owns the row: the first of these that is known.
-    fn owner(
+    fn owner<'a>(
         &self,
         vars: &Vars<'_>,
-        token: &Token<'_>,
+        token: &LazyCell<Token<'a>, impl FnOnce() -> Token<'a>>,
         domain: Option<&str>,
         shared: &mut Shared,
     ) -> Option<Arc<str>> {

@@ -37,20 +37,20 @@ const KEYS: &[&str] = &[
 ];
 const COUNTS: &[&str] = &["value", "phones"];
 
-/// List the phones that flap: that come and go again and again
+/// List the flapping phones: those that keep coming and going
 ///
-/// The worst first. A loss adds 1000 to a phone's score, which halves every 30 minutes; a phone flaps from 3000 on, until
-/// its score is below 750 ([history.flap] sets these).
+/// Worst first. A loss adds 1000 to a phone's score, which halves every 30 minutes. A phone is flapping from a score of
+/// 3000 until it drops below 750 ([history.flap] sets these).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   usrlocd flaps
   usrlocd flaps acme.example.com -o wide
   usrlocd flaps --by source
-      which networks they are in
+      how many in each network
 
 Exit status:
-  0 success (even if no phone flaps), 1 no such account, 64 usage, 69 no daemon, 77 permission
+  0 success (even if no phone is flapping), 1 no such account, 64 usage, 69 no daemon, 77 permission
 
 Environment:
   USRLOCD_URL, USRLOCD_TOKEN_FILE as --url and --token-file; NO_COLOR turns colours off")]
@@ -58,7 +58,7 @@ pub(super) struct Flaps {
     /// Account id, or a realm or name that only one account has [default: all accounts that you may see]
     #[arg(value_parser = remote::account)]
     account: Option<String>,
-    /// Count them by what they have in common
+    /// Count the phones by this value
     #[arg(long, value_name = "WHAT")]
     by: Option<By>,
     #[command(flatten)]
@@ -99,7 +99,7 @@ impl Flaps {
                 return Err(stranger(&client));
             };
             if rows.is_empty() {
-                hint("no phone flaps");
+                hint("no phone is flapping");
             }
             if let Some(by) = self.by {
                 rows = counts(&rows, by);

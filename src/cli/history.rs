@@ -74,10 +74,10 @@ pub(super) struct History {
     /// Only this account: its id, or a realm or name that only one account has
     #[arg(short, long, value_parser = remote::account)]
     account: Option<String>,
-    /// From when on: how long ago (24h, 30m), or an RFC 3339 time
+    /// Start: how long ago (24h, 30m), or an RFC 3339 time
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = moment)]
     since: Moment,
-    /// Until when, written as in --since [default: now]
+    /// End, in the same form as --since [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
     /// Only these types of events, separated by commas: registered, moved, changed, terminated, source, burst, directory
@@ -101,10 +101,10 @@ enum Verb {
     Forget(Forget),
 }
 
-/// Delete what the history has of a user
+/// Delete a user's events from the history
 ///
-/// Only over the daemon's Unix socket. What is registered now stays registered, and is recorded as before. Clients that
-/// follow the log are told that events are missing.
+/// Works only over the daemon's Unix socket. Current registrations are not touched, and new events are recorded as
+/// before. Clients that follow the log get a gap.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -263,7 +263,7 @@ impl Forget {
 /// Why there may be nothing to show.
 fn nothing(oldest: Option<&str>) -> String {
     match oldest {
-        Some(oldest) => format!("nothing happened then (the history begins at {oldest})"),
+        Some(oldest) => format!("no events in that time (the history begins at {oldest})"),
         None => "the history is empty".to_owned(),
     }
 }

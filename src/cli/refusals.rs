@@ -118,7 +118,7 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
         }
         StatusCode::SERVICE_UNAVAILABLE if message == "history_unavailable" => {
             Failure::Unavailable(anyhow!(
-                "there is no history: [history] enabled is false, or its file cannot be read (see `journalctl -u usrlocd`)"
+                "no history: [history] enabled is false, or the file cannot be read (see `journalctl -u usrlocd`)"
             ))
         }
         _ if status.is_server_error() => Failure::Unavailable(anyhow!(

@@ -35,9 +35,9 @@ const SILENCE: Duration = Duration::from_secs(40);
 
 /// Print registrations as they come and go
 ///
-/// One line per change: registered, moved (the phone registers from another address), changed (something else of it is
-/// new, for instance the user agent), expired, unregistered (also by a flush), and with --refreshes refreshed. Ctrl-C
-/// stops it.
+/// One line per change: registered, moved (the phone registers from another address), changed (something else is new,
+/// such as the user agent), expired, unregistered (also by a flush) and, with --refreshes, refreshed. Press Ctrl-C to
+/// stop.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -75,7 +75,7 @@ pub(super) struct Watch {
     /// Print refreshes too
     #[arg(long)]
     refreshes: bool,
-    /// First print those that are already registered
+    /// Print existing registrations first
     #[arg(long)]
     initial: bool,
     /// Of earlier versions, which asked now and then: without effect
@@ -197,9 +197,9 @@ impl Watch {
             match timeout(LOOK, answer.piece()).await {
                 Err(_) if reader_has_gone() => return Ok(End::Unread),
                 Err(_) if heard.elapsed() < SILENCE => continue,
-                Err(_) => return Ok(broken("has fallen silent")),
+                Err(_) => return Ok(broken("stopped sending")),
                 Ok(Err(error)) => return Ok(End::Broken(lost(client, error))),
-                Ok(Ok(None)) => return Ok(broken("has ended the stream")),
+                Ok(Ok(None)) => return Ok(broken("closed the stream")),
                 Ok(Ok(Some(piece))) => text.extend_from_slice(&piece),
             }
             heard = Instant::now();

@@ -28,9 +28,9 @@ Examples:
   usrlocd webhook test crm
   usrlocd webhook test crm --config new.toml
 
-The event is of the type org.usrlocd.test.v1 (with format = \"kazoo\": event_name is
-\"test\"), signed as all are. Only the configuration is needed, not a running daemon.
-systemd's unit forbids the daemon more addresses than it forbids you: see the
+The event has the type org.usrlocd.test.v1 (with format = \"kazoo\", event_name
+\"test\") and is signed like any other. It needs only the configuration, not a running
+daemon. The daemon's systemd unit blocks addresses that your shell can reach: see the
 operations guide.
 
 Exit status:
@@ -95,10 +95,10 @@ fn find<'a>(config: &'a Config, name: &str) -> Result<&'a Webhook, Failure> {
         let names = || hooks.iter().map(|hook| hook.name.as_str());
         let hint = match nearest(name, names()) {
             Some(close) => format!("did you mean {close}?"),
-            None if hooks.is_empty() => "none is configured".to_owned(),
-            None => format!("there are: {}", names().collect::<Vec<_>>().join(", ")),
+            None if hooks.is_empty() => "none are configured".to_owned(),
+            None => format!("configured: {}", names().collect::<Vec<_>>().join(", ")),
         };
-        Failure::Failed(anyhow!("no webhook is called {name}; {hint}"))
+        Failure::Failed(anyhow!("there is no webhook called {name}; {hint}"))
     })
 }
 

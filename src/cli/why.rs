@@ -13,14 +13,14 @@ use super::remote::{self, Remote};
 use super::show_rows::cell;
 use crate::daemon::Failure;
 
-/// Say why a phone was away
+/// Explain why a phone was away
 ///
-/// The reason in one sentence, the facts that it rests on, and how many other phones went at the same time.
+/// Prints the reason in one sentence, the facts behind it, and how many other phones were lost at the same time.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   usrlocd why alice@acme.example.com
-      its last loss
+      why it was lost most recently
   usrlocd why alice@acme.example.com --at 2026-11-30T03:00:00Z
   usrlocd why alice --account acme.example.com --at 2h -o json
 
@@ -36,7 +36,7 @@ pub(super) struct Why {
     /// Only in this account: its id, or a realm or name that only one account has
     #[arg(short, long, value_parser = remote::account)]
     account: Option<String>,
-    /// When it was away: an RFC 3339 time, or how long ago (2h) [default: when it was lost last]
+    /// When it was away: an RFC 3339 time, or how long ago (2h) [default: its last loss]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Moment>,
     /// The format
@@ -85,15 +85,19 @@ fn told(answer: &Value) -> String {
         let lost = others["lost"].as_u64().unwrap_or(0);
         let by = match &**by {
             "source" => "in its network",
-            "user_agent" => "of its kind",
+            "user_agent" => "with its user agent",
             "proxy" => "at its proxy",
             _ => "of its account",
         };
-        let phones = if lost == 1 { "phone" } else { "phones" };
+        let (phones, were) = if lost == 1 {
+            ("phone", "was")
+        } else {
+            ("phones", "were")
+        };
         let value = cell(&others["value"]);
         let _ = writeln!(
             text,
-            "  Within a minute {lost} other {phones} {by} ({value}) went."
+            "  Within a minute, {lost} other {phones} {by} ({value}) {were} lost."
         );
     }
     text
@@ -114,8 +118,8 @@ mod tests {
         assert_eq!(
             told(&answer),
             "Flushed by ops at T.\n  One.\n  Two\\u{1b}.\n  \
-             Within a minute 3 other phones of its account (acme) went.\n  \
-             Within a minute 1 other phone in its network (198.51.100.0/24) went.\n"
+             Within a minute, 3 other phones of its account (acme) were lost.\n  \
+             Within a minute, 1 other phone in its network (198.51.100.0/24) was lost.\n"
         );
     }
 }

@@ -202,7 +202,7 @@ fn event(item: &Item, possible: &[&'static str]) -> Result<&'static str, String>
     }
     Err(match text {
         "gap" => "gap events are always sent; remove \"gap\"".to_owned(),
-        "refreshed" => "refreshes are not kept in the log that webhooks are sent from; \
+        "refreshed" => "refreshes are not recorded, so webhooks cannot send them; \
                         remove \"refreshed\", or read the stream"
             .to_owned(),
         known if EVENTS.contains(&known) => format!(

@@ -11,6 +11,7 @@ mod kept_sessions;
 mod read;
 mod reading;
 mod record;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,9 +28,10 @@ use crate::own_database::{self, Lock, Purpose};
 use crate::registration::Key;
 pub use crate::registration::{Hidden, Stored, Tombstone};
 use crate::sessions::{Id, Record};
-pub use content::{Batch, Contents, FlushId, FlushRecord, NotifyId, NotifyRecord};
+pub use content::{AuditId, AuditRecord, Batch, Contents};
 pub use error::Error;
 pub use reading::Reading;
+use shapes::KnownShapes;
 
 /// Never change a migration that was released.
 const PURPOSE: Purpose = Purpose {
@@ -43,6 +45,7 @@ const PURPOSE: Purpose = Purpose {
         include_str!("../../sql/store/migrations/0006_intents.sql"),
         include_str!("../../sql/store/migrations/0007_sessions.sql"),
         include_str!("../../sql/store/migrations/0008_notify.sql"),
+        include_str!("../../sql/store/migrations/0009_shapes.sql"),
     ],
     mode: 0o600,
     set_aside: "The store cannot be used; it was set aside and a new one is filled from Kamailio's tables. \
@@ -61,6 +64,8 @@ pub struct Store {
     begun_anew: AtomicBool,
     /// Whether the index of owners has been made.
     indexed: AtomicBool,
+    /// The shapes that it has; `None` where that is not known.
+    shapes: Mutex<Option<KnownShapes>>,
     /// Writes wait while the store is read as it was left.
     gate: RwLock<()>,
     _lock: Lock,
@@ -79,15 +84,13 @@ enum Durability {
 #[derive(Clone, Copy)]
 enum Change<'a> {
     /// What was gathered, and whether there is an index of owners.
-    Batch(&'a Batch, bool),
+    Batch(&'a Batch, bool, &'a Mutex<Option<KnownShapes>>),
     Hide(&'a [Hidden]),
     /// Rows that are about to be removed.
     Intend(&'a [Hidden]),
     Unhide(&'a [Hidden]),
     /// A line of the audit, and where to say which one it is.
-    Flush(Option<FlushId>, &'a FlushRecord, &'a OnceLock<FlushId>),
-    /// The same of the audit of NOTIFYs.
-    Notify(Option<NotifyId>, &'a NotifyRecord, &'a OnceLock<NotifyId>),
+    Audit(Option<AuditId>, &'a AuditRecord, &'a OnceLock<AuditId>),
     /// Sessions of the page, and those that ended.
     Sessions(&'a [Record], &'a [Id]),
 }
@@ -109,6 +112,7 @@ impl Store {
             renewal: tokio::sync::Mutex::default(),
             begun_anew: AtomicBool::default(),
             indexed: AtomicBool::default(),
+            shapes: Mutex::default(),
             gate: RwLock::default(),
             _lock: lock,
         })
@@ -130,7 +134,8 @@ impl Store {
             return Err(self.is_begun_anew());
         }
         let pool = self.pool();
-        let change = Change::Batch(batch, self.indexed.load(Ordering::Acquire));
+        let indexed = self.indexed.load(Ordering::Acquire);
+        let change = Change::Batch(batch, indexed, &self.shapes);
         let Err(error) = self.commit(&pool, Durability::Process, change).await else {
             if batch.owners.is_some() {
                 self.index(&pool).await;
@@ -190,31 +195,13 @@ impl Store {
     ///
     /// # Panics
     /// Never: what is written has an id.
-    pub async fn record_flush(
+    pub async fn record(
         &self,
-        id: Option<FlushId>,
-        record: &FlushRecord,
-    ) -> Result<FlushId, Error> {
+        id: Option<AuditId>,
+        record: &AuditRecord,
+    ) -> Result<AuditId, Error> {
         let written = OnceLock::new();
-        let change = Change::Flush(id, record, &written);
-        self.write_surely(Durability::Power, change).await?;
-        Ok(*written.get().expect("what is written has an id"))
-    }
-
-    /// The same for the audit of NOTIFYs.
-    ///
-    /// # Errors
-    /// [`Error::CannotWrite`].
-    ///
-    /// # Panics
-    /// Never: what is written has an id.
-    pub async fn record_notify(
-        &self,
-        id: Option<NotifyId>,
-        record: &NotifyRecord,
-    ) -> Result<NotifyId, Error> {
-        let written = OnceLock::new();
-        let change = Change::Notify(id, record, &written);
+        let change = Change::Audit(id, record, &written);
         self.write_surely(Durability::Power, change).await?;
         Ok(*written.get().expect("what is written has an id"))
     }
@@ -241,7 +228,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::CannotRead`].
-    pub async fn flushes(&self, limit: usize) -> Result<Vec<FlushRecord>, Error> {
+    pub async fn flushes(&self, limit: usize) -> Result<Vec<AuditRecord>, Error> {
         let lines = self.audit(None, None, limit).await?;
         Ok(lines.into_iter().map(|(_, record)| record).collect())
     }
@@ -255,7 +242,7 @@ impl Store {
         accounts: Option<&[String]>,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<(FlushId, FlushRecord)>, Error> {
+    ) -> Result<Vec<(AuditId, AuditRecord)>, Error> {
         let pool = self.pool();
         let read =
             async { read::audit(&mut *pool.acquire().await?, accounts, before, limit).await };
@@ -321,7 +308,13 @@ impl Store {
         let new = own_database::open(&PURPOSE, &self.path, self.opened_at).await?;
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.indexed.store(false, Ordering::Release);
+        self.forget_shapes();
         Ok(())
+    }
+
+    /// Has the shapes read again before anything is written.
+    fn forget_shapes(&self) {
+        *self.shapes.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn pool(&self) -> SqlitePool {
@@ -409,18 +402,24 @@ async fn write_once(
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     match change {
-        Change::Batch(batch, is_indexed) => {
-            write::apply(&mut transaction, batch, is_indexed).await?;
+        Change::Batch(batch, is_indexed, shapes) => {
+            let known = || shapes.lock().unwrap_or_else(PoisonError::into_inner);
+            // Taken: what is not committed is not known.
+            let taken = known().take();
+            let mut now = match taken {
+                Some(taken) => taken,
+                None => KnownShapes::read(&mut transaction).await?,
+            };
+            write::apply(&mut transaction, batch, is_indexed, &mut now).await?;
+            transaction.commit().await?;
+            *known() = Some(now);
+            return Ok(());
         }
         Change::Hide(rows) => write::hide(&mut transaction, rows, false).await?,
         Change::Intend(rows) => write::hide(&mut transaction, rows, true).await?,
         Change::Unhide(rows) => write::unhide(&mut transaction, rows).await?,
-        Change::Flush(id, record, written) => {
-            let id = write::record_flush(&mut transaction, id, record).await?;
-            written.get_or_init(|| id);
-        }
-        Change::Notify(id, record, written) => {
-            let id = write::record_notify(&mut transaction, id, record).await?;
+        Change::Audit(id, record, written) => {
+            let id = write::record(&mut transaction, id, record).await?;
             written.get_or_init(|| id);
         }
         Change::Sessions(put, remove) => {

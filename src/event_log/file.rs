@@ -412,18 +412,15 @@ impl History {
 
     /// How much is kept, and that so many events may be deleted now.
     fn limits(&self, events: usize) -> prune::Limits {
+        let now = self.clock.unix();
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         prune::Limits {
             events,
-            before: self.keeps_from(),
+            before: milliseconds(now.saturating_sub(self.options.keep)),
+            now: milliseconds(now),
             bytes: self.options.size,
             log_bytes: self.log_bytes(),
         }
-    }
-
-    /// What was seen before this moment is too old, in milliseconds since the Unix epoch.
-    fn keeps_from(&self) -> u64 {
-        let from = self.clock.unix().saturating_sub(self.options.keep);
-        u64::try_from(from.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// How large SQLite's log is.

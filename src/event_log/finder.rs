@@ -280,7 +280,7 @@ fn back_within(rules: &config::Flap) -> u64 {
 
 fn not_restored(error: &dyn std::fmt::Display) {
     tracing::warn!(
-        "cannot read the history; phones that flapped before the start are not known: {error}"
+        "cannot read the history; phones that were flapping before the restart are not known: {error}"
     );
 }
 

@@ -110,7 +110,7 @@ impl Writer {
                         tracing::error!(
                             count = say.count(),
                             lasting = say.seconds(),
-                            "events are not kept, and clients that resume a stream read the list again: {error}{cause}"
+                            "events are not being recorded, and clients that resume a stream must read the list again: {error}{cause}"
                         );
                     }
                     tokio::time::sleep(RETRY).await;
@@ -136,7 +136,7 @@ impl Writer {
                 return;
             }
             let file = self.history.path().display();
-            tracing::warn!(%file, "the history is begun anew; clients that resume a stream read the list again");
+            tracing::warn!(%file, "started a new history; clients that resume a stream must read the list again");
         } else if !is_all_written() {
             return;
         } else if let Err(error) = self.history.new_log().await {

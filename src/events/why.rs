@@ -222,9 +222,9 @@ fn told_return(lost: &Event, happening: &Happening, back: Option<(&Event, &Happe
     let Some((event, back)) = back else {
         return match happening.kind {
             Kind::Terminated(Reason::Replaced) => {
-                "Its successor was registered already.".to_owned()
+                "Its successor was already registered.".to_owned()
             }
-            _ => "It has not registered again since.".to_owned(),
+            _ => "It has not registered since.".to_owned(),
         };
     };
     let (old, new) = (&happening.registration, &back.registration);

@@ -1,9 +1,11 @@
-//! The audit: one record for each flush, in the store and in the log. It is written when the flush begins and completed
-//! when it ends.
+//! The audit: one record for each flush and each NOTIFY, in the store and in the log. It is written before anything is
+//! done, and completed at the end.
 
-use super::{AUDIT, Actor, Flusher, Outcome};
-use crate::consumers::store;
-use crate::consumers::store::{FlushId, FlushRecord};
+use std::sync::Arc;
+
+use super::{AUDIT, Actor, Flusher};
+use crate::clock::Clock;
+use crate::consumers::store::{self, AuditId, AuditRecord, Store};
 
 /// What of the audit is wanted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +24,7 @@ pub struct AuditLine {
     /// Later records have greater numbers.
     pub number: u64,
     /// What was flushed, and by whom.
-    pub record: FlushRecord,
+    pub record: AuditRecord,
 }
 
 /// The audit cannot be read.
@@ -32,54 +34,93 @@ pub struct NoAudit(#[source] pub store::Error);
 
 /// A record of the audit that is yet to be completed.
 #[derive(Debug)]
-pub(super) struct OpenRecord {
-    id: Option<FlushId>,
-    record: FlushRecord,
+pub struct OpenRecord {
+    id: Option<AuditId>,
+    record: AuditRecord,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
 }
 
-impl Flusher {
-    /// Begins a record. A flush goes ahead even if that fails.
-    pub(super) async fn begin_audit(&self, actor: &Actor) -> OpenRecord {
-        let record = FlushRecord {
-            at: self.parts.clock.unix_seconds(),
+impl OpenRecord {
+    /// Begins a record of what `actor` does: asking phones for `event`, or where that is `None`, a flush. It goes ahead
+    /// even if that fails.
+    pub async fn begin(
+        (store, clock): (&Arc<Store>, &Arc<dyn Clock>),
+        actor: &Actor,
+        event: Option<String>,
+    ) -> Self {
+        let record = AuditRecord {
+            at: clock.unix_seconds(),
             token: actor.token.clone(),
             client: actor.client.clone(),
             request_id: actor.request_id.clone(),
             account: actor.account_id.clone(),
             username: actor.username.clone(),
             filters: actor.filters.clone(),
-            flushed: 0,
+            event,
+            done: 0,
             failed: 0,
             ended: None,
         };
-        let id = self.record(None, &record).await;
-        OpenRecord { id, record }
+        let mut open = Self {
+            id: None,
+            record,
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+        };
+        open.write().await;
+        open
     }
 
     /// Completes the record, and logs it.
-    pub(super) async fn end_audit(&self, open: OpenRecord, outcome: &Outcome) {
-        let record = FlushRecord {
-            flushed: outcome.flushed,
-            failed: outcome.failed.len() as u64,
-            ended: Some(self.parts.clock.unix_seconds()),
-            ..open.record
-        };
-        tracing::info!(
-            target: AUDIT,
-            token = record.token,
-            client = record.client,
-            request_id = record.request_id,
-            account = record.account,
-            username = record.username,
-            filters = record.filters,
-            flushed = record.flushed,
-            failed = record.failed,
-            "flushed registrations"
-        );
-        self.record(open.id, &record).await;
+    pub async fn end(mut self, done: u64, failed: u64) {
+        let record = &mut self.record;
+        (record.done, record.failed) = (done, failed);
+        record.ended = Some(self.clock.unix_seconds());
+        if let Some(event) = &record.event {
+            tracing::info!(
+                target: AUDIT,
+                token = record.token,
+                client = record.client,
+                request_id = record.request_id,
+                account = record.account,
+                username = record.username,
+                filters = record.filters,
+                event,
+                notified = done,
+                failed,
+                "notified phones"
+            );
+        } else {
+            tracing::info!(
+                target: AUDIT,
+                token = record.token,
+                client = record.client,
+                request_id = record.request_id,
+                account = record.account,
+                username = record.username,
+                filters = record.filters,
+                flushed = done,
+                failed,
+                "flushed registrations"
+            );
+        }
+        self.write().await;
     }
 
-    /// Reads the audit.
+    async fn write(&mut self) {
+        match self.store.record(self.id, &self.record).await {
+            Ok(id) => self.id = Some(id),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "cannot record a flush or a NOTIFY in the audit");
+            }
+        }
+    }
+}
+
+impl Flusher {
+    /// Reads the audit of flushes.
     pub(super) async fn read_audit(&self, query: AuditQuery) -> Result<Vec<AuditLine>, NoAudit> {
         let AuditQuery {
             accounts,
@@ -94,16 +135,5 @@ impl Flusher {
                 record,
             })
             .collect())
-    }
-
-    async fn record(&self, id: Option<FlushId>, record: &FlushRecord) -> Option<FlushId> {
-        match self.parts.store.record_flush(id, record).await {
-            Ok(id) => Some(id),
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, cause, "cannot record a flush in the audit table");
-                id
-            }
-        }
     }
 }

@@ -76,6 +76,40 @@ pub(crate) async fn answer(app: &Arc<App>, context: Context, request: Request<Bo
     }
 }
 
+/// Refuses an account that is not known: one that has events is. Returns whether the user of the path has any.
+async fn check_account_of(
+    app: &App,
+    grant: &Grant,
+    call: &Call,
+    route: &Route,
+) -> Result<bool, Error> {
+    let Err(unknown) = check_account(app, grant, &call.method).await else {
+        return Ok(false);
+    };
+    if !matches!(unknown, Error::UnknownAccount { .. }) || !route.is_history() {
+        return Err(unknown);
+    }
+    let account = Subject::of(grant.scope());
+    let username = route.username();
+    // Who has events has them in an account that is known by that.
+    if username.is_some()
+        && history::has_events(
+            app,
+            Subject {
+                username,
+                ..account
+            },
+        )
+        .await
+    {
+        return Ok(true);
+    }
+    if history::has_events(app, account).await {
+        return Ok(false);
+    }
+    Err(unknown)
+}
+
 /// Answers a request for registrations.
 async fn registrations(
     app: &Arc<App>,
@@ -104,14 +138,7 @@ async fn registrations(
         restored(app, Scope::System).await?;
     }
     let mut grant = Grant::new(app, caller, directory, &route, &call.method)?;
-    if let Err(unknown) = check_account(app, &grant, &call.method).await {
-        let is_known = matches!(unknown, Error::UnknownAccount { .. })
-            && route.is_history()
-            && history::has_events(app, Subject::of(grant.scope())).await;
-        if !is_known {
-            return Err(unknown);
-        }
-    }
+    let has_events = check_account_of(app, &grant, &call, &route).await?;
     if !route.allows(&call.method) {
         let allow = route.allow();
         return Err(Error::MethodNotAllowed { allow });
@@ -123,6 +150,7 @@ async fn registrations(
         username: route.username(),
     };
     if let Err(unknown) = subject.check_user(app, &grant.directory)
+        && !has_events
         && !(route.is_history() && history::has_events(app, subject).await)
     {
         return Err(unknown);

@@ -143,10 +143,10 @@ pub(crate) enum Error {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub(crate) enum NoHistory {
     /// The configuration does not want one.
-    #[error("no history is kept: [history] enabled is false")]
+    #[error("history is off: [history] enabled is false")]
     Off,
     /// Reading it fails.
-    #[error("the history cannot be read now")]
+    #[error("the history cannot be read; see usrlocd's log")]
     Unreadable,
 }
 
@@ -163,10 +163,10 @@ pub(crate) enum Problem {
     #[error("not a whole number")]
     NotANumber,
     /// Not an id of an event.
-    #[error("not the id of an event")]
+    #[error("not an event id")]
     BadEventId,
     /// Not a type of events.
-    #[error("unknown type of events")]
+    #[error("unknown event type")]
     UnknownEvent,
     /// A stream does not have it.
     #[error("a stream of changes does not have it")]

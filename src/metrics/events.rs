@@ -68,15 +68,15 @@ impl Events {
                 "bursts",
                 "Bursts of losses, by what the phones had in common",
             ),
-            flapping: book.gauge("flapping", "Phones that flap"),
+            flapping: book.gauge("flapping", "Phones that are flapping"),
             unstable: book.gauge("unstable", "Phones that were lost often within 24 hours"),
             kept: book.gauge("history_events", "Events in the history"),
             bytes: book.gauge("history_bytes", "Size of the history on disk"),
             oldest: book.gauge(
                 "history_oldest_timestamp_seconds",
-                "When the oldest event in the history happened; 0 without one",
+                "Time of the oldest event in the history; 0 if it is empty",
             ),
-            streams: book.gauge("event_streams", "Streams of changes that are open"),
+            streams: book.gauge("event_streams", "Open event streams"),
         };
         for reason in ["expired", "flushed", "replaced", "removed"] {
             let _ = new.terminated.get_or_create(&vec![("reason", reason)]);

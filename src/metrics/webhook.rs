@@ -46,17 +46,17 @@ impl Webhooks {
         Self {
             requests: book.enter(
                 "webhook_requests",
-                "Requests to receivers of webhooks by hook and outcome",
+                "Webhook requests by hook and outcome",
                 Family::default(),
             ),
             duration: book.enter(
                 "webhook_request_duration_seconds",
-                "Duration of requests to receivers of webhooks",
+                "Duration of webhook requests",
                 Family::new_with_constructor(|| Histogram::new(REQUEST.iter().copied())),
             ),
             lag: book.enter(
                 "webhook_lag_seconds",
-                "Age of the oldest event that is still to be sent; 0 if there is none",
+                "Age of the oldest undelivered event; 0 if there is none",
                 Family::default(),
             ),
             off: book.enter(

@@ -15,7 +15,8 @@ use super::Text;
 use super::encoding::{Bytes, write_text};
 use super::intern::Interner;
 use super::text::{Pack, Packer};
-use shape::{Attribute, Segment, Shape, Value};
+pub use shape::Shape;
+use shape::{Attribute, Segment, Value};
 
 /// Shapes that are kept at a time. Where rows have more of them, what they have in common is not worth looking for.
 const MOST_SHAPES: usize = 8192;
@@ -29,6 +30,15 @@ struct Parts {
     shape: Shape,
     /// The pieces, each with its length before it.
     pieces: Pack,
+}
+
+/// Finds pieces by their numbers, as a rule one after the other.
+#[derive(Debug)]
+struct Pieces<'a> {
+    all: &'a [u8],
+    /// From the piece with the number `next` on.
+    rest: Bytes<'a>,
+    next: usize,
 }
 
 /// Makes attributes. What they have in common it makes once.
@@ -48,6 +58,20 @@ pub struct Object<'a> {
 }
 
 impl Attributes {
+    /// Those of this shape that have these [pieces](Self::split); where pieces are missing, they are empty.
+    #[must_use]
+    pub fn of_shape(shape: Shape, pieces: &[u8]) -> Self {
+        let pieces = Pack::from(pieces);
+        Self(Some(Parts { shape, pieces }))
+    }
+
+    /// Their shape, and the pieces that fill it; `None` where there is no attribute.
+    #[must_use]
+    pub fn split(&self) -> Option<(&Shape, &[u8])> {
+        let parts = self.0.as_ref()?;
+        Some((&parts.shape, parts.pieces.as_bytes()))
+    }
+
     /// The value of the attribute `name`.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
@@ -59,9 +83,10 @@ impl Attributes {
     #[must_use]
     pub fn has(&self, name: &[u8], value: &[u8]) -> bool {
         self.find(name).is_some_and(|(parts, attribute)| {
+            let mut pieces = parts.pieces();
             let mut segments = attribute.value.iter();
             let rest = segments.try_fold(value, |rest, segment| {
-                rest.strip_prefix(parts.segment(segment))
+                rest.strip_prefix(pieces.segment(segment))
             });
             rest.is_some_and(<[u8]>::is_empty)
         })
@@ -91,6 +116,12 @@ impl Attributes {
             let attributes = parts.shape.attributes().iter();
             attributes.map(|attribute| (&attribute.name, parts.value(attribute)))
         })
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &Text> {
+        let all = self.0.iter();
+        all.flat_map(|parts| parts.shape.attributes().iter().map(|one| &one.name))
     }
 
     /// How many there are.
@@ -142,6 +173,11 @@ impl Shapes {
         Attributes(Some(Parts { shape, pieces }))
     }
 
+    /// The shape with this [key](Shape::key).
+    pub fn shape(&mut self, key: &[u8]) -> Shape {
+        self.known.get(key)
+    }
+
     /// The shape of these attributes, and the pieces that fill it.
     fn split<'a>(&mut self, all: &[(&[u8], &'a [u8])]) -> (Shape, Vec<&'a [u8]>) {
         let (key, pieces) = shape::key(all, holes::of);
@@ -158,29 +194,48 @@ impl Shapes {
 }
 
 impl Parts {
-    /// The piece with this number.
-    fn piece(&self, number: usize) -> &[u8] {
-        let mut rest = Bytes(self.pieces.as_bytes());
-        for _ in 0..number {
-            let _ = rest.text();
+    fn pieces(&self) -> Pieces<'_> {
+        Pieces {
+            all: self.pieces.as_bytes(),
+            rest: Bytes(self.pieces.as_bytes()),
+            next: 0,
         }
-        rest.text().unwrap_or_default()
     }
 
-    fn segment<'a>(&'a self, segment: &'a Segment) -> &'a [u8] {
-        match segment {
-            Segment::Common(text) => text,
-            Segment::Piece(number) => self.piece(*number),
-        }
+    /// The piece with this number.
+    fn piece(&self, number: usize) -> &[u8] {
+        self.pieces().piece(number)
     }
 
     fn value<'a>(&'a self, attribute: &'a Attribute) -> Cow<'a, [u8]> {
+        let mut pieces = self.pieces();
         match &*attribute.value {
-            [only] => self.segment(only).into(),
+            [only] => pieces.segment(only).into(),
             several => {
-                let several = several.iter().map(|segment| self.segment(segment));
+                let several = several.iter().map(|segment| pieces.segment(segment));
                 several.collect::<Vec<_>>().concat().into()
             }
+        }
+    }
+}
+
+impl<'a> Pieces<'a> {
+    /// The piece with this number.
+    fn piece(&mut self, number: usize) -> &'a [u8] {
+        if number < self.next {
+            (self.rest, self.next) = (Bytes(self.all), 0);
+        }
+        while self.next < number && self.rest.text().is_some() {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.rest.text().unwrap_or_default()
+    }
+
+    fn segment(&mut self, segment: &'a Segment) -> &'a [u8] {
+        match segment {
+            Segment::Common(text) => text,
+            Segment::Piece(number) => self.piece(*number),
         }
     }
 }

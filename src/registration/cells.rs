@@ -6,7 +6,7 @@ use super::cell::Cell;
 use super::columns::{Binding, Column};
 use super::intern::Interner;
 use super::text::{Packer, Piece};
-use super::{Attributes, Key, Ruid, Shapes, Text};
+use super::{Attributes, Key, Ruid, Shape, Shapes, Text};
 
 /// A row: what each column says.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -99,5 +99,10 @@ impl Texts {
         pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Attributes {
         self.shapes.attributes(pairs)
+    }
+
+    /// The shape with this key.
+    pub fn shape(&mut self, key: &[u8]) -> Shape {
+        self.shapes.shape(key)
     }
 }

@@ -18,6 +18,9 @@ const REAL: u8 = 2;
 /// The entry of an attribute: its name and value follow. No column has the number 0.
 const ATTRIBUTE: u8 = 0;
 
+/// The entry of all attributes: the number of their shape and their pieces follow.
+const SHAPED: u8 = 3;
+
 const MEMORY: &str = "writing to memory does not fail";
 
 /// What the bytes of a binding say.
@@ -27,6 +30,8 @@ pub struct Decoded<'a> {
     pub cells: Cells<'a>,
     /// Names and values of its attributes.
     pub attributes: Vec<(&'a [u8], &'a [u8])>,
+    /// Or the number of their shape, and their pieces.
+    pub shaped: Option<(u32, &'a [u8])>,
 }
 
 /// Bytes that are read from their front.
@@ -45,6 +50,17 @@ impl Binding {
             write_text(name.as_bytes(), out);
             write_text(&value, out);
         }
+    }
+
+    /// The same, with the attributes as the pieces that fill the shape that is known by this number.
+    ///
+    /// # Panics
+    /// Never: writing to memory does not fail.
+    pub fn encode_shaped(&self, shape: u32, pieces: &[u8], out: &mut Vec<u8>) {
+        self.encode_row(out);
+        out.push(SHAPED);
+        out.write_varint(shape).expect(MEMORY);
+        write_text(pieces, out);
     }
 
     /// A fingerprint of the row of `location`, equal across restarts: it changes with every column that a
@@ -88,6 +104,10 @@ impl<'a> Decoded<'a> {
             let [first] = rest.array()?;
             if first == ATTRIBUTE {
                 decoded.attributes.push((rest.text()?, rest.text()?));
+                continue;
+            }
+            if first == SHAPED {
+                decoded.shaped = Some((rest.number()?, rest.text()?));
                 continue;
             }
             let cell = match first & 3 {

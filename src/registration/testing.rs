@@ -70,7 +70,9 @@ pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Regist
 pub(crate) fn packed(binding: &Binding) -> Binding {
     let mut bytes = Vec::new();
     binding.encode(&mut bytes);
-    let Decoded { cells, attributes } = Decoded::of(&bytes).expect("it was encoded");
+    let Decoded {
+        cells, attributes, ..
+    } = Decoded::of(&bytes).expect("it was encoded");
     let mut texts = Texts::default();
     let attributes = texts.attributes(attributes);
     cells.binding(&binding.key.table, attributes, &mut texts)

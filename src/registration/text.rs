@@ -112,7 +112,7 @@ impl Packer {
 
     /// All that was added; the packer is empty after that.
     pub(super) fn pack(&mut self) -> Pack {
-        let pack = Pack(ThinArc::from_header_and_slice((), &self.bytes));
+        let pack = Pack::from(&*self.bytes);
         self.bytes.clear();
         pack
     }
@@ -144,6 +144,12 @@ impl Pack {
             pack: self.clone(),
             piece,
         }
+    }
+}
+
+impl From<&[u8]> for Pack {
+    fn from(bytes: &[u8]) -> Self {
+        Self(ThinArc::from_header_and_slice((), bytes))
     }
 }
 

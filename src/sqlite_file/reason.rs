@@ -99,6 +99,10 @@ pub(super) trait OrMalformed<T> {
 
 impl<T> OrMalformed<T> for Option<T> {
     fn or_malformed(self, what: &'static str) -> Result<T> {
-        self.ok_or(Reason::Malformed(what))
+        // `ok_or` would make a reason of each value, and drop it.
+        match self {
+            Some(value) => Ok(value),
+            None => Err(Reason::Malformed(what)),
+        }
     }
 }

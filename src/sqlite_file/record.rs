@@ -24,11 +24,22 @@ pub enum Value<'a> {
 /// # Errors
 /// When the payload is not a record.
 pub(super) fn decode(payload: &[u8]) -> Result<Vec<Value<'_>>> {
+    let mut values = Vec::new();
+    decode_into(payload, &mut values)?;
+    Ok(values)
+}
+
+/// The same, in the place of what `values` has.
+///
+/// # Errors
+/// When the payload is not a record.
+pub(super) fn decode_into<'a>(payload: &'a [u8], values: &mut Vec<Value<'a>>) -> Result<()> {
     const WHAT: &str = "a record without header";
     let (header, mut at) = varint(payload, 0).or_malformed(WHAT)?;
     let header = usize::try_from(header).or(Err(Reason::Malformed(WHAT)))?;
     let types = payload.get(..header).or_malformed(WHAT)?;
-    let mut values = Vec::with_capacity(header.saturating_sub(at));
+    values.clear();
+    values.reserve(header.saturating_sub(at));
     let mut body = header;
     while at < header {
         let (serial, next) = varint(types, at).or_malformed(WHAT)?;
@@ -38,7 +49,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Vec<Value<'_>>> {
         body += length;
         values.push(value);
     }
-    Ok(values)
+    Ok(())
 }
 
 /// The value of serial type `serial` at the beginning of `bytes`, and its length.

@@ -22,7 +22,7 @@ fn about(hook: &Webhook, look_up: fn(&str) -> Vec<SocketAddr>) -> Vec<String> {
     let mut warnings = Vec::new();
     let nothing = |reason: String| {
         format!(
-            "webhook {name}: nothing will be sent, because {reason}; set allow_private = true if that is meant"
+            "webhook {name}: nothing will be sent, because {reason}; set allow_private = true if that is intended"
         )
     };
     let is_address = bare(host).parse::<std::net::IpAddr>().is_ok();
@@ -39,7 +39,7 @@ fn about(hook: &Webhook, look_up: fn(&str) -> Vec<SocketAddr>) -> Vec<String> {
     }
     if hook.url.scheme_str() == Some("http") && !is_private_host(host) {
         warnings.push(format!(
-            "webhook {name}: events go over plain HTTP, where anybody on the way can read them; use https"
+            "webhook {name}: events go over plain HTTP, where anyone in between can read them; use https"
         ));
     }
     warnings

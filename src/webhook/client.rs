@@ -65,7 +65,7 @@ pub enum Outcome {
 #[derive(Debug, Error)]
 pub enum Failure {
     /// The address is not public.
-    #[error("the address of the receiver is not public; set allow_private = true if it is meant")]
+    #[error("the receiver's address is not public; set allow_private = true if that is intended")]
     NotPublic,
     /// There was no answer in time.
     #[error("no answer within {} s", ANSWER.as_secs())]

@@ -31,7 +31,7 @@ pub(super) struct SystemLookup;
 
 /// A name whose addresses are all withheld.
 #[derive(Debug, Error)]
-#[error("no address of the receiver is public")]
+#[error("the receiver has no public address")]
 pub(super) struct NotPublic;
 
 /// What the client asks for addresses.

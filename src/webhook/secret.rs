@@ -47,7 +47,7 @@ impl Secret {
             Self::parse(&bytes).map_err(|message| Problem::new(Place::at(&name, 1, 1), message))?;
         let warning = if mode & WORLD_READABLE != 0 {
             Some(format!(
-                "{name}: anybody can read the secret; run: chmod o-r {name}"
+                "{name}: anyone can read the secret; run: chmod o-r {name}"
             ))
         } else if secret.0.len() < FEW {
             Some(format!(
@@ -67,11 +67,11 @@ impl Secret {
         let secret = match bytes.strip_prefix(PREFIX.as_bytes()) {
             Some(base64) => STANDARD
                 .decode(base64)
-                .map_err(|_| "the secret begins with whsec_, and what follows is not base64")?,
+                .map_err(|_| "the secret starts with whsec_, but the rest is not base64")?,
             None => bytes.to_vec(),
         };
         match secret.len() {
-            0 => Err("the file has no secret in it; make one with: \
+            0 => Err("the file contains no secret; create one with: \
                       echo whsec_$(head -c 32 /dev/urandom | base64)"),
             1..=MOST => Ok(Self(secret)),
             _ => Err("the file is too long for a secret"),

@@ -192,7 +192,7 @@ impl<S: Source, F: CursorFile, P: Post> Sender<S, F, P> {
         tracing::warn!(
             webhook = self.hook.config.name,
             cause = cause.as_str(),
-            "events were not kept until this webhook could be sent; the receiver should read the list again"
+            "events were deleted before this webhook could deliver them; the receiver should read the list again"
         );
         let from = self.at.1.min(next.1);
         let gap = Event {

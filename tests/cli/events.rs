@@ -52,7 +52,11 @@ fn wrong_inputs_are_refused_in_words() {
     refused(&["flaps", "--by", "nonsense"], 64, "user_agent");
     refused(&["flaps", "nowhere"], 1, "`nowhere`");
     refused(&["webhook", "test"], 64, "<NAME>");
-    refused(&["webhook", "test", "nope"], 1, "no webhook is called nope");
+    refused(
+        &["webhook", "test", "nope"],
+        1,
+        "there is no webhook called nope",
+    );
 }
 
 #[test]

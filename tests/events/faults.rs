@@ -89,7 +89,7 @@ fn a_stream_goes_on_when_the_history_is_deleted() {
     }
     let last = watched.goes_on();
     assert_ne!(log_of(&last), log_of(&first), "it is another log");
-    said(&daemon, "the history is begun anew");
+    said(&daemon, "started a new history");
     watched.resumes(&daemon, &first, &last);
 }
 
@@ -100,7 +100,7 @@ fn a_stream_goes_on_while_the_disk_is_full() {
     let (mut watched, first) = Watched::start(&kamailio, &daemon);
     let filler = fill_the_disk(&daemon);
     let mut times = 0;
-    while !daemon.log().contains("events are not kept") {
+    while !daemon.log().contains("events are not being recorded") {
         watched.goes_on();
         times += 1;
         assert!(times < 200, "the disk is not full: {}", daemon.log());

@@ -79,7 +79,8 @@ impl<'a> Vars<'a> {
 
     /// The var, where it is `lowered` (as usrloc stores it) in its original case; else `lowered`.
     pub(super) fn original<'b>(&'b self, name: &str, lowered: &'b str) -> Cow<'b, str> {
-        let same = |text: &&str| text.to_lowercase() == lowered.to_lowercase();
+        let same =
+            |text: &&str| **text == *lowered || text.to_lowercase() == lowered.to_lowercase();
         self.str(name).filter(same).unwrap_or(lowered).into()
     }
 

@@ -25,7 +25,7 @@ const FILES: [(&str, &str, &str); 6] = [
     (
         "store",
         "/var/lib/usrlocd/history.db",
-        "What happened to registrations within the last days; see [history].",
+        "The events of the last days; see [history].",
     ),
     (
         "tokens_file",

@@ -49,7 +49,7 @@ fn events_are_those_that_the_log_keeps() {
 #[test]
 fn mistakes_are_reported_with_a_remedy() {
     for (more, expected) in [
-        ("events = [\"refreshed\"]", "refreshes are not kept"),
+        ("events = [\"refreshed\"]", "refreshes are not recorded"),
         ("events = [\"gap\"]", "always sent"),
         ("events = [\"terminate\"]", "did you mean \"terminated\"?"),
         ("events = []", "`events` is empty"),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::registration::{Hidden, Key, Stored, Tombstone};
 
-/// A line of the audit that is there.
+/// A line of the audit that is there: a flush's, or a NOTIFY's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FlushId(pub(super) i64);
+pub struct AuditId(pub(super) i64);
 
-impl FlushId {
+impl AuditId {
     /// Its number; later lines have greater ones.
     #[must_use]
     pub fn number(self) -> u64 {
@@ -18,7 +18,7 @@ impl FlushId {
 
 /// One line of the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlushRecord {
+pub struct AuditRecord {
     /// When, Unix seconds.
     pub at: i64,
     /// The name of the token, never the token.
@@ -27,45 +27,16 @@ pub struct FlushRecord {
     pub client: String,
     /// The request's id.
     pub request_id: String,
-    /// The account that was flushed.
+    /// The account whose registrations were flushed, or whose phones were asked.
     pub account: Option<String>,
-    /// The user, where one user was flushed.
+    /// The user, where it was one user.
     pub username: Option<String>,
     /// The filters, as a query string.
     pub filters: String,
-    /// How many bindings went.
-    pub flushed: u64,
-    /// How many did not.
-    pub failed: u64,
-    /// When it ended, Unix seconds; `None` while it is under way, and if usrlocd ended first.
-    pub ended: Option<i64>,
-}
-
-/// A line of the audit of NOTIFYs that is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotifyId(pub(super) i64);
-
-/// One line of the audit of NOTIFYs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotifyRecord {
-    /// When, Unix seconds.
-    pub at: i64,
-    /// The name of the token, never the token.
-    pub token: String,
-    /// The caller's address, or user on the Unix socket.
-    pub client: String,
-    /// The request's id.
-    pub request_id: String,
-    /// The account whose phones were asked.
-    pub account: Option<String>,
-    /// The user, where one user's were.
-    pub username: Option<String>,
-    /// The filters, as a query string.
-    pub filters: String,
-    /// What was asked.
-    pub event: String,
-    /// How many phones answered 2xx.
-    pub notified: u64,
+    /// What phones were asked; `None`: registrations were flushed.
+    pub event: Option<String>,
+    /// How many bindings went, or phones answered 2xx.
+    pub done: u64,
     /// How many did not.
     pub failed: u64,
     /// When it ended, Unix seconds; `None` while it is under way, and if usrlocd ended first.

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::write::owner;
-use super::{Contents, FlushId, FlushRecord, Hidden, Tombstone};
+use super::{AuditId, AuditRecord, Contents, Hidden, Tombstone};
 use crate::registration::intern::Interner;
 use crate::registration::{Key, Ruid, Text};
 
@@ -154,7 +154,7 @@ pub(super) async fn audit(
     accounts: Option<&[String]>,
     before: Option<u64>,
     limit: usize,
-) -> Result<Vec<(FlushId, FlushRecord)>, sqlx::Error> {
+) -> Result<Vec<(AuditId, AuditRecord)>, sqlx::Error> {
     let accounts = accounts.map(|ids| serde_json::json!(ids).to_string());
     let number = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
     let rows = sqlx::query(include_str!("../../../sql/store/flushes.sql"))
@@ -169,7 +169,7 @@ pub(super) async fn audit(
     };
     rows.iter()
         .map(|row| {
-            let record = FlushRecord {
+            let record = AuditRecord {
                 at: row.try_get("at")?,
                 token: row.try_get("token")?,
                 client: row.try_get("client")?,
@@ -177,11 +177,12 @@ pub(super) async fn audit(
                 account: row.try_get("account")?,
                 username: row.try_get("username")?,
                 filters: row.try_get("filters")?,
-                flushed: count(row, "flushed")?,
+                event: None,
+                done: count(row, "flushed")?,
                 failed: count(row, "failed")?,
                 ended: row.try_get("ended")?,
             };
-            Ok((FlushId(row.try_get("id")?), record))
+            Ok((AuditId(row.try_get("id")?), record))
         })
         .collect()
 }

@@ -3,12 +3,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::HashSet;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{RwLockWriteGuard, mpsc};
 use tokio::task::JoinSet;
 
 use super::read::{self, Block};
 use super::record::Decoder;
+use super::shapes::{self, ShapeKeys};
 use super::{Contents, Error, Store, Stored};
 use crate::own_database::is_broken;
 use crate::parallel;
@@ -16,7 +18,7 @@ use crate::progress::Progress;
 
 /// The registrations of a block. So few that malloc has room for it: memory for a large block comes from the system each
 /// time, page by page.
-const BLOCK: u32 = 128;
+const BLOCK: u32 = 256;
 
 /// Blocks that may wait to be decoded.
 const WAITING: usize = 16;
@@ -28,6 +30,7 @@ pub struct Reading<'a> {
     /// Everything but the registrations.
     little: Contents,
     owners: Option<u64>,
+    shapes: Arc<ShapeKeys>,
     _nobody_writes: RwLockWriteGuard<'a, ()>,
 }
 
@@ -39,9 +42,10 @@ impl<'a> Reading<'a> {
             let mut connection = pool.acquire().await?;
             let owners = read::owners(&mut connection).await?;
             let little = read::all_but_registrations(&mut connection).await?;
-            Ok((little, owners))
+            let shapes = Arc::new(shapes::read(&mut connection).await?);
+            Ok((little, owners, shapes))
         };
-        let (little, owners) = match first.await {
+        let (little, owners, shapes) = match first.await {
             Ok(first) => first,
             Err(error) if is_broken(&error) => {
                 store.begin_anew(&pool, &error).await?;
@@ -53,6 +57,7 @@ impl<'a> Reading<'a> {
             store,
             little,
             owners,
+            shapes,
             _nobody_writes: nobody_writes,
         })
     }
@@ -83,8 +88,9 @@ impl<'a> Reading<'a> {
                 return Ok(None);
             };
             let mut registrations = Vec::new();
-            let decoded = Decoder::default().decode(&records, &mut registrations);
-            decoded.map_err(|malformed| sqlx::Error::Decode(malformed.into()))?;
+            let mut decoder = Decoder::of(Arc::clone(&self.shapes));
+            let read = decoder.decode(&records, &mut registrations);
+            read.map_err(|malformed| sqlx::Error::Decode(malformed.into()))?;
             // Another account may have the same hash.
             registrations.retain(|one| one.account.as_deref() == Some(name));
             Ok(Some(registrations))
@@ -119,8 +125,11 @@ impl<'a> Reading<'a> {
         M: FnMut(Vec<Stored>) -> T + Send + 'static,
     {
         let pool = self.store.pool();
-        match registrations(&pool, progress, makes).await {
-            Ok(made) => Ok((self.little.clone(), made)),
+        match registrations(&pool, &self.shapes, progress, makes).await {
+            Ok((made, used)) => {
+                self.prune(&pool, &used).await;
+                Ok((self.little.clone(), made))
+            }
             Err(error) if is_broken(&error) => {
                 self.store.begin_anew(&pool, &error).await?;
                 progress.reach(0);
@@ -130,15 +139,28 @@ impl<'a> Reading<'a> {
             Err(error) => Err(self.store.cannot_read(error)),
         }
     }
+
+    /// Forgets the shapes that are not `used`, where there are many.
+    async fn prune(&self, pool: &SqlitePool, used: &HashSet<u32>) {
+        let prune = async {
+            let mut connection = pool.acquire().await?;
+            shapes::prune(&mut connection, &self.shapes, used).await
+        };
+        if let Err(error) = prune.await {
+            tracing::debug!(%error, "cannot forget unused shapes of attributes");
+        }
+        self.store.forget_shapes();
+    }
 }
 
-/// All registrations: SQLite's thread reads them, and at the same time each core decodes, and makes something of, a
+/// All registrations, and the shapes that their records have: SQLite's thread reads them, and at the same time each core decodes, and makes something of, a
 /// block of its own.
 async fn registrations<T, M>(
     pool: &SqlitePool,
+    shapes: &Arc<ShapeKeys>,
     progress: &Arc<Progress>,
     makes: impl Fn() -> M,
-) -> Result<Vec<T>, sqlx::Error>
+) -> Result<(Vec<T>, HashSet<u32>), sqlx::Error>
 where
     T: Send + 'static,
     M: FnMut(Vec<Stored>) -> T + Send + 'static,
@@ -149,7 +171,8 @@ where
     let mut making = JoinSet::new();
     for _ in 0..parallel::cores() {
         let (arriving, progress, make) = (Arc::clone(&arriving), Arc::clone(progress), makes());
-        making.spawn_blocking(move || make_of(&arriving, &progress, make));
+        let decoder = Decoder::of(Arc::clone(shapes));
+        making.spawn_blocking(move || make_of(&arriving, &progress, decoder, make));
     }
     drop(arriving);
     let mut after = i64::MIN;
@@ -163,28 +186,32 @@ where
         number += 1;
     }
     drop(blocks);
-    let mut made = Vec::with_capacity(number);
+    let (mut made, mut used) = (Vec::with_capacity(number), HashSet::default());
     while let Some(some) = making.join_next().await {
         match some {
-            Ok(some) => made.extend(some?),
+            Ok(some) => {
+                let (some, decoder) = some?;
+                made.extend(some);
+                used.extend(decoder.met());
+            }
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
     made.sort_unstable_by_key(|(number, _)| *number);
-    Ok(made.into_iter().map(|(_, made)| made).collect())
+    Ok((made.into_iter().map(|(_, made)| made).collect(), used))
 }
 
-/// What `make` makes of the blocks that this thread gets, with their numbers.
+/// What `make` makes of the blocks that this thread gets, with their numbers; the decoder at the end.
 fn make_of<T>(
     arriving: &Mutex<mpsc::Receiver<(usize, Block)>>,
     progress: &Progress,
+    mut decoder: Decoder,
     mut make: impl FnMut(Vec<Stored>) -> T,
-) -> Result<Vec<(usize, T)>, sqlx::Error> {
+) -> Result<(Vec<(usize, T)>, Decoder), sqlx::Error> {
     let next = || {
         let mut arriving = arriving.lock().unwrap_or_else(PoisonError::into_inner);
         arriving.blocking_recv()
     };
-    let mut decoder = Decoder::default();
     let mut all = Vec::new();
     while let Some((number, block)) = next() {
         let mut registrations = Vec::new();
@@ -194,5 +221,5 @@ fn make_of<T>(
         progress.advance(registrations.len());
         all.push((number, make(registrations)));
     }
-    Ok(all)
+    Ok((all, decoder))
 }

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 use super::Stored;
+use super::shapes::{KnownShapes, ShapeKeys};
 use crate::registration::intern::Interner;
-use crate::registration::{Bytes, Decoded, Texts, write_text};
+use crate::registration::{Attributes, Bytes, Decoded, Shape, Texts, write_text};
 
 /// A record is not one that [`encode`] wrote.
 #[derive(Debug, thiserror::Error)]
@@ -17,14 +20,17 @@ pub(super) struct Malformed;
 pub(super) struct Decoder {
     accounts: Interner<Arc<str>>,
     texts: Texts,
+    known: Arc<ShapeKeys>,
+    /// Those that were met.
+    shapes: HashMap<u32, Shape>,
 }
 
 /// What a record has beside what every record has.
 const HAS_ACCOUNT: u8 = 1;
 const HAS_REFRESHES: u8 = 2;
 
-/// The record of a registration.
-pub(super) fn encode(stored: &Stored) -> Vec<u8> {
+/// The record of a registration, of a store that has these shapes.
+pub(super) fn encode(stored: &Stored, shapes: &KnownShapes) -> Vec<u8> {
     let mut record = vec![0; size_of::<u32>()];
     record.extend_from_slice(&stored.first_registration.to_be_bytes());
     let has_account = u8::from(stored.account.is_some()) * HAS_ACCOUNT;
@@ -37,7 +43,11 @@ pub(super) fn encode(stored: &Stored) -> Vec<u8> {
         write_text(account.as_bytes(), &mut record);
     }
     write_text(stored.binding.key.table.as_bytes(), &mut record);
-    stored.binding.encode(&mut record);
+    let split = stored.binding.attributes.split();
+    match split.and_then(|(shape, pieces)| Some((shapes.number(shape.key())?, pieces))) {
+        Some((number, pieces)) => stored.binding.encode_shaped(number, pieces, &mut record),
+        None => stored.binding.encode(&mut record),
+    }
     let length = u32::try_from(record.len() - size_of::<u32>());
     let length = length.expect("a row is smaller than 4 GiB").to_le_bytes();
     record[..size_of::<u32>()].copy_from_slice(&length);
@@ -45,6 +55,19 @@ pub(super) fn encode(stored: &Stored) -> Vec<u8> {
 }
 
 impl Decoder {
+    /// For records of a store that has these shapes.
+    pub(super) fn of(known: Arc<ShapeKeys>) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
+    /// The shapes that were met.
+    pub(super) fn met(&self) -> impl Iterator<Item = u32> {
+        self.shapes.keys().copied()
+    }
+
     /// The registrations of records that stand side by side.
     pub(super) fn decode(
         &mut self,
@@ -73,8 +96,15 @@ impl Decoder {
         };
         let table = std::str::from_utf8(record.text()?).ok()?;
         let table = self.texts.table(table);
-        let Decoded { cells, attributes } = Decoded::of(record.0)?;
-        let attributes = self.texts.attributes(attributes);
+        let Decoded {
+            cells,
+            attributes,
+            shaped,
+        } = Decoded::of(record.0)?;
+        let attributes = match shaped {
+            Some((number, pieces)) => Attributes::of_shape(self.shape(number)?, pieces),
+            None => self.texts.attributes(attributes),
+        };
         let binding = cells.binding(&table, attributes, &mut self.texts);
         Some(Stored {
             binding: Arc::new(binding),
@@ -82,6 +112,15 @@ impl Decoder {
             refreshes,
             account,
         })
+    }
+
+    fn shape(&mut self, number: u32) -> Option<Shape> {
+        if let Some(shape) = self.shapes.get(&number) {
+            return Some(shape.clone());
+        }
+        let shape = self.texts.shape(self.known.get(&number)?);
+        self.shapes.insert(number, shape.clone());
+        Some(shape)
     }
 }
 
@@ -106,16 +145,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_side_by_side_are_what_was_encoded(all in prop::collection::vec(any_stored(), 0..6)) {
-            let records: Vec<u8> = all.iter().flat_map(encode).collect();
+        fn records_side_by_side_are_what_was_encoded(
+            all in prop::collection::vec(any_stored(), 0..6),
+            learned: prop::sample::Index,
+        ) {
+            // The shapes of the others stand in their records.
+            let mut shapes = KnownShapes::default();
+            let kept = shapes.learn(&all[..learned.index(all.len() + 1)]);
+            let records: Vec<u8> = all.iter().flat_map(|one| encode(one, &shapes)).collect();
             let mut decoded = Vec::new();
-            Decoder::default().decode(&records, &mut decoded).expect("they were encoded");
+            let mut decoder = Decoder::of(Arc::new(kept.into_iter().collect()));
+            decoder.decode(&records, &mut decoded).expect("they were encoded");
             prop_assert_eq!(decoded, all);
         }
 
         #[test]
+        fn a_record_of_a_shape_that_is_missing_is_malformed(one in any_stored()) {
+            let mut shapes = KnownShapes::default();
+            let is_shaped = !shapes.learn(std::slice::from_ref(&one)).is_empty();
+            let record = encode(&one, &shapes);
+            let decoded = Decoder::default().decode(&record, &mut Vec::new());
+            prop_assert_eq!(decoded.is_err(), is_shaped);
+        }
+
+        #[test]
         fn what_was_cut_is_malformed(one in any_stored(), cut: prop::sample::Index) {
-            let record = encode(&one);
+            let record = encode(&one, &KnownShapes::default());
             let part = &record[..=cut.index(record.len() - 1)];
             let is_whole = Decoder::default().decode(part, &mut Vec::new()).is_ok();
             prop_assert_eq!(is_whole, part.len() == record.len());

@@ -4,6 +4,7 @@ mod content;
 mod files;
 mod hiding;
 mod reading;
+mod shapes;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -89,8 +90,8 @@ fn hidden(ruid: &str) -> Hidden {
     }
 }
 
-fn record(at: i64) -> FlushRecord {
-    FlushRecord {
+fn record(at: i64) -> AuditRecord {
+    AuditRecord {
         at,
         token: "ops".into(),
         client: "127.0.0.1".into(),
@@ -98,7 +99,8 @@ fn record(at: i64) -> FlushRecord {
         account: Some("acme".into()),
         username: None,
         filters: "filter_user_agent=X".into(),
-        flushed: 3,
+        event: None,
+        done: 3,
         failed: 1,
         ended: Some(at),
     }

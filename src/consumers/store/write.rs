@@ -7,10 +7,11 @@ use sqlx::query_builder::{QueryBuilder, Separated};
 use sqlx::{Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Batch, FlushId, FlushRecord, Hidden, NotifyId, NotifyRecord, Stored, record};
+use super::shapes::KnownShapes;
+use super::{AuditId, AuditRecord, Batch, Hidden, Stored, record};
 use crate::registration::{Key, Text};
 
-/// How long and how many flushes the audit keeps.
+/// How long and how many flushes and NOTIFYs the audit keeps.
 const AUDIT_SECONDS: i64 = 400 * 86_400;
 const AUDIT_ROWS: i64 = 100_000;
 
@@ -20,13 +21,15 @@ const ROWS: usize = 256;
 /// The values of a row.
 type Values<'q> = Separated<'q, Sqlite, &'static str>;
 
-/// Writes a batch; the caller's transaction is around it. `is_indexed` is whether there is an index of owners, or may
-/// be.
+/// Writes a batch, and the shapes that are not `known` yet; the caller's transaction is around it. `is_indexed` is whether
+/// there is an index of owners, or may be.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     batch: &Batch,
     is_indexed: bool,
+    known: &mut KnownShapes,
 ) -> Result<(), sqlx::Error> {
+    const ADD_SHAPE: &str = include_str!("../../../sql/store/shape_add.sql");
     const REMOVE: &str = include_str!("../../../sql/store/registration_remove.sql");
     const UPSERT: &str = include_str!("../../../sql/store/registration_upsert.sql");
     const UPSERT_OWNED: &str = include_str!("../../../sql/store/registration_upsert_owned.sql");
@@ -34,10 +37,15 @@ pub(super) async fn apply(
     const DEPART: &str = include_str!("../../../sql/store/departed_add.sql");
     for_all(connection, REMOVE, &batch.removed, push_key).await?;
     unhide(connection, &batch.unhidden).await?;
+    let new = known.learn(&batch.upserts);
+    for_all(connection, ADD_SHAPE, &new, |values, (number, key)| {
+        values.push_bind(*number).push_bind(&**key);
+    })
+    .await?;
     let upsert = if is_indexed { UPSERT } else { UPSERT_OWNED };
     for_all(connection, upsert, &batch.upserts, |values, stored| {
         push_owned(values, stored);
-        values.push_bind(record::encode(stored));
+        values.push_bind(record::encode(stored, known));
     })
     .await?;
     if is_indexed {
@@ -99,12 +107,22 @@ pub(super) async fn unhide(
 
 /// Puts a row into the audit, in place of the one with this `id`; returns its id. Drops rows that are too old or too
 /// many.
-pub(super) async fn record_flush(
+pub(super) async fn record(
     connection: &mut SqliteConnection,
-    id: Option<FlushId>,
-    record: &FlushRecord,
-) -> Result<FlushId, sqlx::Error> {
-    let id: i64 = sqlx::query_scalar(include_str!("../../../sql/store/flush_put.sql"))
+    id: Option<AuditId>,
+    record: &AuditRecord,
+) -> Result<AuditId, sqlx::Error> {
+    let (put, prune) = match record.event {
+        None => (
+            include_str!("../../../sql/store/flush_put.sql"),
+            include_str!("../../../sql/store/flushes_prune.sql"),
+        ),
+        Some(_) => (
+            include_str!("../../../sql/store/notify_put.sql"),
+            include_str!("../../../sql/store/notifies_prune.sql"),
+        ),
+    };
+    let mut put = sqlx::query_scalar(put)
         .bind(id.map(|id| id.0))
         .bind(record.at)
         .bind(record.token.as_str())
@@ -113,46 +131,19 @@ pub(super) async fn record_flush(
         .bind(record.account.as_deref())
         .bind(record.username.as_deref())
         .bind(record.filters.as_str())
-        .bind(i64::try_from(record.flushed).unwrap_or(i64::MAX))
+        .bind(i64::try_from(record.done).unwrap_or(i64::MAX))
         .bind(i64::try_from(record.failed).unwrap_or(i64::MAX))
-        .bind(record.ended)
-        .fetch_one(&mut *connection)
-        .await?;
-    sqlx::query(include_str!("../../../sql/store/flushes_prune.sql"))
+        .bind(record.ended);
+    if let Some(event) = &record.event {
+        put = put.bind(event.as_str());
+    }
+    let id: i64 = put.fetch_one(&mut *connection).await?;
+    sqlx::query(prune)
         .bind(record.at.saturating_sub(AUDIT_SECONDS))
         .bind(AUDIT_ROWS)
         .execute(connection)
         .await?;
-    Ok(FlushId(id))
-}
-
-/// The same for the audit of NOTIFYs.
-pub(super) async fn record_notify(
-    connection: &mut SqliteConnection,
-    id: Option<NotifyId>,
-    record: &NotifyRecord,
-) -> Result<NotifyId, sqlx::Error> {
-    let id: i64 = sqlx::query_scalar(include_str!("../../../sql/store/notify_put.sql"))
-        .bind(id.map(|id| id.0))
-        .bind(record.at)
-        .bind(record.token.as_str())
-        .bind(record.client.as_str())
-        .bind(record.request_id.as_str())
-        .bind(record.account.as_deref())
-        .bind(record.username.as_deref())
-        .bind(record.filters.as_str())
-        .bind(record.event.as_str())
-        .bind(i64::try_from(record.notified).unwrap_or(i64::MAX))
-        .bind(i64::try_from(record.failed).unwrap_or(i64::MAX))
-        .bind(record.ended)
-        .fetch_one(&mut *connection)
-        .await?;
-    sqlx::query(include_str!("../../../sql/store/notifies_prune.sql"))
-        .bind(record.at.saturating_sub(AUDIT_SECONDS))
-        .bind(AUDIT_ROWS)
-        .execute(connection)
-        .await?;
-    Ok(NotifyId(id))
+    Ok(AuditId(id))
 }
 
 /// A hash of the id of the account that owns a registration, by which its registrations are found.

@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// The file was damaged and has been set aside, or was deleted. A new one was begun: it is empty, and has another
     /// id. Numbers go on.
-    #[error("the history {path} was damaged or deleted and has been begun anew")]
+    #[error("the history {path} was damaged or deleted; a new one was started")]
     BegunAnew {
         /// The history.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The first of them are not kept any more.
-    #[error("the events that follow are not kept any more")]
+    #[error("the following events are no longer kept")]
     TooOld,
     /// The history cannot be read.
     #[error(transparent)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::Error;
 use crate::own_database::{self, Purpose};
@@ -18,7 +18,7 @@ pub(super) const PURPOSE: Purpose = Purpose {
         "../../../sql/history/migrations/0001_begin.sql"
     )],
     mode: 0o640,
-    set_aside: "The history cannot be used; it was set aside and a new one is begun. Earlier events are not shown",
+    set_aside: "The history cannot be used; it was set aside and a new one was started. Earlier events are not shown",
     tune,
 };
 
@@ -53,7 +53,13 @@ impl Files {
     pub(super) async fn open(path: &Path, now: i64) -> Result<Self, Error> {
         let writer = own_database::open(&PURPOSE, path, now).await;
         let writer = writer.map_err(Error::CannotOpen)?;
-        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .row_buffer_size(own_database::ROW_BUFFER)
+            // The upper levels of the trees stay in memory.
+            .pragma("cache_size", "-4096")
+            .disable_statement_logging();
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .idle_timeout(IDLE)

@@ -18,6 +18,8 @@ pub(super) struct Limits {
     pub(super) events: usize,
     /// Events before this moment are too old, in milliseconds since the Unix epoch.
     pub(super) before: u64,
+    /// What time it is, in milliseconds since the Unix epoch.
+    pub(super) now: u64,
     /// How many bytes the file and its log may take.
     pub(super) bytes: u64,
     /// How many SQLite's log takes.
@@ -31,6 +33,7 @@ pub(super) async fn prune(
 ) -> Result<(), sqlx::Error> {
     let row = sqlx::query(include_str!("../../../sql/history/limits.sql"))
         .bind(limits.before.saturating_sub(MOMENT).cast_signed())
+        .bind(limits.now.cast_signed())
         .fetch_one(&mut *connection)
         .await?;
     let number = |column: usize| {

@@ -109,35 +109,35 @@ impl Cause {
             Self::Flushed(None) => (format!("Flushed at {at}."), Vec::new()),
             Self::Flushed(Some((actor, request))) => (
                 format!("Flushed by {actor} at {at}."),
-                vec![format!("The audit has it under request id {request}.")],
+                vec![format!("Request id in the audit: {request}.")],
             ),
             Self::Restarted(start) => (
                 format!("Kamailio was restarted at {}.", moment(*start)),
-                vec![format!("The registration went at {at}.")],
+                vec![format!("The registration was lost at {at}.")],
             ),
             Self::Unreadable(since, state) => (
                 format!("Kamailio's table was replaced or could not be read at {}.", moment(*since)),
                 vec![
                     format!("The source was {} at {}.", state.as_str(), moment(*since)),
-                    format!("The registration went at {at}."),
+                    format!("The registration was lost at {at}."),
                 ],
             ),
             Self::Burst { group, value, counts: (lost, of, within) } => (
                 format!("{lost} of {of} phones{} went within {}.", behind(*group, value), lasting((*within).max(1000))),
-                vec![format!("This one went at {at}.")],
+                vec![format!("This phone went at {at}.")],
             ),
             Self::Replaced(anew) => (told_anew(anew.as_ref(), &at), Vec::new()),
             Self::Expired => told_expired(happening, &at),
             Self::Removed => (
-                format!("It was removed at {at}, before its time."),
+                format!("It was removed at {at}, before it expired."),
                 vec![
-                    "The phone un-registered, its connection was lost, or it was removed in Kamailio: the table cannot tell these apart."
+                    "The phone unregistered, its connection was lost, or it was removed in Kamailio; the table does not show which."
                         .to_owned(),
                     left(lost, &happening.registration),
                 ],
             ),
             Self::AccountChanged => (
-                format!("It belongs to another account since {at}: the directory changed."),
+                format!("It moved to another account at {at}: the directory changed."),
                 Vec::new(),
             ),
         }
@@ -156,7 +156,7 @@ fn behind(group: Group, value: &str) -> String {
 fn told_anew(anew: Option<&Anew>, at: &str) -> String {
     match anew {
         Some(Anew::Address(from, to)) => format!(
-            "The phone replaced it at {at}, from {to} instead of {from}: it changed its network."
+            "The phone replaced it at {at}, from {to} instead of {from}: it changed networks."
         ),
         Some(Anew::CallId) => {
             format!("The phone replaced it at {at}, with a new Call-ID: it restarted.")

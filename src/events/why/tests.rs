@@ -110,7 +110,7 @@ fn flushed_by_a_token() {
     assert_eq!(told.sentence, "Flushed by ops at 2025-11-30 15:00:00 UTC.");
     assert!(
         told.facts
-            .contains(&"The audit has it under request id 4711.".to_owned())
+            .contains(&"Request id in the audit: 4711.".to_owned())
     );
 }
 
@@ -272,8 +272,8 @@ fn a_phone_moved_to_another_network() {
     let told = explained(&events, 0, None);
     assert_eq!(
         told.sentence,
-        "The phone replaced it at 2025-11-30 15:00:00 UTC, from 203.0.113.9 instead of 198.51.100.7: it changed its \
-         network."
+        "The phone replaced it at 2025-11-30 15:00:00 UTC, from 203.0.113.9 instead of 198.51.100.7: it changed \
+         networks."
     );
 }
 
@@ -307,16 +307,13 @@ fn removed_before_its_time() {
     let told = explained(&[lost(1, THREE, Reason::Removed, &old)], 0, None);
     assert_eq!(
         told.sentence,
-        "It was removed at 2025-11-30 15:00:00 UTC, before its time."
+        "It was removed at 2025-11-30 15:00:00 UTC, before it expired."
     );
     assert_eq!(
         told.facts[1],
         "It would have expired at 2025-11-30 15:10:00 UTC, 10 min later."
     );
-    assert_eq!(
-        told.facts.last().unwrap(),
-        "It has not registered again since."
-    );
+    assert_eq!(told.facts.last().unwrap(), "It has not registered since.");
 }
 
 #[test]

@@ -76,7 +76,7 @@ async fn a_start_after_a_crash_shows_what_kamailio_still_has_and_no_more() {
     assert_eq!(site.hidden().await, ["a1"]);
     assert!(intents_in(&site.copy_of_store()).await.is_empty());
     let [line] = site.store.flushes(9).await.unwrap().try_into().unwrap();
-    assert_eq!((line.ended, line.flushed, line.failed), (None, 0, 0));
+    assert_eq!((line.ended, line.done, line.failed), (None, 0, 0));
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn the_audit_has_a_line_from_beginning_to_end() {
     let ended = site.store.flushes(9).await.unwrap();
     assert_eq!(ended.len(), 1);
     assert_eq!(
-        (ended[0].ended, ended[0].flushed, ended[0].failed),
+        (ended[0].ended, ended[0].done, ended[0].failed),
         (Some(NOW), 2, 0)
     );
     assert_eq!(ended[0].account.as_deref(), Some("acme"));

@@ -77,14 +77,14 @@ const SUBJECTS: [(&str, &str, &str); 3] = [
 ];
 
 /// The list's other side: its changes.
-const STREAM: &str = "With `Accept: text/event-stream` (server-sent events) or `watch=true` (one JSON object a line, \
-    `application/x-ndjson`) the answer has no end: it tells the changes of this list as they come. `events=` chooses \
-    types (`registered`, `moved`, `changed`, `terminated`, `source`, `burst`, `directory`; `refreshed` on request only), \
-    `initial=true` sends the rows of now first, `since=ID` or the header `Last-Event-ID` resumes after an event. Filters \
-    choose rows as in a list (but `expires:` and `flapping:`, which change without an event, are 400), and `fields` cuts \
-    `registration`; `page_size`, `start_key`, `sort` and CSV are 400. A \
-    stream begins with `hello`, says `mark` every 15 s, `gap` where events are missing, and `bye` at its end. More than \
-    `[limits] streams` are 429. Frames have the schema `Event`.";
+const STREAM: &str = "With `Accept: text/event-stream` (server-sent events) or `watch=true` (one JSON object per line, \
+    `application/x-ndjson`) the response does not end: it is a stream of the changes to this list. `events=` selects \
+    types (`registered`, `moved`, `changed`, `terminated`, `source`, `burst`, `directory`; `refreshed` only on request), \
+    `initial=true` sends the current rows first, and `since=ID` or the header `Last-Event-ID` resumes after an event. \
+    Filters select rows as in a list, except that `expires:` and `flapping:`, which change without an event, are answered \
+    400. `fields` cuts `registration`; `page_size`, `start_key`, `sort` and CSV are answered 400. A stream starts with \
+    `hello`, sends a `mark` every 15 s, a `gap` where events are missing, and ends with `bye`. Beyond `[limits] streams` \
+    the answer is 429. Frames have the schema `Event`.";
 
 /// How a POST is a DELETE.
 const TUNNEL: &str =

@@ -63,10 +63,10 @@ pub(crate) async fn why(
         }
         Found::Registered(nearest) => asking.registered(&case, nearest),
         Found::Older => plain(&told_older(history.oldest_at())),
-        Found::NotYet => plain(
-            "It was not registered then, and had not been before as far as the history reaches.",
-        ),
-        Found::NeverSeen => plain("No registration of this user was ever seen."),
+        Found::NotYet => {
+            plain("It was not registered then, and the history shows no earlier registration.")
+        }
+        Found::NeverSeen => plain("No registration of this user has ever been seen."),
     };
     let oldest = history.oldest_at().map(moment);
     let data = data.to_string();
@@ -137,7 +137,7 @@ impl Asking<'_> {
             back_within: u64::try_from(flap.back_within.as_millis()).unwrap_or(u64::MAX),
         };
         let Some(explanation) = explain(lost, later, viewer, &around) else {
-            return Ok(plain("Nothing is known of it."));
+            return Ok(plain("The history shows no cause."));
         };
         let Explanation {
             sentence,
@@ -193,10 +193,9 @@ impl Asking<'_> {
     fn registered(&self, case: &Case<'_>, nearest: Option<&Event>) -> Value {
         let sentence = match case.at {
             Some(_) => "It was registered then.",
-            None => "It is registered, and no loss is known as far as the history reaches.",
+            None => "It is registered, and the history shows no loss.",
         };
-        let fact =
-            nearest.map(|lost| format!("The loss that is nearest was at {}.", moment(lost.at)));
+        let fact = nearest.map(|lost| format!("The nearest loss was at {}.", moment(lost.at)));
         let fact: Vec<String> = fact.into_iter().collect();
         let loss = nearest.map(|lost| self.shown(lost));
         json!({"sentence": sentence, "facts": fact, "loss": loss, "others": {}})

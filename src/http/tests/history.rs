@@ -466,7 +466,7 @@ async fn says_why_a_phone_was_away() {
     let never = site.get(&format!("{LIST}/offline/why")).answer().await;
     assert_eq!(
         never.data()["sentence"],
-        "No registration of this user was ever seen."
+        "No registration of this user has ever been seen."
     );
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::site::{ACME, Answer, NOW, OPS, Site, World, details, phone, settings};
 use crate::config::Limits;
-use crate::consumers::store::FlushRecord;
+use crate::consumers::store::AuditRecord;
 use crate::events::{Audience, Burst, Event, Group, Happening, Kind, Reason, What};
 use crate::flush::AuditLine;
 use crate::http::KamailioState;
@@ -346,7 +346,7 @@ async fn accounts_are_listed_by_size_and_those_without_phones_too() {
 fn line(number: u64, account: Option<&str>, ended: Option<i64>, went: (u64, u64)) -> AuditLine {
     AuditLine {
         number,
-        record: FlushRecord {
+        record: AuditRecord {
             at: 1_700_000_000 + i64::try_from(number).unwrap(),
             token: "ops".to_owned(),
             client: "192.0.2.7".to_owned(),
@@ -354,7 +354,8 @@ fn line(number: u64, account: Option<&str>, ended: Option<i64>, went: (u64, u64)
             account: account.map(str::to_owned),
             username: Some("bob".to_owned()),
             filters: String::new(),
-            flushed: went.0,
+            event: None,
+            done: went.0,
             failed: went.1,
             ended,
         },

@@ -13,9 +13,9 @@ use crate::registration::Text;
 use crate::registration::encoding::{Bytes, write_number, write_text};
 use crate::registration::intern::Shared;
 
-/// Names, and values without their pieces.
+/// Names, and values without their pieces: what the attributes of many bindings have in common.
 #[derive(Clone)]
-pub(super) struct Shape(Arc<Parsed>);
+pub struct Shape(Arc<Parsed>);
 
 #[derive(Debug)]
 struct Parsed {
@@ -100,6 +100,12 @@ fn common(text: &[u8], key: &mut Vec<u8>) {
 }
 
 impl Shape {
+    /// What it is [made from](crate::registration::Shapes::shape), equal across restarts.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.0.key
+    }
+
     pub(super) fn attributes(&self) -> &[Attribute] {
         &self.0.attributes
     }

@@ -120,20 +120,23 @@ impl Assembler {
         id
     }
 
-    /// The slot after the last one that was asked for, if it is of this key. At a start nearly all are: rows were
-    /// kept in about their order.
+    /// The last slot that was asked for or the one after it, if it is of this key: attributes of a binding follow each
+    /// other, and at a start nearly all bindings do, for they were kept in about their order.
     fn guess(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
-        let key = self.all.get(self.next)?.key()?;
-        let is_it = key.ruid.0.as_bytes() == ruid && key.table == *table;
-        is_it.then(|| SlotId::new(self.next))
+        let mut near = self.next.saturating_sub(1)..=self.next;
+        near.find(|place| self.is_of(*place, table, ruid))
+            .map(SlotId::new)
     }
 
     fn find(&self, table: &Arc<str>, ruid: &[u8]) -> Option<SlotId> {
-        let has_key = |id: &SlotId| {
-            let key = self.all[id.place()].key();
-            key.is_some_and(|key| key.ruid.0.as_bytes() == ruid && key.table == *table)
-        };
+        let has_key = |id: &SlotId| self.is_of(id.place(), table, ruid);
         self.by_key.find(hash_of(table, ruid), has_key).copied()
+    }
+
+    /// Whether the slot at `place` is of this key.
+    fn is_of(&self, place: usize, table: &Arc<str>, ruid: &[u8]) -> bool {
+        let key = self.all.get(place).and_then(Slot::key);
+        key.is_some_and(|key| key.ruid.0.as_bytes() == ruid && key.table == *table)
     }
 
     /// Makes an empty slot for a key that has none.

@@ -105,7 +105,7 @@ impl AttributeRows {
             value.is_none_or(|value| told.has(name.as_bytes(), value))
         };
         let is_present = |name: &Text| rows.iter().any(|(_, present, _)| present == name);
-        rows.iter().all(is_told) && told.iter().all(|(name, _)| is_present(name))
+        rows.iter().all(is_told) && told.names().all(is_present)
     }
 
     /// Keeps nothing twice that has been told.
@@ -114,7 +114,7 @@ impl AttributeRows {
         let Self::Each(rows) = self else { return };
         if is_told && rows.len() == told.len() {
             let rowid = |name: &Text| rows.iter().find(|(_, own, _)| own == name);
-            let rowids = told.iter().filter_map(|(name, _)| rowid(name));
+            let rowids = told.names().filter_map(rowid);
             *self = Self::AsTold(rowids.map(|(rowid, ..)| *rowid).collect());
         }
     }
@@ -130,10 +130,10 @@ impl AttributeRows {
 
     fn one_by_one(&mut self, told: Option<&Attributes>) -> &mut Vec<Row> {
         if let Self::AsTold(rowids) = self {
-            let names = told.into_iter().flat_map(Attributes::iter);
+            let names = told.into_iter().flat_map(Attributes::names);
             let rows = rowids.as_slice().iter().zip(names);
             let mut rows: Vec<Row> = rows
-                .map(|(rowid, (name, _))| (*rowid, name.clone(), None))
+                .map(|(rowid, name)| (*rowid, name.clone(), None))
                 .collect();
             rows.sort_unstable_by_key(|(rowid, ..)| *rowid);
             *self = Self::Each(Box::new(rows));

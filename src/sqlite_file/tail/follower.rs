@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::sqlite_file::counters::Counters;
 use crate::sqlite_file::known::Known;
 use crate::sqlite_file::reason::{Reason, Result};
-use crate::sqlite_file::record;
+use crate::sqlite_file::record::{self, Value};
 use crate::sqlite_file::schema::Schema;
 use crate::sqlite_file::source::Committed;
 use crate::sqlite_file::table::{Row, Table};
@@ -258,6 +258,7 @@ impl Follower {
             .collect();
         let balance = self.balance(found.iter().flat_map(|it| &it.1));
         let raised = guard.weigh(now, self.index, self.known.len(), balance);
+        let mut values = Vec::new();
         for (span, differences) in found {
             if !matches!(cause, Cause::Audit { .. }) {
                 self.pending.remove(span);
@@ -269,7 +270,7 @@ impl Follower {
                         self.count_miss(rowid, cause);
                         self.recheck_later(now, rowid, cause);
                         self.known.insert(rowid, hash);
-                        self.upsert(rowid, payload, sink);
+                        self.upsert(rowid, payload, &mut values, sink);
                     }
                 }
             }
@@ -330,14 +331,21 @@ impl Follower {
         }
     }
 
-    fn upsert(&mut self, rowid: i64, payload: &[u8], sink: &mut dyn Sink) {
+    /// `values` is room for those of the row.
+    fn upsert<'a>(
+        &mut self,
+        rowid: i64,
+        payload: &'a [u8],
+        values: &mut Vec<Value<'a>>,
+        sink: &mut dyn Sink,
+    ) {
         let Some(table) = &self.table else {
             return;
         };
-        match record::decode(payload) {
-            Ok(values) => {
+        match record::decode_into(payload, values) {
+            Ok(()) => {
                 self.counters.upserts += 1;
-                sink.upsert(self.index, Row::new(table, rowid, &values));
+                sink.upsert(self.index, Row::new(table, rowid, values));
             }
             Err(_) => self.counters.malformed_rows += 1,
         }

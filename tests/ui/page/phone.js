@@ -19,7 +19,7 @@ test("a phone has its contacts, its day, and why it went", async () => {
   await body.getByRole("img", { name: /^Time line of the last 24 h/ }).waitFor();
   await lab({ do: "unregister", name: "desk" });
   await body.getByText("Not registered now").waitFor();
-  await body.getByText(/removed at .* before its time/).waitFor();
+  await body.getByText(/removed at .* before it expired/).waitFor();
   await body
     .getByRole("list", { name: /^History/ })
     .getByText(/removed before its time/)

@@ -1,7 +1,6 @@
 //! What is written is there again.
 
 use super::*;
-use crate::consumers::store::NotifyRecord;
 
 #[tokio::test]
 async fn file_and_directory_are_made_for_us_alone() {
@@ -33,7 +32,7 @@ async fn contents_survive_a_close() {
         .await
         .unwrap();
     store.hide(&[hidden("uloc-1")]).await.unwrap();
-    store.record_flush(None, &record(NOW)).await.unwrap();
+    store.record(None, &record(NOW)).await.unwrap();
     store.close().await;
     drop(store);
 
@@ -216,7 +215,7 @@ async fn no_statement_for_many_rows_reads_a_whole_table() {
 async fn a_notify_is_recorded_when_it_begins_and_when_it_ends() {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
-    let begun = NotifyRecord {
+    let begun = AuditRecord {
         at: NOW,
         token: "ops".to_owned(),
         client: "127.0.0.1".to_owned(),
@@ -224,21 +223,21 @@ async fn a_notify_is_recorded_when_it_begins_and_when_it_ends() {
         account: Some("acme".to_owned()),
         username: None,
         filters: "filter_authorizing_id=d1".to_owned(),
-        event: "check-sync;reboot=true".to_owned(),
-        notified: 0,
+        event: Some("check-sync;reboot=true".to_owned()),
+        done: 0,
         failed: 0,
         ended: None,
     };
-    let id = store.record_notify(None, &begun).await.unwrap();
-    let other = store.record_notify(None, &begun).await.unwrap();
+    let id = store.record(None, &begun).await.unwrap();
+    let other = store.record(None, &begun).await.unwrap();
     assert_ne!(id, other);
-    let ended = NotifyRecord {
-        notified: 2,
+    let ended = AuditRecord {
+        done: 2,
         failed: 1,
         ended: Some(NOW + 5),
         ..begun
     };
-    assert_eq!(store.record_notify(Some(id), &ended).await.unwrap(), id);
+    assert_eq!(store.record(Some(id), &ended).await.unwrap(), id);
     store.close().await;
     drop(store);
     let shown = std::process::Command::new("sqlite3")

@@ -72,20 +72,20 @@ async fn what_was_hidden_anew_is_not_shown_by_an_earlier_word() {
 async fn a_flush_is_noted_when_it_begins_and_when_it_ends() {
     let (_directory, path) = temporary();
     let store = Store::open(&path, NOW).await.unwrap();
-    let begun = FlushRecord {
-        flushed: 0,
+    let begun = AuditRecord {
+        done: 0,
         failed: 0,
         ended: None,
         ..record(NOW)
     };
-    let id = store.record_flush(None, &begun).await.unwrap();
-    let other = store.record_flush(None, &begun).await.unwrap();
+    let id = store.record(None, &begun).await.unwrap();
+    let other = store.record(None, &begun).await.unwrap();
     assert_ne!(id, other);
     assert_eq!(
         store.flushes(10).await.unwrap(),
         [begun.clone(), begun.clone()]
     );
-    store.record_flush(Some(id), &record(NOW)).await.unwrap();
+    store.record(Some(id), &record(NOW)).await.unwrap();
     assert_eq!(store.flushes(10).await.unwrap(), [begun, record(NOW)]);
 }
 
@@ -107,11 +107,11 @@ async fn the_audit_lists_the_latest_first_and_forgets() {
     let store = Store::open(&path, NOW).await.unwrap();
     for day in [0, 300, 399, 401] {
         store
-            .record_flush(None, &record(NOW + day * 86_400))
+            .record(None, &record(NOW + day * 86_400))
             .await
             .unwrap();
     }
-    let days = |records: Vec<FlushRecord>| -> Vec<i64> {
+    let days = |records: Vec<AuditRecord>| -> Vec<i64> {
         records
             .iter()
             .map(|record| (record.at - NOW) / 86_400)

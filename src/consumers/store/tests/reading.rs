@@ -33,7 +33,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     pragma(
         &store,
         "DROP TABLE registration; DROP TABLE departed; DROP TABLE hidden; DROP TABLE flush; DROP TABLE notify;
-        DROP TABLE source; DROP TABLE node; DROP TABLE session",
+        DROP TABLE source; DROP TABLE node; DROP TABLE session; DROP TABLE shape",
     )
     .await;
     pragma(
@@ -100,7 +100,7 @@ async fn columns_that_are_added_to_our_tables_shift_nothing() {
     let (_directory, path) = closed_store().await;
     let store = Store::open(&path, NOW).await.unwrap();
     store.hide(&[hidden("a")]).await.unwrap();
-    store.record_flush(None, &record(NOW)).await.unwrap();
+    store.record(None, &record(NOW)).await.unwrap();
     let before = store.load().await.unwrap();
     for table in ["registration", "departed", "hidden", "flush", "source"] {
         let add = format!("ALTER TABLE {table} ADD COLUMN added TEXT DEFAULT 'x'");

@@ -141,6 +141,24 @@ fn a_clock_that_was_ahead_keeps_nothing() {
     assert_eq!(history.oldest(), 10);
 }
 
+/// A clock that was far behind for a while, as without a battery until the network has told the time, does not make what
+/// came before too old.
+#[test]
+fn a_clock_that_was_behind_deletes_nothing() {
+    let bench = Bench::new();
+    let history = bench.open_with(|it| it.keep = Duration::from_hours(1));
+    let mut events = changes(1, 10);
+    events[3].at = 0;
+    events[4].at += 86_400_000 * 3650;
+    bench.clock.step_to(NOW + 60);
+    bench.wait(history.append(&arcs(&events))).unwrap();
+    bench.wait(history.prune()).unwrap();
+    assert_eq!(history.oldest(), 1);
+    bench.clock.step_to(NOW + 3600 + 120);
+    bench.wait(history.prune()).unwrap();
+    assert_eq!(history.oldest(), 10);
+}
+
 #[test]
 fn of_a_user_who_is_forgotten_no_byte_is_left() {
     let bench = Bench::new();

@@ -11,10 +11,10 @@ pub(super) fn responses(all: &mut Map<String, Value>) {
     events["text/csv"] = json!({"schema": {"type": "string"}});
     events["application/x-ndjson"] = json!({"schema": {"type": "string"}});
     for (name, description, content) in [
-        ("Events", "Events, or with `group` their numbers", events),
+        ("Events", "Events or, with `group`, counts", events),
         (
             "Flapping",
-            "The phones that flap",
+            "The flapping phones",
             json_content(&reference("schemas", "FlappingEnvelope")),
         ),
         (
@@ -24,7 +24,7 @@ pub(super) fn responses(all: &mut Map<String, Value>) {
         ),
         (
             "Why",
-            "The reason",
+            "Why the phone was away",
             json_content(&reference("schemas", "WhyEnvelope")),
         ),
     ] {

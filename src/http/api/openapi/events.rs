@@ -30,7 +30,7 @@ pub(super) fn paths(paths: &mut Map<String, Value>) {
         paths.insert(format!("{path}/history"), item);
         let get = parts::operation(
             &format!("list{name}Flapping"),
-            &format!("The phones of {whose} that flap now, the worst first"),
+            &format!("The flapping phones of {whose}, worst first"),
             &conditional(&[]),
             "Flapping",
             &[],
@@ -48,9 +48,9 @@ pub(super) fn paths(paths: &mut Map<String, Value>) {
             &format!("What happened to the registrations of a SIP user of {whose}, newest first"),
         );
         let mut item = super::resource(&format!("{name}UserEvents"), &get, &in_path);
-        let summary = "Delete these events; only over the Unix socket";
+        let summary = "Delete this user's events; Unix socket only";
         item["delete"] = forget(&format!("forget{name}User"), summary, &[]);
-        let summary = "Delete these events, for clients that cannot send DELETE";
+        let summary = "Delete this user's events, for clients that cannot send DELETE";
         item["post"] = forget(&format!("tunnelForget{name}User"), summary, &["verb"]);
         paths.insert(format!("{user}/history"), item);
         let get = parts::operation(
@@ -116,25 +116,25 @@ pub(super) fn parameters() -> Vec<(&'static str, &'static str, &'static str, Val
         (
             "from",
             "from",
-            "From this moment on: Unix seconds or RFC 3339",
+            "Start of the period, inclusive: Unix seconds or RFC 3339",
             text.clone(),
         ),
         (
             "to",
             "to",
-            "Up to this moment, which is included: Unix seconds or RFC 3339",
+            "End of the period, inclusive: Unix seconds or RFC 3339",
             text.clone(),
         ),
         (
             "at",
             "at",
-            "The moment at which it was away, Unix seconds or RFC 3339; by default its last loss",
+            "When the phone was away: Unix seconds or RFC 3339; by default, its last loss",
             text,
         ),
         (
             "events",
             "events",
-            "Only these types, separated by commas",
+            "Only these event types, separated by commas",
             chosen(types),
         ),
         (
@@ -146,7 +146,7 @@ pub(super) fn parameters() -> Vec<(&'static str, &'static str, &'static str, Val
         (
             "group",
             "group",
-            "Instead of the events, how many of them have which value in common",
+            "Count the events by this value instead of listing them",
             json!({"enum": By::ALL.map(By::as_str)}),
         ),
         (
@@ -181,11 +181,11 @@ pub(super) fn schemas(all: &mut Map<String, Value>, envelope: impl Fn(&Value, &[
         "type": "object", "required": ["sentence", "facts", "loss", "others"],
         "properties": {
             "sentence": {"type": "string", "description": "Why, in one sentence"},
-            "facts": {"type": "array", "items": text, "description": "What it rests on"},
+            "facts": {"type": "array", "items": text, "description": "The facts behind it"},
             "loss": {"anyOf": [reference("schemas", "Event"), {"type": "null"}]},
             "others": {
                 "type": "object",
-                "description": "Other phones that were lost within a minute of it, by what they have in common with it",
+                "description": "Other phones lost within a minute of this one, by what they have in common with it",
                 "additionalProperties": {
                     "type": "object", "required": ["value", "lost"], "properties": {"value": text, "lost": count},
                 },
@@ -225,7 +225,7 @@ fn event() -> Value {
             "happened_at": {"type": "integer", "description": "Unix second by Kamailio's clock"},
             "account_id": text, "account_name": text, "realm": text, "username": text, "ruid": text, "node": text,
             "registration": reference("schemas", "Registration"),
-            "previous": {"type": "object", "description": "The former values of the keys that differ"},
+            "previous": {"type": "object", "description": "Previous values of the keys that changed"},
             "reason": {"enum": Reason::ALL.map(Reason::as_str)},
             "replaces": {"type": "object"},
             "flush": {"type": "object", "properties": {"request_id": text, "actor": text}},
@@ -239,6 +239,6 @@ fn event() -> Value {
             "from": text, "to": text,
             "cause": {"enum": causes},
         },
-        "description": "What happened; of a burst, `from` and `to` are times, of a gap they are ids",
+        "description": "An event. `from` and `to` are times in a burst, and event ids in a gap",
     })
 }

@@ -53,7 +53,7 @@ fn envelope(data: &Value, further: &[&str]) -> Value {
         "data": data,
         "next_start_key": {"type": "string", "description": "Where the next page starts; absent on the last"},
         "node": {"type": "string"},
-        "oldest": {"type": "string", "format": "date-time", "description": "When the oldest event that is kept happened; with history, flapping phones and reasons only"},
+        "oldest": {"type": "string", "format": "date-time", "description": "Time of the oldest event kept; in history, flapping and why answers only"},
         "page_size": {"type": "integer", "minimum": 0, "description": "Number of items on this page"},
         "request_id": {"type": "string"},
         "revision": {"type": "string", "description": "Changes with the content of the rows, and with that only"},

@@ -60,9 +60,9 @@ fn shown(app: &App, line: &AuditLine) -> Value {
         "username": record.username,
         "filters": record.filters,
         "request_id": record.request_id,
-        "flushed": record.flushed,
+        "flushed": record.done,
         "failed": record.failed,
-        "outcome": match (record.ended, record.flushed, record.failed) {
+        "outcome": match (record.ended, record.done, record.failed) {
             (None, _, _) => "unfinished",
             (Some(_), _, 0) => "flushed",
             (Some(_), 0, _) => "failed",

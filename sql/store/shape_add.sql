@@ -1,0 +1,2 @@
+INSERT INTO shape (id, content)
+/*rows*/
