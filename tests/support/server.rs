@@ -320,19 +320,23 @@ impl Server {
         newest.unwrap_or_else(|| panic!("{name} is not installed; as root: {}", tools::INSTALL))
     }
 
-    /// A command as the user that the server runs as: none of them runs as root.
+    /// A command as the user that the server runs as: none of them runs as root. Its temporary files are its own:
+    /// a `MariaDB` that starts removes those of all others in the same directory, and one that is initialized then ends.
     fn as_its_user(&self, program: &Path) -> Command {
-        if !geteuid().is_root() {
-            return Command::new(program);
-        }
-        let user = self.engine.user();
-        let mut command = Command::new(tools::program("setpriv"));
-        command
-            .arg(format!("--reuid={user}"))
-            .arg(format!("--regid={user}"));
-        command.args(["--clear-groups", "--"]).arg(program);
+        let mut command = if geteuid().is_root() {
+            let user = self.engine.user();
+            let mut command = Command::new(tools::program("setpriv"));
+            command
+                .arg(format!("--reuid={user}"))
+                .arg(format!("--regid={user}"));
+            command.args(["--clear-groups", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
         command
             .env("LC_ALL", "C.UTF-8")
+            .env("TMPDIR", self.folder.path())
             .current_dir(env::temp_dir());
         command
     }
