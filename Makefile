@@ -73,8 +73,8 @@ package-test: ## install, upgrade and remove the packages: deb in a separate Deb
 	    case $$suite in rpm|tarball) tests/package/$$suite ;; *) tests/package/chroot $$suite ;; esac || exit 1; \
 	done
 
-systemd-test: ## run the package under a real systemd beside a real Kamailio, in a separate Debian 12 and 13 (as root; SUITE=)
-	@for suite in $(or $(SUITE),bookworm trixie); do tests/package/systemd $$suite || exit 1; done
+systemd-test: ## run the package under a real systemd beside a real Kamailio, in a separate Debian 11, 12 and 13 (as root; SUITE=)
+	@for suite in $(or $(SUITE),bullseye bookworm trixie); do tests/package/systemd $$suite || exit 1; done
 
 reproducible: ## build the release twice in two directories and compare the bytes (Debian 12 and newer)
 	@tests/package/reproducible
