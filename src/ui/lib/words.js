@@ -13,7 +13,7 @@ const ENDS = {
   flushed: "was flushed",
   replaced: "was replaced by a new registration of the same phone",
   account_changed: "belongs to another account now",
-  removed: "was removed before its time",
+  removed: "was removed before it expired",
 };
 
 /** @type {Record<string, [string, string]>} */

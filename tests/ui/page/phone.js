@@ -22,7 +22,7 @@ test("a phone has its contacts, its day, and why it went", async () => {
   await body.getByText(/removed at .* before it expired/).waitFor();
   await body
     .getByRole("list", { name: /^History/ })
-    .getByText(/removed before its time/)
+    .getByText(/removed before it expired/)
     .waitFor();
   await tab.keyboard.press("Escape");
   await eventually("the table as it was", async () => /q=desk&sort=-username/.test(tab.url()));
