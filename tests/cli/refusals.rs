@@ -174,15 +174,30 @@ fn a_closed_socket_says_who_may_use_it() {
     ends(&output, 77, "join its group");
 }
 
-/// A URL that is given where a file belongs is refused, whichever way it comes, and its password is not shown.
+/// A URL of what cannot be followed is refused, and that of a server that cannot be reached is told, whichever way it
+/// comes; a password in it is not shown.
 #[test]
-fn a_url_is_no_database_whichever_way_it_comes() {
+fn a_url_in_database_shows_no_password_whichever_way_it_comes() {
     let lab = lab();
-    let url = "mysql://kamailio:s3cr3tpw@db.example.com/kamailio";
-    for (verb, status) in [
-        (&["check-config", "--print"][..], 78),
-        (&["serve"], 78),
-        (&["doctor"], 1),
+    let other = "oracle://kamailio:s3cr3tpw@db.example.com/kamailio";
+    let away = "mysql://kamailio:s3cr3tpw@127.0.0.1:1/kamailio";
+    let hidden = "mysql://…@127.0.0.1:1/kamailio";
+    for (verb, url, status, word) in [
+        (
+            &["check-config", "--print"][..],
+            other,
+            78,
+            "oracle is not supported",
+        ),
+        (&["serve"], other, 78, "oracle is not supported"),
+        (&["doctor"], other, 1, "oracle is not supported"),
+        (&["check-config", "--print"], away, 0, hidden),
+        (
+            &["doctor"],
+            away,
+            1,
+            "cannot connect to the database server",
+        ),
     ] {
         let by_flag = [verb, &["--database", url]].concat();
         let mut by_variable = lab.daemon.command(verb[0]);
@@ -192,7 +207,7 @@ fn a_url_is_no_database_whichever_way_it_comes() {
         for output in [lab.verb(&by_flag), by_variable] {
             let told = out(&output) + &err(&output);
             assert_eq!(output.status.code(), Some(status), "{told}");
-            assert!(told.contains("mysql is not supported"), "{told}");
+            assert!(told.contains(word), "{told}");
             assert!(!told.contains("s3cr3tpw"), "{told}");
         }
     }
