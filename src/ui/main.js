@@ -109,9 +109,6 @@ class App extends HTMLElement {
   async #begin() {
     try {
       await session.start();
-      if (!this.#view) {
-        this.#go(true);
-      }
     } catch (error) {
       const message = error instanceof ApiError ? error.message : String(error);
       replace(

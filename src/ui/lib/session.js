@@ -20,29 +20,15 @@ class Session extends EventTarget {
   #looks = 0;
   #isLeaving = false;
 
-  /** The first look begins while the other modules load: why it failed, if it did. @type {Promise<unknown>} */
-  #first;
-
-  constructor() {
-    super();
+  /** Begins to look. */
+  start() {
     answers.addEventListener("refused", () =>
       this.#lose("Your session has ended: the token was revoked or has expired."),
     );
-    this.#first = this.look().then(
-      () => null,
-      (error) => error,
-    );
-  }
-
-  /** Looks again and again from now on. Throws where the first look failed. */
-  async start() {
     this.#channel?.addEventListener("message", () => void this.look());
     document.addEventListener("visibilitychange", () => void this.#lookIfSeen());
     setInterval(() => void this.#lookIfSeen(), LOOK_AGAIN);
-    const error = await this.#first;
-    if (error !== null) {
-      throw error;
-    }
+    return this.look();
   }
 
   get mayFlush() {
