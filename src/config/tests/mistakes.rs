@@ -229,3 +229,20 @@ within = 60
     f:11:10: the unit is missing; write for instance "60s"
     "#);
 }
+
+#[test]
+fn several_kamailios_have_ids_and_addresses_of_their_own() {
+    for (table, why) in [
+        (
+            r#"{ 1 = "http://10.0.0.1/RPC", 2 = "http://10.0.0.1/RPC" }"#,
+            r#""http://10.0.0.1/RPC" stands there twice; each Kamailio has an address of its own"#,
+        ),
+        (r#"{ a = "http://10.0.0.1/RPC" }"#, "is not a server_id"),
+        ("{}", "the table names no Kamailio"),
+    ] {
+        let told = problems(&format!(
+            "[kamailio]\ndatabase = \"postgres://u@h/d\"\njsonrpc = {table}\n"
+        ));
+        assert!(told.contains(why), "{told}");
+    }
+}

@@ -46,7 +46,15 @@ pub(in crate::config) fn jsonrpcs(item: &Item) -> Result<BTreeMap<Option<i64>, S
                 quoted(&name.text)
             )
         })?;
-        addresses.insert(Some(id), jsonrpc(item)?);
+        let address = jsonrpc(item)?;
+        // Removals at one Kamailio go one at a time, and it answers for its own registrations alone.
+        if addresses.values().any(|other| *other == address) {
+            return Err(format!(
+                "{} stands there twice; each Kamailio has an address of its own",
+                quoted(&address)
+            ));
+        }
+        addresses.insert(Some(id), address);
     }
     if addresses.is_empty() {
         return Err("the table names no Kamailio; write for instance { 1 = \"http://10.0.0.1:5060/RPC\", 2 = \"http://10.0.0.2:5060/RPC\" }".to_owned());
