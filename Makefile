@@ -47,7 +47,7 @@ fuzz: ## feed damaged pages, logs and files to the reader for several minutes (C
 	PROPTEST_CASES=$(or $(CASES),20000000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::any
 	PROPTEST_CASES=$(or $(FILES),100000) $(CARGO) test --locked --release --lib sqlite_file::tests::garbage::damaged
 
-bench: ## measure freshness, speed and cost, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, search, flush, history, events, page, million, servers; flushes: what a flush costs Kamailio in db_mode 1 and 3)
+bench: ## measure freshness, speed and cost, in a table (QUICK=1: shorter; ONLY=wal, fast, idle, rollback, burst, register, writer, http, search, flush, history, events, page, million, servers, fleet; flushes: what a flush costs Kamailio in db_mode 1 and 3)
 	@tests/deps wrk
 	$(CARGO) build --locked --release --bin usrlocd --example bare --example history
 	@python3 tests/bench/freshness.py target/release/usrlocd $(if $(QUICK),--quick) $(if $(ONLY),--only=$(ONLY))

@@ -10,11 +10,13 @@ mod configuration;
 mod count;
 mod doctor;
 mod flaps;
+mod fleet;
 mod flush;
 mod history;
 mod list;
 mod man;
 mod moment;
+mod nodes;
 mod notify;
 mod openapi;
 mod output;
@@ -114,10 +116,12 @@ enum Verb {
     Notify(self::notify::Notify),
     Ui(ui::Ui),
     Serve(serve::Serve),
+    Nodes(nodes::Nodes),
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),
     Token(token::TokenVerb),
     Webhook(webhook::WebhookVerb),
+    Fleet(fleet::FleetVerb),
     Completions(completions::Completions),
     Man(man::Man),
     Openapi(openapi::Openapi),
@@ -195,10 +199,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Notify(notify) => notify.run(),
         Verb::Ui(ui) => ui.run(),
         Verb::Serve(serve) => serve.run(),
+        Verb::Nodes(nodes) => nodes.run(),
         Verb::CheckConfig(check) => check.run(),
         Verb::Doctor(doctor) => doctor.run(),
         Verb::Token(token) => token.run(),
         Verb::Webhook(webhook) => webhook.run(),
+        Verb::Fleet(fleet) => fleet.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Man(man) => man.run(),
         Verb::Openapi(openapi) => openapi.run(),

@@ -9,7 +9,9 @@ mod diff;
 pub mod discovery;
 mod duration;
 mod flapping;
+mod fleet;
 mod history;
+pub(crate) mod kamailio_cfg;
 mod layers;
 mod notify;
 mod sections;
@@ -32,6 +34,7 @@ pub use defaults::DEFAULT_FILE;
 pub use diff::{Applies, Change};
 pub(crate) use duration::{parse_duration, show_duration};
 pub use flapping::{Burst, Flap};
+pub use fleet::Fleet;
 pub use history::History;
 pub use layers::{Override, environment};
 pub use server::Server;
@@ -59,6 +62,8 @@ pub struct Config {
     pub flush: Flush,
     /// `[notify]`
     pub notify: Notify,
+    /// `[fleet]`
+    pub fleet: Fleet,
     /// `[limits]`
     pub limits: Limits,
     /// `[metrics]`
@@ -80,6 +85,8 @@ pub struct Kamailio {
     pub database_file: Option<PathBuf>,
     /// Whether it is configured; otherwise it is [discovered](discovery).
     pub database_given: bool,
+    /// The server that Kamailio's own configuration names, where it is not configured here.
+    pub found_server: Option<discovery::FoundServer>,
     /// The usrloc tables in it, at least one, each once; attributes are in `<table>_attrs`.
     pub tables: Vec<String>,
     /// `http://HOST[:PORT]/PATH` or `unixgram:/PATH`.
@@ -267,7 +274,15 @@ impl Kamailio {
     /// Whether Kamailio keeps its tables on a server, and not in a file.
     #[must_use]
     pub fn is_on_server(&self) -> bool {
-        self.server.is_some() || self.database_file.is_some()
+        self.server.is_some() || self.database_file.is_some() || self.found_server.is_some()
+    }
+
+    /// Looks below `root`, which is `/` but for tests, for the server that Kamailio's own configuration names, where
+    /// nothing is configured here.
+    pub fn look_for_server(&mut self, root: &Path) {
+        if !self.database_given {
+            self.found_server = discovery::Discovery::look(root).server;
+        }
     }
 
     /// Where each Kamailio listens for JSON-RPC, with its `server_id` where there are several.

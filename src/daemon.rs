@@ -9,6 +9,8 @@ mod clients;
 mod failure;
 mod file_watch;
 mod files;
+mod fleet;
+mod fleet_reader;
 mod kamailio_probe;
 mod notify;
 pub mod pipeline;
@@ -29,6 +31,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Http, Loaded, Problems};
 use crate::consumers::store::Store;
 use crate::event_log::{self, EventLog, Finder, History};
+use crate::fleet::Fleet;
 use crate::flush::Flusher;
 use crate::http::{self, App};
 use crate::kamailio::Gate;
@@ -42,7 +45,8 @@ use crate::source::sql;
 use crate::webhook;
 use activation::Inherited;
 pub use failure::Failure;
-pub use files::{Report, check_files, check_keys, server};
+pub use files::{Report, check_files, check_keys, fleet_server, server};
+pub use fleet::node_name;
 use kamailio_probe::{Answers, Probe};
 use pipeline::{Origin, Pipeline};
 use reload::Live;
@@ -72,13 +76,35 @@ pub fn run(
     examine: http::Examine,
 ) -> Result<(), Failure> {
     let inherited = Inherited::of_process()?;
+    blocking(serve(loaded, log, Box::new(reload), examine, inherited))
+}
+
+/// Runs `usrlocd fleet` until SIGTERM: the same without a source.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_fleet(
+    loaded: Loaded,
+    log: logging::Handle,
+    reload: impl Fn() -> Result<Config, Problems> + Send + 'static,
+) -> Result<(), Failure> {
+    let inherited = Inherited::of_process()?;
+    blocking(fleet_reader::serve(
+        loaded,
+        log,
+        Box::new(reload),
+        inherited,
+    ))
+}
+
+fn blocking(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("worker")
         .enable_all()
         .build()
         .context("start the runtime")
         .map_err(Failure::System)?;
-    let result = runtime.block_on(serve(loaded, log, Box::new(reload), examine, inherited));
+    let result = runtime.block_on(work);
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
@@ -106,6 +132,7 @@ struct Around {
     directory: watch::Receiver<Arc<Directory>>,
     kamailio: Answers,
     draining: CancellationToken,
+    fleet: Option<Arc<Fleet>>,
 }
 
 async fn serve(
@@ -197,6 +224,7 @@ impl Basics {
                 directory,
                 kamailio: probe.answers(),
                 draining,
+                fleet: fleet_reader::open(&self.config)?,
             },
         );
         tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
@@ -239,6 +267,7 @@ impl Basics {
                 Ok(())
             });
         }
+        self.publish(tasks, writer.registry())?;
         let options = followed(&self.config)?;
         tasks.start("pipeline", |stop| pipeline(options, parts, stop));
         tasks.start("probe", |stop| probe.run(stop));
@@ -283,6 +312,7 @@ impl Basics {
             notify: Arc::new(notifier),
             events: Arc::clone(&self.events),
             flaps: Arc::clone(flaps),
+            fleet: around.fleet,
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             settings: settings(&self.config),
@@ -355,7 +385,15 @@ fn log_start(loaded: &Loaded) {
         .map(|path| path.display().to_string());
     let listen: Vec<String> = addresses.chain(socket).collect();
     let kamailio = &config.kamailio;
-    let database = if let Some(server) = &kamailio.server {
+    if let Some(found) = &kamailio.found_server {
+        tracing::info!(
+            server = %found.server,
+            why = found.why,
+            "found Kamailio's database server, and reading it with Kamailio's login"
+        );
+    }
+    let found = kamailio.found_server.as_ref().map(|found| &found.server);
+    let database = if let Some(server) = kamailio.server.as_ref().or(found) {
         server.to_string()
     } else if let Some(file) = &kamailio.database_file {
         format!("see {}", file.display())
@@ -436,6 +474,7 @@ fn settings(config: &Config) -> http::Settings {
         ui: config.http.ui,
         https: config.http.is_https(),
         below_path: config.http.is_below_path(),
+        answers: http::Answers::OfNode,
         node: node.into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics_accounts: config.metrics.accounts,

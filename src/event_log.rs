@@ -12,6 +12,7 @@ mod finder;
 mod gone;
 mod keeper;
 mod logged;
+mod readers;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ pub use file::{Error, History, Of, Options, Query, ReadError};
 pub use finder::Finder;
 pub use keeper::{Keeper, Observer, Parts};
 pub use logged::Logged;
+pub use readers::Attendance;
+use readers::Readers;
 use ring::{Place, Ring};
 
 /// How long an answer waits until what it says is told, at most.
@@ -46,6 +49,7 @@ pub struct EventLog {
     news: watch::Sender<()>,
     /// Its receivers are those who want to be told of refreshes.
     refreshes: watch::Sender<()>,
+    readers: Arc<Readers>,
     /// Notified when events of a user were deleted.
     forgotten: Notify,
 }
@@ -97,6 +101,7 @@ impl EventLog {
             followed: watch::Sender::new(0),
             news: watch::Sender::new(()),
             refreshes: watch::Sender::new(()),
+            readers: Arc::default(),
             forgotten: Notify::new(),
         }
     }
@@ -233,6 +238,12 @@ impl EventLog {
         self.refreshes.subscribe()
     }
 
+    /// Until this is dropped events are shown at once: without anybody who waits for them, they are gathered for a while.
+    #[must_use]
+    pub fn attend(&self) -> Attendance {
+        self.readers.attend()
+    }
+
     /// How far the registry's feed has been followed: the number of its last entry of which the events are shown.
     #[must_use]
     pub fn followed(&self) -> watch::Receiver<u64> {
@@ -241,6 +252,7 @@ impl EventLog {
 
     /// Waits until the registry's feed has been followed up to this entry, but not for long.
     pub async fn has_followed(&self, entry: u64) {
+        let _attendance = self.attend();
         let mut followed = self.followed.subscribe();
         let followed = followed.wait_for(|followed| *followed >= entry);
         let _late = tokio::time::timeout(FOLLOWED, followed).await;

@@ -42,6 +42,7 @@ pub use server::{Listeners, serve};
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
 use crate::event_log::{EventLog, Finder};
+use crate::fleet::Fleet;
 use crate::flush::Flush;
 use crate::metrics::Metrics;
 use crate::notify::Notify;
@@ -78,6 +79,8 @@ pub struct Parts {
     pub events: Arc<EventLog>,
     /// The phones that flap.
     pub flaps: Arc<Finder>,
+    /// The fleet that the node is part of, if any.
+    pub fleet: Option<Arc<Fleet>>,
     /// Whether Kamailio answers.
     pub kamailio: watch::Receiver<KamailioState>,
     /// Checks everything that usrlocd needs.
@@ -90,6 +93,15 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Settings that do not change.
     pub settings: Settings,
+}
+
+/// Whose answers are given where a request does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answers {
+    /// Those of this node.
+    OfNode,
+    /// Those of the fleet: there is no Kamailio here.
+    OfFleet,
 }
 
 /// What does not change while the API runs.
@@ -111,6 +123,8 @@ pub struct Settings {
     pub https: bool,
     /// Whether a proxy has it, and the API, below a path of its own.
     pub below_path: bool,
+    /// Whose answers are given where a request does not say.
+    pub answers: Answers,
     /// The name of this machine in answers.
     pub node: String,
     /// The version in answers.
@@ -133,6 +147,7 @@ pub struct App {
     notify: Arc<dyn Notify>,
     events: Arc<EventLog>,
     flaps: Arc<Finder>,
+    fleet: Option<Arc<Fleet>>,
     streams: Seats,
     kamailio: watch::Receiver<KamailioState>,
     findings: Findings,
@@ -163,6 +178,7 @@ impl App {
             notify: parts.notify,
             events: parts.events,
             flaps: parts.flaps,
+            fleet: parts.fleet,
             streams: Seats::default(),
             kamailio: parts.kamailio,
             findings: Findings::new(parts.examine),

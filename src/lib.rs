@@ -14,6 +14,7 @@
 //!               └─ registry      all registrations in memory: listed, sorted, counted; its feed has each effect, numbered
 //!                   ├─ http          lists and counts are read from the registry and nothing else
 //!                   ├─ consumers     follow the feed: the store (our own SQLite) has the same rows, for the next start
+//!                   ├─ fleet         follows it too: a PostgreSQL that all nodes share has what each lists
 //!                   └─ events        what the feed's entries mean: a phone came, moved, changed, went, and why
 //!                       └─ event_log     numbered, written to history.db, then shown: one truth for all that follows
 //!                           ├─ http          streams, history, flapping, why
@@ -86,6 +87,7 @@
 //! | `tail` | steps the tail, or asks the database server, and puts bindings together; it alone reads Kamailio's files or tables | `Updates`: one update that later ones are laid over, so bounded by the number of rows; a bell wakes it |
 //! | `pipeline` | resolves and applies: the registry's one writer | the feed: a ring of the last entries; nothing waits for a subscriber |
 //! | `write_behind` | follows the feed, writes the store | what is gathered, each row once; beyond a bound it compares instead |
+//! | `fleet` | follows the feed, writes what differs to the fleet's database | the latest of each row; nothing waits for it |
 //! | `events` | follows the feed, keeps the log of events | a ring of the last events, and `history.db`; nothing waits for a reader |
 //! | one of sqlx's for each connection of the store and the history | SQLite | sqlx's channel |
 //! | two of `notify`'s | inotify: Kamailio's files while nothing happens; our configuration files | the bell; a `Notify` |
@@ -99,6 +101,7 @@
 //! | `Registry.reported` | what the source last reported, intents | a copy |
 //! | `Updates.waiting`, `WriteBehind.gathered` | what waits between two threads | a merge |
 //! | `EventLog.state` | the last events, and the log's id | a copy of references |
+//! | `Readers.count` | how many wait for events | a look, and the keeper's rest while there are none |
 //! | `Turns.callers` | who looks through very many registrations, or waits to | a look-up |
 //! | `Sessions.open` | who is logged in on the page | a look-up |
 //! | `Store.gate` (async) | the store while it is read at a start | until that is over |
@@ -133,7 +136,7 @@
 //! | 2 | [`accounts`], [`config`], [`kamailio`], [`registry`], [`sessions`], [`tokens`] |
 //! | 3 | [`source`], [`consumers`], [`events`] |
 //! | 4 | [`event_log`], [`flush`] |
-//! | 5 | [`webhook`], [`logging`], [`notify`] |
+//! | 5 | [`webhook`], [`fleet`], [`logging`], [`notify`] |
 //! | 6 | [`http`] |
 //! | 7 | [`daemon`] |
 //! | 8 | [`cli`] |
@@ -149,6 +152,7 @@ pub mod daemon;
 pub mod document;
 pub mod event_log;
 pub mod events;
+pub mod fleet;
 pub mod flush;
 pub mod heartbeat;
 pub mod http;

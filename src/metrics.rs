@@ -5,6 +5,7 @@
 //! only where the configuration asks for them.
 
 mod events;
+mod fleet;
 mod flush;
 mod http;
 mod kamailio;
@@ -27,6 +28,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 pub use self::notify::{Notified, Notifies};
 pub use events::{EventFigures, Events};
+pub use fleet::Fleet;
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
@@ -67,6 +69,8 @@ pub struct Metrics {
     pub events: Arc<Events>,
     /// Flushes.
     pub flushes: Flushes,
+    /// What is published to the fleet.
+    pub fleet: Fleet,
     /// Phones that were asked to act.
     pub notified: Notifies,
     /// The API.
@@ -95,6 +99,7 @@ impl Metrics {
             kamailio: Kamailio::new(&mut book),
             events: Arc::new(Events::new(&mut book)),
             flushes: Flushes::new(&mut book),
+            fleet: Fleet::new(&mut book),
             notified: Notifies::new(&mut book),
             http: Http::new(&mut book),
             webhooks: Webhooks::new(&mut book),

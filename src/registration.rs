@@ -13,6 +13,7 @@ mod encoding;
 pub mod intern;
 pub mod item;
 mod name;
+mod on_node;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
@@ -30,6 +31,7 @@ pub use changeset::{Change, Changes, Changeset};
 pub use columns::{Binding, Column, Kind};
 pub use encoding::{Bytes, Decoded, write_text};
 pub use name::{Name, columns_of};
+pub use on_node::{NodeState, OnNode, Successor, lower_shown, shown};
 pub use text::Text;
 
 /// The unique id of a contact in usrloc (`uloc-<start>-<pid>-<counter>`): kept on refresh and across restarts of
@@ -136,6 +138,8 @@ pub struct Common {
     pub proxy_protocol: Option<Transport>,
     /// The SIP URI that media servers send to for this phone.
     pub proxy_path: Option<Arc<str>>,
+    /// The node that it is on, in a fleet's answer.
+    pub node: Option<OnNode>,
 }
 
 /// A registration as it is kept: what the directory says of it is looked up again.
@@ -191,6 +195,15 @@ impl Registration {
     pub fn new(details: Details) -> Self {
         let digest = details.digest();
         Self { details, digest }
+    }
+
+    /// The same registration with other things in common.
+    #[must_use]
+    pub fn with_common(&self, common: Arc<Common>) -> Self {
+        Self::new(Details {
+            common,
+            ..self.details.clone()
+        })
     }
 
     /// A digest of what the item shows, equal across restarts: all keys but `expires`, which counts down by itself.

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 mod examples;
 mod files;
-mod first_run;
+pub(crate) mod first_run;
 mod flushes;
 mod kamailio;
 mod own_files;

@@ -30,7 +30,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["source", "consumers", "events"],
     &["event_log", "flush"],
-    &["webhook", "logging", "notify"],
+    &["webhook", "fleet", "logging", "notify"],
     &["http"],
     &["daemon"],
     &["cli"],
@@ -68,7 +68,13 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("sd_notify", &["daemon"]),
     (
         "sqlx",
-        &["consumers/store", "event_log", "own_database", "source/sql"],
+        &[
+            "consumers/store",
+            "event_log",
+            "fleet",
+            "own_database",
+            "source/sql",
+        ],
     ),
     (
         "tokio::net",

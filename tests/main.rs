@@ -10,6 +10,8 @@ mod contract;
 mod descriptors;
 mod doctor;
 mod events;
+mod fleet;
+mod fleet_answers;
 mod floors;
 mod flush;
 mod found;

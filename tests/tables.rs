@@ -1,28 +1,30 @@
-//! Several usrloc tables in one file, as a Kamailio with more than one location domain keeps them.
+//! Several usrloc tables in one file or on one server, as a Kamailio with more than one location domain keeps them.
 
 use serde_json::Value;
 
 use crate::oracle::{PATIENCE, list, lists};
 use crate::support::account::Account;
 use crate::support::daemon::Daemon;
-use crate::support::kamailio::{Journal, Kamailio};
+use crate::support::kamailio::{Builder, Journal, Kamailio};
 use crate::support::phone::Phone;
+use crate::support::server::{Engine, Server};
 use crate::support::{eventually, holds};
 
 const ALL: &str = "/v2/registrations";
 const TABLES: [&str; 2] = ["location", "location2"];
 
-/// A Kamailio that keeps two tables, and a usrlocd that is told of both.
+/// A Kamailio that keeps two tables in a file, and a usrlocd that is told of both.
 fn lab(db_mode: u8, journal: Journal) -> (Kamailio, Daemon) {
-    let mut builder = Kamailio::builder()
-        .db_mode(db_mode)
-        .journal(journal)
-        .tables(&TABLES);
+    let mut builder = Kamailio::builder().db_mode(db_mode).journal(journal);
     if db_mode != 2 {
         // Who writes through is in the way of the timer, and attributes would be lost.
         builder = builder.timer_interval(3600);
     }
-    let kamailio = builder.start();
+    started(builder)
+}
+
+fn started(builder: Builder) -> (Kamailio, Daemon) {
+    let kamailio = builder.tables(&TABLES).start();
     let daemon = Daemon::builder(&kamailio)
         .environment("USRLOCD_KAMAILIO__TABLE", &TABLES.join(", "))
         .start();
@@ -56,8 +58,7 @@ fn agree(kamailio: &Kamailio, daemon: &Daemon) {
     });
 }
 
-fn follows_and_flushes(db_mode: u8, journal: Journal) {
-    let (kamailio, daemon) = lab(db_mode, journal);
+fn follows_and_flushes((kamailio, daemon): (Kamailio, Daemon)) {
     let acme = Account::new("ac", "Acme", "acme.example.com");
     let path = format!("/v2/accounts/{}/registrations", acme.id);
     let (alice, bob) = (acme.device("alice", 1), acme.device("bob", 2));
@@ -119,17 +120,32 @@ fn follows_and_flushes(db_mode: u8, journal: Journal) {
 
 #[test]
 fn two_tables_are_followed_and_flushed_write_back() {
-    follows_and_flushes(2, Journal::Wal);
+    follows_and_flushes(lab(2, Journal::Wal));
 }
 
 #[test]
 fn two_tables_are_followed_and_flushed_write_through() {
-    follows_and_flushes(1, Journal::Wal);
+    follows_and_flushes(lab(1, Journal::Wal));
 }
 
 #[test]
 fn two_tables_are_followed_and_flushed_rollback() {
-    follows_and_flushes(2, Journal::Rollback);
+    follows_and_flushes(lab(2, Journal::Rollback));
+}
+
+fn follows_and_flushes_on(engine: Engine) {
+    let server = Server::start(engine);
+    follows_and_flushes(started(Kamailio::builder().server(&server).db_mode(1)));
+}
+
+#[test]
+fn two_tables_of_a_postgresql_are_followed_and_flushed() {
+    follows_and_flushes_on(Engine::Postgres);
+}
+
+#[test]
+fn two_tables_of_a_mariadb_are_followed_and_flushed() {
+    follows_and_flushes_on(Engine::MariaDb);
 }
 
 /// What is told to be gone from one table is not looked for in the other, and a restart knows both.

@@ -294,6 +294,7 @@ impl Resolver {
                 .as_ref()
                 .and_then(|socket| socket.transport_from(*received)),
             proxy_path: proxy_path.map(|path| text(&path)),
+            node: None,
         };
         common.get(&made)
     }

@@ -149,9 +149,7 @@ fn keys() -> ArgValueCompleter {
 /// Keys of filters, each with its `=`.
 fn filters() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        let pairs = Field::ALL
-            .iter()
-            .map(|field| (format!("{}=", field.name()), None));
+        let pairs = Field::of_node().map(|field| (format!("{}=", field.name()), None));
         candidates(pairs, current)
     })
 }

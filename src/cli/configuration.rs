@@ -1,6 +1,6 @@
 //! The flags that choose and override the configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
@@ -28,7 +28,7 @@ pub(super) struct Configuration {
     file: ConfigurationFile,
 
     #[arg(
-        help = "Kamailio's SQLite file ([kamailio] database)",
+        help = "Kamailio's SQLite file, or the URL of its database server ([kamailio] database)",
         long,
         value_name = "FILE",
         value_hint = ValueHint::FilePath
@@ -84,11 +84,13 @@ pub(super) struct Configuration {
 impl Configuration {
     /// The effective configuration with the places of its values.
     pub(super) fn load(&self) -> Result<Loaded, Problems> {
-        Loaded::load(
+        let mut loaded = Loaded::load(
             self.file.config.as_deref(),
             environment(),
             &self.overrides(),
-        )
+        )?;
+        loaded.config.kamailio.look_for_server(Path::new("/"));
+        Ok(loaded)
     }
 
     /// The configuration that results if it is read again now.

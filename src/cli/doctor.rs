@@ -1,4 +1,4 @@
-//! `usrlocd doctor`: checks everything that usrlocd needs, and tells how to fix what is wrong. It changes nothing.
+//! `usrlocd doctor`: checks everything that usrlocd needs, and says how to fix what is wrong. It changes nothing.
 
 mod acl;
 mod answers;
@@ -8,11 +8,12 @@ mod database;
 mod environment;
 mod exposure;
 mod findings;
+mod fleet;
 mod flushes;
 mod identity;
 mod kamailio;
-mod kamailio_cfg;
 mod lost_tcp;
+mod processes;
 mod remedies;
 mod rows;
 mod schema;
@@ -30,19 +31,19 @@ use clap::{Args, ValueEnum};
 
 use self::findings::{Findings, Group};
 use self::identity::Identity;
-use self::kamailio_cfg::KamailioCfg;
 use self::remedies::Site;
 use super::configuration::Configuration;
 use super::output::{print, print_json};
 use crate::config::Loaded;
 use crate::config::discovery::Discovery;
+use crate::config::kamailio_cfg::KamailioCfg;
 use crate::daemon::Failure;
 use crate::http::Finding;
 
 const EXAMPLES: &str = "\
 Examples:
   sudo usrlocd doctor
-      checks permissions for the user usrlocd, as which the daemon runs
+      checks permissions for the user that the daemon runs as
   usrlocd doctor --database /etc/kazoo/kamailio/db/kazoo.db
   usrlocd doctor -o json | jq '.findings[] | select(.mark == \"fail\")'
 
@@ -52,7 +53,7 @@ only queries Kamailio.
 Exit status:
   0 all well, 1 an error, 2 warnings only";
 
-/// Check everything that usrlocd needs, and tell how to fix what is wrong
+/// Check everything that usrlocd needs, and say how to fix what is wrong
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Doctor {
@@ -169,6 +170,7 @@ fn examine(loaded: &Loaded, identity: &Identity, findings: &mut Findings) -> Res
     }
     clocks::check(Path::new("/"), findings);
     usrlocd::check(config, identity, findings);
+    fleet::check(config, findings);
     if let Some(cfg) = asked.cfg().filter(|_| !is_on_server) {
         flushes::cost(cfg, asked.version(), findings);
     }

@@ -30,7 +30,7 @@ Examples:
   usrlocd flush acme.example.com --filter user_agent='Yealink SIP-T46S 66.85.0.5' --yes
       without confirmation, for scripts
   usrlocd flush --search 'ip:203.0.113.0/24'
-      in all accounts that you may see, and what belongs to none
+      in all accounts that you may see, and those without an account
 
 Exit status:
   0 success, 1 nothing was flushed: no such account or user, or none confirmed,

@@ -45,7 +45,7 @@ const WIDE: &[&str] = &[
 
 /// Show what happened to registrations
 ///
-/// The newest event first: when phones registered, moved and went, and why.
+/// Newest first: when phones registered, moved or went, and why.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -121,6 +121,11 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
                 "no history: [history] enabled is false, or the file cannot be read (see `journalctl -u usrlocd`)"
             ))
         }
+        StatusCode::SERVICE_UNAVAILABLE if message == "fleet_unreachable" => {
+            Failure::Unavailable(anyhow!(
+                "the fleet's database cannot be reached; see `journalctl -u usrlocd`, or ask a node for its own registrations"
+            ))
+        }
         _ if status.is_server_error() => Failure::Unavailable(anyhow!(
             "usrlocd failed: {status} {message}; see `journalctl -u usrlocd`"
         )),

@@ -18,6 +18,7 @@ use crate::client::{Address, Answer, Client};
 use crate::config::is_file_name;
 use crate::daemon::Failure;
 use crate::document::{quoted, shown};
+use crate::terminal::printable;
 
 /// Overrides the configuration's socket; flags override it.
 const URL: &str = "USRLOCD_URL";
@@ -295,6 +296,9 @@ pub(super) fn mention_source(source: &Value) {
 
 /// Why an answer may not be the present state, and where to look.
 pub(super) fn warning(source: &Value) -> Option<String> {
+    if let Some(nodes) = source["nodes"].as_array() {
+        return missed(nodes);
+    }
     let lag = source["lag_ms"].as_u64().unwrap_or_default() / 1000;
     match source["state"].as_str() {
         Some("stale") => Some(format!(
@@ -308,5 +312,50 @@ pub(super) fn warning(source: &Value) -> Option<String> {
             "Kamailio's database has not been read yet. See `journalctl -u usrlocd`.".to_owned(),
         ),
         _ => None,
+    }
+}
+
+/// Which nodes of a fleet an answer may lack.
+fn missed(nodes: &[Value]) -> Option<String> {
+    let is_live = |node: &&Value| node["state"] == "live" && node["source_state"] == "live";
+    // Nothing is left of those that were stopped and have no registrations.
+    let is_over = |node: &&Value| node["state"] == "stopped" && node["rows"] == 0;
+    let missed = nodes.iter().filter(|node| !is_live(node) && !is_over(node));
+    let shown = |node: &Value| {
+        let text = |key: &str| printable(node[key].as_str().unwrap_or_default()).into_owned();
+        let state = match text("state") {
+            state if state == "live" => format!("source {}", text("source_state")),
+            state => state,
+        };
+        format!("{} ({state})", text("name"))
+    };
+    let missed: Vec<_> = missed.map(shown).collect();
+    (!missed.is_empty()).then(|| {
+        let missed = missed.join(", ");
+        format!("not every node is live: {missed}. `usrlocd nodes` shows them.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_are_not_live_are_named() {
+        let node = |name: &str, state: &str, source: &str, rows: u64| serde_json::json!({"name": name, "state": state, "source_state": source, "rows": rows});
+        let live = || node("k1", "live", "live", 5);
+        let of = |nodes: Vec<Value>| warning(&serde_json::json!({"nodes": nodes}));
+        assert_eq!(of(vec![live(), node("k2", "stopped", "live", 0)]), None);
+        assert_eq!(
+            of(vec![
+                live(),
+                node("k2", "lost", "live", 5),
+                node("k3", "live", "stale", 5)
+            ])
+            .as_deref(),
+            Some(
+                "not every node is live: k2 (lost), k3 (source stale). `usrlocd nodes` shows them."
+            )
+        );
     }
 }

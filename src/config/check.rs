@@ -27,6 +27,12 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     }
     flapping::check(config, findings);
     server(config, findings);
+    if config.fleet.url.is_some() && config.fleet.url_file.is_some() {
+        findings.report_key(
+            "fleet.url_file",
+            "both `url` and `url_file` are set; remove one",
+        );
+    }
     let database = &config.kamailio.database;
     for (key, path) in writable(config) {
         if is_of_database(path, database) {

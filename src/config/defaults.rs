@@ -92,6 +92,7 @@ impl Default for Kamailio {
             server: None,
             database_file: None,
             database_given: false,
+            found_server: None,
             tables: vec![TABLE.to_owned()],
             jsonrpc: JSONRPC.to_owned(),
             jsonrpc_by_id: BTreeMap::new(),

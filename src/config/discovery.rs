@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::kamailio_cfg::KamailioCfg;
+use super::server::Server;
 use crate::cfg_lexer::{Kind, Lexer};
 
 /// What one installation keeps: files that may name the database, in the order in which they decide, and where it
@@ -12,6 +14,7 @@ use crate::cfg_lexer::{Kind, Lexer};
 const INSTALLATIONS: [Installation; 2] = [
     Installation {
         name: "a Kazoo node",
+        cfg: "etc/kazoo/kamailio/kamailio.cfg",
         files: &[
             "etc/kazoo/kamailio/local.cfg",
             "etc/kazoo/kamailio/defs.cfg",
@@ -22,6 +25,7 @@ const INSTALLATIONS: [Installation; 2] = [
     },
     Installation {
         name: "Debian's Kamailio",
+        cfg: "etc/kamailio/kamailio.cfg",
         files: &[
             "etc/kamailio/kamailio-local.cfg",
             "etc/kamailio/kamailio.cfg",
@@ -42,6 +46,8 @@ const CONTROL_KEY: &str = "DB_PATH=";
 
 struct Installation {
     name: &'static str,
+    /// What its Kamailio is started with.
+    cfg: &'static str,
     files: &'static [&'static str],
     database: &'static str,
 }
@@ -51,6 +57,8 @@ struct Installation {
 pub struct Discovery {
     /// The database, if there is one.
     pub found: Option<Found>,
+    /// The server that holds the tables instead, if Kamailio's configuration says so.
+    pub server: Option<FoundServer>,
     /// Further databases, which were not chosen.
     pub others: Vec<PathBuf>,
     /// The places that were looked at in vain, and why.
@@ -63,6 +71,15 @@ pub struct Found {
     /// Its file.
     pub database: PathBuf,
     /// Why it was looked for there, for instance `/etc/kamailio/kamailio.cfg line 12 names it`.
+    pub why: String,
+}
+
+/// A database server, with the login that Kamailio has there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoundServer {
+    /// Its URL.
+    pub server: Server,
+    /// For instance `/etc/kamailio/kamailio.cfg line 12 names it`.
     pub why: String,
 }
 
@@ -81,6 +98,7 @@ impl Discovery {
     pub fn look(root: &Path) -> Self {
         let mut discovery = Self::default();
         for installation in &INSTALLATIONS {
+            discovery.ask(&root.join(installation.cfg));
             for file in installation.files {
                 discovery.read(root, &root.join(file));
             }
@@ -88,9 +106,26 @@ impl Discovery {
             discovery.consider(root.join(installation.database), why);
         }
         for cfg in instances(root) {
+            discovery.ask(&cfg);
             discovery.read(root, &cfg);
         }
         discovery
+    }
+
+    /// Considers the server where a Kamailio with this configuration keeps its tables. What is found before it counts, and
+    /// it counts before the files that a configuration mentions without using them.
+    fn ask(&mut self, cfg: &Path) {
+        if self.found.is_some() || self.server.is_some() {
+            return;
+        }
+        // What cannot be read is noted when its files are looked for.
+        let cfg = KamailioCfg::read(cfg, &[]).unwrap_or_default();
+        if let Some((url, place)) = cfg.login()
+            && let Ok(server) = Server::parse(&url)
+        {
+            let why = format!("{place} names it");
+            self.server = Some(FoundServer { server, why });
+        }
     }
 
     /// Considers the databases that the file at `path` names.
@@ -271,6 +306,39 @@ mod tests {
             found.why
         );
         assert_eq!(discovery.others, [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn the_server_that_usrloc_writes_to_is_found() {
+        let kazoo = "#!substdef \"!KAZOO_DB_URL!postgres://kamailio:s@cret@db/kamailio!g\"\n";
+        let usrloc = "include_file \"local.cfg\"\nmodparam(\"usrloc\", \"db_mode\", 1)\nmodparam(\"usrloc\", \"db_url\", \"KAZOO_DB_URL\")\n";
+        let root_one = root(&[
+            ("etc/kazoo/kamailio/local.cfg", kazoo),
+            ("etc/kazoo/kamailio/kamailio.cfg", usrloc),
+            ("etc/kazoo/kamailio/db/kazoo.db", "x"),
+        ]);
+        let server = Discovery::look(root_one.path()).server.unwrap();
+        assert_eq!(
+            server.server.url(),
+            "postgres://kamailio:s%40cret@db/kamailio"
+        );
+        assert!(
+            server.why.ends_with("kamailio.cfg line 3 names it"),
+            "{}",
+            server.why
+        );
+        assert!(!format!("{server:?}").contains("cret"), "{server:?}");
+        // Debian's as installed names one that it does not use.
+        let debian = "#!ifdef WITH_MYSQL\n#!define WITH_USRLOCDB\n#!endif\n#!trydef DBURL \"mysql://kamailio:kamailiorw@localhost/kamailio\"\n#!ifdef WITH_USRLOCDB\nmodparam(\"usrloc\", \"db_url\", DBURL)\nmodparam(\"usrloc\", \"db_mode\", 2)\n#!endif\n";
+        let cfg = "etc/kamailio/kamailio.cfg";
+        assert_eq!(Discovery::look(root(&[(cfg, debian)]).path()).server, None);
+        let used = format!("#!define WITH_MYSQL\n{debian}");
+        let found = Discovery::look(root(&[(cfg, &used)]).path()).server;
+        let url = "mysql://kamailio:kamailiorw@localhost/kamailio";
+        assert_eq!(found.unwrap().server.url(), url);
+        // A Kazoo node's file comes first.
+        let both = root(&[("etc/kazoo/kamailio/db/kazoo.db", "x"), (cfg, &used)]);
+        assert_eq!(Discovery::look(both.path()).server, None);
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(super) fn apply(config: &mut Config, root: &mut Reader<'_>) {
     root.table("notify", |table| {
         super::notify::apply(&mut config.notify, table);
     });
+    root.table("fleet", |table| {
+        super::fleet::apply(&mut config.fleet, table);
+    });
     root.table("limits", |table| limits(&mut config.limits, table));
     root.table("metrics", |table| {
         table.set(

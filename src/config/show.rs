@@ -10,7 +10,7 @@ use super::history::show_size;
 use super::webhook;
 use crate::document::without_secrets;
 
-use super::{AlsoCall, Bucket, Config, JwtKey, Kamailio, Loaded, LogFormat, Param, Wire};
+use super::{AlsoCall, Bucket, Config, JwtKey, Kamailio, Loaded, LogFormat, Param, Server, Wire};
 
 impl Config {
     /// Every key by its dotted name, with its value, in the order of the example file.
@@ -65,6 +65,16 @@ impl Config {
             ("flush.concurrency", number(self.flush.concurrency)),
             ("notify.events", texts(&self.notify.events)),
             ("notify.timeout", duration(self.notify.timeout)),
+            (
+                "fleet.url",
+                text(self.fleet.url.as_ref().map_or("", Server::url)),
+            ),
+            (
+                "fleet.url_file",
+                optional_path(self.fleet.url_file.as_ref()),
+            ),
+            ("fleet.node", optional(self.fleet.node.as_ref())),
+            ("fleet.publish", Value::Boolean(self.fleet.publish)),
             ("limits.requests", bucket(limits.requests)),
             ("limits.deletes", bucket(limits.deletes)),
             ("limits.failures", bucket(limits.failures)),

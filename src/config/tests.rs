@@ -139,6 +139,12 @@ fn the_defaults_are_the_contracts() {
     events = []
     timeout = "5s"
 
+    [fleet]
+    url = ""
+    url_file = ""
+    node = ""
+    publish = true
+
     [limits]
     requests = { burst = 2000, per_second = 1000 }
     deletes = { burst = 50, per_second = 5 }
@@ -215,6 +221,10 @@ fn every_pinned_key_is_accepted() {
         [notify]
         events = ["resync"]
         timeout = "1s"
+        [fleet]
+        url = "postgres://h/fleet"
+        node = "k1"
+        publish = false
         [limits]
         requests = { burst = 1, per_second = 1 }
         deletes = { per_second = 0 }
@@ -248,10 +258,10 @@ fn every_pinned_key_is_accepted() {
     };
     assert_eq!(config.limits.deletes, deletes);
     assert_eq!(Config::parse(&config.to_string(), "shown").unwrap(), config);
-    // All but database_file, which stands for database.
+    // All but database_file, which stands for database, and url_file, which stands for url.
     assert_eq!(
         Config::default().changes(&config).len(),
-        defaults::vocabulary().len() - 1
+        defaults::vocabulary().len() - 2
     );
 }
 

@@ -219,8 +219,9 @@ fn event(item: &Item, possible: &[&'static str]) -> Result<&'static str, String>
 
 /// One of `filters`: the key of a registration and the value that it must have.
 fn filter(name: &Name, item: &Item) -> Result<(Field, String), (Place, String)> {
-    let field = Field::from_name(&name.text).ok_or_else(|| {
-        let known = Field::ALL.iter().map(|field| field.name());
+    let field = Field::from_name(&name.text).filter(|field| !field.is_of_fleet());
+    let field = field.ok_or_else(|| {
+        let known = Field::of_node().map(Field::name);
         let hint = nearest(&name.text, known).map_or_else(
             || "use a key of the API's registrations".to_owned(),
             |close| format!("did you mean `{close}`?"),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::accounts::directory::Directory;
-use crate::config::{Config, JwtKey, Kamailio, Problem, Problems, Server};
+use crate::config::{Config, Fleet, JwtKey, Kamailio, Problem, Problems, Server};
 use crate::document::Place;
 use crate::http::Keys;
 use crate::source::sql;
@@ -42,6 +42,7 @@ pub fn check_files(config: &Config) -> Report {
     load_directory(directory).map_err(&mut add).ok();
     load_keys(config).map_err(&mut add).ok();
     server(&config.kamailio).map_err(&mut add).ok();
+    fleet_server(&config.fleet).map_err(&mut add).ok();
     match webhook::load(config) {
         Ok(loaded) => warnings.extend(loaded.warnings),
         Err(problems) => add(problems),
@@ -51,13 +52,15 @@ pub fn check_files(config: &Config) -> Report {
     report
 }
 
-/// The server where Kamailio keeps its tables, if it does: the URL is in the configuration or in a file.
+/// The server where Kamailio keeps its tables, if it does: the URL is in the configuration, in a file, or in Kamailio's own
+/// configuration.
 ///
 /// # Errors
 /// When there is no such URL.
 pub fn server(kamailio: &Kamailio) -> Result<Option<Server>, Problems> {
     let Some(file) = &kamailio.database_file else {
-        return match &kamailio.server {
+        let found = kamailio.found_server.as_ref().map(|found| &found.server);
+        return match kamailio.server.as_ref().or(found) {
             Some(server) => checked("[kamailio] database", server.clone()).map(Some),
             None => Ok(None),
         };
@@ -65,6 +68,23 @@ pub fn server(kamailio: &Kamailio) -> Result<Option<Server>, Problems> {
     let name = file.to_string_lossy();
     let url = fs::read_to_string(file).map_err(|error| Problem::unreadable(&name, &error))?;
     let server = Server::parse(&url).map_err(|message| Problems::one(&name, message))?;
+    checked(&name, server).map(Some)
+}
+
+/// The database of the fleet, if there is one: its URL is in the configuration or in a file.
+///
+/// # Errors
+/// When there is no such URL.
+pub fn fleet_server(fleet: &Fleet) -> Result<Option<Server>, Problems> {
+    let Some(file) = &fleet.url_file else {
+        return match &fleet.url {
+            Some(server) => checked("[fleet] url", server.clone()).map(Some),
+            None => Ok(None),
+        };
+    };
+    let name = file.to_string_lossy();
+    let url = fs::read_to_string(file).map_err(|error| Problem::unreadable(&name, &error))?;
+    let server = Fleet::parse_url(&url).map_err(|message| Problems::one(&name, message))?;
     checked(&name, server).map(Some)
 }
 

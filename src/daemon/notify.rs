@@ -79,6 +79,13 @@ impl Manager {
         Ok(())
     }
 
+    /// Reports readiness where there is nothing to wait for.
+    pub(super) fn ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+        tracing::info!("ready");
+        send(&[NotifyState::Ready]);
+    }
+
     /// Reports that a reload begins.
     pub(super) fn reloading(&self) {
         if self.ready.load(Ordering::Relaxed)
@@ -197,6 +204,11 @@ impl Reporter {
         };
         format!("{registrations} {noun}; {state}{lag}{kamailio}")
     }
+}
+
+/// Reports a sign of life, and the status.
+pub(super) fn alive(status: &str) {
+    send(&[NotifyState::Watchdog, NotifyState::Status(status)]);
 }
 
 fn send(states: &[NotifyState<'_>]) {

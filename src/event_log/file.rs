@@ -230,13 +230,24 @@ impl History {
         answer.await.map_err(|error| self.cannot_read(error))
     }
 
-    /// The events that were seen at `at` (milliseconds since the Unix epoch) or later, ascending.
+    /// The events that were seen at `at` (milliseconds since the Unix epoch) or later, and those after the number `seq`
+    /// whenever they were seen, ascending.
     ///
     /// # Errors
     /// [`Error::CannotRead`].
-    pub async fn since(&self, at: u64) -> Result<Vec<Event>, Error> {
-        let since = async { query::since(&mut *self.reader().await?, at).await };
+    pub async fn since(&self, at: u64, seq: u64) -> Result<Vec<Event>, Error> {
+        let since = async { query::since(&mut *self.reader().await?, at, seq).await };
         since.await.map_err(|error| self.cannot_read(error))
+    }
+
+    /// A number before which no event was seen at `at` (milliseconds since the Unix epoch) or later, however the clock
+    /// was set; `None` where none was seen then.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`].
+    pub(super) async fn first_since(&self, at: u64) -> Result<Option<u64>, Error> {
+        let first = async { query::first_since(&mut *self.reader().await?, at).await };
+        first.await.map_err(|error| self.cannot_read(error))
     }
 
     /// Deletes what is kept of the SIP users that `username` means, in any case of letters: those of this account and

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{History, Observer, Of, Query};
+use super::{History, Observer};
 use crate::clock::Clock;
 use crate::config;
 use crate::events::burst::Bursts;
@@ -257,20 +257,13 @@ fn is_break(event: &Event) -> bool {
     }
 }
 
-/// The number of the last event before `from`.
+/// The number of an event before all that were seen from `from` on, whatever time a clock that was wrong gave to others.
 async fn before(history: &History, from: u64) -> Result<u64, super::Error> {
-    let query = Query {
-        of: Of::All,
-        from: None,
-        to: Some(from),
-        types: None,
-        reasons: None,
-        before: None,
-        limit: 1,
-    };
-    let last = history.query(&query).await?;
+    let first = history.first_since(from).await?;
     let oldest = history.oldest().saturating_sub(1);
-    Ok(last.first().map_or(oldest, |event| event.seq.max(oldest)))
+    Ok(first.map_or(history.newest(), |first| {
+        oldest.max(first.saturating_sub(1))
+    }))
 }
 
 /// How long a loss can turn out to be none, in milliseconds.

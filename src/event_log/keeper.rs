@@ -8,16 +8,23 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::EventLog;
 use super::writer::Writer;
+use super::{EventLog, History};
 use crate::clock::Clock;
 use crate::events::{Audience, Deriver, Event, Gap, GapCause, Kind, What};
 use crate::own_thread;
 use crate::registration::{Key, Registration, Text};
 use crate::registry::{Lagged, Registry, SourceState, Subscription};
 
-/// How long to wait for more after something happened: what comes together is written together.
-const GATHER: Duration = Duration::from_millis(1);
+/// How long to wait for more after something happened, for each reader up to [`MANY`]: what comes together is written
+/// together, and told to many readers at a time.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// So many readers have what happens gathered longest.
+const MANY: usize = 5;
+
+/// The same while nobody waits for events.
+const GATHER_AT_LEISURE: Duration = Duration::from_millis(100);
 
 /// How many entries of the feed are read at a time.
 const ENTRIES: usize = 1024;
@@ -30,6 +37,10 @@ const NOTE: Duration = Duration::from_secs(20);
 
 /// Under this name the history has up to when the log was kept, in milliseconds since the Unix epoch.
 const KEPT_UNTIL: &str = "kept until";
+
+/// Under this name the history has the number of the last event at the note before the latest one. What came later is
+/// looked at again whatever its time is: the clock may have been set back.
+const KEPT_BEFORE: &str = "kept before";
 
 /// A log that was kept up to so much less than the store, has not been kept beside it.
 const BEHIND: Duration = Duration::from_mins(2);
@@ -75,6 +86,8 @@ pub struct Keeper {
     /// Whether bindings are to be compared with what the log has of them.
     is_unreconciled: bool,
     noted: Duration,
+    /// The number of the last event at the latest note.
+    noted_seq: u64,
 }
 
 impl Keeper {
@@ -95,6 +108,7 @@ impl Keeper {
             source: SourceState::default(),
             is_unreconciled: false,
             noted: Duration::ZERO,
+            noted_seq: log.newest(),
             parts,
         }
     }
@@ -124,7 +138,10 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = log.forgotten.notified() => self.publish_forgotten().await,
-                () = self.parts.feed.news() => own_thread::pause(GATHER),
+                () = self.parts.feed.news() => {
+                    let readers = log.readers.rest(GATHER_AT_LEISURE).clamp(1, MANY);
+                    own_thread::pause(GATHER * u32::try_from(readers).unwrap_or(1));
+                }
                 _ = look.tick() => {}
             }
             self.follow().await;
@@ -162,13 +179,7 @@ impl Keeper {
         };
         self.publish_gap(GapCause::Restored).await;
         let as_of = milliseconds(as_of);
-        let logged = match history.since(as_of.saturating_sub(OVERLAP)).await {
-            Ok(events) => last_states(events),
-            Err(error) => {
-                tracing::debug!(%error, "cannot read the latest history");
-                HashMap::new()
-            }
-        };
+        let logged = logged_since(&history, as_of, self.noted_seq).await;
         let expired = self.expired_since(as_of, &logged).await;
         self.is_unreconciled = true;
         self.deriver.begin_from(logged);
@@ -262,11 +273,16 @@ impl Keeper {
     /// Notes up to when the log has been kept, and deletes what is too old.
     async fn note(&mut self) {
         self.noted = self.parts.clock.monotonic();
+        let before = std::mem::replace(&mut self.noted_seq, self.next - 1);
         let (log, now) = (&self.parts.log, self.now());
         let Some(history) = log.history().filter(|_| log.is_kept()) else {
             return;
         };
-        if let Err(error) = history.put_cursor(KEPT_UNTIL, (log.id(), now)).await {
+        let note = async {
+            history.put_cursor(KEPT_BEFORE, (log.id(), before)).await?;
+            history.put_cursor(KEPT_UNTIL, (log.id(), now)).await
+        };
+        if let Err(error) = note.await {
             tracing::debug!(%error, "cannot note up to when the history was kept");
         } else if let Err(error) = history.prune().await {
             tracing::debug!(%error, "cannot delete old events");
@@ -383,6 +399,27 @@ impl Keeper {
 
     fn now(&self) -> u64 {
         milliseconds(self.parts.clock.unix())
+    }
+}
+
+/// What the log has of each binding of which it says something since `as_of` (milliseconds); since the number `newest`, where
+/// nothing is noted.
+async fn logged_since(
+    history: &History,
+    as_of: u64,
+    newest: u64,
+) -> HashMap<Key, Option<Arc<Registration>>> {
+    let read = async {
+        let noted = history.cursor(KEPT_BEFORE).await?;
+        let seq = noted.map_or(newest, |(_, seq)| seq);
+        history.since(as_of.saturating_sub(OVERLAP), seq).await
+    };
+    match read.await {
+        Ok(events) => last_states(events),
+        Err(error) => {
+            tracing::debug!(%error, "cannot read the latest history");
+            HashMap::new()
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The log as a whole: what is appended at random, readers that come and go, restarts and a disk that fails.
 
+mod set_back;
 mod superseded;
 
 use std::collections::HashMap;

@@ -2,8 +2,10 @@
 //!
 //! What cannot be read, rate, token, access, account, method, user, query: the first that fails is the answer.
 
+pub(crate) mod asked;
 pub(crate) mod count;
 pub(crate) mod flapping;
+pub(crate) mod fleet;
 pub(crate) mod flush;
 pub(crate) mod history;
 pub(crate) mod list;
@@ -38,6 +40,7 @@ use super::auth::grant::Grant;
 use super::auth::peer::Peer;
 use super::error::{Error, Problem};
 use super::request::call::{self, Call};
+use super::request::reach;
 use super::request::request_id::RequestId;
 use super::request::route::{Route, What, Whose};
 use super::request::secret::Secret;
@@ -131,13 +134,16 @@ async fn registrations(
         }
     };
     let caller = admit(app, context.peer, &call, route.acts(&call.method))?;
+    if app.asks_fleet(&call, &route) {
+        return fleet::answer(app, &call, &route, caller, &context.id).await;
+    }
     let directory = Arc::clone(&app.directory.borrow());
     if let Whose::Account(id) = &route.realm
         && Names::of(app, &directory).need_rows(id)
     {
         restored(app, Scope::System).await?;
     }
-    let mut grant = Grant::new(app, caller, directory, &route, &call.method)?;
+    let mut grant = Grant::new(app, caller, directory, (&route, &call.method), None)?;
     let has_events = check_account_of(app, &grant, &call, &route).await?;
     if !route.allows(&call.method) {
         let allow = route.allow();
@@ -148,6 +154,7 @@ async fn registrations(
         scope: grant.scope(),
         accounts: grant.accounts.as_deref(),
         username: route.username(),
+        fleet: None,
     };
     if let Err(unknown) = subject.check_user(app, &grant.directory)
         && !has_events
@@ -155,6 +162,8 @@ async fn registrations(
     {
         return Err(unknown);
     }
+    // Only a scope that is none is left.
+    reach::asks_fleet(&call.params)?;
     if call.method == Method::DELETE && route.is_history() {
         return history::forget(app, &call, subject, &grant.caller, &context.id).await;
     }
@@ -200,7 +209,9 @@ async fn registrations(
         What::Why(_) => why::why(app, &call, subject, &context.id).await?,
         What::Flapping => flapping::flapping(app, &call, subject, &context.id),
         // They have no other method.
-        What::Notify(_) | What::Sync(_) => return Err(Error::Fault),
+        What::Notify(_) | What::Sync(_) | What::Nodes | What::Node(_) => {
+            return Err(Error::Fault);
+        }
     };
     grant.check_again(app, &route, &call.method)?;
     Ok(response)

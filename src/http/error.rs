@@ -110,6 +110,12 @@ pub(crate) enum Error {
         /// Its id.
         id: String,
     },
+    /// The fleet has no such node.
+    #[error("no such node")]
+    UnknownNode {
+        /// Its name.
+        name: String,
+    },
     /// The resource has no such method.
     #[error("method not allowed")]
     MethodNotAllowed {
@@ -131,6 +137,12 @@ pub(crate) enum Error {
     /// No phone did what it was asked for.
     #[error("no phone accepted the request")]
     Notify(Unheeded),
+    /// The fleet's database cannot be read.
+    #[error("the fleet's database cannot be reached; ask a node for its own registrations")]
+    FleetUnreachable {
+        /// The nodes when they were last known.
+        nodes: Value,
+    },
     /// There are too many connections.
     #[error("too many connections")]
     Overloaded,
@@ -253,6 +265,24 @@ pub(crate) enum Problem {
         "expires: and flapping: change without an event, so a stream cannot follow them; read the list instead"
     )]
     NotFollowed,
+    /// Neither of the two scopes.
+    #[error("must be fleet or node")]
+    UnknownScope,
+    /// There is no fleet.
+    #[error("this node is not part of a fleet: [fleet] url is not set")]
+    NoFleet,
+    /// There is no node here.
+    #[error("only a node has registrations of its own; this is the fleet")]
+    NoNode,
+    /// A node that is not gone.
+    #[error("the node runs, or did less than a minute ago; stop it first")]
+    IsRunning,
+    /// What only nodes know.
+    #[error("not known for the fleet; ask the node")]
+    NotOfFleet,
+    /// More than is read at once.
+    #[error("more than 100000 registrations match; ask page by page, with page_size")]
+    TooManyRows,
     /// A flush of all accounts that names no registrations.
     #[error(
         "say which registrations to flush: q, ruids or a filter is needed where no account is named"
@@ -319,11 +349,13 @@ impl Error {
             Self::UnknownAccount { .. }
             | Self::UnknownUser { .. }
             | Self::UnknownDevice { .. }
+            | Self::UnknownNode { .. }
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::DatastoreUnreachable | Self::NoHistory(_) | Self::Overloaded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::DatastoreUnreachable
+            | Self::NoHistory(_)
+            | Self::FleetUnreachable { .. }
+            | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Flush(incomplete) => match incomplete.cause {
                 Cause::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
                 Cause::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -352,13 +384,16 @@ impl Error {
             Self::TooManyRequests { .. } | Self::TooManyStreams { .. } => "too_many_requests",
             Self::InvalidCredentials => "invalid_credentials",
             Self::Forbidden | Self::CrossSite => "forbidden",
-            Self::UnknownAccount { .. } | Self::UnknownDevice { .. } => "bad_identifier",
+            Self::UnknownAccount { .. } | Self::UnknownDevice { .. } | Self::UnknownNode { .. } => {
+                "bad_identifier"
+            }
             // Kazoo spells it so, with a space, for users alone.
             Self::UnknownUser { .. } => "bad identifier",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "invalid_method",
             Self::DatastoreUnreachable => "datastore_unreachable",
             Self::NoHistory(_) => "history_unavailable",
+            Self::FleetUnreachable { .. } => "fleet_unreachable",
             Self::Overloaded => "service_unavailable",
             Self::Flush(incomplete) => match incomplete.cause {
                 Cause::Unreachable => "kamailio_unreachable",
@@ -393,12 +428,17 @@ impl Error {
                 "account_id": {"required": {"message": self.to_string()}},
                 "accounts": accounts,
             }),
-            Self::UnknownAccount { id } | Self::UnknownDevice { id } => {
+            Self::UnknownAccount { id }
+            | Self::UnknownDevice { id }
+            | Self::UnknownNode { name: id } => {
                 json!({"cause": id, "message": "bad identifier"})
             }
             Self::UnknownUser { username } => json!([username]),
             Self::Flush(incomplete) => incomplete.data(),
             Self::Notify(unheeded) => unheeded.data.clone(),
+            Self::FleetUnreachable { nodes } => {
+                json!({"message": self.to_string(), "nodes": nodes})
+            }
             Self::DatastoreUnreachable => json!({"message": "datastore timeout"}),
             Self::NoHistory(_)
             | Self::Misdirected
@@ -434,9 +474,14 @@ impl Problem {
             | Self::UnknownRequest
             | Self::NotOfEvent
             | Self::NotFollowed
+            | Self::UnknownScope
+            | Self::NoFleet
+            | Self::IsRunning
+            | Self::NoNode
+            | Self::NotOfFleet
             | Self::InBody => "forbidden",
             Self::Missing | Self::NothingChosen => "required",
-            Self::TooLarge | Self::TooManyEvents => "maximum",
+            Self::TooLarge | Self::TooManyEvents | Self::TooManyRows => "maximum",
             Self::NotATime
             | Self::NotANumber
             | Self::NotAFlag

@@ -10,6 +10,7 @@ pub(crate) mod history_params;
 pub(crate) mod notify_params;
 pub(crate) mod paging;
 pub(crate) mod params;
+pub(crate) mod reach;
 pub(crate) mod request_id;
 pub(crate) mod route;
 pub(crate) mod ruids;

@@ -13,7 +13,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Address, Details, Expiry, Number, TIME_UNKNOWN};
+use super::{Address, Details, Expiry, Number, Successor, TIME_UNKNOWN};
 use crate::clock::gregorian;
 use crate::sip::Transport;
 pub use condition::Condition;
@@ -43,6 +43,8 @@ pub enum Value<'a> {
     Flag(bool),
     /// How much a phone flaps.
     Flap(Flap),
+    /// The registration of the same phone that came later.
+    Successor(&'a Successor),
 }
 
 /// How much a phone flaps, as items show it.
@@ -82,6 +84,8 @@ pub enum Kind {
     Flag,
     /// An object with the keys of [`struct@Flap`].
     Flap,
+    /// An object with the keys of [`struct@Successor`].
+    Successor,
 }
 
 macro_rules! fields {
@@ -96,7 +100,8 @@ macro_rules! fields {
         }
 
         impl Field {
-            /// Every field, in the order of the document and of CSV columns; the last is shown only where it is named.
+            /// Every field, in the order of the document and of CSV columns; the last ones are not in every list: see
+            /// [`USUAL`](Self::USUAL).
             pub const ALL: &[Self] = &[$(Self::$field),*];
 
             /// The key in JSON, CSV and filters.
@@ -118,7 +123,7 @@ macro_rules! fields {
             /// The kind of its value.
             #[must_use]
             pub fn kind(self, $wire: Wire) -> Kind {
-                use Kind::{Flag, Flap, Integer, Number, Text};
+                use Kind::{Flag, Flap, Integer, Number, Successor, Text};
                 match self {
                     $(Self::$field => $kind,)*
                 }
@@ -246,6 +251,13 @@ fields! {
     ServerId = "server_id", Integer => number(binding.server_id);
     /// How much the phone flaps; absent where it was not lost of late.
     Flap = "flap", Flap => None;
+    /// The node that the phone is registered on. In a fleet's answers only.
+    Node = "node", Text => text(common.node.as_ref().map(|node| &*node.name));
+    /// The state of that node. In a fleet's answers only.
+    NodeState = "node_state", Text => text(common.node.as_ref().map(|node| node.state.as_str()));
+    /// The same phone, registered later on another node. In a fleet's answers only.
+    SupersededBy = "superseded_by", Successor =>
+        common.node.as_ref()?.superseded_by.as_ref().map(Value::Successor);
     /// Id of the owning account; absent where there is none. Shown where `fields` names it, and not otherwise.
     AccountId = "account_id", Text => text(item.account_id.as_deref());
 }
@@ -261,6 +273,7 @@ impl Value<'_> {
             Self::Number(number) => number.to_string().into(),
             Self::Flag(flag) => if *flag { "true" } else { "false" }.into(),
             Self::Flap(flap) => flap.to_string().into(),
+            Self::Successor(successor) => successor.to_string().into(),
         }
     }
 
@@ -275,6 +288,7 @@ impl Value<'_> {
             Self::Integer(number) => out.extend_from_slice(&number.to_le_bytes()),
             Self::Number(number) => out.extend_from_slice(&number.to_le_bytes()),
             Self::Flag(flag) => out.push(u8::from(*flag)),
+            Self::Successor(successor) => out.extend_from_slice(successor.to_string().as_bytes()),
             // It is no part of a registration.
             Self::Flap(_) => {}
         }
@@ -282,11 +296,29 @@ impl Value<'_> {
 }
 
 impl Field {
-    /// The fields that an item has unless others are named: all but the account's id.
-    pub const USUAL: &[Self] = match Self::ALL.split_last() {
+    /// The fields that an item of a fleet has unless others are named: all but the account's id.
+    pub const OF_FLEET: &[Self] = match Self::ALL.split_last() {
         Some((Self::AccountId, usual)) => usual,
         _ => Self::ALL,
     };
+
+    /// The fields that an item of one node has unless others are named: those without the node.
+    pub const USUAL: &[Self] = match Self::OF_FLEET {
+        [usual @ .., Self::Node, Self::NodeState, Self::SupersededBy] => usual,
+        _ => Self::OF_FLEET,
+    };
+
+    /// Every field that the answers of one node have.
+    pub fn of_node() -> impl Iterator<Item = Self> {
+        let all = Self::ALL.iter().copied();
+        all.filter(|field| !field.is_of_fleet())
+    }
+
+    /// Whether only a fleet's answers have it.
+    #[must_use]
+    pub fn is_of_fleet(self) -> bool {
+        matches!(self, Self::Node | Self::NodeState | Self::SupersededBy)
+    }
 
     /// The field with this key.
     #[must_use]
@@ -303,7 +335,7 @@ impl Details {
 
     /// See [`Registration::digest`](super::Registration::digest).
     pub(super) fn digest(&self) -> u64 {
-        let fields = Field::USUAL
+        let fields = Field::OF_FLEET
             .iter()
             .filter(|field| **field != Field::Expires);
         self.digest_by(fields.copied())

@@ -50,6 +50,7 @@ pub(crate) fn registration(binding: Binding, account_id: Option<&str>) -> Regist
         proxy_address: None,
         proxy_protocol: None,
         proxy_path: None,
+        node: None,
     };
     Registration::new(Details {
         account_id: account_id.map(Arc::from),

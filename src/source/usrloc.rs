@@ -36,6 +36,8 @@ pub struct Usrloc {
     assembler: Assembler,
     unreadable: Unreadable,
     texts: Texts,
+    /// Whether the bindings of an earlier run have been compared with the tables.
+    is_compared: bool,
 }
 
 /// What a tailed table is, by its place among the [specs](Usrloc::specs).
@@ -93,6 +95,7 @@ impl Usrloc {
             assembler: Assembler::default(),
             unreadable: Unreadable::default(),
             texts: Texts::default(),
+            is_compared: false,
         }
     }
 
@@ -143,14 +146,22 @@ impl Usrloc {
             }
         }
         self.unreadable.clear();
+        self.is_compared = false;
         self.assembler.read_again();
     }
 
     /// Whether most of the bindings that were taken to exist at the beginning have no row; to be asked once
-    /// everything has been read.
-    #[must_use]
-    pub fn misses_most(&self) -> bool {
-        self.assembler.miss_most()
+    /// everything has been read. True once only: the guard against mass removals knew of none of their rows and let them
+    /// pass, so the source has to look again before they go.
+    pub fn misses_most(&mut self) -> bool {
+        let is_first = !std::mem::replace(&mut self.is_compared, true);
+        let misses_most = is_first && self.assembler.miss_most();
+        if misses_most {
+            tracing::warn!(
+                "most known registrations are missing from Kamailio's tables; reading them again before removing any"
+            );
+        }
+        misses_most
     }
 
     /// Whether the usrloc tables have no row at all, as far as they have been read.

@@ -20,6 +20,7 @@ from pathlib import Path
 import beside
 import burst
 import events
+import fleet
 import flush
 import flushes
 import history
@@ -334,6 +335,7 @@ SCENARIOS = {
     "page": (operators_page, False, True),
     "million": (million, False, True),
     "servers": (servers.run, False, True),
+    "fleet": (fleet.run, False, True),
 }
 
 

@@ -293,6 +293,7 @@ fn common(account: u64) -> Common {
         proxy_address: Some(("203.0.113.5".into(), Some(5060))),
         proxy_protocol: Some(Transport::Udp),
         proxy_path: Some("sip:10.0.0.5:5060;transport=udp".into()),
+        node: None,
     }
 }
 

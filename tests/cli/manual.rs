@@ -46,7 +46,11 @@ fn the_page_of_the_configuration_has_no_warning() {
         .expect("sh can be run");
     let folder = tempfile::TempDir::new().expect("a temporary directory");
     let path = folder.path().join("usrlocd.toml.5");
-    fs::write(&path, page.stdout).expect("it is ours");
+    let text = String::from_utf8_lossy(&page.stdout);
+    for section in ["KEYS", "DATABASE SERVERS", "FILES"] {
+        assert!(text.contains(&format!("\n.SH {section}\n")), "{section}");
+    }
+    fs::write(&path, &page.stdout).expect("it is ours");
     groff_is_content(&path);
 }
 

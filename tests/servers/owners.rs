@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use crate::oracle::lists;
 use crate::servers::{ALL, ZONE, beside};
 use crate::support::daemon::Daemon;
 use crate::support::kamailio::Kamailio;
 use crate::support::phone::Phone;
+use crate::support::ports;
 use crate::support::server::{Engine, Server};
 
 const PLAIN: &str = "/v2/accounts/plain.test/registrations";
@@ -87,4 +90,31 @@ fn addresses_that_are_mixed_up_remove_nothing() {
     );
     lists(&daemon, ALL, &[phone.contact_uri()]);
     assert_eq!(one.lookup("alice@plain.test").len(), 1);
+}
+
+/// `doctor` asks each of them.
+#[test]
+fn doctor_says_which_kamailio_does_not_answer() {
+    let server = Server::start(Engine::Postgres);
+    let one = start(&server, 1);
+    let nobody = format!("http://127.0.0.1:{}/RPC", ports::free());
+    let table = format!("{{ 1 = \"{}\", 2 = \"{nobody}\" }}", one.rpc_url());
+    let daemon = beside(&one).prepare();
+    let output = daemon
+        .command("doctor")
+        .args(["-o", "json", "--jsonrpc", &table])
+        .output();
+    let said: Value = serde_json::from_slice(&output.expect("it starts").stdout).expect("JSON");
+    let findings = said["findings"].as_array().expect("a list");
+    let owners = findings.iter().filter(|it| it["check"] == "jsonrpc_owner");
+    let owners: Vec<_> = owners
+        .map(|it| (&it["mark"], it["message"].to_string()))
+        .collect();
+    let [(good, well), (bad, ill)] = &owners[..] else {
+        panic!("{said:#}");
+    };
+    assert_eq!((*good, *bad), (&json!("ok"), &json!("fail")), "{owners:?}");
+    assert!(well.contains("server_id 1 answers at"), "{well}");
+    assert!(ill.contains("server_id 2 does not answer at"), "{ill}");
+    assert!(ill.contains(&nobody), "{ill}");
 }

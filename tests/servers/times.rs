@@ -19,6 +19,20 @@ fn a_mariadb_with_unix_seconds_shows_what_phones_do() {
     follows_the_phones_of(&Server::start_with_numbers(Engine::MariaDb), 1);
 }
 
+/// A `timestamptz` is text in the zone of Kamailio's session, and that text is Kamailio's local time.
+#[test]
+fn a_postgresql_with_timestamptz_shows_what_phones_do() {
+    follows_the_phones_of(&Server::start_with_zones(), 1);
+}
+
+/// The zone of a session may be the database's.
+#[test]
+fn a_postgresql_with_timestamptz_and_a_zone_of_its_database_shows_what_phones_do() {
+    let server = Server::start_with_zones();
+    server.query("alter database kamailio set timezone = 'Pacific/Auckland'");
+    follows_the_phones_of(&server, 3);
+}
+
 /// Expiries beyond both changes of the clock, in the hour that comes twice, and one that is none.
 fn reads_expiries_as_kamailio_does(engine: Engine) {
     let server = Server::start(engine);

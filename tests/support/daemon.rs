@@ -33,6 +33,7 @@ pub(crate) struct Builder {
     tokens: String,
     wrapper: Vec<String>,
     environment: Vec<(String, String)>,
+    verb: &'static str,
 }
 
 impl Builder {
@@ -130,6 +131,21 @@ impl Daemon {
             tokens: stanza("lab", Self::TOKEN, &["*"], &["read", "flush"]),
             wrapper: Vec::new(),
             environment: Vec::new(),
+            verb: "serve",
+        }
+    }
+
+    /// A `usrlocd fleet` over this database. There is no Kamailio beside it.
+    pub(crate) fn fleet(url: &str) -> Builder {
+        Builder {
+            database: PathBuf::from("/nonexistent/kamailio.sqlite"),
+            rpc: "http://127.0.0.1:9/RPC".to_owned(),
+            port: None,
+            sections: format!("[fleet]\nurl = \"{url}\"\nnode = \"reader\"\n"),
+            tokens: stanza("lab", Self::TOKEN, &["*"], &["read", "flush"]),
+            wrapper: Vec::new(),
+            environment: Vec::new(),
+            verb: "fleet",
         }
     }
 
@@ -159,11 +175,14 @@ impl Daemon {
     /// Ends usrlocd as systemd does; its exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("this usrlocd runs");
-        if !self.lab.wrapper.is_empty() {
-            // The wrapper is not whom systemd would ask: strace, for one, waits for its child.
+        let status = if self.lab.wrapper.is_empty() {
+            process.terminate(STOP)
+        } else {
+            // The wrapper is not whom systemd would ask: strace, for one, waits for its child. One signal, for a second one
+            // would mean that there is a hurry.
             process.signal(Signal::TERM);
-        }
-        let status = process.terminate(STOP);
+            process.end_within(STOP)
+        };
         process.kill();
         status
     }
@@ -274,7 +293,7 @@ impl Daemon {
 
     fn launch(&mut self) {
         assert!(self.process.is_none(), "this usrlocd runs already");
-        let own = self.command("serve");
+        let own = self.command(self.lab.verb);
         let mut command = match self.lab.wrapper.split_first() {
             None => own,
             Some((program, arguments)) => {

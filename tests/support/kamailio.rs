@@ -273,8 +273,12 @@ impl Kamailio {
     }
 
     fn create(&self) {
-        if self.lab.server.is_none() {
-            self.create_database();
+        match &self.lab.server {
+            Some(server) => {
+                let further = self.lab.tables.iter().skip(1);
+                further.for_each(|name| server.create_table(name));
+            }
+            None => self.create_database(),
         }
         let cfg = if self.lab.configuration == Configuration::Debian {
             let local = registrar_cfg::local(&self.database);

@@ -89,6 +89,15 @@ impl Process {
     pub(crate) fn terminate(&mut self, grace: Duration) -> ExitStatus {
         let leader = self.group();
         let _ = kill_process(leader, Signal::TERM);
+        self.end_within(grace)
+    }
+
+    /// The exit status, once the process has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within `grace`.
+    pub(crate) fn end_within(&mut self, grace: Duration) -> ExitStatus {
         eventually("the process ends on SIGTERM", grace, || {
             self.ended()
                 .ok_or_else(|| format!("it still runs; its log ends:\n{}", tail(&self.log)))

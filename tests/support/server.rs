@@ -1,6 +1,7 @@
 //! A private database server for Kamailio's tables: its own directory, port and users.
 
 mod access;
+mod reads;
 mod rows;
 mod tls;
 
@@ -42,6 +43,8 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     /// Whether its times are Unix seconds, as with `expires_type` 1.
     pub(super) has_numbers: bool,
+    /// Whether usrlocd writes there too: the tables of a fleet.
+    is_written: bool,
     process: Mutex<Option<Process>>,
     port: u16,
     folder: TempDir,
@@ -81,11 +84,19 @@ impl Server {
         Arc::new(Self::prepare(engine, false))
     }
 
+    /// Starts a `PostgreSQL` for a fleet, where usrlocd may write.
+    pub(crate) fn for_fleet() -> Arc<Self> {
+        let mut server = Self::prepare(Engine::Postgres, false);
+        server.is_written = true;
+        Arc::new(server)
+    }
+
     fn prepare(engine: Engine, has_numbers: bool) -> Self {
         let folder = TempDir::with_prefix("usrlocd-server-").expect("a temporary directory");
         let server = Self {
             engine,
             has_numbers,
+            is_written: false,
             process: Mutex::new(None),
             port: ports::free(),
             folder,
@@ -120,7 +131,7 @@ impl Server {
     }
 
     /// The URL that Kamailio is given.
-    pub(super) fn owner_url(&self) -> String {
+    pub(crate) fn owner_url(&self) -> String {
         let scheme = match self.engine {
             Engine::Postgres => "postgres",
             Engine::MariaDb => "mysql",
@@ -157,7 +168,8 @@ impl Server {
                 .args(["-p", &port, "-k"])
                 .arg(self.folder.path())
                 .args(["-c", "fsync=off", "-c", "timezone=America/New_York"])
-                .args(["-c", "log_statement=all", "-c", "log_line_prefix=%u: "]),
+                .args(["-c", "log_timezone=America/New_York"])
+                .args(["-c", "log_statement=all", "-c", "log_line_prefix=%a: "]),
             Engine::MariaDb => command
                 .arg("--no-defaults")
                 .arg(format!("--datadir={}", data.display()))
@@ -253,17 +265,22 @@ impl Server {
 
     /// Kamailio's tables, and the rights to them.
     pub(crate) fn create_tables(&self) {
-        let scripts = ["standard-create.sql", "usrloc-create.sql"];
-        let mut script = scripts.map(|name| self.engine.schema(name)).concat();
-        script.push_str(match self.engine {
-            Engine::Postgres => {
-                "grant all on all tables in schema public to kamailio; grant all on all sequences in schema public to kamailio; grant select on location, location_attrs to usrlocd;"
-            }
-            Engine::MariaDb => {
-                "grant select on kamailio.location to usrlocd@'127.0.0.1'; grant select on kamailio.location_attrs to usrlocd@'127.0.0.1';"
-            }
-        });
-        self.query(&script);
+        self.query(&self.engine.schema("standard-create.sql"));
+        self.create_table("location");
+    }
+
+    /// A usrloc table with its attributes, and the rights to them.
+    pub(crate) fn create_table(&self, name: &str) {
+        let schema = self.engine.schema("usrloc-create.sql");
+        let rights = match self.engine {
+            Engine::Postgres => format!(
+                "grant all on all tables in schema public to kamailio; grant all on all sequences in schema public to kamailio; grant select on {name}, {name}_attrs to usrlocd;"
+            ),
+            Engine::MariaDb => format!(
+                "grant select on kamailio.{name} to usrlocd@'127.0.0.1'; grant select on kamailio.{name}_attrs to usrlocd@'127.0.0.1';"
+            ),
+        };
+        self.query(&(schema.replace("location", name) + &rights));
     }
 
     fn first_database(&self) -> &'static str {
@@ -361,6 +378,10 @@ impl Drop for Server {
             && let Some(mut process) = process.take()
         {
             process.kill();
+        }
+        // Of every test with a server that is Kamailio's alone.
+        if !self.is_written && !std::thread::panicking() {
+            self.only_reads();
         }
     }
 }

@@ -51,6 +51,7 @@ fn item(resolver: &Resolver, binding: Arc<Binding>) -> Value {
             item::Value::Number(number) => json!(number),
             item::Value::Flag(flag) => json!(flag),
             item::Value::Flap(flap) => json!(flap.to_string()),
+            item::Value::Successor(successor) => json!(successor.to_string()),
         };
         Some((field.name().to_owned(), value))
     };

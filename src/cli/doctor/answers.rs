@@ -7,9 +7,10 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::exposure;
-use super::kamailio_cfg::{self, KamailioCfg};
+use super::processes;
 use super::version::Version;
 use crate::config;
+use crate::config::kamailio_cfg::KamailioCfg;
 use crate::daemon::Failure;
 use crate::kamailio::{Endpoint, Fault, Kamailio, Lasting, Options};
 
@@ -61,7 +62,7 @@ pub(super) fn ask(config: &config::Kamailio) -> Result<Asked, Failure> {
     let answers = runtime.block_on(answers(&kamailio, &endpoint));
     let cfg = match &answers {
         Ok(answers) => configuration(&answers.processes),
-        Err(_) => kamailio_cfg::of_database(&config.database)
+        Err(_) => processes::of_database(&config.database)
             .ok_or_else(|| "Kamailio does not answer".to_owned()),
     };
     Ok(Asked {
@@ -100,7 +101,7 @@ async fn has_tm(kamailio: &Kamailio) -> Option<bool> {
 
 /// The configuration that a running Kamailio was started with.
 fn configuration(processes: &Value) -> Result<KamailioCfg, String> {
-    let Some((file, defined)) = kamailio_cfg::of_processes(processes) else {
+    let Some((file, defined)) = processes::of_processes(processes) else {
         return Err(
             "Kamailio's processes are not on this machine, or run in a separate container"
                 .to_owned(),

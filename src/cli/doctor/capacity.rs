@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::answers::Answers;
 use super::findings::{Findings, Group};
-use super::kamailio_cfg::{BusyTimeout, KamailioCfg};
 use super::many;
 use super::remedies::Site;
 use super::tables::Tables;
 use super::version::Version;
+use crate::config::kamailio_cfg::{BusyTimeout, KamailioCfg};
 
 const GROUP: Group = Group::Kamailio;
 

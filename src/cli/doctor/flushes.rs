@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::super::output::local_time;
 use super::findings::{Findings, Group};
-use super::kamailio_cfg::{BusyTimeout, KamailioCfg, Setting};
 use super::many;
 use super::remedies::Site;
 use super::usrlocd;
 use super::version::Version;
 use crate::config;
+use crate::config::kamailio_cfg::{BusyTimeout, KamailioCfg, Setting};
 
 /// The modes in which each removal makes one of Kamailio's workers write.
 const WRITE_THROUGH: [i64; 2] = [1, 3];

@@ -8,11 +8,11 @@ use super::clocks;
 use super::exposure::{self, GUARD, datagram};
 use super::findings::{Findings, Group};
 use super::identity::Identity;
-use super::kamailio_cfg::{KamailioCfg, Keeps, Setting};
 use super::lost_tcp;
 use super::remedies::{EXAMPLE, Site};
 use super::tables::Tables;
 use super::version::{self, Version};
+use crate::config::kamailio_cfg::{KamailioCfg, Keeps, Setting};
 use crate::kamailio::{Endpoint, Fault};
 
 const GROUP: Group = Group::Kamailio;

@@ -2,8 +2,8 @@
 //! do what it claims in some versions.
 
 use super::findings::{Findings, Group};
-use super::kamailio_cfg::{KamailioCfg, Setting};
 use super::version::Version;
+use crate::config::kamailio_cfg::{KamailioCfg, Setting};
 
 const GROUP: Group = Group::Kamailio;
 
@@ -43,7 +43,7 @@ pub(super) fn check(
         }
         None => {
             let message = format!(
-                "{PARAMETER} is on ({setting}). With it, in Kamailio 6.1.3 or newer phones that hung up stay in the table; check again while Kamailio answers."
+                "{PARAMETER} is on ({setting}). With it, in Kamailio 6.1.3 or newer phones that hung up stay in the table; check again when Kamailio answers."
             );
             findings.note(GROUP, PARAMETER, message);
         }

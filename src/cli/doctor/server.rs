@@ -1,6 +1,7 @@
 //! The database server: whether it can be read, and what would make reading it quicker.
 
 use super::findings::{Findings, Group};
+use super::many;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Kamailio;
 use crate::daemon;
@@ -27,6 +28,13 @@ pub(super) fn check(kamailio: &Kamailio, findings: &mut Findings) {
             return;
         }
     };
+    if let Some(found) = &kamailio.found_server {
+        let message = format!(
+            "Found {server}: {}. usrlocd logs in as Kamailio does, and only reads.",
+            found.why
+        );
+        findings.ok(GROUP, "database_found", message);
+    }
     let options = sql::Options {
         url: server.url().to_owned(),
         tables: kamailio.tables.clone(),
@@ -77,7 +85,7 @@ pub(super) fn check_owners(kamailio: &Kamailio, findings: &mut Findings) {
             }
             Err(fault) => {
                 let message = format!(
-                    "The Kamailio with server_id {id} does not answer at {address} ({fault}): its registrations are listed, and cannot be flushed."
+                    "The Kamailio with server_id {id} does not answer at {address} ({fault}): its registrations are listed but cannot be flushed."
                 );
                 findings.fail(
                     Group::Kamailio,
@@ -97,11 +105,14 @@ fn tell(server: &str, kamailio: &Kamailio, inspection: &Inspection, findings: &m
     let now = SystemClock::new().unix_seconds();
     for table in &inspection.tables {
         let Inspected { name, rows, .. } = table;
-        let message = format!("Table {name} has {rows} rows.");
+        let message = format!(
+            "Table {name} has {}.",
+            many(usize::try_from(*rows).unwrap_or(usize::MAX), "row")
+        );
         findings.ok(GROUP, "server_table", message);
         if !table.indexed && *rows > FEW {
             let message = format!(
-                "{name} has {rows} rows and no index on last_modified: a refresh shows only when all of them have been compared. An index shows it within a second:"
+                "{name} has {rows} rows and no index on last_modified, so a refresh shows only after all of them have been compared. With an index it shows within a second:"
             );
             let remedy = [format!(
                 "CREATE INDEX {name}_last_modified_idx ON {name} (last_modified);"

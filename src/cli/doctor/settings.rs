@@ -2,10 +2,10 @@
 //! not known, what the rows show.
 
 use super::findings::{Findings, Group};
-use super::kamailio_cfg::{KamailioCfg, Setting};
 use super::many;
 use super::remedies::Site;
 use super::rows::Counts;
+use crate::config::kamailio_cfg::{KamailioCfg, Setting};
 
 const GROUP: Group = Group::Tables;
 

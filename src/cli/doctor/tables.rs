@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::database::{RETRY, unreadable};
 use super::findings::{Findings, Group};
-use super::kamailio_cfg::KamailioCfg;
 use super::remedies::Site;
 use super::rows::{Counts, Role, Rows, ZOMBIE_AGE};
 use super::{many, schema};
 use crate::clock::{Clock, SystemClock};
+use crate::config::kamailio_cfg::KamailioCfg;
 use crate::sqlite_file::{Inspection, Reason, State, TableSpec, Tail, TailOptions};
 
 /// How long to try to read tables that others write.

@@ -15,12 +15,12 @@ const FILES: [(&str, &str, &str); 6] = [
     (
         "database",
         "/var/lib/kamailio/kamailio.sqlite",
-        "Kamailio's database, which is only read.",
+        "Kamailio's database, unless it is on a server. It is only read.",
     ),
     (
         "store",
         "/var/lib/usrlocd/usrlocd.db",
-        "usrlocd's own database: the known registrations, for the next start, the audit of flushes, and sessions of the page.",
+        "usrlocd's own database: the known registrations (for the next start), the audit of flushes, and the page's sessions.",
     ),
     (
         "store",

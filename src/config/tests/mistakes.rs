@@ -158,7 +158,7 @@ fn single_values_are_refused_with_a_hint() {
     f:2:12: expected a table, found an integer
     f:2:12: use a whole number from 0 to 1000
     f:2:9: "=debug" has a bad target; write for instance "usrlocd::http=debug"
-    f:1:2: unknown section [nonsense]; known here: kamailio, store, history, http, auth, directory, flush, notify, limits, metrics, log, webhook
+    f:1:2: unknown section [nonsense]; known here: kamailio, store, history, http, auth, directory, flush, notify, fleet, limits, metrics, log, webhook
     "#);
 }
 

@@ -109,6 +109,7 @@ impl Decoder {
             proxy_address: host.map(|host| (host, port)),
             proxy_protocol: Transport::from_name(protocol),
             proxy_path,
+            node: None,
         };
         Some(Shared {
             table,

@@ -120,23 +120,32 @@ pub(super) async fn answer(
     Ok(found)
 }
 
-/// The events that were seen at `at` or later, ascending.
+/// The events that were seen at `at` or later, and those after the number `seq` whenever they were seen, ascending.
 pub(super) async fn since(
     connection: &mut SqliteConnection,
     at: u64,
+    seq: u64,
 ) -> Result<Vec<Event>, sqlx::Error> {
     let mut found = Vec::new();
-    let Some((low, _)) = hull(connection, Some(at), None).await? else {
-        return Ok(found);
-    };
-    let mut after = seq_at(low).saturating_sub(1);
+    let first = first_since(connection, at).await?;
+    let mut after = first.map_or(seq, |first| seq.min(first.saturating_sub(1)));
     while let Some((_, events)) = rows::after(connection, after, PORTION).await?
         && let Some(last) = events.last()
     {
         after = last.seq;
-        found.extend(events.into_iter().filter(|event| event.at >= at));
+        let is_wanted = |event: &Event| event.at >= at || event.seq > seq;
+        found.extend(events.into_iter().filter(is_wanted));
     }
     Ok(found)
+}
+
+/// A number before which no event was seen at `at` or later; `None` where there is none of that time at all.
+pub(super) async fn first_since(
+    connection: &mut SqliteConnection,
+    at: u64,
+) -> Result<Option<u64>, sqlx::Error> {
+    let range = hull(connection, Some(at), None).await?;
+    Ok(range.map(|(low, _)| seq_at(low)))
 }
 
 /// The first place and the last of what was seen from one moment to another.

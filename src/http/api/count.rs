@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
+use super::asked::Asked;
 use super::select::{BATCH, select, turn};
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
@@ -13,8 +14,9 @@ use crate::http::auth::access::Caller;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::request::filter::Filters;
+use crate::http::request::reach::Reach;
 use crate::http::request::request_id::RequestId;
-use crate::http::response::answer::enveloped;
+use crate::http::response::answer::{enveloped, enveloped_in};
 use crate::http::response::revision::{Revision, unchanged, validated};
 use crate::http::response::view::View;
 use crate::registration::Common;
@@ -31,7 +33,10 @@ pub(crate) async fn count(
     caller: &Caller,
     id: &RequestId,
 ) -> Result<Response, Error> {
-    let filters = Filters::parse(&call.params, &app.settings.node)?;
+    if let Some(fleet) = subject.fleet {
+        return count_fleet(app, fleet, call, subject, caller, id).await;
+    }
+    let filters = Filters::parse(&call.params, app.reach())?;
     let (count, sum) = if filters.is_empty() {
         subject.count(app)
     } else {
@@ -52,6 +57,63 @@ pub(crate) async fn count(
     };
     let response = enveloped(app, call, id, &data, &revision);
     Ok(validated(response, &revision))
+}
+
+/// The number of the fleet's registrations, and of those of them that are on nodes that are not live.
+async fn count_fleet(
+    app: &App,
+    fleet: &Asked,
+    call: &Call,
+    subject: Subject<'_>,
+    caller: &Caller,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    let filters = Filters::parse(&call.params, Reach::Fleet)?;
+    let of = subject.of_fleet();
+    let count = if filters.is_empty() {
+        fleet.count(of).await?
+    } else {
+        let _turn = turn(app, subject, caller).await;
+        fleet
+            .count_selected(of, &filters, &subject.view(app))
+            .await?
+    };
+    let revision = Revision::of(count.revision);
+    let with_accounts = subject.scope == Scope::System && asks_for_accounts(call);
+    if !with_accounts && let Some(unchanged) = unchanged(call, &revision) {
+        return Ok(unchanged);
+    }
+    let mut data = serde_json::json!({"count": count.all, "stale": count.stale});
+    if with_accounts {
+        data["accounts"] = accounts_of_fleet(app, fleet, subject).await?;
+    }
+    let envelope = subject.envelope(app, id);
+    let response = enveloped_in(&envelope, call, &data.to_string(), &revision);
+    Ok(validated(response, &revision))
+}
+
+/// Every account that has registrations in the fleet, of those asked for. Names are those of the directory.
+async fn accounts_of_fleet(
+    app: &App,
+    fleet: &Asked,
+    subject: Subject<'_>,
+) -> Result<serde_json::Value, Error> {
+    let counts = fleet.fleet.count_accounts(&fleet.nodes, subject.of_fleet());
+    let counts = counts.await.map_err(|error| fleet.away(&error))?;
+    let directory = Arc::clone(&app.directory.borrow());
+    let account = |(id, (count, realm)): (String, (u64, Option<String>))| {
+        let known = directory.account(&id);
+        let name = known.and_then(|known| known.name.as_deref());
+        let own = known.and_then(|known| known.realm.as_deref());
+        let mut account = serde_json::json!({"count": count, "id": id});
+        for (key, value) in [("name", name), ("realm", own.or(realm.as_deref()))] {
+            if let Some(value) = value {
+                account[key] = value.into();
+            }
+        }
+        account
+    };
+    Ok(counts.into_iter().map(account).collect())
 }
 
 fn asks_for_accounts(call: &Call) -> bool {

@@ -59,7 +59,7 @@ pub(crate) async fn flush(
 ) -> Result<Response, Error> {
     refuse_unknown(&call.params)?;
     let chosen = chosen(call.body())?;
-    let filters = Filters::parse(&call.params, &app.settings.node)?;
+    let filters = Filters::parse(&call.params, app.reach())?;
     let dry_run = dry_run(&call.params)?;
     let keep = keep_newest(&call.params, subject.username)?;
     let exactly = !filters.is_empty() || keep > 0 || chosen.is_some();

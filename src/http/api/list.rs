@@ -23,7 +23,6 @@ use crate::http::response::answer::json;
 use crate::http::response::body::{self, Rows, Style};
 use crate::http::response::envelope::{Envelope, Success};
 use crate::http::response::revision::{Revision, unchanged, validated};
-use crate::http::response::view::View;
 use crate::registration::Registration;
 use crate::registration::item::sort::Sort;
 use crate::registry::{Listing, Position};
@@ -72,16 +71,16 @@ pub(crate) async fn list(
     let wanted = Wanted::parse(app, call, subject)?;
     let is_plain = wanted.is_plain() && subject.username.is_none();
     let is_whole = is_plain && wanted.paging.is_none() && wanted.style.fields.is_none();
-    if is_whole && call.is_conditional() {
+    if is_whole && subject.fleet.is_none() && call.is_conditional() {
         let (total, sum) = subject.count(app);
         if let Some(unchanged) = unchanged(call, &Revision::of(sum)) {
             return Ok(counted(unchanged, total));
         }
     }
     let found = match &wanted.paging {
-        Some(paging) if is_plain => page(app, subject, &wanted, paging).await,
-        None if is_whole => whole(app, subject, &wanted.style).await,
-        _ => selected(app, subject, caller, &wanted).await,
+        Some(paging) if is_plain => page(app, subject, &wanted, paging).await?,
+        None if is_whole && subject.fleet.is_none() => whole(app, subject, &wanted.style).await,
+        _ => selected(app, subject, caller, &wanted).await?,
     };
     if let Some(unchanged) = unchanged(call, &found.revision) {
         return Ok(counted(unchanged, found.total));
@@ -99,7 +98,7 @@ pub(crate) async fn list(
         Format::Json => {
             let (mut head, mut tail) = (Vec::with_capacity(512), Vec::with_capacity(512));
             Envelope::open(&success, &mut head);
-            app.envelope(id).close(&success, &mut tail);
+            subject.envelope(app, id).close(&success, &mut tail);
             json(body::json(head, found.rows, tail, style))
         }
         Format::Csv => {
@@ -134,24 +133,44 @@ async fn whole(app: &App, subject: Subject<'_>, style: &Style) -> Found {
     Found::written(text, size, sum)
 }
 
-/// One page of a list as it stands in the registry.
-async fn page(app: &App, subject: Subject<'_>, wanted: &Wanted, paging: &Paging) -> Found {
+/// One page of a list as it stands in the registry, or in the fleet's database.
+async fn page(
+    app: &App,
+    subject: Subject<'_>,
+    wanted: &Wanted,
+    paging: &Paging,
+) -> Result<Found, Error> {
     let after = paging.after.as_ref().map(|place| &place.position);
-    let page = subject.page(app, after, paging.size).await;
-    let total = subject.count(app).0;
+    let (page, total) = match subject.fleet {
+        None => {
+            let page = subject.page(app, after, paging.size).await;
+            (page, subject.count(app).0)
+        }
+        Some(fleet) => fleet.page(subject.of_fleet(), after, paging.size).await?,
+    };
     let place = page.registrations.last().filter(|_| page.more);
     let place = place.map(|(position, _)| Place::of(position.clone()));
     let rows = page.registrations.into_iter().map(|(_, one)| one).collect();
-    wanted.show(rows, place, total).await
+    Ok(wanted.show(rows, place, total).await)
 }
 
 /// What has to be looked for: some of a list, or a list in another order.
-async fn selected(app: &App, subject: Subject<'_>, caller: &Caller, wanted: &Wanted) -> Found {
+async fn selected(
+    app: &App,
+    subject: Subject<'_>,
+    caller: &Caller,
+    wanted: &Wanted,
+) -> Result<Found, Error> {
     let Wanted { paging, style, .. } = wanted;
     let _turn = turn(app, subject, caller).await;
-    let mut rows = select(app, subject, &wanted.filters, &style.view)
-        .await
-        .registrations;
+    let found = match subject.fleet {
+        None => select(app, subject, &wanted.filters, &style.view).await,
+        Some(fleet) => {
+            let of = subject.of_fleet();
+            fleet.select(of, &wanted.filters, &style.view).await?
+        }
+    };
+    let mut rows = found.registrations;
     let total = rows.len();
     let after = paging.as_ref().and_then(|paging| paging.after.as_ref());
     // They are in the usual order.
@@ -181,14 +200,15 @@ async fn selected(app: &App, subject: Subject<'_>, caller: &Caller, wanted: &Wan
             (ranked.into_iter().map(|one| one.row).collect(), place)
         }
     };
-    wanted.show(rows, place, total).await
+    Ok(wanted.show(rows, place, total).await)
 }
 
 impl Wanted {
     fn parse(app: &App, call: &Call, subject: Subject<'_>) -> Result<Self, Error> {
         let params = &call.params;
-        let filters = Filters::parse(params, &app.settings.node)?;
-        let sort = sort(params)?;
+        let reach = subject.reach(app);
+        let filters = Filters::parse(params, reach)?;
+        let sort = sort(params, reach)?;
         let mut name = subject.name();
         if sort.is_some() {
             // A key of a list in another order leads nowhere.
@@ -203,8 +223,8 @@ impl Wanted {
             style: Style {
                 format: call.format(),
                 layout: call.layout(),
-                fields: fields(params)?.map(Into::into),
-                view: View::now(app),
+                fields: fields(params, reach)?.map(Into::into),
+                view: subject.view(app),
             },
         })
     }

@@ -55,7 +55,7 @@ pub(crate) async fn notify(
     refuse_others(&call.params)?;
     let default = device.map(|_| CHECK_SYNC);
     let Asked { event, chosen } = asked(call.body(), &app.settings.notify_events, default)?;
-    let filters = Filters::parse(&call.params, &app.settings.node)?;
+    let filters = Filters::parse(&call.params, app.reach())?;
     let dry_run = dry_run(&call.params)?;
     let mut picked = pick(app, subject, who, &filters).await;
     picked.retain(|one| {

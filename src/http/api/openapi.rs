@@ -242,7 +242,7 @@ fn item(wire: Wire) -> Value {
             Kind::Integer => "integer",
             Kind::Number => "number",
             Kind::Flag => "boolean",
-            Kind::Flap => "object",
+            Kind::Flap | Kind::Successor => "object",
         };
         schema.insert("type".to_owned(), kind.into());
         schema.insert("description".to_owned(), field.description().into());
@@ -252,6 +252,12 @@ fn item(wire: Wire) -> Value {
                 "required".to_owned(),
                 json!(["score", "losses_24h", "flapping"]),
             );
+        }
+        if field.kind(wire) == Kind::Successor {
+            let text = json!({"type": "string"});
+            let properties = json!({"node": text, "ruid": text});
+            schema.insert("properties".to_owned(), properties);
+            schema.insert("required".to_owned(), json!(["node", "ruid"]));
         }
         (field.name().to_owned(), Value::Object(schema))
     };

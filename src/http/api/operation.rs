@@ -9,12 +9,13 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 
 use super::{metrics, openapi};
-use crate::http::App;
 use crate::http::error::Error;
 use crate::http::request::format::Layout;
 use crate::http::request::request_id::RequestId;
 use crate::http::response::answer::{allowed, json, refuse};
 use crate::http::response::envelope::source;
+use crate::http::response::fleet as response;
+use crate::http::{Answers, App};
 use crate::registration::item::json::write_string;
 use crate::registry::{Freshness, Registry, SourceState, Starting};
 
@@ -71,6 +72,9 @@ fn livez() -> Response {
 
 /// Says whether the registry matches Kamailio's tables closely enough, and if not, why.
 fn readyz(app: &App) -> Response {
+    if app.settings.answers == Answers::OfFleet {
+        return readyz_of_fleet(app);
+    }
     let (known, max_lag) = (app.registry.source(), max_lag(app));
     let readiness = readiness(&app.registry, known, max_lag);
     let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
@@ -97,6 +101,29 @@ fn readyz(app: &App) -> Response {
     source(known, &mut out);
     out.extend_from_slice(format!(",\"status\":\"{status}\"}}").as_bytes());
     let mut response = json(out);
+    if status != "ok" {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+/// Says whether the fleet's database can be read, and if not, why.
+fn readyz_of_fleet(app: &App) -> Response {
+    let fleet = app.fleet.as_ref();
+    let nodes = fleet.and_then(|fleet| fleet.last_nodes());
+    let trouble = fleet.and_then(|fleet| fleet.trouble());
+    let source = nodes.as_deref().map(response::source);
+    let reason = match (&trouble, &source) {
+        (Some(trouble), _) => Some(trouble.to_string()),
+        (None, None) => Some("The fleet's database has not been read yet.".to_owned()),
+        (None, Some(_)) => None,
+    };
+    let status = match reason {
+        None => "ok",
+        Some(_) => "unavailable",
+    };
+    let body = serde_json::json!({"reason": reason, "source": source, "status": status});
+    let mut response = json(body.to_string());
     if status != "ok" {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

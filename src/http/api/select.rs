@@ -58,7 +58,8 @@ pub(crate) async fn turn<'a>(
     subject: Subject<'_>,
     caller: impl fmt::Display,
 ) -> Option<Turn<'a>> {
-    if subject.username.is_some() || subject.count(app).0 < WORTH_A_TASK {
+    let are_few = || subject.fleet.is_none() && subject.count(app).0 < WORTH_A_TASK;
+    if subject.username.is_some() || are_few() {
         return None;
     }
     Some(app.turns.take(&caller.to_string()).await)

@@ -25,7 +25,7 @@ use self::seats::Seat;
 use self::who::{Changes, Who};
 use super::select::{select, turn};
 use super::subject::Subject;
-use crate::event_log::{Cursor, LogId, Logged, Missed};
+use crate::event_log::{Attendance, Cursor, LogId, Logged, Missed};
 use crate::events::json::Style;
 use crate::events::{Event, GapCause, Type, Viewer, What};
 use crate::http::App;
@@ -60,10 +60,10 @@ const EVENTS: usize = 256;
 
 /// The pause between two pieces, for each stream that is open, up to [`LONGEST_PAUSE`]: the more clients there are, the
 /// more is sent to each at a time. One client waits for nothing.
-const PAUSE: Duration = Duration::from_micros(320);
+const PAUSE: Duration = Duration::from_micros(480);
 
 /// The longest pause between two pieces.
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(30);
 
 /// About as much is sent at a time.
 const PIECE: usize = 64 << 10;
@@ -82,7 +82,7 @@ pub(crate) fn open(
     subject: Subject<'_>,
     params: StreamParams,
 ) -> Result<Response, Error> {
-    let filters = Filters::parse(&call.params, &app.settings.node)?;
+    let filters = Filters::parse(&call.params, app.reach())?;
     filters.check_for_stream()?;
     let framing = params.framing;
     let body = if call.method == Method::HEAD {
@@ -140,6 +140,7 @@ struct Stream {
     socket: Option<Socket>,
     /// Whether the client has gone.
     is_gone: bool,
+    _attendance: Attendance,
     /// While refreshes are wanted.
     _refreshes: Option<watch::Receiver<()>>,
     _seat: Seat,
@@ -185,6 +186,7 @@ impl Stream {
             changes: Changes::of(app),
             socket,
             is_gone: false,
+            _attendance: app.events.attend(),
             _refreshes: wants_refreshes.then(|| app.events.with_refreshes()),
             _seat: seat,
             app: Arc::clone(app),

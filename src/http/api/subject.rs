@@ -5,10 +5,16 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use super::asked::Asked;
 use crate::accounts::directory::Directory;
 use crate::events::Viewer;
+use crate::fleet::read::{Of, Whose};
 use crate::http::App;
 use crate::http::error::Error;
+use crate::http::request::reach::Reach;
+use crate::http::request::request_id::RequestId;
+use crate::http::response::envelope::{self, Envelope};
+use crate::http::response::view::View;
 use crate::registration::Registration;
 use crate::registry::{Listing, Page, Position, Scope};
 
@@ -16,13 +22,15 @@ use crate::registry::{Listing, Page, Position, Scope};
 const PORTION: usize = 8;
 
 /// Whose registrations are asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) scope: Scope<'a>,
     /// Of the whole system, only those of these accounts; none twice. `None` for a caller who may see all.
     pub(crate) accounts: Option<&'a [String]>,
     /// Only those of the SIP users whom this name means.
     pub(crate) username: Option<&'a [u8]>,
+    /// Whom to ask where it is not this node.
+    pub(crate) fleet: Option<&'a Asked>,
 }
 
 /// What is left of one account's list while several are made one.
@@ -39,6 +47,7 @@ impl<'a> Subject<'a> {
             scope,
             accounts: None,
             username: None,
+            fleet: None,
         }
     }
 
@@ -169,6 +178,55 @@ impl<'a> Subject<'a> {
 
     fn each(&self) -> impl Iterator<Item = &'a str> {
         self.accounts.unwrap_or_default().iter().map(String::as_str)
+    }
+}
+
+impl App {
+    /// What this node's own answers reach.
+    pub(crate) fn reach(&self) -> Reach<'_> {
+        Reach::Node(&self.settings.node)
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// What answers for it.
+    pub(crate) fn reach(self, app: &'a App) -> Reach<'a> {
+        match self.fleet {
+            None => app.reach(),
+            Some(_) => Reach::Fleet,
+        }
+    }
+
+    /// How its registrations look now.
+    pub(crate) fn view(self, app: &App) -> View {
+        match self.fleet {
+            None => View::now(app),
+            Some(_) => View::of_fleet(app),
+        }
+    }
+
+    /// Whose registrations the fleet is asked for.
+    pub(super) fn of_fleet(self) -> Of<'a> {
+        Of {
+            whose: match (self.scope, self.accounts) {
+                (Scope::Account(id), _) => Whose::One(id),
+                (Scope::System, Some(ids)) => Whose::Several(ids),
+                (Scope::System, None) => Whose::Everybody,
+            },
+            username: self.username,
+        }
+    }
+
+    /// The envelope of an answer about it.
+    pub(crate) fn envelope(self, app: &'a App, id: &'a RequestId) -> Envelope<'a> {
+        let envelope = app.envelope(id);
+        match self.fleet {
+            None => envelope,
+            Some(asked) => Envelope {
+                source: envelope::Source::Fleet(&asked.nodes),
+                ..envelope
+            },
+        }
     }
 }
 

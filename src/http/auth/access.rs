@@ -184,6 +184,11 @@ impl Caller {
         }
     }
 
+    /// The ids of accounts that the caller's token names.
+    pub(crate) fn named(&self) -> Vec<&str> {
+        self.own().unwrap_or_default()
+    }
+
     /// The accounts that the caller may see, each once; `None` for one who may see all, and what is in no account.
     pub(crate) fn accounts(&self, names: Names<'_>) -> Option<Vec<String>> {
         let own = self.own()?.into_iter();

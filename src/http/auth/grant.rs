@@ -7,7 +7,7 @@ use http::Method;
 use crate::accounts::directory::Directory;
 use crate::http::App;
 use crate::http::auth::access::{Caller, Right};
-use crate::http::auth::account::Names;
+use crate::http::auth::account::{InFleet, Names};
 use crate::http::error::Error;
 use crate::http::request::route::{Route, Whose};
 use crate::registry::Scope;
@@ -21,6 +21,8 @@ pub(crate) struct Grant {
     account: Option<String>,
     /// Of the whole system, the accounts that the caller may see; `None` for a caller who may see all.
     pub(crate) accounts: Option<Vec<String>>,
+    /// What is known of the fleet's accounts, where the fleet is asked.
+    in_fleet: Option<InFleet>,
 }
 
 impl Grant {
@@ -29,23 +31,39 @@ impl Grant {
         app: &App,
         caller: Caller,
         directory: Arc<Directory>,
-        route: &Route,
-        method: &Method,
+        (route, method): (&Route, &Method),
+        in_fleet: Option<InFleet>,
     ) -> Result<Self, Error> {
-        let account = authorize(&caller, route, method, Names::of(app, &directory))?;
-        Ok(Self {
+        let mut grant = Self {
             caller,
             directory,
-            account,
+            account: None,
             accounts: None,
-        })
+            in_fleet,
+        };
+        let names = grant.names(app, &grant.directory);
+        grant.account = authorize(&grant.caller, route, method, names)?;
+        Ok(grant)
+    }
+
+    fn names<'a>(&'a self, app: &'a App, directory: &'a Arc<Directory>) -> Names<'a> {
+        match &self.in_fleet {
+            None => Names::of(app, directory),
+            Some(known) => Names::in_fleet(known, directory),
+        }
+    }
+
+    /// Whether the account that is asked for has registrations in the fleet.
+    pub(crate) fn is_in_fleet(&self) -> bool {
+        let known = self.in_fleet.as_ref().zip(self.account.as_ref());
+        known.is_some_and(|(known, id)| known.contains_key(id))
     }
 
     /// Finds the accounts of the whole system that the caller may see; once the registrations are there, whose realms
     /// may be what tells an account's id.
     pub(crate) fn find_accounts(&mut self, app: &App) {
         if self.account.is_none() {
-            let names = Names::of(app, &self.directory);
+            let names = self.names(app, &self.directory);
             self.accounts = self.caller.accounts(names);
         }
     }
@@ -69,7 +87,7 @@ impl Grant {
         if Arc::ptr_eq(&now, &self.directory) {
             return Ok(());
         }
-        let names = Names::of(app, &now);
+        let names = self.names(app, &now);
         authorize(&self.caller, route, method, names)?;
         if self.account.is_none() && self.caller.accounts(names) != self.accounts {
             // A caller who asks again is answered by the directory that there is now.

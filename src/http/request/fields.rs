@@ -2,6 +2,7 @@
 
 use crate::http::error::{Error, Problem};
 use crate::http::request::params::Params;
+use crate::http::request::reach::Reach;
 use crate::registration::item::Field;
 use crate::registration::item::sort::Sort;
 
@@ -9,10 +10,10 @@ const FIELDS: &str = "fields";
 const SORT: &str = "sort";
 
 /// The fields that are wanted, in the order in which they are named, each once; `None` for all.
-pub(crate) fn fields(params: &Params) -> Result<Option<Vec<Field>>, Error> {
+pub(crate) fn fields(params: &Params, reach: Reach<'_>) -> Result<Option<Vec<Field>>, Error> {
     let mut fields = None;
     for name in params.all(FIELDS).flat_map(|names| names.split(',')) {
-        let field = Field::from_name(name);
+        let field = reach.key(name);
         let field = field.ok_or_else(|| Error::parameter(FIELDS, Problem::UnknownKey))?;
         let fields: &mut Vec<Field> = fields.get_or_insert_default();
         if !fields.contains(&field) {
@@ -23,11 +24,12 @@ pub(crate) fn fields(params: &Params) -> Result<Option<Vec<Field>>, Error> {
 }
 
 /// The order that is wanted; `None` for the usual one.
-pub(crate) fn sort(params: &Params) -> Result<Option<Sort>, Error> {
+pub(crate) fn sort(params: &Params, reach: Reach<'_>) -> Result<Option<Sort>, Error> {
     let refuse = |problem| Error::parameter(SORT, problem);
     let mut only = None;
     for text in params.all(SORT) {
-        let sort = Sort::parse(text).ok_or_else(|| refuse(Problem::UnknownKey))?;
+        let sort = Sort::parse(text).filter(|sort| reach.key(sort.field().name()).is_some());
+        let sort = sort.ok_or_else(|| refuse(Problem::UnknownKey))?;
         if only.replace(sort).is_some_and(|previous| previous != sort) {
             return Err(refuse(Problem::Contradiction));
         }
@@ -41,7 +43,7 @@ mod tests {
 
     #[test]
     fn fields_keep_the_order_in_which_they_are_named() {
-        let of = |query| fields(&Params::parse(query));
+        let of = |query| fields(&Params::parse(query), Reach::Node("k1"));
         assert_eq!(of(""), Ok(None));
         let expected = vec![Field::Contact, Field::Username, Field::Q];
         for query in [
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn there_is_one_order() {
-        let of = |query| sort(&Params::parse(query));
+        let of = |query| sort(&Params::parse(query), Reach::Node("k1"));
         assert_eq!(of(""), Ok(None));
         assert_eq!(of("sort=-q&sort=-q"), Ok(Sort::parse("-q")));
         for query in ["sort=", "sort=-", "sort=x", "sort=q&sort=-q", "sort=q,ruid"] {

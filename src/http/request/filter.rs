@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::http::error::{Error, Problem};
 use crate::http::request::params::Params;
+use crate::http::request::reach::Reach;
 use crate::http::request::ruids::{self, RUIDS, has_ruid};
 use crate::http::request::search;
 use crate::registration::Registration;
 use crate::registration::item::search::Search;
-use crate::registration::item::{Condition, Field, Item, Wire};
+use crate::registration::item::{Condition, Item, Wire};
 
 /// The parameter of a search.
 const SEARCH: &str = "q";
@@ -22,18 +23,18 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
-    /// The filters among the parameters, on the machine called `node`.
-    pub(crate) fn parse(params: &Params, node: &str) -> Result<Self, Error> {
+    /// The filters among the parameters.
+    pub(crate) fn parse(params: &Params, reach: Reach<'_>) -> Result<Self, Error> {
         let conditions = params
             .iter()
-            .filter_map(|(name, value)| condition(name, value));
+            .filter_map(|(name, value)| condition(name, value, reach));
         let mut filters = Self {
             conditions: conditions.collect::<Result<_, _>>()?,
             search: Search::default(),
             ruids: ruids::in_query(params)?,
         };
         for text in params.all(SEARCH) {
-            search::parse(text, node, &mut filters.search)
+            search::parse(text, reach, &mut filters.search)
                 .map_err(|problem| Error::parameter(SEARCH, problem))?;
         }
         Ok(filters)
@@ -41,7 +42,7 @@ impl Filters {
 
     /// Whether a parameter of this name is a filter.
     pub(crate) fn is_filter(name: &str) -> bool {
-        name == SEARCH || name == RUIDS || condition(name, "").is_some()
+        name == SEARCH || name == RUIDS || condition(name, "", Reach::Fleet).is_some()
     }
 
     /// Whether there is none.
@@ -81,9 +82,10 @@ impl Filters {
 }
 
 /// The condition that a parameter states; `None` where it is not a filter.
-fn condition(name: &str, value: &str) -> Option<Result<Condition, Error>> {
+fn condition(name: &str, value: &str, reach: Reach<'_>) -> Option<Result<Condition, Error>> {
     let key = |key: &str| {
-        Field::from_name(key).ok_or_else(|| Error::parameter(name, Problem::UnknownKey))
+        let field = reach.key(key);
+        field.ok_or_else(|| Error::parameter(name, Problem::UnknownKey))
     };
     let number = || {
         value

@@ -2,6 +2,7 @@
 
 use super::filter::Filters;
 use super::params::Params;
+use super::reach::SCOPE;
 use crate::http::error::{Error, Problem};
 
 const DRY_RUN: &str = "dry_run";
@@ -20,7 +21,7 @@ pub(crate) fn narrows(name: &str) -> bool {
 /// Refuses every parameter that a flush does not have: it may be a misspelt filter.
 pub(crate) fn refuse_unknown(params: &Params) -> Result<(), Error> {
     let is_known = |name: &str, value: &str| match name {
-        "auth_token" | "pretty_print" | "accept" | DRY_RUN => true,
+        "auth_token" | "pretty_print" | "accept" | DRY_RUN | SCOPE => true,
         "verb" => value.eq_ignore_ascii_case("delete"),
         other => narrows(other),
     };

@@ -46,6 +46,10 @@ pub(crate) enum What {
     Notify(Text),
     /// The phones of one device, to be asked to act.
     Sync(Text),
+    /// The nodes of the fleet.
+    Nodes,
+    /// The node of the fleet with this name.
+    Node(String),
 }
 
 impl Route {
@@ -71,6 +75,10 @@ impl Route {
             [b"registrations", b"count"] => What::Count,
             [b"history"] => What::History(None),
             [b"flapping"] => What::Flapping,
+            [b"nodes"] if is_system => What::Nodes,
+            [b"nodes", name] if is_system && !name.is_empty() => {
+                What::Node(String::from_utf8_lossy(name).into_owned())
+            }
             [b"registrations", b"" | b"count", ..] => return None,
             _ if is_system => return None,
             [b"registrations", user] => What::User((*user).into()),
@@ -89,13 +97,24 @@ impl Route {
             What::User(user) | What::History(Some(user)) | What::Why(user) | What::Notify(user) => {
                 Some(user.as_bytes())
             }
-            What::List | What::Count | What::History(None) | What::Flapping | What::Sync(_) => None,
+            What::List
+            | What::Count
+            | What::History(None)
+            | What::Flapping
+            | What::Sync(_)
+            | What::Nodes
+            | What::Node(_) => None,
         }
     }
 
     /// Whether it tells what happened: whoever has events is known to it.
     pub(crate) fn is_history(&self) -> bool {
         matches!(self.what, What::History(_) | What::Why(_))
+    }
+
+    /// Whether it is about the nodes of a fleet.
+    pub(crate) fn is_of_nodes(&self) -> bool {
+        matches!(self.what, What::Nodes | What::Node(_))
     }
 
     /// Whether a request with this method asks phones to act.
@@ -113,14 +132,16 @@ impl Route {
     pub(crate) fn allow(&self) -> &'static str {
         match (&self.realm, &self.what) {
             (_, What::Notify(_) | What::Sync(_)) => "POST, OPTIONS",
+            (_, What::Node(_)) => "DELETE, POST, OPTIONS",
             (_, What::List)
             | (Whose::Account(_) | Whose::Own, What::User(_) | What::History(Some(_))) => {
                 "GET, HEAD, DELETE, POST, OPTIONS"
             }
             (Whose::System, _)
-            | (_, What::Count | What::History(None) | What::Why(_) | What::Flapping) => {
-                "GET, HEAD, OPTIONS"
-            }
+            | (
+                _,
+                What::Count | What::History(None) | What::Why(_) | What::Flapping | What::Nodes,
+            ) => "GET, HEAD, OPTIONS",
         }
     }
 

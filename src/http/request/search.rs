@@ -5,16 +5,17 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use crate::http::error::Problem;
+use crate::http::request::reach::Reach;
 use crate::registration::item::search::{Bound, Part, Search, Term, Whole, parse_ip};
 use crate::sip::Transport;
 
 /// How many words there may be, over all parameters: each costs time for each registration.
 const MOST: usize = 32;
 
-/// Adds what `text` says to a search on the machine called `node`.
-pub(crate) fn parse(text: &str, node: &str, search: &mut Search) -> Result<(), Problem> {
+/// Adds what `text` says to a search.
+pub(crate) fn parse(text: &str, reach: Reach<'_>, search: &mut Search) -> Result<(), Problem> {
     for word in text.split_whitespace() {
-        match term(word, node) {
+        match term(word, reach) {
             Some(term) => search.term(term?),
             None => search.word(word),
         }
@@ -26,7 +27,7 @@ pub(crate) fn parse(text: &str, node: &str, search: &mut Search) -> Result<(), P
 }
 
 /// The condition that a word states; `None` where it is a word only.
-fn term(word: &str, node: &str) -> Option<Result<Term, Problem>> {
+fn term(word: &str, reach: Reach<'_>) -> Option<Result<Term, Problem>> {
     let (prefix, value) = word.split_once(':')?;
     let term = match prefix.to_ascii_lowercase().as_str() {
         "user" => Ok(Term::User(Whole::new(value))),
@@ -39,16 +40,17 @@ fn term(word: &str, node: &str) -> Option<Result<Term, Problem>> {
             transport.map(Term::Transport).ok_or(Problem::NotATransport)
         }
         "expires" => remaining(value).ok_or(Problem::NotASpan),
+        "flapping" if reach == Reach::Fleet => Err(Problem::NotOfFleet),
         "flapping" => match value.to_ascii_lowercase().as_str() {
             "yes" => Ok(Term::Flapping(true)),
             "no" => Ok(Term::Flapping(false)),
             _ => Err(Problem::NotYesOrNo),
         },
-        // Every registration is of this machine.
-        "node" => {
-            let is_here = Whole::new(value).is(node.as_bytes(), &mut Vec::new());
-            Ok(Term::Node(is_here))
-        }
+        "node" => Ok(match reach {
+            // Every registration is of this machine.
+            Reach::Node(node) => Term::Node(Whole::new(value).is(node.as_bytes(), &mut Vec::new())),
+            Reach::Fleet => Term::OnNode(Whole::new(value)),
+        }),
         _ => return None,
     };
     // An empty value may be a script's variable that is not set, and would choose other phones than are meant.
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     fn problem(text: &str) -> Option<Problem> {
-        parse(text, "node-1", &mut Search::default()).err()
+        parse(text, Reach::Node("node-1"), &mut Search::default()).err()
     }
 
     #[test]

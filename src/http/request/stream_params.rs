@@ -8,6 +8,7 @@ use crate::http::error::{Error, Problem};
 use crate::http::request::fields::fields;
 use crate::http::request::format::ranges;
 use crate::http::request::params::Params;
+use crate::http::request::reach::Reach;
 use crate::registration::item::Field;
 
 /// The id of the last event that a client has, as browsers send it.
@@ -70,7 +71,7 @@ impl StreamParams {
             types: types(params)?,
             from: from(params, headers, is_initial)?,
             is_initial,
-            fields: fields(params)?,
+            fields: fields(params, Reach::Node(""))?,
         }))
     }
 }

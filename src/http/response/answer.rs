@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::envelope::{Envelope, Success};
+use super::envelope::{Envelope, Source, Success};
 use super::indent::indented;
 use super::revision::Revision;
 use crate::http::App;
@@ -38,6 +38,16 @@ pub(crate) fn enveloped(
     data: &str,
     revision: &Revision,
 ) -> Response {
+    enveloped_in(&app.envelope(id), call, data, revision)
+}
+
+/// A small answer in this envelope.
+pub(crate) fn enveloped_in(
+    envelope: &Envelope<'_>,
+    call: &Call,
+    data: &str,
+    revision: &Revision,
+) -> Response {
     let success = Success {
         auth_token: call.token(),
         revision: revision.as_str(),
@@ -46,7 +56,7 @@ pub(crate) fn enveloped(
     let mut out = Vec::with_capacity(512);
     Envelope::open(&success, &mut out);
     out.extend_from_slice(data.as_bytes());
-    app.envelope(id).close(&success, &mut out);
+    envelope.close(&success, &mut out);
     json(laid_out(out, call.layout()))
 }
 
@@ -74,7 +84,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.max(1).into());
         }
-        Error::DatastoreUnreachable | Error::Overloaded => {
+        Error::DatastoreUnreachable | Error::FleetUnreachable { .. } | Error::Overloaded => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Error::Notify(_) => {
@@ -100,6 +110,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
         | Error::UnknownAccount { .. }
         | Error::UnknownUser { .. }
         | Error::UnknownDevice { .. }
+        | Error::UnknownNode { .. }
         | Error::NotFound
         | Error::NoHistory(_)
         | Error::Flush(_)
@@ -124,7 +135,7 @@ impl App {
             node: &self.settings.node,
             version: &self.settings.version,
             now: self.clock.unix(),
-            source: self.registry.source_of_answers(),
+            source: Source::Node(self.registry.source_of_answers()),
         }
     }
 }

@@ -52,7 +52,12 @@ impl Style {
 
     /// The fields that are shown.
     fn fields(&self) -> &[Field] {
-        self.fields.as_deref().unwrap_or(Field::USUAL)
+        let usual = if self.view.of_fleet {
+            Field::OF_FLEET
+        } else {
+            Field::USUAL
+        };
+        self.fields.as_deref().unwrap_or(usual)
     }
 }
 

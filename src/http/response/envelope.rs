@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::fleet;
+use crate::fleet::nodes::Nodes;
 use crate::http::error::Error;
 use crate::http::request::secret::Secret;
 use crate::registration::item::json::write_string;
@@ -21,7 +23,16 @@ pub(crate) struct Envelope<'a> {
     /// The time, since the Unix epoch.
     pub(crate) now: Duration,
     /// How fresh the answer is.
-    pub(crate) source: Freshness,
+    pub(crate) source: Source<'a>,
+}
+
+/// Whose answer it is, and how well that is known to match Kamailio's tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// This node's.
+    Node(Freshness),
+    /// The fleet's.
+    Fleet(&'a Nodes),
 }
 
 /// What a success has beside its data.
@@ -100,7 +111,10 @@ impl Envelope<'_> {
     }
 
     fn source(&self, out: &mut Vec<u8>) {
-        source(self.source, out);
+        match self.source {
+            Source::Node(freshness) => source(freshness, out),
+            Source::Fleet(nodes) => value(out, &fleet::source(nodes)),
+        }
     }
 }
 

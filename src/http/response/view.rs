@@ -14,6 +14,8 @@ pub(crate) struct View {
     /// Unix seconds.
     pub(crate) now: i64,
     pub(crate) flaps: Arc<Snapshot>,
+    /// Whether they are the fleet's.
+    pub(crate) of_fleet: bool,
 }
 
 impl View {
@@ -23,6 +25,16 @@ impl View {
             wire: app.settings.wire,
             now: app.clock.unix_seconds(),
             flaps: app.flaps.now(),
+            of_fleet: false,
+        }
+    }
+
+    /// How the fleet's look now. Who flaps is known to the nodes.
+    pub(crate) fn of_fleet(app: &App) -> Self {
+        Self {
+            flaps: Arc::default(),
+            of_fleet: true,
+            ..Self::now(app)
         }
     }
 

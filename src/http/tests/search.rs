@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::site::{Site, details, phone};
 use crate::http::request::filter::Filters;
 use crate::http::request::params::Params;
+use crate::http::request::reach::Reach;
 use crate::registration::item::json::write_item;
 use crate::registration::item::{Flap, Item, Wire};
 use crate::registration::{
@@ -348,7 +349,7 @@ proptest! {
         words in prop::collection::vec(any_word(), 1..4),
     ) {
         let query = format!("q={}", encoded(&words.join(" ")));
-        let filters = Filters::parse(&Params::parse(&query), "node-1").unwrap();
+        let filters = Filters::parse(&Params::parse(&query), Reach::Node("node-1")).unwrap();
         let item = Item { registration: &one, wire: Wire::Document, now: NOW, flap };
         let mut shown = Vec::new();
         write_item(&item, &mut shown);

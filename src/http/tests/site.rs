@@ -22,7 +22,7 @@ use crate::flush::{
 };
 use crate::http::auth::peer::Peer;
 use crate::http::server::middleware::around;
-use crate::http::{App, Hosts, KamailioState, Keys, Limits, Parts, Settings, api};
+use crate::http::{Answers, App, Hosts, KamailioState, Keys, Limits, Parts, Settings, api};
 use crate::metrics::Metrics;
 use crate::notify::{Notify, Notifying, Outcome as Notified, Request as NotifyRequest};
 use crate::registration::Change;
@@ -184,6 +184,7 @@ pub(super) fn settings() -> Settings {
         ui: true,
         https: false,
         below_path: false,
+        answers: Answers::OfNode,
         node: "node-1".to_owned(),
         version: "1.2.3".to_owned(),
         metrics_accounts: 0,
@@ -283,6 +284,7 @@ impl Site {
             notify: Arc::clone(&fake) as _,
             events: Arc::new(EventLog::new(world.history)),
             flaps: Arc::clone(&flaps),
+            fleet: None,
             draining: CancellationToken::new(),
             clock: shared,
             metrics,
@@ -497,6 +499,7 @@ pub(super) fn details(account: &str, username: &str, number: u16) -> Details {
         proxy_address: Some(("203.0.113.5".into(), Some(5060))),
         proxy_protocol: Some(Transport::Udp),
         proxy_path: None,
+        node: None,
     };
     let at = Address {
         host: address.as_str().into(),

@@ -70,7 +70,7 @@ fn equal(own: &Value<'_>, wanted: &str) -> bool {
             whole.parse() == Ok(*own)
         }
         Value::Number(own) => wanted.parse() == Ok(*own),
-        Value::Text(_) | Value::Port(_) | Value::Flag(_) | Value::Flap(_) => {
+        Value::Text(_) | Value::Port(_) | Value::Flag(_) | Value::Flap(_) | Value::Successor(_) => {
             own.to_text() == wanted
         }
     }

@@ -14,7 +14,7 @@ static KEYS: LazyLock<Vec<(Field, String)>> = LazyLock::new(|| {
 /// Appends the item as one JSON object.
 pub fn write_item(item: &Item<'_>, out: &mut Vec<u8>) {
     out.reserve(2048);
-    write_each(item, KEYS[..Field::USUAL.len()].iter(), out);
+    write_each(item, KEYS[..Field::OF_FLEET.len()].iter(), out);
 }
 
 /// Appends these fields of the item, in this order, as one JSON object.
@@ -94,6 +94,7 @@ pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
             let _ = serde_json::to_writer(out, number);
         }
         Value::Flap(flap) => out.extend_from_slice(flap.to_string().as_bytes()),
+        Value::Successor(successor) => out.extend_from_slice(successor.to_string().as_bytes()),
         Value::Flag(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
     }
 }

@@ -41,6 +41,8 @@ pub enum Term {
     Flapping(bool),
     /// It is of this machine; whether the name that was given is that one's was found before.
     Node(bool),
+    /// The node that it is on, in a fleet, is this.
+    OnNode(Whole),
 }
 
 /// How a number compares with another one.
@@ -145,6 +147,10 @@ impl Term {
             }
             Self::Flapping(wanted) => item.flap.is_some_and(|flap| flap.flapping) == *wanted,
             Self::Node(is_here) => *is_here,
+            Self::OnNode(name) => {
+                let node = one.common.node.as_ref();
+                is(name, node.map(|node| node.name.as_bytes()))
+            }
         }
     }
 }

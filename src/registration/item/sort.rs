@@ -23,6 +23,12 @@ const NUMBER: u8 = 1;
 const TEXT: u8 = 2;
 
 impl Sort {
+    /// The key.
+    #[must_use]
+    pub fn field(&self) -> Field {
+        self.field
+    }
+
     /// What `KEY` or `-KEY` says.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -58,6 +64,10 @@ impl Sort {
             Some(Value::Integer(number)) => write_integer(number, bytes),
             Some(Value::Flag(flag)) => write_integer(flag.into(), bytes),
             Some(Value::Flap(flap)) => write_integer(flap.score.into(), bytes),
+            Some(Value::Successor(successor)) => {
+                bytes.push(TEXT);
+                fold(successor.node.as_bytes(), bytes);
+            }
             Some(Value::Number(number)) => {
                 // As `f64::total_cmp` compares them.
                 let bits = number.to_bits().cast_signed();

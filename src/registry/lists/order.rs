@@ -6,7 +6,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::registration::{Binding, Registration};
+use crate::registration::{Binding, OnNode, Registration, lower_shown, shown};
 
 /// The end of a part of a [`Position`].
 const END: &[u8] = &[0, 0];
@@ -75,7 +75,29 @@ impl Position {
     /// The place of a registration.
     #[must_use]
     pub fn of_registration(registration: &Registration) -> Self {
-        Self::of(&registration.binding)
+        match &registration.common.node {
+            None => Self::of(&registration.binding),
+            Some(node) => Self::in_fleet(&registration.binding, node),
+        }
+    }
+
+    /// The place of a row of a fleet: as the fleet's database orders texts, and with the node at the end.
+    fn in_fleet(binding: &Binding, node: &OnNode) -> Self {
+        let mut key = Vec::with_capacity(160);
+        part(&mut key, lower_shown(&binding.user()).as_bytes());
+        part(&mut key, shown(binding.contact.as_bytes()).as_bytes());
+        key.extend(contact_id(binding));
+        part(&mut key, binding.key.table.as_bytes());
+        part(&mut key, binding.key.ruid.0.as_bytes());
+        part(&mut key, node.name.as_bytes());
+        Self(key.into())
+    }
+
+    /// The user at this place of a fleet's list, as the fleet's database has the name.
+    #[must_use]
+    pub fn shown_user(&self) -> String {
+        let end = self.0.iter().position(|byte| *byte == 0);
+        shown(&self.0[..end.unwrap_or(self.0.len())])
     }
 
     /// The bytes, to be given out.

@@ -1,5 +1,15 @@
 //! What `PostgreSQL` and `MySQL` or `MariaDB` spell differently.
 
+/// Gives a session the zone that Kamailio's sessions have, in whose local time a `timestamptz` is text: that of the role or
+/// the database, where it is set, else the server's. The driver asks for UTC, which hides the server's `TimeZone`;
+/// `log_timezone` is the same unless somebody changed one of them.
+const ZONE: &str = "select set_config('TimeZone', coalesce((\
+    select split_part(setting, '=', 2) from pg_catalog.pg_db_role_setting, unnest(setconfig) as setting \
+    where lower(setting) like 'timezone=%' \
+    and setdatabase in (0, (select oid from pg_catalog.pg_database where datname = current_database())) \
+    and setrole in (0, (select oid from pg_catalog.pg_roles where rolname = current_user)) \
+    order by setrole = 0, setdatabase = 0 limit 1), current_setting('log_timezone')), false)";
+
 /// The SQL of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Dialect {
@@ -26,6 +36,7 @@ impl Dialect {
                 "set statement_timeout = '5s'",
                 "set lock_timeout = '1s'",
                 "set max_parallel_workers_per_gather = 0",
+                ZONE,
             ],
             Self::MySql if version.contains("MariaDB") => &[
                 "set session transaction read only",
@@ -81,22 +92,29 @@ impl Dialect {
         }
     }
 
-    /// An expression that changes when any of these columns of a row changes.
-    pub(super) fn version(self, columns: &[String], has_xmin: bool) -> String {
-        let quoted = columns.iter().map(|column| self.quoted(column));
+    /// An expression that changes when any of these columns of a row changes: those that every row needs, and the others.
+    pub(super) fn version(self, (needed, others): (&[&str], &[&str]), has_xmin: bool) -> String {
+        let quoted = |columns: &[&str]| -> Vec<String> {
+            columns.iter().map(|column| self.quoted(column)).collect()
+        };
         match self {
             // The transaction that wrote the row as it is.
             Self::Postgres if has_xmin => "xmin".to_owned(),
             Self::Postgres => {
-                let columns: Vec<_> = quoted.collect();
-                let row = columns.join(", ");
-                format!("('x' || substr(md5(row({row})::text), 1, 8))::bit(32)::bigint")
+                let row = quoted(&[needed, others].concat()).join(", ");
+                format!("('x' || substr(md5(row({row})::text), 1, 15))::bit(60)::bigint")
             }
             Self::MySql => {
-                // What stands between them stays where one is NULL, which concat_ws leaves out. (quote() would do as
-                // well, and takes twice as long.)
-                let columns: Vec<_> = quoted.collect();
-                format!("crc32(concat_ws(',', {}))", columns.join(", '', "))
+                // A refresh changes columns of both halves (expires; last_modified, cseq or callid), so that 64 bits
+                // would have to agree for it to be missed; a change of up to four bytes never is. This costs as much as
+                // one CRC of the whole row; MD5 costs twice as much, and fails where only FIPS algorithms are allowed.
+                let halves = [needed, others].into_iter().filter(|half| !half.is_empty());
+                let halves = halves.map(|half| {
+                    // What stands between columns stays where one is NULL, which concat_ws leaves out. (quote() would
+                    // do as well, and takes twice as long.)
+                    format!("crc32(concat_ws(',', {}))", quoted(half).join(", '', "))
+                });
+                halves.collect::<Vec<_>>().join(" << 32 | ")
             }
         }
     }
@@ -109,12 +127,12 @@ impl Dialect {
         }
         match (self, kind) {
             (Self::Postgres, "timestamp" | "timestamptz") => {
-                Some(format!("'{moment}'::{kind} - interval '3 seconds'"))
+                Some(format!("'{moment}'::{kind} - interval '2 seconds'"))
             }
             (Self::MySql, "datetime" | "timestamp") => {
-                Some(format!("'{moment}' - interval 3 second"))
+                Some(format!("'{moment}' - interval 2 second"))
             }
-            _ => moment.parse().ok().map(|unix: i64| (unix - 3).to_string()),
+            _ => moment.parse().ok().map(|unix: i64| (unix - 2).to_string()),
         }
     }
 }
@@ -138,19 +156,29 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_of_all_columns() {
+        let version = |others: &[&str]| Dialect::MySql.version((&["a", "b"], others), false);
+        assert_eq!(version(&[]), "crc32(concat_ws(',', `a`, '', `b`))");
+        assert_eq!(
+            version(&["c"]),
+            "crc32(concat_ws(',', `a`, '', `b`)) << 32 | crc32(concat_ws(',', `c`))"
+        );
+    }
+
+    #[test]
     fn a_time_before_is_a_time() {
         let before = |dialect: Dialect, kind: &str, moment: &str| dialect.before(kind, moment);
         assert_eq!(
             before(Dialect::Postgres, "timestamp", "2026-11-30 01:02:03").as_deref(),
-            Some("'2026-11-30 01:02:03'::timestamp - interval '3 seconds'")
+            Some("'2026-11-30 01:02:03'::timestamp - interval '2 seconds'")
         );
         assert_eq!(
             before(Dialect::MySql, "datetime", "2026-11-30 01:02:03").as_deref(),
-            Some("'2026-11-30 01:02:03' - interval 3 second")
+            Some("'2026-11-30 01:02:03' - interval 2 second")
         );
         assert_eq!(
             before(Dialect::MySql, "bigint", "1796000523").as_deref(),
-            Some("1796000520")
+            Some("1796000521")
         );
         assert_eq!(before(Dialect::Postgres, "timestamp", "x'; drop"), None);
         assert_eq!(before(Dialect::Postgres, "timestamp", "infinity"), None);

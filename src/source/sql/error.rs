@@ -66,7 +66,8 @@ pub enum Error {
 
 impl Error {
     /// In a word, for metrics.
-    fn kind(&self) -> &'static str {
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable(_) | Self::Failed | Self::Restarting | Self::Full => "unreachable",
             Self::NoAnswer(_) | Self::Slow => "timeout",

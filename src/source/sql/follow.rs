@@ -1,14 +1,15 @@
 //! The task that follows the tables of a server: it asks, assembles bindings and posts updates.
 
+mod compare;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Options;
 use super::connection::Connection;
 use super::dialect::Dialect;
 use super::error::Error;
-use super::pace::{Due, Pace, Took};
+use super::pace::{Due, Pace, Ways};
 use super::rows::Rows;
 use super::table::{self, Table};
 use crate::metrics::TailCounts;
@@ -16,11 +17,8 @@ use crate::registration::Binding;
 use crate::source::completeness::{Completeness, Extent, Moment};
 use crate::source::updates::Updates;
 use crate::source::usrloc::{Holds, Reading, Usrloc};
-use crate::source::{Health, Parts, Trouble, Update};
-use crate::sqlite_file::{Balance, MassRemovalGuard};
-
-/// The rows of a page of ids and versions.
-const KEYS: usize = 10_000;
+use crate::source::{Health, Parts, Update};
+use crate::sqlite_file::MassRemovalGuard;
 
 /// The rows of a page of whole rows.
 const ROWS: usize = 2_000;
@@ -37,9 +35,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Between two looks at the columns and indexes of the tables.
 const LOOK: Duration = Duration::from_mins(1);
 
-/// How long after a comparison that missed much the next one decides.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
-
 /// Follows the tables of a server.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -53,8 +48,6 @@ pub(super) struct Follower {
     looked: Duration,
     usrloc: Usrloc,
     guard: MassRemovalGuard,
-    /// Whether the bindings of an earlier run have been compared with the tables.
-    compared: bool,
     completeness: Completeness,
     pace: Pace,
     reading: Reading,
@@ -77,7 +70,6 @@ impl Follower {
             looked: Duration::ZERO,
             usrloc,
             guard: MassRemovalGuard::default(),
-            compared: false,
             completeness: Completeness::default(),
             reading: Reading::Underway,
             health: Health::Opening,
@@ -138,6 +130,7 @@ impl Follower {
         self.connect().await?;
         match due {
             Due::Comparison => self.compare().await,
+            Due::Ids => self.read_ids().await,
             Due::Glance => self.glance().await,
         }
     }
@@ -172,6 +165,13 @@ impl Follower {
             table.look(&mut connection, &self.options.servers).await?;
             self.usrloc.set_columns(place, |name| table.place(name));
         }
+        let mut bindings = self.tables.iter().filter(|it| it.holds == Holds::Bindings);
+        let has_index = bindings.clone().all(Table::has_index);
+        self.pace.set_ways(Ways {
+            has_index,
+            // Without an index only comparisons find changes, and they have the whole share.
+            reads_ids: has_index && bindings.any(Table::has_costly_versions),
+        });
         self.looked = now;
         self.connection = Some(connection);
         if is_new {
@@ -182,97 +182,6 @@ impl Follower {
             self.post(None);
         }
         Ok(())
-    }
-
-    /// Compares every row with what has been reported.
-    async fn compare(&mut self) -> Result<(), Error> {
-        let (started, began) = (self.now(), self.parts.clock.unix());
-        self.guard.go_on();
-        let (mut gone, mut took) = (Vec::new(), Took::default());
-        for table in 0..self.tables.len() {
-            let before = self.tables[table].known.len();
-            let missing = if before == 0 {
-                // This is not what a comparison costs: it comes once.
-                self.load(table).await?;
-                self.busy();
-                Vec::new()
-            } else {
-                self.compare_table(table, &mut took).await?
-            };
-            let new = self.tables[table].known.len() - before;
-            gone.push((missing, new));
-        }
-        let now = self.now();
-        let is_final = self.decide(now, &gone);
-        self.counts.sweeps += 1;
-        self.pace.compared(now, took);
-        let cycle = self.pace.next_comparison().saturating_sub(started);
-        let cycle = u64::try_from(cycle.as_millis()).unwrap_or(u64::MAX);
-        self.parts.cycle.store(cycle, Ordering::Relaxed);
-        let read = is_final && !self.misses_most(now);
-        self.health = Health::CatchingUp;
-        if read {
-            self.reading = Reading::Complete;
-            self.health = self.understood();
-        } else {
-            self.pace.compare_at(now + SECOND_LOOK);
-        }
-        let is_current = self.health == Health::Live;
-        self.post(is_current.then_some(Moment { now, unix: began }));
-        self.count(took.keys + took.changed);
-        Ok(())
-    }
-
-    /// Reports the rows that are gone, unless they are too many to be believed at the first look. Whether it is decided.
-    fn decide(&mut self, now: Duration, gone: &[(Vec<i64>, usize)]) -> bool {
-        for (place, (missing, new)) in gone.iter().enumerate() {
-            let rows = self.tables[place].known.len() - new;
-            let balance = Balance {
-                gone: missing.len(),
-                new: *new,
-            };
-            self.guard.weigh(now, place, rows, balance);
-        }
-        for (place, (missing, _)) in gone.iter().enumerate() {
-            for id in missing {
-                if self.guard.reports_removals() {
-                    self.tables[place].known.remove(id);
-                    self.usrloc.delete(place, *id);
-                    self.counts.deletes += 1;
-                } else {
-                    self.guard.count_missing();
-                }
-            }
-        }
-        self.guard.end_pass(now)
-    }
-
-    /// How well the tables can be read, now that all of their rows have been.
-    fn understood(&mut self) -> Health {
-        let Some(why) = self.usrloc.not_understood() else {
-            return Health::Live;
-        };
-        self.reading = Reading::Interrupted;
-        Health::Absent(Trouble {
-            kind: "not_understood",
-            message: format!(
-                "no row of {} can be read, for instance the one with id {}: {}",
-                why.table, why.row, why.why
-            ),
-        })
-    }
-
-    /// Whether most of the bindings of an earlier run are missing, now that all rows have been read for the first time.
-    fn misses_most(&mut self, now: Duration) -> bool {
-        let misses_most = !self.compared && self.usrloc.misses_most();
-        self.compared = true;
-        if misses_most {
-            tracing::warn!(
-                "most known registrations are missing from Kamailio's tables; reading them again before removing any"
-            );
-            self.guard.hold_until_confirmed(now);
-        }
-        misses_most
     }
 
     /// Reads a table of which nothing is known.
@@ -291,42 +200,26 @@ impl Follower {
         }
     }
 
-    /// Compares a table with what is known of it. Returns the ids of rows that are gone.
-    async fn compare_table(&mut self, table: usize, took: &mut Took) -> Result<Vec<i64>, Error> {
-        let (mut gone, mut after) = (Vec::new(), None);
-        self.busy();
-        loop {
-            let (of, connection) = self.parts_of(table)?;
-            let page = of.compare(connection, after, KEYS).await?;
-            took.rows += page.rows;
-            took.keys += self.busy();
-            self.read(table, &page.changed).await?;
-            took.changed += self.busy();
-            gone.extend(page.gone);
-            after = page.last;
-            if after.is_none() {
-                return Ok(gone);
-            }
-        }
-    }
-
     /// Looks for what can be found by an index: new rows, and those that were modified last.
     async fn glance(&mut self) -> Result<(), Error> {
+        let mut rows = 0;
         for table in 0..self.tables.len() {
             if self.tables[table].holds != Holds::Bindings {
                 continue;
             }
             if self.tables[table].has_index() {
-                let (of, connection) = self.parts_of(table)?;
-                let changed = of.recent(connection).await?;
+                let now = self.now();
+                let connection = self.connection.as_mut().ok_or(Error::Failed)?;
+                let (seen, changed) = self.tables[table].recent(connection, now).await?;
                 self.read(table, &changed).await?;
+                rows += seen + changed.len();
             }
-            self.read_new(table).await?;
+            rows += self.read_new(table).await?;
         }
-        self.read_attributes().await?;
+        rows += self.read_attributes().await?;
         self.post(None);
         let (now, busy) = (self.now(), self.busy());
-        self.pace.glanced(now, busy);
+        self.pace.glanced(now, rows, busy);
         Ok(())
     }
 
@@ -345,22 +238,23 @@ impl Follower {
         Ok(())
     }
 
-    /// Reads the attributes that have come.
-    async fn read_attributes(&mut self) -> Result<(), Error> {
+    /// Reads the attributes that have come. Returns how many.
+    async fn read_attributes(&mut self) -> Result<usize, Error> {
+        let mut rows = 0;
         for table in 0..self.tables.len() {
             if self.tables[table].holds == Holds::Attributes {
-                self.read_new(table).await?;
+                rows += self.read_new(table).await?;
             }
         }
-        Ok(())
+        Ok(rows)
     }
 
-    /// Reads rows with ids beyond those that are known, a page at most.
-    async fn read_new(&mut self, table: usize) -> Result<(), Error> {
+    /// Reads rows with ids beyond those that are known, a page at most. Returns how many.
+    async fn read_new(&mut self, table: usize) -> Result<usize, Error> {
         let (of, connection) = self.parts_of(table)?;
         let rows = of.rows_after(connection, None, ROWS).await?;
         self.upsert(table, &rows);
-        Ok(())
+        Ok(rows.len())
     }
 
     /// A table, and the connection to read it.

@@ -2,9 +2,11 @@
 //!
 //! Asking takes a share of one of the server's cores at most. How much of it a statement takes is not known; it is no
 //! more than the time until the answer is there, but that also has what the network, a busy machine and this program
-//! add. So a comparison is taken to cost what the quickest of the last ones did, by the number of rows. What came on top
-//! of it (rows that had changed and were read) is made up for over several pauses, so that one large change delays the
-//! next comparison little.
+//! add. So a question is taken to cost what the quickest of the last ones of its kind did, by the number of rows.
+//!
+//! Glances and readings of ids have a part of the share each, as much as they need of it; comparisons have the rest. What
+//! a comparison cost on top (rows that had changed and were read) is made up for over several pauses, so that one large
+//! change delays the next comparison little.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,11 +17,26 @@ const COMPARE: Duration = Duration::from_millis(250);
 /// Between two glances, at least.
 const GLANCE: Duration = Duration::from_millis(200);
 
-/// What part of the share is for comparisons, where glances come between.
-const COMPARISONS: f64 = 0.7;
+/// Between two readings of ids, at least.
+const IDS: Duration = Duration::from_secs(1);
 
-/// The comparisons that the cost of one is taken from.
+/// What part of the share is spent. The rest is for what the quickest questions did not cost.
+const SPENT: f64 = 0.9;
+
+/// What part is for glances at most; and what part where an index lets them find all that changes.
+const GLANCES: (f64, f64) = (0.3, 0.45);
+
+/// What part is for readings of ids.
+const READINGS: f64 = 0.3;
+
+/// What part is for comparisons, at least and at most.
+const COMPARISONS: (f64, f64) = (0.15, 0.7);
+
+/// The questions that the cost of one is taken from.
 const RECENT: usize = 8;
+
+/// A question costs this much, if it took as long, however few rows there were.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// In so many pauses what was read beside a comparison is made up for.
 const PAUSES: u32 = 8;
@@ -31,15 +48,41 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 #[derive(Debug)]
 pub(super) struct Pace {
     load: f64,
+    ways: Ways,
     compare: Duration,
     glance: Duration,
+    ids: Duration,
+    /// Between two readings of ids.
+    reading: Duration,
     /// The pause before the latest try to connect.
     pause: Duration,
-    /// The seconds that each row took in the last comparisons.
-    recent: VecDeque<f64>,
+    costs: Costs,
     /// What was read beside comparisons, and has not been made up for.
     owed: Duration,
+    /// When the last comparison ended, and what glances and readings of ids have cost since.
+    beside: (Duration, Duration),
 }
+
+/// What there is to find changes by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Ways {
+    /// An index finds what was modified last.
+    pub(super) has_index: bool,
+    /// Ids alone are read much more quickly than with versions.
+    pub(super) reads_ids: bool,
+}
+
+/// What questions cost, by their kinds.
+#[derive(Debug, Default)]
+struct Costs {
+    comparisons: Recent,
+    glances: Recent,
+    ids: Recent,
+}
+
+/// The seconds that each row took in the last questions of a kind.
+#[derive(Debug, Default)]
+struct Recent(VecDeque<f64>);
 
 /// What a comparison took, at most.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +98,11 @@ pub(super) struct Took {
 /// What there is to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Due {
+    /// Compare the version of every row.
     Comparison,
+    /// Read the ids of all rows.
+    Ids,
+    /// Look for what an index finds.
     Glance,
 }
 
@@ -63,21 +110,38 @@ impl Pace {
     pub(super) fn new(load: f64) -> Self {
         Self {
             load,
+            ways: Ways::default(),
             compare: Duration::ZERO,
             glance: Duration::ZERO,
+            ids: Duration::MAX,
+            reading: IDS,
             pause: Duration::ZERO,
-            recent: VecDeque::with_capacity(RECENT),
+            costs: Costs::default(),
             owed: Duration::ZERO,
+            beside: (Duration::ZERO, Duration::ZERO),
         }
+    }
+
+    /// Changes are found in these ways from now on.
+    pub(super) fn set_ways(&mut self, ways: Ways) {
+        self.ways = ways;
     }
 
     /// What is to be done next, and when.
     pub(super) fn next(&self) -> (Due, Duration) {
-        if self.glance < self.compare {
-            (Due::Glance, self.glance)
-        } else {
-            (Due::Comparison, self.compare)
-        }
+        let plan = [
+            (Due::Comparison, self.compare),
+            (Due::Ids, self.ids),
+            (Due::Glance, self.glance),
+        ];
+        plan.into_iter()
+            .min_by_key(|it| it.1)
+            .unwrap_or((Due::Comparison, self.compare))
+    }
+
+    /// Whether a glance is due, whatever else is being done.
+    pub(super) fn is_glance_due(&self, now: Duration) -> bool {
+        self.ways.has_index && self.glance <= now
     }
 
     /// When the next comparison is due.
@@ -91,39 +155,69 @@ impl Pace {
         self.owed += took.changed;
         let paid = self.owed / PAUSES;
         self.owed -= paid;
-        let cost = self.cost(took) + paid;
-        self.compare = now + rest(cost, self.load * COMPARISONS).max(COMPARE);
+        let cost = self.costs.comparisons.of(took.rows, took.keys) + paid;
+        let (since, spent) = std::mem::replace(&mut self.beside, (now, Duration::ZERO));
+        let elapsed = now.saturating_sub(since).as_secs_f64();
+        let beside = if elapsed > 0.0 {
+            spent.as_secs_f64() / elapsed
+        } else {
+            0.0
+        };
+        let (least, most) = COMPARISONS;
+        let share = (SPENT * self.load - beside).clamp(least * self.load, most * self.load);
+        self.compare = now + rest(cost, share).max(COMPARE);
         self.glance = now + GLANCE;
+        self.ids = if self.ways.reads_ids {
+            now + self.reading
+        } else {
+            Duration::MAX
+        };
     }
 
-    /// What comparing so many rows costs the server.
-    fn cost(&mut self, took: Took) -> Duration {
-        let rows = f64::from(u32::try_from(took.rows).unwrap_or(u32::MAX));
-        if took.rows > 0 {
-            if self.recent.len() == RECENT {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(took.keys.as_secs_f64() / rows);
-        }
-        let quickest = self.recent.iter().copied().reduce(f64::min);
-        quickest.map_or(took.keys, |each| Duration::from_secs_f64(each * rows))
+    /// A glance at so many rows ended, and took the server `busy` at most.
+    pub(super) fn glanced(&mut self, now: Duration, rows: usize, busy: Duration) {
+        let cost = self.costs.glances.of(rows, busy);
+        self.beside.1 += cost;
+        let (without, with) = GLANCES;
+        let part = if self.ways.has_index { with } else { without };
+        self.glance = now + rest(cost, self.load * part).max(GLANCE);
     }
 
-    /// A glance ended, and took the server `busy` at most.
-    pub(super) fn glanced(&mut self, now: Duration, busy: Duration) {
-        self.glance = now + rest(busy, self.load * (1.0 - COMPARISONS)).max(GLANCE);
+    /// All ids have been read: so many, which took the server `busy` at most.
+    pub(super) fn read_ids(&mut self, now: Duration, rows: usize, busy: Duration) {
+        let cost = self.costs.ids.of(rows, busy);
+        self.beside.1 += cost;
+        self.reading = rest(cost, self.load * READINGS).max(IDS);
+        self.ids = now + self.reading;
     }
 
-    /// The next comparison is to begin at this time and no later.
+    /// The next comparison is to begin at this time and no later, and ids are not read before it.
     pub(super) fn compare_at(&mut self, at: Duration) {
         self.compare = at;
+        self.ids = Duration::MAX;
     }
 
     /// Nothing could be read: the next try is a comparison, after a pause that grows.
     pub(super) fn failed(&mut self, now: Duration) {
         self.pause = (self.pause * 2).clamp(RETRY.0, RETRY.1);
-        self.compare = now + self.pause;
+        self.compare_at(now + self.pause);
         self.glance = self.compare;
+    }
+}
+
+impl Recent {
+    /// What a question about so many rows costs the server, which took `took` at most.
+    fn of(&mut self, rows: usize, took: Duration) -> Duration {
+        let rows = f64::from(u32::try_from(rows).unwrap_or(u32::MAX));
+        if rows > 0.0 {
+            if self.0.len() == RECENT {
+                self.0.pop_front();
+            }
+            self.0.push_back(took.as_secs_f64() / rows);
+        }
+        let quickest = self.0.iter().copied().reduce(f64::min);
+        let cost = quickest.map_or(took, |each| Duration::from_secs_f64(each * rows));
+        cost.max(took.min(LEAST))
     }
 }
 
@@ -133,111 +227,4 @@ fn rest(busy: Duration, share: f64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(milliseconds: u64) -> Duration {
-        Duration::from_millis(milliseconds)
-    }
-
-    /// A comparison of 1000 rows.
-    fn took(keys: u64, changed: u64) -> Took {
-        Took {
-            rows: 1000,
-            keys: at(keys),
-            changed: at(changed),
-        }
-    }
-
-    /// The pause after a comparison, in milliseconds.
-    fn pause(pace: &mut Pace, took: Took) -> u128 {
-        pace.compared(Duration::ZERO, took);
-        pace.compare.as_millis()
-    }
-
-    #[test]
-    fn a_small_table_is_compared_all_the_time() {
-        let mut pace = Pace::new(0.05);
-        assert_eq!(pace.next(), (Due::Comparison, at(0)));
-        pace.compared(at(10), took(1, 0));
-        assert_eq!(pace.next(), (Due::Glance, at(210)));
-        pace.glanced(at(211), at(1));
-        assert_eq!(pace.next(), (Due::Comparison, at(260)));
-    }
-
-    #[test]
-    fn the_load_is_bounded() {
-        let mut pace = Pace::new(0.05);
-        pace.compared(at(1000), took(70, 0));
-        let mut glances = 0;
-        let next = loop {
-            match pace.next() {
-                (Due::Glance, then) => pace.glanced(then + at(3), at(3)),
-                (Due::Comparison, then) => break then,
-            }
-            glances += 1;
-        };
-        assert_eq!(next, at(1000 + 1930), "70 of 2000 ms are 3.5 %");
-        assert!(glances * 3 <= 1930 * 15 / 1000 + 3, "1.5 %: {glances}");
-    }
-
-    #[test]
-    fn what_a_busy_machine_adds_is_not_the_server_s_work() {
-        let mut pace = Pace::new(0.05);
-        assert_eq!(pause(&mut pace, took(700, 0)), 19_300);
-        assert_eq!(pause(&mut pace, took(70, 0)), 1930);
-        for _ in 1..RECENT {
-            assert_eq!(pause(&mut pace, took(700, 0)), 1930);
-        }
-        // It has been so for long: the server itself may be slower than it was.
-        assert_eq!(pause(&mut pace, took(700, 0)), 19_300);
-        // Other numbers of rows cost as much more or less.
-        let twice = Took {
-            rows: 2000,
-            keys: at(5000),
-            changed: at(0),
-        };
-        assert_eq!(pause(&mut pace, twice), 38_600);
-        let none = Took {
-            rows: 0,
-            keys: at(5000),
-            changed: at(0),
-        };
-        assert_eq!(pause(&mut pace, none), COMPARE.as_millis());
-    }
-
-    #[test]
-    fn a_large_change_is_made_up_for_little_by_little() {
-        let mut pace = Pace::new(0.05);
-        let first = pause(&mut pace, took(70, 1400));
-        assert_eq!(first, (70 + 175) * 2000 / 70 - 70 - 175, "an eighth of it");
-        let mut last = first;
-        for _ in 0..60 {
-            let next = pause(&mut pace, took(70, 0));
-            assert!(next <= last, "{next} after {last}");
-            last = next;
-        }
-        assert!((1930..1935).contains(&last), "all of it: {last}");
-        for _ in 0..60 {
-            last = pause(&mut pace, took(70, 70));
-        }
-        assert!(
-            (3800..=3860).contains(&last),
-            "what comes each time costs as much: {last}"
-        );
-    }
-
-    #[test]
-    fn tries_become_rarer() {
-        let mut pace = Pace::new(0.05);
-        let mut pauses = Vec::new();
-        for _ in 0..6 {
-            pace.failed(at(0));
-            pauses.push(pace.next().1.as_millis());
-        }
-        assert_eq!(pauses, [500, 1000, 2000, 4000, 5000, 5000]);
-        pace.compared(at(0), took(1, 0));
-        pace.failed(at(0));
-        assert_eq!(pace.next(), (Due::Comparison, at(500)));
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -16,8 +17,14 @@ use crate::source::usrloc::{Holds, Row, Value, Wanted};
 /// What stands before the columns of usrloc in every row that is read: the id and the version.
 const LEADING: usize = 2;
 
+/// The rows that a glance looks at, at most: very many may have been modified in the same second.
+const RECENT: usize = 5_000;
+
+/// So long after a `last_modified` was seen first, no other row is written with the same one.
+const OVER: Duration = Duration::from_secs(2);
+
 /// The version of a row: another one when the row has changed.
-pub(super) type Version = u32;
+pub(super) type Version = u64;
 
 /// How the rows of a table are read.
 #[derive(Debug)]
@@ -29,6 +36,7 @@ pub(super) struct Table {
     columns: Vec<(String, Time)>,
     /// The type of `last_modified`, where an index of the table begins with it.
     indexed: Option<String>,
+    latest: Option<Latest>,
     /// The expression of the version.
     version: String,
     /// What all rows that are read have to meet.
@@ -45,6 +53,25 @@ enum Time {
     No,
     Expiry,
     Moment,
+}
+
+/// The latest `last_modified` that a glance has seen.
+#[derive(Debug)]
+struct Latest {
+    moment: String,
+    /// When it was seen first.
+    since: Duration,
+    /// When the rows of its time were last looked at.
+    looked: Duration,
+}
+
+/// What rows are compared by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum By {
+    /// Their ids alone: that finds what is new and what is gone.
+    Id,
+    /// Their versions too.
+    Version,
 }
 
 /// Rows that have changed, and those that are gone.
@@ -85,6 +112,7 @@ impl Table {
             holds: wanted.holds,
             columns: Vec::new(),
             indexed: None,
+            latest: None,
             version: String::new(),
             condition: String::new(),
             exists: false,
@@ -124,8 +152,9 @@ impl Table {
         self.columns = present
             .map(|name| ((*name).to_owned(), Time::of(name, self.holds)))
             .collect();
-        let columns: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
-        self.version = self.dialect.version(&columns, found.contains_key("xmin"));
+        let columns: Vec<&str> = self.columns.iter().map(|it| &*it.0).collect();
+        let halves = columns.split_at(self.holds.needed().len());
+        self.version = self.dialect.version(halves, found.contains_key("xmin"));
         "true".clone_into(&mut self.condition);
         if self.holds == Holds::Bindings && !servers.is_empty() {
             let ids: Vec<String> = servers.iter().map(ToString::to_string).collect();
@@ -145,6 +174,11 @@ impl Table {
         self.columns.iter().position(|(column, _)| column == name)
     }
 
+    /// Whether reading ids alone is much cheaper than reading versions too.
+    pub(super) fn has_costly_versions(&self) -> bool {
+        self.dialect == Dialect::MySql
+    }
+
     /// Whether the rows that were modified last can be asked for.
     pub(super) fn has_index(&self) -> bool {
         self.indexed.is_some()
@@ -154,10 +188,11 @@ impl Table {
     pub(super) async fn compare(
         &self,
         connection: &mut Connection,
+        by: By,
         after: Option<i64>,
         limit: usize,
     ) -> Result<Compared, Error> {
-        let there = self.keys(connection, &page(after, limit)).await?;
+        let there = self.keys(connection, by, &page(after, limit)).await?;
         let last = there.last().filter(|_| there.len() == limit).map(|it| it.0);
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let until = last.map_or(Bound::Unbounded, Bound::Included);
@@ -174,23 +209,46 @@ impl Table {
         })
     }
 
-    /// The ids of rows that have changed, of those that were modified last.
-    pub(super) async fn recent(&self, connection: &mut Connection) -> Result<Vec<i64>, Error> {
+    /// Of the rows that were modified since the last glance: how many there are, and the ids of those that have changed.
+    pub(super) async fn recent(
+        &mut self,
+        connection: &mut Connection,
+        now: Duration,
+    ) -> Result<(usize, Vec<i64>), Error> {
         let Some(kind) = &self.indexed else {
-            return Ok(Vec::new());
+            return Ok((0, Vec::new()));
         };
         let name = self.dialect.quoted(&self.name);
         let latest = connection
             .query(format!("select max(last_modified) from {name}"))
             .await?;
         let latest = String::from_utf8_lossy(latest.first().unwrap_or_default()).into_owned();
-        let Some(since) = self.dialect.before(kind, &latest) else {
-            return Ok(Vec::new());
+        let former = self.latest.take();
+        let is_same = former.as_ref().is_some_and(|it| it.moment == latest);
+        let since = former
+            .as_ref()
+            .filter(|_| is_same)
+            .map_or(now, |it| it.since);
+        let is_over = |it: &Latest| it.looked.saturating_sub(it.since) >= OVER;
+        if is_same && former.as_ref().is_some_and(is_over) {
+            self.latest = former;
+            return Ok((0, Vec::new()));
+        }
+        let is_earlier = |former: &String| former.len() == latest.len() && *former < latest;
+        let from = former.map(|it| it.moment).filter(is_earlier);
+        let from = self.dialect.before(kind, from.as_ref().unwrap_or(&latest));
+        self.latest = Some(Latest {
+            moment: latest,
+            since,
+            looked: now,
+        });
+        let Some(from) = from else {
+            return Ok((0, Vec::new()));
         };
-        let there = self
-            .keys(connection, &format!("and last_modified > {since}"))
-            .await?;
-        Ok(self.changed(&there))
+        let which =
+            format!("and last_modified > {from} order by last_modified desc limit {RECENT}");
+        let there = self.keys(connection, By::Version, &which).await?;
+        Ok((there.len(), self.changed(&there)))
     }
 
     /// The first `limit` rows after the id `after`, whole; after all that are known where that is `None`.
@@ -237,36 +295,48 @@ impl Table {
     }
 
     /// The ids of those rows that are new or other than they were.
-    fn changed(&self, there: &[(i64, Version)]) -> Vec<i64> {
-        let is_new = |(id, version): &&(i64, Version)| self.known.get(id) != Some(version);
+    fn changed(&self, there: &[(i64, Option<Version>)]) -> Vec<i64> {
+        let is_new = |(id, version): &&(i64, Option<Version>)| {
+            let known = self.known.get(id);
+            known.is_none_or(|known| version.is_some_and(|version| version != *known))
+        };
         there.iter().filter(is_new).map(|it| it.0).collect()
     }
 
+    /// The ids of rows, and their versions where they are asked for.
     async fn keys(
         &self,
         connection: &mut Connection,
+        by: By,
         which: &str,
-    ) -> Result<Vec<(i64, Version)>, Error> {
+    ) -> Result<Vec<(i64, Option<Version>)>, Error> {
         if !self.exists {
             return Ok(Vec::new());
         }
-        let rows = connection.query(self.select("", which)).await?;
-        Ok(rows.iter().filter_map(|cells| key(&cells)).collect())
+        let version = match by {
+            By::Id => "",
+            By::Version => &format!(", {}", self.version),
+        };
+        let rows = connection.query(self.select(version, which)).await?;
+        let keys = rows.iter().filter_map(|cells| match by {
+            By::Id => Some((cells.number(0)?, None)),
+            By::Version => key(&cells).map(|(id, version)| (id, Some(version))),
+        });
+        Ok(keys.collect())
     }
 
     async fn rows(&self, connection: &mut Connection, which: &str) -> Result<Rows, Error> {
         let columns = self.columns.iter();
         let columns = columns.map(|(name, _)| format!(", {}", self.dialect.quoted(name)));
         let columns: String = columns.collect();
+        let columns = format!(", {}{columns}", self.version);
         connection.query(self.select(&columns, which)).await
     }
 
     fn select(&self, columns: &str, which: &str) -> String {
-        let Self {
-            version, condition, ..
-        } = self;
         let name = self.dialect.quoted(&self.name);
-        format!("select id, {version}{columns} from {name} where {condition} {which}")
+        let condition = &self.condition;
+        format!("select id{columns} from {name} where {condition} {which}")
     }
 }
 

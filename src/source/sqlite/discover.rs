@@ -47,7 +47,14 @@ impl Search {
         let discovery = Discovery::look(&self.root);
         let Some(found) = discovery.found else {
             if self.found.is_none() {
-                self.log_absence(discovery.looked);
+                let server = discovery.server.map(|it| Looked {
+                    place: it.server.to_string().into(),
+                    finding: format!(
+                        "is a database server ({}): restart usrlocd to follow it",
+                        it.why
+                    ),
+                });
+                self.log_absence(discovery.looked.into_iter().chain(server).collect());
             }
             return None;
         };

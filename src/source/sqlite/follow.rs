@@ -34,8 +34,6 @@ pub(super) struct Follower {
     pub(super) tail: Tail,
     pub(super) search: Option<Search>,
     pub(super) usrloc: Usrloc,
-    /// Whether the bindings of an earlier run have been compared with the tables.
-    compared: bool,
     completeness: Completeness,
     pub(super) updates: Arc<Updates>,
     pub(super) parts: Parts,
@@ -55,7 +53,6 @@ impl Follower {
             database: options.database,
             search,
             usrloc,
-            compared: false,
             completeness: Completeness::default(),
             updates,
             parts,
@@ -151,7 +148,11 @@ impl Follower {
             return (PAUSE, last.cloned().unwrap_or((State::Opening, false)));
         }
         let step = self.read(now);
-        let read = step.complete && !self.misses_most(now);
+        let misses_most = step.complete && self.usrloc.misses_most();
+        if misses_most {
+            self.tail.confirm_removals(now);
+        }
+        let read = step.complete && !misses_most;
         let not_understood = self.usrloc.not_understood().filter(|_| read);
         let current = step.current && not_understood.is_none();
         let state = not_understood.map_or(step.state, |why| State::Absent(why.into()));
@@ -233,23 +234,8 @@ impl Follower {
         step
     }
 
-    /// Whether most of the bindings of an earlier run are missing, now that all rows have been read for the first time.
-    /// The tail knew of none of them, so that its guard let them pass: it is to look once more.
-    fn misses_most(&mut self, now: Duration) -> bool {
-        let misses_most = !self.compared && self.usrloc.misses_most();
-        self.compared = true;
-        if misses_most {
-            tracing::warn!(
-                "most known registrations are missing from Kamailio's tables; reading them again before removing any"
-            );
-            self.tail.confirm_removals(now);
-        }
-        misses_most
-    }
-
     /// Reads every row, of a database of which nothing is known yet.
     fn begin_anew(&mut self) {
-        self.compared = false;
         self.usrloc.read_again();
         self.tail = tail(&self.database, &self.usrloc);
     }

@@ -32,8 +32,8 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Rest after a step, at least.
 const LEAST_REST: Duration = Duration::from_millis(1);
 
-/// Rest after a step, as a multiple of its processor time: steps then take a seventeenth of a core at most.
-const REST: u32 = 16;
+/// Rest after a step, as a multiple of its processor time: steps then take a twenty-fifth of a core at most.
+const REST: u32 = 24;
 
 /// Decides between looking and watching.
 #[derive(Debug, Default)]

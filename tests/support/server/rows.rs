@@ -26,6 +26,16 @@ impl Server {
         Arc::new(server)
     }
 
+    /// Starts a `PostgreSQL` whose columns of times have a zone, as some operators alter them.
+    pub(crate) fn start_with_zones() -> Arc<Self> {
+        let server = Self::prepare(Engine::Postgres, false);
+        server.query(
+            "alter table location alter expires type timestamptz, alter last_modified type timestamptz;
+             alter table location_attrs alter last_modified type timestamptz",
+        );
+        Arc::new(server)
+    }
+
     /// All rows of a usrloc table, as the server itself converts them; times as Julian days a little too early, as
     /// `db_sqlite` stores them. Kamailio's zone must be one without summer time:
     /// Asia/Kolkata.
@@ -42,7 +52,7 @@ impl Server {
                 _ if !is_time => format!("coalesce({column}, 0)"),
                 _ if self.has_numbers => format!("({column} / 86400.0 + 2440587.4999970)"),
                 Engine::Postgres => format!(
-                    "extract(epoch from {column} at time zone 'Asia/Kolkata')::float8 / 86400 + 2440587.4999970"
+                    "extract(epoch from {column}::timestamp at time zone 'Asia/Kolkata')::float8 / 86400 + 2440587.4999970"
                 ),
                 Engine::MariaDb => format!(
                     "cast(timestampdiff(second, '1970-01-01 05:30:00', {column}) as double) / 86400 + 2440587.4999970"

@@ -42,6 +42,7 @@ fn any_common() -> impl Strategy<Value = Common> {
             proxy_address: address.map(|(host, port)| (host.as_str().into(), port)),
             proxy_protocol: protocol,
             proxy_path: texts.4,
+            node: None,
         },
     )
 }

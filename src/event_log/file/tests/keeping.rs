@@ -300,7 +300,8 @@ fn another_log_goes_on_with_the_numbers() {
     assert_eq!(bench.wait(history.read(2, 2)).unwrap(), changes(3, 5));
     assert_eq!(bench.wait(history.read(5, 2)).unwrap(), []);
     let at = (NOW + 4) * 1000;
-    assert_eq!(bench.wait(history.since(at)).unwrap(), changes(4, 6));
+    assert_eq!(bench.wait(history.since(at, 5)).unwrap(), changes(4, 6));
+    assert_eq!(bench.wait(history.since(at, 2)).unwrap(), changes(3, 6));
 }
 
 /// A question about one of very many accounts, and one far back along a long chain.

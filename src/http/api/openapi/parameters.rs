@@ -128,7 +128,7 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
 
 /// All of them, as components.
 pub(super) fn parameters() -> Value {
-    let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+    let keys: Vec<_> = Field::of_node().map(Field::name).collect();
     let text = json!({"type": "string"});
     let mut all = Map::new();
     let mut add = |component: &str, place: &str, name: &str, schema: Value, description: &str| {
@@ -166,7 +166,7 @@ pub(super) fn filters() -> Vec<Value> {
     let fixed = BY_KEY.iter().chain(BY_TIME).map(|(name, _)| *name);
     let fixed = ["search", "ruids"].into_iter().chain(fixed);
     let fixed = fixed.map(str::to_owned);
-    let fields = Field::ALL.iter().flat_map(|field| {
+    let fields = Field::of_node().flat_map(|field| {
         ["filter_", "filter_not_"].map(|prefix| format!("{prefix}{}", field.name()))
     });
     let names = fixed.chain(fields);
@@ -188,12 +188,12 @@ fn schema(component: &str) -> Value {
         "search" => json!({"type": "string", "pattern": r"^\s*\S*(\s+\S+){0,31}\s*$"}),
         "ruids" => json!({"type": "string", "pattern": "^[^,]+(,[^,]+){0,1999}$"}),
         "sort" => {
-            let keys = Field::ALL.iter().map(|field| field.name());
+            let keys = Field::of_node().map(Field::name);
             let both = keys.flat_map(|key| [key.to_owned(), format!("-{key}")]);
             json!({"type": "string", "enum": both.collect::<Vec<_>>()})
         }
         "fields" => {
-            let keys: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+            let keys: Vec<_> = Field::of_node().map(Field::name).collect();
             let one = keys.join("|");
             json!({"type": "string", "pattern": format!("^({one})(,({one}))*$")})
         }

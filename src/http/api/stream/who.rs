@@ -90,6 +90,7 @@ impl Who {
         Subject {
             scope: account.map_or(Scope::System, Scope::Account),
             accounts: self.accounts.as_deref(),
+            fleet: None,
             username: self.username.as_deref(),
         }
     }

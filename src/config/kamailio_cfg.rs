@@ -1,8 +1,6 @@
-//! usrloc's parameters in the running Kamailio's configuration: Kamailio does not report them by
-//! JSON-RPC. Reads preprocessor directives and `modparam`, and nothing else of the language.
+//! usrloc's parameters in a Kamailio's configuration: Kamailio does not report them by JSON-RPC. Reads preprocessor directives and `modparam`, and nothing else of the language.
 
 mod modparam;
-mod processes;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,8 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use self::modparam::{MODPARAM, Parameter, Statement};
-pub(super) use self::processes::{of_database, of_processes};
 use crate::cfg_lexer::{Kind, Lexer, Token};
 
 /// Files that include each other end here.
@@ -22,7 +21,7 @@ const SQLITE: &str = "sqlite://";
 
 /// Where usrloc keeps its rows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Keeps {
+pub(crate) enum Keeps {
     /// In this SQLite file.
     File(PathBuf),
     /// In a database of another kind, by the scheme of its URL: the rest may hold a password.
@@ -31,7 +30,7 @@ pub(super) enum Keeps {
 
 /// The configuration of a Kamailio.
 #[derive(Debug, Default)]
-pub(super) struct KamailioCfg {
+pub(crate) struct KamailioCfg {
     /// The file that it begins with.
     file: PathBuf,
     /// Words that are defined, with what stands for them.
@@ -46,7 +45,7 @@ pub(super) struct KamailioCfg {
 
 /// How long `db_sqlite` waits for a lock.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum BusyTimeout<'a> {
+pub(crate) enum BusyTimeout<'a> {
     /// Not at all.
     Unset,
     /// So many milliseconds.
@@ -57,7 +56,7 @@ pub(super) enum BusyTimeout<'a> {
 
 /// A parameter, and where it is set.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Setting {
+pub(crate) struct Setting {
     value: String,
     file: PathBuf,
     line: usize,
@@ -65,7 +64,7 @@ pub(super) struct Setting {
 
 impl Setting {
     /// Its value, where that is a number.
-    pub(super) fn number(&self) -> Option<i64> {
+    pub(crate) fn number(&self) -> Option<i64> {
         self.value.parse().ok()
     }
 }
@@ -78,7 +77,10 @@ impl fmt::Display for Setting {
 
 impl KamailioCfg {
     /// Reads `file` and what it includes; `defined` are words of the command line, as `NAME` or `NAME=VALUE`.
-    pub(super) fn read(file: &Path, defined: &[String]) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When `file` cannot be read.
+    pub(crate) fn read(file: &Path, defined: &[String]) -> io::Result<Self> {
         let mut cfg = Self {
             file: file.to_owned(),
             ..Self::default()
@@ -92,17 +94,17 @@ impl KamailioCfg {
     }
 
     /// The file that it begins with.
-    pub(super) fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         &self.file
     }
 
     /// What is set of usrloc's parameter `name`.
-    pub(super) fn usrloc(&self, name: &str) -> Option<&Setting> {
+    pub(crate) fn usrloc(&self, name: &str) -> Option<&Setting> {
         self.usrloc.get(name)
     }
 
     /// Where usrloc's parameter `name` is set, or that it is not.
-    pub(super) fn place(&self, name: &str) -> String {
+    pub(crate) fn place(&self, name: &str) -> String {
         self.usrloc(name).map_or_else(
             || format!("the default, {} sets none", self.file.display()),
             ToString::to_string,
@@ -110,7 +112,7 @@ impl KamailioCfg {
     }
 
     /// Where usrloc keeps its rows, unless its `db_mode` is 0.
-    pub(super) fn keeps(&self) -> Keeps {
+    pub(crate) fn keeps(&self) -> Keeps {
         // usrloc's own default, `DEFAULT_DB_URL`.
         let url = self.usrloc("db_url").map_or("mysql://", |it| &*it.value);
         match url.strip_prefix(SQLITE) {
@@ -120,21 +122,39 @@ impl KamailioCfg {
     }
 
     /// Host, port and database of the server where usrloc keeps its rows, without user and password.
-    pub(super) fn server(&self) -> Option<&str> {
+    pub(crate) fn server(&self) -> Option<&str> {
         let (_, rest) = self.usrloc("db_url")?.value.split_once("://")?;
         let server = rest.rsplit_once('@').map_or(rest, |it| it.1);
         (!server.starts_with('/') && server.contains('/')).then_some(server)
     }
 
+    /// The URL of the server where usrloc keeps its rows, with user and password as a URL writes them, and where it is set;
+    /// `None` where that is not a `PostgreSQL`, `MySQL` or `MariaDB` with a login, or usrloc's `db_mode` is 0.
+    pub(crate) fn login(&self) -> Option<(String, &Setting)> {
+        let mode = self.usrloc("db_mode").and_then(Setting::number)?;
+        let setting = self.usrloc("db_url")?;
+        let (scheme, rest) = setting.value.split_once("://")?;
+        // Kamailio takes a password as it is, whatever is in it.
+        let (login, place) = rest.rsplit_once('@')?;
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let (host, database) = place.split_once('/')?;
+        let is_server = matches!(scheme, "postgres" | "mysql") && !host.is_empty();
+        if mode == 0 || !is_server || host.starts_with("unix:") || database.is_empty() {
+            return None;
+        }
+        let [user, password] = [user, password].map(|it| utf8_percent_encode(it, NON_ALPHANUMERIC));
+        Some((format!("{scheme}://{user}:{password}@{place}"), setting))
+    }
+
     /// What `db_sqlite` calls usrloc's database: what follows `sqlite:///` in its `db_url`. Its own parameters have
     /// no effect under another spelling, such as the same path with a slash more or less.
-    pub(super) fn sqlite_name(&self) -> Option<&str> {
+    pub(crate) fn sqlite_name(&self) -> Option<&str> {
         let url = &self.usrloc("db_url")?.value;
         url.strip_prefix(SQLITE)?.strip_prefix('/')
     }
 
     /// How long usrloc waits for a lock on its database.
-    pub(super) fn busy_timeout(&self) -> BusyTimeout<'_> {
+    pub(crate) fn busy_timeout(&self) -> BusyTimeout<'_> {
         let parsed = self.busy_timeouts.iter().filter_map(|setting| {
             let (name, time) = setting.value.split_once('=')?;
             Some((setting, name, time.trim_end_matches(';').parse().ok()?))

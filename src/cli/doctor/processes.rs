@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{KamailioCfg, Keeps};
+use crate::config::kamailio_cfg::{KamailioCfg, Keeps};
 
 /// Kamailio's default configuration file.
 const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
 
 /// The file that a Kamailio with these processes (`core.psx`) was started with, and the words that its command line
 /// defines; the default where it names none. `None` where the processes are not on this machine.
-pub(in crate::cli::doctor) fn of_processes(processes: &Value) -> Option<(PathBuf, Vec<String>)> {
+pub(super) fn of_processes(processes: &Value) -> Option<(PathBuf, Vec<String>)> {
     let all = processes.as_array()?;
     let ids = all.iter().filter_map(|process| process["PID"].as_u64());
     ids.into_iter()
@@ -21,7 +21,7 @@ pub(in crate::cli::doctor) fn of_processes(processes: &Value) -> Option<(PathBuf
 }
 
 /// The configuration of the Kamailio that runs on this machine, does not answer, and keeps its rows in `database`.
-pub(in crate::cli::doctor) fn of_database(database: &Path) -> Option<KamailioCfg> {
+pub(super) fn of_database(database: &Path) -> Option<KamailioCfg> {
     let database = fs::canonicalize(database).ok()?;
     let processes = fs::read_dir("/proc").ok()?;
     let folders = processes.filter_map(|it| Some(it.ok()?.path()));
@@ -51,7 +51,7 @@ fn of_process(folder: &Path) -> Option<(PathBuf, Vec<String>)> {
 }
 
 /// The values of `-f` and `-A`.
-pub(super) fn of_command_line(words: &[String]) -> (Option<String>, Vec<String>) {
+fn of_command_line(words: &[String]) -> (Option<String>, Vec<String>) {
     let (mut file, mut defined) = (None, Vec::new());
     let mut words = words.iter().skip(1);
     while let Some(word) = words.next() {
@@ -67,4 +67,19 @@ pub(super) fn of_command_line(words: &[String]) -> (Option<String>, Vec<String>)
         }
     }
     (file, defined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_names_the_file() {
+        let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+        let line = "/usr/sbin/kamailio -P /run/k.pid -f /etc/k.cfg -A WITH_NAT -AX=1 -m 64";
+        let (file, defined) = of_command_line(&words(line));
+        assert_eq!(file.as_deref(), Some("/etc/k.cfg"));
+        assert_eq!(defined, ["WITH_NAT", "X=1"]);
+        assert_eq!(of_command_line(&words("kamailio -DD")), (None, Vec::new()));
+    }
 }

@@ -1,4 +1,3 @@
-use super::processes::of_command_line;
 use super::*;
 
 fn read(text: &str, defined: &[&str]) -> KamailioCfg {
@@ -78,6 +77,31 @@ fn where_rows_are_kept_is_told_without_a_password() {
 }
 
 #[test]
+fn a_login_is_what_usrloc_logs_in_with() {
+    let login = |mode: &str, url: &str| {
+        let lines = format!(
+            "#!substdef \"!KAZOO_DB_URL!{url}!g\"\nmodparam(\"usrloc\", \"db_mode\", {mode})\nmodparam(\"usrloc\", \"db_url\", \"KAZOO_DB_URL\")\n"
+        );
+        let cfg = read(&lines, &[]);
+        cfg.login().map(|(url, at)| format!("{url} {}", at.line))
+    };
+    for (url, expected) in [
+        (
+            "postgres://u:pw@h:5433/d",
+            Some("postgres://u:pw@h:5433/d 3"),
+        ),
+        ("mysql://u:p@:#w@h/d", Some("mysql://u:p%40%3A%23w@h/d 3")),
+        ("mysql://h/d", None),
+        ("mysql://u:pw@/d", None),
+        ("mysql://u:pw@unix:/run/d.sock/d", None),
+        ("sqlite:///k.db", None),
+    ] {
+        assert_eq!(login("2", url).as_deref(), expected, "{url}");
+        assert_eq!(login("0", url), None, "{url}");
+    }
+}
+
+#[test]
 fn words_of_substdef_stand_inside_of_texts() {
     let kazoo = r#"
 #!substdef "!KAZOO_DB_URL!sqlite:////etc/kazoo/kamailio/db/kazoo.db!g"
@@ -133,16 +157,6 @@ fn a_busy_timeout_counts_for_the_database_as_its_url_spells_it() {
     let none = cfg("sqlite:////srv/k.db", "/srv/k.db=0");
     assert_eq!(none.busy_timeout(), BusyTimeout::Unset);
     assert_eq!(read("", &[]).busy_timeout(), BusyTimeout::Unset);
-}
-
-#[test]
-fn the_command_line_names_the_file() {
-    let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
-    let line = "/usr/sbin/kamailio -P /run/k.pid -f /etc/k.cfg -A WITH_NAT -AX=1 -m 64";
-    let (file, defined) = of_command_line(&words(line));
-    assert_eq!(file.as_deref(), Some("/etc/k.cfg"));
-    assert_eq!(defined, ["WITH_NAT", "X=1"]);
-    assert_eq!(of_command_line(&words("kamailio -DD")), (None, Vec::new()));
 }
 
 /// All are taken by `kamailio -c` of 5.6.

@@ -1,0 +1,1 @@
+select r.account, count(*), min(r.realm) from usrlocd.row r where 

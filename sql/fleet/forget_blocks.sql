@@ -1,0 +1,1 @@
+delete from usrlocd.block where node = cast($1 as uuid)

@@ -1,0 +1,1 @@
+select cast(r.node as text), r.slot, r.seq, r.username, r.record from usrlocd.row r where 

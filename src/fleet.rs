@@ -1,0 +1,36 @@
+//! The fleet: many nodes, each beside its Kamailio, with one `PostgreSQL` between them where each publishes what its lists
+//! show.
+//!
+//! What is visible of a registration is a row of the database, as the bytes of a [`record`]. What a mere refresh moves
+//! is in [`block`]s of many registrations, which cost a few bytes for each refresh. A [`Publisher`] follows the
+//! registry's feed and writes both; it never keeps more than the latest of each row, and nothing waits for it. Its node
+//! has an [`identity`] and an epoch, which each of its transactions checks: an older process of the node, or a copy of
+//! its machine, writes nothing.
+//!
+//! The [`Fleet`] [reads](read) it all for whoever asks about every node, and tells by the states of the [`nodes`] what
+//! that is worth.
+
+pub mod block;
+mod connection;
+mod error;
+pub mod identity;
+mod inspect;
+mod ledger;
+mod left;
+mod node;
+pub mod nodes;
+mod publish;
+pub mod read;
+mod reader;
+pub mod record;
+pub mod schema;
+mod slots;
+mod superseded;
+mod sync;
+mod write;
+
+pub use connection::connect;
+pub use error::Error;
+pub use inspect::{Inspection, inspect};
+pub use publish::{Options, Publisher, Status};
+pub use reader::{Fleet, Forgotten};

@@ -1,0 +1,170 @@
+//! Lists, counts and nodes of the fleet, from its database: with the same checks, filters and forms as a node's own.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::Method;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::asked::Asked;
+use super::subject::Subject;
+use super::{count, list};
+use crate::accounts::directory::Directory;
+use crate::fleet::Forgotten;
+use crate::http::auth::access::Caller;
+use crate::http::auth::grant::Grant;
+use crate::http::error::{Error, Problem};
+use crate::http::request::call::Call;
+use crate::http::request::reach::{self, SCOPE};
+use crate::http::request::request_id::RequestId;
+use crate::http::request::route::{Route, What, Whose};
+use crate::http::response::answer::enveloped_in;
+use crate::http::response::fleet::{self as response, partial};
+use crate::http::response::revision::Revision;
+use crate::http::{Answers, App};
+use crate::registry::Scope;
+
+impl App {
+    /// Whether a request is for the fleet.
+    pub(crate) fn asks_fleet(&self, call: &Call, route: &Route) -> bool {
+        // A scope that is none is refused where its turn comes.
+        let asks = reach::asks_fleet(&call.params).ok().flatten();
+        self.settings.answers == Answers::OfFleet || asks.unwrap_or(route.is_of_nodes())
+    }
+}
+
+/// Answers for the fleet.
+pub(super) async fn answer(
+    app: &App,
+    call: &Call,
+    route: &Route,
+    caller: Caller,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    let directory = Arc::clone(&app.directory.borrow());
+    let Some(fleet) = &app.fleet else {
+        // As for a query that is wrong, after the checks that come before.
+        let _grant = Grant::new(app, caller, directory, (route, &call.method), None)?;
+        return Err(Error::parameter(SCOPE, Problem::NoFleet));
+    };
+    let asked = Asked::new(fleet).await?;
+    let ids = ids(&caller, route);
+    let known = fleet.accounts(&ids).await;
+    let known = known.map_err(|error| asked.away(&error))?;
+    let mut grant = Grant::new(app, caller, directory, (route, &call.method), Some(known))?;
+    if let Scope::Account(id) = grant.scope()
+        && grant.directory.account(id).is_none()
+        && !grant.is_in_fleet()
+    {
+        return Err(Error::UnknownAccount { id: id.to_owned() });
+    }
+    if !route.allows(&call.method) {
+        let allow = route.allow();
+        return Err(Error::MethodNotAllowed { allow });
+    }
+    grant.find_accounts(app);
+    let subject = Subject {
+        scope: grant.scope(),
+        accounts: grant.accounts.as_deref(),
+        username: route.username(),
+        fleet: Some(&asked),
+    };
+    check_user(&asked, subject, &grant.directory).await?;
+    if reach::asks_fleet(&call.params)? == Some(false) {
+        return Err(Error::parameter(SCOPE, Problem::NoNode));
+    }
+    if let What::Node(name) = &route.what {
+        return forget(app, call, subject, &asked, (&grant.caller, id), name).await;
+    }
+    if call.method == Method::DELETE {
+        return Err(Error::parameter(SCOPE, Problem::NotOfFleet));
+    }
+    let response = match route.what {
+        What::List | What::User(_) if call.params.get("watch").is_none() => {
+            list::list(app, call, subject, &grant.caller, id).await?
+        }
+        What::Count => count::count(app, call, subject, &grant.caller, id).await?,
+        What::Nodes => list_nodes(app, call, subject, &asked, id)?,
+        _ => return Err(Error::parameter(SCOPE, Problem::NotOfFleet)),
+    };
+    grant.check_again(app, route, &call.method)?;
+    Ok(partial(response, &asked.nodes))
+}
+
+/// The ids of accounts on which the caller's right depends, as they are written and as domains.
+fn ids(caller: &Caller, route: &Route) -> Vec<String> {
+    let mut ids: Vec<String> = caller.named().into_iter().map(str::to_owned).collect();
+    if let Whose::Account(id) = &route.realm {
+        ids.push(id.clone());
+    }
+    let lower: Vec<_> = ids.iter().map(|id| id.to_ascii_lowercase()).collect();
+    ids.extend(lower);
+    ids.sort_unstable();
+    ids.dedup();
+    // The database has no text with a zero.
+    ids.retain(|id| !id.contains('\0'));
+    ids
+}
+
+/// Answers which nodes there are; for those who may see all.
+fn list_nodes(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    asked: &Asked,
+    id: &RequestId,
+) -> Result<Response, Error> {
+    if subject.accounts.is_some() {
+        return Err(Error::Forbidden);
+    }
+    let data = response::nodes(&asked.nodes).to_string();
+    let revision = Revision::of(xxh3_64(data.as_bytes()));
+    let envelope = subject.envelope(app, id);
+    Ok(enveloped_in(&envelope, call, &data, &revision))
+}
+
+/// Forgets a node; for those who may do all on this machine.
+async fn forget(
+    app: &App,
+    call: &Call,
+    subject: Subject<'_>,
+    asked: &Asked,
+    (caller, id): (&Caller, &RequestId),
+    name: &str,
+) -> Result<Response, Error> {
+    let Caller::Process { .. } = caller else {
+        return Err(Error::Forbidden);
+    };
+    let forgotten = asked.fleet.forget(name).await;
+    match forgotten.map_err(|error| asked.away(&error))? {
+        Forgotten::Done => {
+            tracing::info!(node = name, actor = %caller, request_id = id.as_str(), "a node of the fleet was forgotten");
+            let envelope = subject.envelope(app, id);
+            Ok(enveloped_in(&envelope, call, "\"ok\"", &Revision::of(0)))
+        }
+        Forgotten::Running => Err(Error::parameter("node", Problem::IsRunning)),
+        Forgotten::Unknown => Err(Error::UnknownNode {
+            name: name.to_owned(),
+        }),
+    }
+}
+
+/// Refuses a user who is neither a device of the directory nor registered.
+async fn check_user(
+    asked: &Asked,
+    subject: Subject<'_>,
+    directory: &Directory,
+) -> Result<(), Error> {
+    let (Scope::Account(account), Some(username)) = (subject.scope, subject.username) else {
+        return Ok(());
+    };
+    let name = String::from_utf8_lossy(username).into_owned();
+    if directory.device(account, &name).is_some() {
+        return Ok(());
+    }
+    let (first, _) = asked.page(subject.of_fleet(), None, 1).await?;
+    if first.registrations.is_empty() {
+        return Err(Error::UnknownUser { username: name });
+    }
+    Ok(())
+}
