@@ -315,6 +315,28 @@ def million(bench):
     limits = {500: (None, 0.030, 2 * bench.usage if bench.usage else None)}
     scenario(bench, 10 * bench.rows, [500], "WAL", bench.options.disk, True, False, limits)
     tables.SIZED = False
+    plain_rows(bench, 10 * bench.rows)
+
+
+def plain_rows(bench, rows):
+    """What a row takes of memory that has no attributes; its account is then its domain."""
+    where = Path(tempfile.mkdtemp(prefix="usrlocd-bench-", dir=bench.options.disk))
+    file = str(where / "kamailio.sqlite")
+    name = f"WAL {rows // 1000}k plain rows"
+    print(f"{name}: fills the tables …", flush=True)
+    usrlocd = Usrlocd(bench.options.program, file, where)
+    try:
+        tables.fill(file, "WAL", rows, max(rows // 100, 10), attributes=False)
+        for which in ("cold", "warm"):
+            begun = usrlocd.start()
+            live = usrlocd.until(usrlocd.is_live, 600) - begun
+            bench.say(name, f"{which} start until live", "", live, " ms", None, 1e3)
+            bench.say(name, f"memory after {which} start, a row", "1.1 kB", usrlocd.memory() / rows, " B", 1100)
+            usrlocd.until(usrlocd.has_stored_all, 600, 0.1)
+            usrlocd.stop()
+    finally:
+        usrlocd.end()
+        shutil.rmtree(where)
 
 
 # Each scenario by its name, and whether it belongs to the quick run and to the full one.

@@ -91,14 +91,15 @@ def create(file, journal):
     return database
 
 
-def fill(file, journal, rows, accounts):
+def fill(file, journal, rows, accounts, attributes=True):
     database = create(file, journal)
     now = int(time.time())
     phones = (Phone(number, accounts) for number in range(rows))
     database.execute("BEGIN")
     for phone in phones:
         database.execute(INSERT, phone.row(now, 7200 + phone.number % 3600))
-        database.executemany(INSERT_ATTRIBUTE, phone.attributes(now))
+        if attributes:
+            database.executemany(INSERT_ATTRIBUTE, phone.attributes(now))
     database.execute("COMMIT")
     database.close()
 
