@@ -11,6 +11,7 @@ mod file_watch;
 mod files;
 mod fleet;
 mod fleet_reader;
+mod intents;
 mod kamailio_probe;
 mod notify;
 pub mod pipeline;
@@ -217,7 +218,7 @@ impl Basics {
         let probe = Probe::new(self.probed()?, Arc::clone(&self.metrics), started);
         let app = self.app(
             live,
-            (flusher.clone(), notifier),
+            (flusher.clone(), notifier.clone()),
             &flaps,
             Around {
                 registry: Arc::clone(writer.registry()),
@@ -267,7 +268,7 @@ impl Basics {
                 Ok(())
             });
         }
-        self.publish(tasks, writer.registry())?;
+        self.publish(tasks, writer.registry(), (flusher.clone(), notifier))?;
         let options = followed(&self.config)?;
         tasks.start("pipeline", |stop| pipeline(options, parts, stop));
         tasks.start("probe", |stop| probe.run(stop));

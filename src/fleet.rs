@@ -8,13 +8,16 @@
 //! its machine, writes nothing.
 //!
 //! The [`Fleet`] [reads](read) it all for whoever asks about every node, and tells by the states of the [`nodes`] what
-//! that is worth.
+//! that is worth. What only a node can do is [asked](ask) of it by an [`intent`](intent::Work), which its [`Claims`] takes up.
 
+pub mod ask;
 pub mod block;
+mod claims;
 mod connection;
 mod error;
 pub mod identity;
 mod inspect;
+pub mod intent;
 mod ledger;
 mod left;
 mod node;
@@ -29,6 +32,7 @@ mod superseded;
 mod sync;
 mod write;
 
+pub use claims::Claims;
 pub use connection::connect;
 pub use error::Error;
 pub use inspect::{Inspection, inspect};

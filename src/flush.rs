@@ -36,6 +36,7 @@ mod workers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -45,7 +46,7 @@ use crate::kamailio::Kamailio;
 use crate::metrics::{Metrics, Scope};
 use crate::registration::{Registration, Text};
 use crate::registry::Overlay;
-pub use api::{Auditing, Flush, Flushing};
+pub use api::{Auditing, Flush, Flushing, flush_all};
 pub use audit::{AuditLine, AuditQuery, NoAudit, OpenRecord};
 pub use authorization::Authorization;
 use leftover::Leftovers;
@@ -78,7 +79,7 @@ pub struct Request {
 }
 
 /// Who asks for a flush, for whom, and for the audit.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Actor {
     /// The name of the token, or of what else identified the caller; never the token.
     pub token: String,
@@ -95,7 +96,7 @@ pub struct Actor {
 }
 
 /// What became of a flush.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// How many bindings are confirmed to be gone.
     pub flushed: u64,
@@ -104,18 +105,21 @@ pub struct Outcome {
 }
 
 /// An address of record that is not confirmed to be flushed, and why.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Failure {
     /// The address of record.
+    #[serde(serialize_with = "shown")]
     pub aor: Text,
     /// The reason, for the caller to read.
     pub reason: String,
     /// Its kind.
     pub kind: FailureKind,
+    /// The node of a fleet where it is.
+    pub node: Option<String>,
 }
 
 /// The kinds of failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FailureKind {
     /// Kamailio cannot be reached.
     Unreachable,
@@ -245,6 +249,11 @@ impl Parts {
     fn is_own(&self, one: &Registration) -> bool {
         self.server_id.is_none_or(|id| owners::owner(one) == id)
     }
+}
+
+/// Of a failure the address of record is for people to read.
+fn shown<S: Serializer>(aor: &Text, to: S) -> Result<S::Ok, S::Error> {
+    aor.lossy().serialize(to)
 }
 
 fn scope(actor: &Actor) -> Scope {

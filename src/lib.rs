@@ -66,6 +66,10 @@
 //! 4. While rows are hidden `flush::recheck` asks Kamailio about them again and again, so that a phone that is
 //!    back is listed. If the program ends in the middle, the next start asks about the intents before the registry is live.
 //!
+//! Over the fleet `http::api::intents` writes one [`intent`](fleet::intent::Work) for each node that has chosen
+//! registrations, and waits for what becomes of it. The node's [`fleet::Claims`] takes it up, within 10 s by the database's
+//! clock or never, and `daemon::intents` has the same flusher do it.
+//!
 //! # To add something
 //!
 //! * *A column of usrloc*: a line in the table of [`registration::Column`]; decoding, fingerprint, store and `doctor` follow.

@@ -28,7 +28,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 pub use self::notify::{Notified, Notifies};
 pub use events::{EventFigures, Events};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, IntentState};
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;

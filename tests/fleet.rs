@@ -19,13 +19,13 @@ use crate::support::{eventually, holds, tools};
 use published::is_published;
 
 /// A usrlocd that publishes to the database at `url` as `name`.
-fn node(kamailio: &Kamailio, url: &str, name: &str) -> daemon::Builder {
+pub(crate) fn node(kamailio: &Kamailio, url: &str, name: &str) -> daemon::Builder {
     let section = format!("[fleet]\nurl = \"{url}\"\nnode = \"{name}\"\n");
     Daemon::builder(kamailio).sections(&section)
 }
 
 /// Creates the tables as their owner, and lets nodes write to them.
-fn migrate(server: &Server) -> String {
+pub(crate) fn migrate(server: &Server) -> String {
     let mut command = Command::new(tools::usrlocd());
     let output = command
         .args(["fleet", "migrate", "--url", &server.owner_url()])
@@ -33,7 +33,7 @@ fn migrate(server: &Server) -> String {
         .expect("it can be started");
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{said}");
-    server.query("GRANT USAGE ON SCHEMA usrlocd TO usrlocd; GRANT SELECT ON usrlocd.migration TO usrlocd; GRANT SELECT, INSERT, UPDATE, DELETE ON usrlocd.node, usrlocd.row, usrlocd.block TO usrlocd;");
+    server.query("GRANT USAGE ON SCHEMA usrlocd TO usrlocd; GRANT SELECT ON usrlocd.migration TO usrlocd; GRANT SELECT, INSERT, UPDATE, DELETE ON usrlocd.node, usrlocd.row, usrlocd.block, usrlocd.intent TO usrlocd;");
     said
 }
 

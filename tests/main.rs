@@ -17,6 +17,7 @@ mod flush;
 mod found;
 mod harmless;
 mod history;
+mod intents;
 mod lab;
 mod lifecycle;
 mod metrics;

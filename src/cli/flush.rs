@@ -230,7 +230,10 @@ impl Flush {
             Some(flushed) if flushed > 0 || status == StatusCode::BAD_GATEWAY => {
                 for failure in failed.as_array().into_iter().flatten() {
                     let (aor, reason) = (cell(&failure["aor"]), cell(&failure["reason"]));
-                    hint(format_args!("{aor}: {reason}"));
+                    let node = failure["node"].as_str();
+                    let node = node.map(|node| format!(" on {}", printable(node)));
+                    let node = node.unwrap_or_default();
+                    hint(format_args!("{aor}{node}: {reason}"));
                 }
                 let total = &data["failed_total"];
                 if flushed == 0 {

@@ -132,11 +132,15 @@ fn lines(contacts: &Value) -> String {
     let mut text = String::new();
     for one in contacts.as_array().into_iter().flatten() {
         let (contact, reason) = (cell(&one["contact"]), cell(&one["reason"]));
+        let node = match &one["node"] {
+            Value::Null => String::new(),
+            node => format!("{}  ", cell(node)),
+        };
         let status = match one["status"].as_u64() {
             Some(status) => format!("{status} "),
             None => String::new(),
         };
-        let _ = writeln!(text, "{contact}  {status}{reason}");
+        let _ = writeln!(text, "{contact}  {node}{status}{reason}");
     }
     text
 }
@@ -149,11 +153,12 @@ mod tests {
     fn each_contact_has_a_line() {
         let contacts = json!([
             {"contact": "sip:a@192.0.2.7", "status": 200, "reason": "OK\u{1b}"},
+            {"contact": "sip:a@192.0.2.9", "status": 200, "reason": "OK", "node": "k2"},
             {"contact": "sip:a@192.0.2.8", "status": null, "reason": "no reply within 5 s"},
         ]);
         assert_eq!(
             lines(&contacts),
-            "sip:a@192.0.2.7  200 OK\\u{1b}\nsip:a@192.0.2.8  no reply within 5 s\n"
+            "sip:a@192.0.2.7  200 OK\\u{1b}\nsip:a@192.0.2.9  k2  200 OK\nsip:a@192.0.2.8  no reply within 5 s\n"
         );
     }
 }

@@ -126,6 +126,11 @@ pub(super) fn refusal(client: &Client, status: StatusCode, wait: &str, value: &V
                 "the fleet's database cannot be reached; see `journalctl -u usrlocd`, or ask a node for its own registrations"
             ))
         }
+        StatusCode::SERVICE_UNAVAILABLE if message == "fleet_read_only" => {
+            Failure::Unavailable(anyhow!(
+                "usrlocd may only read the fleet's database, so it cannot ask nodes to act; ask the node"
+            ))
+        }
         _ if status.is_server_error() => Failure::Unavailable(anyhow!(
             "usrlocd failed: {status} {message}; see `journalctl -u usrlocd`"
         )),

@@ -6,18 +6,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::Basics;
 use super::files::fleet_server;
+use super::intents::{self, Executor};
 use super::supervise::Tasks;
 use crate::config::{Config, Problems};
-use crate::fleet::{Options, Publisher, identity};
+use crate::fleet::{Claims, Options, Publisher, identity};
+use crate::flush::Flusher;
+use crate::notify::Notifier;
 use crate::own_thread;
 use crate::registry::Registry;
 
 impl Basics {
-    /// Starts to publish what `registry` lists, where the configuration says so.
+    /// Starts to publish what `registry` lists, and to do what the fleet asks for, where the configuration says so.
     pub(super) fn publish(
         &self,
         tasks: &mut Tasks,
         registry: &Arc<Registry>,
+        (flusher, notifier): (Flusher, Notifier),
     ) -> Result<(), Problems> {
         let fleet = &self.config.fleet;
         let Some(server) = fleet_server(fleet)?.filter(|_| fleet.publish) else {
@@ -38,7 +42,25 @@ impl Basics {
             servers: self.config.kamailio.server_ids.clone(),
         };
         let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let publisher = Publisher::new(options, registry, clock, metrics);
+        let executor = Executor::new(intents::Parts {
+            registry: Arc::clone(registry),
+            flush: Arc::new(flusher),
+            notify: Arc::new(notifier),
+            events: self.config.notify.choice(),
+        });
+        let around = (Arc::clone(&clock), Arc::clone(&metrics));
+        let publisher = Publisher::new(options.clone(), registry, clock, metrics);
+        let claims = Claims::new(
+            &options,
+            publisher.status(),
+            registry,
+            Arc::new(executor),
+            around,
+        );
+        tasks.start("intents", |stop| async move {
+            claims.run(stop).await;
+            Ok(())
+        });
         tasks.start("fleet", |stop: CancellationToken| {
             own_thread::run("fleet", publisher.run(stop))
         });

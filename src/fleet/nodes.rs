@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::registration::NodeState;
 
 /// A node whose last beat is older than this is stale.
-const LIVE: Duration = Duration::from_secs(6);
+pub(super) const LIVE: Duration = Duration::from_secs(6);
 
 /// A node whose last beat is older than this is lost.
 const STALE: Duration = Duration::from_mins(1);

@@ -60,9 +60,13 @@ pub enum Status {
     Starting,
     /// The database is being compared with the lists.
     Comparing,
-    /// The database has what is listed; our clock is so many milliseconds ahead of its.
+    /// The database has what is listed.
     Publishing {
-        /// Negative where it is behind.
+        /// The epoch of this process.
+        epoch: i64,
+        /// The number of the registry's entry up to which it has it.
+        through: u64,
+        /// By how much our clock is ahead of its; negative where it is behind.
         clock_offset_ms: i64,
     },
     /// It does not work now.
@@ -82,6 +86,8 @@ pub struct Publisher {
     ledger: Ledger,
     /// Whether `slots` has been learnt from the database.
     is_learnt: bool,
+    /// The number of the registry's entry up to which the database has everything.
+    through: u64,
     /// Our clock minus that of the database.
     clock_offset_ms: i64,
     /// The next block to be looked at.
@@ -119,6 +125,7 @@ impl Publisher {
             status: watch::Sender::default(),
             ledger: Ledger::default(),
             is_learnt: false,
+            through: 0,
             clock_offset_ms: 0,
             next_block: 0,
             committed_at: Duration::ZERO,

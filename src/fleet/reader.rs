@@ -178,6 +178,7 @@ impl Fleet {
         for statement in [
             include_str!("../../sql/fleet/forget_rows.sql"),
             include_str!("../../sql/fleet/forget_blocks.sql"),
+            include_str!("../../sql/fleet/forget_intents.sql"),
         ] {
             let forget = sqlx::query(statement).bind(&id);
             forget.execute(&mut *transaction).await?;

@@ -99,6 +99,7 @@ fn failure(aor: &Text, kind: FailureKind, reason: &str) -> Failure {
         aor: aor.clone(),
         reason: reason.to_owned(),
         kind,
+        node: None,
     }
 }
 

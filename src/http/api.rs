@@ -8,6 +8,7 @@ pub(crate) mod flapping;
 pub(crate) mod fleet;
 pub(crate) mod flush;
 pub(crate) mod history;
+pub(crate) mod intents;
 pub(crate) mod list;
 pub(crate) mod metrics;
 pub(crate) mod newest;
@@ -135,7 +136,7 @@ async fn registrations(
     };
     let caller = admit(app, context.peer, &call, route.acts(&call.method))?;
     if app.asks_fleet(&call, &route) {
-        return fleet::answer(app, &call, &route, caller, &context.id).await;
+        return fleet::answer(app, &call, &route, caller, (context, &query)).await;
     }
     let directory = Arc::clone(&app.directory.borrow());
     if let Whose::Account(id) = &route.realm

@@ -143,6 +143,11 @@ pub(crate) enum Error {
         /// The nodes when they were last known.
         nodes: Value,
     },
+    /// The fleet's database may only be read.
+    #[error(
+        "usrlocd may only read the fleet's database, so it cannot ask nodes to act; ask the node"
+    )]
+    FleetReadOnly,
     /// There are too many connections.
     #[error("too many connections")]
     Overloaded,
@@ -283,6 +288,9 @@ pub(crate) enum Problem {
     /// More than is read at once.
     #[error("more than 100000 registrations match; ask page by page, with page_size")]
     TooManyRows,
+    /// More than nodes are asked for at once.
+    #[error("more than 100000 registrations match; narrow them with q, ruids or a filter")]
+    TooManyChosen,
     /// A flush of all accounts that names no registrations.
     #[error(
         "say which registrations to flush: q, ruids or a filter is needed where no account is named"
@@ -355,6 +363,7 @@ impl Error {
             Self::DatastoreUnreachable
             | Self::NoHistory(_)
             | Self::FleetUnreachable { .. }
+            | Self::FleetReadOnly
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Flush(incomplete) => match incomplete.cause {
                 Cause::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
@@ -394,6 +403,7 @@ impl Error {
             Self::DatastoreUnreachable => "datastore_unreachable",
             Self::NoHistory(_) => "history_unavailable",
             Self::FleetUnreachable { .. } => "fleet_unreachable",
+            Self::FleetReadOnly => "fleet_read_only",
             Self::Overloaded => "service_unavailable",
             Self::Flush(incomplete) => match incomplete.cause {
                 Cause::Unreachable => "kamailio_unreachable",
@@ -453,6 +463,7 @@ impl Error {
             | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::FleetReadOnly
             | Self::Overloaded
             | Self::Fault => json!({"message": self.to_string()}),
         }
@@ -481,7 +492,9 @@ impl Problem {
             | Self::NotOfFleet
             | Self::InBody => "forbidden",
             Self::Missing | Self::NothingChosen => "required",
-            Self::TooLarge | Self::TooManyEvents | Self::TooManyRows => "maximum",
+            Self::TooLarge | Self::TooManyEvents | Self::TooManyRows | Self::TooManyChosen => {
+                "maximum"
+            }
             Self::NotATime
             | Self::NotANumber
             | Self::NotAFlag
@@ -508,7 +521,13 @@ impl Incomplete {
             .failed
             .iter()
             .take(NAMED_FAILURES)
-            .map(|failure| json!({"aor": failure.aor.lossy(), "reason": failure.reason}))
+            .map(|failure| {
+                let mut told = json!({"aor": failure.aor.lossy(), "reason": failure.reason});
+                if let Some(node) = &failure.node {
+                    told["node"] = node.as_str().into();
+                }
+                told
+            })
             .collect();
         json!({"flushed": self.flushed, "failed": failed, "failed_total": self.failed.len()})
     }

@@ -24,11 +24,29 @@ pub struct Fleet {
     errors: Counter,
     commit: Histogram,
     clock_offset: Gauge<f64, AtomicU64>,
+    intents: [Counter; 3],
+}
+
+/// What becomes of a flush or NOTIFY that a node is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntentState {
+    /// This process asked a node for it.
+    Asked,
+    /// This node has taken it up.
+    Claimed,
+    /// This process asked, and nobody began it in time.
+    Expired,
 }
 
 impl Fleet {
     pub(super) fn new(book: &mut Book<'_>) -> Self {
+        let intents = book.counters(
+            "fleet_intents",
+            "Flushes and NOTIFYs among nodes of the fleet by state: asked by this process, claimed by this node, or expired: asked by this process, and not begun within 10 s",
+        );
         Self {
+            intents: ["asked", "claimed", "expired"]
+                .map(|state| intents.get_or_create_owned(&vec![("state", state)])),
             publishing: book.enter(
                 "fleet_publishing",
                 "1 while the fleet's database has what this node lists",
@@ -91,6 +109,11 @@ impl Fleet {
     /// The database or the way to it failed.
     pub fn failed(&self) {
         self.errors.inc();
+    }
+
+    /// So many flushes or NOTIFYs came into this state.
+    pub fn intents(&self, state: IntentState, number: usize) {
+        self.intents[state as usize].inc_by(number as u64);
     }
 
     /// This node's clock minus that of the database.

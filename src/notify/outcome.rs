@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Unsendable, WAITING};
 use crate::kamailio::{Fault, Heard};
 use crate::metrics::Notified;
@@ -14,7 +16,7 @@ const WITHDRAWN: &str = "not sent: the caller's permission for the account was w
 const NO_WAY: &str = "I'm terribly sorry";
 
 /// What became of asking one phone.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Outcome {
     /// It answered.
     Answered {

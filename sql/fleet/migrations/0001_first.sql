@@ -61,3 +61,23 @@ CREATE TABLE usrlocd.block (
     s7    bytea NOT NULL,
     PRIMARY KEY (node, block)
 ) WITH (fillfactor = 50);
+
+-- What a reader asks a node to do: to flush registrations, or to notify phones. Whoever may write here may flush
+-- everything. Past `until` nobody begins it.
+CREATE TABLE usrlocd.intent (
+    id            uuid PRIMARY KEY,
+    node          uuid NOT NULL,
+    kind          text NOT NULL,                -- flush, notify
+    actor         text NOT NULL,                -- who asked, as in the audit
+    request_id    text NOT NULL,                -- the same in the audit of each node
+    work          text NOT NULL,                -- JSON: which registrations
+    asked_at      timestamptz NOT NULL,         -- by the clock of this database
+    until         timestamptz NOT NULL,
+    state         text NOT NULL,                -- asked, then claimed and done, or expired
+    claimed_epoch bigint,
+    outcome       text,                         -- JSON
+    done_at       timestamptz
+);
+
+CREATE INDEX intent_asked ON usrlocd.intent (node) WHERE state = 'asked';
+CREATE INDEX intent_of_node ON usrlocd.intent (node, asked_at);

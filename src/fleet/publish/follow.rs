@@ -168,11 +168,17 @@ impl Publisher {
         Ok(())
     }
 
-    pub(super) fn published(&self) {
+    pub(super) fn published(&mut self) {
         self.metrics.fleet.publishing(true);
-        let clock_offset_ms = self.clock_offset_ms;
+        if self.slots.waiting() == 0 {
+            self.through = self.feed.read_to();
+        }
+        let new = Status::Publishing {
+            epoch: self.node.epoch,
+            through: self.through,
+            clock_offset_ms: self.clock_offset_ms,
+        };
         self.status.send_if_modified(|status| {
-            let new = Status::Publishing { clock_offset_ms };
             let is_new = *status != new;
             *status = new;
             is_new

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::fleet::nodes::Nodes;
 use crate::fleet::read::{Count, Of};
 use crate::fleet::{self, Fleet};
+use crate::http::auth::account::InFleet;
 use crate::http::error::{Error, Problem};
 use crate::http::request::filter::Filters;
 use crate::http::response::fleet as response;
@@ -18,10 +19,12 @@ use crate::registry::{Listing, Page, Position};
 const MOST: usize = 100_000;
 
 /// The fleet, and its nodes when it was asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) nodes: Arc<Nodes>,
+    /// What is known of the accounts that the caller's right is about.
+    pub(crate) known: Arc<InFleet>,
 }
 
 impl Asked {
@@ -31,7 +34,15 @@ impl Asked {
         Ok(Self {
             fleet: Arc::clone(fleet),
             nodes,
+            known: Arc::default(),
         })
+    }
+
+    /// Looks which of these accounts have registrations.
+    pub(super) async fn find_accounts(&mut self, ids: &[String]) -> Result<(), Error> {
+        let known = self.fleet.accounts(ids).await;
+        self.known = Arc::new(known.map_err(|error| self.away(&error))?);
+        Ok(())
     }
 
     /// At most `limit` registrations after `after`, and how many there are in all.
@@ -63,6 +74,24 @@ impl Asked {
             .ok_or_else(too_many)
     }
 
+    /// The same, for something to be done with them.
+    pub(super) async fn choose(
+        &self,
+        of: Of<'_>,
+        filters: &Filters,
+        view: &View,
+    ) -> Result<Vec<Arc<Registration>>, Error> {
+        let chosen = self.select(of, filters, view).await;
+        let chosen = chosen.map_err(|error| match error {
+            Error::Parameter {
+                problem: Problem::TooManyRows,
+                ..
+            } => Error::parameter("q", Problem::TooManyChosen),
+            error => error,
+        });
+        Ok(chosen?.registrations)
+    }
+
     /// How many there are, and how many of them are on nodes that are not live.
     pub(super) async fn count(&self, of: Of<'_>) -> Result<Count, Error> {
         let count = self.fleet.count(&self.nodes, of).await;
@@ -85,6 +114,17 @@ impl Asked {
             stale: stale.count() as u64,
             revision: found.revision,
         })
+    }
+
+    /// The answer where it cannot be written what nodes are asked for.
+    pub(super) fn not_written(&self, error: &fleet::Error) -> Error {
+        match error {
+            fleet::Error::Permission | fleet::Error::ReadOnly => {
+                tracing::warn!("a flush or NOTIFY for the fleet was refused: {error}");
+                Error::FleetReadOnly
+            }
+            error => self.away(error),
+        }
     }
 
     /// The answer where the database cannot be read.

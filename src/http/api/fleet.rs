@@ -7,8 +7,9 @@ use http::Method;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::asked::Asked;
+use super::flush::Who;
 use super::subject::Subject;
-use super::{count, list};
+use super::{Context, count, flush, list};
 use crate::accounts::directory::Directory;
 use crate::fleet::Forgotten;
 use crate::http::auth::access::Caller;
@@ -18,6 +19,7 @@ use crate::http::request::call::Call;
 use crate::http::request::reach::{self, SCOPE};
 use crate::http::request::request_id::RequestId;
 use crate::http::request::route::{Route, What, Whose};
+use crate::http::request::secret::Secret;
 use crate::http::response::answer::enveloped_in;
 use crate::http::response::fleet::{self as response, partial};
 use crate::http::response::revision::Revision;
@@ -35,22 +37,22 @@ impl App {
 
 /// Answers for the fleet.
 pub(super) async fn answer(
-    app: &App,
+    app: &Arc<App>,
     call: &Call,
     route: &Route,
     caller: Caller,
-    id: &RequestId,
+    (context, query): (&Context, &str),
 ) -> Result<Response, Error> {
+    let id = &context.id;
     let directory = Arc::clone(&app.directory.borrow());
     let Some(fleet) = &app.fleet else {
         // As for a query that is wrong, after the checks that come before.
         let _grant = Grant::new(app, caller, directory, (route, &call.method), None)?;
         return Err(Error::parameter(SCOPE, Problem::NoFleet));
     };
-    let asked = Asked::new(fleet).await?;
-    let ids = ids(&caller, route);
-    let known = fleet.accounts(&ids).await;
-    let known = known.map_err(|error| asked.away(&error))?;
+    let mut asked = Asked::new(fleet).await?;
+    asked.find_accounts(&ids(&caller, route)).await?;
+    let known = Arc::clone(&asked.known);
     let mut grant = Grant::new(app, caller, directory, (route, &call.method), Some(known))?;
     if let Scope::Account(id) = grant.scope()
         && grant.directory.account(id).is_none()
@@ -76,8 +78,21 @@ pub(super) async fn answer(
     if let What::Node(name) = &route.what {
         return forget(app, call, subject, &asked, (&grant.caller, id), name).await;
     }
-    if call.method == Method::DELETE {
+    if call.method == Method::DELETE && route.is_history() {
         return Err(Error::parameter(SCOPE, Problem::NotOfFleet));
+    }
+    if route.acts(&call.method) {
+        let who = Who {
+            caller: &grant.caller,
+            peer: context.peer,
+            query: Secret::new(query),
+        };
+        let response = if call.method == Method::DELETE {
+            flush::flush(app, call, subject, &who, id, &grant.directory).await?
+        } else {
+            super::notify::notify(app, call, route, subject, &who, id, &grant.directory).await?
+        };
+        return Ok(partial(response, &asked.nodes));
     }
     let response = match route.what {
         What::List | What::User(_) if call.params.get("watch").is_none() => {

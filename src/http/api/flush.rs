@@ -5,11 +5,12 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::response::Response;
-use futures_util::{StreamExt, stream};
 use http::{HeaderName, HeaderValue};
 
+use super::asked::Asked;
+use super::intents;
 use super::newest::leave_newest;
-use super::select::{select, turn};
+use super::select::pick;
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::flush::{self, Actor, FailureKind, Outcome, Request};
@@ -27,17 +28,13 @@ use crate::http::request::params::Params;
 use crate::http::request::request_id::RequestId;
 use crate::http::request::ruids::{RUIDS, has_ruid};
 use crate::http::request::secret::Secret;
-use crate::http::response::answer::enveloped;
+use crate::http::response::answer::enveloped_in;
 use crate::http::response::revision::Revision;
-use crate::http::response::view::View;
 use crate::registration::{Registration, Text, columns_of};
 use crate::registry::Scope;
 
 const X_FLUSHED: HeaderName = HeaderName::from_static("x-flushed");
 const X_WOULD_FLUSH: HeaderName = HeaderName::from_static("x-would-flush");
-
-/// How many accounts are flushed at once, where one request is about several.
-const PARTS: usize = 8;
 
 /// Who asks for a flush.
 #[derive(Debug)]
@@ -59,17 +56,14 @@ pub(crate) async fn flush(
 ) -> Result<Response, Error> {
     refuse_unknown(&call.params)?;
     let chosen = chosen(call.body())?;
-    let filters = Filters::parse(&call.params, app.reach())?;
+    let filters = Filters::parse(&call.params, subject.reach(app))?;
     let dry_run = dry_run(&call.params)?;
     let keep = keep_newest(&call.params, subject.username)?;
     let exactly = !filters.is_empty() || keep > 0 || chosen.is_some();
     if subject.scope == Scope::System && !exactly {
         return Err(Error::parameter("q", Problem::NothingChosen));
     }
-    let turn = turn(app, subject, who.caller).await;
-    let picked = select(app, subject, &filters, &View::now(app)).await;
-    drop(turn);
-    let mut picked = picked.registrations;
+    let mut picked = pick(app, subject, &filters, who.caller).await?;
     if let Some(chosen) = &chosen {
         picked.retain(|one| has_ruid(chosen, one));
     }
@@ -84,6 +78,7 @@ pub(crate) async fn flush(
             credential.clone(),
             covered,
             directory,
+            subject.fleet.map(|asked| Arc::clone(&asked.known)),
         ))
     };
     let authorizations: Vec<_> = parts
@@ -94,10 +89,13 @@ pub(crate) async fn flush(
     let check = || FlushAuthorization::check_each(authorizations.iter().map(AsRef::as_ref));
     check()?;
     if dry_run {
-        return Ok(ok(app, call, subject, id, X_WOULD_FLUSH, would));
+        return ok(app, call, subject, id, X_WOULD_FLUSH, would).await;
     }
     let mut further = match subject.username {
-        Some(username) if !exactly => further(app, subject.scope, username, directory),
+        // Nodes know their own.
+        Some(username) if !exactly && subject.fleet.is_none() => {
+            further(app, subject.scope, username, directory)
+        }
         Some(_) | None => Vec::new(),
     };
     let filters = filters_of(who.query.reveal(), chosen.as_ref());
@@ -109,15 +107,17 @@ pub(crate) async fn flush(
         exactly,
         authorization: Arc::clone(authorization) as _,
     });
-    let outcome = carry_out(app, requests.collect(), id).await?;
-    // Whoever watches is told before the caller is.
-    app.events.has_followed(app.registry.last_entry()).await;
+    let outcome = carry_out(app, subject.fleet, requests.collect(), id).await?;
+    if subject.fleet.is_none() {
+        // Whoever watches is told before the caller is.
+        app.events.has_followed(app.registry.last_entry()).await;
+    }
     if is_withdrawn(&outcome) {
         // Nothing was done: the answer is that of a request that comes now.
         check()?;
     }
-    match incomplete(outcome) {
-        Ok(flushed) => Ok(ok(app, call, subject, id, X_FLUSHED, flushed)),
+    match incomplete(outcome, subject.fleet.is_some()) {
+        Ok(flushed) => ok(app, call, subject, id, X_FLUSHED, flushed).await,
         Err(incomplete) => Err(Error::Flush(incomplete)),
     }
 }
@@ -165,27 +165,25 @@ fn would_flush(picked: &[Arc<Registration>]) -> u64 {
 /// Flushes in a task of its own, which confirms and audits to the end even if the caller does not wait.
 async fn carry_out(
     app: &Arc<App>,
+    fleet: Option<&Asked>,
     requests: Vec<Request>,
     id: &RequestId,
 ) -> Result<Outcome, Error> {
-    let flusher = Arc::clone(&app.flush);
-    let task = app.flushes.spawn(async move {
-        let parts = requests.into_iter().map(|request| flusher.flush(request));
-        let outcomes: Vec<_> = stream::iter(parts).buffered(PARTS).collect().await;
-        let mut all = Outcome::default();
-        for outcome in outcomes {
-            let Outcome { flushed, failed } = outcome?;
-            all.flushed += flushed;
-            all.failed.extend(failed);
-        }
-        Ok::<_, flush::Error>(all)
-    });
+    let task = if let Some(asked) = fleet {
+        let doing = intents::flush(Arc::clone(app), asked.clone(), requests);
+        app.flushes.spawn(doing)
+    } else {
+        let (flusher, id) = (Arc::clone(&app.flush), id.as_str().to_owned());
+        app.flushes.spawn(async move {
+            let outcome = flush::flush_all(&*flusher, requests).await;
+            outcome.map_err(|error| {
+                tracing::error!(request_id = id, %error, source = error.source(), "a flush failed");
+                Error::Fault
+            })
+        })
+    };
     match task.await {
-        Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(error)) => {
-            tracing::error!(request_id = id.as_str(), %error, source = error.source(), "a flush failed");
-            Err(Error::Fault)
-        }
+        Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(request_id = id.as_str(), %error, "a flush was aborted");
             Err(Error::Fault)
@@ -200,12 +198,14 @@ fn is_withdrawn(Outcome { flushed, failed }: &Outcome) -> bool {
 }
 
 /// How many were flushed, if nothing failed.
-fn incomplete(outcome: Outcome) -> Result<u64, Incomplete> {
+fn incomplete(outcome: Outcome, is_of_fleet: bool) -> Result<u64, Incomplete> {
     let Outcome { flushed, failed } = outcome;
     if failed.is_empty() {
         return Ok(flushed);
     }
-    let all = |kind| flushed == 0 && failed.iter().all(|failure| failure.kind == kind);
+    // Of a fleet the node's Kamailio is meant, so that the reasons tell more.
+    let all =
+        |kind| !is_of_fleet && flushed == 0 && failed.iter().all(|failure| failure.kind == kind);
     let cause = if all(FailureKind::Unreachable) {
         Cause::Unreachable
     } else if all(FailureKind::Timeout) {
@@ -296,21 +296,18 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
 }
 
 /// `data: "ok"`.
-fn ok(
+async fn ok(
     app: &App,
     call: &Call,
     subject: Subject<'_>,
     id: &RequestId,
     header: HeaderName,
     number: u64,
-) -> Response {
-    let sum = match subject.username {
-        Some(username) => app.registry.list_user(subject.scope, username).revision,
-        None => subject.count(app).1,
-    };
-    let mut response = enveloped(app, call, id, "\"ok\"", &Revision::of(sum));
+) -> Result<Response, Error> {
+    let revision = Revision::of(subject.revision(app).await?);
+    let mut response = enveloped_in(&subject.envelope(app, id), call, "\"ok\"", &revision);
     response
         .headers_mut()
         .insert(header, HeaderValue::from(number));
-    response
+    Ok(response)
 }

@@ -8,8 +8,10 @@ use http::{HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
+use super::asked::Asked as Fleet;
 use super::flush::{Who, filters_of};
-use super::select::{select, turn};
+use super::intents;
+use super::select::pick;
 use super::subject::Subject;
 use crate::accounts::directory::Directory;
 use crate::flush::Actor;
@@ -25,9 +27,8 @@ use crate::http::request::notify_params::{Asked, asked, refuse_others};
 use crate::http::request::request_id::RequestId;
 use crate::http::request::route::{Route, What};
 use crate::http::request::ruids::has_ruid;
-use crate::http::response::answer::{X_NOTIFIED, enveloped};
+use crate::http::response::answer::{X_NOTIFIED, enveloped_in};
 use crate::http::response::revision::Revision;
-use crate::http::response::view::View;
 use crate::metrics::Notified;
 use crate::notify::{CHECK_SYNC, Outcome, Request, check};
 use crate::registration::{Registration, Text};
@@ -55,9 +56,9 @@ pub(crate) async fn notify(
     refuse_others(&call.params)?;
     let default = device.map(|_| CHECK_SYNC);
     let Asked { event, chosen } = asked(call.body(), &app.settings.notify_events, default)?;
-    let filters = Filters::parse(&call.params, app.reach())?;
+    let filters = Filters::parse(&call.params, subject.reach(app))?;
     let dry_run = dry_run(&call.params)?;
-    let mut picked = pick(app, subject, who, &filters).await;
+    let mut picked = pick(app, subject, &filters, who.caller).await?;
     picked.retain(|one| {
         device.is_none_or(|device| is_of(device, one))
             && chosen.as_ref().is_none_or(|chosen| has_ruid(chosen, one))
@@ -67,12 +68,14 @@ pub(crate) async fn notify(
         Scope::System => Covered::NoAccount,
     };
     let credential = Credential::of(app, call);
-    let authorization = FlushAuthorization::new(app, who.peer, credential, covered, directory);
+    let in_fleet = subject.fleet.map(|asked| Arc::clone(&asked.known));
+    let authorization =
+        FlushAuthorization::new(app, who.peer, credential, covered, directory, in_fleet);
     // Others were served in between, and what is picked is of the directory that there is now.
     authorization.check()?;
     if dry_run {
         let (would, data) = would_notify(&picked);
-        return Ok(ok(app, call, subject, id, (X_WOULD_NOTIFY, would), &data));
+        return ok(app, call, subject, id, (X_WOULD_NOTIFY, would), &data).await;
     }
     let filters = filters_of(who.query.reveal(), chosen.as_ref());
     let authorization = Arc::new(authorization);
@@ -82,27 +85,14 @@ pub(crate) async fn notify(
         actor: actor(subject, who, id, (device, filters)),
         authorization: Arc::clone(&authorization) as _,
     };
-    let outcomes = carry_out(app, request, id).await?;
+    let outcomes = carry_out(app, subject.fleet, request, id).await?;
     let none_sent = outcomes.iter().all(|one| one.counted() == Notified::Failed);
     if none_sent && !outcomes.is_empty() {
         // Where that is because the right was withdrawn, the answer is that of a request that comes now.
         authorization.check()?;
     }
     let (accepted, data) = judged(&picked, &outcomes)?;
-    Ok(ok(app, call, subject, id, (X_NOTIFIED, accepted), &data))
-}
-
-/// The registrations that the filters select.
-async fn pick(
-    app: &App,
-    subject: Subject<'_>,
-    who: &Who<'_>,
-    filters: &Filters,
-) -> Vec<Arc<Registration>> {
-    let _turn = turn(app, subject, who.caller).await;
-    select(app, subject, filters, &View::now(app))
-        .await
-        .registrations
+    ok(app, call, subject, id, (X_NOTIFIED, accepted), &data).await
 }
 
 /// How many phones accepted, and what became of each; an error where some were asked and none did.
@@ -130,7 +120,13 @@ async fn check_device(
     if is_named {
         return Ok(());
     }
-    let listed = subject.list(app).await.registrations;
+    let listed = match subject.fleet {
+        None => subject.list(app).await.registrations,
+        Some(asked) => {
+            let (none, view) = (Filters::default(), subject.view(app));
+            asked.choose(subject.of_fleet(), &none, &view).await?
+        }
+    };
     if listed.iter().any(|one| is_of(device, one)) {
         return Ok(());
     }
@@ -172,17 +168,25 @@ fn actor(
 /// Asks in a task of its own, which goes on and audits to the end even if the caller does not wait.
 async fn carry_out(
     app: &Arc<App>,
+    fleet: Option<&Fleet>,
     request: Request,
     id: &RequestId,
 ) -> Result<Vec<Outcome>, Error> {
-    let notifier = Arc::clone(&app.notify);
-    let task = app
-        .flushes
-        .spawn(async move { notifier.notify(request).await });
-    task.await.map_err(|error| {
-        tracing::error!(request_id = id.as_str(), %error, "a NOTIFY was aborted");
-        Error::Fault
-    })
+    let task = if let Some(asked) = fleet {
+        let doing = intents::notify(Arc::clone(app), asked.clone(), request);
+        app.flushes.spawn(doing)
+    } else {
+        let notifier = Arc::clone(&app.notify);
+        app.flushes
+            .spawn(async move { Ok(notifier.notify(request).await) })
+    };
+    match task.await {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            tracing::error!(request_id = id.as_str(), %error, "a NOTIFY was aborted");
+            Err(Error::Fault)
+        }
+    }
 }
 
 /// How many phones would be asked, and why others would not.
@@ -216,27 +220,29 @@ fn contact(one: &Registration, status: Option<u16>, reason: &str) -> Value {
         Some(("ruid", text(&one.binding.key.ruid.0))),
         Some(("status", status.into())),
         Some(("reason", reason.into())),
+        one.common
+            .node
+            .as_ref()
+            .map(|node| ("node", node.name.as_ref().into())),
     ];
     let keys = keys.into_iter().flatten();
     let object: Map<_, _> = keys.map(|(key, value)| (key.to_owned(), value)).collect();
     object.into()
 }
 
-fn ok(
+async fn ok(
     app: &App,
     call: &Call,
     subject: Subject<'_>,
     id: &RequestId,
     (header, number): (HeaderName, usize),
     data: &Value,
-) -> Response {
-    let sum = match subject.username {
-        Some(username) => app.registry.list_user(subject.scope, username).revision,
-        None => app.registry.count(subject.scope).1,
-    };
-    let mut response = enveloped(app, call, id, &data.to_string(), &Revision::of(sum));
+) -> Result<Response, Error> {
+    let revision = Revision::of(subject.revision(app).await?);
+    let envelope = subject.envelope(app, id);
+    let mut response = enveloped_in(&envelope, call, &data.to_string(), &revision);
     response
         .headers_mut()
         .insert(header, HeaderValue::from(number));
-    response
+    Ok(response)
 }

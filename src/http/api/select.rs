@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::turns::Turn;
 use crate::http::App;
 use crate::http::api::subject::Subject;
+use crate::http::error::Error;
 use crate::http::request::filter::Filters;
 use crate::http::response::view::View;
 use crate::parallel;
@@ -92,6 +93,21 @@ pub(crate) async fn select(
         all.registrations.append(&mut more.registrations);
         all
     })
+}
+
+/// The same, of the fleet where that is asked.
+pub(crate) async fn pick(
+    app: &App,
+    subject: Subject<'_>,
+    filters: &Filters,
+    caller: impl fmt::Display,
+) -> Result<Vec<Arc<Registration>>, Error> {
+    let _turn = turn(app, subject, caller).await;
+    let view = subject.view(app);
+    match subject.fleet {
+        None => Ok(select(app, subject, filters, &view).await.registrations),
+        Some(fleet) => fleet.choose(subject.of_fleet(), filters, &view).await,
+    }
 }
 
 /// At most `most` of the registrations, which are in the usual order, by a key: those that come after a place.

@@ -164,6 +164,17 @@ impl<'a> Subject<'a> {
         page
     }
 
+    /// The revision of them.
+    pub(super) async fn revision(&self, app: &App) -> Result<u64, Error> {
+        if let Some(asked) = self.fleet {
+            return Ok(asked.count(self.of_fleet()).await?.revision);
+        }
+        Ok(match self.username {
+            Some(username) => app.registry.list_user(self.scope, username).revision,
+            None => self.count(app).1,
+        })
+    }
+
     /// A name that no other list has, for the keys of its pages.
     pub(crate) fn name(&self) -> Vec<u8> {
         let mut name = Vec::new();

@@ -8,7 +8,7 @@ use crate::accounts::directory::Directory;
 use crate::flush::Authorization;
 use crate::http::App;
 use crate::http::auth::access::{Right, recognize};
-use crate::http::auth::account::Names;
+use crate::http::auth::account::{InFleet, Names};
 use crate::http::auth::credential::Credential;
 use crate::http::auth::peer::Peer;
 use crate::http::error::Error;
@@ -32,6 +32,8 @@ pub(crate) struct FlushAuthorization {
     credential: Credential,
     account: Option<String>,
     needs_all: bool,
+    /// What is known of the fleet's accounts, where the fleet is asked.
+    in_fleet: Option<Arc<InFleet>>,
     /// By which the caller was authorized.
     directory: Arc<Directory>,
 }
@@ -44,8 +46,10 @@ impl FlushAuthorization {
         credential: Credential,
         covered: Covered<'_>,
         directory: &Arc<Directory>,
+        in_fleet: Option<Arc<InFleet>>,
     ) -> Self {
         Self {
+            in_fleet,
             app: Arc::clone(app),
             peer,
             credential,
@@ -72,7 +76,10 @@ impl FlushAuthorization {
         let caller = recognize(&first.app, first.peer, &first.credential)
             .map_err(|_| Error::InvalidCredentials)?;
         let directory = Arc::clone(&first.app.directory.borrow());
-        let names = Names::of(&first.app, &directory);
+        let names = match &first.in_fleet {
+            None => Names::of(&first.app, &directory),
+            Some(known) => Names::in_fleet(known, &directory),
+        };
         let sees_all = caller.accounts(names).is_none();
         for one in all {
             caller.may(Right::Flush, one.account.as_deref(), names)?;

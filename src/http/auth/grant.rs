@@ -22,7 +22,7 @@ pub(crate) struct Grant {
     /// Of the whole system, the accounts that the caller may see; `None` for a caller who may see all.
     pub(crate) accounts: Option<Vec<String>>,
     /// What is known of the fleet's accounts, where the fleet is asked.
-    in_fleet: Option<InFleet>,
+    in_fleet: Option<Arc<InFleet>>,
 }
 
 impl Grant {
@@ -32,7 +32,7 @@ impl Grant {
         caller: Caller,
         directory: Arc<Directory>,
         (route, method): (&Route, &Method),
-        in_fleet: Option<InFleet>,
+        in_fleet: Option<Arc<InFleet>>,
     ) -> Result<Self, Error> {
         let mut grant = Self {
             caller,

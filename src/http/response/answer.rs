@@ -113,6 +113,7 @@ pub(crate) fn refuse(app: &App, id: &RequestId, error: &Error, layout: Layout) -
         | Error::UnknownNode { .. }
         | Error::NotFound
         | Error::NoHistory(_)
+        | Error::FleetReadOnly
         | Error::Flush(_)
         | Error::Fault => {}
     }

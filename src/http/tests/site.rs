@@ -135,6 +135,7 @@ pub(super) fn failure(aor: &str, kind: FailureKind) -> Failure {
         aor: aor.into(),
         reason: "because".to_owned(),
         kind,
+        node: None,
     }
 }
 

@@ -1,0 +1,1 @@
+delete from usrlocd.intent where node = cast($1 as uuid)
