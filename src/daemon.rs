@@ -256,6 +256,7 @@ impl Basics {
         };
         if let Some(history) = self.events.history().cloned() {
             let (newest, registry) = (history.newest(), Arc::clone(writer.registry()));
+            let flaps = Arc::clone(&flaps);
             tasks.start("restore", |stop| async move {
                 let restore = async {
                     // The start has the processor first.
@@ -268,7 +269,8 @@ impl Basics {
                 Ok(())
             });
         }
-        self.publish(tasks, writer.registry(), (flusher.clone(), notifier))?;
+        let doing = (flusher.clone(), notifier);
+        self.publish(tasks, writer.registry(), flaps, doing)?;
         let options = followed(&self.config)?;
         tasks.start("pipeline", |stop| pipeline(options, parts, stop));
         tasks.start("probe", |stop| probe.run(stop));

@@ -18,6 +18,7 @@
 //!                   └─ events        what the feed's entries mean: a phone came, moved, changed, went, and why
 //!                       └─ event_log     numbered, written to history.db, then shown: one truth for all that follows
 //!                           ├─ http          streams, history, flapping, why
+//!                           ├─ fleet         the events of all nodes, kept in their database
 //!                           └─ webhook       HTTP receivers, each with its cursor
 //! ```
 //!
@@ -91,7 +92,7 @@
 //! | `tail` | steps the tail, or asks the database server, and puts bindings together; it alone reads Kamailio's files or tables | `Updates`: one update that later ones are laid over, so bounded by the number of rows; a bell wakes it |
 //! | `pipeline` | resolves and applies: the registry's one writer | the feed: a ring of the last entries; nothing waits for a subscriber |
 //! | `write_behind` | follows the feed, writes the store | what is gathered, each row once; beyond a bound it compares instead |
-//! | `fleet` | follows the feed, writes what differs to the fleet's database | the latest of each row; nothing waits for it |
+//! | `fleet` | follows the feed and the log of events, writes what differs to the fleet's database | the latest of each row, and a cursor in the log; nothing waits for it |
 //! | `events` | follows the feed, keeps the log of events | a ring of the last events, and `history.db`; nothing waits for a reader |
 //! | one of sqlx's for each connection of the store and the history | SQLite | sqlx's channel |
 //! | two of `notify`'s | inotify: Kamailio's files while nothing happens; our configuration files | the bell; a `Notify` |

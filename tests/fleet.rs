@@ -33,7 +33,7 @@ pub(crate) fn migrate(server: &Server) -> String {
         .expect("it can be started");
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{said}");
-    server.query("GRANT USAGE ON SCHEMA usrlocd TO usrlocd; GRANT SELECT ON usrlocd.migration TO usrlocd; GRANT SELECT, INSERT, UPDATE, DELETE ON usrlocd.node, usrlocd.row, usrlocd.block, usrlocd.intent TO usrlocd;");
+    server.query("GRANT USAGE ON SCHEMA usrlocd TO usrlocd; GRANT SELECT ON usrlocd.migration TO usrlocd; GRANT SELECT, INSERT, UPDATE, DELETE ON usrlocd.node, usrlocd.row, usrlocd.block, usrlocd.intent, usrlocd.log, usrlocd.event, usrlocd.flapping TO usrlocd;");
     said
 }
 

@@ -12,6 +12,7 @@ mod doctor;
 mod events;
 mod fleet;
 mod fleet_answers;
+mod fleet_events;
 mod floors;
 mod flush;
 mod found;

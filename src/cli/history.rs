@@ -29,6 +29,7 @@ const TABLE: &[&str] = &[
 ];
 const WIDE: &[&str] = &[
     "at",
+    "node",
     "type",
     "reason",
     "username",
@@ -274,7 +275,7 @@ fn row(event: &Value) -> Value {
     if !row.is_object() {
         row = json!({});
     }
-    for key in ["at", "type", "reason", "username", "realm"] {
+    for key in ["at", "node", "type", "reason", "username", "realm"] {
         if !event[key].is_null() {
             row[key] = event[key].clone();
         }

@@ -1,8 +1,9 @@
 //! `[fleet]`: the database where nodes publish what they show.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{Server, values};
+use super::{Server, history, values};
 use crate::document::{Item, Reader};
 
 /// The longest name of a node: that of a host.
@@ -22,6 +23,8 @@ pub struct Fleet {
     pub node: Option<String>,
     /// Whether this node publishes what it shows, where there is a database.
     pub publish: bool,
+    /// How long the database keeps this node's events; more than zero.
+    pub history: Duration,
 }
 
 impl Default for Fleet {
@@ -31,6 +34,7 @@ impl Default for Fleet {
             url_file: None,
             node: None,
             publish: true,
+            history: Duration::from_hours(24 * 7),
         }
     }
 }
@@ -63,6 +67,7 @@ pub(super) fn apply(into: &mut Fleet, table: &mut Reader<'_>) {
     table.set("url_file", &mut into.url_file, values::optional_path);
     table.set("node", &mut into.node, node);
     table.set("publish", &mut into.publish, values::flag);
+    table.set("history", &mut into.history, history::keep);
 }
 
 /// A URL, or the empty string for none.
@@ -92,13 +97,13 @@ mod tests {
 
     #[test]
     fn the_password_is_never_shown() {
-        let text = "[fleet]\nurl = \"postgres://u:secret@h/d?sslmode=require\"\nnode = \"k3\"\npublish = false\n";
+        let text = "[fleet]\nurl = \"postgres://u:secret@h/d?sslmode=require\"\nnode = \"k3\"\npublish = false\nhistory = \"2d\"\n";
         let config = Config::parse(text, "f").unwrap();
         let shown = format!("{config}{config:?}");
         assert!(!shown.contains("secret"), "{shown}");
         assert!(
             shown.contains(
-                "url = \"postgres://…@h/d?…\"\nurl_file = \"\"\nnode = \"k3\"\npublish = false"
+                "url = \"postgres://…@h/d?…\"\nurl_file = \"\"\nnode = \"k3\"\npublish = false\nhistory = \"2d\""
             ),
             "{shown}"
         );

@@ -69,7 +69,8 @@ pub(super) fn apply(into: &mut History, table: &mut Reader<'_>) {
     table.set("size", &mut into.size, size);
 }
 
-fn keep(item: &Item) -> Result<Duration, String> {
+/// How long events are kept.
+pub(super) fn keep(item: &Item) -> Result<Duration, String> {
     let (text, duration) = any_duration(item)?;
     if duration > LONGEST {
         let quoted = quoted(text);

@@ -75,6 +75,7 @@ impl Config {
             ),
             ("fleet.node", optional(self.fleet.node.as_ref())),
             ("fleet.publish", Value::Boolean(self.fleet.publish)),
+            ("fleet.history", duration(self.fleet.history)),
             ("limits.requests", bucket(limits.requests)),
             ("limits.deletes", bucket(limits.deletes)),
             ("limits.failures", bucket(limits.failures)),

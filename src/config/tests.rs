@@ -144,6 +144,7 @@ fn the_defaults_are_the_contracts() {
     url_file = ""
     node = ""
     publish = true
+    history = "7d"
 
     [limits]
     requests = { burst = 2000, per_second = 1000 }

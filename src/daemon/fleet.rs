@@ -9,6 +9,7 @@ use super::files::fleet_server;
 use super::intents::{self, Executor};
 use super::supervise::Tasks;
 use crate::config::{Config, Problems};
+use crate::event_log::Finder;
 use crate::fleet::{Claims, Options, Publisher, identity};
 use crate::flush::Flusher;
 use crate::notify::Notifier;
@@ -21,6 +22,7 @@ impl Basics {
         &self,
         tasks: &mut Tasks,
         registry: &Arc<Registry>,
+        flaps: Arc<Finder>,
         (flusher, notifier): (Flusher, Notifier),
     ) -> Result<(), Problems> {
         let fleet = &self.config.fleet;
@@ -61,6 +63,14 @@ impl Basics {
             claims.run(stop).await;
             Ok(())
         });
+        let mut publisher = publisher.with_flapping(flaps);
+        if self.events.history().is_some() {
+            publisher = publisher.with_events(Arc::clone(&self.events), fleet.history);
+        } else {
+            tracing::warn!(
+                "not publishing events to the fleet: this node keeps no history; set `[history] enabled = true`"
+            );
+        }
         tasks.start("fleet", |stop: CancellationToken| {
             own_thread::run("fleet", publisher.run(stop))
         });

@@ -21,7 +21,9 @@ impl AsRef<Event> for Logged {
 }
 
 impl Logged {
-    pub(super) fn new(event: Arc<Event>) -> Self {
+    /// An event of which nothing has been written yet.
+    #[must_use]
+    pub fn new(event: Arc<Event>) -> Self {
         Self {
             event,
             whole: OnceLock::new(),
@@ -32,6 +34,12 @@ impl Logged {
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event
+    }
+
+    /// The event, for those who keep it.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Event> {
+        Arc::clone(&self.event)
     }
 
     /// The event as one JSON object, as `viewer` sees it; `None` where it is not for him.

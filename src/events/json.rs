@@ -1,9 +1,13 @@
 //! Events as JSON objects.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
+
 use super::diff::changed_fields;
+use super::flap::Flapping;
 use super::{Burst, Event, Gap, Happening, Replaces, Seen, Stats, Type, Viewer, What};
 use crate::registration::Registration;
 use crate::registration::item::json::{write_fields, write_string, write_value};
@@ -19,8 +23,21 @@ pub struct Style<'a> {
     pub node: &'a str,
     /// The log that numbers the events.
     pub log: LogId,
+    /// The id of the event, where it is not its number in the log.
+    pub id: Option<&'a str>,
     /// The fields of `registration` that are wanted; `None` for all.
     pub fields: Option<&'a [Field]>,
+}
+
+impl Style<'_> {
+    /// The id of the event with this number; none of one that is told and not kept.
+    #[must_use]
+    pub fn id_of(&self, seq: u64) -> Option<Cow<'_, str>> {
+        match self.id {
+            Some(id) => Some(Cow::Borrowed(id)),
+            None => (seq != 0).then(|| Cow::Owned(self.log.id(seq))),
+        }
+    }
 }
 
 /// What tells one log from another: drawn when it is made anew.
@@ -63,8 +80,8 @@ pub fn write_event(
 ) -> Option<Type> {
     let kind = event.type_for(viewer)?;
     let mut object = Object::begin(out);
-    if event.seq != 0 {
-        object.text("id", &style.log.id(event.seq));
+    if let Some(id) = style.id_of(event.seq) {
+        object.text("id", &id);
     }
     object.text("type", kind.as_str());
     object.text("at", &moment(event.at));
@@ -97,6 +114,29 @@ pub fn write_present(one: &Arc<Registration>, style: &Style<'_>, out: &mut Vec<u
     object.text("type", "present");
     object.item(one, style);
     object.end();
+}
+
+/// A phone that flaps.
+#[must_use]
+pub fn flapping(one: &Flapping) -> Value {
+    let phone = &one.phone;
+    let mut shown = Map::new();
+    let mut set = |key: &str, value: Value| {
+        if !value.is_null() {
+            shown.insert(key.to_owned(), value);
+        }
+    };
+    set("account_id", json!(phone.account_id));
+    set("username", json!(phone.username));
+    set("realm", json!(phone.realm));
+    set("instance", json!(phone.instance));
+    set("score", json!(one.flap.score));
+    set("losses_24h", json!(one.flap.losses_24h));
+    set("since", json!(moment(one.since)));
+    set("addresses", json!(phone.addresses));
+    set("user_agents", json!(phone.user_agents));
+    set("proxies", json!(phone.proxies));
+    Value::Object(shown)
 }
 
 /// A moment, in milliseconds since the Unix epoch, as RFC 3339 has it.

@@ -250,6 +250,7 @@ fn an_event_is_written_as_its_viewer_sees_it() {
         wire: Wire::Document,
         node: "node-1",
         log: json::LogId(0xab),
+        id: None,
         fields: Some(&[crate::registration::item::Field::Username]),
     };
     let text = |viewer| {

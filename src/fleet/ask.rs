@@ -96,7 +96,7 @@ impl Fleet {
             tokio::time::sleep(LOOK).await;
             let open = ids.iter().filter(|id| !over.contains_key(*id));
             let open: Vec<String> = open.cloned().collect();
-            match self.look(&open, metrics).await {
+            match self.answers(&open, metrics).await {
                 Ok(found) => {
                     heard = clock.monotonic();
                     over.extend(found);
@@ -114,7 +114,7 @@ impl Fleet {
     }
 
     /// Those of the intents that are over.
-    async fn look(
+    async fn answers(
         &self,
         ids: &[String],
         metrics: &Metrics,

@@ -26,7 +26,7 @@ const UNIQUE_VIOLATION: &str = "23505";
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: String,
-    name: String,
+    pub(super) name: String,
     version: String,
     /// Raised at the start of each process; 0 before that.
     pub(super) epoch: i64,

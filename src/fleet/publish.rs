@@ -1,5 +1,6 @@
 //! Publishes what this node lists: connects to the database, brings it up to date, and follows the registry's feed.
 
+mod events;
 mod follow;
 
 use std::sync::Arc;
@@ -11,12 +12,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::connect;
+use super::flapping::Published;
 use super::ledger::Ledger;
 use super::node::{Found, Node};
+use super::outbox::Outbox;
 use super::slots::Slots;
 use super::write::Changes;
 use super::{Error, schema, sync};
 use crate::clock::Clock;
+use crate::event_log::{EventLog, Finder};
 use crate::metrics::Metrics;
 use crate::rate_limited::RateLimited;
 use crate::registry::{Registry, Subscription};
@@ -84,6 +88,10 @@ pub struct Publisher {
     node: Node,
     slots: Slots,
     ledger: Ledger,
+    /// The events that are to be sent; `None` where the node keeps no history.
+    outbox: Option<Outbox>,
+    /// The phones that flap.
+    flapping: Option<Published>,
     /// Whether `slots` has been learnt from the database.
     is_learnt: bool,
     /// The number of the registry's entry up to which the database has everything.
@@ -124,12 +132,29 @@ impl Publisher {
             metrics,
             status: watch::Sender::default(),
             ledger: Ledger::default(),
+            outbox: None,
+            flapping: None,
             is_learnt: false,
             through: 0,
             clock_offset_ms: 0,
             next_block: 0,
             committed_at: Duration::ZERO,
         }
+    }
+
+    /// The same, which publishes the events of `log` too; the database keeps them for `keep`.
+    #[must_use]
+    pub fn with_events(mut self, log: Arc<EventLog>, keep: Duration) -> Self {
+        let clock = Arc::clone(&self.clock);
+        self.outbox = Some(Outbox::new(log, clock, keep, self.options.servers.clone()));
+        self
+    }
+
+    /// The same, which publishes the phones that flap too.
+    #[must_use]
+    pub fn with_flapping(mut self, finder: Arc<Finder>) -> Self {
+        self.flapping = Some(Published::new(finder));
+        self
     }
 
     /// How it goes.
@@ -215,6 +240,12 @@ impl Publisher {
         let (mut connection, found) = entered?;
         self.status.send_replace(Status::Comparing);
         self.ledger.forget();
+        if let Some(outbox) = &mut self.outbox {
+            outbox.forget();
+        }
+        if let Some(flapping) = &mut self.flapping {
+            flapping.forget();
+        }
         if self.bring_up_to_date(&mut connection, found, stop).await? {
             if let Some(recovered) = trouble.succeeded(self.clock.monotonic()) {
                 let (failures, lasted) = (recovered.failures, recovered.lasted.as_secs());

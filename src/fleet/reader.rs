@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Executor, Row as _};
 
 use super::Error;
 use super::nodes::{Nodes, Row};
+use super::tail::Tail;
 use crate::source::sql;
 
 /// How many connections there are at most: questions are short.
@@ -30,6 +31,7 @@ pub struct Fleet {
     pool: PgPool,
     last: Mutex<Last>,
     ends: Mutex<Ends>,
+    tail: Tail,
 }
 
 /// What was read last.
@@ -78,11 +80,16 @@ impl Fleet {
             pool,
             last: Mutex::default(),
             ends: Mutex::default(),
+            tail: Tail::default(),
         })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// The nodes now.
@@ -179,6 +186,7 @@ impl Fleet {
             include_str!("../../sql/fleet/forget_rows.sql"),
             include_str!("../../sql/fleet/forget_blocks.sql"),
             include_str!("../../sql/fleet/forget_intents.sql"),
+            include_str!("../../sql/fleet/forget_flapping.sql"),
         ] {
             let forget = sqlx::query(statement).bind(&id);
             forget.execute(&mut *transaction).await?;

@@ -21,7 +21,7 @@ use crate::sip::{SourceFrom, Transport};
 const VERSION: u8 = 1;
 
 /// Numbers of entries; none is ever used for another one. 0 ends them.
-const END: u8 = 0;
+pub(super) const END: u8 = 0;
 const TABLE: u8 = 1;
 const FIRST_REGISTRATION: u8 = 2;
 const REFRESHES: u8 = 3;
@@ -173,11 +173,11 @@ fn put_common(common: &Common, put: &mut impl FnMut(u8, &[u8])) {
 
 /// What a record has beside its binding.
 #[derive(Default)]
-struct Entries<'a>(BTreeMap<u8, &'a [u8]>);
+pub(super) struct Entries<'a>(BTreeMap<u8, &'a [u8]>);
 
 impl<'a> Entries<'a> {
     /// The entries at the front of `rest`.
-    fn take(rest: &mut Bytes<'a>) -> Option<Self> {
+    pub(super) fn take(rest: &mut Bytes<'a>) -> Option<Self> {
         let mut entries = BTreeMap::new();
         loop {
             match rest.array()? {
@@ -191,11 +191,15 @@ impl<'a> Entries<'a> {
         self.0.contains_key(&number)
     }
 
-    fn text(&self, number: u8) -> Option<Text> {
-        self.0.get(&number).map(|text| Text::from(*text))
+    pub(super) fn bytes(&self, number: u8) -> Option<&'a [u8]> {
+        self.0.get(&number).copied()
     }
 
-    fn str(&self, number: u8) -> Result<Option<&'a str>, Malformed> {
+    pub(super) fn text(&self, number: u8) -> Option<Text> {
+        self.bytes(number).map(Text::from)
+    }
+
+    pub(super) fn str(&self, number: u8) -> Result<Option<&'a str>, Malformed> {
         let bytes = self.0.get(&number);
         let text = bytes.map(|bytes| std::str::from_utf8(bytes));
         text.transpose().map_err(|_| Malformed)
@@ -259,6 +263,11 @@ impl Decoder {
             source: entries.source()?,
             common: self.common(&entries)?,
         })
+    }
+
+    /// What registrations have in common, made once.
+    pub(super) fn common_of(&mut self, common: &Common) -> Arc<Common> {
+        self.commons.get(common)
     }
 
     fn common(&mut self, entries: &Entries<'_>) -> Result<Arc<Common>, Malformed> {

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::connection::{answered, execute};
 use super::ledger::Write;
 use super::node::{Node, Report};
+use super::outbox::{self, Batch};
 use super::slots::Taken;
 use super::{Error, record};
 use crate::registration::{Registration, Text};
@@ -30,11 +31,16 @@ const SEGMENTS: [&str; super::block::SEGMENTS] = [
 pub(super) struct Changes {
     pub(super) rows: Taken,
     pub(super) blocks: Vec<(u32, Write)>,
+    /// What happened; all rows that it is about are written, at the latest with it.
+    pub(super) events: Option<Batch>,
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.rows.rows.is_empty() && self.rows.gone.is_empty() && self.blocks.is_empty()
+        self.rows.rows.is_empty()
+            && self.rows.gone.is_empty()
+            && self.blocks.is_empty()
+            && self.events.is_none()
     }
 }
 
@@ -69,6 +75,9 @@ pub(super) async fn commit(
         let writing = sqlx::query(sql).bind(&node.id).bind(number(*block));
         let writing = writing.bind(bytes);
         answered(async { Ok(writing.execute(&mut *connection).await.map(drop)?) }).await?;
+    }
+    if let Some(batch) = &changes.events {
+        answered(outbox::write(connection, node, batch)).await?;
     }
     execute(connection, "COMMIT").await?;
     node.committed();
@@ -109,7 +118,7 @@ async fn upsert(
 }
 
 /// The text as `PostgreSQL` can hold it.
-fn storable(text: &str) -> String {
+pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod fleet;
 pub(crate) mod flush;
 pub(crate) mod history;
 pub(crate) mod intents;
+pub(crate) mod kept;
 pub(crate) mod list;
 pub(crate) mod metrics;
 pub(crate) mod newest;
@@ -136,7 +137,8 @@ async fn registrations(
     };
     let caller = admit(app, context.peer, &call, route.acts(&call.method))?;
     if app.asks_fleet(&call, &route) {
-        return fleet::answer(app, &call, &route, caller, (context, &query)).await;
+        let client = (caller, socket);
+        return fleet::answer(app, &call, &route, client, (context, &query)).await;
     }
     let directory = Arc::clone(&app.directory.borrow());
     if let Whose::Account(id) = &route.realm
@@ -193,7 +195,7 @@ async fn registrations(
         )
         .await;
     }
-    if let Some(stream) = StreamParams::parse(&call.params, &call.headers)? {
+    if let Some(stream) = StreamParams::parse(&call.params, &call.headers, app.reach())? {
         if !matches!(route.what, What::List | What::User(_)) {
             return Err(Error::parameter("watch", Problem::NotAList));
         }
@@ -208,7 +210,7 @@ async fn registrations(
         What::Count => count::count(app, &call, subject, &grant.caller, &context.id).await?,
         What::History(_) => history::history(app, &call, subject, &context.id).await?,
         What::Why(_) => why::why(app, &call, subject, &context.id).await?,
-        What::Flapping => flapping::flapping(app, &call, subject, &context.id),
+        What::Flapping => flapping::flapping(app, &call, subject, &context.id).await?,
         // They have no other method.
         What::Notify(_) | What::Sync(_) | What::Nodes | What::Node(_) => {
             return Err(Error::Fault);

@@ -21,6 +21,8 @@ pub struct Fleet {
     fenced: Gauge,
     waiting: Gauge,
     rows: Counter,
+    events: Counter,
+    events_waiting: Gauge,
     errors: Counter,
     commit: Histogram,
     clock_offset: Gauge<f64, AtomicU64>,
@@ -67,6 +69,16 @@ impl Fleet {
                 "Rows written to the fleet's database or deleted there",
                 Counter::default(),
             ),
+            events: book.enter(
+                "fleet_events_written",
+                "Events of this node written to the fleet's database",
+                Counter::default(),
+            ),
+            events_waiting: book.enter(
+                "fleet_events_waiting",
+                "Events of this node that are not yet in the fleet's database",
+                Gauge::default(),
+            ),
             errors: book.enter(
                 "fleet_errors",
                 "Failures of the fleet's database, or of the way to it",
@@ -104,6 +116,17 @@ impl Fleet {
     pub fn committed(&self, rows: usize, took: Duration) {
         self.rows.inc_by(rows as u64);
         self.commit.observe(took.as_secs_f64());
+    }
+
+    /// A transaction has written so many events.
+    pub fn events_written(&self, events: usize) {
+        self.events.inc_by(events as u64);
+    }
+
+    /// So many events are still to be written.
+    pub fn events_waiting(&self, events: u64) {
+        self.events_waiting
+            .set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 
     /// The database or the way to it failed.

@@ -200,6 +200,7 @@ impl Writer<'_> {
             wire: self.wire,
             node: self.node,
             log: self.log,
+            id: None,
             fields: None,
         };
         let mut data = Vec::new();

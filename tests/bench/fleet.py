@@ -19,7 +19,7 @@ from usrlocd import Usrlocd
 PHONES, INTERVAL, LIFETIME = 10_000, 300, 600
 RIGHTS = (
     "grant usage on schema usrlocd to usrlocd; grant select on usrlocd.migration to usrlocd;"
-    "grant select, insert, update, delete on usrlocd.node, usrlocd.row, usrlocd.block to usrlocd;"
+    "grant select, insert, update, delete on usrlocd.node, usrlocd.row, usrlocd.block, usrlocd.log, usrlocd.event, usrlocd.flapping to usrlocd;"
 )
 
 
@@ -103,9 +103,15 @@ def measure(bench, database, kamailio, usrlocd):
     bench.say(name, f"commit until visible, p50 of {len(latencies)}", "300 ms", part(latencies, 0.5), " ms", 0.3, 1000)
     bench.say(name, "commit until visible, p99", "1 s", part(latencies, 0.99), " ms", 1, 1000)
 
-    cpu, began = fleet_cpu(usrlocd), time.monotonic()
-    kamailio.refreshes(20, 500, lambda number: f"Agent {number}")
+    cpu, began, before = fleet_cpu(usrlocd), time.monotonic(), database.log()
+    changed = kamailio.refreshes(20, 500, lambda number: f"Agent {number}")
     share = (fleet_cpu(usrlocd) - cpu) / (time.monotonic() - began)
+    usrlocd.until(lambda: b"\nusrlocd_fleet_events_waiting 0\n" in usrlocd.get("/metrics"), 60)
+    grown = database.log() - before
+    bench.say(name, "WAL a change with its event", "", grown / len(changed), " B")
+    events, size = database.query("select count(*), pg_total_relation_size('usrlocd.event') from usrlocd.event").split("|")
+    if int(events):
+        bench.say(name, f"bytes of each of {events.strip()} events with its indexes", "", int(size) / int(events), " B")
     bench.say(name, "publisher's share of a core at 500 changes/s", "2 %", share, " %", 0.02, 100)
 
 

@@ -81,3 +81,44 @@ CREATE TABLE usrlocd.intent (
 
 CREATE INDEX intent_asked ON usrlocd.intent (node) WHERE state = 'asked';
 CREATE INDEX intent_of_node ON usrlocd.intent (node, asked_at);
+
+-- The logs whose events are here. `newest` and `pruned` are numbers of events: the last that was written, and the last that
+-- was deleted for its age.
+CREATE TABLE usrlocd.log (
+    node       uuid NOT NULL,
+    log        bigint NOT NULL,
+    name       text COLLATE "C" NOT NULL,       -- of the node, which may be forgotten
+    newest     bigint NOT NULL,
+    pruned     bigint NOT NULL,
+    written_at timestamptz NOT NULL,
+    PRIMARY KEY (node, log)
+);
+
+-- The phones that flap on a node, as JSON, the worst first. Their scores are those of `at`, in milliseconds since the Unix
+-- epoch by the clock of this database, and decay from then on.
+CREATE TABLE usrlocd.flapping (
+    node   uuid PRIMARY KEY,
+    at     bigint NOT NULL,
+    phones text NOT NULL
+);
+
+-- What happened on each node. An event that is sent again is the same row. `record` has all of it.
+CREATE TABLE usrlocd.event (
+    node     uuid NOT NULL,
+    log      bigint NOT NULL,
+    seq      bigint NOT NULL,
+    at       bigint NOT NULL,                   -- milliseconds since the Unix epoch, by the node's clock
+    type     text COLLATE "C" NOT NULL,
+    reason   text COLLATE "C",
+    account  text COLLATE "C",
+    former   text COLLATE "C",                  -- the account that it belonged to before, where it is another one
+    username text COLLATE "C",                  -- in lower case
+    record   bytea NOT NULL,
+    PRIMARY KEY (node, log, seq)
+);
+
+CREATE INDEX event_at ON usrlocd.event (at);
+CREATE INDEX event_of_account ON usrlocd.event (account, at);
+CREATE INDEX event_of_former ON usrlocd.event (former, at) WHERE former IS NOT NULL;
+CREATE INDEX event_of_node ON usrlocd.event (at) WHERE username IS NULL;
+CREATE INDEX event_of_user ON usrlocd.event (username, at);

@@ -215,7 +215,8 @@ impl Query {
     }
 
     /// Whether an event that was found is one of those that are asked for.
-    fn is_for(&self, event: &Event) -> bool {
+    #[must_use]
+    pub fn is_for(&self, event: &Event) -> bool {
         let viewer = self.viewer();
         let Some(seen) = event.type_for(viewer) else {
             return false;

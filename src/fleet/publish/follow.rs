@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::Error;
 use super::super::node::Report;
 use super::super::write::{self, Changes};
+use super::events::news as events_news;
 use super::{BEAT, Publisher, Status};
 use crate::registry::{Event, Scope};
 
@@ -39,14 +40,18 @@ impl Publisher {
             self.gather();
             let now = self.clock.monotonic();
             let is_beat = now >= beat_at;
-            if is_beat || self.slots.waiting() > 0 {
+            if is_beat || self.slots.waiting() > 0 || self.has_events() {
                 let mut changes = self.changes();
                 if is_beat {
                     beat_at = now + BEAT;
                     self.add_due_blocks(&mut changes);
                 }
+                self.add_events(connection, &mut changes).await?;
                 self.commit(connection, changes).await?;
                 self.published();
+                if is_beat {
+                    self.tidy(connection).await?;
+                }
             }
             if stop.is_cancelled() {
                 // What is waiting would not be written by anyone.
@@ -68,7 +73,10 @@ impl Publisher {
         let pause = (self.committed_at + PAUSE).saturating_sub(now);
         let news = async {
             tokio::time::sleep(pause).await;
-            self.feed.news().await;
+            tokio::select! {
+                () = self.feed.news() => {}
+                () = events_news(self.outbox.as_ref()) => {}
+            }
             tokio::time::sleep(GATHER).await;
         };
         tokio::select! {
@@ -113,6 +121,7 @@ impl Publisher {
         Changes {
             rows: self.slots.take(self.node.sequence, ROWS),
             blocks: Vec::new(),
+            events: None,
         }
     }
 
@@ -161,6 +170,7 @@ impl Publisher {
             self.clock_offset_ms = ours.saturating_sub(theirs);
             self.metrics.fleet.clock_offset(self.clock_offset_ms);
         }
+        self.sent(changes.events.as_ref());
         self.committed_at = self.clock.monotonic();
         let took = self.committed_at.saturating_sub(began);
         self.metrics.fleet.committed(rows, took);

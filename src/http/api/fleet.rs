@@ -8,23 +8,29 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::asked::Asked;
 use super::flush::Who;
+use super::stream::of_fleet;
 use super::subject::Subject;
-use super::{Context, count, flush, list};
+use super::{Context, count, flapping, flush, history, list, why};
 use crate::accounts::directory::Directory;
 use crate::fleet::Forgotten;
 use crate::http::auth::access::Caller;
 use crate::http::auth::grant::Grant;
 use crate::http::error::{Error, Problem};
 use crate::http::request::call::Call;
-use crate::http::request::reach::{self, SCOPE};
+use crate::http::request::reach::{self, Reach, SCOPE};
 use crate::http::request::request_id::RequestId;
 use crate::http::request::route::{Route, What, Whose};
 use crate::http::request::secret::Secret;
+use crate::http::request::stream_params::StreamParams;
 use crate::http::response::answer::enveloped_in;
 use crate::http::response::fleet::{self as response, partial};
 use crate::http::response::revision::Revision;
+use crate::http::socket::Socket;
 use crate::http::{Answers, App};
 use crate::registry::Scope;
+
+/// How long after its last event a subject is known, in milliseconds.
+const KNOWN: u64 = 3_600_000;
 
 impl App {
     /// Whether a request is for the fleet.
@@ -40,7 +46,7 @@ pub(super) async fn answer(
     app: &Arc<App>,
     call: &Call,
     route: &Route,
-    caller: Caller,
+    (caller, socket): (Caller, Option<Socket>),
     (context, query): (&Context, &str),
 ) -> Result<Response, Error> {
     let id = &context.id;
@@ -51,15 +57,14 @@ pub(super) async fn answer(
         return Err(Error::parameter(SCOPE, Problem::NoFleet));
     };
     let mut asked = Asked::new(fleet).await?;
-    asked.find_accounts(&ids(&caller, route)).await?;
+    let account = match &route.realm {
+        Whose::Account(id) => Some(id.as_str()),
+        Whose::System | Whose::Own => None,
+    };
+    asked.find_accounts(&caller.named_with(account)).await?;
     let known = Arc::clone(&asked.known);
     let mut grant = Grant::new(app, caller, directory, (route, &call.method), Some(known))?;
-    if let Scope::Account(id) = grant.scope()
-        && grant.directory.account(id).is_none()
-        && !grant.is_in_fleet()
-    {
-        return Err(Error::UnknownAccount { id: id.to_owned() });
-    }
+    check_account(app, &grant, route, &asked).await?;
     if !route.allows(&call.method) {
         let allow = route.allow();
         return Err(Error::MethodNotAllowed { allow });
@@ -71,7 +76,7 @@ pub(super) async fn answer(
         username: route.username(),
         fleet: Some(&asked),
     };
-    check_user(&asked, subject, &grant.directory).await?;
+    check_user(app, &asked, subject, route, &grant.directory).await?;
     if reach::asks_fleet(&call.params)? == Some(false) {
         return Err(Error::parameter(SCOPE, Problem::NoNode));
     }
@@ -79,7 +84,7 @@ pub(super) async fn answer(
         return forget(app, call, subject, &asked, (&grant.caller, id), name).await;
     }
     if call.method == Method::DELETE && route.is_history() {
-        return Err(Error::parameter(SCOPE, Problem::NotOfFleet));
+        return history::forget(app, call, subject, &grant.caller, id).await;
     }
     if route.acts(&call.method) {
         let who = Who {
@@ -94,31 +99,26 @@ pub(super) async fn answer(
         };
         return Ok(partial(response, &asked.nodes));
     }
-    let response = match route.what {
-        What::List | What::User(_) if call.params.get("watch").is_none() => {
-            list::list(app, call, subject, &grant.caller, id).await?
+    if let Some(stream) = StreamParams::parse(&call.params, &call.headers, Reach::Fleet)? {
+        if !matches!(route.what, What::List | What::User(_)) {
+            return Err(Error::parameter("watch", Problem::NotAList));
         }
+        let subject = (subject, &asked);
+        let response = of_fleet::open(app, call, (context.peer, socket), &grant, subject, stream)?;
+        grant.check_again(app, route, &call.method)?;
+        return Ok(partial(response, &asked.nodes));
+    }
+    let response = match route.what {
+        What::List | What::User(_) => list::list(app, call, subject, &grant.caller, id).await?,
         What::Count => count::count(app, call, subject, &grant.caller, id).await?,
+        What::History(_) => history::history(app, call, subject, id).await?,
+        What::Why(_) => why::why(app, call, subject, id).await?,
+        What::Flapping => flapping::flapping(app, call, subject, id).await?,
         What::Nodes => list_nodes(app, call, subject, &asked, id)?,
         _ => return Err(Error::parameter(SCOPE, Problem::NotOfFleet)),
     };
     grant.check_again(app, route, &call.method)?;
     Ok(partial(response, &asked.nodes))
-}
-
-/// The ids of accounts on which the caller's right depends, as they are written and as domains.
-fn ids(caller: &Caller, route: &Route) -> Vec<String> {
-    let mut ids: Vec<String> = caller.named().into_iter().map(str::to_owned).collect();
-    if let Whose::Account(id) = &route.realm {
-        ids.push(id.clone());
-    }
-    let lower: Vec<_> = ids.iter().map(|id| id.to_ascii_lowercase()).collect();
-    ids.extend(lower);
-    ids.sort_unstable();
-    ids.dedup();
-    // The database has no text with a zero.
-    ids.retain(|id| !id.contains('\0'));
-    ids
 }
 
 /// Answers which nodes there are; for those who may see all.
@@ -164,10 +164,43 @@ async fn forget(
     }
 }
 
-/// Refuses a user who is neither a device of the directory nor registered.
+/// Refuses an account that is neither in the directory nor has registrations, nor had some of late.
+async fn check_account(
+    app: &App,
+    grant: &Grant,
+    route: &Route,
+    asked: &Asked,
+) -> Result<(), Error> {
+    let Scope::Account(id) = grant.scope() else {
+        return Ok(());
+    };
+    if grant.directory.account(id).is_some() || grant.is_in_fleet() {
+        return Ok(());
+    }
+    let subject = Subject {
+        fleet: Some(asked),
+        ..Subject::of(grant.scope())
+    };
+    if has_events(app, route, subject).await {
+        return Ok(());
+    }
+    Err(Error::UnknownAccount { id: id.to_owned() })
+}
+
+/// Whether something happened that makes a subject known: at any time to what tells what happened, else within an hour.
+async fn has_events(app: &App, route: &Route, subject: Subject<'_>) -> bool {
+    let always = route.is_history() || route.what == What::Flapping;
+    let now = u64::try_from(app.clock.unix().as_millis()).unwrap_or(u64::MAX);
+    let from = (!always).then(|| now.saturating_sub(KNOWN));
+    history::has_events_since(app, subject, from).await
+}
+
+/// Refuses a user who is neither a device of the directory nor registered, nor was of late.
 async fn check_user(
+    app: &App,
     asked: &Asked,
     subject: Subject<'_>,
+    route: &Route,
     directory: &Directory,
 ) -> Result<(), Error> {
     let (Scope::Account(account), Some(username)) = (subject.scope, subject.username) else {
@@ -178,7 +211,8 @@ async fn check_user(
         return Ok(());
     }
     let (first, _) = asked.page(subject.of_fleet(), None, 1).await?;
-    if first.registrations.is_empty() {
+    let is_known = !first.registrations.is_empty() || has_events(app, route, subject).await;
+    if !is_known {
         return Err(Error::UnknownUser { username: name });
     }
     Ok(())

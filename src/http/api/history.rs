@@ -8,11 +8,13 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::kept::{Kept, style};
 use super::subject::Subject;
 use crate::event_log::{self, History, Of, Query};
 use crate::events::group::By;
-use crate::events::json::{Style, moment, write_event};
+use crate::events::json::{moment, write_event};
 use crate::events::{Event, Kind, Reason, Type, Viewer, What};
+use crate::fleet::history::Told;
 use crate::http::App;
 use crate::http::auth::access::Caller;
 use crate::http::error::{Error, NoHistory, Problem};
@@ -43,6 +45,9 @@ const X_NEXT_START_KEY: HeaderName = HeaderName::from_static("x-next-start-key")
 
 /// The columns of CSV before those of the item.
 const COLUMNS: [&str; 5] = ["id", "at", "type", "reason", "username"];
+
+/// The column that CSV of a fleet has beside them.
+const NODE: &str = "node";
 
 /// The keys of the item that CSV has.
 const FIELDS: [Field; 15] = [
@@ -78,10 +83,17 @@ pub(crate) fn unreadable(error: &event_log::Error) -> Error {
 
 /// Whether something happened to the registrations of `subject`.
 pub(crate) async fn has_events(app: &App, subject: Subject<'_>) -> bool {
-    let Ok(history) = kept(app) else { return false };
+    has_events_since(app, subject, None).await
+}
+
+/// The same from this moment on, in milliseconds since the Unix epoch.
+pub(super) async fn has_events_since(app: &App, subject: Subject<'_>, from: Option<u64>) -> bool {
+    let Ok(kept) = Kept::of(app, subject) else {
+        return false;
+    };
     let query = Query {
         of: of(subject),
-        from: None,
+        from,
         to: None,
         // What is about the source or the log is everybody's.
         types: Some(vec![
@@ -94,10 +106,8 @@ pub(crate) async fn has_events(app: &App, subject: Subject<'_>) -> bool {
         before: None,
         limit: 1,
     };
-    history
-        .query(&query)
-        .await
-        .is_ok_and(|found| !found.is_empty())
+    let found = kept.query(query, None, None).await;
+    found.is_ok_and(|found| !found.is_empty())
 }
 
 /// Whose events.
@@ -122,21 +132,23 @@ pub(crate) async fn history(
 ) -> Result<Response, Error> {
     let mut list = subject.name();
     list.extend_from_slice(b"\0history");
+    if subject.fleet.is_some() {
+        list.extend_from_slice(b"\0fleet");
+    }
     let params = HistoryParams::parse(&call.params, &list)?;
-    let history = kept(app)?;
+    let kept = Kept::of(app, subject)?;
+    let oldest = kept.oldest_at().await?.map(moment);
     let reading = Reading {
         app,
-        history,
+        kept,
         subject,
         params: &params,
     };
-    let oldest = history.oldest_at().map(moment);
     if let Some(by) = params.group {
         let data = json!(reading.counts(by).await?).to_string();
         return Ok(enveloped(
-            app,
+            &subject.envelope(app, id),
             call,
-            id,
             &data,
             None,
             None,
@@ -145,15 +157,14 @@ pub(crate) async fn history(
     }
     let (events, is_more) = reading.page().await?;
     let next = events.last().filter(|_| is_more);
-    let next = next.map(|event| next_history_key(event.seq, &list));
+    let next = next.map(|told| next_history_key(&reading.kept.place(told), &list));
     Ok(match call.format() {
         Format::Json => {
             let data = reading.array(&events);
             let size = Some(events.len());
             enveloped(
-                app,
+                &subject.envelope(app, id),
                 call,
-                id,
                 &data,
                 size,
                 next.as_deref(),
@@ -188,18 +199,26 @@ pub(crate) async fn forget(
     let (Scope::Account(account), Some(username)) = (subject.scope, subject.username) else {
         return Err(Error::NotFound);
     };
-    kept(app)?;
     let username = String::from_utf8_lossy(username);
-    let count = app.events.forget(account, &username).await;
-    let count = count.map_err(|error| unreadable(&error))?;
-    app.flaps.forget(account, &username);
+    let count = match Kept::of(app, subject)? {
+        Kept::Own(..) => {
+            let count = app.events.forget(account, &username).await;
+            app.flaps.forget(account, &username);
+            count.map_err(|error| unreadable(&error))?
+        }
+        Kept::Fleet(asked) => {
+            let count = asked.fleet.forget_events(account, &username).await;
+            count.map_err(|error| asked.away(&error))?
+        }
+    };
     tracing::info!(
         account,
         events = count,
         "deleted a user's events from the history"
     );
     let data = json!({"forgotten": count}).to_string();
-    Ok(enveloped(app, call, id, &data, None, None, None))
+    let envelope = subject.envelope(app, id);
+    Ok(enveloped(&envelope, call, &data, None, None, None))
 }
 
 fn with_next(body: Vec<u8>, kind: HeaderValue, next: Option<&str>) -> Response {
@@ -214,9 +233,8 @@ fn with_next(body: Vec<u8>, kind: HeaderValue, next: Option<&str>) -> Response {
 
 /// An answer in its envelope; its revision is that of its content.
 pub(crate) fn enveloped(
-    app: &App,
+    envelope: &Envelope<'_>,
     call: &Call,
-    id: &RequestId,
     data: &str,
     page_size: Option<usize>,
     next_start_key: Option<&str>,
@@ -238,7 +256,7 @@ pub(crate) fn enveloped(
     let mut out = Vec::with_capacity(data.len() + 1024);
     Envelope::open(&success, &mut out);
     out.extend_from_slice(data.as_bytes());
-    app.envelope(id).close(&success, &mut out);
+    envelope.close(&success, &mut out);
     if call.layout() == Layout::Indented {
         out = indented(&out);
     }
@@ -248,16 +266,16 @@ pub(crate) fn enveloped(
 /// Events that are being read for an answer.
 struct Reading<'a> {
     app: &'a App,
-    history: &'a History,
+    kept: Kept<'a>,
     subject: Subject<'a>,
     params: &'a HistoryParams,
 }
 
 impl Reading<'_> {
     /// A page of the events that are asked for, and whether there are more.
-    async fn page(&self) -> Result<(Vec<Event>, bool), Error> {
+    async fn page(&self) -> Result<(Vec<Told>, bool), Error> {
         let size = self.params.size;
-        let mut found = self.batch(self.params.before, size + 1).await?;
+        let mut found = self.batch(self.params.before.as_deref(), size + 1).await?;
         let is_more = found.len() > size;
         found.truncate(size);
         Ok((found, is_more))
@@ -266,13 +284,13 @@ impl Reading<'_> {
     /// How many of the events have which value in common, the most frequent first.
     async fn counts(&self, by: By) -> Result<Vec<serde_json::Value>, Error> {
         let mut counts: HashMap<Option<String>, u64> = HashMap::new();
-        let mut before = self.params.before;
+        let mut before = self.params.before.clone();
         let mut seen = 0;
         loop {
-            let batch = self.batch(before, BATCH).await?;
-            before = batch.last().map(|event| event.seq);
-            for event in &batch {
-                if let What::Registration(happening) = &event.what {
+            let batch = self.batch(before.as_deref(), BATCH).await?;
+            before = batch.last().map(|told| self.kept.place(told));
+            for told in &batch {
+                if let What::Registration(happening) = &told.event.what {
                     *counts.entry(by.value(&happening.registration)).or_default() += 1;
                 }
             }
@@ -291,21 +309,21 @@ impl Reading<'_> {
         Ok(counts.into_iter().map(count).collect())
     }
 
-    async fn batch(&self, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error> {
+    async fn batch(&self, before: Option<&[u8]>, limit: usize) -> Result<Vec<Told>, Error> {
         let query = Query {
             of: of(self.subject),
             from: self.params.from,
             to: self.params.to,
             types: self.params.types.clone(),
             reasons: self.params.reasons.clone(),
-            before,
+            before: None,
             limit,
         };
-        let found = self.history.query(&query).await;
-        found.map_err(|error| unreadable(&error))
+        let nodes = self.params.nodes.as_deref();
+        self.kept.query(query, nodes, before).await
     }
 
-    fn array(&self, events: &[Event]) -> String {
+    fn array(&self, events: &[Told]) -> String {
         let mut out = vec![b'['];
         for event in events {
             if out.len() > 1 {
@@ -317,7 +335,7 @@ impl Reading<'_> {
         String::from_utf8(out).unwrap_or_default()
     }
 
-    fn lines(&self, events: &[Event]) -> Vec<u8> {
+    fn lines(&self, events: &[Told]) -> Vec<u8> {
         let mut out = Vec::new();
         for event in events {
             self.write(event, &mut out);
@@ -326,19 +344,21 @@ impl Reading<'_> {
         out
     }
 
-    fn write(&self, event: &Event, out: &mut Vec<u8>) {
-        write_event(event, self.subject.viewer(), &style(self.app), out);
+    fn write(&self, told: &Told, out: &mut Vec<u8>) {
+        let style = style(self.app, &told.log);
+        write_event(&told.event, self.subject.viewer(), &style, out);
     }
 
-    fn csv(&self, events: &[Event]) -> Vec<u8> {
+    fn csv(&self, events: &[Told]) -> Vec<u8> {
         let mut out = Vec::new();
         let names = FIELDS.iter().map(|field| field.name());
-        write_record(COLUMNS.into_iter().chain(names), &mut out);
+        let node = self.kept.is_of_fleet().then_some(NODE);
+        write_record(COLUMNS.into_iter().chain(node).chain(names), &mut out);
         let viewer = self.subject.viewer();
-        for event in events {
+        for Told { log, event } in events {
             let kind = event.type_for(viewer).map_or("", Type::as_str);
             let reason = reason(event, viewer).map_or("", Reason::as_str);
-            let (id, at) = (self.history.log().id(event.seq), moment(event.at));
+            let (id, at) = (log.id.id(event.seq), moment(event.at));
             let one = match &event.what {
                 What::Registration(it) => it.seen_by(viewer).map(|seen| seen.registration),
                 _ => None,
@@ -353,22 +373,10 @@ impl Reading<'_> {
                 .map(|it| value(it).unwrap_or_default())
                 .collect();
             let first = [&*id, &*at, kind, reason, &*username];
-            write_record(
-                first.into_iter().chain(fields.iter().map(String::as_str)),
-                &mut out,
-            );
+            let first = first.into_iter().chain(node.map(|_| &*log.name));
+            write_record(first.chain(fields.iter().map(String::as_str)), &mut out);
         }
         out
-    }
-}
-
-/// How events are written.
-pub(crate) fn style(app: &App) -> Style<'_> {
-    Style {
-        wire: app.settings.wire,
-        node: &app.settings.node,
-        log: app.events.id(),
-        fields: None,
     }
 }
 

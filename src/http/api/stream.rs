@@ -4,6 +4,7 @@
 //! what is being sent, so a slow client costs nothing, and no client waits for another.
 
 mod frames;
+pub(crate) mod of_fleet;
 pub(crate) mod seats;
 mod who;
 
@@ -88,15 +89,7 @@ pub(crate) fn open(
     let body = if call.method == Method::HEAD {
         Body::empty()
     } else {
-        let limits = Arc::clone(&app.limits.borrow());
-        let seat = app.streams.take(
-            grant.caller.to_string(),
-            limits.streams,
-            limits.streams_per_token,
-        );
-        let seat = seat.ok_or(Error::TooManyStreams {
-            retry_after: RETRY_AFTER,
-        })?;
+        let seat = seat(app, grant)?;
         let stream = Stream::new(app, call, client, subject, params, filters, seat);
         let pieces = stream::unfold(stream, |mut stream| async move {
             let piece = stream.next().await?;
@@ -104,6 +97,24 @@ pub(crate) fn open(
         });
         Body::from_stream(pieces)
     };
+    Ok(response(framing, body))
+}
+
+/// A place for one more stream of the caller.
+fn seat(app: &App, grant: &Grant) -> Result<Seat, Error> {
+    let limits = Arc::clone(&app.limits.borrow());
+    let seat = app.streams.take(
+        grant.caller.to_string(),
+        limits.streams,
+        limits.streams_per_token,
+    );
+    seat.ok_or(Error::TooManyStreams {
+        retry_after: RETRY_AFTER,
+    })
+}
+
+/// An answer that goes on.
+fn response(framing: Framing, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     let kind = match framing {
@@ -114,7 +125,7 @@ pub(crate) fn open(
     let no_store = HeaderValue::from_static("no-store");
     headers.insert(header::CACHE_CONTROL, no_store);
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 /// What is being sent to one client.
@@ -229,7 +240,7 @@ impl Stream {
             From::Now => Phase::Live(log.end()),
             From::Initial => Phase::List,
             From::Event(log, seq) => self.resume(Some((log, seq))),
-            From::Unknown => self.resume(None),
+            From::OfFleet(_) | From::Unknown => self.resume(None),
         };
     }
 
@@ -437,6 +448,7 @@ fn style<'a>(app: &'a App, log: LogId, fields: Option<&'a [Field]>) -> Style<'a>
         wire: app.settings.wire,
         node: &app.settings.node,
         log,
+        id: None,
         fields,
     }
 }

@@ -1,21 +1,29 @@
 //! `GET …/why?at=T`: why a phone was away.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::history::{enveloped, kept, of, style, unreadable};
+use super::history::{enveloped, of};
+use super::kept::{Kept, style};
 use super::subject::Subject;
-use crate::event_log::{History, Of, Query};
+use crate::event_log::{Of, Query};
 use crate::events::json::{moment, write_event};
 use crate::events::why::{
     AROUND, BURST_BEFORE, Case, Explanation, Found, Surroundings, explain, find,
 };
 use crate::events::{Event, Type};
+use crate::fleet::history::{Log, Told};
 use crate::http::App;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
+use crate::http::request::filter::Filters;
 use crate::http::request::history_params::time;
+use crate::http::request::params::Params;
+use crate::http::request::reach::Reach;
 use crate::http::request::request_id::RequestId;
+use crate::registration::Registration;
 
 /// How many of the user's events before and after the moment are looked at.
 const OWN: usize = 1000;
@@ -34,46 +42,60 @@ pub(crate) async fn why(
     id: &RequestId,
 ) -> Result<Response, Error> {
     let at = time(&call.params, "at")?.map(|time| time.last);
-    let history = kept(app)?;
     let asking = Asking {
         app,
-        history,
+        kept: Kept::of(app, subject)?,
         subject,
     };
+    let oldest = asking.kept.oldest_at().await?;
     let before = asking.own(None, at, OWN).await?;
     let mut after = match at {
         Some(at) => asking.own(Some(at.saturating_add(1)), None, OWN).await?,
         None => Vec::new(),
     };
     after.reverse();
-    let listed = subject.list(app).await.registrations;
+    let logs = |told: Vec<Told>| -> (Vec<Arc<Log>>, Vec<Event>) {
+        told.into_iter().map(|told| (told.log, told.event)).unzip()
+    };
+    let ((logs, before), (later_logs, after)) = (logs(before), logs(after));
+    let listed = asking.listed().await?;
     let case = Case {
         at,
         viewer: subject.viewer(),
         before: &before,
         after: &after,
         listed: &listed,
-        oldest: history.oldest_at(),
+        oldest,
     };
     let data = match find(&case) {
         Found::Loss(lost) => {
-            let later = before.iter().rev().filter(|event| event.seq > lost.seq);
+            let place = before.iter().position(|event| std::ptr::eq(event, lost));
+            let place = place.unwrap_or_default();
+            let later = before[..place].iter().rev();
             let later: Vec<Event> = later.chain(&after).cloned().collect();
-            asking.explained(lost, &later, &before).await?
+            let own = before.iter().zip(&logs);
+            let own = own.filter(|(_, log)| log.node == logs[place].node);
+            let own: Vec<Event> = own.map(|(event, _)| event.clone()).collect();
+            asking.explained((lost, &logs[place]), &later, &own).await?
         }
-        Found::Registered(nearest) => asking.registered(&case, nearest),
-        Found::Older => plain(&told_older(history.oldest_at())),
+        Found::Registered(nearest) => {
+            let logs = logs.iter().chain(&later_logs);
+            let mut all = before.iter().chain(&after).zip(logs);
+            let found = nearest.and_then(|lost| all.find(|(event, _)| std::ptr::eq(*event, lost)));
+            asking.registered(&case, found)
+        }
+        Found::Older => plain(&told_older(oldest)),
         Found::NotYet => {
             plain("It was not registered then, and the history shows no earlier registration.")
         }
         Found::NeverSeen => plain("No registration of this user has ever been seen."),
     };
-    let oldest = history.oldest_at().map(moment);
     let data = data.to_string();
+    let oldest = oldest.map(moment);
+    let envelope = subject.envelope(app, id);
     Ok(enveloped(
-        app,
+        &envelope,
         call,
-        id,
         &data,
         None,
         None,
@@ -84,7 +106,7 @@ pub(crate) async fn why(
 /// Somebody asks.
 struct Asking<'a> {
     app: &'a App,
-    history: &'a History,
+    kept: Kept<'a>,
     subject: Subject<'a>,
 }
 
@@ -95,18 +117,31 @@ impl Asking<'_> {
         from: Option<u64>,
         to: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<Event>, Error> {
-        self.query(of(self.subject), from, to, None, limit).await
+    ) -> Result<Vec<Told>, Error> {
+        let own = self.query(of(self.subject), (from, to), None, limit, None);
+        own.await
+    }
+
+    /// The user's registrations of now.
+    async fn listed(&self) -> Result<Vec<Arc<Registration>>, Error> {
+        let subject = self.subject;
+        let Some(asked) = subject.fleet else {
+            return Ok(subject.list(self.app).await.registrations);
+        };
+        let view = subject.view(self.app);
+        let all = Filters::parse(&Params::default(), Reach::Fleet)?;
+        let listing = asked.select(subject.of_fleet(), &all, &view).await?;
+        Ok(listing.registrations)
     }
 
     async fn query(
         &self,
         of: Of,
-        from: Option<u64>,
-        to: Option<u64>,
+        (from, to): (Option<u64>, Option<u64>),
         types: Option<Vec<Type>>,
         limit: usize,
-    ) -> Result<Vec<Event>, Error> {
+        log: Option<&Log>,
+    ) -> Result<Vec<Told>, Error> {
         let query = Query {
             of,
             from,
@@ -116,23 +151,29 @@ impl Asking<'_> {
             before: None,
             limit,
         };
-        let found = self.history.query(&query).await;
-        found.map_err(|error| unreadable(&error))
+        let of_fleet = log.filter(|_| self.kept.is_of_fleet());
+        let nodes = of_fleet.map(|log| vec![log.name.to_string()]);
+        self.kept.query(query, nodes.as_deref(), None).await
     }
 
     /// Why a registration was lost.
     async fn explained(
         &self,
-        lost: &Event,
+        (lost, log): (&Event, &Log),
         later: &[Event],
         own: &[Event],
     ) -> Result<Value, Error> {
         let viewer = self.subject.viewer();
-        let events = self.around(lost, own).await?;
+        let events = self.around((lost, log), own).await?;
         let (flap, burst) = self.app.flaps.rules();
         let around = Surroundings {
             events: &events,
-            kamailio_start: self.app.flaps.kamailio_start(),
+            // Of another node's Kamailio nothing is known but what its events tell.
+            kamailio_start: self
+                .app
+                .flaps
+                .kamailio_start()
+                .filter(|_| !self.kept.is_of_fleet()),
             burst,
             back_within: u64::try_from(flap.back_within.as_millis()).unwrap_or(u64::MAX),
         };
@@ -154,12 +195,16 @@ impl Asking<'_> {
             })
             .collect();
         Ok(json!({
-            "sentence": sentence, "facts": facts, "loss": self.shown(lost), "others": others,
+            "sentence": sentence, "facts": facts, "loss": self.shown(lost, log), "others": others,
         }))
     }
 
     /// What happened to anybody around a loss, the earliest first: from the beginning of the bursts before it.
-    async fn around(&self, lost: &Event, own: &[Event]) -> Result<Vec<Event>, Error> {
+    async fn around(
+        &self,
+        (lost, log): (&Event, &Log),
+        own: &[Event],
+    ) -> Result<Vec<Event>, Error> {
         let everybody = of(Subject {
             username: None,
             ..self.subject
@@ -170,16 +215,16 @@ impl Asking<'_> {
         );
         let long_before = Some(lost.at.saturating_sub(BURST_BEFORE));
         let bursts = Some(vec![Type::Burst, Type::Source]);
-        let mut events = self
-            .query(everybody.clone(), long_before, Some(to), bursts, BURSTS)
-            .await?;
+        let times = (long_before, Some(to));
+        let bursts = self.query(everybody.clone(), times, bursts, BURSTS, Some(log));
+        let of_events = |told: Vec<Told>| told.into_iter().map(|told| told.event);
+        let mut events: Vec<Event> = of_events(bursts.await?).collect();
         let began = events.iter().filter_map(Event::burst);
         let from = began.map(|burst| burst.from).fold(from, u64::min);
         let types = Some(vec![Type::Registered, Type::Terminated]);
-        let others = self
-            .query(everybody, Some(from), Some(to), types, OTHERS)
-            .await?;
-        events.extend(others);
+        let times = (Some(from), Some(to));
+        let others = self.query(everybody, times, types, OTHERS, Some(log));
+        events.extend(of_events(others.await?));
         events.extend(
             own.iter()
                 .filter(|event| event.at >= from && event.at <= to)
@@ -190,20 +235,21 @@ impl Asking<'_> {
         Ok(events)
     }
 
-    fn registered(&self, case: &Case<'_>, nearest: Option<&Event>) -> Value {
+    fn registered(&self, case: &Case<'_>, nearest: Option<(&Event, &Arc<Log>)>) -> Value {
         let sentence = match case.at {
             Some(_) => "It was registered then.",
             None => "It is registered, and the history shows no loss.",
         };
-        let fact = nearest.map(|lost| format!("The nearest loss was at {}.", moment(lost.at)));
+        let fact = nearest.map(|(lost, _)| format!("The nearest loss was at {}.", moment(lost.at)));
         let fact: Vec<String> = fact.into_iter().collect();
-        let loss = nearest.map(|lost| self.shown(lost));
+        let loss = nearest.map(|(lost, log)| self.shown(lost, log));
         json!({"sentence": sentence, "facts": fact, "loss": loss, "others": {}})
     }
 
-    fn shown(&self, event: &Event) -> Value {
+    fn shown(&self, event: &Event, log: &Log) -> Value {
         let mut out = Vec::new();
-        write_event(event, self.subject.viewer(), &style(self.app), &mut out);
+        let style = style(self.app, log);
+        write_event(event, self.subject.viewer(), &style, &mut out);
         serde_json::from_slice(&out).unwrap_or_default()
     }
 }

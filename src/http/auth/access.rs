@@ -189,6 +189,19 @@ impl Caller {
         self.own().unwrap_or_default()
     }
 
+    /// The ids of accounts on which its right to this one depends, as they are written and as domains.
+    pub(crate) fn named_with(&self, account: Option<&str>) -> Vec<String> {
+        let named = self.named().into_iter().chain(account);
+        let mut ids: Vec<String> = named.map(str::to_owned).collect();
+        let lower: Vec<_> = ids.iter().map(|id| id.to_ascii_lowercase()).collect();
+        ids.extend(lower);
+        ids.sort_unstable();
+        ids.dedup();
+        // The fleet's database has no text with a zero.
+        ids.retain(|id| !id.contains('\0'));
+        ids
+    }
+
     /// The accounts that the caller may see, each once; `None` for one who may see all, and what is in no account.
     pub(crate) fn accounts(&self, names: Names<'_>) -> Option<Vec<String>> {
         let own = self.own()?.into_iter();

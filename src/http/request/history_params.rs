@@ -19,8 +19,10 @@ pub(crate) struct HistoryParams {
     pub(crate) reasons: Option<Vec<Reason>>,
     /// Numbers of events by what they have in common, instead of the events.
     pub(crate) group: Option<By>,
-    /// Events before the one with this number.
-    pub(crate) before: Option<u64>,
+    /// Events before the one at this place.
+    pub(crate) before: Option<Vec<u8>>,
+    /// Those of the nodes with these names; `None` for all.
+    pub(crate) nodes: Option<Vec<String>>,
     /// How many of them.
     pub(crate) size: usize,
 }
@@ -41,6 +43,12 @@ impl HistoryParams {
             reasons,
             group: group.transpose()?,
             before,
+            nodes: names(
+                params,
+                "node",
+                |name| Some(name.to_owned()),
+                Problem::UnknownKey,
+            )?,
             size,
         })
     }

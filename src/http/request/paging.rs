@@ -63,11 +63,13 @@ impl Paging {
     }
 }
 
-/// What page of a history is asked for: the number of the event before which it starts, and its size.
-pub(crate) fn history_page(params: &Params, list: &[u8]) -> Result<(Option<u64>, usize), Error> {
+/// What page of a history is asked for: the place of the event before which it starts, and its size.
+pub(crate) fn history_page(
+    params: &Params,
+    list: &[u8],
+) -> Result<(Option<Vec<u8>>, usize), Error> {
     let before = only(params, "start_key", |key| {
-        let seq = decoded(key, list).and_then(|bytes| bytes.try_into().ok());
-        seq.map(u64::from_be_bytes).ok_or(Problem::BadCursor)
+        decoded(key, list).ok_or(Problem::BadCursor)
     })?;
     let size = only(params, "page_size", |text| match size(text)? {
         size if size > MAX_EVENTS => Err(Problem::TooLarge),
@@ -76,9 +78,9 @@ pub(crate) fn history_page(params: &Params, list: &[u8]) -> Result<(Option<u64>,
     Ok((before, size.unwrap_or(DEFAULT_EVENTS)))
 }
 
-/// The key of the page of a history before the event with this number.
-pub(crate) fn next_history_key(seq: u64, list: &[u8]) -> String {
-    encoded(&seq.to_be_bytes(), list)
+/// The key of the page of a history before the event at this place.
+pub(crate) fn next_history_key(place: &[u8], list: &[u8]) -> String {
+    encoded(place, list)
 }
 
 /// The key of the page after `place`.

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use crate::events::Type;
 use crate::events::json::LogId;
+use crate::fleet::cursor::Cursor;
 use crate::http::error::{Error, Problem};
 use crate::http::request::fields::fields;
 use crate::http::request::format::ranges;
@@ -27,7 +28,7 @@ pub(crate) enum Framing {
 }
 
 /// Where a stream begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum From {
     /// With what happens from now on.
     Now,
@@ -35,6 +36,8 @@ pub(crate) enum From {
     Initial,
     /// After this event.
     Event(LogId, u64),
+    /// After the event of a fleet with this id.
+    OfFleet(Cursor),
     /// After an event that nobody can name.
     Unknown,
 }
@@ -53,7 +56,11 @@ pub(crate) struct StreamParams {
 
 impl StreamParams {
     /// The stream that a request asks for; `None` where it asks for a list.
-    pub(crate) fn parse(params: &Params, headers: &HeaderMap) -> Result<Option<Self>, Error> {
+    pub(crate) fn parse(
+        params: &Params,
+        headers: &HeaderMap,
+        reach: Reach<'_>,
+    ) -> Result<Option<Self>, Error> {
         let Some(framing) = framing(params, headers)? else {
             return Ok(None);
         };
@@ -71,7 +78,7 @@ impl StreamParams {
             types: types(params)?,
             from: from(params, headers, is_initial)?,
             is_initial,
-            fields: fields(params, Reach::Node(""))?,
+            fields: fields(params, reach)?,
         }))
     }
 }
@@ -105,18 +112,26 @@ fn types(params: &Params) -> Result<Vec<Type>, Error> {
 fn from(params: &Params, headers: &HeaderMap, is_initial: bool) -> Result<From, Error> {
     let since = params.get("since").map(|since| {
         let bad = || Error::parameter("since", Problem::BadEventId);
-        LogId::parse(since).ok_or_else(bad)
+        event(since).ok_or_else(bad)
     });
     let since = since.transpose()?;
     if let Some(last) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
-        let last = last.to_str().ok().and_then(LogId::parse);
-        return Ok(last.map_or(From::Unknown, |(log, seq)| From::Event(log, seq)));
+        let last = last.to_str().ok().and_then(event);
+        return Ok(last.unwrap_or(From::Unknown));
     }
     Ok(match since {
         _ if is_initial => From::Initial,
-        Some((log, seq)) => From::Event(log, seq),
+        Some(since) => since,
         None => From::Now,
     })
+}
+
+/// After the event with this id.
+fn event(id: &str) -> Option<From> {
+    match LogId::parse(id) {
+        Some((log, seq)) => Some(From::Event(log, seq)),
+        None => Cursor::parse(id).map(From::OfFleet),
+    }
 }
 
 fn flag(params: &Params, name: &str) -> Result<bool, Error> {
@@ -144,7 +159,7 @@ mod tests {
                 (name, HeaderValue::from_static(value))
             })
             .collect();
-        StreamParams::parse(&Params::parse(query), &headers)
+        StreamParams::parse(&Params::parse(query), &headers, Reach::Node(""))
     }
 
     const SSE: (&str, &str) = ("accept", "text/event-stream");

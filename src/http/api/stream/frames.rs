@@ -40,8 +40,7 @@ impl Frames {
     /// An event as `viewer` sees it.
     pub(super) fn event(&mut self, event: &Logged, viewer: Viewer<'_>, style: &Style<'_>) {
         if let Some((kind, text)) = event.json(viewer, style) {
-            let seq = event.event().seq;
-            let id = (seq != 0).then(|| style.log.id(seq));
+            let id = style.id_of(event.event().seq);
             self.frame(kind.as_str(), id.as_deref(), &text);
         }
     }
@@ -113,7 +112,8 @@ impl Frames {
         self.control(json!({"type": "bye", "reason": reason}), None);
     }
 
-    fn control(&mut self, mut value: Value, id: Option<&str>) {
+    /// A frame that is not an event.
+    pub(super) fn control(&mut self, mut value: Value, id: Option<&str>) {
         if let Value::Object(object) = &mut value {
             object.retain(|_, value| !value.is_null());
         }
@@ -121,7 +121,8 @@ impl Frames {
         self.frame(&kind, id, value.to_string().as_bytes());
     }
 
-    fn frame(&mut self, kind: &str, id: Option<&str>, text: &[u8]) {
+    /// A frame of this text.
+    pub(super) fn frame(&mut self, kind: &str, id: Option<&str>, text: &[u8]) {
         let out = &mut self.out;
         match self.framing {
             Framing::Sse => {

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::accounts::directory::Directory;
 use crate::events::Viewer;
+use crate::fleet::Fleet;
 use crate::http::api::subject::Subject;
 use crate::http::auth::access::{Right, recognize};
 use crate::http::auth::account::Names;
@@ -115,11 +116,29 @@ impl Who {
             .any(|name| name.lossy().to_lowercase() == wanted)
     }
 
+    /// Why the caller would be refused now by the fleet. While its database is away, what was known there stays right.
+    pub(super) async fn check_in_fleet(
+        &self,
+        app: &App,
+        fleet: &Fleet,
+    ) -> Result<(), &'static str> {
+        let caller = recognize(app, self.peer, &self.credential).map_err(|_| "token_revoked")?;
+        let ids = caller.named_with(self.account.as_deref());
+        let Ok(known) = fleet.accounts(&ids).await else {
+            return Ok(());
+        };
+        let directory = Arc::clone(&app.directory.borrow());
+        self.check_by(app, Names::in_fleet(&known, &directory))
+    }
+
     /// Why the caller would be refused now.
     pub(super) fn check(&self, app: &App) -> Result<(), &'static str> {
-        let caller = recognize(app, self.peer, &self.credential).map_err(|_| "token_revoked")?;
         let directory = Arc::clone(&app.directory.borrow());
-        let names = Names::of(app, &directory);
+        self.check_by(app, Names::of(app, &directory))
+    }
+
+    fn check_by(&self, app: &App, names: Names<'_>) -> Result<(), &'static str> {
+        let caller = recognize(app, self.peer, &self.credential).map_err(|_| "token_revoked")?;
         caller
             .may(Right::Read, self.account.as_deref(), names)
             .map_err(|_| "forbidden")?;

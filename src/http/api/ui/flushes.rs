@@ -23,9 +23,10 @@ pub(super) async fn flushes(
     asker: &Asker,
 ) -> Result<Response, Error> {
     let (before, size) = history_page(&call.params, LIST)?;
+    let before = before.and_then(|place| place.try_into().ok());
     let query = AuditQuery {
         accounts: asker.accounts.clone(),
-        before,
+        before: before.map(u64::from_be_bytes),
         // One more tells whether there is another page.
         limit: size + 1,
     };
@@ -37,7 +38,7 @@ pub(super) async fn flushes(
     let is_more = lines.len() > size;
     lines.truncate(size);
     let last = lines.last().filter(|_| is_more);
-    let next = last.map(|line| next_history_key(line.number, LIST));
+    let next = last.map(|line| next_history_key(&line.number.to_be_bytes(), LIST));
     let data: Vec<Value> = lines.iter().map(|line| shown(app, line)).collect();
     let data = Value::Array(data).to_string();
     let page = Page {

@@ -1,0 +1,1 @@
+select e.node, e.log, e.seq, e.at, e.record from usrlocd.event e where 

@@ -1,0 +1,1 @@
+delete from usrlocd.flapping where node = cast($1 as uuid)

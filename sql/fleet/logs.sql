@@ -1,0 +1,1 @@
+select cast(node as text), log, name, newest, pruned from usrlocd.log
