@@ -32,7 +32,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Http, Loaded, Problems};
 use crate::consumers::store::Store;
 use crate::event_log::{self, EventLog, Finder, History};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Status};
 use crate::flush::Flusher;
 use crate::http::{self, App};
 use crate::kamailio::Gate;
@@ -134,6 +134,7 @@ struct Around {
     kamailio: Answers,
     draining: CancellationToken,
     fleet: Option<Arc<Fleet>>,
+    publishing: Option<watch::Receiver<Status>>,
 }
 
 async fn serve(
@@ -216,6 +217,7 @@ impl Basics {
         });
         let started = (Arc::clone(&flaps), Arc::clone(&self.clock));
         let probe = Probe::new(self.probed()?, Arc::clone(&self.metrics), started);
+        let publisher = self.publisher(writer.registry())?;
         let app = self.app(
             live,
             (flusher.clone(), notifier.clone()),
@@ -226,6 +228,7 @@ impl Basics {
                 kamailio: probe.answers(),
                 draining,
                 fleet: fleet_reader::open(&self.config)?,
+                publishing: publisher.as_ref().map(|(publisher, _)| publisher.status()),
             },
         );
         tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
@@ -269,8 +272,10 @@ impl Basics {
                 Ok(())
             });
         }
-        let doing = (flusher.clone(), notifier);
-        self.publish(tasks, writer.registry(), flaps, doing)?;
+        if let Some(publisher) = publisher {
+            let doing = (flusher.clone(), notifier);
+            self.publish(tasks, publisher, writer.registry(), flaps, doing);
+        }
         let options = followed(&self.config)?;
         tasks.start("pipeline", |stop| pipeline(options, parts, stop));
         tasks.start("probe", |stop| probe.run(stop));
@@ -316,6 +321,7 @@ impl Basics {
             events: Arc::clone(&self.events),
             flaps: Arc::clone(flaps),
             fleet: around.fleet,
+            publishing: around.publishing,
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             settings: settings(&self.config),

@@ -42,7 +42,7 @@ pub use server::{Listeners, serve};
 use crate::accounts::directory::Directory;
 use crate::clock::Clock;
 use crate::event_log::{EventLog, Finder};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Status};
 use crate::flush::Flush;
 use crate::metrics::Metrics;
 use crate::notify::Notify;
@@ -81,6 +81,8 @@ pub struct Parts {
     pub flaps: Arc<Finder>,
     /// The fleet that the node is part of, if any.
     pub fleet: Option<Arc<Fleet>>,
+    /// How publishing to it goes, where that is done.
+    pub publishing: Option<watch::Receiver<Status>>,
     /// Whether Kamailio answers.
     pub kamailio: watch::Receiver<KamailioState>,
     /// Checks everything that usrlocd needs.
@@ -148,6 +150,7 @@ pub struct App {
     events: Arc<EventLog>,
     flaps: Arc<Finder>,
     fleet: Option<Arc<Fleet>>,
+    publishing: Option<watch::Receiver<Status>>,
     streams: Seats,
     kamailio: watch::Receiver<KamailioState>,
     findings: Findings,
@@ -179,6 +182,7 @@ impl App {
             events: parts.events,
             flaps: parts.flaps,
             fleet: parts.fleet,
+            publishing: parts.publishing,
             streams: Seats::default(),
             kamailio: parts.kamailio,
             findings: Findings::new(parts.examine),

@@ -11,6 +11,7 @@ mod http;
 mod kamailio;
 mod notify;
 mod process;
+mod reader;
 mod source;
 mod store;
 mod text;
@@ -32,12 +33,14 @@ pub use fleet::{Fleet, IntentState};
 pub use flush::{Flushes, Scope};
 pub use http::{Bucket, Http, Open, Refusal, Template};
 pub use kamailio::Kamailio;
+pub use reader::{FleetFigures, NodeFigures};
 pub use source::{Accounts, Figures, Source, TailCounts};
 pub use store::Store;
 pub use webhook::Webhooks;
 
 use crate::clock::Clock;
 use process::Process;
+use reader::Reader;
 
 /// Names and values of labels, both known at compile time.
 type Labels = Vec<(&'static str, &'static str)>;
@@ -71,6 +74,7 @@ pub struct Metrics {
     pub flushes: Flushes,
     /// What is published to the fleet.
     pub fleet: Fleet,
+    reader: Reader,
     /// Phones that were asked to act.
     pub notified: Notifies,
     /// The API.
@@ -100,6 +104,7 @@ impl Metrics {
             events: Arc::new(Events::new(&mut book)),
             flushes: Flushes::new(&mut book),
             fleet: Fleet::new(&mut book),
+            reader: Reader::new(&mut book),
             notified: Notifies::new(&mut book),
             http: Http::new(&mut book),
             webhooks: Webhooks::new(&mut book),
@@ -128,6 +133,9 @@ impl Metrics {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.source.set(figures);
         self.events.set(&figures.events);
+        if let Some(fleet) = &figures.fleet {
+            self.reader.set(fleet);
+        }
         self.process.look();
         self.webhooks.look(self.clock.unix());
         let mut out = String::with_capacity(16 << 10);

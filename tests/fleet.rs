@@ -7,6 +7,8 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::oracle::{PATIENCE, list, lists, of};
 use crate::servers::ALL;
 use crate::support::account::Account;
@@ -51,6 +53,29 @@ fn logs(daemon: &Daemon, words: &str) {
         let log = daemon.log();
         holds(log.contains(words), || log)
     });
+}
+
+/// It is ready all the same, and says why it does not publish; so does the doctor, with these words.
+#[track_caller]
+fn tells(daemon: &Daemon, kind: &str, words: &[&str]) {
+    eventually("it says why it does not publish", PATIENCE, || {
+        let answer = daemon.get("/readyz?verbose");
+        let fleet = &answer.json()["fleet"];
+        let is_told = answer.status == 200
+            && fleet["state"] == "failing"
+            && fleet["kind"] == kind
+            && fleet["since"].as_u64().is_some_and(|since| since > 0)
+            && fleet["reason"]
+                .as_str()
+                .is_some_and(|it| it.contains("not publishing"));
+        holds(is_told, || answer.text())
+    });
+    let doctor = daemon.command("doctor").output().expect("usrlocd runs");
+    let told = String::from_utf8_lossy(&doctor.stdout);
+    assert_eq!(doctor.status.code(), Some(1), "{told}");
+    for word in words {
+        assert!(told.contains(word), "{word}: {told}");
+    }
 }
 
 #[track_caller]
@@ -230,11 +255,16 @@ fn one_process_is_a_node_and_one_node_has_a_name() {
     let metrics = first.get("/metrics").text();
     assert!(metrics.contains("\nusrlocd_fleet_fenced 1\n"), "{metrics}");
     is_published(&server, "k1", &copy);
+    tells(&first, "fenced", &["copied", "fleet-id", "systemctl start"]);
+    let well = copy.get("/readyz?verbose").json();
+    assert_eq!(well["fleet"]["state"], "publishing", "{well}");
+    assert_eq!(copy.get("/readyz").json()["fleet"], Value::Null);
     node_says(&server, "k1", "epoch || ' ' || synced_epoch", "2 2");
     lists(&first, ALL, &[phone.contact_uri()]);
 
     let other = node(&kamailio, &server.url(), "k1").start();
     logs(&other, "another node already has the name k1");
+    tells(&other, "name_taken", &["is called k1", "node = "]);
     assert_eq!(
         server.query("SELECT count(*) FROM usrlocd.node").trim(),
         "1"

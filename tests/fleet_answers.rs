@@ -1,5 +1,6 @@
 //! What is answered for a fleet from its database: by `usrlocd fleet`, with nobody else who writes there.
 
+mod partly;
 mod real;
 
 use std::fmt::Write as _;
@@ -20,13 +21,13 @@ const ALL: &str = "/v2/registrations";
 const ACME: &str = "/v2/accounts/acme.example.com/registrations";
 
 /// A database with the fleet's tables, which nobody writes but the test.
-struct Site {
-    server: Arc<Server>,
+pub(crate) struct Site {
+    pub(crate) server: Arc<Server>,
     rows: std::cell::Cell<u32>,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = Server::start(Engine::Postgres);
         migrate(&server);
         server.query(
@@ -38,7 +39,7 @@ impl Site {
         }
     }
 
-    fn fleet(&self) -> Daemon {
+    pub(crate) fn fleet(&self) -> Daemon {
         let builder = Daemon::fleet(&self.server.url());
         let builder = builder.token(
             "one",
@@ -50,25 +51,30 @@ impl Site {
     }
 
     /// A node whose last beat is so many seconds old.
-    fn node(&self, name: &str, silent: u32) {
+    pub(crate) fn node(&self, name: &str, silent: u32) {
         self.server.query(&format!(
             "insert into usrlocd.node values ('{}', '{name}', 3, 3, now(), now() - interval '{silent} seconds', null, 9, 0, 'live', now(), 4, 0, '1.2.3')",
             id(name)
         ));
     }
 
-    fn set(&self, name: &str, what: &str) {
+    pub(crate) fn set(&self, name: &str, what: &str) {
         self.server.query(&format!(
             "update usrlocd.node set {what} where name = '{name}'"
         ));
     }
 
     /// Publishes a registration of a node.
-    fn publish(&self, node: &str, one: &Registration) {
+    pub(crate) fn publish(&self, node: &str, one: &Registration) {
+        self.publish_as(node, one, &record::encode(one));
+    }
+
+    /// Publishes this record as that of a registration.
+    fn publish_as(&self, node: &str, one: &Registration, bytes: &[u8]) {
         let slot = self.rows.replace(self.rows.get() + 1);
         let binding = &one.binding;
         let mut record = String::new();
-        for byte in record::encode(one) {
+        for byte in bytes {
             write!(record, "{byte:02x}").expect("it is memory");
         }
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
@@ -108,7 +114,7 @@ fn id(name: &str) -> String {
 }
 
 /// A registration of `user` in this domain, last refreshed at `modified`, that ends at `end`.
-fn phone(
+pub(crate) fn phone(
     user: &str,
     domain: &str,
     contact: &str,

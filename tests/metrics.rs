@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::fleet_answers::Site;
 use crate::oracle::{PATIENCE, lists, of};
 use crate::support::account::Account;
 use crate::support::daemon::Daemon;
@@ -14,7 +15,8 @@ use crate::support::phone::Phone;
 use crate::support::{eventually, holds};
 
 /// Words of queries that look like the name of a metric or of a label.
-const PROMQL: [&str; 28] = [
+const PROMQL: [&str; 29] = [
+    "abs",
     "sum",
     "rate",
     "increase",
@@ -220,6 +222,22 @@ fn counts_what_happens() {
     });
 }
 
+/// The metrics that `usrlocd fleet` has beside those of every process.
+fn of_fleet() -> String {
+    let site = Site::new();
+    site.node("k1", 0);
+    let text = scrape(&site.fleet());
+    let is_own = |line: &&str| line.contains("usrlocd_fleet_");
+    assert_eq!(
+        value(&text, "usrlocd_source_state{state=\"unavailable\"}"),
+        None
+    );
+    text.lines()
+        .filter(is_own)
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
 /// Every query of the dashboard and the rules.
 fn queries() -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -365,6 +383,7 @@ fn names(expression: &str) -> Vec<String> {
 #[test]
 fn dashboard_and_rules_use_what_exists() {
     let (_kamailio, _daemon, text) = lived();
+    let text = text + &of_fleet();
     let exported = exported(&text);
     for (title, expression) in queries() {
         let names = names(&expression);
@@ -405,6 +424,7 @@ fn the_dashboard_has_all_of_webhooks_and_of_phones_asked_to_act() {
 #[test]
 fn every_metric_is_explained_and_no_other() {
     let (_kamailio, _daemon, text) = lived();
+    let text = text + &of_fleet();
     let page = read("deploy/OPERATIONS.md");
     let rows = page
         .lines()

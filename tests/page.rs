@@ -2,6 +2,7 @@
 //! is in `tests/ui/*.test.js`; those files ask for phones, and for a usrlocd that ends and starts, over a socket of this
 //! test's.
 
+mod fleet;
 mod large;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 
+use fleet::Fleet;
 use large::Large;
 
 use crate::support::account::Account;
@@ -40,6 +42,7 @@ struct Lab {
     /// A usrlocd whose table is not there.
     blind: Option<Daemon>,
     large: Option<Large>,
+    fleet: Option<Fleet>,
 }
 
 impl Lab {
@@ -66,6 +69,7 @@ streams_per_token = 64
             answering: Vec::new(),
             blind: None,
             large: None,
+            fleet: None,
         }
     }
 
@@ -133,6 +137,19 @@ streams_per_token = 64
                 let origin = large.origin();
                 self.large = Some(large);
                 return json!({ "origin": origin });
+            }
+            "start-fleet" => {
+                let fleet = self
+                    .fleet
+                    .get_or_insert_with(|| Fleet::start(&self.kamailio));
+                return fleet.told();
+            }
+            "silence" => {
+                let seconds = wish["seconds"].as_i64().expect("a number of seconds");
+                self.fleet
+                    .as_ref()
+                    .expect("it is started")
+                    .silence(name, seconds);
             }
             "change-large" => self.large.as_mut().expect("it is started").change(),
             "stop-kamailio" => self.kamailio.stop(),

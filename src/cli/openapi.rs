@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::output;
 use crate::daemon::Failure;
-use crate::http::openapi_document;
+use crate::http::{Answers, openapi_document};
 use crate::registration::item::Wire;
 
 /// Print the description of the API (OpenAPI 3.1)
@@ -20,7 +20,7 @@ pub(super) struct Openapi {}
 impl Openapi {
     #[expect(clippy::unused_self, reason = "every verb runs itself")]
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let document = openapi_document(Wire::Document);
+        let document = openapi_document(Wire::Document, Answers::OfNode);
         output::print(&format!("{document:#}\n"))
     }
 }

@@ -17,23 +17,20 @@ use crate::own_thread;
 use crate::registry::Registry;
 
 impl Basics {
-    /// Starts to publish what `registry` lists, and to do what the fleet asks for, where the configuration says so.
-    pub(super) fn publish(
+    /// What publishes what `registry` lists, where the configuration says so.
+    pub(super) fn publisher(
         &self,
-        tasks: &mut Tasks,
         registry: &Arc<Registry>,
-        flaps: Arc<Finder>,
-        (flusher, notifier): (Flusher, Notifier),
-    ) -> Result<(), Problems> {
+    ) -> Result<Option<(Publisher, Options)>, Problems> {
         let fleet = &self.config.fleet;
         let Some(server) = fleet_server(fleet)?.filter(|_| fleet.publish) else {
-            return Ok(());
+            return Ok(None);
         };
         let id = match identity::load_or_make(&self.config.store.path) {
             Ok(id) => id,
             Err(error) => {
                 tracing::error!(%error, "not publishing to the fleet: cannot read or make the identity of this node");
-                return Ok(());
+                return Ok(None);
             }
         };
         let options = Options {
@@ -44,20 +41,31 @@ impl Basics {
             servers: self.config.kamailio.server_ids.clone(),
         };
         let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        let publisher = Publisher::new(options.clone(), registry, clock, metrics);
+        Ok(Some((publisher, options)))
+    }
+
+    /// Starts to publish, and to do what the fleet asks for.
+    pub(super) fn publish(
+        &self,
+        tasks: &mut Tasks,
+        (publisher, options): (Publisher, Options),
+        registry: &Arc<Registry>,
+        flaps: Arc<Finder>,
+        (flusher, notifier): (Flusher, Notifier),
+    ) {
         let executor = Executor::new(intents::Parts {
             registry: Arc::clone(registry),
             flush: Arc::new(flusher),
             notify: Arc::new(notifier),
             events: self.config.notify.choice(),
         });
-        let around = (Arc::clone(&clock), Arc::clone(&metrics));
-        let publisher = Publisher::new(options.clone(), registry, clock, metrics);
         let claims = Claims::new(
             &options,
             publisher.status(),
             registry,
             Arc::new(executor),
-            around,
+            (Arc::clone(&self.clock), Arc::clone(&self.metrics)),
         );
         tasks.start("intents", |stop| async move {
             claims.run(stop).await;
@@ -65,7 +73,8 @@ impl Basics {
         });
         let mut publisher = publisher.with_flapping(flaps);
         if self.events.history().is_some() {
-            publisher = publisher.with_events(Arc::clone(&self.events), fleet.history);
+            let keep = self.config.fleet.history;
+            publisher = publisher.with_events(Arc::clone(&self.events), keep);
         } else {
             tracing::warn!(
                 "not publishing events to the fleet: this node keeps no history; set `[history] enabled = true`"
@@ -74,7 +83,6 @@ impl Basics {
         tasks.start("fleet", |stop: CancellationToken| {
             own_thread::run("fleet", publisher.run(stop))
         });
-        Ok(())
     }
 }
 

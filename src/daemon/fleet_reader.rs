@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +17,8 @@ use super::{GRACE, Reload, bind, files, rlimit, settings};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, Problems};
 use crate::event_log::{EventLog, Finder};
-use crate::fleet::Fleet;
 use crate::fleet::nodes::Nodes;
+use crate::fleet::{Fleet, identity};
 use crate::flush::{AuditQuery, Auditing, Flush, Flushing, Outcome, Request};
 use crate::http::{self, App, KamailioState};
 use crate::logging;
@@ -50,7 +51,18 @@ pub(super) async fn serve(
     let live = Live::load(loaded, log, &clock)?;
     let manager = Manager::default();
     let mut tasks = Tasks::new()?;
-    let app = app(&config, &clock, &live, &fleet, tasks.draining());
+    let sessions = sessions(&clock)?;
+    let app = app(
+        &config,
+        (&clock, &sessions),
+        &live,
+        &fleet,
+        tasks.draining(),
+    );
+    tasks.start("sessions", |stop| async move {
+        sessions.run(stop).await;
+        Ok(())
+    });
     tasks.start_draining("http", |drain| http::serve(listeners, app, drain, GRACE));
     let (ready, watched) = (manager.clone(), Arc::clone(&fleet));
     tasks.start("fleet", |stop| look(watched, clock, ready, stop));
@@ -69,10 +81,18 @@ pub(super) fn open(config: &Config) -> Result<Option<Arc<Fleet>>, Failure> {
     Ok(Some(Arc::new(fleet)))
 }
 
+/// Those who are logged in on the page. They are kept in memory alone: a restart logs them out.
+fn sessions(clock: &Arc<dyn Clock>) -> Result<Arc<Sessions>, Failure> {
+    let id = identity::random().context("make an id for sessions");
+    let id = id.map_err(Failure::System)?;
+    let sessions = Sessions::new(&id, Vec::new(), Arc::new(Nothing), Arc::clone(clock));
+    Ok(Arc::new(sessions))
+}
+
 /// An API whose every answer is the fleet's. What it has of a node's own is empty.
 fn app(
     config: &Config,
-    clock: &Arc<dyn Clock>,
+    (clock, sessions): (&Arc<dyn Clock>, &Arc<Sessions>),
     live: &Live,
     fleet: &Arc<Fleet>,
     draining: CancellationToken,
@@ -89,26 +109,25 @@ fn app(
         Arc::clone(&metrics.events),
         rules,
     );
-    let sessions = Sessions::new("fleet", Vec::new(), Arc::new(Nothing), Arc::clone(clock));
     App::new(http::Parts {
         registry,
         directory: live.directory(),
         tokens: live.tokens(),
         keys: live.keys(),
-        sessions: Arc::new(sessions),
+        sessions: Arc::clone(sessions),
         limits: live.limits(),
         flush: Arc::new(Nothing),
         notify: Arc::new(Nothing),
         events: Arc::new(EventLog::new(None)),
         flaps,
         fleet: Some(Arc::clone(fleet)),
+        publishing: None,
         kamailio: watch::Sender::new(KamailioState::Unknown).subscribe(),
         examine: Arc::new(Vec::new),
         draining,
         clock: Arc::clone(clock),
         metrics,
         settings: http::Settings {
-            ui: false,
             answers: http::Answers::OfFleet,
             ..settings(config)
         },

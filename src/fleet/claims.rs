@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{answered, connect};
 use super::intent::{CarryOut, Work};
-use super::publish::Status;
+use super::status::Status;
 use super::{Error, Options};
 use crate::clock::Clock;
 use crate::metrics::{IntentState, Metrics};
@@ -189,7 +189,7 @@ impl Claims {
             let last = registry.last_entry();
             let has = |status: &Status| match status {
                 Status::Publishing { through, .. } => *through >= last,
-                Status::Starting | Status::Comparing | Status::Failing(_) => false,
+                Status::Starting | Status::Comparing | Status::Failing { .. } => false,
             };
             let _late = tokio::time::timeout(PUBLISHED, status.wait_for(has)).await;
             Done { id, outcome }

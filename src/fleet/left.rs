@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::Error;
 use super::nodes::Nodes;
-use super::read::{Of, Scan, Whose};
 use super::reader::Fleet;
+use super::scan::Scan;
+use super::whose::{Of, Whose};
 use crate::registration::Expiry;
 
 /// Of more registrations than this the ends are not read: every node seems to have died at once, which is for the database

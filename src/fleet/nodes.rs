@@ -1,8 +1,8 @@
 //! The nodes of a fleet, and what their states say of an answer. Pure: states follow from the beats, by the database's
 //! clock alone.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::registration::NodeState;
@@ -71,11 +71,13 @@ pub enum FleetState {
 }
 
 /// The nodes at one moment, by name.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Nodes {
     all: Vec<Node>,
     /// The place of each in `all`, by its id.
     places: HashMap<String, usize>,
+    /// The places of those whose rows cannot all be read.
+    unreadable: Mutex<HashSet<usize>>,
     /// When they were read, by the database's clock, Unix seconds.
     pub now: i64,
 }
@@ -135,7 +137,12 @@ impl Nodes {
         all.sort_by(|one, other| one.row.name.cmp(&other.row.name));
         let ids = all.iter().map(|node| node.row.id.clone());
         let places = ids.zip(0..).collect();
-        Self { all, places, now }
+        Self {
+            all,
+            places,
+            unreadable: Mutex::default(),
+            now,
+        }
     }
 
     /// All of them.
@@ -155,6 +162,24 @@ impl Nodes {
     pub(super) fn silent(&self) -> impl Iterator<Item = &Node> {
         let all = self.all.iter();
         all.filter(|node| node.state != NodeState::Live)
+    }
+
+    /// Not all rows of this node can be read.
+    pub(super) fn cannot_read(&self, node: &Node) {
+        if let Some(place) = self.places.get(&node.row.id) {
+            let unreadable = self.unreadable.lock();
+            let mut unreadable = unreadable.unwrap_or_else(PoisonError::into_inner);
+            unreadable.insert(*place);
+        }
+    }
+
+    /// Whether an answer lacks rows of this node since they cannot be read.
+    #[must_use]
+    pub fn is_unreadable(&self, node: &Node) -> bool {
+        let unreadable = self.unreadable.lock();
+        let unreadable = unreadable.unwrap_or_else(PoisonError::into_inner);
+        let place = self.places.get(&node.row.id);
+        place.is_some_and(|place| unreadable.contains(place))
     }
 
     /// The node with this id.
@@ -177,7 +202,8 @@ impl Nodes {
 
     /// The names of those because of which the answer is not known to be all there is.
     pub fn missed(&self) -> impl Iterator<Item = &str> {
-        let missed = self.all.iter().filter(|node| node.is_missed());
+        let missed = |node: &&Node| node.is_missed() || self.is_unreadable(node);
+        let missed = self.all.iter().filter(missed);
         missed.map(|node| &*node.row.name)
     }
 

@@ -17,6 +17,7 @@ use super::ledger::Ledger;
 use super::node::{Found, Node};
 use super::outbox::Outbox;
 use super::slots::Slots;
+use super::status::Status;
 use super::write::Changes;
 use super::{Error, schema, sync};
 use crate::clock::Clock;
@@ -54,27 +55,6 @@ pub struct Options {
     pub version: String,
     /// The ids of Kamailios whose rows are published; all where there are none.
     pub servers: Vec<i64>,
-}
-
-/// How publishing goes.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub enum Status {
-    /// It has not begun.
-    #[default]
-    Starting,
-    /// The database is being compared with the lists.
-    Comparing,
-    /// The database has what is listed.
-    Publishing {
-        /// The epoch of this process.
-        epoch: i64,
-        /// The number of the registry's entry up to which it has it.
-        through: u64,
-        /// By how much our clock is ahead of its; negative where it is behind.
-        clock_offset_ms: i64,
-    },
-    /// It does not work now.
-    Failing(Error),
 }
 
 /// Publishes what a node lists.
@@ -179,7 +159,7 @@ impl Publisher {
     async fn try_again_and_again(&mut self, stop: &CancellationToken) {
         let mut trouble = RateLimited::default();
         let mut pause = RETRY;
-        let mut said = None;
+        let (mut said, mut since) = (None, None);
         while !stop.is_cancelled() {
             let began = self.clock.monotonic();
             let Err(error) = self.publish(stop, &mut trouble).await else {
@@ -187,10 +167,18 @@ impl Publisher {
             };
             self.metrics.fleet.publishing(false);
             self.metrics.fleet.failed();
-            self.status.send_replace(Status::Failing(error.clone()));
-            self.complain(&error, &mut trouble, &mut said);
+            if matches!(*self.status.borrow(), Status::Publishing { .. }) {
+                since = None;
+            }
+            self.status.send_replace(Status::Failing {
+                error: error.clone(),
+                since: *since.get_or_insert_with(|| self.clock.unix()),
+            });
             if error == Error::Fenced {
                 self.metrics.fleet.fenced();
+            }
+            self.complain(&error, &mut trouble, &mut said);
+            if error == Error::Fenced {
                 return stop.cancelled().await;
             }
             if self.clock.monotonic().saturating_sub(began) > LONGEST {

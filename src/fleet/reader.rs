@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row as _};
 
 use super::Error;
-use super::nodes::{Nodes, Row};
+use super::nodes::{Node, Nodes, Row};
 use super::tail::Tail;
 use crate::source::sql;
 
@@ -22,6 +23,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How long a connection that nobody uses is kept.
 const IDLE: Duration = Duration::from_mins(1);
 
+/// How often the log tells of rows that cannot be read, in seconds.
+const SAY_EVERY: i64 = 60;
+
 /// When the registrations of nodes end, sorted, by the node's id; each with the number of the node's transaction.
 pub(super) type Ends = HashMap<String, (i64, Arc<Vec<i64>>)>;
 
@@ -32,6 +36,18 @@ pub struct Fleet {
     last: Mutex<Last>,
     ends: Mutex<Ends>,
     tail: Tail,
+    unreadable: Mutex<Unreadable>,
+    failures: AtomicU64,
+}
+
+/// Rows that could not be read: a newer usrlocd wrote them.
+#[derive(Debug, Default)]
+struct Unreadable {
+    total: u64,
+    /// How many of them the log does not tell of yet.
+    unsaid: u64,
+    /// When it last did, by the database's clock, Unix seconds.
+    said_at: Option<i64>,
 }
 
 /// What was read last.
@@ -81,6 +97,8 @@ impl Fleet {
             last: Mutex::default(),
             ends: Mutex::default(),
             tail: Tail::default(),
+            unreadable: Mutex::default(),
+            failures: AtomicU64::default(),
         })
     }
 
@@ -104,7 +122,10 @@ impl Fleet {
                 last.nodes = Some(Arc::clone(nodes));
                 last.trouble = None;
             }
-            Err(error) => last.trouble = Some(error.clone()),
+            Err(error) => {
+                last.trouble = Some(error.clone());
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
         }
         read
     }
@@ -152,6 +173,43 @@ impl Fleet {
     #[must_use]
     pub fn trouble(&self) -> Option<Error> {
         self.last().trouble.clone()
+    }
+
+    /// How often they could not be read.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How many rows could not be read, each counted each time.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable_rows().total
+    }
+
+    /// A row of this node cannot be read, and the answer lacks it.
+    pub(super) fn cannot_read(&self, nodes: &Nodes, node: &Node) {
+        nodes.cannot_read(node);
+        let mut rows = self.unreadable_rows();
+        rows.total += 1;
+        rows.unsaid += 1;
+        if rows
+            .said_at
+            .is_none_or(|said| nodes.now - said >= SAY_EVERY)
+        {
+            rows.said_at = Some(nodes.now);
+            tracing::warn!(
+                node = %node.row.name,
+                version = node.row.version,
+                count = std::mem::take(&mut rows.unsaid),
+                "registrations of a node of the fleet cannot be read, and answers lack them; upgrade this usrlocd"
+            );
+        }
+    }
+
+    fn unreadable_rows(&self) -> MutexGuard<'_, Unreadable> {
+        let rows = self.unreadable.lock();
+        rows.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn ends(&self) -> MutexGuard<'_, Ends> {

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::reader::FleetFigures;
 use super::{Book, EventFigures, Labels, set};
 
 type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
@@ -54,6 +55,8 @@ pub struct Figures {
     pub superseded: usize,
     /// All rows.
     pub rows: usize,
+    /// The fleet, where this process answers for it.
+    pub fleet: Option<FleetFigures>,
     /// The accounts with the most registrations, where they are asked for.
     pub accounts: Option<Accounts>,
     /// The history, and the phones that flap.

@@ -20,6 +20,7 @@ fn says_what_is_known_and_nothing_of_what_is_not() {
     assert!(!text.contains("usrlocd_source_lag_seconds "), "{text}");
     assert!(!text.contains("usrlocd_account_registrations{"), "{text}");
     let figures = Figures {
+        fleet: None,
         states: vec![("live", false), ("stale", true)],
         as_of: Some(Duration::from_millis(1_699_999_998_500)),
         lag: Some(Duration::from_millis(1500)),

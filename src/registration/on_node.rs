@@ -53,6 +53,15 @@ pub fn lower_shown(user: &[u8]) -> String {
 }
 
 impl NodeState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Live,
+        Self::Restarting,
+        Self::Stale,
+        Self::Lost,
+        Self::Stopped,
+    ];
+
     /// The name in answers and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -4,7 +4,8 @@ import { keep, setting, withKeys } from "./lib/keys.js";
 import { ApiError } from "./lib/api.js";
 import { append, attribute, h, replace } from "./lib/dom.js";
 import { icon } from "./lib/icons.js";
-import { VIEWS, go, link, place } from "./lib/router.js";
+import { go, link, place, views } from "./lib/router.js";
+import { scope } from "./lib/scope.js";
 import { session } from "./lib/session.js";
 import { showHelp } from "./dialogs/dialog.js";
 import { Badge } from "./live/badge.js";
@@ -14,6 +15,7 @@ import { Flapping } from "./views/flapping.js";
 import { Flushes } from "./views/flushes.js";
 import { Health } from "./views/health.js";
 import { Login } from "./views/login.js";
+import { Nodes } from "./views/nodes.js";
 import { Overview } from "./views/overview.js";
 import { Phone } from "./views/phone.js";
 import { Registrations } from "./views/registrations.js";
@@ -28,6 +30,7 @@ const CLASSES = {
   flapping: Flapping,
   flushes: Flushes,
   health: Health,
+  nodes: Nodes,
   phone: Phone,
   login: Login,
 };
@@ -35,6 +38,17 @@ const CLASSES = {
 for (const [name, View] of Object.entries(CLASSES)) {
   customElements.define(`usrlocd-${name}`, View);
 }
+
+/** After `g`. @type {Record<string, string>} */
+const LETTERS = {
+  o: "overview",
+  n: "nodes",
+  r: "registrations",
+  a: "accounts",
+  l: "flapping",
+  u: "flushes",
+  h: "health",
+};
 
 const THEMES = ["auto", "dark", "light"];
 
@@ -47,6 +61,7 @@ class App extends HTMLElement {
   #view = null;
   #shown = "";
   #said = "";
+  #isOfFleet = false;
   /** When `g` was pressed. */
   #going = 0;
 
@@ -102,7 +117,7 @@ class App extends HTMLElement {
       "?": () => showHelp(),
       p: () => session.caller && live.pause(!live.isPaused),
       g: () => (this.#going = performance.now()),
-      ...Object.fromEntries(VIEWS.map(([name], at) => ["oraluh"[at] ?? "", () => this.#jump(name)])),
+      ...Object.fromEntries(Object.entries(LETTERS).map(([letter, name]) => [letter, () => this.#jump(name)])),
     });
   }
 
@@ -162,8 +177,9 @@ class App extends HTMLElement {
       return;
     }
     const to = place();
-    const name = session.caller ? (to.view in CLASSES && to.view !== "login" ? to.view : "overview") : "login";
-    const isSame = this.#shown === name && this.#view !== null;
+    const isThere = to.view === "phone" || views().some(([view]) => view === to.view);
+    const name = session.caller ? (isThere ? to.view : (views()[0]?.[0] ?? "")) : "login";
+    const isSame = this.#shown === name && this.#view !== null && this.#isOfFleet === scope.isFleet;
     if (isSame && !isAnew) {
       this.#view?.show(to);
     } else {
@@ -183,6 +199,7 @@ class App extends HTMLElement {
       .querySelectorAll("dialog[open]")
       .forEach((dialog) => dialog instanceof HTMLDialogElement && dialog.close());
     const View = CLASSES[name] ?? Overview;
+    this.#isOfFleet = scope.isFleet;
     const wasShown = this.#shown;
     this.#view = new View();
     this.#shown = name;
@@ -198,7 +215,7 @@ class App extends HTMLElement {
 
   /** @param {string} name */
   #showNavigation(name) {
-    const links = VIEWS.map(([view, title]) => {
+    const links = views().map(([view, title]) => {
       const isHere = view === name || (view === "registrations" && name === "phone");
       return h(
         "li",
@@ -221,9 +238,11 @@ class App extends HTMLElement {
     }
     const { caller } = session;
     const rights = caller && !session.mayFlush ? " (reads only)" : "";
+    const where = caller?.fleet === "only" ? "for the fleet" : `on ${caller?.node}`;
     replace(
       this.who,
-      caller && h("p", { class: "quiet" }, `${caller.name}${rights} on ${caller.node}`),
+      caller?.fleet === "too" && this.#switch(name),
+      caller && h("p", { class: "quiet" }, `${caller.name}${rights} ${where}`),
       caller &&
         caller.via !== "socket" &&
         h(
@@ -239,28 +258,65 @@ class App extends HTMLElement {
     );
   }
 
+  /**
+   * The way from this node to the fleet and back.
+   *
+   * @param {string} name
+   */
+  #switch(name) {
+    const view = name === "registrations" || name === "accounts" || name === "flapping" ? name : "";
+    const way = (/** @type {string} */ value, /** @type {string} */ words) =>
+      h(
+        "a",
+        { href: link(view, [], { scope: value }), "aria-current": scope.isFleet === (value !== "") ? "true" : null },
+        words,
+      );
+    return h(
+      "p",
+      { class: "switch", role: "group", "aria-label": "Show" },
+      way("", "This node"),
+      way("fleet", "The fleet"),
+    );
+  }
+
+  #help() {
+    return this.#isOfFleet
+      ? h("a", { href: link("nodes") }, "See Nodes")
+      : h("a", { href: link("health") }, "See Health");
+  }
+
   /** What is to be known before anything on the page is believed. */
   #showBanner() {
     const state = live.source?.state;
     const why =
       live.isConnected === false
         ? "Not connected to usrlocd. What is shown is the last that was known; it goes on by itself as soon as usrlocd is back."
-        : state === "stale"
-          ? "Kamailio's table cannot be read, so what is shown is the last that was known. Flushing is off."
-          : state === "unavailable"
-            ? "Kamailio's table has never been read since usrlocd started."
-            : "";
+        : this.#isOfFleet
+          ? ofFleet()
+          : state === "stale"
+            ? "Kamailio's table cannot be read, so what is shown is the last that was known. Flushing is off."
+            : state === "unavailable"
+              ? "Kamailio's table has never been read since usrlocd started."
+              : "";
     this.banner.hidden = why === "" || !session.caller;
     if (this.#said !== why) {
       this.#said = why;
-      replace(
-        this.banner,
-        why,
-        why && live.isConnected !== false ? h("a", { href: link("health") }, "See Health") : null,
-      );
+      replace(this.banner, why, why && live.isConnected !== false ? this.#help() : null);
     }
     this.main.classList.toggle("not-live", why !== "");
   }
+}
+
+/** The same of a fleet. */
+function ofFleet() {
+  const { state, suspect } = live.source ?? {};
+  return state === "unavailable"
+    ? "The fleet's database cannot be reached, so what is shown is the last that was known. Each node goes on for itself."
+    : state === "stale"
+      ? "No node of the fleet is live, so what is shown is the last that was known. Flushing is off."
+      : suspect
+        ? "Many nodes stopped publishing within seconds: suspect the fleet's database or the network rather than the nodes."
+        : "";
 }
 
 customElements.define("usrlocd-app", App);

@@ -1,5 +1,7 @@
 // The lab: a usrlocd beside a Kamailio, with phones to be asked for (tests/page.rs answers), and a browser.
 
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
@@ -134,6 +136,18 @@ export function tooWide(tab) {
     const all = scrollWidth > clientWidth ? [...document.body.querySelectorAll("*")] : [];
     const over = all.filter((one) => one.getBoundingClientRect().right > clientWidth && !one.closest(".table-box"));
     return over.map((one) => `${one.tagName} ${one.getAttribute("class")} ${one.textContent.slice(0, 80)}`);
+  });
+}
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe finds fault with. */
+export async function faults(tab) {
+  await tab.evaluate(AXE);
+  return tab.evaluate(async () => {
+    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+    const { violations } = await globalThis.axe.run(document, { runOnly: tags });
+    return violations.map((one) => `${one.id}: ${one.nodes[0].html}`);
   });
 }
 

@@ -11,6 +11,7 @@ import "./page/live.js";
 import "./page/keyboard.js";
 import "./page/views.js";
 import "./page/size.js";
+import "./page/fleet.js";
 import "./page/ways.js";
 import "./page/lost.js";
 import "./page/large.js";

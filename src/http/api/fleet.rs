@@ -24,7 +24,7 @@ use crate::http::request::secret::Secret;
 use crate::http::request::stream_params::StreamParams;
 use crate::http::response::answer::enveloped_in;
 use crate::http::response::fleet::{self as response, partial};
-use crate::http::response::revision::Revision;
+use crate::http::response::revision::{Revision, unchanged, validated};
 use crate::http::socket::Socket;
 use crate::http::{Answers, App};
 use crate::registry::Scope;
@@ -134,8 +134,12 @@ fn list_nodes(
     }
     let data = response::nodes(&asked.nodes).to_string();
     let revision = Revision::of(xxh3_64(data.as_bytes()));
+    if let Some(unchanged) = unchanged(call, &revision) {
+        return Ok(unchanged);
+    }
     let envelope = subject.envelope(app, id);
-    Ok(enveloped_in(&envelope, call, &data, &revision))
+    let response = enveloped_in(&envelope, call, &data, &revision);
+    Ok(validated(response, &revision))
 }
 
 /// Forgets a node; for those who may do all on this machine.

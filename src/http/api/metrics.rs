@@ -3,8 +3,10 @@
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::http::App;
-use crate::metrics::{Accounts, EventFigures, Figures, Format};
+use crate::fleet::nodes::Nodes;
+use crate::http::{Answers, App};
+use crate::metrics::{Accounts, EventFigures, Figures, FleetFigures, Format, NodeFigures};
+use crate::registration::NodeState;
 use crate::registry::SourceState;
 use crate::sip::Transport;
 
@@ -56,9 +58,13 @@ fn figures(app: &App) -> Figures {
     let transports = Transport::ALL.map(Transport::as_str);
     let transports = transports.into_iter().chain(["unknown"]);
     Figures {
-        states: STATES
-            .map(|state| (state.as_str(), state == source.state))
-            .to_vec(),
+        states: match app.settings.answers {
+            Answers::OfNode => STATES
+                .map(|state| (state.as_str(), state == source.state))
+                .to_vec(),
+            // There is no source here.
+            Answers::OfFleet => Vec::new(),
+        },
         as_of: source.as_of,
         lag: source.lag,
         listed: transports.zip(counts.listed).collect(),
@@ -70,6 +76,7 @@ fn figures(app: &App) -> Figures {
             most => Some(accounts(app, most)),
         },
         events: events(app),
+        fleet: fleet(app),
     }
 }
 
@@ -84,6 +91,37 @@ fn events(app: &App) -> EventFigures {
         streams: app.streams.count(),
         oldest: history.and_then(|it| it.oldest_at()).unwrap_or(0) / 1000,
     }
+}
+
+/// The fleet; a node leaves that to those who answer for the fleet.
+fn fleet(app: &App) -> Option<FleetFigures> {
+    let fleet = app.fleet.as_ref();
+    let fleet = fleet.filter(|_| app.settings.answers == Answers::OfFleet)?;
+    let nodes = fleet.last_nodes().unwrap_or_default();
+    Some(FleetFigures {
+        states: NodeState::ALL
+            .map(|state| (state.as_str(), in_state(&nodes, state)))
+            .to_vec(),
+        nodes: nodes
+            .all()
+            .iter()
+            .map(|node| NodeFigures {
+                name: node.row.name.to_string(),
+                rows: node.row.rows,
+                silent: node.row.silent.as_secs(),
+                is_live: node.is_live(),
+            })
+            .collect(),
+        is_reachable: fleet.trouble().is_none() && fleet.last_nodes().is_some(),
+        is_suspect: nodes.is_suspect(),
+        failures: fleet.failures(),
+        unreadable: fleet.unreadable(),
+    })
+}
+
+fn in_state(nodes: &Nodes, state: NodeState) -> usize {
+    let all = nodes.all().iter();
+    all.filter(|node| node.state == state).count()
 }
 
 /// The accounts with the most registrations.

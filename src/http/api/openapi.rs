@@ -7,6 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::http::Answers;
 use crate::http::response::answer::json as answer;
 use crate::registration::item::{Field, Kind, Wire};
 
@@ -14,18 +15,22 @@ mod components;
 mod errors;
 mod event_answers;
 mod events;
+mod nodes;
 mod notify;
 mod parameters;
 mod parts;
 mod schemas;
 
-/// The description as JSON text, for either wire.
-static DOCUMENTS: LazyLock<[Bytes; 2]> =
-    LazyLock::new(|| [Wire::Document, Wire::Kazoo43].map(|wire| document(wire).to_string().into()));
+/// The description as JSON text, for either wire, of a node's answers and of a fleet's.
+static DOCUMENTS: LazyLock<[[Bytes; 2]; 2]> = LazyLock::new(|| {
+    [Answers::OfNode, Answers::OfFleet].map(|answers| {
+        [Wire::Document, Wire::Kazoo43].map(|wire| document(wire, answers).to_string().into())
+    })
+});
 
-/// The description of the API.
+/// The description of the API, as it answers where a request has no `scope`.
 #[must_use]
-pub fn document(wire: Wire) -> Value {
+pub fn document(wire: Wire, answers: Answers) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -41,14 +46,14 @@ pub fn document(wire: Wire) -> Value {
         },
         "security": [{"token": []}, {"bearer": []}, {"query": []}],
         "tags": [{"name": "registrations"}, {"name": "operation"}],
-        "paths": paths(),
+        "paths": paths(answers),
         "components": {
             "securitySchemes": {
                 "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "query": {"type": "apiKey", "in": "query", "name": "auth_token"},
             },
-            "parameters": parameters::parameters(),
+            "parameters": parameters::parameters(answers),
             "headers": components::headers(),
             "responses": parts::responses(),
             "schemas": schemas::schemas(&item(wire)),
@@ -57,8 +62,12 @@ pub fn document(wire: Wire) -> Value {
 }
 
 /// `GET /openapi.json`
-pub(crate) fn respond(wire: Wire) -> Response {
-    let [document, kazoo] = &*DOCUMENTS;
+pub(crate) fn respond(wire: Wire, answers: Answers) -> Response {
+    let [node, fleet] = &*DOCUMENTS;
+    let [document, kazoo] = match answers {
+        Answers::OfNode => node,
+        Answers::OfFleet => fleet,
+    };
     answer(match wire {
         Wire::Document => document.clone(),
         Wire::Kazoo43 => kazoo.clone(),
@@ -90,7 +99,7 @@ const STREAM: &str = "With `Accept: text/event-stream` (server-sent events) or `
 const TUNNEL: &str =
     "`verb=delete` is in the query, or in the body at its top level or under `data`.";
 
-fn paths() -> Map<String, Value> {
+fn paths(answers: Answers) -> Map<String, Value> {
     let mut paths = Map::new();
     for (path, name, whose) in SUBJECTS {
         let account = path.contains("{account}").then_some("account");
@@ -104,30 +113,32 @@ fn paths() -> Map<String, Value> {
             name,
             &format!("registrations of {whose}"),
             &in_path(None),
-            is_all,
+            (answers, is_all),
         );
         paths.insert(path.to_owned(), item);
         let id = format!("count{name}Registrations");
-        let get = count(&id, &format!("How many registrations {whose} has"), is_all);
+        let summary = format!("How many registrations {whose} has");
+        let get = count(&id, &summary, (answers, is_all));
         item = resource(&format!("{name}Count"), &get, &in_path(None));
         paths.insert(format!("{path}/count"), item);
         if !is_all {
             paths.insert(
                 format!("{path}/{{username}}"),
-                of_user(name, whose, &in_path(Some("username"))),
+                of_user(name, whose, &in_path(Some("username")), answers),
             );
         }
     }
     events::paths(&mut paths);
-    self::notify::paths(&mut paths);
+    self::notify::paths(&mut paths, answers);
+    nodes::paths(&mut paths);
     paths.extend(operation());
     paths
 }
 
 /// What is of one user.
-fn of_user(name: &str, whose: &str, in_path: &[Value]) -> Value {
+fn of_user(name: &str, whose: &str, in_path: &[Value], answers: Answers) -> Value {
     let what = format!("registrations of a SIP user of {whose}");
-    let mut item = lists(&format!("{name}User"), &what, in_path, false);
+    let mut item = lists(&format!("{name}User"), &what, in_path, (answers, false));
     for method in ["delete", "post"] {
         let parameters = item[method]["parameters"].as_array_mut();
         parameters
@@ -138,12 +149,14 @@ fn of_user(name: &str, whose: &str, in_path: &[Value]) -> Value {
 }
 
 /// A list that can be read and flushed.
-fn lists(name: &str, what: &str, in_path: &[Value], is_all: bool) -> Value {
-    let get = list(&format!("list{name}Registrations"), &format!("The {what}"));
+fn lists(name: &str, what: &str, in_path: &[Value], (answers, is_all): (Answers, bool)) -> Value {
+    let id = format!("list{name}Registrations");
+    let get = list(&id, &format!("The {what}"), answers);
     let name = format!("{name}Registrations");
     let mut item = resource(&name, &get, in_path);
-    item["delete"] = flush(&format!("flush{name}"), &format!("Flush the {what}"));
-    item["post"] = tunnel(&format!("tunnelFlush{name}"));
+    let summary = format!("Flush the {what}");
+    item["delete"] = flush(&format!("flush{name}"), &summary, answers);
+    item["post"] = tunnel(&format!("tunnelFlush{name}"), answers);
     if is_all {
         let needed = "Needs `q`, `ruids` or a filter: 400 without one.";
         item["delete"]["description"] = needed.into();
@@ -186,7 +199,7 @@ fn resource(name: &str, get: &Value, in_path: &[Value]) -> Value {
     })
 }
 
-fn list(id: &str, summary: &str) -> Value {
+fn list(id: &str, summary: &str, answers: Answers) -> Value {
     let mut parameters = parts::presentation();
     parameters.extend(components::named(&[
         "accept",
@@ -195,27 +208,28 @@ fn list(id: &str, summary: &str) -> Value {
         "sort",
         "fields",
         "ifNoneMatch",
+        "scope",
     ]));
-    parameters.extend(parameters::filters());
+    parameters.extend(parameters::filters(answers));
     let mut operation = parts::operation(id, summary, &parameters, "List", &[]);
     operation["description"] = STREAM.into();
     operation
 }
 
-fn count(id: &str, summary: &str, has_accounts: bool) -> Value {
+fn count(id: &str, summary: &str, (answers, has_accounts): (Answers, bool)) -> Value {
     let mut parameters = parts::presentation();
-    parameters.extend(components::named(&["ifNoneMatch"]));
+    parameters.extend(components::named(&["ifNoneMatch", "scope"]));
     if has_accounts {
         parameters.extend(components::named(&["accounts"]));
     }
-    parameters.extend(parameters::filters());
+    parameters.extend(parameters::filters(answers));
     parts::operation(id, summary, &parameters, "Count", &[])
 }
 
-fn flush(id: &str, summary: &str) -> Value {
+fn flush(id: &str, summary: &str, answers: Answers) -> Value {
     let mut parameters = parts::presentation();
-    parameters.extend(components::named(&["dryRun"]));
-    parameters.extend(parameters::filters());
+    parameters.extend(components::named(&["dryRun", "scope"]));
+    parameters.extend(parameters::filters(answers));
     let mut operation = parts::operation(id, summary, &parameters, "Flushed", &[errors::FLUSHING]);
     let body = components::json_content(&components::reference("schemas", "Body"));
     operation["requestBody"] = json!({"required": false, "content": body});
@@ -223,9 +237,9 @@ fn flush(id: &str, summary: &str) -> Value {
 }
 
 /// A POST with `verb=delete`; without it the method is not allowed.
-fn tunnel(id: &str) -> Value {
+fn tunnel(id: &str, answers: Answers) -> Value {
     let summary = "Flush, for clients that cannot send DELETE";
-    let mut operation = flush(id, summary);
+    let mut operation = flush(id, summary, answers);
     operation["description"] = TUNNEL.into();
     if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
         parameters.push(components::reference("parameters", "verb"));

@@ -7,12 +7,15 @@ use std::time::Duration;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use super::{metrics, openapi};
+use crate::fleet::Status;
 use crate::http::error::Error;
 use crate::http::request::format::Layout;
+use crate::http::request::params::Params;
 use crate::http::request::request_id::RequestId;
-use crate::http::response::answer::{allowed, json, refuse};
+use crate::http::response::answer::{allowed, json as answer, refuse};
 use crate::http::response::envelope::source;
 use crate::http::response::fleet as response;
 use crate::http::{Answers, App};
@@ -52,9 +55,12 @@ impl Operation {
         match request.method {
             Method::GET | Method::HEAD => match self {
                 Self::Livez => livez(),
-                Self::Readyz => readyz(app),
+                Self::Readyz => {
+                    let query = request.uri.query().unwrap_or_default();
+                    readyz(app, Params::parse(query).get("verbose").is_some())
+                }
                 Self::Metrics => metrics::respond(app, &request.headers),
-                Self::Openapi => openapi::respond(app.settings.wire),
+                Self::Openapi => openapi::respond(app.settings.wire, app.settings.answers),
             },
             Method::OPTIONS => allowed(METHODS),
             _ => {
@@ -67,17 +73,22 @@ impl Operation {
 
 /// Says that the process answers.
 fn livez() -> Response {
-    json("{\"status\":\"ok\"}")
+    answer("{\"status\":\"ok\"}")
 }
 
 /// Says whether the registry matches Kamailio's tables closely enough, and if not, why.
-fn readyz(app: &App) -> Response {
+fn readyz(app: &App, is_verbose: bool) -> Response {
     if app.settings.answers == Answers::OfFleet {
         return readyz_of_fleet(app);
     }
     let (known, max_lag) = (app.registry.source(), max_lag(app));
     let readiness = readiness(&app.registry, known, max_lag);
-    let mut out = format!("{{\"max_lag_ms\":{},", max_lag.as_millis()).into_bytes();
+    let mut out = b"{".to_vec();
+    if let Some(publishing) = app.publishing.as_ref().filter(|_| is_verbose) {
+        let publishing = publishing_to_fleet(&publishing.borrow());
+        out.extend_from_slice(format!("\"fleet\":{publishing},").as_bytes());
+    }
+    out.extend_from_slice(format!("\"max_lag_ms\":{},", max_lag.as_millis()).as_bytes());
     let status = match &readiness {
         Readiness::Ready => "ok",
         Readiness::Starting(starting) => {
@@ -100,7 +111,7 @@ fn readyz(app: &App) -> Response {
     out.extend_from_slice(b"\"source\":");
     source(known, &mut out);
     out.extend_from_slice(format!(",\"status\":\"{status}\"}}").as_bytes());
-    let mut response = json(out);
+    let mut response = answer(out);
     if status != "ok" {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -122,12 +133,37 @@ fn readyz_of_fleet(app: &App) -> Response {
         None => "ok",
         Some(_) => "unavailable",
     };
-    let body = serde_json::json!({"reason": reason, "source": source, "status": status});
-    let mut response = json(body.to_string());
+    let mut body = json!({"status": status});
+    if let Some(reason) = reason {
+        body["reason"] = reason.into();
+    }
+    body["source"] = source.unwrap_or_else(|| json!({"state": "unavailable"}));
+    let mut response = answer(body.to_string());
     if status != "ok" {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// How publishing to the fleet goes. It is no part of whether this node is ready.
+fn publishing_to_fleet(status: &Status) -> Value {
+    let mut value = json!({"state": status.as_str()});
+    if let Some(reason) = status.reason() {
+        value["reason"] = reason.into();
+    }
+    match status {
+        Status::Starting | Status::Comparing => {}
+        Status::Publishing {
+            clock_offset_ms, ..
+        } => {
+            value["clock_offset_ms"] = (*clock_offset_ms).into();
+        }
+        Status::Failing { error, since } => {
+            value["kind"] = error.kind().into();
+            value["since"] = since.as_secs().into();
+        }
+    }
+    value
 }
 
 fn write_reason(reason: &str, out: &mut Vec<u8>) {

@@ -14,7 +14,7 @@ pub(crate) fn source(nodes: &Nodes) -> Value {
     if let Some(as_of) = nodes.as_of() {
         source.insert("as_of".to_owned(), as_of.into());
     }
-    let all = nodes.all().iter().map(node);
+    let all = nodes.all().iter().map(|one| node(nodes, one));
     source.insert("nodes".to_owned(), all.collect::<Vec<_>>().into());
     source.insert("state".to_owned(), nodes.state().as_str().into());
     if nodes.is_suspect() {
@@ -24,7 +24,7 @@ pub(crate) fn source(nodes: &Nodes) -> Value {
 }
 
 /// A node, as the envelope has it.
-fn node(node: &Node) -> Value {
+fn node(nodes: &Nodes, node: &Node) -> Value {
     let row = &node.row;
     let mut value = json!({
         "name": *row.name,
@@ -35,6 +35,9 @@ fn node(node: &Node) -> Value {
     if let Some(as_of) = row.source_as_of {
         value["as_of"] = as_of.into();
     }
+    if nodes.is_unreadable(node) {
+        value["unreadable"] = true.into();
+    }
     value
 }
 
@@ -42,7 +45,7 @@ fn node(node: &Node) -> Value {
 pub(crate) fn nodes(nodes: &Nodes) -> Value {
     let whole = |one: &Node| {
         let row = &one.row;
-        let mut value = node(one);
+        let mut value = node(nodes, one);
         value["version"] = row.version.as_str().into();
         for (key, number) in [
             ("lag_ms", row.lag_ms),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::site::Site;
-use crate::http::openapi_document;
 use crate::http::request::route::Route;
+use crate::http::{Answers, openapi_document};
 use crate::registration::item::{Field, Kind, Wire};
 
 #[tokio::test]
@@ -18,7 +18,10 @@ async fn describes_itself_without_a_token() {
         .without("x-auth-token")
         .answer()
         .await;
-    assert_eq!(answer.json(), openapi_document(Wire::Document));
+    assert_eq!(
+        answer.json(),
+        openapi_document(Wire::Document, Answers::OfNode)
+    );
     assert_eq!(answer.json()["openapi"], "3.1.0");
 }
 
@@ -37,13 +40,45 @@ fn every_reference_leads_somewhere() {
             _ => {}
         }
     }
-    let document = openapi_document(Wire::Document);
+    let document = openapi_document(Wire::Document, Answers::OfNode);
     check(&document, &document);
+}
+
+/// A fleet's answers have other keys than a node's; both say how to ask for the other.
+#[test]
+fn the_fleet_has_keys_of_its_own() {
+    let described = |answers| {
+        let document = openapi_document(Wire::Document, answers);
+        let parameters = &document["components"]["parameters"];
+        let filters = [
+            "filter_node",
+            "filter_node_state",
+            "filter_flap",
+            "filter_contact",
+        ];
+        let filters = filters.map(|name| parameters.get(name).is_some());
+        (filters, parameters["scope"]["schema"]["enum"].clone())
+    };
+    let (node, fleet) = (described(Answers::OfNode), described(Answers::OfFleet));
+    assert_eq!(node, ([false, false, true, true], json!(["node", "fleet"])));
+    assert_eq!(fleet, ([true, true, false, true], json!(["fleet"])));
+    let document = openapi_document(Wire::Document, Answers::OfFleet);
+    for pointer in [
+        "/paths/~1v2~1nodes/get",
+        "/paths/~1v2~1nodes~1{node}/delete",
+        "/components/responses/List/headers/X-Partial",
+        "/components/schemas/Registration/properties/superseded_by",
+        "/components/schemas/Source/properties/nodes",
+    ] {
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+    let messages = &document["components"]["responses"]["Unavailable"];
+    assert!(messages.to_string().contains("fleet_unreachable"));
 }
 
 #[test]
 fn methods_are_those_of_the_routes() {
-    let document = openapi_document(Wire::Document);
+    let document = openapi_document(Wire::Document, Answers::OfNode);
     for (path, item) in document["paths"].as_object().unwrap() {
         let Some(route) = Route::parse(&path.replace(['{', '}'], "")) else {
             continue;
@@ -67,7 +102,7 @@ fn methods_are_those_of_the_routes() {
 #[tokio::test]
 async fn items_are_as_described() {
     let site = Site::furnished();
-    let document = openapi_document(Wire::Document);
+    let document = openapi_document(Wire::Document, Answers::OfNode);
     let item = site
         .get("/v2/accounts/acme/registrations")
         .answer()

@@ -76,6 +76,7 @@ async fn the_session_says_who_is_there() {
             "expires_at": null,
             "via": "token",
             "commands": ["sudo usrlocd doctor"],
+            "fleet": null,
             "notify_events": ["check-sync"],
         })
     );

@@ -285,6 +285,7 @@ impl Site {
             notify: Arc::clone(&fake) as _,
             events: Arc::new(EventLog::new(world.history)),
             flaps: Arc::clone(&flaps),
+            publishing: None,
             fleet: None,
             draining: CancellationToken::new(),
             clock: shared,

@@ -2,6 +2,7 @@
 
 import { ask } from "../lib/api.js";
 import { count } from "../lib/format.js";
+import { scope } from "../lib/scope.js";
 
 /** So many ruids a request takes. */
 export const MOST = 2000;
@@ -10,13 +11,14 @@ export const MOST = 2000;
 const LOOKED = 100_000;
 
 /**
- * @typedef {{ruid: string, username: string, realm?: string, account_name?: string}} One
+ * @typedef {{ruid: string, username: string, realm?: string, account_name?: string, node?: string}} One
+ * @typedef {Record<string, string | undefined>} Query what narrows a list, as the API names it
  */
 
 export class Chosen {
   /**
    * @param {One[]} ones
-   * @param {string | null} search where all that match it are meant, also those that come to match
+   * @param {Query | null} search where all that match it are meant, also those that come to match
    * @param {number} total
    */
   constructor(ones, search = null, total = ones.length) {
@@ -28,12 +30,12 @@ export class Chosen {
   /**
    * All that match a search now.
    *
-   * @param {string} search
+   * @param {Query} search
    */
   static async all(search) {
     const query = {
-      q: search,
-      fields: "ruid,username,realm,account_name",
+      ...search,
+      fields: `ruid,username,realm,account_name${scope.isFleet ? ",node" : ""}`,
       page_size: MOST,
     };
     const { data, headers, envelope } = await ask("/v2/registrations", {
@@ -51,7 +53,7 @@ export class Chosen {
           body: { data: { ruids: this.ones.map((one) => one.ruid) } },
         }
       : {
-          query: this.search ? { q: this.search } : { has_key: "ruid" },
+          query: Object.values(this.search).some(Boolean) ? this.search : { has_key: "ruid" },
           body: undefined,
         };
   }
@@ -66,7 +68,7 @@ export class Chosen {
     let rows = this.ones;
     if (this.search !== null) {
       const query = {
-        q: this.search,
+        ...this.search,
         fields: "realm,account_name",
         page_size: LOOKED,
       };

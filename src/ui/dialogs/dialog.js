@@ -71,7 +71,7 @@ const KEYS = [
   [["x"], "choose the row"],
   [["f"], "flush what is chosen, or the row"],
   [["p"], "pause, go on"],
-  [["g", "o r a l u h"], "go to Overview, Registrations, Accounts, fLapping, flUshes, Health"],
+  [["g", "o n r a l u h"], "go to Overview, Nodes, Registrations, Accounts, fLapping, flUshes, Health"],
   [["?"], "this help"],
 ];
 

@@ -1,13 +1,16 @@
 // Asks usrlocd. Every answer sets the server's clock and tells how fresh the source is; a refusal is an `ApiError`.
 import { parsed, told } from "./format.js";
+import { scope } from "./scope.js";
 
 /**
- * @typedef {{state: string, as_of?: number, lag_ms?: number}} Source
+ * @typedef {{name: string, state: string, source_state: string, rows: number, as_of?: number, unreadable?: true,
+ *   version?: string, lag_ms?: number, clock_offset_ms?: number}} FleetNode
+ * @typedef {{state: string, as_of?: number, lag_ms?: number, nodes?: FleetNode[], suspect?: boolean}} Source
  * @typedef {{data: any, next_start_key?: string, oldest?: string, timestamp?: string, source?: Source, message?: string,
- *   error?: string, status?: string, request_id?: string, node?: string}} Envelope
- * @typedef {{data: any, envelope: Envelope, headers: Headers}} Answer
+ *   error?: string, status?: string, request_id?: string, node?: string, revision?: string}} Envelope
+ * @typedef {{data: any, envelope: Envelope, headers: Headers, isUnchanged?: boolean}} Answer
  * @typedef {{method?: string, query?: Record<string, string | number | undefined>, body?: unknown, signal?: AbortSignal,
- *   requestId?: string}} Options
+ *   requestId?: string, etag?: string}} Options
  */
 
 /** What the answers have in common: `source` with each one's, `refused` when there is no session. */
@@ -39,7 +42,8 @@ const ROOT = location.pathname.replace(/\/ui\/.*$/, "");
  * @param {Record<string, string | number | undefined>} [query]
  */
 export function address(path, query = {}) {
-  const pairs = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const all = path.startsWith("/v2/") ? { ...query, scope: scope.parameter } : query;
+  const pairs = Object.entries(all).filter(([, value]) => value !== undefined && value !== "");
   const text = pairs.map(([key, value]) => `${key}=${escaped(String(value))}`).join("&");
   return ROOT + (text ? `${path}?${text}` : path);
 }
@@ -62,6 +66,9 @@ export async function ask(path, options = {}) {
   const headers = { Accept: "application/json" };
   if (options.body !== undefined) {
     headers["Content-Type"] = "application/json";
+  }
+  if (options.etag) {
+    headers["If-None-Match"] = options.etag;
   }
   if (options.requestId) {
     headers["X-Request-ID"] = options.requestId;
@@ -86,15 +93,16 @@ export async function ask(path, options = {}) {
     answers.dispatchEvent(new Event("unreachable"));
     throw new ApiError(0, "usrlocd cannot be reached.");
   }
-  return read(response, text);
+  return read(response, text, path.startsWith("/ui/"));
 }
 
 /**
  * @param {Response} response
  * @param {string} text
+ * @param {boolean} isOfPage whether the page alone asks for it, and not the API's callers
  * @returns {Answer}
  */
-function read(response, text) {
+function read(response, text, isOfPage) {
   /** @type {Envelope} */
   let envelope = { data: null };
   try {
@@ -103,8 +111,17 @@ function read(response, text) {
     // A proxy's page, or a plain 404: its status says enough.
   }
   told(envelope.timestamp ? parsed(envelope.timestamp) : parsed(response.headers.get("Date") ?? ""));
+  if (envelope.message === "fleet_unreachable") {
+    envelope.source = { state: "unavailable", nodes: envelope.data.nodes };
+  } else if (scope.isFleet || envelope.data?.fleet === "only") {
+    // Whatever is not an answer of the fleet tells of this process alone.
+    envelope.source = response.ok && !isOfPage ? envelope.source : undefined;
+  }
   if (envelope.source) {
     answers.dispatchEvent(new CustomEvent("source", { detail: envelope.source }));
+  }
+  if (response.status === 304) {
+    return { data: null, envelope, headers: response.headers, isUnchanged: true };
   }
   if (response.ok) {
     return { data: envelope.data, envelope, headers: response.headers };
@@ -128,6 +145,7 @@ function reason(status, envelope) {
     kamailio_unreachable: "Kamailio cannot be reached over JSON-RPC.",
     kamailio_timeout: "Kamailio did not answer in time.",
     datastore_unreachable: "Kamailio's table has never been read since usrlocd started.",
+    fleet_unreachable: "The fleet's database cannot be reached. Each node goes on for itself.",
     too_many_requests: "Too many requests. Wait a moment.",
     invalid_credentials: "The token is wrong, was revoked, or has expired.",
     forbidden: "This token may not do that.",

@@ -6,6 +6,7 @@ import { s } from "./dom.js";
 const PATHS = {
   overview: "M2 13V9m4 4V4m4 9V7m4 6V2",
   registrations: "M2 3.5h12M2 8h12M2 12.5h8",
+  nodes: "M3 2h10v5H3zM3 9h10v5H3zM5.5 4.5h.01M5.5 11.5h.01",
   accounts: "M2 14V5l6-3 6 3v9M6 14v-4h4v4",
   flapping: "M1 9h3l2-6 3 10 2-4h4",
   flushes: "M3 4h10M6 4V2h4v2M4.5 4l.7 10h5.6l.7-10",

@@ -1,6 +1,7 @@
 // Which account a user of a realm belongs to, where the address of a phone does not say so.
 
 import { ask } from "./api.js";
+import { scope } from "./scope.js";
 import { session } from "./session.js";
 
 /**
@@ -24,6 +25,8 @@ export async function owner(realm, username, signal) {
   }
   const wanted = realm.toLowerCase();
   const isIt = (/** @type {any} */ one) => [one.id, one.realm, one.name].some((text) => text?.toLowerCase() === wanted);
-  const { data } = await ask("/ui/data/accounts", { signal });
+  const data = scope.isFleet
+    ? (await ask("/v2/registrations/count", { query: { accounts: "true" }, signal })).data.accounts
+    : (await ask("/ui/data/accounts", { signal })).data;
   return [...data, ...(session.caller?.accounts ?? [])].find(isIt)?.id;
 }

@@ -1,10 +1,12 @@
 // Where one is: a view, what it is of, and its parameters, all of it behind the `#` of the address. So an address can be
 // given to somebody else, and back and forward walk what was searched, sorted and opened.
 
+import { scope } from "./scope.js";
+
 /** @typedef {{view: string, parts: string[], params: URLSearchParams}} Place */
 
 /** The views that the navigation has, with their headings. @type {[string, string][]} */
-export const VIEWS = [
+const VIEWS = [
   ["overview", "Overview"],
   ["registrations", "Registrations"],
   ["accounts", "Accounts"],
@@ -13,12 +15,25 @@ export const VIEWS = [
   ["health", "Health"],
 ];
 
+/** The same where the fleet is shown. @type {[string, string][]} */
+const OF_FLEET = [
+  ["nodes", "Nodes"],
+  ["registrations", "Registrations"],
+  ["accounts", "Accounts"],
+  ["flapping", "Flapping"],
+];
+
+/** Those that there are now. */
+export function views() {
+  return scope.isFleet ? OF_FLEET : VIEWS;
+}
+
 /** Where the viewer is. @returns {Place} */
 export function place() {
   const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
   const [view = "", ...parts] = path.split("/").map(decoded);
   return {
-    view: view || "overview",
+    view: view || (views()[0]?.[0] ?? ""),
     parts,
     params: new URLSearchParams(query),
   };
@@ -42,7 +57,8 @@ function decoded(text) {
  */
 export function link(view, parts = [], params = {}) {
   const path = [view, ...parts].map(readable).join("/");
-  const pairs = Object.entries(params).filter(([, value]) => value);
+  const all = { ...params, scope: "scope" in params ? params.scope : scope.parameter };
+  const pairs = Object.entries(all).filter(([, value]) => value);
   const query = pairs.map(([key, value]) => `${key}=${readable(value ?? "").replaceAll("%20", "+")}`).join("&");
   return `#/${path}${query ? `?${query}` : ""}`;
 }

@@ -1,10 +1,11 @@
 // Who looks. Asked for again every few seconds, so that a token that is revoked or changed shows at once.
 
 import { ApiError, answers, ask } from "./api.js";
+import { scope } from "./scope.js";
 
 /**
  * @typedef {{name: string, rights: string[], all_accounts: boolean, accounts: {id: string, name?: string}[], node: string,
- *   version: string, expires_at: number | null, via: string, commands?: string[], notify_events?: string[]}} Caller
+ *   version: string, expires_at: number | null, via: string, fleet?: "only" | "too" | null, commands?: string[], notify_events?: string[]}} Caller
  */
 
 const LOOK_AGAIN = 4000;
@@ -62,6 +63,7 @@ class Session extends EventTarget {
   #become(caller) {
     const isSame = this.caller !== null && rights(caller) === rights(this.caller);
     this.caller = caller;
+    scope.offered = caller.fleet ?? null;
     this.isKnown = true;
     this.farewell = "";
     if (!isSame) {

@@ -1,9 +1,9 @@
 // How fresh the page is, in words.
 
 import { h, replace } from "../lib/dom.js";
-import { moment, number } from "../lib/format.js";
+import { listed, moment, number } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
-import { live } from "./live.js";
+import { isLive, live } from "./live.js";
 
 export class Badge {
   status = h("span", { role: "status", class: "badge" });
@@ -52,13 +52,28 @@ function said() {
   switch (source.state) {
     case "live":
       return ["live", "live", source.lag_ms === undefined ? "" : lag(source.lag_ms)];
+    case "partial":
+      return ["late", `partial: ${missed(source)}`, ""];
     case "catching_up":
       return ["late", "catching up", ""];
     case "stale":
+      if (source.nodes) {
+        return ["stale", source.nodes.length ? "stale: no node is live" : "stale: no node yet", ""];
+      }
       return ["stale", `stale since ${source.as_of ? moment(source.as_of) : "its start"}`, ""];
     default:
       return ["stale", "unavailable", ""];
   }
+}
+
+/** @param {import("../lib/api.js").Source} source */
+function missed({ nodes = [] }) {
+  const isOver = (/** @type {any} */ { state, rows }) => state === "stopped" && rows === 0;
+  const others = nodes.filter((node) => !isOver(node) && (!isLive(node) || node.unreadable));
+  return listed(
+    others.map((node) => node.name),
+    5,
+  );
 }
 
 /** @param {number} ms */

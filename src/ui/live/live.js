@@ -3,7 +3,9 @@
 
 import { address, answers } from "../lib/api.js";
 import { parsed, told } from "../lib/format.js";
+import { scope } from "../lib/scope.js";
 import { session } from "../lib/session.js";
+import { Poll } from "./poll.js";
 
 /** The keys of a registration that the page shows as it changes. */
 export const FIELDS = [
@@ -33,7 +35,7 @@ const PAUSES = [300, 600, 1000, 2000, 3000];
  * @typedef {{type: string, id?: string, at?: string, account_id?: string, account_name?: string, realm?: string,
  *   username?: string, ruid?: string, reason?: string, registration?: any, previous?: any, source?: any, flush?: any,
  *   group?: string, value?: string, lost?: number, of?: number, from?: string, to?: string, cause?: string,
- *   happened_at?: number, stats?: any, replaces?: any}} Frame
+ *   happened_at?: number, stats?: any, replaces?: any, node?: string}} Frame
  */
 
 export class Stream {
@@ -45,8 +47,10 @@ export class Stream {
    * @param {(frames: Frame[]) => void} onFrames
    * @param {(isConnected: boolean) => void} onConnected
    * @param {string | undefined} last the id after which it goes on
+   * @param {() => void} onNone called where there is no stream
    */
-  constructor(onFrames, onConnected, last) {
+  constructor(onFrames, onConnected, last, onNone) {
+    this.onNone = onNone;
     this.onFrames = onFrames;
     this.onConnected = onConnected;
     this.last = last;
@@ -104,6 +108,9 @@ export class Stream {
       answers.dispatchEvent(new Event("refused"));
     }
     if (response.status === 400) {
+      if (scope.isFleet && !this.last) {
+        this.onNone();
+      }
       this.last = undefined;
     }
     const after = Number(response.headers.get("Retry-After"));
@@ -150,17 +157,22 @@ const LONG = 60_000;
 /** Without a word from the tab that has the stream, it is not there. */
 const PATIENCE = 4000;
 
+/** @param {import("../lib/api.js").FleetNode} node */
+export const isLive = (node) => node.state === "live" && node.source_state === "live";
+
 class Live extends EventTarget {
   /** @type {import("../lib/api.js").Source | null} */
   source = null;
   /** `null` before the first word. @type {boolean | null} */
   isConnected = null;
   isPaused = false;
-  /** @type {Stream | null} */
+  #isOfFleet = false;
+  /** @type {Stream | Poll | null} */
   #stream = null;
   /** @type {string | undefined} */
   #last;
-  #channel = "BroadcastChannel" in window ? new BroadcastChannel("usrlocd-live") : null;
+  /** @type {BroadcastChannel | null} */
+  #channel = null;
   /** @type {AbortController | null} */
   #wish = null;
   #leftAt = Number.POSITIVE_INFINITY;
@@ -172,8 +184,11 @@ class Live extends EventTarget {
       this.#setConnected(true);
     });
     answers.addEventListener("unreachable", () => this.#setConnected(false));
-    this.#channel?.addEventListener("message", ({ data }) => this.#hear(data));
-    session.addEventListener("change", () => this.#adjust());
+    this.#tune();
+    session.addEventListener("change", () => this.#turn());
+    for (const type of ["place", "hashchange", "popstate"]) {
+      window.addEventListener(type, () => this.#turn());
+    }
     document.addEventListener("visibilitychange", () => {
       this.#adjust();
       if (!document.hidden) {
@@ -187,7 +202,33 @@ class Live extends EventTarget {
 
   /** Whether a flush may be confirmed, since what is shown is what Kamailio has. */
   get isLive() {
-    return this.isConnected !== false && (this.source === null || this.source.state === "live");
+    const { state } = this.source ?? { state: "live" };
+    // The nodes of a fleet that are not live are known by name, and refuse by themselves.
+    return this.isConnected !== false && (state === "live" || (this.#isOfFleet && state === "partial"));
+  }
+
+  /** Begins anew where something else is shown. */
+  #turn() {
+    if (scope.isFleet !== this.#isOfFleet) {
+      this.#isOfFleet = scope.isFleet;
+      this.#leave();
+      this.#last = undefined;
+      this.source = null;
+      this.#tune();
+      this.dispatchEvent(new Event("change"));
+    }
+    this.#adjust();
+  }
+
+  get #name() {
+    return this.#isOfFleet ? "-fleet" : "";
+  }
+
+  /** Hears the tabs that show the same. */
+  #tune() {
+    this.#channel?.close();
+    this.#channel = "BroadcastChannel" in window ? new BroadcastChannel(`usrlocd-live${this.#name}`) : null;
+    this.#channel?.addEventListener("message", ({ data }) => this.#hear(data));
   }
 
   /** @param {boolean} isPaused */
@@ -223,7 +264,7 @@ class Live extends EventTarget {
     const tell = setInterval(() => this.#stream && this.#pass({}), PATIENCE / 2);
     wish.signal.addEventListener("abort", () => clearInterval(tell));
     try {
-      await navigator.locks.request("usrlocd-stream", { signal: wish.signal }, () => {
+      await navigator.locks.request(`usrlocd-stream${this.#name}`, { signal: wish.signal }, () => {
         if (wish.signal.aborted) {
           return undefined;
         }
@@ -246,7 +287,16 @@ class Live extends EventTarget {
         this.#pass({});
       },
       this.#last,
+      () => this.#poll(),
     );
+  }
+
+  #poll() {
+    this.#stream?.stop();
+    this.#stream = new Poll(() => {
+      this.#pass({ frames: [{ type: "directory" }] });
+      this.dispatchEvent(new Event("relist"));
+    });
   }
 
   #leave() {
@@ -317,6 +367,9 @@ class Live extends EventTarget {
   #isNews(frame) {
     if (!frame.id || !this.#last || frame.type === "gap") {
       return true;
+    }
+    if (this.#isOfFleet) {
+      return frame.id !== this.#last;
     }
     const [log, seq] = frame.id.split("-");
     const [lastLog, lastSeq] = this.#last.split("-");

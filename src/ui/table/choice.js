@@ -4,6 +4,7 @@ import { MOST_ASKED, NotifyDialog } from "../dialogs/notify.js";
 import { Chosen } from "../dialogs/chosen.js";
 import { FlushDialog, whyNot } from "../dialogs/flush.js";
 import { attribute, h, setText } from "../lib/dom.js";
+import { keyOf } from "./columns.js";
 import { number } from "../lib/format.js";
 
 export class Selection extends EventTarget {
@@ -35,16 +36,16 @@ export class Selection extends EventTarget {
    */
   set(item, isIn) {
     if (isIn) {
-      this.#ones.set(item.ruid, item);
+      this.#ones.set(keyOf(item), item);
     } else {
-      this.#ones.delete(item.ruid);
+      this.#ones.delete(keyOf(item));
     }
     this.#changed();
   }
 
   /** @param {Chosen} all */
   take(all) {
-    this.#ones = new Map(all.search === null ? all.ones.map((one) => [one.ruid, one]) : []);
+    this.#ones = new Map(all.search === null ? all.ones.map((one) => [keyOf(one), one]) : []);
     this.#all = all.search === null ? null : all;
     this.#changed();
   }
@@ -108,7 +109,7 @@ export class Choice {
   rows = null;
 
   /**
-   * @param {() => string} search what is searched
+   * @param {() => import("../dialogs/chosen.js").Query} search what is searched
    * @param {() => void} onFlushed
    */
   constructor(search, onFlushed) {
@@ -147,12 +148,12 @@ export class Choice {
     }
     this.rows?.each((row) => {
       if (row.box) {
-        row.box.checked = this.selection.has(row.item.ruid);
+        row.box.checked = this.selection.has(keyOf(row.item));
         row.box.disabled = isAll;
       }
     });
     const items = this.rows?.items ?? [];
-    this.allHere.checked = items.length > 0 && items.every((item) => this.selection.has(item.ruid));
+    this.allHere.checked = items.length > 0 && items.every((item) => this.selection.has(keyOf(item)));
   }
 
   #choosePage() {

@@ -3,11 +3,13 @@
 import { address, exactly, moment, now, number, unix, utc } from "../lib/format.js";
 import { attribute, h, s, setText } from "../lib/dom.js";
 import { phoneLink } from "../lib/router.js";
+import { scope } from "../lib/scope.js";
 
 /**
  * @typedef {{ruid: string, username: string, realm?: string, account_name?: string, account_realm?: string, account_id?: string,
  *   user_agent?: string, contact?: string, source_ip?: string, source_port?: string, proxy_protocol?: string,
  *   expires_at?: number, granted_expires?: number, permanent?: boolean, initial_registration?: number,
+ *   node?: string, node_state?: string, superseded_by?: {node: string, ruid: string},
  *   flap?: {score: number, losses_24h: number, flapping: boolean}}} Item
  */
 
@@ -18,7 +20,7 @@ const UNSTABLE = 6;
 const SOON = 60;
 
 /** @type {{key: string, title: string, show: (item: Item) => string, hint?: (item: Item) => string}[]} */
-export const COLUMNS = [
+const OF_NODE = [
   { key: "username", title: "User", show: (item) => item.username },
   {
     key: "realm",
@@ -55,9 +57,16 @@ export const COLUMNS = [
   },
 ];
 
+const OF_FLEET = [...OF_NODE, { key: "node", title: "Node", show: onNode, hint: onNode }];
+
+/** Those that there are now. */
+export function columns() {
+  return scope.isFleet ? OF_FLEET : OF_NODE;
+}
+
 /** The keys that a list is asked for. */
-export const LIST_FIELDS = [
-  ...COLUMNS.map((column) => column.key),
+const FIELDS = [
+  ...OF_NODE.map((column) => column.key),
   "account_name",
   "account_realm",
   "account_id",
@@ -65,8 +74,25 @@ export const LIST_FIELDS = [
   "granted_expires",
   "permanent",
   "ruid",
-  "flap",
-].join(",");
+];
+
+export function listFields() {
+  return [...FIELDS, ...(scope.isFleet ? ["node", "node_state", "superseded_by"] : ["flap"])].join(",");
+}
+
+/**
+ * What a registration is known by: two nodes may have the same ruid.
+ *
+ * @param {{ruid?: string, node?: string}} item
+ */
+export function keyOf({ ruid = "", node }) {
+  return scope.isFleet ? `${node} ${ruid}` : ruid;
+}
+
+/** @param {Item} item */
+export function onNode({ node = "–", node_state: state = "live", superseded_by: newer }) {
+  return `${node}${state === "live" ? "" : ` (${state})`}${newer ? `, superseded by ${newer.node}` : ""}`;
+}
 
 /** @param {Item} item */
 export function remaining(item) {
@@ -81,11 +107,13 @@ export class Row {
   /** @param {Item} item @param {boolean} mayChoose */
   constructor(item, mayChoose) {
     this.item = item;
-    this.box = mayChoose ? h("input", { type: "checkbox", "data-ruid": item.ruid }) : null;
+    this.columns = columns();
+    const key = keyOf(item);
+    this.box = mayChoose ? h("input", { type: "checkbox", "data-ruid": key }) : null;
     this.link = h("a", { href: phoneLink(item), class: "user" }, h("bdi"));
     this.tag = h("span", { class: "tag", hidden: true });
     this.bar = s("rect", { class: "bar", height: 2, width: 0 });
-    this.cells = COLUMNS.map((column) =>
+    this.cells = this.columns.map((column) =>
       h("td", { class: `c-${column.key}` }, column.key === "username" ? null : h("bdi")),
     );
     this.cells[0]?.append(this.link, this.tag);
@@ -102,7 +130,7 @@ export class Row {
     this.cells[6]?.append(drawn);
     this.element = h(
       "tr",
-      { tabindex: -1, "data-ruid": item.ruid },
+      { tabindex: -1, "data-ruid": key },
       this.box && h("td", { class: "c-choose" }, this.box),
       this.cells,
     );
@@ -119,10 +147,11 @@ export class Row {
     this.item = {
       ...this.item,
       ...item,
+      superseded_by: item.superseded_by,
       flap: item.flap ?? (item.ruid === this.item.ruid ? this.item.flap : undefined),
     };
     let differs = false;
-    COLUMNS.forEach((column, at) => {
+    this.columns.forEach((column, at) => {
       const cell = /** @type {HTMLElement} */ (this.cells[at]);
       const text = column.show(this.item);
       const place = /** @type {HTMLElement} */ (cell.querySelector("bdi"));
@@ -159,6 +188,7 @@ export class Row {
         : "";
     this.tag.hidden = text === "";
     setText(this.tag, text);
+    this.element.classList.toggle("superseded", this.item.superseded_by !== undefined);
     attribute(this.tag, "title", text && flap ? `Lost ${flap.losses_24h} times within 24 h` : null);
   }
 

@@ -2,7 +2,7 @@
 // and what has the focus, stays where it is.
 
 import { h } from "../lib/dom.js";
-import { Row } from "./columns.js";
+import { Row, keyOf } from "./columns.js";
 import { Anchor } from "./anchor.js";
 
 /** @typedef {import("./columns.js").Item} Item */
@@ -43,7 +43,7 @@ export class Rows {
   set(items, isNews) {
     const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
     this.anchor.hold(() => {
-      const wanted = new Set(items.map((item) => item.ruid));
+      const wanted = new Set(items.map(keyOf));
       for (const ruid of this.#rows.keys()) {
         if (!wanted.has(ruid)) {
           this.#drop(ruid, isNews);
@@ -62,7 +62,7 @@ export class Rows {
    * @param {boolean} isNews
    */
   #put(item, isNews) {
-    const known = this.#rows.get(item.ruid);
+    const known = this.#rows.get(keyOf(item));
     if (known) {
       if (known.update(item) && isNews) {
         known.flash();
@@ -70,7 +70,7 @@ export class Rows {
       return known;
     }
     const row = new Row(item, this.mayChoose);
-    this.#rows.set(item.ruid, row);
+    this.#rows.set(keyOf(item), row);
     if (isNews) {
       row.flash();
     }
@@ -116,7 +116,7 @@ export class Rows {
    * @param {Item} item
    */
   change(item) {
-    const row = this.#rows.get(item.ruid);
+    const row = this.#rows.get(keyOf(item));
     if (row?.update(item)) {
       row.flash();
     }

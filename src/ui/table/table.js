@@ -2,11 +2,12 @@
 
 import { attribute, h } from "../lib/dom.js";
 import { icon } from "../lib/icons.js";
-import { COLUMNS } from "./columns.js";
+import { columns } from "./columns.js";
 import { Rows } from "./rows.js";
 
 export class Table {
   body = h("tbody");
+  columns = columns();
 
   /**
    * @param {HTMLInputElement | null} allHere the box that chooses the whole page, where one may choose
@@ -14,7 +15,7 @@ export class Table {
    */
   constructor(allHere, onSort) {
     this.rows = new Rows(this.body, allHere !== null);
-    this.heads = COLUMNS.map((column) => {
+    this.heads = this.columns.map((column) => {
       const sort = h(
         "button",
         { type: "button", click: () => onSort(column.key) },
@@ -47,7 +48,7 @@ export class Table {
   showSort(sort) {
     const isDown = sort.startsWith("-");
     const key = sort.replace(/^-/, "") || "username";
-    COLUMNS.forEach((column, at) => {
+    this.columns.forEach((column, at) => {
       const order = column.key !== key ? null : isDown ? "descending" : "ascending";
       attribute(/** @type {Element} */ (this.heads[at]), "aria-sort", order);
     });

@@ -2,13 +2,14 @@
 
 import { address, ask } from "../lib/api.js";
 import { append, attribute, h, replace } from "../lib/dom.js";
+import { scope } from "../lib/scope.js";
 import { session } from "../lib/session.js";
 
 /** After so long without a key the search is made (ms); so soon after it another is the same search, typed on. */
 const TYPED = 200;
 const TYPED_ON = 2000;
 
-const WORDS = ["user:", "realm:", "account:", "ua:", "ip:", "transport:", "expires:<60", "flapping:yes"];
+const WORDS = ["user:", "realm:", "account:", "ua:", "ip:", "transport:", "expires:<60"];
 
 export class Search {
   #q = "";
@@ -30,7 +31,7 @@ export class Search {
     "p",
     { class: "hint", id: "search-hint" },
     "Narrow by ",
-    WORDS.flatMap((word) => [h("code", null, word), " "]),
+    [...WORDS, scope.isFleet ? "node:" : "flapping:yes"].flatMap((word) => [h("code", null, word), " "]),
   );
 
   /** @param {(q: string, isTypedOn: boolean) => void} onSearch */
@@ -80,7 +81,7 @@ export class Search {
 }
 
 export class Export {
-  /** @param {() => {q?: string, sort?: string}} query */
+  /** @param {() => {q?: string, sort?: string, filter_node?: string}} query */
   constructor(query) {
     this.query = query;
     this.csv = h("a", { href: "#", download: "registrations.csv" }, "CSV");

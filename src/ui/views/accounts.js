@@ -4,6 +4,7 @@ import { ask } from "../lib/api.js";
 import { foreign, h, replace, setText } from "../lib/dom.js";
 import { count, number } from "../lib/format.js";
 import { link } from "../lib/router.js";
+import { scope } from "../lib/scope.js";
 import { Listing } from "./view.js";
 
 /** @typedef {{id: string, name?: string, realm?: string, count: number, flapping?: number, losses_24h?: number}} Account */
@@ -24,7 +25,8 @@ export class Accounts extends Listing {
   });
 
   connectedCallback() {
-    this.build("Accounts", ["Account", "Registered", "Realm", "Flapping", "Losses in 24 h"]);
+    const ofNode = scope.isFleet ? [] : ["Flapping", "Losses in 24 h"];
+    this.build("Accounts", ["Account", "Registered", "Realm", ...ofNode]);
     this.tools.append(this.search);
     this.keys({ "/": (event) => this.#find(event) });
     this.follow((signal) => this.trying(signal, () => this.#load(signal)), 5000);
@@ -38,7 +40,7 @@ export class Accounts extends Listing {
 
   /** @param {AbortSignal} signal */
   async #load(signal) {
-    const { data } = await ask("/ui/data/accounts", { signal });
+    const data = await accounts(signal);
     this.#accounts = data;
     const total = this.#accounts.reduce((sum, one) => sum + one.count, 0);
     replace(
@@ -61,8 +63,9 @@ export class Accounts extends Listing {
         h("a", { href: link("registrations", [], { q: `account:${one.id}` }) }, foreign(one.name || one.id)),
         h("span", { class: "number" }, number(one.count)),
         foreign(one.realm ?? "–"),
-        one.flapping ? h("span", { class: "tag" }, number(one.flapping)) : "0",
-        number(one.losses_24h ?? 0),
+        ...(scope.isFleet
+          ? []
+          : [one.flapping ? h("span", { class: "tag" }, number(one.flapping)) : "0", number(one.losses_24h ?? 0)]),
       ]);
     this.fill(
       rows,
@@ -75,4 +78,18 @@ export class Accounts extends Listing {
       found.length > SHOWN ? `The first ${SHOWN} of ${number(found.length)}: search for the others.` : "",
     );
   }
+}
+
+/**
+ * Those of the fleet have no history here.
+ *
+ * @param {AbortSignal} signal
+ * @returns {Promise<Account[]>}
+ */
+export async function accounts(signal) {
+  if (!scope.isFleet) {
+    return (await ask("/ui/data/accounts", { signal })).data;
+  }
+  const { data } = await ask("/v2/registrations/count", { query: { accounts: "true" }, signal });
+  return data.accounts.sort((/** @type {Account} */ one, /** @type {Account} */ other) => other.count - one.count);
 }

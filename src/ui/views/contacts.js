@@ -2,7 +2,7 @@
 
 import { foreign, h, replace, setText } from "../lib/dom.js";
 import { address, moment, unix, utc } from "../lib/format.js";
-import { remaining } from "../table/columns.js";
+import { keyOf, onNode, remaining } from "../table/columns.js";
 
 /** @typedef {import("../table/columns.js").Item} Item */
 
@@ -21,7 +21,7 @@ export class Contacts {
     if (this.element.contains(document.activeElement)) {
       // Somebody reads here: the countdown goes on, and the rest waits.
       for (const item of items) {
-        const shown = this.#shown.get(item.ruid);
+        const shown = this.#shown.get(keyOf(item));
         if (shown) {
           shown.item = item;
         }
@@ -46,7 +46,7 @@ export class Contacts {
    */
   #card(item, title) {
     const left = h("span", null, remaining(item));
-    this.#shown.set(item.ruid, { left, item });
+    this.#shown.set(keyOf(item), { left, item });
     /** @type {[string, import("../lib/dom.js").Child][]} */
     const main = [
       ["Contact", foreign(item.contact ?? "–")],
@@ -57,10 +57,13 @@ export class Contacts {
       ["Since", item.initial_registration ? moment(unix(item.initial_registration)) : "unknown"],
       ["Ruid", h("code", null, item.ruid)],
     ];
+    if (item.node) {
+      main.push(["Node", foreign(onNode(item))]);
+    }
     const rest = Object.entries(item).filter(([, value]) => value !== null && value !== "");
     const details = h(
       "details",
-      { open: this.#open.has(item.ruid) },
+      { open: this.#open.has(keyOf(item)) },
       h("summary", null, "Everything known"),
       h(
         "dl",
@@ -68,7 +71,9 @@ export class Contacts {
         rest.flatMap(([key, value]) => [h("dt", null, key), h("dd", null, foreign(valueOf(key, value)))]),
       ),
     );
-    details.addEventListener("toggle", () => (details.open ? this.#open.add(item.ruid) : this.#open.delete(item.ruid)));
+    details.addEventListener("toggle", () =>
+      details.open ? this.#open.add(keyOf(item)) : this.#open.delete(keyOf(item)),
+    );
     return h(
       "article",
       { class: "card" },

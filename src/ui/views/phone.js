@@ -7,6 +7,7 @@ import { icon } from "../lib/icons.js";
 import { owner } from "../lib/owner.js";
 import { spans, timeLine } from "../lib/plot.js";
 import { go, link, place } from "../lib/router.js";
+import { scope } from "../lib/scope.js";
 import { session } from "../lib/session.js";
 import { entry } from "../lib/words.js";
 import { live } from "../live/live.js";
@@ -168,7 +169,7 @@ export class Phone extends View {
       this.#showItems();
       const happened = this.#happened;
       if (this.#told !== happened && this.#account) {
-        await Promise.all([this.#loadWhy(signal), this.#loadHistory(signal)]);
+        await Promise.all([this.#loadWhy(signal), this.#loadHistory(signal)]).catch((error) => this.#noHistory(error));
         this.#told = happened;
       }
     } catch (error) {
@@ -181,6 +182,19 @@ export class Phone extends View {
         setText(this.state, error instanceof Error ? error.message : String(error));
       }
     }
+  }
+
+  /**
+   * What is not known of the fleet is told, and no reason to show less.
+   *
+   * @param {unknown} error
+   */
+  #noHistory(error) {
+    if (!(error instanceof ApiError && error.status === 400 && scope.isFleet)) {
+      throw error;
+    }
+    replace(this.history, h("h2", { id: "history" }, "History"), h("p", { class: "quiet" }, error.message));
+    this.history.hidden = false;
   }
 
   #unknown() {

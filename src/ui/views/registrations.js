@@ -7,8 +7,10 @@ import { number } from "../lib/format.js";
 import { go, link, phoneLink, place } from "../lib/router.js";
 import { session } from "../lib/session.js";
 import { live } from "../live/live.js";
+import { scope } from "../lib/scope.js";
 import { Choice } from "../table/choice.js";
-import { LIST_FIELDS } from "../table/columns.js";
+import { NodeFilter } from "../table/nodes.js";
+import { keyOf, listFields } from "../table/columns.js";
 import { Table } from "../table/table.js";
 import { firstVisit } from "./health.js";
 import { View } from "./view.js";
@@ -19,6 +21,9 @@ const PAGE = 100;
 
 /** A countdown is right again within this time after a refresh, of which no event tells (ms). */
 const LIST_AGAIN = 4000;
+
+/** The same where no event tells of anything. */
+const LIST_FLEET = 2000;
 
 /** The phone that was opened last, and from where: who comes back finds its row. */
 let opened = "";
@@ -32,6 +37,9 @@ export function tableAddress() {
 export class Registrations extends View {
   heading = "Registrations";
   #q = "";
+  /** The node whose registrations are shown alone. */
+  #node = "";
+  #etag = "";
   #sort = "";
   #start = "";
   #page = 1;
@@ -42,16 +50,17 @@ export class Registrations extends View {
   /** @type {import("../live/live.js").Frame[]} */
   #frames = [];
   #isPainting = false;
-  search = new Search((q, isTypedOn) => go(link("registrations", [], { q, sort: this.#sort }), isTypedOn));
+  search = new Search((q, isTypedOn) => go(link("registrations", [], { ...this.#what(), q }), isTypedOn));
   count = h("p", { class: "count" });
   trouble = h("div", { class: "trouble", "aria-live": "polite" });
+  nodes = new NodeFilter((node) => go(link("registrations", [], { ...this.#what(), node })));
   exports = new Export(() => ({
-    q: this.#q || undefined,
+    ...this.#search(),
     sort: this.#sort || undefined,
   }));
   choice = session.mayFlush
     ? new Choice(
-        () => this.#q,
+        () => this.#search(),
         () => this.refresh?.now(),
       )
     : null;
@@ -68,6 +77,7 @@ export class Registrations extends View {
       h("h1", { tabindex: -1 }, this.heading),
       h("div", { class: "search-line" }, this.search.input, this.count),
       this.search.hint,
+      this.nodes.element,
       h("div", { class: "tools" }, this.choice?.element, this.exports.element),
       this.exports.box,
       this.trouble,
@@ -76,9 +86,12 @@ export class Registrations extends View {
     ]);
     this.choice?.attach(this.rows);
     this.#read(place());
-    this.refresh = this.follow((signal) => this.#load(signal), LIST_AGAIN);
+    this.refresh = this.follow((signal) => this.#load(signal), scope.isFleet ? LIST_FLEET : LIST_AGAIN);
     this.listen(live, "events", (event) => this.#hear(event.detail));
-    this.listen(live, "change", () => this.choice?.show());
+    this.listen(live, "change", () => {
+      this.choice?.show();
+      this.nodes.show(this.#node);
+    });
     this.listen(this.table.body, "click", (event) => this.#clicked(event));
     this.every(1000, () => this.rows.tick());
     this.keys({
@@ -93,12 +106,12 @@ export class Registrations extends View {
 
   /** @param {import("../lib/router.js").Place} to */
   show(to) {
-    const [before, search] = [this.#address(), this.#q];
+    const [before, search] = [this.#address(), this.#q + this.#node];
     this.#read(to);
     if (this.#address() === before) {
       return;
     }
-    if (this.#q !== search) {
+    if (this.#q + this.#node !== search) {
       this.choice?.selection.clear();
     }
     this.#isLoaded = false;
@@ -108,19 +121,30 @@ export class Registrations extends View {
   /** @param {import("../lib/router.js").Place} to */
   #read({ params }) {
     this.#q = params.get("q")?.trim() ?? "";
+    this.#node = (scope.isFleet && params.get("node")) || "";
     this.#sort = params.get("sort") ?? "";
     this.#start = params.get("start") ?? "";
     this.#page = Math.max(1, Number(params.get("page")) || 1);
     this.search.show(this.#q);
     this.table.showSort(this.#sort);
     this.exports.update();
+    this.nodes.show(this.#node);
+  }
+
+  /** What is shown, as the page's address has it. */
+  #what() {
+    return { q: this.#q, node: this.#node, sort: this.#sort };
+  }
+
+  /** What narrows the list, as the API has it. */
+  #search() {
+    return { q: this.#q || undefined, filter_node: this.#node || undefined };
   }
 
   #address() {
     const page = this.#page > 1 ? String(this.#page) : undefined;
     return link("registrations", [], {
-      q: this.#q,
-      sort: this.#sort,
+      ...this.#what(),
       start: this.#start,
       page,
     });
@@ -131,7 +155,7 @@ export class Registrations extends View {
     const isAgain = (this.#sort || "username") === key;
     go(
       link("registrations", [], {
-        q: this.#q,
+        ...this.#what(),
         sort: isAgain ? `-${key}` : key,
       }),
     );
@@ -140,20 +164,23 @@ export class Registrations extends View {
   /** @param {AbortSignal} signal */
   async #load(signal) {
     const query = {
-      q: this.#q,
+      ...this.#search(),
       sort: this.#sort,
       start_key: this.#start,
       page_size: PAGE,
-      fields: LIST_FIELDS,
+      fields: listFields(),
     };
     try {
-      const { data, envelope, headers } = await ask("/v2/registrations", {
+      const etag = scope.isFleet && this.#isLoaded ? this.#etag : "";
+      const { data, envelope, headers, isUnchanged } = await ask("/v2/registrations", {
         query,
         signal,
+        etag,
       });
-      if (signal.aborted || (live.isPaused && this.#isLoaded)) {
+      if (signal.aborted || isUnchanged || (live.isPaused && this.#isLoaded)) {
         return;
       }
+      this.#etag = headers.get("ETag") ?? "";
       this.#next = envelope.next_start_key ?? "";
       this.#total = Number(headers.get("X-Total") ?? data.length);
       this.#showRows(data);
@@ -183,15 +210,15 @@ export class Registrations extends View {
   #showTrouble(isFirst) {
     if (this.#total > 0) {
       replace(this.trouble);
-    } else if (this.#q) {
+    } else if (this.#q || this.#node) {
       replace(this.trouble, h("p", { class: "empty" }, "No registration matches this search."));
     } else if (isFirst || !this.trouble.firstChild) {
-      replace(this.trouble, firstVisit());
+      replace(this.trouble, scope.isFleet ? noPhone() : firstVisit());
     }
   }
 
   #showCount() {
-    const what = `${this.#total === 1 ? " registration" : " registrations"}${this.#q ? " match" : ""}`;
+    const what = `${this.#total === 1 ? " registration" : " registrations"}${this.#q || this.#node ? " match" : ""}`;
     const [figure, words] = this.count.children;
     if (figure && words) {
       setText(figure, number(this.#total));
@@ -211,7 +238,7 @@ export class Registrations extends View {
       throw error;
     }
     if (error.status === 400 && this.#start) {
-      go(link("registrations", [], { q: this.#q, sort: this.#sort }), true);
+      go(link("registrations", [], this.#what()), true);
       return;
     }
     // What is shown stays, while usrlocd cannot be reached or has other things to do: the banner says so.
@@ -246,12 +273,13 @@ export class Registrations extends View {
     }
     for (const frame of frames) {
       if (frame.type === "terminated") {
-        this.rows.remove(frame.ruid ?? "");
-        this.choice?.selection.forget(frame.ruid ?? "");
+        this.rows.remove(keyOf(frame));
+        this.choice?.selection.forget(keyOf(frame));
       } else {
         this.rows.change({
           ...frame.registration,
           ruid: frame.ruid,
+          node: frame.node,
           account_id: frame.account_id,
         });
       }
@@ -268,7 +296,7 @@ export class Registrations extends View {
     const row = this.table.current;
     if (row && event.target === row.element) {
       event.preventDefault();
-      [opened, openedFrom] = [row.item.ruid, this.#address()];
+      [opened, openedFrom] = [keyOf(row.item), this.#address()];
       go(phoneLink(row.item));
     }
   }
@@ -284,8 +312,7 @@ export class Registrations extends View {
     const page = String(this.#page + 1);
     go(
       link("registrations", [], {
-        q: this.#q,
-        sort: this.#sort,
+        ...this.#what(),
         start: this.#next,
         page,
       }),
@@ -295,13 +322,14 @@ export class Registrations extends View {
 
   /** The page before begins where so many rows end. */
   async #back() {
-    const params = { q: this.#q, sort: this.#sort };
+    const params = this.#what();
     if (this.#page <= 2) {
       go(link("registrations", [], params));
       return;
     }
     const query = {
-      ...params,
+      ...this.#search(),
+      sort: this.#sort,
       fields: "ruid",
       page_size: (this.#page - 2) * PAGE,
     };
@@ -318,6 +346,10 @@ export class Registrations extends View {
       this.#fail(error);
     }
   }
+}
+
+function noPhone() {
+  return h("p", { class: "empty" }, "Nobody is registered on any node.");
 }
 
 function noList() {

@@ -1,24 +1,10 @@
 // Every view: its name, what it says, that everybody can use it, and that it fits.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { test } from "node:test";
-import { eventually, logIn, main, member, nav, page, register, row, tooWide, visitor } from "../lab.js";
+import { eventually, faults, logIn, main, member, nav, page, register, row, tooWide, visitor } from "../lab.js";
 
 const VIEWS = ["Overview", "Registrations", "Accounts", "Flapping", "Flushes", "Health"];
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** What axe finds fault with. */
-async function faults(tab) {
-  await tab.evaluate(AXE);
-  return tab.evaluate(async () => {
-    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-    const { violations } = await globalThis.axe.run(document, { runOnly: tags });
-    return violations.map((one) => `${one.id}: ${one.nodes[0].html}`);
-  });
-}
-
 test("views have names, titles and addresses of their own", async () => {
   const tab = await member();
   const titles = new Set();

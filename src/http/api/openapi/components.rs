@@ -87,6 +87,12 @@ const HEADERS: &[(&str, &str, &str)] = &[
         "integer",
         "Number of all registrations that match, on this page or not",
     ),
+    (
+        "X-Partial",
+        "string",
+        "The names of the fleet's nodes that are not live, or whose source is not, or whose rows cannot be read; only \
+         with the fleet",
+    ),
     ("Retry-After", "integer", "Seconds to wait"),
     ("Allow", "string", "The methods of the resource"),
     ("WWW-Authenticate", "string", "`Bearer`"),

@@ -47,7 +47,7 @@ const ALL: &[Refusal] = &[
     Refusal {
         name: "NotFound",
         status: "404",
-        description: "No such account (`bad_identifier`), SIP user (`bad identifier`) or path (`not_found`)",
+        description: "No such account (`bad_identifier`), node (`bad_identifier`), SIP user (`bad identifier`) or path (`not_found`)",
         messages: &["bad_identifier", "bad identifier", "not_found"],
         data: &["UnknownAccount", "UnknownUser", "Reason"],
         headers: &[],
@@ -121,14 +121,16 @@ const ALL: &[Refusal] = &[
         name: "Unavailable",
         status: "503",
         description: "Kamailio's tables have not been read yet (`datastore_unreachable`), Kamailio cannot be reached \
-                      (`kamailio_unreachable`), there is no history (`history_unavailable`), or there are too many connections (`service_unavailable`)",
+                      (`kamailio_unreachable`), there is no history (`history_unavailable`), the fleet's database cannot be reached (`fleet_unreachable`; `data` has \
+                      the nodes when they were last known), or there are too many connections (`service_unavailable`)",
         messages: &[
             "datastore_unreachable",
             "kamailio_unreachable",
             "history_unavailable",
+            "fleet_unreachable",
             "service_unavailable",
         ],
-        data: &["Incomplete", "Reason"],
+        data: &["Incomplete", "FleetUnreachable", "Reason"],
         headers: &["Retry-After"],
     },
     Refusal {
@@ -264,6 +266,10 @@ pub(super) fn schemas() -> Value {
         },
         "UnknownUser": {
             "type": "array", "description": "The user's name, as it was sent", "items": text, "minItems": 1, "maxItems": 1,
+        },
+        "FleetUnreachable": {
+            "type": "object", "required": ["message", "nodes"],
+            "properties": {"message": text, "nodes": {"type": "array", "items": reference("schemas", "Node")}},
         },
         "Incomplete": {
             "type": "object", "required": ["failed", "failed_total", "flushed"],

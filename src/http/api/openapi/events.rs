@@ -77,7 +77,7 @@ fn forget(id: &str, summary: &str, further: &[&str]) -> Value {
 
 fn conditional(further: &[&str]) -> Vec<Value> {
     let mut parameters = parts::presentation();
-    parameters.extend(named(&["ifNoneMatch"]));
+    parameters.extend(named(&["ifNoneMatch", "scope"]));
     parameters.extend(named(further));
     parameters
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::components::{json_content, named, reference};
 use super::{errors, parameters, parts};
+use crate::http::Answers;
 
 /// Whose phones a path names: its beginning, the names of its operations, and what to call them.
 const SUBJECTS: [(&str, &str, &str); 2] = [
@@ -12,7 +13,7 @@ const SUBJECTS: [(&str, &str, &str); 2] = [
 ];
 
 /// Adds the paths.
-pub(super) fn paths(paths: &mut Map<String, Value>) {
+pub(super) fn paths(paths: &mut Map<String, Value>, answers: Answers) {
     for (path, name, whose) in SUBJECTS {
         let in_path = |last: &'static str| {
             let account = path.contains("{account}").then_some("account");
@@ -22,24 +23,24 @@ pub(super) fn paths(paths: &mut Map<String, Value>) {
         let mut item = resource(
             &format!("{name}User"),
             &format!("Ask the phones of a SIP user of {whose} to act"),
-            "AskedUser",
+            ("AskedUser", answers),
         );
         item["parameters"] = in_path("username").into();
         paths.insert(format!("{path}/registrations/{{username}}/notify"), item);
         let mut item = resource(
             &format!("{name}Device"),
             &format!("Ask the phones of a device of {whose} to act; without `event`, check-sync"),
-            "AskedDevice",
+            ("AskedDevice", answers),
         );
         item["parameters"] = in_path("device").into();
         paths.insert(format!("{path}/devices/{{device}}/sync"), item);
     }
 }
 
-fn resource(name: &str, summary: &str, body: &str) -> Value {
+fn resource(name: &str, summary: &str, (body, answers): (&str, Answers)) -> Value {
     let mut all = parts::presentation();
-    all.extend(named(&["dryRun"]));
-    all.extend(parameters::filters());
+    all.extend(named(&["dryRun", "scope"]));
+    all.extend(parameters::filters(answers));
     let mut post = parts::operation(&format!("notify{name}"), summary, &all, "Notified", &[]);
     if let Some(Value::Object(responses)) = post.get_mut("responses") {
         responses.remove("304");

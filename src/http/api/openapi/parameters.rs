@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::components::reference;
 use super::events;
+use crate::http::Answers;
+use crate::http::request::reach::Reach;
 use crate::registration::item::Field;
 
 /// Kazoo's filters by a key of the item, beside `filter_KEY` and `filter_not_KEY`.
@@ -35,6 +37,15 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
         "The SIP user, in any case unless one is spelled exactly so; U+FFFD as in lists; never `count`",
     ),
     ("device", "path", "device", "The device's id"),
+    ("nodeName", "path", "node", "The node's name"),
+    (
+        "scope",
+        "query",
+        "scope",
+        "`fleet`: the registrations of all nodes; `node`: those of this one. Without it a node answers for itself, and \
+         `usrlocd fleet` for all. With `fleet` the items have the keys `node`, `node_state` and `superseded_by` and not \
+         `flap`, in filters, `sort` and `fields` too",
+    ),
     ("prettyPrint", "query", "pretty_print", "Indent the answer"),
     (
         "xPrettyPrint",
@@ -126,9 +137,19 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+/// The keys of the items.
+fn keys(answers: Answers) -> Vec<&'static str> {
+    let reach = match answers {
+        Answers::OfNode => Reach::Node(""),
+        Answers::OfFleet => Reach::Fleet,
+    };
+    let all = Field::ALL.iter().map(|field| field.name());
+    all.filter(|name| reach.key(name).is_some()).collect()
+}
+
 /// All of them, as components.
-pub(super) fn parameters() -> Value {
-    let keys: Vec<_> = Field::of_node().map(Field::name).collect();
+pub(super) fn parameters(answers: Answers) -> Value {
+    let keys = keys(answers);
     let text = json!({"type": "string"});
     let mut all = Map::new();
     let mut add = |component: &str, place: &str, name: &str, schema: Value, description: &str| {
@@ -138,7 +159,13 @@ pub(super) fn parameters() -> Value {
         all.insert(component.to_owned(), parameter);
     };
     for (component, place, name, description) in OTHERS {
-        add(component, place, name, schema(component), description);
+        add(
+            component,
+            place,
+            name,
+            schema(component, answers),
+            description,
+        );
     }
     for (component, name, description, schema) in events::parameters() {
         add(component, "query", name, schema, description);
@@ -162,20 +189,20 @@ pub(super) fn parameters() -> Value {
 }
 
 /// References to all filters.
-pub(super) fn filters() -> Vec<Value> {
+pub(super) fn filters(answers: Answers) -> Vec<Value> {
     let fixed = BY_KEY.iter().chain(BY_TIME).map(|(name, _)| *name);
     let fixed = ["search", "ruids"].into_iter().chain(fixed);
     let fixed = fixed.map(str::to_owned);
-    let fields = Field::of_node().flat_map(|field| {
-        ["filter_", "filter_not_"].map(|prefix| format!("{prefix}{}", field.name()))
-    });
+    let fields = keys(answers)
+        .into_iter()
+        .flat_map(|key| ["filter_", "filter_not_"].map(|prefix| format!("{prefix}{key}")));
     let names = fixed.chain(fields);
     names.map(|name| reference("parameters", &name)).collect()
 }
 
-fn schema(component: &str) -> Value {
+fn schema(component: &str, answers: Answers) -> Value {
     match component {
-        "account" | "username" | "device" => json!({"type": "string", "minLength": 1}),
+        "account" | "username" | "device" | "nodeName" => json!({"type": "string", "minLength": 1}),
         "dryRun" => json!({"type": "string", "enum": ["true", "false"]}),
         // Anything else counts as absent.
         "prettyPrint" | "xPrettyPrint" | "accounts" => {
@@ -184,17 +211,20 @@ fn schema(component: &str) -> Value {
         "accept" => json!({"type": "string", "examples": ["csv", "text/csv", "json"]}),
         "pageSize" => json!({"type": "integer", "minimum": 1}),
         "keepNewest" => json!({"type": "integer", "minimum": 0}),
+        "scope" => match answers {
+            Answers::OfNode => json!({"type": "string", "enum": ["node", "fleet"]}),
+            Answers::OfFleet => json!({"type": "string", "enum": ["fleet"]}),
+        },
         "verb" => json!({"type": "string", "enum": ["delete"]}),
         "search" => json!({"type": "string", "pattern": r"^\s*\S*(\s+\S+){0,31}\s*$"}),
         "ruids" => json!({"type": "string", "pattern": "^[^,]+(,[^,]+){0,1999}$"}),
         "sort" => {
-            let keys = Field::of_node().map(Field::name);
+            let keys = keys(answers).into_iter();
             let both = keys.flat_map(|key| [key.to_owned(), format!("-{key}")]);
             json!({"type": "string", "enum": both.collect::<Vec<_>>()})
         }
         "fields" => {
-            let keys: Vec<_> = Field::of_node().map(Field::name).collect();
-            let one = keys.join("|");
+            let one = keys(answers).join("|");
             json!({"type": "string", "pattern": format!("^({one})(,({one}))*$")})
         }
         _ => json!({"type": "string"}),

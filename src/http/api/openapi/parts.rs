@@ -119,7 +119,7 @@ pub(super) fn responses() -> Map<String, Value> {
             "description": "A list, or a page of it",
             "headers": with_headers(
                 &["ETag", "Cache-Control", "Vary", "X-Total"],
-                &["X-Next-Start-Key", "Content-Disposition"],
+                &["X-Next-Start-Key", "Content-Disposition", "X-Partial"],
             ),
             "content": list,
         }),
@@ -128,7 +128,7 @@ pub(super) fn responses() -> Map<String, Value> {
         "Count".to_owned(),
         json!({
             "description": "A number",
-            "headers": with_headers(&validators, &[]),
+            "headers": with_headers(&validators, &["X-Partial"]),
             "content": json_of("CountEnvelope"),
         }),
     );
@@ -152,9 +152,23 @@ pub(super) fn responses() -> Map<String, Value> {
         "NotModified".to_owned(),
         json!({
             "description": "The caller has the current answer",
-            "headers": with_headers(&validators, &["X-Total"]),
+            "headers": with_headers(&validators, &["X-Total", "X-Partial"]),
         }),
     );
     event_answers::responses(&mut all);
+    for (name, description, has, maybe) in [
+        (
+            "Nodes",
+            "The nodes, by name",
+            &validators[..],
+            &["X-Partial"][..],
+        ),
+        ("NodeForgotten", "The node is forgotten", &[], &[]),
+    ] {
+        let headers = with_headers(has, maybe);
+        let content = json_of(&format!("{name}Envelope"));
+        let answer = json!({"description": description, "headers": headers, "content": content});
+        all.insert(name.to_owned(), answer);
+    }
     all
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::components::reference;
-use super::{errors, events};
+use super::{errors, events, nodes};
 
 /// All schemas, as components.
 pub(super) fn schemas(item: &Value) -> Value {
@@ -15,7 +15,9 @@ pub(super) fn schemas(item: &Value) -> Value {
         "realm": {"type": "string", "description": "From the directory, else from the account's registrations"},
     }});
     let number = json!({"type": "object", "required": ["count"], "properties": {
-        "count": count, "accounts": {"type": "array", "items": account},
+        "count": count,
+        "stale": {"type": "integer", "minimum": 0, "description": "How many of them are on nodes that are not live; only with the fleet"},
+        "accounts": {"type": "array", "items": account},
     }});
     let mut all = json!({
         "Registration": item,
@@ -31,6 +33,7 @@ pub(super) fn schemas(item: &Value) -> Value {
         all.extend(errors);
         events::schemas(all, envelope);
         super::notify::schemas(all, envelope);
+        nodes::schemas(all, envelope);
     }
     all
 }
@@ -68,16 +71,38 @@ fn envelope(data: &Value, further: &[&str]) -> Value {
 /// How well the answers are known to match Kamailio's tables.
 fn source() -> Value {
     json!({"type": "object", "required": ["state"], "properties": {
-        "state": {"enum": ["live", "catching_up", "stale", "unavailable"]},
+        "state": {
+            "enum": ["live", "catching_up", "stale", "unavailable", "partial"],
+            "description": "Of a fleet: `live`, `partial` while a node or its source is not live, `stale` when none is",
+        },
         "as_of": {"type": "number", "description": "Unix second at which the answers were last known to match Kamailio's tables"},
         "lag_ms": {"type": "integer", "minimum": 0},
+        "nodes": {
+            "type": "array", "items": reference("schemas", "Node"),
+            "description": "The nodes of the fleet; only with the fleet",
+        },
+        "suspect": {
+            "const": true,
+            "description": "Many nodes stopped publishing within seconds: the database or the network is suspect",
+        },
     }})
 }
 
 /// The answer of `/readyz`.
 fn ready() -> Value {
-    json!({"type": "object", "required": ["max_lag_ms", "source", "status"], "properties": {
-        "max_lag_ms": {"type": "integer", "minimum": 0, "description": "The `lag_ms` above which it is not ready"},
+    json!({"type": "object", "required": ["source", "status"], "properties": {
+        "fleet": {
+            "type": "object", "required": ["state"],
+            "description": "How publishing to the fleet goes; only with `verbose`, on a node that does",
+            "properties": {
+                "state": {"enum": ["starting", "comparing", "publishing", "failing"]},
+                "reason": {"type": "string", "description": "What is wrong, and what to do"},
+                "kind": {"type": "string", "description": "The failure in a word: `fenced`, `name_taken`, `schema` …"},
+                "since": {"type": "integer", "description": "Unix second of the first failure"},
+                "clock_offset_ms": {"type": "integer"},
+            },
+        },
+        "max_lag_ms": {"type": "integer", "minimum": 0, "description": "The `lag_ms` above which it is not ready; of a node"},
         "reason": {"type": "string", "description": "Why it is not ready, and what to do; absent when ready"},
         "read": {"type": "integer", "minimum": 0, "description": "Rows of Kamailio's tables read so far; only while starting"},
         "restored": {"type": "integer", "minimum": 0, "description": "Registrations of the previous run restored so far; only while starting"},

@@ -9,13 +9,14 @@ use http::request::Parts;
 
 use super::asker::Asker;
 use super::{Page, accounts, flushes, health, overview, refused, reply, session};
-use crate::http::App;
 use crate::http::api::Context;
 use crate::http::auth::admission::{admit, admit_stranger};
 use crate::http::auth::credential::Credential;
-use crate::http::error::Error;
+use crate::http::error::{Error, Problem};
 use crate::http::request::call::Call;
+use crate::http::request::reach::SCOPE;
 use crate::http::response::answer::allowed;
+use crate::http::{Answers, App};
 
 /// Where they are, below `/ui/`.
 pub(super) const FOLDER: &str = "data/";
@@ -48,6 +49,10 @@ pub(super) async fn answer(
         };
         let told = session::told(app, &caller, session.as_ref()).to_string();
         return Ok(reply(app, &call, &context.id, &told, Page::default()));
+    }
+    if app.settings.answers == Answers::OfFleet {
+        // These are of a node; for the fleet the page asks the API alone.
+        return Err(Error::parameter(SCOPE, Problem::NotOfFleet));
     }
     let asker = Asker::of(app, &caller)?;
     let data = match what {

@@ -11,7 +11,6 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{Page, refused, reply};
 use crate::accounts::directory::Directory;
-use crate::http::App;
 use crate::http::api::Context;
 use crate::http::auth::access::{Caller, Right};
 use crate::http::auth::account::Names;
@@ -21,6 +20,7 @@ use crate::http::auth::cross_site::Verdict;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
 use crate::http::response::answer::allowed;
+use crate::http::{Answers, App};
 use crate::sessions::{Holder, Record};
 
 /// The methods that it has.
@@ -145,6 +145,12 @@ pub(super) fn told(app: &App, caller: &Caller, session: Option<&Record>) -> serd
             Caller::Token(_) | Caller::Kazoo(_) => "token",
         },
         "commands": commands,
+        // Whether the page can answer for the fleet: as this node does too, or always.
+        "fleet": match (app.settings.answers, &app.fleet) {
+            (Answers::OfFleet, _) => Some("only"),
+            (Answers::OfNode, Some(_)) => Some("too"),
+            (Answers::OfNode, None) => None,
+        },
         "notify_events": app.settings.notify_events,
     })
 }
