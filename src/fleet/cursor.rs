@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use integer_encoding::VarInt;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::history::Log;
+use super::log::Log;
 
 /// The version of ids.
 const VERSION: u8 = 1;

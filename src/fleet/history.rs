@@ -10,10 +10,10 @@ use sqlx::{Postgres, QueryBuilder, Row as _};
 
 use super::Error;
 use super::event_record::decode;
+use super::log::{Log, Told};
 use super::reader::Fleet;
 use super::record::Decoder;
 use crate::event_log::{LogId, Of, Query};
-use crate::events::Event;
 use crate::registration::lower_shown;
 
 const LOGS: &str = include_str!("../../sql/fleet/logs.sql");
@@ -22,30 +22,6 @@ const OLDEST: &str = "select min(at) from usrlocd.event";
 
 /// The latest first.
 const ORDER: &str = " order by at desc, log desc, seq desc, node desc limit ";
-
-/// A node's log, as far as it is in the database.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Log {
-    /// The id of its node.
-    pub node: Arc<str>,
-    /// Which log of that node it is.
-    pub id: LogId,
-    /// The name of its node, which may be forgotten.
-    pub name: Arc<str>,
-    /// The number of the newest event.
-    pub newest: u64,
-    /// The number of the last event that was deleted for its age; 0 where none was.
-    pub pruned: u64,
-}
-
-/// An event, and where it happened.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Told {
-    /// The log that has it.
-    pub log: Arc<Log>,
-    /// What happened.
-    pub event: Event,
-}
 
 /// The place of an event among those of all nodes, the latest first.
 #[derive(Clone, PartialEq, Eq, Debug)]

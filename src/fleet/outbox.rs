@@ -11,12 +11,11 @@ use sqlx::postgres::PgConnection;
 
 use super::connection::answered;
 use super::node::Node;
-use super::write::storable;
 use super::{Error, event_record};
 use crate::clock::Clock;
 use crate::event_log::{Cursor, EventLog, LogId, Missed};
 use crate::events::{Event, Gap, GapCause, Happening, Kind, Type, What};
-use crate::registration::{Registration, lower_shown};
+use crate::registration::{Registration, lower_shown, shown};
 
 /// The events of one transaction.
 const EVENTS: usize = 500;
@@ -353,17 +352,13 @@ fn account(event: &Event) -> Option<String> {
         What::Burst(burst) => burst.account.as_deref(),
         What::Source(_) | What::Directory | What::Gap(_) => None,
     };
-    account.map(storable)
+    account.map(|account| shown(account.as_bytes()))
 }
 
 fn former(event: &Event) -> Option<String> {
     let happening = happening(event).filter(|it| it.is_new_owner())?;
-    happening
-        .former
-        .as_ref()?
-        .account_id
-        .as_deref()
-        .map(storable)
+    let account = happening.former.as_ref()?.account_id.as_deref()?;
+    Some(shown(account.as_bytes()))
 }
 
 fn username(event: &Event) -> Option<String> {

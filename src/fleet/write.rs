@@ -118,7 +118,7 @@ async fn upsert(
 }
 
 /// The text as `PostgreSQL` can hold it.
-pub(super) fn storable(text: &str) -> String {
+fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -14,7 +14,7 @@ use crate::event_log::{self, History, Of, Query};
 use crate::events::group::By;
 use crate::events::json::{moment, write_event};
 use crate::events::{Event, Kind, Reason, Type, Viewer, What};
-use crate::fleet::history::Told;
+use crate::fleet::log::Told;
 use crate::http::App;
 use crate::http::auth::access::Caller;
 use crate::http::error::{Error, NoHistory, Problem};

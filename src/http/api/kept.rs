@@ -7,7 +7,8 @@ use super::history::{kept, unreadable};
 use super::subject::Subject;
 use crate::event_log::{History, Query};
 use crate::events::json::Style;
-use crate::fleet::history::{Log, Place, Told};
+use crate::fleet::history::Place;
+use crate::fleet::log::{Log, Told};
 use crate::http::App;
 use crate::http::error::{Error, Problem};
 

@@ -14,7 +14,7 @@ use crate::events::why::{
     AROUND, BURST_BEFORE, Case, Explanation, Found, Surroundings, explain, find,
 };
 use crate::events::{Event, Type};
-use crate::fleet::history::{Log, Told};
+use crate::fleet::log::{Log, Told};
 use crate::http::App;
 use crate::http::error::Error;
 use crate::http::request::call::Call;
