@@ -226,6 +226,7 @@ fn every_pinned_key_is_accepted() {
         url = "postgres://h/fleet"
         node = "k1"
         publish = false
+        history = "2d"
         [limits]
         requests = { burst = 1, per_second = 1 }
         deletes = { per_second = 0 }
