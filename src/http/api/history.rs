@@ -8,16 +8,16 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::kept::{Kept, style};
+use super::kept::{Kept, style, unreadable};
 use super::subject::Subject;
-use crate::event_log::{self, History, Of, Query};
+use crate::event_log::{Of, Query};
 use crate::events::group::By;
 use crate::events::json::{moment, write_event};
 use crate::events::{Event, Kind, Reason, Type, Viewer, What};
 use crate::fleet::log::Told;
 use crate::http::App;
 use crate::http::auth::access::Caller;
-use crate::http::error::{Error, NoHistory, Problem};
+use crate::http::error::{Error, Problem};
 use crate::http::request::call::Call;
 use crate::http::request::format::Format;
 use crate::http::request::format::Layout;
@@ -67,19 +67,6 @@ const FIELDS: [Field; 15] = [
     Field::ExpiresAt,
     Field::GrantedExpires,
 ];
-
-/// The history that is kept.
-pub(crate) fn kept(app: &App) -> Result<&History, Error> {
-    let history = app.events.history();
-    let history = history.ok_or(Error::NoHistory(NoHistory::Off))?;
-    Ok(history)
-}
-
-/// Why it cannot be read: the cause is for the log.
-pub(crate) fn unreadable(error: &event_log::Error) -> Error {
-    tracing::warn!(%error, "cannot read the history");
-    Error::NoHistory(NoHistory::Unreadable)
-}
 
 /// Whether something happened to the registrations of `subject`.
 pub(crate) async fn has_events(app: &App, subject: Subject<'_>) -> bool {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::asked::Asked;
-use super::history::{kept, unreadable};
 use super::subject::Subject;
-use crate::event_log::{History, Query};
+use crate::event_log::{self, History, Query};
 use crate::events::json::Style;
 use crate::fleet::history::Place;
 use crate::fleet::log::{Log, Told};
 use crate::http::App;
-use crate::http::error::{Error, Problem};
+use crate::http::error::{Error, NoHistory, Problem};
 
 /// What is kept.
 pub(crate) enum Kept<'a> {
@@ -104,4 +103,17 @@ pub(crate) fn style<'a>(app: &App, log: &'a Log) -> Style<'a> {
         id: None,
         fields: None,
     }
+}
+
+/// The history that is kept.
+fn kept(app: &App) -> Result<&History, Error> {
+    let history = app.events.history();
+    let history = history.ok_or(Error::NoHistory(NoHistory::Off))?;
+    Ok(history)
+}
+
+/// Why it cannot be read: the cause is for the log.
+pub(crate) fn unreadable(error: &event_log::Error) -> Error {
+    tracing::warn!(%error, "cannot read the history");
+    Error::NoHistory(NoHistory::Unreadable)
 }
