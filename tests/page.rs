@@ -108,6 +108,15 @@ streams_per_token = 64
             "hide-table" => self.move_table("kamailio.sqlite", "elsewhere.sqlite"),
             "show-table" => self.move_table("elsewhere.sqlite", "kamailio.sqlite"),
             "kill" => self.daemon.kill9(),
+            "lose-store" => {
+                self.daemon.kill9();
+                let store = self.daemon.store();
+                for part in ["", "-wal", "-shm"] {
+                    let file = format!("{}{part}", store.display());
+                    fs::remove_file(file).expect("the store is there");
+                }
+                self.daemon.start();
+            }
             "start" => self.daemon.start(),
             "revoke" => {
                 let mut revoke = self.daemon.command("token");

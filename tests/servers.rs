@@ -4,6 +4,7 @@ mod changes;
 mod faults;
 mod found;
 mod owners;
+mod standby;
 mod times;
 
 use std::sync::Arc;

@@ -25,6 +25,7 @@ mod state;
 mod tests;
 mod users;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,7 @@ use crate::own_database::{self, Lock};
 pub use error::{Error, ReadError};
 use files::{Files, PURPOSE, commit, identity, random};
 pub use query::{Of, Query};
+use users::User;
 
 /// After so many events it is looked what is too old or too much: not with each that comes alone.
 const UNPRUNED: usize = 64;
@@ -230,6 +232,29 @@ impl History {
         answer.await.map_err(|error| self.cannot_read(error))
     }
 
+    /// The accounts that the phones of a user of this realm belonged to, sorted. Where the rows of a phone name no realm,
+    /// it may be any; an empty one means all.
+    ///
+    /// # Errors
+    /// [`Error::CannotRead`].
+    pub async fn owners(&self, username: &str, realm: &str) -> Result<Vec<String>, Error> {
+        let user = User {
+            account: None,
+            username,
+            realm: None,
+        };
+        let named = async { users::named(&mut *self.reader().await?, &user).await };
+        let named = named.await.map_err(|error| self.cannot_read(error))?;
+        let is_of_realm = |own: Option<&[u8]>| {
+            realm.is_empty() || own.is_none_or(|own| own.eq_ignore_ascii_case(realm.as_bytes()))
+        };
+        let owners = named
+            .into_iter()
+            .filter_map(|(account, phone)| account.filter(|_| is_of_realm(phone.realm.as_deref())));
+        let owners: BTreeSet<String> = owners.collect();
+        Ok(owners.into_iter().collect())
+    }
+
     /// The events that were seen at `at` (milliseconds since the Unix epoch) or later, and those after the number `seq`
     /// whenever they were seen, ascending.
     ///
@@ -263,7 +288,7 @@ impl History {
     ) -> Result<u64, Error> {
         let _one_at_a_time = self.writing.lock().await;
         self.be_there().await?;
-        let user = forget::User {
+        let user = User {
             account,
             username,
             realm,

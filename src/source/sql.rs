@@ -13,6 +13,7 @@ mod follow;
 mod inspect;
 mod pace;
 mod rows;
+mod standby;
 mod table;
 mod times;
 

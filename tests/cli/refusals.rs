@@ -223,8 +223,10 @@ fn told(args: &[&str], status: &str, body: &str, code: i32, word: &str) {
         body.len()
     );
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             let (stream, _) = listener.accept().expect("the verb connects");
+            // It answers once: whoever asks for more is refused, and does not wait.
+            drop(listener);
             let head = BufReader::new(&stream).lines();
             let last = head.map_while(Result::ok).find(String::is_empty);
             assert!(last.is_some(), "the request has an end");

@@ -1,6 +1,8 @@
-//! Each binding's own way: the socket, the source behind NAT, the Path, TCP.
+//! Each binding's own way: the socket, the source behind NAT, the Path, TCP, TLS.
 
-use super::{CHECK_SYNC, FR_TIMER, acme, beside, header, notified, only, path, post};
+use super::{
+    CHECK_SYNC, FR_TIMER, acme, beside, failed, header, notified, only, path, post, statuses,
+};
 use crate::oracle::{PATIENCE, lists, of};
 use crate::support::daemon::Daemon;
 use crate::support::edge::{Edge, Note};
@@ -78,6 +80,46 @@ fn a_phone_on_tcp_is_asked_over_its_connection() {
     assert!(header(&request, "Via").starts_with(&via), "{request}");
     let own = format!("<sip:{};transport=tcp>", kamailio.address());
     assert_eq!(header(&request, "Contact"), own);
+}
+
+#[test]
+fn a_phone_on_tls_is_asked_over_its_connection() {
+    let kamailio = Kamailio::builder().tm(FR_TIMER).children(1).tls().start();
+    let daemon = beside(&kamailio).start();
+    let phone = Phone::tls(&kamailio, "alice", "acme.example.com");
+    let mut phone = phone
+        .attributes(&acme().device("alice", 1))
+        .contact(format!("{PRIVATE};transport=tls"));
+    let request = asked(&daemon, &mut phone);
+    let via = format!("SIP/2.0/TLS {};", kamailio.address_tls());
+    assert!(header(&request, "Via").starts_with(&via), "{request}");
+    let own = format!("<sip:{};transport=tls>", kamailio.address_tls());
+    assert_eq!(header(&request, "Contact"), own);
+    let item = daemon.get(&of(&acme())).json()["data"][0].clone();
+    assert_eq!(item["proxy_protocol"], "tls");
+    assert_eq!(item["source_port"], phone.source().port().to_string());
+
+    // A phone may do without `transport` where its URI says so.
+    let phone = Phone::tls(&kamailio, "bob", "acme.example.com");
+    let mut phone = phone
+        .attributes(&acme().device("bob", 2))
+        .contact("sips:bob@192.0.2.77");
+    phone.register();
+    eventually("both are listed", PATIENCE, || {
+        let count = daemon.get(&of(&acme())).json()["data"]
+            .as_array()
+            .map(Vec::len);
+        holds(count == Some(2), || format!("{count:?}"))
+    });
+    let answering = phone.answering(Some("486 Busy Here"));
+    let answer = post(&daemon, &path("bob"), CHECK_SYNC);
+    failed(&answer, 502, "notify_failed");
+    assert_eq!(statuses(&answer), [486]);
+    let request = only(&answering);
+    assert!(
+        request.starts_with("NOTIFY sips:bob@192.0.2.77 "),
+        "{request}"
+    );
 }
 
 #[test]

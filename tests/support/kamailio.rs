@@ -107,6 +107,17 @@ impl Kamailio {
         (Ipv6Addr::LOCALHOST, self.port).into()
     }
 
+    /// Where phones on TLS find it, if it was built so.
+    pub(crate) fn address_tls(&self) -> SocketAddr {
+        let port = self.lab.tls.expect("this Kamailio has no TLS");
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// The certificate that it shows, which is signed by itself.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.file("tls.crt")
+    }
+
     /// The URL of its JSON-RPC.
     pub(crate) fn rpc_url(&self) -> String {
         format!("http://{}/RPC", self.address())
@@ -286,10 +297,23 @@ impl Kamailio {
                 .expect("an own directory is writable");
             registrar_cfg::debian()
         } else {
-            let socket = self.file("rpc.sock");
-            registrar_cfg::render(&self.lab, self.port, &self.database, &socket)
+            if self.lab.tls.is_some() {
+                self.create_certificate();
+            }
+            registrar_cfg::render(&self.lab, self.port, &self.database, self.folder.path())
         };
         fs::write(self.file("kamailio.cfg"), cfg).expect("an own directory is writable");
+    }
+
+    fn create_certificate(&self) {
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]);
+        let own = own.expect("it signs itself");
+        for (file, pem) in [
+            (self.certificate(), own.cert.pem()),
+            (self.file("tls.key"), own.signing_key.serialize_pem()),
+        ] {
+            fs::write(file, pem).expect("an own directory is writable");
+        }
     }
 
     fn create_database(&self) {

@@ -1,8 +1,9 @@
-//! Phones: as much SIP as a registration takes, over UDP or over a TCP connection that is kept open.
+//! Phones: as much SIP as a registration takes, over UDP, or over a connection of TCP or TLS that is kept open.
 //!
 //! All that a phone sends is bytes, since phones send what is no UTF-8.
 
 pub(crate) mod answering;
+mod tls;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -48,6 +49,8 @@ pub(crate) struct Phone {
 enum Connection {
     Udp(UdpSocket),
     Tcp(BufReader<TcpStream>),
+    /// In plain, and the address from which it comes to the registrar.
+    Tls(BufReader<TcpStream>, SocketAddr),
 }
 
 impl Phone {
@@ -69,6 +72,22 @@ impl Phone {
         Self::with(kamailio.address(), Transport::Tcp, user, realm)
     }
 
+    /// A phone of `user@realm` that keeps a TLS connection open.
+    pub(crate) fn tls(
+        kamailio: &Kamailio,
+        user: impl AsRef<[u8]>,
+        realm: impl AsRef<[u8]>,
+    ) -> Self {
+        let registrar = kamailio.address_tls();
+        let (stream, source) = tls::connect(registrar, &kamailio.certificate());
+        Self::over(
+            Connection::Tls(patient(stream), source),
+            registrar,
+            user,
+            realm,
+        )
+    }
+
     /// The phone of a device of Kazoo's, on UDP, with its attributes.
     pub(crate) fn of(kamailio: &Kamailio, device: &Device) -> Self {
         Self::new(kamailio, &device.username, &device.account.realm).attributes(device)
@@ -85,6 +104,15 @@ impl Phone {
             Transport::Udp => Connection::Udp(udp(registrar)),
             Transport::Tcp => Connection::Tcp(tcp(registrar)),
         };
+        Self::over(connection, registrar, user, realm)
+    }
+
+    fn over(
+        connection: Connection,
+        registrar: SocketAddr,
+        user: impl AsRef<[u8]>,
+        realm: impl AsRef<[u8]>,
+    ) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut phone = Self {
             registrar,
@@ -100,9 +128,10 @@ impl Phone {
             user_agent: b"Lab Phone 1.0".to_vec(),
             extra: Vec::new(),
         };
-        let transport = match transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
+        let transport = match phone.connection {
+            Connection::Udp(_) => "",
+            Connection::Tcp(_) => ";transport=tcp",
+            Connection::Tls(..) => ";transport=tls",
         };
         phone.contact = [
             b"sip:".as_slice(),
@@ -191,6 +220,7 @@ impl Phone {
         match &self.connection {
             Connection::Udp(socket) => socket.local_addr(),
             Connection::Tcp(stream) => stream.get_ref().local_addr(),
+            Connection::Tls(_, source) => Ok(*source),
         }
         .expect("an open socket has an address")
     }
@@ -238,7 +268,7 @@ impl Phone {
         let request = self.request(expires);
         match &mut self.connection {
             Connection::Udp(socket) => ask_udp(socket, &request, self.cseq),
-            Connection::Tcp(stream) => ask_tcp(stream, &request),
+            Connection::Tcp(stream) | Connection::Tls(stream, _) => ask_tcp(stream, &request),
         }
         .unwrap_or_else(|error| {
             panic!(
@@ -253,6 +283,7 @@ impl Phone {
         let protocol = match self.connection {
             Connection::Udp(_) => "UDP",
             Connection::Tcp(_) => "TCP",
+            Connection::Tls(..) => "TLS",
         };
         let via = format!(
             "SIP/2.0/{protocol} {};branch=z9hG4bK{}.{};rport",
@@ -320,6 +351,10 @@ fn udp(registrar: SocketAddr) -> UdpSocket {
 fn tcp(registrar: SocketAddr) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(registrar)
         .unwrap_or_else(|error| panic!("no connection to {registrar}: {error}"));
+    patient(stream)
+}
+
+fn patient(stream: TcpStream) -> BufReader<TcpStream> {
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("the time is not zero");

@@ -16,8 +16,9 @@ modparam(\"htable\", \"htable\", \"realms=>size=8;\")
 /// Debian's configuration as installed.
 const DEBIAN: &str = "/etc/kamailio/kamailio.cfg";
 
-/// The configuration of a registrar that keeps its tables in `database`; `socket` is for JSON-RPC in datagrams.
-pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -> String {
+/// The configuration of a registrar that keeps its tables in `database`; what else it has is in `folder`.
+pub(super) fn render(lab: &Builder, port: u16, database: &Path, folder: &Path) -> String {
+    let socket = &folder.join("rpc.sock");
     let rpc = match lab.configuration {
         Configuration::Snippet(name) => snippet(name, socket),
         Configuration::Own | Configuration::Debian => {
@@ -26,6 +27,7 @@ pub(super) fn render(lab: &Builder, port: u16, database: &Path, socket: &Path) -
     };
     [
         core(lab, port),
+        lab.tls.map(|port| tls(port, folder)).unwrap_or_default(),
         // Others bind to it when they are loaded.
         lab.tm.map(tm).unwrap_or_default(),
         modules(lab),
@@ -101,7 +103,7 @@ auto_aliases=no
 dns=no
 rev_dns=no
 use_dns_cache=off
-disable_tls=yes
+enable_tls={tls}
 tcp_accept_no_cl=yes
 tcp_connection_lifetime=3605
 tcp_max_connections=4096
@@ -110,11 +112,24 @@ listen=udp:127.0.0.1:{port}
 listen=tcp:127.0.0.1:{port}
 ",
         children = lab.children,
+        tls = if lab.tls.is_some() { "yes" } else { "no" },
     );
     if lab.ipv6 {
         let _ = write!(cfg, "listen=udp:[::1]:{port}\nlisten=tcp:[::1]:{port}\n");
     }
     cfg
+}
+
+fn tls(port: u16, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "listen=tls:127.0.0.1:{port}
+loadmodule \"tls.so\"
+modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")
+modparam(\"tls\", \"certificate\", \"{folder}/tls.crt\")
+modparam(\"tls\", \"private_key\", \"{folder}/tls.key\")
+"
+    )
 }
 
 fn modules(lab: &Builder) -> String {

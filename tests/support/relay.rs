@@ -34,6 +34,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    /// Of the server.
+    port: u16,
     way: Way,
     open: Vec<TcpStream>,
 }
@@ -45,6 +47,7 @@ impl Relay {
         let own = listener.local_addr().expect("it is bound").port();
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
+                port,
                 way: Way::Open,
                 open: Vec::new(),
             }),
@@ -53,6 +56,7 @@ impl Relay {
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                let port = serving.lock().port;
                 // A server that is away accepts nothing.
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
                     serving.join(&client, &server);
@@ -71,6 +75,11 @@ impl Relay {
     pub(crate) fn set(&self, way: Way) {
         self.shared.lock().way = way;
         self.shared.changed.notify_all();
+    }
+
+    /// Leads connections that come from now on to another port.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.shared.lock().port = port;
     }
 
     /// Ends all connections.

@@ -3,6 +3,7 @@
 mod access;
 mod reads;
 mod rows;
+mod standby;
 mod tls;
 
 use std::env;
@@ -72,9 +73,9 @@ impl Engine {
             Self::Postgres => "postgres",
             Self::MariaDb => "mysql",
         };
-        let file = format!("/usr/share/kamailio/{folder}/{name}");
+        let file = tools::of_kamailio(&format!("/usr/share/kamailio/{folder}/{name}"));
         fs::read_to_string(&file)
-            .unwrap_or_else(|error| panic!("{file}: {error}; {}", tools::INSTALL))
+            .unwrap_or_else(|error| panic!("{}: {error}; {}", file.display(), tools::INSTALL))
     }
 }
 
@@ -242,7 +243,7 @@ impl Server {
             String::from_utf8_lossy(&output.stderr),
         );
         if self.engine == Engine::Postgres {
-            let rules = "local all all trust\nhost all kamailio 127.0.0.1/32 trust\nhost all usrlocd 127.0.0.1/32 scram-sha-256\n";
+            let rules = "local all all trust\nlocal replication all trust\nhost all kamailio 127.0.0.1/32 trust\nhost all usrlocd 127.0.0.1/32 scram-sha-256\n";
             fs::write(data.join("pg_hba.conf"), rules).expect("it is there");
         }
     }

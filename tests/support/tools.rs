@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a machine needs beside cargo; `make deps` installs it (a test compares the two).
-pub(crate) const INSTALL: &str = "apt-get install -y --no-install-recommends kamailio kamailio-sqlite-modules kamailio-json-modules kamailio-postgres-modules kamailio-mysql-modules postgresql mariadb-server sqlite3 strace zsh fish groff-base systemd chromium ca-certificates curl gcc libc6-dev";
+pub(crate) const INSTALL: &str = "apt-get install -y --no-install-recommends kamailio kamailio-sqlite-modules kamailio-json-modules kamailio-postgres-modules kamailio-mysql-modules kamailio-tls-modules postgresql mariadb-server sqlite3 strace zsh fish groff-base systemd chromium ca-certificates curl gcc libc6-dev";
 
 /// Names the root directory of another Debian whose Kamailio is tested instead of this machine's; `tests/debian/run` sets it.
 const ROOT: &str = "USRLOCD_TEST_ROOT";

@@ -15,7 +15,18 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 pub(super) struct Owned {
     pub(super) phone: i64,
     user: Vec<u8>,
+    /// `None` where its rows name none.
     pub(super) realm: Option<Vec<u8>>,
+}
+
+/// Whom a name means, wherever he is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct User<'a> {
+    /// The account's id; `None` for all.
+    pub(super) account: Option<&'a str>,
+    pub(super) username: &'a str,
+    /// `None` for all.
+    pub(super) realm: Option<&'a str>,
 }
 
 /// An account that is known.
@@ -43,6 +54,44 @@ pub(super) async fn accounts(
         }));
     }
     Ok(known)
+}
+
+/// All accounts that are known, and that of registrations without one.
+async fn all_accounts(connection: &mut SqliteConnection) -> Result<Vec<Account>, sqlx::Error> {
+    let ids: Vec<Vec<u8>> = sqlx::query_scalar(include_str!("../../../sql/history/accounts.sql"))
+        .fetch_all(&mut *connection)
+        .await?;
+    let ids: Result<Vec<String>, _> = ids.into_iter().map(String::from_utf8).collect();
+    let ids = ids.map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let mut all = accounts(connection, &ids).await?;
+    all.push(Account {
+        id: None,
+        trait_id: 0,
+    });
+    Ok(all)
+}
+
+/// The phones of a user, each with the account that it belongs to.
+pub(super) async fn named(
+    connection: &mut SqliteConnection,
+    user: &User<'_>,
+) -> Result<Vec<(Option<String>, Owned)>, sqlx::Error> {
+    let accounts = match user.account {
+        Some(id) => accounts(connection, &[id.to_owned()]).await?,
+        None => all_accounts(connection).await?,
+    };
+    let is_meant = |one: &Owned| {
+        let own = one.realm.as_deref().unwrap_or_default();
+        user.realm
+            .is_none_or(|realm| own.eq_ignore_ascii_case(realm.as_bytes()))
+    };
+    let mut phones = Vec::new();
+    for account in accounts {
+        let found = owned(connection, &account, user.username.as_bytes()).await?;
+        let meant = found.into_iter().filter(is_meant);
+        phones.extend(meant.map(|one| (account.id.clone(), one)));
+    }
+    Ok(phones)
 }
 
 /// The phones of accounts; `None` where there are more than `most`.

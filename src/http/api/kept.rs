@@ -106,7 +106,7 @@ pub(crate) fn style<'a>(app: &App, log: &'a Log) -> Style<'a> {
 }
 
 /// The history that is kept.
-fn kept(app: &App) -> Result<&History, Error> {
+pub(crate) fn kept(app: &App) -> Result<&History, Error> {
     let history = app.events.history();
     let history = history.ok_or(Error::NoHistory(NoHistory::Off))?;
     Ok(history)

@@ -8,6 +8,7 @@ mod files;
 mod flushes;
 pub(crate) mod health;
 pub(crate) mod overview;
+mod owner;
 mod session;
 pub(crate) mod summaries;
 

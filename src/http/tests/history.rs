@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::site::{ACME, NOW, Site, World, details, phone, settings};
+use super::site::{ACME, NOW, OPS, Site, World, details, phone, settings};
 use crate::clock::ManualClock;
 use crate::config;
 use crate::event_log::{History, Options};
@@ -344,6 +344,40 @@ async fn whoever_has_events_is_known() {
     }
 }
 
+/// The page asks for it where nothing else knows the account any more.
+#[tokio::test]
+async fn the_owner_of_a_user_that_has_gone_is_found() {
+    let carol = |account, number| phone(account, "carol", number);
+    let mut events = some();
+    events.push((
+        ago(100),
+        happened(ago(100), Kind::Registered, &carol("late", 9)),
+    ));
+    let (site, _folder) = site(events).await;
+    for (asked, token, owner) in [
+        (
+            "username=CAROL&realm=Other.example.com",
+            OPS,
+            json!("other"),
+        ),
+        ("username=carol&realm=late.example.com", OPS, json!("late")),
+        ("username=carol", OPS, json!("late")),
+        ("username=carol", "two-token", json!("other")),
+        ("username=carol", ACME, Value::Null),
+        ("username=carol&realm=acme.example.com", OPS, Value::Null),
+        ("username=nobody", OPS, Value::Null),
+        ("", OPS, Value::Null),
+    ] {
+        let answer = site.get(&format!("/ui/data/owner?{asked}"));
+        let answer = answer.with_token(token).answer().await;
+        assert_eq!(
+            answer.data(),
+            json!({"account_id": owner}),
+            "{asked} {token}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn without_a_history_that_is_said() {
     let site = Site::furnished();
@@ -352,6 +386,8 @@ async fn without_a_history_that_is_said() {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.json()["message"], "history_unavailable");
     }
+    let owner = site.get("/ui/data/owner?username=alice").answer().await;
+    assert_eq!(owner.data(), json!({"account_id": null}));
     let flapping = site.get("/v2/flapping").answer().await;
     assert_eq!(flapping.data(), json!([]), "this needs none");
 }

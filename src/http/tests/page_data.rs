@@ -41,7 +41,9 @@ async fn data(site: &Site, what: &str, token: &str) -> Value {
 #[tokio::test]
 async fn nobody_sees_anything_without_the_right_to_read() {
     let site = Site::furnished();
-    for what in ["session", "overview", "accounts", "flushes", "health"] {
+    for what in [
+        "session", "overview", "accounts", "owner", "flushes", "health",
+    ] {
         let path = format!("/ui/data/{what}");
         let bare = site.get(&path).without("x-auth-token").answer().await;
         assert_eq!(bare.status, StatusCode::UNAUTHORIZED, "{what}");

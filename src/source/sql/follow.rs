@@ -11,6 +11,7 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::pace::{Due, Pace, Ways};
 use super::rows::Rows;
+use super::standby;
 use super::table::{self, Table};
 use crate::metrics::TailCounts;
 use crate::registration::Binding;
@@ -44,6 +45,10 @@ pub(super) struct Follower {
     connection: Option<Connection>,
     /// By their places in [`Usrloc`].
     tables: Vec<Table>,
+    /// Whether the server follows another one.
+    is_standby: bool,
+    /// The latest moment (Unix) as of which a standby had everything.
+    replayed: Duration,
     /// When their columns were looked at.
     looked: Duration,
     usrloc: Usrloc,
@@ -67,6 +72,8 @@ impl Follower {
             updates,
             connection: None,
             tables: Vec::new(),
+            is_standby: false,
+            replayed: Duration::ZERO,
             looked: Duration::ZERO,
             usrloc,
             guard: MassRemovalGuard::default(),
@@ -160,6 +167,9 @@ impl Follower {
         {
             let wanted = self.usrloc.tables().into_iter();
             self.tables = wanted.map(|table| Table::new(dialect, table)).collect();
+        }
+        if Dialect::of(&self.options.url) == Some(Dialect::Postgres) {
+            self.is_standby = standby::is_standby(&mut connection).await?;
         }
         for (place, table) in self.tables.iter_mut().enumerate() {
             table.look(&mut connection, &self.options.servers).await?;

@@ -28,5 +28,10 @@ export async function owner(realm, username, signal) {
   const data = scope.isFleet
     ? (await ask("/v2/registrations/count", { query: { accounts: "true" }, signal })).data.accounts
     : (await ask("/ui/data/accounts", { signal })).data;
-  return [...data, ...(session.caller?.accounts ?? [])].find(isIt)?.id;
+  const named = [...data, ...(session.caller?.accounts ?? [])].find(isIt);
+  if (named || scope.isFleet) {
+    return named?.id;
+  }
+  const kept = await ask("/ui/data/owner", { query: { username, realm: realm || undefined }, signal });
+  return kept.data.account_id ?? undefined;
 }

@@ -150,33 +150,35 @@ export class Phone extends View {
 
   /** @param {AbortSignal} signal */
   async #load(signal) {
+    let isListed = true;
     try {
       this.#account ??= await owner(this.#realm, this.#username, signal);
       if (this.#account === undefined) {
         this.#unknown();
         return;
       }
-      const query = {
-        filter_username: this.#username,
-        filter_realm: this.#realm || undefined,
-      };
-      const { data } = this.#account
-        ? await ask(this.#path, { signal })
-        : await ask("/v2/registrations", { query, signal });
-      this.#items = data.filter(
-        (/** @type {Item} */ item) => !this.#realm || (item.realm ?? "").toLowerCase() === this.#realm.toLowerCase(),
-      );
-      this.#showItems();
+      const items = await this.#listed(signal);
+      isListed = items !== undefined;
       const happened = this.#happened;
-      if (this.#told !== happened && this.#account) {
-        await Promise.all([this.#loadWhy(signal), this.#loadHistory(signal)]).catch((error) => this.#noHistory(error));
+      if (items) {
+        this.#items = items;
+        this.#showItems();
+      }
+      if (this.#account && (this.#told !== happened || !items)) {
+        await Promise.all([this.#loadWhy(signal), this.#loadHistory(signal)]);
         this.#told = happened;
+      }
+      if (!items) {
+        // The history knows whom the list does not know any more.
+        this.#items = [];
+        this.#showItems();
       }
     } catch (error) {
       if (signal.aborted) {
         return;
       }
-      if (error instanceof ApiError && (error.status === 404 || error.status === 403)) {
+      // 503: there is no history that could know it.
+      if (error instanceof ApiError && (isListed ? [403, 404] : [403, 404, 503]).includes(error.status)) {
         this.#unknown();
       } else {
         setText(this.state, error instanceof Error ? error.message : String(error));
@@ -185,16 +187,29 @@ export class Phone extends View {
   }
 
   /**
-   * What is not known of the fleet is told, and no reason to show less.
+   * What is registered; `undefined` where nothing is known of such a user.
    *
-   * @param {unknown} error
+   * @param {AbortSignal} signal
+   * @returns {Promise<Item[] | undefined>}
    */
-  #noHistory(error) {
-    if (!(error instanceof ApiError && error.status === 400 && scope.isFleet)) {
+  async #listed(signal) {
+    const query = {
+      filter_username: this.#username,
+      filter_realm: this.#realm || undefined,
+    };
+    try {
+      const { data } = this.#account
+        ? await ask(this.#path, { signal })
+        : await ask("/v2/registrations", { query, signal });
+      return data.filter(
+        (/** @type {Item} */ item) => !this.#realm || (item.realm ?? "").toLowerCase() === this.#realm.toLowerCase(),
+      );
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) {
+        return undefined;
+      }
       throw error;
     }
-    replace(this.history, h("h2", { id: "history" }, "History"), h("p", { class: "quiet" }, error.message));
-    this.history.hidden = false;
   }
 
   #unknown() {

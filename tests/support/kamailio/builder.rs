@@ -59,6 +59,7 @@ pub(crate) struct Builder {
     pub(in crate::support) path: bool,
     pub(in crate::support) outbound: bool,
     pub(in crate::support) ipv6: bool,
+    pub(in crate::support) tls: Option<u16>,
     pub(in crate::support) datagram: bool,
     pub(in crate::support) cache: bool,
     pub(in crate::support) tm: Option<u32>,
@@ -89,6 +90,7 @@ impl Builder {
             path: true,
             outbound: false,
             ipv6: false,
+            tls: None,
             datagram: false,
             cache: false,
             tm: None,
@@ -180,6 +182,12 @@ impl Builder {
     /// Listens on `::1` too.
     pub(crate) fn ipv6(mut self, yes: bool) -> Self {
         self.ipv6 = yes;
+        self
+    }
+
+    /// Listens for TLS too, with a certificate of its own, see [`Kamailio::address_tls`].
+    pub(crate) fn tls(mut self) -> Self {
+        self.tls = Some(ports::free());
         self
     }
 

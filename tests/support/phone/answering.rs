@@ -31,7 +31,7 @@ impl Phone {
     pub(crate) fn answering(&self, status: Option<&str>) -> Answering {
         let mut line = match &self.connection {
             Connection::Udp(socket) => Line::udp(socket),
-            Connection::Tcp(stream) => Line::tcp(stream.get_ref()),
+            Connection::Tcp(stream) | Connection::Tls(stream, _) => Line::tcp(stream.get_ref()),
         };
         let heard = Arc::<Mutex<Vec<String>>>::default();
         let ends = Arc::new(AtomicBool::default());

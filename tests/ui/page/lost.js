@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, lab, logIn, main, member, register, tokens, visitor } from "../lab.js";
+import { eventually, lab, logIn, main, member, register, row, tokens, visitor } from "../lab.js";
 
 test("phones that go together are a burst, at once and in each one's why", async () => {
   const users = Array.from({ length: 24 }, (_, at) => `burst-${String(at).padStart(2, "0")}`);
@@ -48,6 +48,34 @@ test("what is forgotten goes from the screen too", async () => {
   await register("forget-again");
   await log.getByText("forget-again").first().waitFor();
   await phone.context().close();
+});
+
+test("whom nothing but the history knows has his day, and why he went, with and without his account in the address", async () => {
+  await register("gone", { account: "left", account_name: "Left", realm: "left.test" });
+  const tab = await member("#/registrations?q=gone");
+  await row(tab, "gone").waitFor();
+  await lab({ do: "unregister", name: "gone" });
+  await eventually("it is gone", async () => (await row(tab, "gone").count()) === 0);
+  await tab.context().close();
+  // As an hour does: the account has no phone, no directory names it, and nothing remembers that it had one.
+  await lab({ do: "lose-store" });
+  const id = "left".padEnd(32, "0");
+  for (const where of ["left.test/gone", "-/gone", `left.test/GONE?account=${id}`]) {
+    const late = await member(`#/phone/${where}`);
+    await main(late).getByText("Not registered now").waitFor();
+    await main(late)
+      .getByText(/removed at .* before it expired/)
+      .waitFor();
+    await main(late)
+      .getByRole("img", { name: /^Time line/ })
+      .waitFor();
+    await late.context().close();
+  }
+  const other = await member(`#/phone/left.test/nobody?account=${id}`);
+  await main(other)
+    .getByText(/^Unknown: no phone of nobody@left/)
+    .waitFor();
+  await other.context().close();
 });
 
 test("a table that was never read is no empty table", async () => {

@@ -8,7 +8,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::asker::Asker;
-use super::{Page, accounts, flushes, health, overview, refused, reply, session};
+use super::{Page, accounts, flushes, health, overview, owner, refused, reply, session};
 use crate::http::api::Context;
 use crate::http::auth::admission::{admit, admit_stranger};
 use crate::http::auth::credential::Credential;
@@ -65,6 +65,7 @@ pub(super) async fn answer(
             app.summaries.get(app, "accounts", &asker, made).await
         }
         "health" => health::health(app, &asker).await.to_string().into(),
+        "owner" => owner::owner(app, &call, &asker).await?.to_string().into(),
         "flushes" => return flushes::flushes(app, &call, &context.id, &asker).await,
         _ => return Err(Error::NotFound),
     };

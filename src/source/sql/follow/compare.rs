@@ -7,6 +7,7 @@ use super::Follower;
 use crate::source::completeness::Moment;
 use crate::source::sql::error::Error;
 use crate::source::sql::pace::Took;
+use crate::source::sql::standby;
 use crate::source::sql::table::By;
 use crate::source::usrloc::{Holds, Reading};
 use crate::source::{Health, Trouble};
@@ -21,7 +22,8 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 impl Follower {
     /// Compares every row with what has been reported.
     pub(super) async fn compare(&mut self) -> Result<(), Error> {
-        let (started, began) = (self.now(), self.parts.clock.unix());
+        let started = self.now();
+        let as_of = self.has_everything_as_of().await?;
         self.guard.go_on();
         let (mut gone, mut took) = (Vec::new(), Took::default());
         for table in 0..self.tables.len() {
@@ -57,9 +59,22 @@ impl Follower {
             self.pace.compare_at(now + SECOND_LOOK);
         }
         let is_current = self.health == Health::Live;
-        self.post(is_current.then_some(Moment { now, unix: began }));
+        self.post(is_current.then_some(Moment { now, unix: as_of }));
         self.count(took.keys + took.changed);
         Ok(())
+    }
+
+    /// The moment (Unix) as of which the server has everything: now, unless it is a standby that is behind.
+    async fn has_everything_as_of(&mut self) -> Result<Duration, Error> {
+        let now = self.parts.clock.unix();
+        if !self.is_standby {
+            return Ok(now);
+        }
+        let connection = self.connection.as_mut().ok_or(Error::Failed)?;
+        let behind = standby::behind(connection).await?;
+        // What it had once, it has.
+        self.replayed = self.replayed.max(now.saturating_sub(behind)).min(now);
+        Ok(self.replayed)
     }
 
     /// Reports the rows that are gone, unless they are too many to be believed at the first look. Whether it is decided.
