@@ -129,7 +129,7 @@ deletes = { burst = 1, per_second = 0 }
 failures = { burst = 1, per_second = 0 }
 ";
 
-/// What `usrlocd fleet` describes is what it does: it reads lists, counts and nodes.
+/// What `usrlocd fleet` describes is what it does: it reads lists, counts, flapping phones and nodes.
 #[test]
 #[ignore = "takes minutes, and schemathesis; `make contract` runs it"]
 fn the_description_of_the_fleet_is_what_it_answers() {
@@ -150,7 +150,7 @@ fn the_description_of_the_fleet_is_what_it_answers() {
         ("USRLOCD_KEY_OF_ALL", key("/v2/registrations")),
         ("no_proxy", "*".to_owned()),
     ];
-    let paths = "^/v2/(nodes|(accounts/.account./)?registrations(/count)?$)";
+    let paths = "^/v2/(nodes|(accounts/.account./)?(registrations(/count)?|flapping)$)";
     let read = [
         "--include-path-regex",
         paths,

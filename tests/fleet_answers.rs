@@ -320,7 +320,7 @@ fn refusals(site: &Site, daemon: &Daemon) {
     }
     let unknown = daemon.get("/v2/accounts/nowhere.example.com/registrations");
     assert_eq!(unknown.status, 404, "{}", unknown.text());
-    assert_eq!(daemon.delete(&format!("{ACME}/bob/history")).status, 400);
+    assert_eq!(daemon.delete(&format!("{ACME}/bob/history")).status, 403);
     let dry = daemon.delete(&format!("{ACME}?dry_run=true"));
     assert_eq!(dry.header("x-would-flush"), Some("3"), "{}", dry.text());
     let count = site.server.query("select count(*) from usrlocd.row");

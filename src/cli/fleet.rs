@@ -38,8 +38,8 @@ Exit status:
 
 /// Answer for all nodes of a fleet, with no Kamailio beside it
 ///
-/// Serves the lists, counts, history, streams and nodes of the API from the database where the nodes publish, and has nodes flush and notify. Of the configuration it reads
-/// [http], [auth], [directory], [fleet], [limits] and [log].
+/// Serves the lists, counts, history, streams and nodes of the API from the database where the nodes publish, and has nodes
+/// flush and notify. Of the configuration it reads `[http]`, `[auth]`, `[directory]`, `[fleet]`, `[limits]` and `[log]`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct FleetVerb {

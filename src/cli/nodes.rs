@@ -31,7 +31,7 @@ const TABLE: &[&str] = &["name", "state", "source_state", "lag_ms", "rows", "ver
 
 /// List the nodes of the fleet, or forget one
 ///
-/// Asks a running usrlocd with [fleet] url, or `usrlocd fleet`. A node is live while it publishes; stale after 6 s without a
+/// Asks a running usrlocd with `[fleet] url`, or `usrlocd fleet`. A node is live while it publishes; stale after 6 s without a
 /// sign of life, lost after a minute; restarting until it has compared what it published before; stopped after a clean stop.
 #[derive(Debug, Args)]
 #[command(

@@ -128,7 +128,7 @@ fn paths(answers: Answers) -> Map<String, Value> {
             );
         }
     }
-    events::paths(&mut paths);
+    events::paths(&mut paths, answers);
     self::notify::paths(&mut paths, answers);
     nodes::paths(&mut paths);
     paths.extend(operation());

@@ -6,6 +6,7 @@ use super::components::{named, reference};
 use super::parts;
 use crate::events::group::By;
 use crate::events::{GapCause, Group, Reason, Type};
+use crate::http::Answers;
 
 /// Whose events a path names: its beginning, the names of its operations, and what to call them.
 const SUBJECTS: [(&str, &str, &str); 3] = [
@@ -15,7 +16,7 @@ const SUBJECTS: [(&str, &str, &str); 3] = [
 ];
 
 /// Adds the paths.
-pub(super) fn paths(paths: &mut Map<String, Value>) {
+pub(super) fn paths(paths: &mut Map<String, Value>, answers: Answers) {
     for (path, name, whose) in SUBJECTS {
         let in_path = if path.contains("{account}") {
             named(&["account"])
@@ -25,13 +26,14 @@ pub(super) fn paths(paths: &mut Map<String, Value>) {
         let get = history(
             &format!("list{name}Events"),
             &format!("What happened to the registrations of {whose}, newest first"),
+            answers,
         );
         let item = super::resource(&format!("{name}Events"), &get, &in_path);
         paths.insert(format!("{path}/history"), item);
         let get = parts::operation(
             &format!("list{name}Flapping"),
             &format!("The flapping phones of {whose}, worst first"),
-            &conditional(&[]),
+            &conditional(of_nodes(answers)),
             "Flapping",
             &[],
         );
@@ -46,6 +48,7 @@ pub(super) fn paths(paths: &mut Map<String, Value>) {
         let get = history(
             &format!("list{name}UserEvents"),
             &format!("What happened to the registrations of a SIP user of {whose}, newest first"),
+            answers,
         );
         let mut item = super::resource(&format!("{name}UserEvents"), &get, &in_path);
         let summary = "Delete this user's events; Unix socket only";
@@ -82,8 +85,16 @@ fn conditional(further: &[&str]) -> Vec<Value> {
     parameters
 }
 
-fn history(id: &str, summary: &str) -> Value {
-    let parameters = conditional(&[
+/// What chooses among nodes, where there are several.
+fn of_nodes(answers: Answers) -> &'static [&'static str] {
+    match answers {
+        Answers::OfNode => &[],
+        Answers::OfFleet => &["nodes"],
+    }
+}
+
+fn history(id: &str, summary: &str, answers: Answers) -> Value {
+    let mut parameters = conditional(&[
         "accept",
         "from",
         "to",
@@ -93,6 +104,7 @@ fn history(id: &str, summary: &str) -> Value {
         "eventsPageSize",
         "startKey",
     ]);
+    parameters.extend(named(of_nodes(answers)));
     parts::operation(id, summary, &parameters, "Events", &[])
 }
 

@@ -170,6 +170,10 @@ pub(super) fn parameters(answers: Answers) -> Value {
     for (component, name, description, schema) in events::parameters() {
         add(component, "query", name, schema, description);
     }
+    if answers == Answers::OfFleet {
+        let description = "Only what happened on these nodes: their names, separated by commas";
+        add("nodes", "query", "node", text.clone(), description);
+    }
     for (name, description) in BY_KEY {
         let schema = json!({"type": "string", "enum": keys});
         add(name, "query", name, schema, description);
