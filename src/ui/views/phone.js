@@ -7,7 +7,6 @@ import { icon } from "../lib/icons.js";
 import { owner } from "../lib/owner.js";
 import { spans, timeLine } from "../lib/plot.js";
 import { go, link, place } from "../lib/router.js";
-import { scope } from "../lib/scope.js";
 import { session } from "../lib/session.js";
 import { entry } from "../lib/words.js";
 import { live } from "../live/live.js";
