@@ -19,7 +19,8 @@ from usrlocd import Usrlocd
 PHONES, INTERVAL, LIFETIME = 10_000, 300, 600
 RIGHTS = (
     "grant usage on schema usrlocd to usrlocd; grant select on usrlocd.migration to usrlocd;"
-    "grant select, insert, update, delete on usrlocd.node, usrlocd.row, usrlocd.block, usrlocd.log, usrlocd.event, usrlocd.flapping to usrlocd;"
+    "grant select, insert, update, delete on usrlocd.node, usrlocd.row, usrlocd.block, usrlocd.log, usrlocd.event,"
+    " usrlocd.flapping, usrlocd.intent to usrlocd;"
 )
 
 
