@@ -51,11 +51,12 @@ fn of_postgresql(log: &str) -> Vec<String> {
 fn of_mariadb(log: &str) -> Vec<String> {
     let (mut own, mut statements) = (HashSet::new(), Vec::new());
     for line in log.lines() {
-        // A time may come first.
         let fields: Vec<&str> = line.split('\t').collect();
         let command = |field: &&str| {
             let (id, command) = field.trim().split_once(' ')?;
-            Some((id.parse::<u32>().ok()?, command.to_owned()))
+            // A time may come first: `261201  5:24:31`.
+            let is_one = command.starts_with(|first: char| first.is_ascii_alphabetic());
+            is_one.then_some((id.parse::<u32>().ok()?, command.to_owned()))
         };
         let found = fields.iter().enumerate();
         let mut found = found.filter_map(|(at, field)| Some((at, command(field)?)));
