@@ -1,5 +1,6 @@
 //! Does what the fleet asks of this node: today's flush and NOTIFY, for exactly the registrations that were chosen.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -61,15 +62,12 @@ impl CarryOut for Executor {
 
 impl Parts {
     async fn flush(&self, parts: Vec<Part>) -> Result<flush::Outcome, String> {
-        let requests = parts.into_iter().map(|part| {
-            let found = part.rows.iter().filter_map(|chosen| self.find(chosen));
-            flush::Request {
-                registrations: found.collect(),
-                further: self.further(&part),
-                exactly: part.exactly,
-                actor: part.actor,
-                authorization: Arc::new(Granted),
-            }
+        let requests = parts.into_iter().map(|part| flush::Request {
+            registrations: self.chosen(&part),
+            further: self.further(&part),
+            exactly: part.exactly,
+            actor: part.actor,
+            authorization: Arc::new(Granted),
         });
         let flushed = flush::flush_all(&*self.flush, requests.collect()).await;
         flushed.map_err(|error| {
@@ -77,6 +75,27 @@ impl Parts {
             tracing::error!(%error, cause, "a flush failed");
             "the node cannot keep what it flushed hidden; see its log".to_owned()
         })
+    }
+
+    /// What there is to flush: what was chosen and is still listed and, where whole addresses of record go, what their phones
+    /// have registered since.
+    fn chosen(&self, part: &Part) -> Vec<Arc<Registration>> {
+        let chosen = part.rows.iter().filter_map(|chosen| self.find(chosen));
+        let mut all: Vec<_> = chosen.collect();
+        if part.exactly {
+            return all;
+        }
+        let account = part.actor.account_id.as_deref();
+        let mut keys: HashSet<_> = all.iter().map(|one| one.binding.key.clone()).collect();
+        for row in &part.rows {
+            let (username, domain) = row.aor();
+            for one in self.registry.listed_of(&username, domain.as_ref()) {
+                if one.account_id.as_deref() == account && keys.insert(one.binding.key.clone()) {
+                    all.push(one);
+                }
+            }
+        }
+        all
     }
 
     /// A user's further addresses of record, which rows may not show yet.

@@ -92,6 +92,15 @@ fn what_is_forged_does_no_more_than_a_flush_may() {
     }
     assert!(site.has(0, &alice) && heard.heard().is_empty());
     assert!(site.intents("state").starts_with("asked") && !told.contains("expired"));
+
+    // A whole address of record goes even if its phone has registered anew since it was chosen.
+    let mut whole = part(&acme.id);
+    whole["exactly"] = false.into();
+    whole["rows"][0]["ruid"] = "gone".into();
+    ask(10, &json!({"flush": [whole]}));
+    eventually("alice is let go", PATIENCE, || {
+        holds(!site.has(0, &alice), || site.intents("state, outcome"))
+    });
 }
 
 /// A process whose place another one has taken claims nothing, even before it knows.
